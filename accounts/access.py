@@ -1,0 +1,47 @@
+"""Who may see what: the workspace of a request, and the roles in it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+
+from accounts.models import Membership, User, Workspace
+
+SESSION_KEY = "workspace"
+
+
+def membership_of(request: HttpRequest) -> Membership:
+    """Return the signed-in user's membership in the workspace they are looking at.
+
+    It is the one chosen in the session, or the first. Raises Http404 for a user without any.
+    """
+    cached: Membership | None = getattr(request, "_membership", None)
+    if cached is not None:
+        return cached
+    memberships = list(
+        Membership.objects.filter(user=cast(User, request.user)).select_related("workspace").order_by("id")
+    )
+    if not memberships:
+        raise Http404("This account belongs to no workspace.")
+    chosen = request.session.get(SESSION_KEY)
+    membership = next((m for m in memberships if str(m.workspace.public_id) == chosen), memberships[0])
+    request._membership = membership  # type: ignore[attr-defined]
+    request._memberships = memberships  # type: ignore[attr-defined]
+    return membership
+
+
+def workspace_of(request: HttpRequest) -> Workspace:
+    return membership_of(request).workspace
+
+
+def require_change(request: HttpRequest) -> Membership:
+    """Return the membership of a request that wants to change something.
+
+    Raises PermissionDenied where the role only reads.
+    """
+    membership = membership_of(request)
+    if not membership.may_change:
+        raise PermissionDenied
+    return membership

@@ -1,0 +1,267 @@
+"""The tables of the monitors app; docs/architecture.md says which are hot and which are cold."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from accounts.models import User, Workspace
+from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet, PushTokenQuerySet
+from monitors.schedules import (
+    GRACE_MAX,
+    TIMEOUT_MAX,
+    TIMEOUT_MIN,
+    CronSchedule,
+    IntervalSchedule,
+    Schedule,
+)
+from monitors.status import Cause, Reason, Status
+
+MESSAGE_LENGTH = 500
+
+STATUS_LABELS = [
+    (Status.NEW.value, _("New")),
+    (Status.UP.value, _("Up")),
+    (Status.DOWN.value, _("Down")),
+    (Status.PAUSED.value, _("Paused")),
+]
+CAUSE_LABELS = [
+    (Cause.MISSED.value, _("Missed")),
+    (Cause.REPORTED.value, _("Reported")),
+]
+REASON_LABELS = [
+    (Reason.HEARTBEAT.value, _("Heartbeat")),
+    (Reason.REPORTED.value, _("Reported down")),
+    (Reason.MISSED.value, _("Missed")),
+    (Reason.PAUSED.value, _("Paused")),
+    (Reason.RESUMED.value, _("Resumed")),
+]
+
+
+def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
+    return [
+        MinValueValidator(
+            low,
+            ngettext_lazy(
+                "Give at least %(limit_value)d second.", "Give at least %(limit_value)d seconds.", low
+            ),
+        ),
+        MaxValueValidator(high, _("Give at most %(limit_value)d seconds.")),
+    ]
+
+
+class Monitor(models.Model):
+    """What expects pushes. People edit this row; recording a heartbeat never writes it."""
+
+    class Kind(models.TextChoices):
+        INTERVAL = "interval", _("Every so often")
+        CRON = "cron", _("At set times (cron)")
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
+    name = models.CharField(_("name"), max_length=100)
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    tags = models.JSONField(_("tags"), default=list, blank=True)
+    kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
+    timeout = models.PositiveIntegerField(
+        _("timeout"), default=60, validators=_seconds(TIMEOUT_MIN, TIMEOUT_MAX)
+    )
+    interval = models.PositiveIntegerField(
+        _("recommended interval"), null=True, blank=True, validators=_seconds(1, TIMEOUT_MAX)
+    )
+    cron = models.CharField(_("cron expression"), max_length=200, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    grace = models.PositiveIntegerField(_("grace"), null=True, blank=True, validators=_seconds(0, GRACE_MAX))
+    post_only = models.BooleanField(_("only accept POST"), default=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = MonitorQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("monitor")
+        verbose_name_plural = _("monitors")
+        constraints = [
+            models.CheckConstraint(
+                name="monitor_timeout_in_range",
+                condition=Q(timeout__gte=TIMEOUT_MIN, timeout__lte=TIMEOUT_MAX),
+            ),
+            models.CheckConstraint(
+                name="monitor_grace_in_range", condition=Q(grace__isnull=True) | Q(grace__lte=GRACE_MAX)
+            ),
+            models.CheckConstraint(
+                name="monitor_cron_has_an_expression", condition=Q(kind="interval") | ~Q(cron="")
+            ),
+        ]
+        indexes = [models.Index(fields=["workspace", "name"], name="monitor_workspace_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def schedule(self) -> Schedule:
+        if self.kind == Monitor.Kind.CRON:
+            return CronSchedule(self.cron, self.timezone, self.grace)
+        return IntervalSchedule(self.timeout, self.grace)
+
+
+class MonitorState(models.Model):
+    """What heartbeats and time do to a monitor: narrow, hot, written by the recorder and the sweep.
+
+    `due_at` may be earlier than the deadline and never later: an on-time heartbeat leaves it where
+    it is, so that on PostgreSQL the row is updated without touching its index, and the sweep moves
+    it on. It is null while silence means nothing (new, down, paused).
+    """
+
+    monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    status = models.CharField(max_length=8, choices=STATUS_LABELS, default=Status.NEW.value)
+    status_changed_at = models.DateTimeField()
+    last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    last_value = models.FloatField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    fault = models.CharField(max_length=200, blank=True)
+
+    objects = MonitorStateQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("monitor state")
+        verbose_name_plural = _("monitor states")
+        constraints = [
+            models.CheckConstraint(
+                name="only_an_up_monitor_is_due",
+                condition=Q(due_at__isnull=True) | Q(status=Status.UP.value),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="monitor_state_due", condition=Q(due_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.status}"
+
+
+class PushToken(models.Model):
+    """A secret that names one monitor. Looked up by digest only; `sealed` serves the display."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
+    label = models.CharField(_("label"), max_length=60, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    sealed = models.TextField(editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    created_at = models.DateTimeField(_("created"))
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
+
+    objects = PushTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("push token")
+        verbose_name_plural = _("push tokens")
+
+    def __str__(self) -> str:
+        return f"tjp_...{self.last_four}"
+
+
+class Heartbeat(models.Model):
+    """One accepted push. Append-only; nothing references it, so that time can partition it later.
+
+    The references carry no foreign-key constraint: checking one would lock and dirty the monitor's
+    row on each push. The recorder holds the monitor's state row locked while it writes, and deleting
+    a monitor takes that lock first.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(
+        Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="heartbeats"
+    )
+    received_at = models.DateTimeField()
+    status = models.CharField(max_length=4, choices=[("up", _("Up")), ("down", _("Down"))])
+    value = models.FloatField(null=True, blank=True)
+    message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    source = models.GenericIPAddressField(null=True, blank=True)
+    token = models.ForeignKey(
+        PushToken,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+        indexes = [
+            models.Index("monitor", F("received_at").desc(), name="heartbeat_monitor_received"),
+            # For retention, which walks from the oldest.
+            models.Index(fields=["received_at"], name="heartbeat_received"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.status} at {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Incident(models.Model):
+    """One interval in which a monitor was down, with all that a message about it says.
+
+    `opening_message` is the message of the heartbeat that reported down or, for a missed one, the
+    last message received; `last_heartbeat_at` is the last heartbeat before it opened.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="incidents")
+    cause = models.CharField(max_length=8, choices=CAUSE_LABELS)
+    started_at = models.DateTimeField()
+    detected_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    opening_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    opening_value = models.FloatField(null=True, blank=True)
+    closing_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    closing_value = models.FloatField(null=True, blank=True)
+    last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["monitor"], condition=Q(resolved_at__isnull=True), name="one_open_incident_a_monitor"
+            ),
+            models.CheckConstraint(
+                name="incident_ends_after_it_starts",
+                condition=Q(resolved_at__isnull=True) | Q(resolved_at__gte=F("started_at")),
+            ),
+        ]
+        indexes = [models.Index("monitor", F("started_at").desc(), name="incident_monitor_started")]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.cause} at {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Transition(models.Model):
+    """One change of a monitor's status. Append-only."""
+
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="transitions")
+    at = models.DateTimeField()
+    source = models.CharField(max_length=8, choices=STATUS_LABELS)
+    target = models.CharField(max_length=8, choices=STATUS_LABELS)
+    reason = models.CharField(max_length=9, choices=REASON_LABELS)
+    incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="transitions")
+
+    class Meta:
+        verbose_name = _("transition")
+        verbose_name_plural = _("transitions")
+        indexes = [models.Index("monitor", F("at").desc(), name="transition_monitor_at")]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.source} to {self.target}"

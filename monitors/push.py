@@ -1,0 +1,132 @@
+"""What a push says: from the parts of an HTTP request to a `Push` or a `Rejection`, without I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+MESSAGE_LENGTH = 500
+BODY_LIMIT = 10_000
+METHODS = ("GET", "HEAD", "POST")
+
+_DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
+# C0, DEL and C1 controls, and lone surrogates, which no database stores.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MAX_FIELDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A well-formed push. `message` has 1-500 printable characters, `value` is finite or None."""
+
+    up: bool
+    message: str
+    value: float | None = None
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A push that records nothing: the HTTP status to answer and what is allowed."""
+
+    status: int
+    message: str
+
+
+def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str = "") -> Push | Rejection:
+    """Return what a request of `method` with a raw `query` string and `body` says.
+
+    Parameters in the query win over those of a form or JSON body, which only a POST may carry; of a
+    repeated one the first counts. A body that cannot be read is taken for an empty one and said in
+    the warning: the heartbeat itself is not in doubt. Never raises.
+    """
+    if method not in METHODS:
+        return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
+    if len(body) > BODY_LIMIT:
+        return Rejection(413, f"The body has more than {BODY_LIMIT} bytes; send at most that.")
+    fields = _pairs(query)
+    warnings = []
+    if method == "POST" and body:
+        from_body = _body_fields(body, content_type)
+        if isinstance(from_body, str):
+            warnings.append(from_body)
+        else:
+            fields = {**from_body, **fields}
+
+    said = _text(fields.get("status")).strip().lower()
+    if said not in ("", "up", "down"):
+        return Rejection(400, "status must be up or down.")
+    up = said != "down"
+    message = _clean(_text(fields.get("msg"))) or _DEFAULT_MESSAGE[up]
+    value, problem = _value(fields)
+    if problem:
+        warnings.append(problem)
+    return Push(up, message, value, " ".join(warnings))
+
+
+def _pairs(raw: bytes) -> dict[str, object]:
+    """Return the first value of each name of an URL-encoded string."""
+    fields: dict[str, object] = {}
+    if not raw:
+        return fields
+    # parse_qsl decodes %XX itself; bytes beyond ASCII that came unescaped are UTF-8 or replaced.
+    text = raw.decode("utf-8", "replace")
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace"):
+        if len(fields) >= _MAX_FIELDS:
+            break
+        fields.setdefault(name, value)
+    return fields
+
+
+def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
+    """Return the fields of a body, or a sentence that says why there are none."""
+    kind = content_type.split(";", 1)[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json") or (not kind and body.lstrip()[:1] == b"{"):
+        try:
+            parsed = json.loads(body.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return "The body is not valid JSON and was ignored."
+        if not isinstance(parsed, dict):
+            return "The JSON body is not an object and was ignored."
+        return parsed
+    if kind in ("", "application/x-www-form-urlencoded"):
+        return _pairs(body)
+    return "The body was ignored; send a form or a JSON object."
+
+
+def _text(value: object) -> str:
+    """Return a parameter as text: JSON's null is empty, its other values as JSON writes them."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def _clean(text: str) -> str:
+    """Drop what cannot be printed (a line break becomes a space) and cut at the limit."""
+    text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
+    return _UNPRINTABLE.sub("", text[: MESSAGE_LENGTH * 4]).strip()[:MESSAGE_LENGTH]
+
+
+def _value(fields: Mapping[str, object]) -> tuple[float | None, str]:
+    """Return the value, and a sentence when what was given is no finite number."""
+    given = fields.get("value")
+    if _text(given).strip() == "":
+        given = fields.get("ping")
+    text = _text(given).strip()
+    if text == "":
+        return None, ""
+    # A pattern, not float(): that also takes "nan", "inf", "1_000" and other scripts' digits.
+    if len(text) <= 400 and text.isascii() and _NUMBER.fullmatch(text):
+        number = float(text)
+        if math.isfinite(number):
+            return number, ""
+    return None, "value is not a finite number and was not recorded."

@@ -1,0 +1,38 @@
+"""The questions asked of the monitors' tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from accounts.models import User, Workspace
+
+
+class MonitorQuerySet(models.QuerySet["Monitor"]):
+    def visible_to(self, user: User) -> MonitorQuerySet:
+        """Monitors of the workspaces that `user` is a member of."""
+        return self.filter(workspace__memberships__user=user)
+
+    def in_workspace(self, workspace: Workspace) -> MonitorQuerySet:
+        return self.filter(workspace=workspace)
+
+    def for_overview(self) -> MonitorQuerySet:
+        """What a row of the overview shows, in one query."""
+        return self.select_related("state").order_by("name", "id")
+
+
+class MonitorStateQuerySet(models.QuerySet["MonitorState"]):
+    def due(self, now: datetime) -> MonitorStateQuerySet:
+        """States whose silence has to be looked at."""
+        return self.filter(due_at__lte=now)
+
+
+class PushTokenQuerySet(models.QuerySet["PushToken"]):
+    def valid(self) -> PushTokenQuerySet:
+        """Tokens that work now, by the database's clock."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)

@@ -1,0 +1,121 @@
+"""When a monitor is expected to speak, and when its silence means down; without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
+GRACE_MAX = 30 * 86_400
+_GRACE_SHARE, _GRACE_LEAST, _GRACE_MOST = 0.1, 1, 300
+
+
+class ScheduleError(ValueError):
+    """A schedule that cannot be evaluated; the message says why in the user's words."""
+
+
+def default_grace(period: float) -> int:
+    """Return the grace in seconds for a sender that is expected every `period` seconds.
+
+    A tenth of it, 1 s at least and 300 s at most, so that a sender whose interval equals the
+    timeout does not flap.
+    """
+    return int(min(max(period * _GRACE_SHARE, _GRACE_LEAST), _GRACE_MOST))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due after a heartbeat: UTC instants. `expected_by` <= `deadline`."""
+
+    expected_by: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSchedule:
+    """A heartbeat at least every `timeout` s; `grace` s more before people are told."""
+
+    timeout: int
+    grace: int | None = None
+
+    @property
+    def effective_grace(self) -> int:
+        return default_grace(self.timeout) if self.grace is None else self.grace
+
+    def due_after(self, last_heartbeat: datetime) -> Due:
+        expected = last_heartbeat + timedelta(seconds=self.timeout)
+        return Due(expected, expected + timedelta(seconds=self.effective_grace))
+
+
+@dataclass(frozen=True, slots=True)
+class CronSchedule:
+    """A heartbeat at every time `expression` names in `timezone`; `grace` s more before people are told."""
+
+    expression: str
+    timezone: str = "UTC"
+    grace: int | None = None
+
+    def due_after(self, last_heartbeat: datetime) -> Due:
+        """Return what is due after `last_heartbeat`.
+
+        Raises:
+            ScheduleError: the expression or the time zone cannot be evaluated, or never matches.
+        """
+        times = self.times_after(last_heartbeat)
+        expected = next(times, None)
+        if expected is None:
+            raise ScheduleError("This expression never matches a date.")
+        grace = self.grace
+        if grace is None:
+            following = next(times, None)
+            grace = default_grace((following - expected).total_seconds() if following else _GRACE_MOST * 10)
+        return Due(expected, expected + timedelta(seconds=grace))
+
+    def times_after(self, start: datetime) -> Iterator[datetime]:
+        """Yield the scheduled times after `start`, in UTC; nothing when there are none in 50 years.
+
+        Daylight saving time is handled as Debian's cron does: a time that does not exist runs at
+        the change, a time that exists twice runs once.
+
+        Raises:
+            ScheduleError: the expression or the time zone cannot be evaluated.
+        """
+        try:
+            zone = ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ScheduleError(f"There is no time zone named {self.timezone!r}.") from error
+        try:
+            for time in CronSim(self.expression, start.astimezone(zone)):
+                yield time.astimezone(UTC)
+        except CronSimError as error:
+            raise ScheduleError(_cron_sentence(str(error))) from error
+        except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:
+            # What the parser lets through and the calculation trips over, such as "L/2".
+            raise ScheduleError("This expression cannot be evaluated.") from error
+
+
+def _cron_sentence(fault: str) -> str:
+    """Return what is wrong with a cron expression, in a sentence that says what is allowed."""
+    match fault:
+        case "Wrong number of fields":
+            return "Give five fields: minute, hour, day of month, month, day of week."
+        case _:
+            field = fault.removeprefix("Bad ")
+            return f"The {field.replace('-', ' ')} field is not valid; it takes {_ALLOWED.get(field, 'numbers')}."
+
+
+_ALLOWED = {
+    "second": "0-59",
+    "minute": "0-59, such as */5 or 0,30",
+    "hour": "0-23, such as 2 or 9-17",
+    "day-of-month": "1-31 or L, and only days that the months have",
+    "month": "1-12 or JAN-DEC",
+    "day-of-week": "0-7 or SUN-SAT",
+}
+
+
+Schedule = IntervalSchedule | CronSchedule

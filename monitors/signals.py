@@ -1,0 +1,15 @@
+"""What the monitors tell the rest of the program, inside the transaction that makes it true.
+
+Each is sent with `incidents`, a list of `Incident` rows that are saved and whose `monitor` is loaded,
+and `at`, the database's time. A receiver that raises rolls the whole transaction back, so that an
+incident never exists without the deliveries it owes.
+"""
+
+from django.dispatch import Signal
+
+# The monitors went down and people should hear of it.
+incidents_opened = Signal()
+# The monitors are up again and people should hear of it.
+incidents_resolved = Signal()
+# A deadline passed unseen before the push that ended the silence: both at once.
+incidents_passed = Signal()

@@ -1,0 +1,194 @@
+"""What status follows from which facts: the table of docs/architecture.md, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What is stored of a monitor."""
+
+    NEW = "new"
+    UP = "up"
+    DOWN = "down"
+    PAUSED = "paused"
+
+
+class Shown(StrEnum):
+    """What a reader sees of a monitor: the stored status, corrected by the clock."""
+
+    NEW = "new"
+    UP = "up"
+    LATE = "late"
+    DOWN = "down"
+    PAUSED = "paused"
+
+
+class Cause(StrEnum):
+    """Why an incident was opened."""
+
+    MISSED = "missed"
+    REPORTED = "reported"
+
+
+class Reason(StrEnum):
+    """Why a status changed."""
+
+    HEARTBEAT = "heartbeat"
+    REPORTED = "reported"
+    MISSED = "missed"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a monitor when an event comes.
+
+    `deadline` returns the instant after which silence means down, or None while nothing is due. It
+    is asked for only when the answer matters, because a cron deadline costs a calculation.
+    """
+
+    status: Status
+    deadline: Callable[[], datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatCame:
+    """A push arrived at `at` and said `up` or `down`."""
+
+    at: datetime
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The sweep looked at `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    at: datetime
+
+
+Event = HeartbeatCame | TimePassed | PauseAsked | ResumeAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of status, effective at `at`."""
+
+    source: Status
+    target: Status
+    at: datetime
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An incident that begins at `started_at`, which may lie before the event that revealed it."""
+
+    cause: Cause
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one event does to one monitor. Times are aware datetimes from the database's clock.
+
+    `opens` and `resolves` together are a deadline that passed unseen before the push that ended the
+    silence: an incident that is over when it is written.
+    """
+
+    status: Status
+    changes: tuple[Change, ...] = ()
+    opens: Opening | None = None
+    resolves: bool = False
+    tells: bool = True
+
+
+def decide(facts: Facts, event: Event) -> Decision:
+    """Return what follows from `event` for a monitor of which `facts` hold."""
+    match facts.status, event:
+        case _, PauseAsked(at):
+            return _pause(facts.status, at)
+        case Status.PAUSED, ResumeAsked(at):
+            return Decision(Status.NEW, (Change(Status.PAUSED, Status.NEW, at, Reason.RESUMED),))
+        case Status.PAUSED, _:
+            return Decision(Status.PAUSED)
+        case Status.UP, HeartbeatCame(at, up):
+            return _heartbeat_while_up(facts, at, up)
+        case Status.NEW, HeartbeatCame(at, True):
+            return Decision(Status.UP, (Change(Status.NEW, Status.UP, at, Reason.HEARTBEAT),))
+        case Status.NEW, HeartbeatCame(at, False):
+            return _reported(Status.NEW, at)
+        case Status.DOWN, HeartbeatCame(at, True):
+            return Decision(Status.UP, (Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT),), resolves=True)
+        case Status.UP, TimePassed(at):
+            deadline = facts.deadline()
+            if deadline is not None and deadline < at:
+                return _missed(deadline)
+    return Decision(facts.status)
+
+
+def _pause(status: Status, at: datetime) -> Decision:
+    if status is Status.PAUSED:
+        return Decision(Status.PAUSED)
+    return Decision(
+        Status.PAUSED,
+        (Change(status, Status.PAUSED, at, Reason.PAUSED),),
+        resolves=status is Status.DOWN,
+        tells=False,
+    )
+
+
+def _reported(source: Status, at: datetime) -> Decision:
+    return Decision(
+        Status.DOWN,
+        (Change(source, Status.DOWN, at, Reason.REPORTED),),
+        opens=Opening(Cause.REPORTED, at),
+    )
+
+
+def _missed(deadline: datetime) -> Decision:
+    return Decision(
+        Status.DOWN,
+        (Change(Status.UP, Status.DOWN, deadline, Reason.MISSED),),
+        opens=Opening(Cause.MISSED, deadline),
+    )
+
+
+def _heartbeat_while_up(facts: Facts, at: datetime, up: bool) -> Decision:
+    deadline = facts.deadline()
+    late = deadline is not None and deadline < at
+    if late and not up:
+        return _missed(deadline)
+    if late:
+        missed = _missed(deadline)
+        back = Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT)
+        return Decision(Status.UP, (*missed.changes, back), opens=missed.opens, resolves=True)
+    if up:
+        return Decision(Status.UP)
+    return _reported(Status.UP, at)
+
+
+def shown(status: Status, *, now: datetime, expected_by: datetime | None, deadline: datetime | None) -> Shown:
+    """Return what a reader should see at `now`, right even when no sweep has run.
+
+    `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace.
+    """
+    if status is Status.UP and deadline is not None and deadline < now:
+        return Shown.DOWN
+    if status is Status.UP and expected_by is not None and expected_by < now:
+        return Shown.LATE
+    return Shown(status.value)

@@ -1,0 +1,32 @@
+"""Celery: wake-up hints only. What there is to do is in the database."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, task_postrun, task_prerun
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
+
+app = Celery("tianji")
+app.config_from_object("tianji.celeryconfig")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_our_logging(**kwargs: Any) -> None:
+    """Leave logging as settings.LOGGING has it; without a receiver Celery would replace it."""
+
+
+@task_prerun.connect
+def name_the_task(task_id: str, task: Any, **kwargs: Any) -> None:
+    from structlog.contextvars import bind_contextvars
+
+    bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def forget_the_task(**kwargs: Any) -> None:
+    from structlog.contextvars import clear_contextvars
+
+    clear_contextvars()

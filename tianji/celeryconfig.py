@@ -1,0 +1,42 @@
+"""How Celery runs: Redis where there is one, else a folder as the broker."""
+
+from django.conf import settings
+
+if settings.REDIS_URL:
+    broker_url = settings.REDIS_URL
+    # A hint that cannot be published must fail fast: the periodic ticks find what it told of.
+    broker_transport_options = {
+        "socket_connect_timeout": 1,
+        "socket_timeout": 5,
+        "visibility_timeout": 3600,
+        "global_keyprefix": "tianji:",
+    }
+else:
+    _folder = settings.TIANJI_DATA / "broker"
+    broker_url = "filesystem://"
+    broker_transport_options = {
+        "data_folder_in": str(_folder / "messages"),
+        "data_folder_out": str(_folder / "messages"),
+        "control_folder": str(_folder / "control"),
+        "processed_folder": str(_folder / "processed"),
+        "polling_interval": 0.1,
+    }
+    worker_enable_remote_control = False
+
+broker_connection_retry_on_startup = True
+task_publish_retry = False
+task_ignore_result = True
+task_default_queue = "default"
+task_routes = {"monitors.tasks.sweep": {"queue": "sweep"}}
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_send_task_events = False
+timezone = "UTC"
+
+beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+# Ticks expire before the next ones come, so that a worker that was away finds no pile of them.
+beat_schedule = {
+    "sweep": {"task": "monitors.tasks.sweep", "schedule": 1.0, "options": {"expires": 2.0, "queue": "sweep"}},
+    "deliver": {"task": "notifications.tasks.deliver", "schedule": 1.0, "options": {"expires": 2.0}},
+    "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0, "options": {"expires": 1800.0}},
+}

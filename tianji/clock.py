@@ -1,0 +1,27 @@
+"""The one clock: the database's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.db import connection
+from django.utils.dateparse import parse_datetime
+
+
+def database_now() -> datetime:
+    """Return the database's time as an aware UTC datetime.
+
+    Inside a transaction it is the time of this statement, not of the transaction's start, so that a
+    time taken after a lock was granted lies after whatever the lock waited for.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT clock_timestamp()")
+        else:
+            cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
+        (now,) = cursor.fetchone()
+    if isinstance(now, str):
+        parsed = parse_datetime(now)
+        assert parsed is not None
+        return parsed.replace(tzinfo=UTC)
+    return now.astimezone(UTC)

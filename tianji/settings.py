@@ -1,0 +1,294 @@
+"""All settings, from the environment only; each variable is described in docs/settings.md."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+from tianji.logging import logging_config
+
+env = Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Where this instance lives -------------------------------------------------------------------
+
+TIANJI_DATA = Path(env.str("TIANJI_DATA", str(BASE_DIR / "data"))).resolve()
+TIANJI_HOST = env.str("TIANJI_HOST", "127.0.0.1")
+TIANJI_PORT = env.int("TIANJI_PORT", 8000)
+DEBUG = env.bool("TIANJI_DEBUG", False)
+
+_DATABASE_URL = env.str("DATABASE_URL", "")
+REDIS_URL = env.str("REDIS_URL", "")
+
+
+def _secret_key() -> str:
+    """Return the key from the environment, or the one kept in the data folder, made on first use.
+
+    A generated key is right only where the data folder is the database's home too: several
+    containers that each made their own could not read each other's sessions.
+    """
+    if key := env.str("SECRET_KEY", ""):
+        return key
+    if _DATABASE_URL:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. Give every process the same value of at least 50 characters, "
+            'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
+    path = TIANJI_DATA / "secret-key"
+    if not path.exists():
+        TIANJI_DATA.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=TIANJI_DATA, prefix="secret-key.") as file:
+            file.write(secrets.token_urlsafe(50))
+            file.flush()
+            # A link appears whole or not at all, and the first of two processes wins.
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+    return path.read_text().strip()
+
+
+SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+
+_default_url = f"http://{'localhost' if TIANJI_HOST in ('0.0.0.0', '::') else TIANJI_HOST}:{TIANJI_PORT}"
+TIANJI_URL = env.str("TIANJI_URL", _default_url).rstrip("/")
+TIANJI_URL_IS_SET = bool(env.str("TIANJI_URL", ""))
+_public = urlsplit(TIANJI_URL)
+if _public.scheme not in ("http", "https") or not _public.hostname:
+    raise ImproperlyConfigured(
+        f"TIANJI_URL is {TIANJI_URL!r}; give the address people open, such as https://tianji.example.com"
+    )
+_listens_everywhere = TIANJI_HOST in ("0.0.0.0", "::") and not TIANJI_URL_IS_SET
+ALLOWED_HOSTS = env.list(
+    "TIANJI_ALLOWED_HOSTS",
+    ["*"] if _listens_everywhere else [_public.hostname, TIANJI_HOST, "localhost", "127.0.0.1", "[::1]"],
+)
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+
+TIANJI_TRUST_PROXY = env.bool("TIANJI_TRUST_PROXY", False)
+if TIANJI_TRUST_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+_https = _public.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_SSL_REDIRECT = _https and TIANJI_TRUST_PROXY
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_HSTS_SECONDS = env.int("TIANJI_HSTS_SECONDS", 3600 if _https else 0)
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
+# Sub-domains and preload lists are the operator's domain, not this program's to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Django --------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "tianji",
+    "accounts",
+    "monitors",
+    "notifications",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "rest_framework",
+    "django_htmx",
+    "template_partials",
+    "django_celery_beat",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "tianji.middleware.PushGate",
+    "tianji.logging.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "tianji.urls"
+WSGI_APPLICATION = "tianji.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.debug",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.context.workspace",
+            ],
+        },
+    }
+]
+
+# --- Data ----------------------------------------------------------------------------------------
+
+# How long one statement may wait for a lock or run: past it a push is answered 503 and tried again
+# by its sender, which is better than a sender that hangs. Milliseconds.
+_STATEMENT_TIMEOUT_MS = 15_000
+_LOCK_TIMEOUT_MS = 5_000
+
+if _DATABASE_URL:
+    DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
+else:
+    DATABASES = {
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
+    }
+_database = DATABASES["default"]
+if _database["ENGINE"].endswith("postgresql"):
+    _database.setdefault("OPTIONS", {}).update(
+        {
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}",
+            "pool": {"min_size": 1, "max_size": env.int("TIANJI_DB_POOL", 12), "timeout": 5},
+        }
+    )
+    _database["CONN_MAX_AGE"] = 0
+    _database["CONN_HEALTH_CHECKS"] = True
+elif _database["ENGINE"].endswith("sqlite3"):
+    _database.setdefault("OPTIONS", {}).update(
+        {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            # NORMAL in WAL keeps the file whole in any crash, but a power cut may lose the last
+            # commits; promise 1 (200 means committed) asks for FULL.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;",
+        }
+    )
+    _database["CONN_MAX_AGE"] = None
+else:
+    raise ImproperlyConfigured("DATABASE_URL must name a postgresql:// or sqlite:// database")
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# --- People --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+
+TIANJI_ADMIN_EMAIL = env.str("TIANJI_ADMIN_EMAIL", "")
+TIANJI_ADMIN_PASSWORD = env.str("TIANJI_ADMIN_PASSWORD", "")
+
+# --- Language and time ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = env.str("TIANJI_LANGUAGE", "en")
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = env.str("TIANJI_TIME_ZONE", "UTC")
+
+# --- Static files --------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(env.str("TIANJI_STATIC", str(TIANJI_DATA / "static")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+
+# --- Pushes --------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
+# How many pushes may wait for a commit in one web process, and how many share one transaction.
+TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000)
+TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200)
+TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30)
+if TIANJI_RETENTION_DAYS < 1:
+    raise ImproperlyConfigured("TIANJI_RETENTION_DAYS must be at least 1 (days)")
+
+# --- Processes -----------------------------------------------------------------------------------
+
+TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2)
+TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 16)
+TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20)
+
+# --- Telling people ------------------------------------------------------------------------------
+
+TIANJI_EMAIL_URL = env.str("TIANJI_EMAIL_URL", "")
+if TIANJI_EMAIL_URL:
+    _email = env.dj_email_url("TIANJI_EMAIL_URL")
+    EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+    EMAIL_HOST = _email["EMAIL_HOST"]
+    EMAIL_PORT = _email["EMAIL_PORT"]
+    EMAIL_HOST_USER = _email["EMAIL_HOST_USER"]
+    EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_PASSWORD"]
+    EMAIL_USE_TLS = _email["EMAIL_USE_TLS"]
+    EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
+
+# --- Logging -------------------------------------------------------------------------------------
+
+LOGGING = logging_config(
+    level=env.log_level("TIANJI_LOG_LEVEL", "INFO"),
+    json=env.str("TIANJI_LOG_FORMAT", "console" if not _DATABASE_URL else "json") == "json",
+)
