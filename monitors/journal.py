@@ -18,15 +18,6 @@ from monitors.status import Cause, Decision, Event, Facts, Opening, Status, deci
 # How long a monitor whose schedule cannot be evaluated is left alone before it is tried again.
 QUARANTINE = timedelta(hours=1)
 _FAULT_LENGTH = 200
-_STATE_COLUMNS = (
-    "status",
-    "status_changed_at",
-    "last_heartbeat_at",
-    "last_message",
-    "last_value",
-    "due_at",
-    "fault",
-)
 
 
 def arm(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
@@ -42,17 +33,6 @@ def arm(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
     except ScheduleError as error:
         state.due_at = now + QUARANTINE
         state.fault = str(error)[:_FAULT_LENGTH]
-
-
-def write_states(states: list[MonitorState]) -> None:
-    """Write states that the caller holds locked, in one statement for all of them.
-
-    An insert that always meets its row: the one form of a multi-row update with different values
-    that PostgreSQL and SQLite share.
-    """
-    MonitorState.objects.bulk_create(
-        states, update_conflicts=True, unique_fields=["monitor"], update_fields=_STATE_COLUMNS
-    )
 
 
 class Journal:

@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.errors import MessageError
 from urllib.parse import parse_qsl
 
 MESSAGE_LENGTH = 500
@@ -96,7 +98,24 @@ def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
         return parsed
     if kind in ("", "application/x-www-form-urlencoded"):
         return _pairs(body)
+    if kind == "multipart/form-data":
+        return _parts(body, content_type)
     return "The body was ignored; send a form or a JSON object."
+
+
+def _parts(body: bytes, content_type: str) -> Mapping[str, object] | str:
+    """Return the fields of a multipart form, as `curl -F` sends it."""
+    head = b"Content-Type: " + content_type.encode("ascii", "replace") + b"\r\n\r\n"
+    fields: dict[str, object] = {}
+    try:
+        for part in message_from_bytes(head + body).walk():
+            name = part.get_param("name", header="Content-Disposition")
+            content = part.get_payload(decode=True)
+            if isinstance(name, str) and isinstance(content, bytes) and not part.get_filename():
+                fields.setdefault(name, content.decode("utf-8", "replace"))
+    except (MessageError, ValueError, LookupError, TypeError, AttributeError):
+        return "The form could not be read and was ignored."
+    return fields
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from monitors import journal
+from monitors import journal, statements
 from monitors.models import Monitor, MonitorState
 from monitors.status import Status, TimePassed
 from tianji.clock import database_now
@@ -61,7 +61,7 @@ def _sweep_batch(batch: int) -> tuple[int, int]:
             if decision.status is Status.UP:
                 journal.arm(state, monitor, now=now)
             down += decision.opens is not None
-        journal.write_states(states)
+        statements.write_states(states)
         book.write()
     return len(states), down
 

@@ -11,3 +11,24 @@ for name in list(os.environ):
     if name.startswith("TIANJI_") and name not in ("TIANJI_DATA",):
         del os.environ[name]
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "x" * 50)
+
+import pytest  # noqa: E402  (after the environment is set)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings):
+    """A file for SQLite's test database: in memory, two threads cannot wait for each other's locks."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = os.path.join(os.environ["TIANJI_DATA"], "tests.sqlite3")
+
+
+def pytest_configure():
+    """Serve static files by their plain names: nothing collects them for tests."""
+    from django.conf import settings
+
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    # Signing in is not what most tests are about, and a safe hash takes a third of a second.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

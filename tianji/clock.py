@@ -8,6 +8,14 @@ from django.db import connection
 from django.utils.dateparse import parse_datetime
 
 
+def sql_now() -> str:
+    """Return the database's time as an expression of its SQL, comparable with a stored time."""
+    if connection.vendor == "postgresql":
+        return "clock_timestamp()"
+    # Doubled, because the text goes through parameter formatting.
+    return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+
+
 def database_now() -> datetime:
     """Return the database's time as an aware UTC datetime.
 
@@ -15,10 +23,7 @@ def database_now() -> datetime:
     time taken after a lock was granted lies after whatever the lock waited for.
     """
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SELECT clock_timestamp()")
-        else:
-            cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
+        cursor.execute(f"SELECT {sql_now()}", [])
         (now,) = cursor.fetchone()
     if isinstance(now, str):
         parsed = parse_datetime(now)

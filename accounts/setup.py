@@ -1,0 +1,102 @@
+"""The first owner of a new installation: by a one-time link, or from the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import Membership, Role, SetupLink, User, Workspace
+
+log = structlog.get_logger(__name__)
+
+
+class SetupOver(Exception):
+    """There is an owner already, or the link was used, replaced or never given out."""
+
+
+def is_needed() -> bool:
+    """Return whether no account exists yet."""
+    return not User.objects.exists()
+
+
+def new_link() -> str:
+    """Make a set-up link, which ends all earlier ones, and return its path.
+
+    Only the digest of its token is kept, so the path cannot be shown again.
+    """
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        SetupLink.objects.all().delete()
+        SetupLink.objects.create(digest=_digest(token))
+    return f"/setup/{token}/"
+
+
+def is_valid(token: str) -> bool:
+    """Return whether a set-up link with `token` can be used now."""
+    return is_needed() and SetupLink.objects.filter(digest=_digest(token)).exists()
+
+
+def create_owner(*, email: str, password: str, workspace_name: str = "", token: str | None = None) -> User:
+    """Make the first account: a superuser who owns the first workspace.
+
+    Args:
+        workspace_name: "" for a default.
+        token: of the set-up link that is used up by this; None where the operator asks by other means.
+
+    Raises:
+        SetupOver: an account exists already, or the link is not valid; nothing was made.
+    """
+    with transaction.atomic():
+        if token is not None:
+            # Deleting is the compare-and-set: of two people with one link, one deletes a row.
+            used, _rows = SetupLink.objects.filter(digest=_digest(token)).delete()
+            if not used:
+                raise SetupOver
+        if not is_needed():
+            raise SetupOver
+        owner = User.objects.create_superuser(email, password)
+        workspace = Workspace.objects.create(name=workspace_name or _("My workspace"))
+        Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)
+        SetupLink.objects.all().delete()
+    return owner
+
+
+def create_owner_from_settings() -> User | None:
+    """Make the first account from TIANJI_ADMIN_EMAIL and TIANJI_ADMIN_PASSWORD.
+
+    Returns None where they are not set or an account exists, so that each start may call it, in
+    several processes at once too. A weak password is the operator's choice, and logged.
+
+    Raises:
+        ImproperlyConfigured: one of them is missing, or the address is no email address.
+    """
+    email, password = settings.TIANJI_ADMIN_EMAIL, settings.TIANJI_ADMIN_PASSWORD
+    if not (email or password):
+        return None
+    if not (email and password):
+        raise ImproperlyConfigured("Set both TIANJI_ADMIN_EMAIL and TIANJI_ADMIN_PASSWORD, or neither.")
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}; give an email address.") from error
+    try:
+        owner = create_owner(email=email, password=password)
+    except (SetupOver, IntegrityError):
+        return None
+    try:
+        validate_password(password, owner)
+    except ValidationError as error:
+        log.warning("TIANJI_ADMIN_PASSWORD is weak", reasons=error.messages)
+    return owner
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

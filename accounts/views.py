@@ -1,0 +1,54 @@
+"""The pages of accounts that are ours; signing in and out is allauth's."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import setup as setup_
+from accounts.access import SESSION_KEY
+from accounts.forms import SetupForm
+from accounts.models import Membership, User
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@sensitive_post_parameters("password")
+def setup(request: HttpRequest, token: str) -> HttpResponse:
+    """Create the first owner on a one-time link, sign them in and show the overview."""
+    form = SetupForm(request.POST if request.method == "POST" else None)
+    try:
+        if not setup_.is_valid(token):
+            raise setup_.SetupOver
+        if form.is_bound and form.is_valid():
+            owner = setup_.create_owner(**form.cleaned_data, token=token)
+            login(request, owner, backend=settings.AUTHENTICATION_BACKENDS[0])
+            return HttpResponseRedirect(reverse("monitors:overview"), status=303)
+    except setup_.SetupOver:
+        response = render(request, "accounts/setup_over.html", {"needed": setup_.is_needed()}, status=404)
+    else:
+        response = render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
+    # The address is the secret.
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@require_POST
+@login_required
+def switch_workspace(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Look at another of one's workspaces from now on."""
+    mine = Membership.objects.filter(user=cast(User, request.user), workspace__public_id=public_id)
+    if not mine.exists():
+        raise Http404
+    request.session[SESSION_KEY] = str(public_id)
+    return HttpResponseRedirect(reverse("monitors:overview"), status=303)

@@ -1,0 +1,87 @@
+"""A load generator that costs little: keep-alive connections, one request in flight on each."""
+
+from __future__ import annotations
+
+import itertools
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Load:
+    """What a run measured. Latencies in seconds, in no order."""
+
+    seconds: float
+    latencies: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Answers of status 200 a second."""
+        return self.statuses.get(200, 0) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.latencies)
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def post(path: str) -> bytes:
+    """Return the bytes of a POST without a body."""
+    return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
+    """Send `requests` in turn over `connections` for `seconds`; every answer is waited for and counted."""
+    turn = itertools.cycle(requests)
+    selector = selectors.DefaultSelector()
+    sent_at: dict[socket.socket, float] = {}
+    buffers: dict[socket.socket, bytes] = {}
+    load = Load(seconds)
+    for _ in range(connections):
+        link = socket.create_connection(("127.0.0.1", port))
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(link, selectors.EVENT_READ)
+        buffers[link] = b""
+    started = time.perf_counter()
+    for link in buffers:
+        sent_at[link] = time.perf_counter()
+        link.sendall(next(turn))
+    in_flight = connections
+    while in_flight:
+        for key, _ in selector.select(timeout=30):
+            link = key.fileobj
+            assert isinstance(link, socket.socket)
+            buffers[link] += (received := link.recv(65536))
+            if not received:
+                raise ConnectionError("the server closed a connection")
+            status = _complete(buffers[link])
+            if status is None:
+                continue
+            now = time.perf_counter()
+            load.latencies.append(now - sent_at[link])
+            load.statuses[status] = load.statuses.get(status, 0) + 1
+            buffers[link] = b""
+            if now - started < seconds:
+                sent_at[link] = now
+                link.sendall(next(turn))
+            else:
+                in_flight -= 1
+    load.seconds = time.perf_counter() - started
+    for link in buffers:
+        link.close()
+    selector.close()
+    return load
+
+
+def _complete(buffer: bytes) -> int | None:
+    """Return the status of the answer in `buffer` once all of it is there."""
+    head, separator, body = buffer.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    lower = head.lower()
+    at = lower.find(b"content-length:")
+    length = int(lower[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+    return int(head[9:12]) if len(body) >= length else None

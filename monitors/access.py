@@ -1,0 +1,73 @@
+"""Who may see and change a monitor, and under which address it is pushed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import Membership, Role, User, Workspace
+from monitors.models import Monitor
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def members_only(view: View[P]) -> View[P]:
+    """Ask for a sign-in first, and keep the answer out of every cache.
+
+    A page and its fragment share an address, and both may show a push token.
+    """
+    return wraps(view)(login_required(never_cache(vary_on_headers("HX-Request")(view))))
+
+
+def membership_in(request: HttpRequest, workspace: Workspace) -> Membership:
+    """Return the signed-in user's membership in `workspace`. Raises Http404 where there is none."""
+    membership = (
+        Membership.objects.filter(user=cast(User, request.user), workspace=workspace)
+        .select_related("workspace")
+        .first()
+    )
+    if membership is None:
+        raise Http404
+    return membership
+
+
+def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Role.VIEWER) -> Monitor:
+    """Return a monitor of any workspace of the signed-in user, with its state and workspace loaded.
+
+    A link to a monitor works whatever workspace is chosen in the header.
+
+    Args:
+        role: VIEWER to look at it; any other asks for a role that may change it.
+
+    Raises:
+        Http404: there is none, or it belongs to people the user has nothing to do with.
+        PermissionDenied: the user may see it, but not change it.
+    """
+    monitor = (
+        Monitor.objects.visible_to(cast(User, request.user))
+        .select_related("state", "workspace")
+        .filter(public_id=public_id)
+        .first()
+    )
+    if monitor is None:
+        raise Http404
+    if role != Role.VIEWER and not membership_in(request, monitor.workspace).may_change:
+        raise PermissionDenied
+    return monitor
+
+
+def push_url(request: HttpRequest, secret: str) -> str:
+    """Return the address that `secret` is pushed to: under TIANJI_URL, or else as this request came."""
+    if settings.TIANJI_URL_IS_SET:
+        return f"{settings.TIANJI_URL}/api/push/{secret}"
+    return request.build_absolute_uri(f"/api/push/{secret}")

@@ -1,0 +1,7 @@
+"""Where pushes come in."""
+
+from django.urls import re_path
+
+from monitors.api.views import push
+
+urlpatterns = [re_path(r"^api/push(?:/(?P<token>[^/]*))?/?$", push, name="push")]

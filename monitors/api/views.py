@@ -1,0 +1,187 @@
+"""The push endpoint: parse, record, answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from monitors import tokens
+from monitors.batching import GroupCommit, QueueFull
+from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
+from monitors.recorder import Arrival, Outcome, record
+
+log = structlog.get_logger(__name__)
+
+PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
+_RETRY_AFTER_SECONDS = 5
+_OK = b'{"ok":true}'
+
+group_commit = GroupCommit(
+    record, queue_limit=settings.TIANJI_PUSH_QUEUE, batch_limit=settings.TIANJI_PUSH_BATCH
+)
+
+
+class _JsonWhateverIsAccepted(BaseContentNegotiation):
+    """Senders are shells and devices: what they say they accept must not cost a heartbeat."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class PushView(APIView):
+    """`GET`, `HEAD` or `POST` `/api/push/<token>`: one heartbeat. 200 means it is committed.
+
+    The token may come as `Authorization: Bearer <token>` to `/api/push` instead. Parameters and
+    answers are described in docs/push-endpoint.md.
+    """
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    parser_classes = ()
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = _JsonWhateverIsAccepted
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {
+            "Access-Control-Allow-Origin": "*",
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    def get(self, request: Request, token: str | None = None) -> HttpResponse:
+        return _receive(request._request, token)
+
+    post = head = get
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer a browser's preflight, without which a page on another site cannot push JSON."""
+        return HttpResponse(
+            status=204,
+            headers={
+                "Access-Control-Allow-Methods": ", ".join(METHODS),
+                "Access-Control-Allow-Headers": "Authorization, Content-Type",
+                "Access-Control-Max-Age": "86400",
+                "Content-Length": "0",
+            },
+        )
+
+    def http_method_not_allowed(  # type: ignore[override]
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return _refuse(405, "Method not allowed; use GET, HEAD or POST.", Allow=", ".join(METHODS))
+
+
+push = PushView.as_view()
+
+
+def push_gate(request: HttpRequest) -> HttpResponse | None:
+    """Answer `request` if it is a push, else return None."""
+    if not request.path_info.startswith("/api/push"):
+        return None
+    match = PATH.fullmatch(request.path_info)
+    return push(request, token=match["token"]) if match else None
+
+
+def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
+    body = _body(request)
+    if body is None:
+        return _refuse(413, f"The body has more than {BODY_LIMIT} bytes; send at most that.")
+    said = parse_push(
+        request.method or "",
+        request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
+        body,
+        request.META.get("CONTENT_TYPE", ""),
+    )
+    if isinstance(said, Rejection):
+        return _refuse(said.status, said.message)
+    digest = tokens.digest_of(token or _bearer(request))
+    if digest is None:
+        return _unknown_token()
+    arrival = Arrival(digest, said, posted=request.method == "POST", source=_source(request))
+    try:
+        outcome = group_commit.submit(arrival)
+    except QueueFull:
+        return _unavailable("Too many pushes are waiting; try again shortly.")
+    except (DatabaseError, InterfaceError) as error:
+        # Drop what may be a broken connection, so that the next push gets a new one.
+        connection.close()
+        log.error("push not recorded", error=str(error))
+        return _unavailable("The heartbeat could not be recorded; try again shortly.")
+    match outcome:
+        case Outcome.RECORDED:
+            return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
+        case Outcome.POST_ONLY:
+            return _refuse(405, "This monitor only accepts POST.", Allow="POST")
+        case Outcome.UNKNOWN_TOKEN:
+            return _unknown_token()
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    """Return the body, or None for one that is too large, which is not read."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        length = 0
+    if length > BODY_LIMIT:
+        return None
+    if length > 0:
+        return request.body
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        # Django reads no more than Content-Length says, and a chunked body says nothing.
+        body: bytes = request.META["wsgi.input"].read(BODY_LIMIT + 1)
+        return body if len(body) <= BODY_LIMIT else None
+    return b""
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _source(request: HttpRequest) -> str | None:
+    """Return the sender's address: the peer's, or what our own proxy says it was."""
+    address = request.META.get("REMOTE_ADDR", "")
+    if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
+        # The last entry is the one that the proxy in front of us wrote itself.
+        address = forwarded.rsplit(",", 1)[-1].strip()
+    try:
+        return str(ip_address(address.strip("[]")))
+    except ValueError:
+        return None
+
+
+def _answer(status: int, content: bytes | dict[str, Any], **headers: str) -> HttpResponse:
+    if isinstance(content, dict):
+        content = json.dumps(content, separators=(",", ":")).encode()
+    # The middleware that would add the length stands behind the gate.
+    headers["Content-Length"] = str(len(content))
+    return HttpResponse(content, status=status, content_type="application/json", headers=headers)
+
+
+def _refuse(status: int, message: str, **headers: str) -> HttpResponse:
+    # The same text under two names: each of the two families of existing senders reads one of them.
+    return _answer(status, {"ok": False, "error": message, "msg": message}, **headers)
+
+
+def _unknown_token() -> HttpResponse:
+    return _refuse(404, "Unknown push token.")
+
+
+def _unavailable(message: str) -> HttpResponse:
+    response = _refuse(503, message)
+    response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    return response

@@ -1,0 +1,174 @@
+"""What a reader sees of a monitor now: computed when it is read, so right even when nothing swept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from monitors.models import Monitor, MonitorState
+from monitors.schedules import CronSchedule, IntervalSchedule, Schedule, ScheduleError
+from monitors.status import Shown, Status, shown
+from monitors.words import HOUR, MINUTE, cron_in_words, exactly
+
+SHOWN_LABELS = {
+    Shown.DOWN: gettext_lazy("Down"),
+    Shown.LATE: gettext_lazy("Late"),
+    Shown.UP: gettext_lazy("Up"),
+    Shown.NEW: gettext_lazy("New"),
+    Shown.PAUSED: gettext_lazy("Paused"),
+}
+_FIRST = {Shown.DOWN: 0, Shown.LATE: 1}
+_PREVIEWED_TIMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A monitor as it stands at one moment.
+
+    `expected_by` and `deadline` are set while the monitor is up or late; `since` is when it got the
+    status that is shown, where that is known to be one of the stored ones or a passed deadline.
+    """
+
+    monitor: Monitor
+    state: MonitorState
+    shown: Shown
+    since: datetime
+    expected_by: datetime | None = None
+    deadline: datetime | None = None
+
+
+def read(monitor: Monitor, now: datetime) -> Reading:
+    """Return how `monitor`, loaded with its state, stands at `now` (the database's time)."""
+    state = monitor.state
+    expected_by = deadline = None
+    if state.status == Status.UP and state.last_heartbeat_at is not None:
+        try:
+            due = monitor.schedule.due_after(state.last_heartbeat_at)
+        except ScheduleError:
+            # The page shows the fault; nothing is due by a schedule that cannot be evaluated.
+            pass
+        else:
+            expected_by, deadline = due.expected_by, due.deadline
+    seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
+    since = state.status_changed_at
+    if seen is Shown.DOWN and deadline is not None:
+        # Overdue: no sweep has looked yet, and the incident will start where the deadline passed.
+        since, expected_by, deadline = deadline, None, None
+    return Reading(monitor, state, seen, since, expected_by, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All rows in the order they are shown, and how many there are of each status, zeros included."""
+
+    rows: list[Reading]
+    counts: dict[Shown, int]
+
+
+def overview(monitors: Iterable[Monitor], now: datetime) -> Overview:
+    """Return the overview of `monitors`: down first, then late, then the rest, each in the order given."""
+    readings = [read(monitor, now) for monitor in monitors]
+    counted = Counter(reading.shown for reading in readings)
+    rows = sorted(readings, key=lambda reading: _FIRST.get(reading.shown, 2))
+    return Overview(rows, {shown: counted[shown] for shown in SHOWN_LABELS})
+
+
+def schedule_in_short(monitor: Monitor) -> str:
+    """Return a schedule as a row of the overview names it: "every 5 min", "cron 0 2 * * *"."""
+    if monitor.kind == Monitor.Kind.CRON:
+        return _("cron %(expression)s") % {"expression": monitor.cron}
+    return _("every %(duration)s") % {"duration": exactly(monitor.interval or monitor.timeout)}
+
+
+def grace_of(monitor: Monitor) -> int | None:
+    """Return the grace in seconds, or None where it follows from the distance of a cron's times."""
+    schedule = monitor.schedule
+    return schedule.effective_grace if isinstance(schedule, IntervalSchedule) else schedule.grace
+
+
+def crontab_times(monitor: Monitor) -> str | None:
+    """Return the five fields with which a crontab runs often enough for `monitor`, or None.
+
+    None means that cron cannot: it runs once a minute at most, and its five fields know no seconds.
+    """
+    if monitor.kind == Monitor.Kind.CRON:
+        return monitor.cron if len(monitor.cron.split()) == 5 else None
+    period = monitor.interval or monitor.timeout
+    if period < MINUTE:
+        return None
+    # Only steps that divide the hour or the day keep their distance at its end.
+    minutes, hours = period // MINUTE, period // HOUR
+    if hours < 1:
+        step = max(step for step in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30) if step <= minutes)
+        return "* * * * *" if step == 1 else f"*/{step} * * * *"
+    if hours < 24:
+        step = max(step for step in (1, 2, 3, 4, 6, 8, 12) if step <= hours)
+        return "0 * * * *" if step == 1 else f"0 */{step} * * *"
+    return "0 2 * * *"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a schedule means, in sentences: `told` is when people hear, `times` the next expected ones."""
+
+    told: str
+    words: str = ""
+    times: tuple[datetime, ...] = ()
+    advice: str = ""
+
+
+def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promise:
+    """Return what `schedule` means for a sender that starts at `now`.
+
+    Raises:
+        ScheduleError: the schedule cannot be evaluated, or never matches.
+    """
+    match schedule:
+        case IntervalSchedule():
+            return Promise(told=_interval_told(schedule), advice=_advice(schedule.timeout, interval))
+        case CronSchedule():
+            due = schedule.due_after(now)
+            return Promise(
+                told=_cron_told(int((due.deadline - due.expected_by).total_seconds())),
+                words=cron_in_words(schedule.expression),
+                times=tuple(islice(schedule.times_after(now), _PREVIEWED_TIMES)),
+            )
+
+
+def _interval_told(schedule: IntervalSchedule) -> str:
+    words = {
+        "total": exactly(schedule.timeout + schedule.effective_grace),
+        "timeout": exactly(schedule.timeout),
+        "grace": exactly(schedule.effective_grace),
+    }
+    if not schedule.effective_grace:
+        return _("People are told %(total)s after the last heartbeat: %(timeout)s timeout, no grace.") % words
+    return (
+        _("People are told %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace.")
+        % words
+    )
+
+
+def _cron_told(grace: int) -> str:
+    if not grace:
+        return _("People are told at once when no heartbeat has arrived by then.")
+    return _("People are told %(grace)s later when no heartbeat has arrived.") % {"grace": exactly(grace)}
+
+
+def _advice(timeout: int, interval: int | None) -> str:
+    if interval is None:
+        return ""
+    lost = timeout // interval - 1
+    if lost < 1:
+        return _("The sender pushes every %(interval)s; one lost push already makes it late.") % {
+            "interval": exactly(interval)
+        }
+    return _("The sender pushes every %(interval)s, so a lost push does no harm.") % {
+        "interval": exactly(interval)
+    }

@@ -1,0 +1,209 @@
+"""The statements of the hot path, written out.
+
+Through the ORM, putting these statements together cost several times what the database took to run
+them. They are one text for PostgreSQL and SQLite, but for the three dialect words at the top, and
+always the same text however large the batch, because the rows travel as one JSON parameter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection
+
+from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
+from tianji.clock import sql_now
+
+_TOKENS = PushToken._meta.db_table
+_STATES = MonitorState._meta.db_table
+_MONITORS = Monitor._meta.db_table
+_HEARTBEATS = Heartbeat._meta.db_table
+
+# Columns with their PostgreSQL types; SQLite takes what JSON gives.
+_STATE_COLUMNS = {
+    "monitor_id": "bigint",
+    "status": "text",
+    "status_changed_at": "timestamptz",
+    "last_heartbeat_at": "timestamptz",
+    "last_message": "text",
+    "last_value": "float8",
+    "due_at": "timestamptz",
+    "fault": "text",
+}
+_HEARTBEAT_COLUMNS = {
+    "monitor_id": "bigint",
+    "received_at": "timestamptz",
+    "status": "text",
+    "value": "float8",
+    "message": "text",
+    "source": "inet",
+    "token_id": "bigint",
+}
+
+
+def _is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A token that works; its monitor's state is locked until the transaction ends.
+
+    `quiet` says that an up push changes nothing: the monitor is up and not yet due. `use_is_old`
+    says that it is time to write the token's last use again.
+    """
+
+    token_id: int
+    monitor_id: int
+    post_only: bool
+    quiet: bool
+    use_is_old: bool
+
+
+def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
+    """Lock the states of the monitors that `digests` name, in the monitors' order.
+
+    Return what is held by digest, and the database's time, which lies after every change that was
+    committed to one of these states: where a lock had to be waited for and the row had been changed
+    meanwhile, PostgreSQL evaluates the whole row again, its clock included. `use_is_old_after` is in
+    seconds.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, json.dumps(list(digests))])
+        rows = cursor.fetchall()
+    held = {
+        digest: Held(token_id, monitor_id, bool(post_only), bool(quiet), bool(use_is_old))
+        for digest, token_id, monitor_id, post_only, quiet, use_is_old, _ in rows
+    }
+    now = max((float(epoch) for *_, epoch in rows), default=0.0)
+    return held, datetime.fromtimestamp(now, UTC)
+
+
+@cache
+def _hold_statement(postgresql: bool) -> str:
+    if postgresql:
+        given, lock = "json_array_elements_text(%s::json)", "FOR UPDATE OF s"
+        since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
+        epoch = "extract(epoch from clock_timestamp())"
+    else:
+        given, lock = "json_each(%s)", ""
+        since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
+        # With the same milliseconds as a stored time.
+        epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
+    now = sql_now()
+    return (
+        f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
+        f" COALESCE({since_use} > %s, TRUE), {epoch}"
+        f" FROM {given} AS given JOIN {_TOKENS} t ON t.digest = given.value"
+        f" JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
+        f" WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
+        f" ORDER BY s.monitor_id {lock}"
+    )
+
+
+def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
+    """Write the last heartbeat of monitors whose status stays: by monitor id, its message and value."""
+    _run(
+        _touch_statement(_is_postgresql()),
+        [(monitor_id, _write_time(at), *said) for monitor_id, said in heartbeats.items()],
+    )
+
+
+@cache
+def _touch_statement(postgresql: bool) -> str:
+    names = ("monitor_id", "last_heartbeat_at", "last_message", "last_value")
+    return _update_statement({name: _STATE_COLUMNS[name] for name in names}, postgresql)
+
+
+def write_states(states: Iterable[MonitorState]) -> None:
+    """Write states that the caller holds locked, in one statement for all of them."""
+    _run(
+        _write_states_statement(_is_postgresql()),
+        [
+            (
+                state.monitor_id,
+                state.status,
+                _write_time(state.status_changed_at),
+                _write_time(state.last_heartbeat_at),
+                state.last_message,
+                state.last_value,
+                _write_time(state.due_at),
+                state.fault,
+            )
+            for state in states
+        ],
+    )
+
+
+@cache
+def _write_states_statement(postgresql: bool) -> str:
+    return _update_statement(_STATE_COLUMNS, postgresql)
+
+
+def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
+    kept = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
+    given = _given(columns, postgresql)
+    return (
+        f"UPDATE {_STATES} SET {kept} FROM ({given}) AS given WHERE {_STATES}.monitor_id = given.monitor_id"
+    )
+
+
+def insert_heartbeats(rows: Iterable[tuple[Any, ...]], *, received_at: datetime) -> None:
+    """Insert heartbeats: rows of (monitor id, status, value, message, source address, token id)."""
+    at = _write_time(received_at)
+    statement = _insert_heartbeats_statement(_is_postgresql())
+    _run(statement, [(monitor_id, at, *rest) for monitor_id, *rest in rows])
+
+
+@cache
+def _insert_heartbeats_statement(postgresql: bool) -> str:
+    names = ", ".join(_HEARTBEAT_COLUMNS)
+    given = _given(_HEARTBEAT_COLUMNS, postgresql)
+    return f"INSERT INTO {_HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
+
+
+def note_use(used: dict[int, str | None], *, at: datetime) -> None:
+    """Write when and from where tokens were used: by token id, the address of the sender."""
+    _run(
+        _note_use_statement(_is_postgresql()),
+        [(token_id, _write_time(at), source) for token_id, source in used.items()],
+    )
+
+
+@cache
+def _note_use_statement(postgresql: bool) -> str:
+    given = _given({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
+    return (
+        f"UPDATE {_TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
+        f" FROM ({given}) AS given WHERE {_TOKENS}.id = given.id"
+    )
+
+
+def _given(columns: dict[str, str], postgresql: bool) -> str:
+    """Return the rows of a JSON array of arrays as a SELECT."""
+    if postgresql:
+        picked = ", ".join(
+            f"(value->>{at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items())
+        )
+        return f"SELECT {picked} FROM json_array_elements(%s::json)"
+    picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns))
+    return f"SELECT {picked} FROM json_each(%s)"
+
+
+def _run(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [json.dumps(rows)])
+
+
+def _write_time(value: datetime | None) -> str | None:
+    """Return a time as the database's column writes it."""
+    if value is None:
+        return None
+    return str(connection.ops.adapt_datetimefield_value(value))

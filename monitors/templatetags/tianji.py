@@ -1,0 +1,128 @@
+"""Times, durations and statuses in templates. `now` is taken from the context where a view gave it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from monitors import words
+from monitors.presenting import SHOWN_LABELS, schedule_in_short
+from monitors.status import Shown
+
+register = template.Library()
+register.filter("duration", words.exactly)
+register.filter("schedule_in_short", schedule_in_short)
+register.filter("cron_in_words", words.cron_in_words)
+
+
+@register.filter
+def status_word(status: str, number: int) -> str:
+    """The word for `number` monitors of `status` in a sentence: "3 up"."""
+    words_of = {
+        Shown.DOWN: ngettext("down", "down", number),
+        Shown.LATE: ngettext("late", "late", number),
+        Shown.UP: ngettext("up", "up", number),
+        Shown.NEW: ngettext("new", "new", number),
+        Shown.PAUSED: ngettext("paused", "paused", number),
+    }
+    return words_of[Shown(status)]
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A heartbeat's value as people would write it: 123, 0.1, 1.5e+16; "" for None."""
+    return "" if value is None else f"{value:.12g}"
+
+
+@register.filter
+def in_zone(when: datetime, zone: str) -> str:
+    """A date and time in `zone`, which is the schedule's and so not the reader's."""
+    return date_format(when.astimezone(ZoneInfo(zone)), "D j M Y, H:i")
+
+
+@register.simple_tag(takes_context=True)
+def ago(context: template.Context, when: datetime | None) -> str:
+    """How long ago `when` was ("32 s ago"); a dash for None."""
+    return _relative(context, when, past=_("{} ago"), future=_("in {}"))
+
+
+@register.simple_tag(takes_context=True)
+def until(context: template.Context, when: datetime | None) -> str:
+    """How long it is until `when` ("in 28 s"), or how long it is overdue ("late by 9 s")."""
+    return _relative(context, when, past=_("late by {}"), future=_("in {}"))
+
+
+@register.simple_tag(takes_context=True)
+def elapsed(context: template.Context, since: datetime, pattern: str = "{}") -> str:
+    """The time that passed since `since`, where `pattern` says {}: "Up for {}"."""
+    return _relative(context, since, past=pattern, future="")
+
+
+@register.simple_tag(takes_context=True)
+def clock(context: template.Context, when: datetime | None) -> str:
+    """The time of day of `when`, with its date on another day; the reader's own time zone in the browser."""
+    if when is None:
+        return "–"
+    local, today = timezone.localtime(when), timezone.localtime(_now(context)).date()
+    text = f"{local:%H:%M:%S} {local.tzname()}"
+    if local.date() != today:
+        text = f"{date_format(local, 'j M Y')}, {text}"
+    return format_html('<time datetime="{}" title="{}" data-clock>{}</time>', _iso(when), _exact(when), text)
+
+
+@register.simple_tag
+def iso(when: datetime) -> str:
+    """`when` for a data attribute."""
+    return _iso(when)
+
+
+@register.simple_tag
+def lasted(start: datetime, end: datetime) -> str:
+    """How long it was from `start` to `end`."""
+    return words.about(max((end - start).total_seconds(), 0))
+
+
+@register.simple_tag
+def pill(status: str, modifier: str = "") -> SafeString:
+    """A status as shape, word and colour. `modifier` is "large" or "plain"."""
+    label = SHOWN_LABELS[Shown(status)]
+    extra = f" pill-{modifier}" if modifier else ""
+    return format_html('<span class="pill pill-{}{}">{}</span>', status, extra, label)
+
+
+def _relative(context: template.Context, when: datetime | None, *, past: str, future: str) -> str:
+    if when is None:
+        return "–"
+    passed = (_now(context) - when).total_seconds()
+    pattern = future if passed < 0 and future else past
+    return format_html(
+        '<time datetime="{}" title="{}" data-past="{}" data-future="{}">{}</time>',
+        _iso(when),
+        _exact(when),
+        past,
+        future,
+        pattern.replace("{}", words.about(abs(passed) if future else max(passed, 0))),
+    )
+
+
+def _now(context: template.Context) -> datetime:
+    now: Any = context.get("now")
+    return now if isinstance(now, datetime) else timezone.now()
+
+
+def _iso(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _exact(when: datetime) -> str:
+    local = timezone.localtime(when)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"

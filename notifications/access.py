@@ -1,0 +1,48 @@
+"""Which channel or incident a request may name. As with monitors, a link works whatever workspace is
+chosen in the header, for its members."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from accounts.models import Membership, User
+from monitors.access import membership_in
+from monitors.models import Incident
+from notifications.models import Channel
+
+
+def get_channel_or_404(request: HttpRequest, public_id: UUID) -> tuple[Channel, Membership]:
+    """Return a channel and the signed-in user's membership in its workspace.
+
+    Raises:
+        Http404: there is none, or it belongs to people the user has nothing to do with.
+    """
+    channel = get_object_or_404(Channel.objects.select_related("workspace"), public_id=public_id)
+    return channel, membership_in(request, channel.workspace)
+
+
+def get_channel_to_change(request: HttpRequest, public_id: UUID) -> Channel:
+    """Return a channel that the signed-in user may change.
+
+    Raises:
+        Http404: as above.
+        PermissionDenied: the user may see it, but not change it.
+    """
+    channel, membership = get_channel_or_404(request, public_id)
+    if not membership.may_change:
+        raise PermissionDenied
+    return channel
+
+
+def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
+    """Return an incident of a monitor that the signed-in user may see, with monitor and workspace."""
+    return get_object_or_404(
+        Incident.objects.select_related("monitor__workspace"),
+        monitor__workspace__memberships__user=cast(User, request.user),
+        public_id=public_id,
+    )

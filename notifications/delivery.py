@@ -1,0 +1,328 @@
+"""Claim a delivery, send it, record what came of it.
+
+Three steps, of which only the first and the last touch the database: nothing is sent inside a
+transaction. A claim is a lease; a worker that dies with one loses it, and the delivery is sent again
+under the same id. A channel has one delivery in flight at a time, so a channel that hangs delays
+itself only, and the messages of one incident arrive in their order.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import SystemRandom
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.utils.translation import gettext as _
+
+from monitors.models import MonitorState
+from monitors.status import Cause
+from notifications import backoff, messages, payloads
+from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.transports import transport_for
+from notifications.transports.base import Failed, Outgoing, Result, Sent
+from tianji.clock import database_now
+
+log = structlog.get_logger(__name__)
+
+# Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
+LEASE = timedelta(seconds=60)
+DETAIL_LENGTH = 500
+# A channel that takes this long to fail hangs; its other deliveries wait up to _REST then, so that
+# a backlog does not occupy a worker's thread without pause.
+_HANGS = timedelta(seconds=5)
+_REST = timedelta(seconds=60)
+
+_rng = SystemRandom()
+# Every tick and every hint runs deliver_due in a thread of the worker's pool. Some threads must stay
+# free of slow channels for the sweep, which shares the pool.
+_gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to make attempt `number` of a delivery, until the lease runs out.
+
+    `interrupted`: the attempt before it ended without a result.
+    """
+
+    delivery_id: int
+    number: int
+    interrupted: bool = False
+
+
+def deliver_due() -> int:
+    """Send what is due until nothing is left that may be sent now; return the number of attempts.
+
+    Safe to run many times at once, in one process and in several. Returns 0 at once where this
+    process already delivers in as many threads as it may: the rows wait for the next tick.
+
+    Raises:
+        django.db.Error: the database went away; a delivery in flight is sent again after its lease.
+    """
+    if not _gate.acquire(blocking=False):
+        return 0
+    attempts = 0
+    try:
+        while (claim := claim_next()) is not None:
+            attempts += attempt(claim)
+    finally:
+        _gate.release()
+    return attempts
+
+
+def claim_next() -> Claim | None:
+    """Claim the delivery that is due longest and may be sent now, or return None."""
+    taken_by_others: set[int] = set()
+    while True:
+        candidate = (
+            _claimable(database_now())
+            .exclude(channel__in=taken_by_others)
+            .select_related("incident")
+            .order_by("next_attempt_at", "pk")
+            .first()
+        )
+        if candidate is None:
+            return None
+        if claim := _claim(candidate):
+            return claim
+        # Another worker was faster and serves this channel now.
+        taken_by_others.add(candidate.channel_id)
+
+
+def _claimable(now: datetime) -> QuerySet[Delivery]:
+    """Deliveries that are due, of channels with nothing in flight, and first of their incident.
+
+    Due is also one in flight whose lease ran out.
+    """
+    in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
+    earlier = Delivery.objects.filter(
+        incident=OuterRef("incident"),
+        channel=OuterRef("channel"),
+        pk__lt=OuterRef("pk"),
+        next_attempt_at__isnull=False,
+    )
+    return Delivery.objects.filter(~Exists(earlier), next_attempt_at__lte=now).exclude(
+        channel__in=in_flight.values("channel")
+    )
+
+
+def _claim(candidate: Delivery) -> Claim | None:
+    interrupted = candidate.status == Delivery.Status.SENDING
+    with transaction.atomic():
+        if interrupted:
+            _hold_monitor(candidate)
+        # Two workers may each see another delivery of this channel as the next: the channel's lock
+        # lets one of them through, and the update below looks again, after the lock.
+        if not _hold_channel(candidate, skip_locked=True):
+            return None
+        now = database_now()
+        as_seen = _claimable(now).filter(
+            pk=candidate.pk,
+            status=candidate.status,
+            attempt_count=candidate.attempt_count,
+            next_attempt_at=candidate.next_attempt_at,
+        )
+        claimed = as_seen.update(
+            status=Delivery.Status.SENDING,
+            attempt_count=F("attempt_count") + 1,
+            next_attempt_at=now + LEASE,
+        )
+        if claimed != 1:
+            return None
+        if interrupted:
+            assert candidate.next_attempt_at is not None
+            DeliveryAttempt.objects.create(
+                delivery=candidate,
+                number=candidate.attempt_count,
+                started_at=candidate.next_attempt_at - LEASE,
+                finished_at=candidate.next_attempt_at,
+                ok=False,
+                detail=_("Interrupted: the worker stopped before it could note a result."),
+            )
+    return Claim(candidate.pk, candidate.attempt_count + 1, interrupted)
+
+
+def attempt(claim: Claim) -> bool:
+    """Make the attempt of `claim` and record it; False where the claim is not valid any more."""
+    delivery = (
+        Delivery.objects.select_related("channel__workspace", "incident__monitor")
+        .filter(pk=claim.delivery_id, status=Delivery.Status.SENDING, attempt_count=claim.number)
+        .first()
+    )
+    if delivery is None:
+        return False  # deleted with its monitor or channel
+    started_at = database_now()
+    if claim.interrupted and started_at > delivery.created_at + backoff.GIVE_UP_AFTER:
+        # Else what kills its worker would be tried for ever: only a result leads to a next time.
+        result: Result = Failed(_("Given up: the attempts were interrupted."), permanent=True)
+    else:
+        result = _send(delivery)
+    return _record(delivery, claim, result, started_at)
+
+
+def _send(delivery: Delivery) -> Result:
+    if not delivery.channel.enabled:
+        # Old news must not burst out when it is switched on again.
+        return Failed(_("Not sent: the channel is switched off."), permanent=True)
+    facts = facts_of(delivery)
+    message = messages.compose(facts)
+    payload = payloads.of_incident(facts, message, delivery_id=delivery.public_id)
+    outgoing = Outgoing(delivery.public_id, message, payload, thread=delivery.incident.public_id)
+    return _transmit(delivery.channel, outgoing)
+
+
+def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
+    _let_go_of_the_connection()
+    try:
+        result = transport_for(channel.kind).send(channel.config, outgoing)
+    except Exception as error:
+        log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
+        result = Failed(f"{type(error).__name__}: {error}")
+    # Nobody knows what the other side says: NUL, which no database takes, or a page of HTML.
+    return replace(result, detail=messages.one_line(result.detail)[:DETAIL_LENGTH])
+
+
+def _let_go_of_the_connection() -> None:
+    """Give the pooled database connection back: slow channels must not use the pool up."""
+    if "pool" in connection.settings_dict.get("OPTIONS", {}) and not connection.in_atomic_block:
+        connection.close()
+
+
+def _record(delivery: Delivery, claim: Claim, result: Result, started_at: datetime) -> bool:
+    """Write the attempt and the outcome, unless the claim was lost meanwhile."""
+    with transaction.atomic():
+        # In the order in which the recorder locks. A monitor or channel being deleted must not get
+        # new rows, which would fail its deletion.
+        _hold_monitor(delivery)
+        if not _hold_channel(delivery):
+            return False
+        now = database_now()
+        outcome = _outcome(delivery, claim, result, now, took=now - started_at)
+        recorded = Delivery.objects.filter(
+            pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
+        ).update(
+            status=outcome.status,
+            next_attempt_at=outcome.next_attempt_at,
+            sent_at=now if outcome.status == Delivery.Status.SENT else None,
+        )
+        if recorded != 1:
+            log.warning("result of a lost claim dropped", delivery=str(delivery.public_id))
+            return False
+        DeliveryAttempt.objects.create(
+            delivery=delivery,
+            number=claim.number,
+            started_at=started_at,
+            finished_at=now,
+            ok=isinstance(result, Sent),
+            detail=result.detail,
+        )
+        if outcome.rest_until is not None:
+            Delivery.objects.filter(
+                channel=delivery.channel_id,
+                status=Delivery.Status.PENDING,
+                next_attempt_at__lt=outcome.rest_until,
+            ).update(next_attempt_at=outcome.rest_until)
+    log.info(
+        "delivery attempted",
+        delivery=str(delivery.public_id),
+        channel=str(delivery.channel.public_id),
+        number=claim.number,
+        status=outcome.status.value,
+    )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What an attempt leads to. `rest_until`: until then the channel's other deliveries wait too."""
+
+    status: Delivery.Status
+    next_attempt_at: datetime | None = None
+    rest_until: datetime | None = None
+
+
+def _outcome(delivery: Delivery, claim: Claim, result: Result, now: datetime, *, took: timedelta) -> _Outcome:
+    if isinstance(result, Sent):
+        return _Outcome(Delivery.Status.SENT)
+    if result.permanent:
+        return _Outcome(Delivery.Status.FAILED)
+    next_time = backoff.next_attempt_at(
+        created_at=delivery.created_at,
+        attempts=claim.number,
+        now=now,
+        rng=_rng,
+        retry_after=result.retry_after,
+    )
+    if next_time is None:
+        return _Outcome(Delivery.Status.FAILED)
+    rest = None
+    if result.retry_after:
+        rest = next_time
+    elif took >= _HANGS:
+        rest = min(next_time, now + _REST)
+    return _Outcome(Delivery.Status.PENDING, next_time, rest)
+
+
+def _hold_monitor(delivery: Delivery) -> None:
+    list(
+        MonitorState.objects.select_for_update(no_key=True)
+        .filter(monitor=delivery.incident.monitor_id)
+        .values_list("pk")
+    )
+
+
+def _hold_channel(delivery: Delivery, *, skip_locked: bool = False) -> bool:
+    """Lock the channel's row; False where it is gone, or locked and `skip_locked`.
+
+    The lock does not hinder the recorder, which only refers to the row.
+    """
+    return bool(
+        Channel.objects.select_for_update(no_key=True, skip_locked=skip_locked)
+        .filter(pk=delivery.channel_id)
+        .order_by()
+        .values_list("pk")
+    )
+
+
+def facts_of(delivery: Delivery) -> messages.Facts:
+    """Return what a message about `delivery` says, as it is known now; channel and monitor are loaded."""
+    incident = delivery.incident
+    monitor = incident.monitor
+    return messages.Facts(
+        event=messages.Event(delivery.event),
+        at=delivery.created_at,
+        monitor=monitor.name,
+        monitor_id=str(monitor.public_id),
+        monitor_url=f"{settings.TIANJI_URL}/monitors/{monitor.public_id}/",
+        incident_id=str(incident.public_id),
+        cause=Cause(incident.cause),
+        started_at=incident.started_at,
+        detected_at=incident.detected_at,
+        resolved_at=incident.resolved_at,
+        last_heartbeat_at=incident.last_heartbeat_at,
+        opening_message=incident.opening_message,
+        opening_value=incident.opening_value,
+        closing_message=incident.closing_message,
+        closing_value=incident.closing_value,
+    )
+
+
+def send_test(*, channel: Channel) -> Result:
+    """Send a test message through `channel` at once, within the time of one attempt.
+
+    It belongs to no incident, is tried once and leaves no row.
+    """
+    test_id = uuid.uuid4()
+    message = messages.compose_test(
+        channel=channel.name,
+        workspace=channel.workspace.name,
+        url=f"{settings.TIANJI_URL}/channels/{channel.public_id}/",
+    )
+    payload = payloads.of_test(message, test_id=test_id, at=database_now())
+    return _transmit(channel, Outgoing(test_id, message, payload))

@@ -1,0 +1,231 @@
+"""The forms in which people describe a channel, one for each kind."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from accounts.models import Workspace
+from monitors.models import Monitor
+from notifications.models import Channel
+
+ADDRESSES_MOST = 20
+URL_LENGTH = 2000
+EMAIL_URL_EXAMPLE = "smtp+tls://user:password@mail.example.com:587"
+_SEPARATORS = re.compile(r"[,;\s]+")
+
+
+class _MonitorsField(forms.ModelMultipleChoiceField):
+    """Monitors by their public id, which a page may show; a row's number stays inside."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except ValidationError:
+            # Gone, of another workspace or no id at all: the same to the reader.
+            raise ValidationError(
+                _("One of these monitors is not in this workspace any more. Choose again.")
+            ) from None
+
+
+class ChannelForm(forms.Form):
+    """What every channel has. A kind adds its destination as `config`."""
+
+    ALL, SOME = "all", "some"
+
+    name = forms.CharField(
+        label=_("Name"), max_length=100, help_text=_("What you call it, such as “On-call team”.")
+    )
+    scope = forms.ChoiceField(
+        label=_("Tells about"),
+        choices=[(ALL, _("All monitors, also those to come")), (SOME, _("Only the monitors chosen below"))],
+        widget=forms.RadioSelect,
+        initial=ALL,
+        error_messages={"required": _("Choose all monitors, or only some.")},
+    )
+    monitors = _MonitorsField(
+        label=_("Monitors"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    enabled = forms.BooleanField(
+        label=_("Switched on"),
+        required=False,
+        initial=True,
+        help_text=_("While it is off, nothing is sent, and nothing is sent later either."),
+    )
+
+    field_order = ("name",)
+    destination_field = ""
+
+    def __init__(
+        self, *args: Any, workspace: Workspace, channel: Channel | None = None, **kwargs: Any
+    ) -> None:
+        self.workspace = workspace
+        self.channel = channel
+        if channel is not None:
+            kwargs["initial"] = self._initial(channel) | (kwargs.get("initial") or {})
+        super().__init__(*args, **kwargs)
+        self.order_fields(["name", self.destination_field, "scope", "monitors", "enabled"])
+        monitors = self.fields["monitors"]
+        assert isinstance(monitors, _MonitorsField)
+        monitors.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+        for name in ("name", self.destination_field):
+            self.fields[name].widget.attrs.setdefault("autocomplete", "off")
+
+    def _initial(self, channel: Channel) -> dict[str, Any]:
+        return {
+            "name": channel.name,
+            "scope": self.ALL if channel.all_monitors else self.SOME,
+            "monitors": list(channel.monitors.values_list("public_id", flat=True)),
+            "enabled": channel.enabled,
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"]:
+            self.add_error("monitors", _("Choose at least one monitor, or all of them above."))
+        return cleaned
+
+    def config(self) -> dict[str, Any]:
+        """Return the destination as `Channel.config` keeps it."""
+        raise NotImplementedError
+
+    def columns(self) -> dict[str, Any]:
+        """Return what `channels.create` and `channels.edit` take, of a valid form."""
+        cleaned = self.cleaned_data
+        return {
+            "name": cleaned["name"],
+            "config": self.config(),
+            "enabled": cleaned["enabled"],
+            "all_monitors": cleaned["scope"] == self.ALL,
+            "monitors": cleaned["monitors"],
+        }
+
+
+class EmailForm(ChannelForm):
+    destination_field = "addresses"
+
+    addresses = forms.CharField(
+        label=_("Email addresses"),
+        max_length=ADDRESSES_MOST * 330,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_("Up to 20, separated by commas, spaces or new lines. All of them see each other."),
+    )
+
+    def _initial(self, channel: Channel) -> dict[str, Any]:
+        addresses = channel.config.get("addresses")
+        return super()._initial(channel) | {
+            "addresses": "\n".join(addresses) if isinstance(addresses, list) else ""
+        }
+
+    def clean_addresses(self) -> list[str]:
+        """Return the addresses, each once, in the order in which they were given."""
+        given = dict.fromkeys(part for part in _SEPARATORS.split(self.cleaned_data["addresses"]) if part)
+        if not given:
+            raise ValidationError(_("Give at least one email address, such as anna@example.com."))
+        errors = []
+        for address in given:
+            try:
+                validate_email(address)
+            except ValidationError:
+                errors.append(
+                    ValidationError(
+                        _("“%(address)s” is not an email address; give one such as anna@example.com."),
+                        params={"address": address[:100]},
+                    )
+                )
+        if len(given) > ADDRESSES_MOST:
+            errors.append(
+                ValidationError(
+                    ngettext_lazy(
+                        "These are %(count)d addresses; give at most %(most)d.",
+                        "These are %(count)d addresses; give at most %(most)d.",
+                        "count",
+                    ),
+                    params={"count": len(given), "most": ADDRESSES_MOST},
+                )
+            )
+        if errors:
+            raise ValidationError(errors)
+        return list(given)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.channel is None and not settings.TIANJI_EMAIL_URL:
+            self.add_error(None, email_is_not_set_up())
+        return cleaned
+
+    def config(self) -> dict[str, Any]:
+        return {"addresses": self.cleaned_data["addresses"]}
+
+
+class WebhookForm(ChannelForm):
+    destination_field = "url"
+
+    url = forms.CharField(
+        label=_("URL"),
+        max_length=URL_LENGTH,
+        widget=forms.TextInput(
+            attrs={"inputmode": "url", "spellcheck": "false", "placeholder": "https://example.com/tianji"}
+        ),
+        help_text=_("Each message is a POST of JSON to this address. Any answer of 200 to 299 is success."),
+    )
+
+    def _initial(self, channel: Channel) -> dict[str, Any]:
+        return super()._initial(channel) | {"url": channel.config.get("url", "")}
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        if not _is_http_url(url):
+            raise ValidationError(
+                _(
+                    "Give a whole address that begins with https:// or http://, such as https://example.com/tianji."
+                )
+            )
+        return url
+
+    def config(self) -> dict[str, Any]:
+        return {"url": self.cleaned_data["url"]}
+
+
+def _is_http_url(url: str) -> bool:
+    """Whether `url` names a host over http(s). A host without a dot is fine: a neighbour's name."""
+    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+
+
+def email_is_not_set_up() -> str:
+    """Return what to do before email channels can work."""
+    return str(
+        _(
+            "Email is not set up on this server. Set TIANJI_EMAIL_URL to your mail server, for example "
+            "%(example)s, and start Tianji again."
+        )
+        % {"example": EMAIL_URL_EXAMPLE}
+    )
+
+
+FORMS: dict[str, type[ChannelForm]] = {
+    Channel.Kind.EMAIL.value: EmailForm,
+    Channel.Kind.WEBHOOK.value: WebhookForm,
+}

@@ -1,0 +1,118 @@
+"""What pages ask of channels and deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Workspace
+from monitors.models import Monitor
+from notifications.models import Channel, Delivery, DeliveryAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A channel as a list shows it. `monitor_count` counts those chosen, where not all are told about."""
+
+    channel: Channel
+    destination: str
+    monitor_count: int
+    last_delivery: Delivery | None
+
+
+def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
+    """Return the channels of `workspace` by name; `masked` as in `destination`. Three queries."""
+    newest = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    channels = list(
+        Channel.objects.filter(workspace=workspace)
+        .annotate(newest_id=Subquery(newest), monitor_count=Count("monitors"))
+        .order_by("name", "pk")
+    )
+    deliveries = (
+        Delivery.objects.select_related("incident__monitor")
+        .prefetch_related(_attempts())
+        .in_bulk([channel.newest_id for channel in channels if channel.newest_id])
+    )
+    return [
+        ChannelRow(
+            channel,
+            destination(channel, masked=masked),
+            channel.monitor_count,
+            deliveries.get(channel.newest_id),
+        )
+        for channel in channels
+    ]
+
+
+def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
+    """Return what `channel` was owed, newest first, with the monitors and every attempt."""
+    return (
+        channel.deliveries.select_related("incident__monitor").prefetch_related(_attempts()).order_by("-pk")
+    )
+
+
+def told_about(monitor: Monitor) -> list[Channel]:
+    """Return the enabled channels that hear of `monitor`, by name."""
+    return list(
+        Channel.objects.filter(
+            Q(all_monitors=True) | Q(pk__in=monitor.channels.values("pk")),
+            workspace_id=monitor.workspace_id,
+            enabled=True,
+        ).order_by("name", "pk")
+    )
+
+
+def deliveries_of(incident_ids: Iterable[int]) -> dict[int, list[Delivery]]:
+    """Return the deliveries of each of the incidents (row ids), oldest first, with channel and attempts."""
+    found: dict[int, list[Delivery]] = {incident: [] for incident in incident_ids}
+    deliveries = (
+        Delivery.objects.filter(incident__in=list(found))
+        .select_related("channel")
+        .prefetch_related(_attempts())
+        .order_by("pk")
+    )
+    for delivery in deliveries:
+        found[delivery.incident_id].append(delivery)
+    return found
+
+
+def _attempts() -> Prefetch[str]:
+    return Prefetch("attempts", DeliveryAttempt.objects.order_by("number", "pk"))
+
+
+def destination(channel: Channel, *, masked: bool) -> str:
+    """Return where `channel` leads; `masked`: so that a reader recognises it and cannot use it."""
+    match channel.kind:
+        case Channel.Kind.EMAIL:
+            return _addresses(channel.config.get("addresses"), masked)
+        case Channel.Kind.WEBHOOK:
+            return _url(channel.config.get("url"), masked)
+    return ""
+
+
+def _addresses(addresses: object, masked: bool) -> str:
+    if not isinstance(addresses, list) or not addresses:
+        return _("no address")
+    if not masked:
+        return ", ".join(str(address) for address in addresses)
+    return ngettext("%(count)d address", "%(count)d addresses", len(addresses)) % {"count": len(addresses)}
+
+
+def _url(url: object, masked: bool) -> str:
+    if not isinstance(url, str) or not url:
+        return _("no URL")
+    try:
+        parts = urlsplit(url)
+        host = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
+    except ValueError:
+        return _("a URL that cannot be read")
+    # A name and password in it are shown to nobody; who may change the channel finds them there.
+    shown = f"{parts.scheme}://{host}"
+    if masked:
+        return f"{shown}/…"
+    return f"{shown}{parts.path}?{parts.query}" if parts.query else f"{shown}{parts.path}"

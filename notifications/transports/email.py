@@ -1,0 +1,156 @@
+"""Email, through the mail server that TIANJI_EMAIL_URL names."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import socket
+import threading
+from collections.abc import Mapping
+from email.utils import make_msgid, parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
+from django.core.mail.message import sanitize_address
+from django.template.loader import render_to_string
+
+from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+
+# The enhanced status of an address that does not exist (RFC 3463, 3.2). A refusal without it, such
+# as "relaying denied", is a mail server that somebody is about to repair.
+_BAD_ADDRESS = re.compile(r"(?<![\d.])5\.1\.\d{1,3}(?![\d.])")
+
+
+class EmailTransport:
+    """Sends one message to all of `config["addresses"]`.
+
+    Accepted for at least one of them is sent. Permanent is only a failure in which the server said
+    of every address that it does not exist.
+    """
+
+    def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
+        if not settings.TIANJI_EMAIL_URL:
+            return Failed("Email is not set up: TIANJI_EMAIL_URL is empty.")
+        addresses = config.get("addresses")
+        if not isinstance(addresses, list) or not addresses:
+            return Failed("This channel has no email address.")
+        email = _build(outgoing, addresses)
+        return _Sending(email).result_within(TOTAL_SECONDS)
+
+
+def _build(outgoing: Outgoing, addresses: list[str]) -> mail.EmailMultiAlternatives:
+    message = outgoing.message
+    domain = _domain()
+    headers = {"Auto-Submitted": "auto-generated"}
+    if outgoing.thread is None:
+        headers["Message-ID"] = make_msgid(domain=domain)
+    else:
+        # The same for each attempt, so that a mail server or reader can drop the second of two;
+        # all messages of an incident name it, so that readers show them as one conversation.
+        thread = f"<incident-{outgoing.thread}@{domain}>"
+        headers |= {
+            "Message-ID": f"<{outgoing.id}@{domain}>",
+            "In-Reply-To": thread,
+            "References": thread,
+        }
+    email = mail.EmailMultiAlternatives(message.title, message.text, to=addresses, headers=headers)
+    email.attach_alternative(render_to_string("notifications/email.html", {"message": message}), "text/html")
+    return email
+
+
+def _domain() -> str:
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    return domain.encode("idna").decode() if domain else "localhost"
+
+
+class _Sending:
+    """One attempt in a thread of its own, which is given up when its time is over.
+
+    The timeouts of smtplib bound each read, not their sum, and nothing bounds the look-up of the
+    server's name; so a server that drips could hold a worker for ever.
+    """
+
+    def __init__(self, email: mail.EmailMultiAlternatives) -> None:
+        self.email = email
+        self.connection: BaseEmailBackend | None = None
+        self.result: Result | None = None
+        self.done = threading.Event()
+        self.given_up = threading.Event()
+
+    def result_within(self, seconds: float) -> Result:
+        threading.Thread(target=self._run, name="email", daemon=True).start()
+        self.done.wait(seconds)
+        if self.result is not None:
+            return self.result
+        self.given_up.set()
+        self._hang_up()
+        return Failed(f"The mail server did not finish within {seconds:.0f} s.")
+
+    def _run(self) -> None:
+        try:
+            self.result = self._send()
+        except smtplib.SMTPRecipientsRefused as error:
+            permanent = all(_BAD_ADDRESS.search(_text(reply)) for _code, reply in error.recipients.values())
+            self.result = Failed(_refusals(error.recipients), permanent=permanent)
+        except smtplib.SMTPResponseException as error:
+            self.result = Failed(f"{error.smtp_code} {_text(error.smtp_error)}")
+        except TimeoutError:
+            self.result = Failed("The mail server did not answer in time.")
+        except (OSError, ValueError) as error:
+            self.result = Failed(f"The mail server could not be used: {error}")
+        except Exception as error:  # whatever a mail backend raises, the attempt failed
+            self.result = Failed(f"{type(error).__name__}: {error}")
+        self.done.set()
+        # Only now: what the server says to our goodbye changes nothing, and it may take its time.
+        if self.connection is not None:
+            with contextlib.suppress(Exception):
+                self.connection.close()
+
+    def _send(self) -> Result:
+        connection = self.connection = mail.get_connection(timeout=settings.EMAIL_TIMEOUT)
+        connection.open()
+        if self.given_up.is_set():
+            return Failed("Given up.")
+        if isinstance(connection, SmtpBackend):
+            assert connection.connection is not None
+            return _transmit(connection.connection, self.email)
+        connection.send_messages([self.email])
+        return Sent("Handed over.")
+
+    def _hang_up(self) -> None:
+        """Cut the line, which ends the thread's wait."""
+        smtp = getattr(self.connection, "connection", None) or getattr(
+            self.connection, "_partial_connection", None
+        )
+        sock = getattr(smtp, "sock", None)
+        if sock is not None:
+            # The plain socket's method: TLS must not wait for an answer here.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def _transmit(server: smtplib.SMTP, email: mail.EmailMultiAlternatives) -> Result:
+    """Send over an open connection. Unlike Django's backend, it tells which addresses were refused."""
+    encoding = email.encoding or settings.DEFAULT_CHARSET
+    recipients = [sanitize_address(address, encoding) for address in email.recipients()]
+    refused = server.sendmail(
+        sanitize_address(email.from_email, encoding),
+        recipients,
+        email.message().as_bytes(linesep="\r\n"),  # type: ignore[call-arg]  # Django's own
+    )
+    accepted = ", ".join(address for address in recipients if address not in refused)
+    detail = f"Accepted for {accepted}."
+    return Sent(f"{detail} {_refusals(refused)}" if refused else detail)
+
+
+def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:
+    said = "; ".join(f"{address}: {code} {_text(reply)}" for address, (code, reply) in refused.items())
+    return f"Refused for {said}"
+
+
+def _text(reply: bytes | str) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply

@@ -1,0 +1,18 @@
+"""The pages of channels, mounted at /channels/."""
+
+from django.urls import path
+
+from notifications import views
+
+app_name = "notifications"
+urlpatterns = [
+    path("", views.channel_list, name="list"),
+    path("new/", views.choose_kind, name="new"),
+    path("new/<slug:kind>/", views.create, name="create"),
+    path("for/<uuid:public_id>/", views.for_monitor, name="for_monitor"),
+    path("incident/<uuid:public_id>/", views.of_incident, name="of_incident"),
+    path("<uuid:public_id>/", views.detail, name="detail"),
+    path("<uuid:public_id>/edit/", views.edit, name="edit"),
+    path("<uuid:public_id>/delete/", views.delete, name="delete"),
+    path("<uuid:public_id>/test/", views.test, name="test"),
+]

@@ -1,0 +1,73 @@
+// Times that tick.
+//
+// <time datetime data-past="{} ago" data-future="in {}"> is kept current each second;
+// <time datetime data-clock> is shown in the reader's own time zone. Both tell the exact local time on
+// hover. Without this script the server's text stands, right at the moment it was written.
+(() => {
+  "use strict";
+
+  const DAY = 86400, HOUR = 3600, MINUTE = 60;
+  const [d, h, min, s] = (document.body.dataset.units || "d,h,min,s").split(",");
+  const language = document.documentElement.lang || undefined;
+  const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long", hourCycle: "h23" });
+  const clock = new Intl.DateTimeFormat(language, {
+    hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+  });
+  const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+  const dateWithYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
+
+  // The server's clock minus the reader's. An answer that took long makes it look smaller than it is,
+  // so the largest seen is the best.
+  let offset = -Infinity;
+
+  function learn(root) {
+    const element = root.querySelector("[data-now]");
+    if (element) offset = Math.max(offset, Date.parse(element.dataset.now) - Date.now());
+  }
+
+  const now = () => Date.now() + (offset === -Infinity ? 0 : offset);
+
+  // The same words as monitors/words.py: two units at most, no seconds from ten minutes on.
+  function words(seconds) {
+    const pair = (a, unitA, b, unitB) => (b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`);
+    if (seconds < MINUTE) return `${seconds} ${s}`;
+    if (seconds < 10 * MINUTE) return pair(Math.floor(seconds / MINUTE), min, seconds % MINUTE, s);
+    if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} ${min}`;
+    if (seconds < DAY) return pair(Math.floor(seconds / HOUR), h, Math.floor((seconds % HOUR) / MINUTE), min);
+    if (seconds < 30 * DAY) return pair(Math.floor(seconds / DAY), d, Math.floor((seconds % DAY) / HOUR), h);
+    return `${Math.floor(seconds / DAY)} ${d}`;
+  }
+
+  function set(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function show(element) {
+    const at = new Date(element.dateTime);
+    const title = exact.format(at);
+    if (element.title !== title) element.title = title;
+    const here = new Date(now());
+    if ("clock" in element.dataset) {
+      const today = at.toDateString() === here.toDateString();
+      const day = at.getFullYear() === here.getFullYear() ? date : dateWithYear;
+      set(element, today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`);
+    } else if ("past" in element.dataset) {
+      const passed = (here - at) / 1000;
+      const future = passed < 0 && element.dataset.future;
+      const pattern = future || element.dataset.past;
+      set(element, pattern.replace("{}", words(Math.floor(future ? -passed : Math.max(passed, 0)))));
+    }
+  }
+
+  function showAll() {
+    for (const element of document.querySelectorAll("time[data-past], time[data-clock]")) show(element);
+  }
+
+  learn(document);
+  showAll();
+  setInterval(() => document.hidden || showAll(), 1000);
+  document.addEventListener("htmx:afterSwap", (event) => {
+    learn(event.detail.target);
+    showAll();
+  });
+})();

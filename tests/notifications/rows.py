@@ -1,0 +1,55 @@
+"""Incidents and deliveries for the tests, without waiting for time to pass."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F
+
+from monitors import recorder, tokens
+from monitors.models import Incident, Monitor
+from monitors.push import Push
+from notifications import delivery
+from notifications.models import Channel, Delivery
+from tests.factories import secret_of
+from tianji.clock import database_now
+
+
+def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float | None = None) -> None:
+    """Record a heartbeat of each monitor, all in one transaction."""
+    recorder.record(
+        [
+            recorder.Arrival(tokens.digest_of(secret_of(monitor)) or "", Push(up, message, value))
+            for monitor in monitors
+        ]
+    )
+
+
+def make_incident(monitor: Monitor, **fields: Any) -> Incident:
+    """An incident that nobody was told of."""
+    now = database_now()
+    fields = {"cause": "reported", "started_at": now, "detected_at": now, **fields}
+    return Incident.objects.create(monitor=monitor, **fields)
+
+
+def make_delivery(
+    channel: Channel, monitor: Monitor, *, incident: Incident | None = None, **fields: Any
+) -> Delivery:
+    """A delivery of an incident's opening that is due."""
+    now = database_now()
+    fields = {"event": Delivery.Event.OPENED, "created_at": now, "next_attempt_at": now, **fields}
+    return Delivery.objects.create(incident=incident or make_incident(monitor), channel=channel, **fields)
+
+
+def let_time_pass(**length: float) -> None:
+    """Make every open delivery as much older; the clock is the database's and cannot be turned."""
+    age = timedelta(**length)
+    Delivery.objects.update(created_at=F("created_at") - age, next_attempt_at=F("next_attempt_at") - age)
+
+
+def deliver_with_retries(*, rounds: int = 3) -> None:
+    """Deliver, and again after each wait of the retries."""
+    for _ in range(rounds):
+        delivery.deliver_due()
+        let_time_pass(hours=1, minutes=10)

@@ -1,0 +1,130 @@
+"""What people may enter for a channel."""
+
+from __future__ import annotations
+
+import pytest
+
+from notifications.forms import EmailForm, WebhookForm
+from tests.factories import make_monitor, make_workspace
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def email_is_set_up(settings):
+    settings.TIANJI_EMAIL_URL = "smtp://mail.example.com"
+
+
+def email_form(addresses, **data):
+    data = {"name": "Team", "scope": "all", "enabled": "on", "addresses": addresses, **data}
+    return EmailForm(data, workspace=data.pop("workspace", None) or make_workspace())
+
+
+def webhook_form(url, **data):
+    data = {"name": "Chat", "scope": "all", "enabled": "on", "url": url, **data}
+    return WebhookForm(data, workspace=data.pop("workspace", None) or make_workspace())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a@example.com, b@example.com", "a@example.com;b@example.com", " a@example.com\n\n b@example.com,"],
+)
+def test_addresses_may_be_separated_as_people_do(text):
+    form = email_form(text)
+    assert form.is_valid(), form.errors
+    assert form.config() == {"addresses": ["a@example.com", "b@example.com"]}
+
+
+def test_an_address_given_twice_counts_once():
+    form = email_form("a@example.com a@example.com")
+    assert form.is_valid()
+    assert form.config() == {"addresses": ["a@example.com"]}
+
+
+def test_each_bad_address_is_named_with_what_is_allowed():
+    form = email_form("a@example.com, nonsense, b@@example.com")
+    assert form.errors["addresses"] == [
+        "“nonsense” is not an email address; give one such as anna@example.com.",
+        "“b@@example.com” is not an email address; give one such as anna@example.com.",
+    ]
+
+
+def test_no_address_at_all_is_an_error_in_words():
+    assert email_form(" , ,").errors["addresses"] == [
+        "Give at least one email address, such as anna@example.com."
+    ]
+
+
+def test_twenty_addresses_are_enough():
+    assert email_form(" ".join(f"a{n}@example.com" for n in range(20))).is_valid()
+    errors = email_form(" ".join(f"a{n}@example.com" for n in range(21))).errors
+    assert errors["addresses"] == ["These are 21 addresses; give at most 20."]
+
+
+def test_without_a_mail_server_an_email_channel_is_refused_by_name_of_the_setting(settings):
+    settings.TIANJI_EMAIL_URL = ""
+    (error,) = email_form("a@example.com").non_field_errors()
+    assert "TIANJI_EMAIL_URL" in error
+    assert "smtp+tls://" in error
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/tianji?key=1",
+        "http://chat:8065/hooks/x",
+        "http://127.0.0.1:9000",
+        "http://[::1]:9000/",
+        "https://user:secret@example.com/",
+    ],
+)
+def test_a_web_address_is_accepted(url):
+    form = webhook_form(url)
+    assert form.is_valid(), form.errors
+    assert form.config() == {"url": url}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "example.com",
+        "ftp://example.com/",
+        "javascript:alert(1)",
+        "https://",
+        "http://exa mple.com/",
+        "http://example.com:99999/",
+        "http://[::1/",
+    ],
+)
+def test_what_is_no_web_address_is_refused_with_an_example(url):
+    (error,) = webhook_form(url).errors["url"]
+    assert "https://example.com/tianji" in error
+
+
+def test_some_monitors_are_chosen_by_their_public_id():
+    monitor = make_monitor()
+    form = webhook_form(
+        "https://example.com/", scope="some", monitors=[str(monitor.public_id)], workspace=monitor.workspace
+    )
+    assert form.is_valid(), form.errors
+    assert list(form.columns()["monitors"]) == [monitor]
+    assert form.columns()["all_monitors"] is False
+
+
+def test_a_monitor_of_another_workspace_cannot_be_chosen():
+    form = webhook_form("https://example.com/", scope="some", monitors=[str(make_monitor().public_id)])
+    assert "not in this workspace" in form.errors["monitors"][0]
+
+
+def test_something_that_is_no_id_cannot_be_chosen():
+    form = webhook_form("https://example.com/", scope="some", monitors=["1"])
+    assert "not in this workspace" in form.errors["monitors"][0]
+
+
+def test_some_monitors_means_at_least_one():
+    form = webhook_form("https://example.com/", scope="some")
+    assert form.errors["monitors"] == ["Choose at least one monitor, or all of them above."]
+
+
+def test_a_name_is_needed():
+    assert "name" in webhook_form("https://example.com/", name=" ").errors

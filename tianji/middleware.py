@@ -1,0 +1,24 @@
+"""Middleware of the whole site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+
+class PushGate:
+    """Answers pushes in front of all other middleware.
+
+    A push has no session, no cookies, no language, no CSRF token and no page, and what serves those
+    would cost it more than recording it does. It also must not redirect, whatever else does.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        from monitors.api.views import push_gate
+
+        self.get_response = get_response
+        self.push = push_gate
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.push(request) or self.get_response(request)

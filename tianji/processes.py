@@ -1,0 +1,51 @@
+"""The processes that Tianji consists of, as command lines: one place for `up`, containers and tests."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from django.conf import settings
+
+Role = Literal["web", "worker", "beat"]
+ROLES: tuple[Role, ...] = ("web", "worker", "beat")
+
+
+def command(role: Role, *, host: str | None = None, port: int | None = None) -> list[str]:
+    """Return the command line of `role`; `host` and `port` default to the settings' (web only)."""
+    match role:
+        case "web":
+            return _web(host or settings.TIANJI_HOST, port or settings.TIANJI_PORT)
+        case "worker":
+            return [*_celery(), "worker", "--pool", "threads", *_worker_options()]
+        case "beat":
+            # No pid file: the supervisor or the container knows its processes, and one that a crash
+            # left behind would keep Celery Beat from starting.
+            return [*_celery(), "beat", "--pidfile="]
+
+
+def _web(host: str, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+        *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
+        *("--workers", str(settings.TIANJI_WEB_WORKERS)),
+        *("--blocking-threads", str(settings.TIANJI_WEB_THREADS)),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
+        *("--log-level", "warning"),
+        "tianji.wsgi:application",
+    ]
+
+
+def _celery() -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "tianji"]
+
+
+def _worker_options() -> list[str]:
+    return [
+        *("--concurrency", str(settings.TIANJI_WORKER_THREADS)),
+        *("--queues", "sweep,default"),
+        "--without-gossip",
+        "--without-mingle",
+        "--loglevel",
+        "WARNING",
+    ]

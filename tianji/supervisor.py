@@ -1,0 +1,125 @@
+"""Start a set of processes, keep them running, stop them together."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
+# A child that ran this long had started properly: its next death begins the back-off anew.
+SETTLED_AFTER = 60.0
+STOP_WITHIN = 10.0
+_LOOK_EVERY = 0.1
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    """One process to keep running: its name, its command and, while it runs, its handle."""
+
+    name: str
+    argv: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    backoff: float = BACKOFF_FIRST
+    restart_at: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Keeps `children` running until SIGINT or SIGTERM, then stops them in the reverse order.
+
+    Args:
+        say: prints one line for the operator.
+        environment: of the children.
+    """
+
+    children: list[Child]
+    say: Callable[[str], None]
+    environment: Mapping[str, str]
+    _stopping: bool = field(default=False, init=False)
+
+    def run(self, *, meanwhile: Callable[[], None]) -> None:
+        """Start everything, call `meanwhile` some ten times a second, return after everything stopped."""
+        previous = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for child in self.children:
+                self._start(child)
+            while not self._stopping:
+                for child in self.children:
+                    self._look_after(child)
+                meanwhile()
+                time.sleep(_LOOK_EVERY)
+        finally:
+            self._stop_all()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start(self, child: Child) -> None:
+        child.started_at = time.monotonic()
+        # A group of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then
+        # stops the children in order.
+        child.process = subprocess.Popen(
+            child.argv, env=dict(self.environment), start_new_session=True, preexec_fn=_die_with_parent
+        )
+
+    def _look_after(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.restart_at:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        if now - child.started_at > SETTLED_AFTER:
+            child.backoff = BACKOFF_FIRST
+        _kill_group(child.process.pid)
+        child.process = None
+        child.restart_at = now + child.backoff
+        self.say(f"{child.name} {_how_it_ended(code)}; starting it again in {child.backoff:.0f} s.")
+        child.backoff = min(child.backoff * 2, BACKOFF_MOST)
+
+    def _stop_all(self) -> None:
+        running = [child.process for child in reversed(self.children) if child.process]
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + STOP_WITHIN
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            # Whatever is left of the group, such as a worker of a server that was killed.
+            _kill_group(process.pid)
+            process.wait()
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to stop this child when the supervisor dies, however it dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
