@@ -38,8 +38,9 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
         response = render(request, "accounts/setup_over.html", {"needed": setup_.is_needed()}, status=404)
     else:
         response = render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
-    # The address is the secret.
-    response["Referrer-Policy"] = "no-referrer"
+    # The address is the secret. "no-referrer" would keep it as well, but makes browsers send the form
+    # with "Origin: null", which is refused as a forgery.
+    response["Referrer-Policy"] = "strict-origin"
     return response
 
 

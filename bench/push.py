@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description="How fast pushes are taken.")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default %(default)s)")
     parser.add_argument("--web-workers", default="2")
@@ -161,8 +161,8 @@ def _pgbench(server: Postgres, connections: int, seconds: float) -> float:
         script.write_text(
             f"\\set monitor random(1, {MONITORS})\n"
             "BEGIN;\n"
-            "UPDATE bench_state SET last_heartbeat_at = clock_timestamp(), last_message = 'OK', last_value = 12.5"
-            " WHERE monitor_id = :monitor;\n"
+            "UPDATE bench_state SET last_heartbeat_at = clock_timestamp(), last_message = 'OK',"
+            " last_value = 12.5 WHERE monitor_id = :monitor;\n"
             "INSERT INTO bench_heartbeat (monitor_id, received_at, status, value, message, source, token_id)"
             " VALUES (:monitor, clock_timestamp(), 'up', 12.5, 'OK', '127.0.0.1', :monitor);\n"
             "COMMIT;\n"
@@ -176,8 +176,10 @@ def _pgbench(server: Postgres, connections: int, seconds: float) -> float:
             "INSERT INTO bench_state SELECT * FROM monitors_monitorstate ON CONFLICT DO NOTHING;",
         )
         ran = subprocess.run(
-            [server.binary("pgbench"), "-n", "-M", "prepared", "-f", script, "-c", str(connections), "-j", "1"]
-            + ["-T", str(max(1, int(seconds))), server.url("bench")],
+            [
+                *(server.binary("pgbench"), "-n", "-M", "prepared", "-f", script, "-j", "1"),
+                *("-c", str(connections), "-T", str(max(1, int(seconds))), server.url("bench")),
+            ],
             check=True,
             capture_output=True,
             text=True,

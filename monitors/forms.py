@@ -204,7 +204,10 @@ class MonitorForm(ScheduleForm):
     """A monitor as people create and edit it."""
 
     name = forms.CharField(
-        label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"})
+        label=_("Name"),
+        max_length=100,
+        error_messages={"required": _("Give the monitor a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     description = forms.CharField(
         label=_("Description"),

@@ -28,10 +28,12 @@ def edit(*, monitor: Monitor, **changes: Any) -> Monitor:
     """Change columns of `monitor`, only those named, and move its deadline at once where it gets earlier.
 
     The state row is locked first, as the recorder and the sweep do, so that none of them decides by
-    a schedule that is being replaced.
+    a schedule that is being replaced. Columns not named are read again under the lock: what somebody
+    else changed meanwhile counts for the deadline.
     """
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        monitor.refresh_from_db()
         for name, value in changes.items():
             setattr(monitor, name, value)
         monitor.save(update_fields=[*changes, "updated_at"])

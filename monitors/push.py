@@ -19,7 +19,10 @@ _DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
 # C0, DEL and C1 controls, and lone surrogates, which no database stores.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER_LENGTH = 400
 _MAX_FIELDS = 100
+# Content types that say nothing about the body, because senders give them by default.
+_UNTOLD = ("", "text/plain", "application/x-www-form-urlencoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Rejection:
 def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str = "") -> Push | Rejection:
     """Return what a request of `method` with a raw `query` string and `body` says.
 
-    Parameters in the query win over those of a form or JSON body, which only a POST may carry; of a
-    repeated one the first counts. A body that cannot be read is taken for an empty one and said in
+    Parameters in the query win over those of a form or JSON body, which only a POST may carry; of one
+    repeated in a query or form the first counts. A body that cannot be read is taken for an empty one and said in
     the warning: the heartbeat itself is not in doubt. Never raises.
     """
     if method not in METHODS:
@@ -88,9 +91,13 @@ def _pairs(raw: bytes) -> dict[str, object]:
 def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
     """Return the fields of a body, or a sentence that says why there are none."""
     kind = content_type.split(";", 1)[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json") or (not kind and body.lstrip()[:1] == b"{"):
+    text = body.decode("utf-8-sig", "replace")
+    # curl -d and fetch() call a JSON string a form or plain text; not to look would make a reported
+    # "down" an "up".
+    looks_like_json = kind in _UNTOLD and text.lstrip().startswith("{")
+    if looks_like_json or kind == "application/json" or kind.endswith("+json"):
         try:
-            parsed = json.loads(body.decode("utf-8", "replace"))
+            parsed = json.loads(text, parse_int=_integer)
         except (ValueError, RecursionError):
             return "The body is not valid JSON and was ignored."
         if not isinstance(parsed, dict):
@@ -101,6 +108,11 @@ def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
     if kind == "multipart/form-data":
         return _parts(body, content_type)
     return "The body was ignored; send a form or a JSON object."
+
+
+def _integer(digits: str) -> int | str:
+    """Return an integer of JSON; one that no number of ours can hold stays text, instead of failing the body."""
+    return int(digits) if len(digits) <= _NUMBER_LENGTH else digits
 
 
 def _parts(body: bytes, content_type: str) -> Mapping[str, object] | str:
@@ -144,7 +156,7 @@ def _value(fields: Mapping[str, object]) -> tuple[float | None, str]:
     if text == "":
         return None, ""
     # A pattern, not float(): that also takes "nan", "inf", "1_000" and other scripts' digits.
-    if len(text) <= 400 and text.isascii() and _NUMBER.fullmatch(text):
+    if len(text) <= _NUMBER_LENGTH and text.isascii() and _NUMBER.fullmatch(text):
         number = float(text)
         if math.isfinite(number):
             return number, ""

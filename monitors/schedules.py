@@ -88,9 +88,15 @@ class CronSchedule:
             zone = ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ScheduleError(f"There is no time zone named {self.timezone!r}.") from error
+        latest = start
         try:
-            for time in CronSim(self.expression, start.astimezone(zone)):
-                yield time.astimezone(UTC)
+            for local_time in CronSim(self.expression, start.astimezone(zone)):
+                time = local_time.astimezone(UTC)
+                # In the hour that the clocks repeat, the calculation names times of its first pass
+                # again; taken for the future, one would be a deadline that has already passed.
+                if time > latest:
+                    yield time
+                    latest = time
         except CronSimError as error:
             raise ScheduleError(_cron_sentence(str(error))) from error
         except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:
@@ -105,7 +111,8 @@ def _cron_sentence(fault: str) -> str:
             return "Give five fields: minute, hour, day of month, month, day of week."
         case _:
             field = fault.removeprefix("Bad ")
-            return f"The {field.replace('-', ' ')} field is not valid; it takes {_ALLOWED.get(field, 'numbers')}."
+            allowed = _ALLOWED.get(field, "numbers")
+            return f"The {field.replace('-', ' ')} field is not valid; it takes {allowed}."
 
 
 _ALLOWED = {

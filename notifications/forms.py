@@ -19,7 +19,7 @@ from notifications.models import Channel
 
 ADDRESSES_MOST = 20
 URL_LENGTH = 2000
-EMAIL_URL_EXAMPLE = "smtp+tls://user:password@mail.example.com:587"
+EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
 _SEPARATORS = re.compile(r"[,;\s]+")
 
 

@@ -37,7 +37,8 @@ def postgres_binaries() -> Path:
 def _package(name: str) -> Path:
     # Found, not imported: of these packages only the binaries are wanted.
     spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None, f"{name} is not installed"
+    assert spec is not None, f"{name} is not installed"
+    assert spec.origin is not None
     return Path(spec.origin).parent
 
 
@@ -57,7 +58,11 @@ class _Unprivileged:
                 self.binaries = copied / "bin"
 
     def _can_reach(self, path: Path) -> bool:
-        return subprocess.run([path, "--version"], capture_output=True, **self.options).returncode == 0
+        try:
+            subprocess.run([path, "--version"], check=True, capture_output=True, **self.options)
+        except (PermissionError, subprocess.CalledProcessError):
+            return False
+        return True
 
     @property
     def options(self) -> dict[str, Any]:
@@ -85,8 +90,10 @@ class Postgres:
         self.port = free_port()
         self.log = folder / "postgres.log"
         subprocess.run(
-            [self._as.binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-            + ["--locale=C.UTF-8", "--no-sync"],
+            [
+                *(self._as.binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust"),
+                *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+            ],
             check=True,
             capture_output=True,
             **self._as.options,
@@ -99,8 +106,10 @@ class Postgres:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._as.binaries / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1"]
-                + ["-p", str(self.port), "-k", self._folder, *options],
+                [
+                    *(self._as.binaries / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1"),
+                    *("-p", str(self.port), "-k", self._folder, *options),
+                ],
                 stdout=log,
                 stderr=log,
                 **self._as.options,

@@ -1,12 +1,17 @@
 """Celery: wake-up hints only. What there is to do is in the database."""
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, task_postrun, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
+
+# Said to root because pickled messages could run code; ours are JSON.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("tianji")
 app.config_from_object("tianji.celeryconfig")

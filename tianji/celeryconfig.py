@@ -26,6 +26,7 @@ else:
 broker_connection_retry_on_startup = True
 task_publish_retry = False
 task_ignore_result = True
+result_expires = None
 task_default_queue = "default"
 task_routes = {"monitors.tasks.sweep": {"queue": "sweep"}}
 worker_prefetch_multiplier = 1

@@ -6,30 +6,28 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
-from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
+from structlog.contextvars import bound_contextvars, clear_contextvars, merge_contextvars
 
 log = structlog.get_logger("tianji.requests")
 
-_TOKEN_IN_PATH = re.compile(r"(/api/push/|/setup/)[^/?\s\"']+")
-_TOKEN = re.compile(r"\btjp_[0-9A-Za-z]{8,}")
+_TOKEN_IN_PATH = re.compile(r"(/api/push/|/setup/|/password/reset/key/)[^/?\s\"'\\]+")
+_TOKEN = re.compile(r"tjp_[0-9A-Za-z]{8,}")
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def redact(text: str) -> str:
-    """Return `text` with push tokens and set-up tokens blotted out."""
+    """Return `text` with push tokens and the tokens of set-up and password links blotted out."""
     return _TOKEN.sub("tjp_...", _TOKEN_IN_PATH.sub(r"\1...", text))
 
 
-def _redact_event(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
+def _redact_line(logger: Any, method: str, line: str) -> str:
+    """Redact a line that is ready: a token may also stand in a list, an error or a traceback."""
+    return redact(line)
 
 
 _SHARED: list[Any] = [
@@ -53,15 +51,7 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderer: list[Any] = (
-        [structlog.processors.format_exc_info, _redact_event, structlog.processors.JSONRenderer()]
-        if json
-        else [
-            structlog.processors.format_exc_info,
-            _redact_event,
-            structlog.dev.ConsoleRenderer(colors=False),
-        ]
-    )
+    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -69,7 +59,12 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _SHARED,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    renderer,
+                    _redact_line,
+                ],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
@@ -79,14 +74,20 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
             # A line for each request comes from RequestLog; Django's own would say it twice.
             "django.request": {"level": "ERROR", "propagate": True},
             "django.server": {"level": "ERROR", "handlers": [], "propagate": True},
-            # Two lines for each tick of every second are noise; faults still show.
-            "celery.worker.strategy": {"level": logging.WARNING},
-            "celery.app.trace": {"level": logging.WARNING},
-            "celery.beat": {"level": logging.WARNING},
-            "django_celery_beat": {"level": logging.WARNING},
-            "httpx": {"level": logging.WARNING},
-            "httpcore": {"level": logging.WARNING},
-            "mail.log": {"level": logging.WARNING},
+            # Lines for each tick of every second, and greetings, are noise; faults still show.
+            "celery": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.worker.consumer.connection": {"level": "WARNING"},
+            "celery.apps.worker": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},
+            "django_celery_beat": {"level": "WARNING"},
+            "django_celery_beat.schedulers": {"level": "WARNING"},
+            # It remarks on the host name that a folder as the broker does not have.
+            "kombu.connection": {"level": "ERROR"},
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
+            "mail.log": {"level": "WARNING"},
         },
     }
 
@@ -101,11 +102,18 @@ class RequestLog:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         clear_contextvars()
-        bind_contextvars(request_id=request_id)
+        # Bound for this request only: a push that this thread answers next comes by another way.
+        with bound_contextvars(request_id=request_id):
+            return self._answer(request, request_id)
+
+    def _answer(self, request: HttpRequest, request_id: str) -> HttpResponse:
         started = time.perf_counter()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
-        log.info(
+        # Probes come every few seconds and say nothing while all is well.
+        quiet = request.path in ("/livez", "/readyz") and response.status_code == 200
+        log.log(
+            logging.DEBUG if quiet else logging.INFO,
             "request",
             method=request.method,
             path=request.path,

@@ -31,7 +31,8 @@ def _web(host: str, port: int) -> list[str]:
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
         *("--blocking-threads", str(settings.TIANJI_WEB_THREADS)),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
-        *("--log-level", "warning"),
+        # Its warnings are advice on the number of threads, which wait for commits here, not for the CPU.
+        *("--log-level", "error"),
         "tianji.wsgi:application",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -70,7 +71,10 @@ class Supervisor:
         # A group of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then
         # stops the children in order.
         child.process = subprocess.Popen(
-            child.argv, env=dict(self.environment), start_new_session=True, preexec_fn=_die_with_parent
+            child.argv,
+            env=dict(self.environment),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
         )
 
     def _look_after(self, child: Child) -> None:
@@ -97,10 +101,8 @@ class Supervisor:
                 process.terminate()
         deadline = time.monotonic() + STOP_WITHIN
         for process in running:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             # Whatever is left of the group, such as a worker of a server that was killed.
             _kill_group(process.pid)
             process.wait()
@@ -113,10 +115,8 @@ def _how_it_ended(code: int) -> str:
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _die_with_parent() -> None:

@@ -75,7 +75,6 @@ class PushView(APIView):
                 "Access-Control-Allow-Methods": ", ".join(METHODS),
                 "Access-Control-Allow-Headers": "Authorization, Content-Type",
                 "Access-Control-Max-Age": "86400",
-                "Content-Length": "0",
             },
         )
 
@@ -142,9 +141,18 @@ def _body(request: HttpRequest) -> bytes | None:
         return request.body
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         # Django reads no more than Content-Length says, and a chunked body says nothing.
-        body: bytes = request.META["wsgi.input"].read(BODY_LIMIT + 1)
-        return body if len(body) <= BODY_LIMIT else None
+        return _read_to_end(request.META["wsgi.input"])
     return b""
+
+
+def _read_to_end(stream: Any) -> bytes | None:
+    """Return all of `stream`, which may hand it out in pieces, or None when it is too large."""
+    body = b""
+    while piece := stream.read(BODY_LIMIT + 1 - len(body)):
+        body += piece
+        if len(body) > BODY_LIMIT:
+            return None
+    return body
 
 
 def _bearer(request: HttpRequest) -> str:
@@ -159,7 +167,9 @@ def _source(request: HttpRequest) -> str | None:
         # The last entry is the one that the proxy in front of us wrote itself.
         address = forwarded.rsplit(",", 1)[-1].strip()
     try:
-        return str(ip_address(address.strip("[]")))
+        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
+        # PostgreSQL does not store it.
+        return str(ip_address(address.strip("[]").partition("%")[0]))
     except ValueError:
         return None
 

@@ -68,6 +68,8 @@ async def _post(url: str, outgoing: Outgoing) -> Result:
             return await _judge(response)
     except (TimeoutError, httpx.TimeoutException):
         return Failed(f"No answer within {TOTAL_SECONDS:.0f} s.")
+    except httpx.ConnectError as error:
+        return Failed(f"No connection: {error}")
     except httpx.HTTPError as error:
         return Failed(str(error) or type(error).__name__)
     except (httpx.InvalidURL, ValueError) as error:

@@ -34,7 +34,7 @@ def make_incident(monitor: Monitor, **fields: Any) -> Incident:
 
 
 def make_delivery(
-    channel: Channel, monitor: Monitor, *, incident: Incident | None = None, **fields: Any
+    channel: Channel, monitor: Monitor | None, *, incident: Incident | None = None, **fields: Any
 ) -> Delivery:
     """A delivery of an incident's opening that is due."""
     now = database_now()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from environs import Env
 
-from notifications.forms import EmailForm, WebhookForm
+from notifications.forms import EMAIL_URL_EXAMPLE, EmailForm, WebhookForm
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +66,7 @@ def test_without_a_mail_server_an_email_channel_is_refused_by_name_of_the_settin
     settings.TIANJI_EMAIL_URL = ""
     (error,) = email_form("a@example.com").non_field_errors()
     assert "TIANJI_EMAIL_URL" in error
-    assert "smtp+tls://" in error
+    assert EMAIL_URL_EXAMPLE in error
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,10 @@ def test_some_monitors_means_at_least_one():
 
 def test_a_name_is_needed():
     assert "name" in webhook_form("https://example.com/", name=" ").errors
+
+
+def test_the_example_for_the_mail_server_is_one_that_works_and_is_encrypted(monkeypatch):
+    monkeypatch.setenv("EXAMPLE", EMAIL_URL_EXAMPLE)
+    parsed = Env().dj_email_url("EXAMPLE")
+    assert parsed["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend"
+    assert parsed["EMAIL_USE_TLS"]

@@ -1,0 +1,99 @@
+"""A real browser on the real product."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.product import EMAIL, PASSWORD, Up, up
+from tests.sinks import HttpSink, SmtpSink
+
+SHOTS = Path(__file__).parent.parent / "shots"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+# What a headless Chromium in a container needs, and nothing that talks to other hosts.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("TESTS_CHROMIUM") or shutil.which("chromium")
+    assert path, "The browser tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def mail() -> Iterator[SmtpSink]:
+    with SmtpSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[HttpSink]:
+    with HttpSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def product(mail: SmtpSink) -> Iterator[Up]:
+    with up(TIANJI_EMAIL_URL=mail.url) as product:
+        yield product
+
+
+@pytest.fixture
+def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a signed-in page; anything the page complains of fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(*, viewport: dict[str, int] = DESKTOP, dark: bool = False, signed_in: bool = True) -> Page:
+        context = browser.new_context(
+            base_url=product.url,
+            viewport=viewport,  # type: ignore[arg-type]
+            color_scheme="dark" if dark else "light",
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(message.text)
+                # A form that is refused is answered 422, which Chromium reports as an error.
+                if message.type == "error" and "422" not in message.text
+                else None
+            ),
+        )
+        if signed_in:
+            page.goto("/")
+            page.get_by_label("Email").fill(EMAIL)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url("**/")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page for people to look at."""
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)

@@ -1,0 +1,32 @@
+"""The servers that `tests.run` started, or servers of this run's own when pytest is called by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Postgres, Redis, postgres, redis_server
+
+
+@pytest.fixture(scope="session")
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that tests may stop and start; nothing else uses it."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    if url := os.environ.get("TESTS_POSTGRES_URL"):
+        yield url
+        return
+    with postgres() as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="session")
+def own_redis() -> Iterator[Redis]:
+    with redis_server() as server:
+        yield server

@@ -1,0 +1,194 @@
+"""docker-compose.yml, without an engine: its own commands, as processes, on a real PostgreSQL and Redis.
+
+Two web servers, two workers and two Celery Beats at once: each event still makes one incident and one
+delivery a channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+import yaml
+
+from tests.product import EMAIL, PASSWORD, ROOT, Person, Process, wait_for
+from tests.servers import Redis, free_port
+from tests.sinks import HttpSink
+
+OURS = ("prepare", "web", "worker", "beat")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+def command_of(service: dict[str, Any]) -> list[str]:
+    """The service's command, run by this Python instead of the image's."""
+    command = [str(part) for part in service["command"]]
+    assert command[0] == "python"
+    import sys
+
+    return [sys.executable, *command[1:]]
+
+
+def environment_of(service: dict[str, Any], **ours: str) -> dict[str, str]:
+    """The service's environment with its `${...}` filled in, and what differs outside a container."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    declared = {name: _filled_in(str(value), ours) for name, value in service["environment"].items()}
+    return {**kept, **declared, **ours, "PYTHONUNBUFFERED": "1"}
+
+
+def _filled_in(value: str, given: dict[str, str]) -> str:
+    def replacement(found: re.Match[str]) -> str:
+        return given.get(found[1], found[2] or "")
+
+    return re.sub(r"\$\{(\w+)(?::?[-?]([^}]*))?\}", replacement, value)
+
+
+def test_every_service_has_a_health_check_and_restarts(services: dict[str, Any]):
+    for name, service in services.items():
+        if name == "prepare":
+            continue
+        assert service["healthcheck"]["test"], name
+        assert service["restart"], name
+
+
+def test_no_secret_has_a_default(services: dict[str, Any]):
+    text = (ROOT / "docker-compose.yml").read_text()
+    for secret in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+        uses = re.findall(r"\$\{" + secret + r"([^}]*)\}", text)
+        assert uses, secret
+        assert all(use.startswith(":?") for use in uses), f"{secret} must be required: {uses}"
+
+
+def test_our_services_wait_for_the_database_to_be_prepared(services: dict[str, Any]):
+    for name in ("web", "worker", "beat"):
+        assert services[name]["depends_on"]["prepare"]["condition"] == "service_completed_successfully"
+
+
+class Stack:
+    """The compose file's processes: web and its addresses, workers, Celery Beats."""
+
+    def __init__(self, urls: list[str], processes: list[Process], database: str) -> None:
+        self.urls, self.processes, self.database = urls, processes, database
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iterator[Stack]:
+    name = f"compose_{os.getpid()}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+    database = postgres_url.rsplit("/", 1)[0] + "/" + name
+    with tempfile.TemporaryDirectory() as data, contextlib.ExitStack() as running:
+        shared = {
+            "DATABASE_URL": database,
+            "REDIS_URL": own_redis.url,
+            "SECRET_KEY": "compose-test-" + "k" * 50,
+            "TIANJI_DATA": data,
+            "TIANJI_STATIC": str(Path(data) / "static"),
+            "TIANJI_HOST": "127.0.0.1",
+            "TIANJI_ADMIN_EMAIL": EMAIL,
+            "TIANJI_ADMIN_PASSWORD": PASSWORD,
+        }
+        # The image has the static files; here they are collected as its build does.
+        collect = Process(
+            command_of({"command": ["python", "manage.py", "collectstatic", "--no-input", "-v0"]}),
+            environment_of(services["web"], **shared),
+        )
+        assert collect.wait(60) == 0, collect.output
+        # Twice at once, as two hosts might.
+        preparing = [
+            Process(command_of(services["prepare"]), environment_of(services["prepare"], **shared))
+            for _ in range(2)
+        ]
+        assert [process.wait(60) for process in preparing] == [0, 0], (
+            preparing[0].output + preparing[1].output
+        )
+        urls, processes = [], []
+        for service in ("web", "web", "worker", "worker", "beat", "beat"):
+            port = free_port()
+            environment = environment_of(services[service], **shared, TIANJI_PORT=str(port))
+            process = Process(command_of(services[service]), environment)
+            running.callback(process.stop)
+            processes.append(process)
+            if service == "web":
+                urls.append(f"http://127.0.0.1:{port}")
+        for url in urls:
+            wait_for(lambda url=url: _ready(url), seconds=40, describe=processes[0].output)
+        yield Stack(urls, processes, database)
+
+
+def _ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=2).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: Stack):
+    with HttpSink() as web, Person(stack.urls[0]) as person:
+        person.submit("/channels/new/webhook/", name="Ops", url=web.url, scope="all", enabled="on")
+        monitors = [
+            person.create_monitor(f"monitor {number}", timeout="2", grace="0") for number in range(20)
+        ]
+        paths = [monitor.push_url.removeprefix(stack.urls[0]) for monitor in monitors]
+
+        def push_all() -> None:
+            for number, path in enumerate(paths):
+                answer = requests.post(stack.urls[number % 2] + path, timeout=10)
+                assert answer.text == '{"ok":true}'
+
+        push_all()
+        web.wait_for(20, seconds=20)
+        push_all()
+        web.wait_for(40, seconds=20)
+        # Time enough for anything that would be told twice.
+        time.sleep(2)
+        told = Counter((body["event"], body["monitor"]["name"]) for body in (r.json for r in web.requests))
+        expected = {("incident.opened", m) for m in (f"monitor {n}" for n in range(20))}
+        opened = {key: count for key, count in told.items() if key[0] == "incident.opened"}
+        assert set(opened) == expected
+        deliveries = stack.rows(
+            "SELECT incident_id, event FROM notifications_delivery GROUP BY 1, 2 HAVING count(*) > 1"
+        )
+        assert deliveries == []
+        sent = Counter(request.headers["webhook-id"] for request in web.requests)
+        assert set(sent.values()) == {1}, "a delivery was sent twice"
+        open_twice = stack.rows(
+            "SELECT monitor_id FROM monitors_incident WHERE resolved_at IS NULL"
+            " GROUP BY monitor_id HAVING count(*) > 1"
+        )
+        assert open_twice == []
+    for process in stack.processes:
+        assert process.running(), process.output
+        assert "Traceback" not in process.output, process.output
+
+
+def test_losing_every_hint_and_the_broker_for_a_while_changes_only_latency(stack: Stack, own_redis: Redis):
+    with HttpSink() as web, Person(stack.urls[0]) as person:
+        person.submit("/channels/new/webhook/", name="Second", url=web.url, scope="all", enabled="on")
+        monitor = person.create_monitor("through an outage", timeout="1 h")
+        own_redis.stop()
+        for url in (monitor.push_url + "?status=up", monitor.push_url + "?status=down&msg=broken"):
+            answer = requests.post(url, timeout=10)
+            assert answer.status_code == 200, answer.text
+        time.sleep(1)
+        own_redis.start()
+        requests_ = web.wait_for(1, seconds=60)
+        assert requests_[0].json["monitor"]["name"] == "through an outage"
+        assert requests_[0].json["message"] == "broken"

@@ -1,0 +1,94 @@
+"""When the database goes away: pushes are answered 503, none is lost, and all recovers by itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+
+from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, manage, wait_for
+from tests.servers import Postgres, free_port
+
+
+@pytest.fixture
+def web(own_postgres: Postgres) -> Iterator[tuple[str, str]]:
+    """A web process on a database of its own; yields the site's address and the database's."""
+    database = own_postgres.create_database(f"faults{free_port()}")
+    with tempfile.TemporaryDirectory() as data:
+        port = free_port()
+        environment = environment_of(
+            Path(data),
+            port,
+            DATABASE_URL=database,
+            SECRET_KEY="faults-" + "k" * 50,
+            TIANJI_ADMIN_EMAIL=EMAIL,
+            TIANJI_ADMIN_PASSWORD=PASSWORD,
+        )
+        for arguments in (("prepare",), ("collectstatic", "--no-input", "-v0")):
+            done = Process(manage(*arguments), environment)
+            assert done.wait(60) == 0, done.output
+        process = Process(manage("run", "web"), environment)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(lambda: answers(url), seconds=30, describe=process.output)
+            yield url, database
+        finally:
+            process.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def heartbeats(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        row = connection.execute("SELECT count(*) FROM monitors_heartbeat").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_push_while_the_database_is_away_is_503_with_retry_after_and_the_next_ones_are_kept(
+    web: tuple[str, str], own_postgres: Postgres
+):
+    url, database = web
+    with Person(url) as person:
+        push_url = person.create_monitor("through a restart").push_url
+    assert requests.post(push_url, timeout=10).status_code == 200
+    own_postgres.stop()
+    try:
+        refused = requests.post(push_url, timeout=20)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.json()["ok"] is False
+        assert requests.get(f"{url}/livez", timeout=10).status_code == 200
+        assert requests.get(f"{url}/readyz", timeout=20).status_code == 503
+    finally:
+        own_postgres.start()
+    acknowledged = 1
+    # A connection that died with the server may cost one more answer; then all is well.
+    statuses = [requests.post(push_url, timeout=20).status_code for _ in range(5)]
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200
+    acknowledged += statuses.count(200)
+    assert heartbeats(database) == acknowledged
+
+
+def test_a_push_that_waits_for_a_lock_too_long_is_503_and_not_recorded(web: tuple[str, str]):
+    url, database = web
+    with Person(url) as person:
+        push_url = person.create_monitor("locked").push_url
+    assert requests.post(push_url, timeout=10).status_code == 200
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT * FROM monitors_monitorstate FOR UPDATE")
+        refused = requests.post(push_url, timeout=20)
+        assert refused.status_code == 503
+        holder.rollback()
+    assert requests.post(push_url, timeout=10).status_code == 200
+    assert heartbeats(database) == 2

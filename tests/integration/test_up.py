@@ -1,0 +1,177 @@
+"""`manage.py up` as an operator meets it: starting, restarting, refusing, stopping."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.product import ROOT, Process, environment_of, manage, up, wait_for
+from tests.servers import free_port
+
+
+def family_of(process: Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def child(process: Process, part: str) -> psutil.Process:
+    """The direct child whose command line has `part`."""
+    children = psutil.Process(process.pid).children()
+    return next(found for found in children if part in " ".join(found.cmdline()))
+
+
+def all_gone(family: list[psutil.Process]) -> bool:
+    return not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family)
+
+
+def test_it_prints_its_address_and_a_one_time_link_on_which_the_first_owner_is_made():
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        process = Process(manage("up"), environment_of(Path(folder), port))
+        try:
+            process.line_with(f"Tianji is running at http://127.0.0.1:{port}/")
+            link = re.search(r"http://\S+/setup/\S+/", process.line_with("/setup/"))
+            assert link
+            with requests.Session() as person:
+                assert person.get(link[0], timeout=10).status_code == 200
+                form = {
+                    "csrfmiddlewaretoken": person.cookies["csrftoken"],
+                    "email": "first@example.com",
+                    "password": "a long enough secret",
+                    "workspace_name": "Home",
+                }
+                made = person.post(link[0], data=form, headers={"Referer": link[0]}, timeout=10)
+                assert made.status_code == 200
+                assert made.url == f"http://127.0.0.1:{port}/", made.text
+            with requests.Session() as stranger:
+                assert stranger.get(link[0], timeout=10).status_code == 404
+        finally:
+            process.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_every_child(number: signal.Signals):
+    with up() as product:
+        family = family_of(product.process)
+        assert len(family) >= 4
+        product.process.signal(number)
+        assert product.process.wait(20) == 0
+        assert all_gone(family)
+        assert "Stopped." in product.process.output
+
+
+def test_make_up_passes_a_signal_on_and_leaves_nothing_behind():
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(["make", "up"], environment_of(Path(folder), free_port()))
+        try:
+            process.line_with("Tianji is running at")
+            family = family_of(process)
+            process.signal(signal.SIGTERM)
+            process.wait(20)
+            wait_for(lambda: all_gone(family), seconds=15)
+        finally:
+            if process.running():
+                process.stop()
+
+
+def test_killing_the_supervisor_itself_takes_the_children_with_it():
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(manage("up"), environment_of(Path(folder), free_port()))
+        process.line_with("Tianji is running at")
+        family = family_of(process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        wait_for(lambda: all_gone(family), seconds=20)
+
+
+@pytest.mark.parametrize(("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "granian")])
+def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(role: str, part: str):
+    with up() as product:
+        dead = child(product.process, part)
+        dead.kill()
+        product.process.line_with(f"{role} was killed by SIGKILL; starting it again in 1 s.")
+        again = wait_for(
+            lambda: next(
+                (
+                    found
+                    for found in psutil.Process(product.process.pid).children()
+                    if part in " ".join(found.cmdline()) and found.pid != dead.pid
+                ),
+                None,
+            ),
+            seconds=15,
+        )
+        assert again.is_running()
+        wait_for(lambda: ready(product.url), seconds=20)
+
+
+def ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=2).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line():
+    with up() as product:
+        second = subprocess.run(
+            manage("up"),
+            cwd=ROOT,
+            env=environment_of(product.data, free_port()),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert f"already running on the data folder {product.data}" in second.stderr
+        assert str(product.process.pid) in second.stderr
+        assert "Traceback" not in second.stderr
+        assert ready(product.url)
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts():
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = subprocess.run(
+            manage("up"),
+            cwd=ROOT,
+            env=environment_of(Path(folder), port),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert refused.returncode == 1
+        assert f"Cannot listen on 127.0.0.1 port {port}" in refused.stderr
+        assert "TIANJI_PORT" in refused.stderr
+
+
+def test_data_and_accounts_survive_a_restart_and_the_key_stays_private():
+    with tempfile.TemporaryDirectory() as folder:
+        data, port = Path(folder), free_port()
+        settings = {
+            "TIANJI_ADMIN_EMAIL": "owner@example.com",
+            "TIANJI_ADMIN_PASSWORD": "correct horse battery",
+        }
+        keys = set()
+        for _ in range(2):
+            process = Process(manage("up"), environment_of(data, port, **settings))
+            try:
+                process.line_with("Tianji is running at")
+                keys.add((data / "secret-key").read_text())
+                assert "/setup/" not in process.output
+            finally:
+                process.stop()
+        assert len(keys) == 1
+        assert (data / "secret-key").stat().st_mode & 0o077 == 0

@@ -1,0 +1,242 @@
+"""Creating and editing a monitor, and the words under the form."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Role
+from monitors.models import Monitor
+from monitors.words import exactly
+from tests.factories import make_monitor, make_user, make_workspace
+
+pytestmark = pytest.mark.django_db
+
+INTERVAL = {"name": "Backup", "kind": "interval", "timeout": "60"}
+CRON = {"name": "Backup", "kind": "cron", "cron": "0 2 * * *", "timezone": "Asia/Jakarta"}
+
+
+@pytest.fixture
+def workspace():
+    return make_workspace()
+
+
+@pytest.fixture
+def admin(client, workspace):
+    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
+    return client
+
+
+@pytest.fixture
+def viewer(client, workspace):
+    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
+    return client
+
+
+def create(client, **data):
+    return client.post(reverse("monitors:create"), data)
+
+
+def edit_url(monitor):
+    return reverse("monitors:edit", args=[monitor.public_id])
+
+
+def preview(client, **data):
+    page = client.post(reverse("monitors:preview"), data).content.decode()
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def errors_in(response):
+    assert response.status_code == 422
+    assert not Monitor.objects.filter(name="Backup").exists()
+    return re.findall(r'class="error"[^>]*>\s*<p>([^<]*)</p>', response.content.decode())
+
+
+# --- Create --------------------------------------------------------------------------------------
+
+
+def test_a_monitor_is_created_in_the_workspace_with_all_that_was_typed(admin, workspace):
+    response = create(
+        admin,
+        **INTERVAL | {"timeout": "5 min", "interval": "2m", "grace": "90"},
+        description="What to do",
+        tags="erp, nightly backup,erp,",
+        post_only="on",
+    )
+    monitor = Monitor.objects.get()
+    assert (response.status_code, response["Location"]) == (303, f"/monitors/{monitor.public_id}/")
+    assert monitor.workspace == workspace
+    assert (monitor.timeout, monitor.interval, monitor.grace) == (300, 120, 90)
+    assert monitor.tags == ["erp", "nightly backup"]
+    assert monitor.description == "What to do"
+    assert monitor.post_only
+    assert monitor.tokens.get().created_by == workspace.memberships.get().user
+
+
+def test_a_cron_monitor_is_created(admin):
+    create(admin, **CRON)
+    monitor = Monitor.objects.get()
+    assert (monitor.kind, monitor.cron, monitor.timezone) == ("cron", "0 2 * * *", "Asia/Jakarta")
+    assert monitor.grace is None
+
+
+def test_fields_of_the_other_kind_of_schedule_are_not_looked_at(admin):
+    create(admin, **INTERVAL, cron="nonsense", timezone="Nowhere")
+    monitor = Monitor.objects.get()
+    assert (monitor.cron, monitor.timezone) == ("", "UTC")
+    create(admin, **CRON | {"name": "Second", "timeout": "nonsense", "interval": "soon"})
+    assert Monitor.objects.get(name="Second").interval is None
+
+
+def test_a_viewer_cannot_create_a_monitor(viewer):
+    assert viewer.get(reverse("monitors:create")).status_code == 403
+    assert create(viewer, **INTERVAL).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({"name": " "}, "Give the monitor a name."),
+        ({"timeout": ""}, "Give a timeout, such as 60 s or 5 min."),
+        ({"timeout": "soon"}, "Write a duration like 90 s, 5 min or 1 h 30 min."),
+        ({"timeout": "0"}, "Give 1 s to 365 d, written like 90 s, 5 min or 1 h 30 min."),
+        ({"timeout": "366 d"}, "Give 1 s to 365 d, written like 90 s, 5 min or 1 h 30 min."),
+        ({"grace": "31 d"}, "Give 0 s to 30 d, written like 90 s, 5 min or 1 h 30 min."),
+        ({"interval": "61"}, "This is longer than the timeout: give at most 60 s."),
+        ({"tags": "x" * 31}, f"“{'x' * 31}” is too long: a tag has at most 30 characters."),
+        ({"tags": ",".join(str(n) for n in range(21))}, "Give at most 20 tags."),
+        (
+            {"kind": "never"},
+            "Select a valid choice. never is not one of the available choices.",
+        ),
+    ],
+)
+def test_what_cannot_be_is_answered_with_what_is_allowed(admin, typed, error):
+    assert errors_in(create(admin, **INTERVAL | typed)) == [error]
+
+
+@pytest.mark.parametrize(
+    ("typed", "start"),
+    [
+        ({"cron": ""}, "Give a cron expression"),
+        ({"cron": "0 2 * *"}, "Give five fields"),
+        ({"cron": "61 2 * * *"}, "The minute field is not valid"),
+        ({"cron": "0 0 31 2 *"}, "The day of month field is not valid"),
+        ({"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”"),
+        ({"timezone": "../../etc/passwd"}, "There is no time zone named"),
+    ],
+)
+def test_a_cron_schedule_that_cannot_be_is_refused_with_the_reason(admin, typed, start):
+    (error,) = errors_in(create(admin, **CRON | typed))
+    assert error.startswith(start)
+
+
+def test_nothing_typed_is_lost_on_an_error(admin):
+    typed = INTERVAL | {
+        "timeout": "soonish",
+        "interval": "every now and then",
+        "grace": "5 parsecs",
+        "cron": "1 2 3",
+        "timezone": "Nowhere",
+        "description": "Call <Budi>",
+        "tags": "one, two",
+        "post_only": "on",
+    }
+    page = create(admin, **typed).content.decode()
+    for value in ("soonish", "every now and then", "5 parsecs", "1 2 3", "Nowhere", "one, two", "Backup"):
+        assert f'value="{value}"' in page
+    assert "Call &lt;Budi&gt;" in page
+    assert re.search(r'name="post_only"[^>]*checked', page)
+
+
+def test_an_error_is_tied_to_its_field(admin):
+    page = create(admin, **INTERVAL | {"timeout": "soon"}).content.decode()
+    control = re.search(r'<input[^>]*name="timeout"[^>]*>', page)[0]
+    assert 'aria-invalid="true"' in control
+    assert "id_timeout_error" in control
+    assert 'id="id_timeout_error"' in page
+
+
+# --- Edit ----------------------------------------------------------------------------------------
+
+
+def test_the_form_shows_a_monitor_as_it_is(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Backup", timeout=5400, grace=0, tags=["a", "b"])
+    page = admin.get(edit_url(monitor)).content.decode()
+    for value in ("Backup", "1 h 30 min", "0 s", "a, b"):
+        assert f'value="{value}"' in page
+
+
+def test_a_monitor_is_edited(admin, workspace):
+    monitor = make_monitor(workspace=workspace, timeout=60, grace=5)
+    response = admin.post(edit_url(monitor), CRON | {"name": "Nightly"})
+    assert response.status_code == 303
+    monitor.refresh_from_db()
+    assert (monitor.name, monitor.kind, monitor.cron, monitor.grace) == ("Nightly", "cron", "0 2 * * *", None)
+
+
+def test_an_edit_with_an_error_changes_nothing_and_keeps_the_old_name_in_the_way_back(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Old", timeout=60)
+    response = admin.post(edit_url(monitor), INTERVAL | {"timeout": "0"})
+    assert response.status_code == 422
+    assert "← Old" in response.content.decode()
+    monitor.refresh_from_db()
+    assert (monitor.name, monitor.timeout) == ("Old", 60)
+
+
+def test_saving_a_form_as_it_came_changes_nothing(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Backup", timeout=5400, interval=60, tags=["a"])
+    before = Monitor.objects.values().get()
+    admin.post(
+        edit_url(monitor),
+        {"name": "Backup", "kind": "interval", "timeout": exactly(5400), "interval": "60 s", "tags": "a"},
+    )
+    assert Monitor.objects.values().get() == before
+
+
+# --- The words under the form --------------------------------------------------------------------
+
+
+def test_the_preview_says_when_people_are_told(viewer):
+    assert (
+        preview(viewer, kind="interval", timeout="60")
+        == "People are told 66 s after the last heartbeat: 60 s timeout + 6 s grace."
+    )
+
+
+def test_the_preview_knows_a_schedule_without_grace(admin):
+    assert (
+        preview(admin, kind="interval", timeout="5 min", grace="0")
+        == "People are told 5 min after the last heartbeat: 5 min timeout, no grace."
+    )
+
+
+def test_the_preview_tells_whether_a_lost_push_does_harm(admin):
+    assert "so a lost push does no harm" in preview(admin, kind="interval", timeout="60", interval="30")
+    assert "one lost push already makes it late" in preview(
+        admin, kind="interval", timeout="60", interval="45"
+    )
+
+
+def test_the_preview_shows_the_next_three_times_of_a_cron_in_its_zone(admin):
+    text = preview(admin, kind="cron", cron="0 2 * * *", timezone="Asia/Jakarta")
+    assert text.startswith("At 02:00, Asia/Jakarta Expected next at:")
+    assert len(re.findall(r"\w{3} \d+ \w{3} \d{4}, 02:00", text)) == 3
+    assert text.endswith("People are told 5 min later when no heartbeat has arrived.")
+
+
+def test_the_preview_says_what_is_wrong(admin):
+    assert preview(admin, kind="cron", cron="0 2 * *", timezone="UTC").startswith("Give five fields")
+    assert preview(admin, kind="interval", timeout="0").startswith("Give 1 s to 365 d")
+    assert preview(admin).startswith("This field is required")
+
+
+def test_the_form_has_its_preview_from_the_start(admin):
+    assert "People are told 66 s" in admin.get(reverse("monitors:create")).content.decode()
+
+
+def test_the_preview_is_for_members_only(client):
+    response = client.post(reverse("monitors:preview"), {"kind": "interval"})
+    assert response.status_code == 302

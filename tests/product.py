@@ -1,0 +1,175 @@
+"""The product as users run it: `manage.py up` as a process, and a person at its pages over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+from tests.servers import free_port
+
+ROOT = Path(__file__).parent.parent
+EMAIL, PASSWORD = "owner@example.com", "correct horse battery"
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T], *, seconds: float, every: float = 0.1, describe: str = "") -> T:
+    """Return the first true answer of `what`; fail when none comes within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {describe or what}"
+        time.sleep(every)
+    return answer
+
+
+def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
+    """Return the environment of a product of its own on `data` and `port`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TIANJI_") and name not in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+    }
+    return {**kept, "TIANJI_DATA": str(data), "TIANJI_PORT": str(port), "PYTHONUNBUFFERED": "1", **more}
+
+
+class Process:
+    """A process whose output is kept line by line."""
+
+    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self.lines.extend(line.rstrip() for line in iter(self._process.stdout.readline, ""))
+
+    def _drain(self) -> None:
+        self._reader.join(5)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def line_with(self, text: str, *, seconds: float = 30) -> str:
+        """Wait for a line that contains `text` and return it."""
+        return wait_for(
+            lambda: next((line for line in list(self.lines) if text in line), ""),
+            seconds=seconds,
+            describe=f"a line with {text!r} in:\n{self.output}",
+        )
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        code = self._process.wait(seconds)
+        self._drain()
+        return code
+
+    def stop(self) -> int:
+        """Ask it to stop and wait; kill it when it does not."""
+        if self.running():
+            self._process.terminate()
+        try:
+            return self.wait(25)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self.wait(5)
+            raise
+
+
+def manage(*arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", *arguments]
+
+
+@contextlib.contextmanager
+def up(**settings: str) -> Iterator[Up]:
+    """A running `manage.py up` in a temporary data folder on a free port, with an owner."""
+    with tempfile.TemporaryDirectory(prefix="tianji-up-") as folder:
+        port = free_port()
+        settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
+        process = Process(manage("up"), environment_of(Path(folder), port, **settings))
+        try:
+            process.line_with("Tianji is running at")
+            yield Up(process, Path(folder), f"http://127.0.0.1:{port}")
+        finally:
+            process.stop()
+
+
+class Up:
+    """What a test holds of a running product."""
+
+    def __init__(self, process: Process, data: Path, url: str) -> None:
+        self.process, self.data, self.url = process, data, url
+
+
+class Person:
+    """Somebody at the pages: signs in, fills in forms, reads; everything over HTTP, CSRF token and all."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = requests.Session()
+
+    def __enter__(self) -> Person:
+        self.submit("/accounts/login/", login=EMAIL, password=PASSWORD)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.session.close()
+
+    def read(self, path: str) -> str:
+        answer = self.session.get(self.url + path, timeout=20)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return answer.text
+
+    def submit(self, path: str, **fields: str | list[str]) -> requests.Response:
+        """Fill in the form at `path` and send it; return the page it leads to."""
+        self.session.get(self.url + path, timeout=20)
+        token = self.session.cookies.get("csrftoken", "")
+        answer = self.session.post(
+            self.url + path,
+            data={"csrfmiddlewaretoken": token, **fields},
+            headers={"Referer": self.url + path},
+            timeout=20,
+        )
+        assert answer.status_code == 200, f"{path}: {answer.status_code}\n{answer.text}"
+        return answer
+
+    def create_monitor(self, name: str, **fields: str) -> Created:
+        """Create a monitor in the form; return where its page is and its push URL."""
+        fields = {"kind": "interval", "timeout": "60", "grace": "", **fields}
+        page = self.submit("/monitors/new/", name=name, **fields)
+        found = re.search(re.escape(self.url) + r"/api/push/\w+", page.text)
+        assert found, f"no push URL on the page of {name}:\n{page.text}"
+        return Created(page.url.removeprefix(self.url).split("?")[0], found[0])
+
+
+class Created:
+    """A monitor as its creator sees it."""
+
+    def __init__(self, path: str, push_url: str) -> None:
+        self.path, self.push_url = path, push_url
