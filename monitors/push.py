@@ -47,8 +47,8 @@ def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str =
     """Return what a request of `method` with a raw `query` string and `body` says.
 
     Parameters in the query win over those of a form or JSON body, which only a POST may carry; of one
-    repeated in a query or form the first counts. A body that cannot be read is taken for an empty one and said in
-    the warning: the heartbeat itself is not in doubt. Never raises.
+    repeated in a query or form the first counts. A body that cannot be read is taken for an empty one
+    and said in the warning: the heartbeat itself is not in doubt. Never raises.
     """
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
@@ -111,7 +111,7 @@ def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
 
 
 def _integer(digits: str) -> int | str:
-    """Return an integer of JSON; one that no number of ours can hold stays text, instead of failing the body."""
+    """Return an integer of JSON, or its digits where it is absurdly long, which would fail the body."""
     return int(digits) if len(digits) <= _NUMBER_LENGTH else digits
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from accounts.models import User, Workspace
 
 
-class MonitorQuerySet(models.QuerySet["Monitor"]):
+class MonitorQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: User) -> MonitorQuerySet:
         """Monitors of the workspaces that `user` is a member of."""
         return self.filter(workspace__memberships__user=user)
@@ -26,13 +26,13 @@ class MonitorQuerySet(models.QuerySet["Monitor"]):
         return self.select_related("state").order_by("name", "id")
 
 
-class MonitorStateQuerySet(models.QuerySet["MonitorState"]):
+class MonitorStateQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime) -> MonitorStateQuerySet:
         """States whose silence has to be looked at."""
         return self.filter(due_at__lte=now)
 
 
-class PushTokenQuerySet(models.QuerySet["PushToken"]):
+class PushTokenQuerySet(models.QuerySet[Any]):
     def valid(self) -> PushTokenQuerySet:
         """Tokens that work now, by the database's clock."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)

@@ -170,11 +170,10 @@ def _missed(deadline: datetime) -> Decision:
 
 def _heartbeat_while_up(facts: Facts, at: datetime, up: bool) -> Decision:
     deadline = facts.deadline()
-    late = deadline is not None and deadline < at
-    if late and not up:
-        return _missed(deadline)
-    if late:
+    if deadline is not None and deadline < at:
         missed = _missed(deadline)
+        if not up:
+            return missed
         back = Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT)
         return Decision(Status.UP, (*missed.changes, back), opens=missed.opens, resolves=True)
     if up:

@@ -1,12 +1,14 @@
 """All settings, from the environment only; each variable is described in docs/settings.md."""
 
 import contextlib
+import logging
 import os
 import secrets
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
+import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
@@ -53,7 +55,7 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 _default_url = f"http://{'localhost' if TIANJI_HOST in ('0.0.0.0', '::') else TIANJI_HOST}:{TIANJI_PORT}"
 TIANJI_URL = env.str("TIANJI_URL", _default_url).rstrip("/")
@@ -273,7 +275,13 @@ TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20)
 
 TIANJI_EMAIL_URL = env.str("TIANJI_EMAIL_URL", "")
 if TIANJI_EMAIL_URL:
-    _email = env.dj_email_url("TIANJI_EMAIL_URL")
+    _email = dj_email_url.parse(TIANJI_EMAIL_URL)
+    if _email.get("EMAIL_BACKEND") != "django.core.mail.backends.smtp.EmailBackend":
+        raise ImproperlyConfigured(
+            "TIANJI_EMAIL_URL must look like smtp://user:password@mail.example.com:25, "
+            "submission://user:password@mail.example.com:587 (STARTTLS) or "
+            "smtp://user:password@mail.example.com:465?ssl=True"
+        )
     EMAIL_BACKEND = _email["EMAIL_BACKEND"]
     EMAIL_HOST = _email["EMAIL_HOST"]
     EMAIL_PORT = _email["EMAIL_PORT"]
@@ -289,6 +297,6 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianj
 # --- Logging -------------------------------------------------------------------------------------
 
 LOGGING = logging_config(
-    level=env.log_level("TIANJI_LOG_LEVEL", "INFO"),
+    level=env.log_level("TIANJI_LOG_LEVEL", logging.INFO),
     json=env.str("TIANJI_LOG_FORMAT", "console" if not _DATABASE_URL else "json") == "json",
 )

@@ -67,7 +67,7 @@ class PushView(APIView):
 
     post = head = get
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """Answer a browser's preflight, without which a page on another site cannot push JSON."""
         return HttpResponse(
             status=204,

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         # Held until this process ends, however it ends.
         with _lock(data / "up.lock"):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
-            self._prepare(data)
+            self._prepare()
             supervisor = Supervisor(
                 [Child(role, command(role)) for role in ROLES],
                 say=self.say,
@@ -48,10 +48,7 @@ class Command(BaseCommand):
         self.stdout.write(line)
         self.stdout.flush()
 
-    def _prepare(self, data: Path) -> None:
-        if not settings.REDIS_URL:
-            for folder in ("messages", "control", "processed"):
-                (data / "broker" / folder).mkdir(parents=True, exist_ok=True)
+    def _prepare(self) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():

@@ -1,0 +1,11 @@
+"""The environment that tests run in; loaded by pytest before anything reads the settings."""
+
+import os
+import tempfile
+
+# A data folder of the tests' own, never the developer's, and none of the developer's settings.
+for name in list(os.environ):
+    if name.startswith("TIANJI_") or name == "REDIS_URL":
+        del os.environ[name]
+os.environ["TIANJI_DATA"] = tempfile.mkdtemp(prefix="tianji-tests-")
+os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50

@@ -1,0 +1,219 @@
+"""What status follows from which facts: the table, row by row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitors.status import (
+    Cause,
+    Change,
+    Decision,
+    Facts,
+    HeartbeatCame,
+    Opening,
+    PauseAsked,
+    Reason,
+    ResumeAsked,
+    Shown,
+    Status,
+    TimePassed,
+    decide,
+    shown,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+AGO = NOW - timedelta(minutes=5)
+SOON = NOW + timedelta(minutes=5)
+TICK = timedelta(microseconds=1)
+NEW, UP, DOWN, PAUSED = Status.NEW, Status.UP, Status.DOWN, Status.PAUSED
+
+UP_PUSH = HeartbeatCame(NOW, up=True)
+DOWN_PUSH = HeartbeatCame(NOW, up=False)
+LOOK = TimePassed(NOW)
+PAUSE, RESUME = PauseAsked(NOW), ResumeAsked(NOW)
+
+
+def facts(status, deadline=None):
+    return Facts(status, lambda: deadline)
+
+
+def never_asked():
+    raise AssertionError("the deadline was asked for though nothing depends on it")
+
+
+def change(source, target, reason, at=NOW):
+    return Change(source, target, at, reason)
+
+
+MISSED = change(UP, DOWN, Reason.MISSED, at=AGO)
+
+TABLE = [
+    # from, deadline, event, what follows
+    (NEW, None, UP_PUSH, Decision(UP, (change(NEW, UP, Reason.HEARTBEAT),))),
+    (
+        NEW,
+        None,
+        DOWN_PUSH,
+        Decision(DOWN, (change(NEW, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
+    ),
+    (NEW, None, LOOK, Decision(NEW)),
+    (NEW, None, PAUSE, Decision(PAUSED, (change(NEW, PAUSED, Reason.PAUSED),), tells=False)),
+    (NEW, None, RESUME, Decision(NEW)),
+    (UP, SOON, UP_PUSH, Decision(UP)),
+    (
+        UP,
+        SOON,
+        DOWN_PUSH,
+        Decision(DOWN, (change(UP, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
+    ),
+    (UP, SOON, LOOK, Decision(UP)),
+    (UP, AGO, LOOK, Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))),
+    (UP, SOON, PAUSE, Decision(PAUSED, (change(UP, PAUSED, Reason.PAUSED),), tells=False)),
+    (UP, SOON, RESUME, Decision(UP)),
+    (DOWN, None, UP_PUSH, Decision(UP, (change(DOWN, UP, Reason.HEARTBEAT),), resolves=True)),
+    (DOWN, None, DOWN_PUSH, Decision(DOWN)),
+    (DOWN, None, LOOK, Decision(DOWN)),
+    (
+        DOWN,
+        None,
+        PAUSE,
+        Decision(PAUSED, (change(DOWN, PAUSED, Reason.PAUSED),), resolves=True, tells=False),
+    ),
+    (DOWN, None, RESUME, Decision(DOWN)),
+    (PAUSED, None, UP_PUSH, Decision(PAUSED)),
+    (PAUSED, None, DOWN_PUSH, Decision(PAUSED)),
+    (PAUSED, None, LOOK, Decision(PAUSED)),
+    (PAUSED, None, PAUSE, Decision(PAUSED)),
+    (PAUSED, None, RESUME, Decision(NEW, (change(PAUSED, NEW, Reason.RESUMED),))),
+]
+
+
+@pytest.mark.parametrize(("status", "deadline", "event", "expected"), TABLE)
+def test_the_table_holds_row_by_row(status, deadline, event, expected):
+    assert decide(facts(status, deadline), event) == expected
+
+
+def test_the_table_has_a_row_for_each_status_and_kind_of_event():
+    kinds = {(status, type(event), getattr(event, "up", None)) for status, _, event, _ in TABLE}
+    assert len(kinds) == len(Status) * 5
+
+
+def test_an_up_push_after_an_unseen_deadline_leaves_a_pair_and_an_incident_that_is_over():
+    assert decide(facts(UP, AGO), UP_PUSH) == Decision(
+        UP,
+        (MISSED, change(DOWN, UP, Reason.HEARTBEAT)),
+        opens=Opening(Cause.MISSED, AGO),
+        resolves=True,
+    )
+
+
+def test_a_down_push_after_an_unseen_deadline_opens_the_incident_at_the_deadline():
+    assert decide(facts(UP, AGO), DOWN_PUSH) == Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))
+
+
+@pytest.mark.parametrize("event", [UP_PUSH, LOOK])
+def test_a_deadline_is_kept_at_its_very_instant_and_missed_after_it(event):
+    assert decide(facts(UP, NOW), event).opens is None
+    assert decide(facts(UP, NOW - TICK), event).opens == Opening(Cause.MISSED, NOW - TICK)
+
+
+@pytest.mark.parametrize("event", [UP_PUSH, LOOK])
+def test_a_monitor_that_is_up_without_a_deadline_is_left_alone(event):
+    assert decide(facts(UP, None), event) == Decision(UP)
+
+
+@pytest.mark.parametrize("status", [NEW, DOWN, PAUSED])
+@pytest.mark.parametrize("event", [UP_PUSH, DOWN_PUSH, LOOK, PAUSE, RESUME])
+def test_the_deadline_is_not_calculated_where_it_does_not_matter(status, event):
+    decide(Facts(status, never_asked), event)
+
+
+def test_pausing_needs_no_deadline():
+    decide(Facts(UP, never_asked), PAUSE)
+
+
+times = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+events = st.one_of(
+    st.builds(HeartbeatCame, times, st.booleans()),
+    st.builds(TimePassed, times),
+    st.builds(PauseAsked, times),
+    st.builds(ResumeAsked, times),
+)
+all_facts = st.builds(facts, st.sampled_from(Status), st.none() | times)
+
+
+@given(all_facts, events)
+def test_changes_lead_from_the_status_before_to_the_status_after_without_a_gap(before, event):
+    decision = decide(before, event)
+    status = before.status
+    for step in decision.changes:
+        assert step.source is status
+        assert step.target is not status
+        status = step.target
+    assert status is decision.status
+
+
+@given(all_facts, events)
+def test_an_incident_opens_exactly_where_a_change_goes_down(before, event):
+    decision = decide(before, event)
+    falls = [step for step in decision.changes if step.target is DOWN]
+    assert len(falls) == (decision.opens is not None)
+    if decision.opens:
+        assert decision.opens.started_at == falls[0].at
+
+
+@given(all_facts, events)
+def test_an_incident_is_resolved_exactly_where_a_change_leaves_down(before, event):
+    decision = decide(before, event)
+    assert decision.resolves == any(step.source is DOWN for step in decision.changes)
+
+
+@given(all_facts, events)
+def test_only_pausing_tells_nobody_of_an_incident(before, event):
+    decision = decide(before, event)
+    if decision.opens or decision.resolves:
+        assert decision.tells is not isinstance(event, PauseAsked)
+
+
+@given(all_facts, events)
+def test_no_change_lies_after_its_event_and_each_is_at_or_after_the_one_before(before, event):
+    ats = [step.at for step in decide(before, event).changes]
+    assert ats == sorted(ats)
+    assert all(at <= event.at for at in ats)
+
+
+@given(all_facts, events)
+def test_the_same_question_has_the_same_answer(before, event):
+    assert decide(before, event) == decide(before, event)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (AGO - TICK, Shown.UP),
+        (AGO, Shown.UP),
+        (AGO + TICK, Shown.LATE),
+        (SOON, Shown.LATE),
+        (SOON + TICK, Shown.DOWN),
+    ],
+)
+def test_up_is_shown_as_late_inside_the_grace_and_as_down_after_it(now, expected):
+    assert shown(UP, now=now, expected_by=AGO, deadline=SOON) is expected
+
+
+def test_without_a_grace_nothing_is_late():
+    assert shown(UP, now=NOW, expected_by=NOW, deadline=NOW) is Shown.UP
+    assert shown(UP, now=NOW + TICK, expected_by=NOW, deadline=NOW) is Shown.DOWN
+
+
+@pytest.mark.parametrize("status", [NEW, DOWN, PAUSED])
+def test_time_does_not_change_what_is_shown_of_a_monitor_that_is_not_up(status):
+    assert shown(status, now=NOW, expected_by=AGO, deadline=AGO) == status.value
+
+
+def test_up_without_a_deadline_is_shown_as_up():
+    assert shown(UP, now=NOW, expected_by=None, deadline=None) is Shown.UP
