@@ -203,8 +203,6 @@ class Heartbeat(models.Model):
         verbose_name_plural = _("heartbeats")
         indexes = [
             models.Index("monitor", F("received_at").desc(), name="heartbeat_monitor_received"),
-            # For retention, which walks from the oldest.
-            models.Index(fields=["received_at"], name="heartbeat_received"),
         ]
 
     def __str__(self) -> str:

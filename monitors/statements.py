@@ -74,7 +74,8 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
     seconds.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, json.dumps(list(digests))])
+        given = list(digests) if _is_postgresql() else json.dumps(list(digests))
+        cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {
         digest: Held(token_id, monitor_id, bool(post_only), bool(quiet), bool(use_is_old))
@@ -87,11 +88,11 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
 @cache
 def _hold_statement(postgresql: bool) -> str:
     if postgresql:
-        given, lock = "json_array_elements_text(%s::json)", "FOR UPDATE OF s"
+        among, lock = "= ANY(%s)", "FOR UPDATE OF s"
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
         epoch = "extract(epoch from clock_timestamp())"
     else:
-        given, lock = "json_each(%s)", ""
+        among, lock = "IN (SELECT value FROM json_each(%s))", ""
         since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
         # With the same milliseconds as a stored time.
         epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
@@ -99,9 +100,8 @@ def _hold_statement(postgresql: bool) -> str:
     return (
         f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
         f" COALESCE({since_use} > %s, TRUE), {epoch}"
-        f" FROM {given} AS given JOIN {_TOKENS} t ON t.digest = given.value"
-        f" JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
-        f" WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
+        f" FROM {_TOKENS} t JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
+        f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
         f" ORDER BY s.monitor_id {lock}"
     )
 

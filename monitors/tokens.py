@@ -65,7 +65,7 @@ def _cipher() -> MultiFernet:
 def reveal(token: PushToken) -> str | None:
     """Return the secret of `token`, or None where SECRET_KEY is no longer the one it was sealed with."""
     try:
-        return _cipher().decrypt(token.sealed).decode()
+        return _cipher().decrypt(token.sealed.encode()).decode()
     except InvalidToken:
         return None
 

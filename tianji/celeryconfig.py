@@ -14,7 +14,7 @@ if settings.REDIS_URL:
 else:
     _folder = settings.TIANJI_DATA / "broker"
     for _name in ("messages", "control", "processed"):
-        (_folder / _name).mkdir(parents=True, exist_ok=True)
+        (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
     broker_url = "filesystem://"
     broker_transport_options = {
         "data_folder_in": str(_folder / "messages"),

@@ -44,7 +44,7 @@ def _secret_key() -> str:
         )
     path = TIANJI_DATA / "secret-key"
     if not path.exists():
-        TIANJI_DATA.mkdir(parents=True, exist_ok=True)
+        TIANJI_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=TIANJI_DATA, prefix="secret-key.") as file:
             file.write(secrets.token_urlsafe(50))
             file.flush()
@@ -75,6 +75,8 @@ CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 TIANJI_TRUST_PROXY = env.bool("TIANJI_TRUST_PROXY", False)
 if TIANJI_TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # Else everybody behind the proxy shares one limit on failed sign-ins.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
 
 _https = _public.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
@@ -179,6 +181,10 @@ if _database["ENGINE"].endswith("postgresql"):
     _database.setdefault("OPTIONS", {}).update(
         {
             "connect_timeout": 5,
+            # Statements that come again and again are planned once for each connection. A pooler
+            # between Tianji and PostgreSQL has to support prepared statements (docs/operations.md).
+            "server_side_binding": True,
+            "prepare_threshold": 5,
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}",
             "pool": {"min_size": 1, "max_size": env.int("TIANJI_DB_POOL", 12), "timeout": 5},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -166,10 +167,13 @@ def _source(request: HttpRequest) -> str | None:
     if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
         # The last entry is the one that the proxy in front of us wrote itself.
         address = forwarded.rsplit(",", 1)[-1].strip()
+    return _ip_address(address)
+
+
+@lru_cache(maxsize=4096)
+def _ip_address(text: str) -> str | None:
     try:
-        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
-        # PostgreSQL does not store it.
-        return str(ip_address(address.strip("[]").partition("%")[0]))
+        return str(ip_address(text.strip("[]")))
     except ValueError:
         return None
 

@@ -161,8 +161,8 @@ def test_a_finite_number_is_a_value(written, number):
 @pytest.mark.parametrize(
     "written",
     [
-        *("abc", "nan", "NaN", "inf", "-Infinity", "1e999", "1_000", "1,5", "0x10", "١٢", "１２", "1 2", "--1"),
-        *("1\0", "²", "1e", ".", "+", "12ms", "true", "9" * 401),
+        *("abc", "nan", "NaN", "inf", "-Infinity", "1e999", "1_000", "1,5", "0x10", "١٢", "１２"),
+        *("1 2", "--1", "1\0", "²", "1e", ".", "+", "12ms", "true", "9" * 401),
     ],
 )
 def test_what_is_no_finite_number_keeps_the_heartbeat_and_is_said(written):
@@ -318,7 +318,8 @@ query_strings = pairs.map(
         for name, value in fields
     ).encode()
 )
-queries = query_strings | st.binary(max_size=60) | st.binary(max_size=40).map(lambda raw: b"status=up&msg=" + raw)
+good_queries_with_garbage = st.binary(max_size=40).map(lambda raw: b"status=up&msg=" + raw)
+queries = query_strings | st.binary(max_size=60) | good_queries_with_garbage
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
@@ -345,7 +346,7 @@ part_heads = st.sampled_from(
     ]
 )
 multipart_bodies = st.lists(st.tuples(part_heads, st.binary(max_size=30)), max_size=4).map(
-    lambda parts: b"".join(b"--x\r\n" + head + b"\r\n\r\n" + body + b"\r\n" for head, body in parts) + b"--x--"
+    lambda parts: b"".join(b"--x\r\n%s\r\n\r\n%s\r\n" % part for part in parts) + b"--x--"
 )
 bodies = json_bodies | multipart_bodies | query_strings | st.binary(max_size=80)
 content_types = (

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import http.client
 import os
 import socket
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data: Path = settings.TIANJI_DATA
-        data.mkdir(parents=True, exist_ok=True)
+        # Sessions, password hashes and the key live in it.
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Held until this process ends, however it ends.
         with _lock(data / "up.lock"):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
@@ -101,9 +101,13 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _is_ready() -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.TIANJI_HOST, settings.TIANJI_HOST)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.TIANJI_HOST, settings.TIANJI_HOST)
+    # Not urllib, which would ask a proxy that the environment names.
+    link = http.client.HTTPConnection(host, settings.TIANJI_PORT, timeout=2)
     try:
-        with urllib.request.urlopen(f"http://{host}:{settings.TIANJI_PORT}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        link.request("GET", "/readyz")
+        return link.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        link.close()

@@ -1,0 +1,74 @@
+"""What the tests of monitors do to them: push, and let time pass."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+
+from monitors import recorder, tokens
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
+from monitors.push import Push
+from monitors.recorder import Arrival, Outcome
+from tests.factories import secret_of
+
+
+def arrival(
+    whose: Monitor | str,
+    *,
+    up: bool = True,
+    message: str = "OK",
+    value: float | None = None,
+    posted: bool = True,
+    source: str | None = None,
+) -> Arrival:
+    """A push for a monitor, or with a secret."""
+    secret = whose if isinstance(whose, str) else secret_of(whose)
+    return Arrival(tokens.digest_of(secret) or "", Push(up, message, value), posted=posted, source=source)
+
+
+def push(whose: Monitor | str, **said: Any) -> Outcome:
+    """Record one push by itself."""
+    (outcome,) = recorder.record([arrival(whose, **said)])
+    return outcome
+
+
+def state_of(monitor: Monitor) -> MonitorState:
+    return MonitorState.objects.get(monitor=monitor)
+
+
+def let_pass(monitor: Monitor, **length: float) -> None:
+    """Move all stored times of `monitor` back: the clock is the database's and cannot be turned."""
+    age = timedelta(**length)
+    for model, columns in (
+        (MonitorState, ["status_changed_at", "last_heartbeat_at", "due_at"]),
+        (Heartbeat, ["received_at"]),
+        (Incident, ["started_at", "detected_at", "resolved_at", "last_heartbeat_at"]),
+        (Transition, ["at"]),
+    ):
+        model.objects.filter(monitor=monitor).update(**{name: F(name) - age for name in columns})
+
+
+def let_look(monitor: Monitor) -> None:
+    """Make the sweep look at a monitor that is up, without anything being late: due early."""
+    MonitorState.objects.filter(monitor=monitor).update(due_at=F("last_heartbeat_at"))
+
+
+def transitions_of(monitor: Monitor) -> list[tuple[str, str, str]]:
+    """The changes of status, oldest first: from, to, reason."""
+    return list(monitor.transitions.order_by("id").values_list("source", "target", "reason"))
+
+
+class Queries(CaptureQueriesContext):
+    """Captures the statements of a block, without those that begin and end transactions."""
+
+    def __init__(self) -> None:
+        super().__init__(connection)
+
+    @property
+    def statements(self) -> list[str]:
+        ends = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+        return [query["sql"] for query in self.captured_queries if not query["sql"].startswith(ends)]

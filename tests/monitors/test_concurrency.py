@@ -1,0 +1,273 @@
+"""What holds when several write at once; each thread has a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from monitors import lifecycle, recorder, sweep, tokens
+from monitors.batching import GroupCommit
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
+from monitors.recorder import Outcome
+from notifications.models import Delivery
+from tests.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.monitors.acts import arrival, let_pass, push, state_of, transitions_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+_PATIENCE = 20.0
+
+
+class Threads:
+    """Runs functions at once; each closes the connection it opened."""
+
+    def __init__(self, number: int) -> None:
+        self._pool = ThreadPoolExecutor(number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self._pool.shutdown()
+
+    def start(self, act: Callable[..., Any], *args: Any, **kwargs: Any):
+        def run():
+            try:
+                return act(*args, **kwargs)
+            finally:
+                connection.close()
+
+        return self._pool.submit(run)
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """Start all at the same moment; return their results."""
+    barrier = threading.Barrier(len(acts))
+
+    def started_together(act):
+        barrier.wait(_PATIENCE)
+        return act()
+
+    with Threads(len(acts)) as threads:
+        futures = [threads.start(started_together, act) for act in acts]
+        return [future.result(_PATIENCE) for future in futures]
+
+
+def silent(**fields):
+    monitor = make_monitor(**{"timeout": 60, "grace": 0, **fields})
+    push(monitor)
+    let_pass(monitor, minutes=10)
+    return monitor
+
+
+def test_two_sweeps_at_once_open_one_incident():
+    workspace = make_workspace()
+    make_channel(workspace=workspace)
+    for _ in range(10):
+        silent(workspace=workspace)
+    swept = at_once(*[lambda: sweep.declare_missed(batch=3)] * 3)
+    assert sum(each.missed for each in swept) == 10
+    assert Incident.objects.count() == 10
+    assert Delivery.objects.count() == 10
+
+
+def test_a_push_that_commits_first_keeps_the_monitor_up():
+    monitor = silent()
+    make_channel(workspace=monitor.workspace)
+    pushed = threading.Event()
+
+    def look():
+        assert pushed.wait(_PATIENCE)
+        return sweep.declare_missed()
+
+    with Threads(1) as threads:
+        swept = threads.start(look)
+        with transaction.atomic():
+            push(monitor)
+            pushed.set()
+        assert swept.result(_PATIENCE).missed == 0
+    assert state_of(monitor).status == "up"
+    # The silence before the push is told as what it was: over.
+    assert [delivery.event for delivery in Delivery.objects.all()] == ["incident.passed"]
+
+
+def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened():
+    monitor = silent()
+    make_channel(workspace=monitor.workspace)
+    swept = threading.Event()
+
+    def push_meanwhile():
+        assert swept.wait(_PATIENCE)
+        return push(monitor)
+
+    with Threads(1) as threads:
+        outcome = threads.start(push_meanwhile)
+        with transaction.atomic():
+            assert sweep.declare_missed().missed == 1
+            swept.set()
+        assert outcome.result(_PATIENCE) is Outcome.RECORDED
+    incident, state = Incident.objects.get(), state_of(monitor)
+    assert state.status == "up"
+    assert incident.resolved_at == state.last_heartbeat_at > incident.detected_at
+    events = [delivery.event for delivery in Delivery.objects.order_by("id")]
+    assert events == ["incident.opened", "incident.resolved"]
+
+
+def test_downs_reported_at_once_open_one_incident():
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+    push(monitor)
+    at_once(*[lambda: push(monitor, up=False)] * 6)
+    assert Incident.objects.count() == 1
+    assert Delivery.objects.count() == 1
+    assert Heartbeat.objects.count() == 7
+    assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
+
+
+def test_ups_and_downs_at_once_leave_a_chain_without_a_gap():
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+    at_once(*[lambda up=up: push(monitor, up=up) for up in (True, False) * 6])
+    chain = transitions_of(monitor)
+    assert all(before[1] == after[0] for before, after in pairwise(chain))
+    assert chain[-1][1] == state_of(monitor).status
+    assert Heartbeat.objects.count() == 12
+    falls = sum(target == "down" for _, target, _ in chain)
+    assert Incident.objects.count() == falls
+    assert Delivery.objects.filter(event="incident.opened").count() == falls
+
+
+def test_batches_that_share_monitors_in_opposite_order_do_not_lock_each_other_out():
+    monitors = [make_monitor() for _ in range(8)]
+    secrets = [secret_of(monitor) for monitor in monitors]
+
+    def record(order):
+        for _ in range(5):
+            recorder.record([arrival(secret) for secret in order])
+
+    at_once(lambda: record(secrets), lambda: record(secrets[::-1]), lambda: record(secrets[4:] + secrets[:4]))
+    assert Heartbeat.objects.count() == 3 * 5 * 8
+
+
+def test_a_heartbeat_has_the_time_after_the_lock_it_waited_for():
+    monitor = make_monitor()
+    push(monitor)
+    held = threading.Event()
+
+    def push_meanwhile():
+        assert held.wait(_PATIENCE)
+        push(monitor, message="second")
+
+    with Threads(1) as threads:
+        waiting = threads.start(push_meanwhile)
+        with transaction.atomic():
+            push(monitor, message="first")
+            held.set()
+        waiting.result(_PATIENCE)
+    *_, first, second = Heartbeat.objects.order_by("id")
+    assert (first.message, second.message) == ("first", "second")
+    assert first.received_at <= second.received_at
+    assert state_of(monitor).last_message == "second"
+
+
+def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
+    monitor = make_monitor(timeout=60, grace=0)
+    push(monitor)
+    let_pass(monitor, minutes=10)
+    edited = threading.Event()
+
+    def push_meanwhile():
+        assert edited.wait(_PATIENCE)
+        push(secret)
+
+    secret = secret_of(monitor)
+    with Threads(1) as threads:
+        waiting = threads.start(push_meanwhile)
+        with transaction.atomic():
+            lifecycle.edit(monitor=monitor, timeout=86_400)
+            edited.set()
+        waiting.result(_PATIENCE)
+    assert not Incident.objects.exists()
+    assert state_of(monitor).status == "up"
+
+
+def test_pushes_and_edits_at_once_never_leave_a_deadline_too_late():
+    monitor = make_monitor(timeout=600, grace=0)
+    secret = secret_of(monitor)
+    push(secret)
+
+    def edit(timeout):
+        for _ in range(3):
+            lifecycle.edit(monitor=Monitor.objects.get(), timeout=timeout)
+
+    at_once(
+        lambda: edit(30),
+        lambda: edit(90),
+        lambda: [push(secret) for _ in range(10)],
+        lambda: [push(secret) for _ in range(10)],
+    )
+    state = MonitorState.objects.select_related("monitor").get()
+    assert state.due_at <= state.monitor.schedule.due_after(state.last_heartbeat_at).deadline
+
+
+def test_pausing_during_pushes_loses_no_heartbeat_and_ends_paused():
+    monitor = make_monitor()
+    secret = secret_of(monitor)
+    at_once(
+        lambda: [push(secret, up=number % 2 == 0) for number in range(10)],
+        lambda: lifecycle.pause(monitor=monitor),
+    )
+    assert state_of(monitor).status == "paused"
+    assert Heartbeat.objects.count() == 10
+    assert not Incident.objects.filter(resolved_at=None).exists()
+
+
+def test_deleting_during_pushes_ends_in_unknown_tokens_and_no_fault():
+    monitor = make_monitor()
+    secret = secret_of(monitor)
+    outcomes, _ = at_once(
+        lambda: [push(secret, up=number % 2 == 0) for number in range(15)],
+        lambda: lifecycle.delete(monitor=monitor),
+    )
+    assert set(outcomes) <= {Outcome.RECORDED, Outcome.UNKNOWN_TOKEN}
+    assert push(secret) is Outcome.UNKNOWN_TOKEN
+    assert not Transition.objects.exists()
+
+
+def test_after_a_rotation_has_returned_the_old_token_records_nothing():
+    monitor = make_monitor()
+    old = secret_of(monitor)
+    rotated = threading.Event()
+
+    def push_on():
+        outcomes = []
+        while not rotated.is_set():
+            push(old)
+        outcomes += [push(old) for _ in range(3)]
+        return outcomes
+
+    with Threads(1) as threads:
+        outcomes = threads.start(push_on)
+        tokens.rotate(monitor=monitor, by=None)
+        rotated.set()
+        assert set(outcomes.result(_PATIENCE)) == {Outcome.UNKNOWN_TOKEN}
+
+
+def test_the_group_commit_records_each_of_many_pushes_once():
+    monitors = [make_monitor() for _ in range(5)]
+    secrets = [secret_of(monitor) for monitor in monitors]
+    group = GroupCommit(recorder.record, queue_limit=1000, batch_limit=20)
+    with Threads(16) as threads:
+        futures = [
+            threads.start(group.submit, arrival(secrets[number % 5], message=str(number)))
+            for number in range(120)
+        ]
+        outcomes = {future.result(_PATIENCE) for future in futures}
+    assert outcomes == {Outcome.RECORDED}
+    messages = Heartbeat.objects.values_list("message", flat=True)
+    assert sorted(messages, key=int) == [str(number) for number in range(120)]

@@ -1,0 +1,77 @@
+"""Old heartbeats go."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from monitors import retention, tasks
+from monitors.models import Heartbeat
+from tests.factories import make_monitor
+from tests.monitors.acts import Queries
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+
+def make_heartbeats(monitor, *, count=1, **age):
+    at = database_now() - timedelta(**age)
+    Heartbeat.objects.bulk_create(
+        Heartbeat(monitor=monitor, received_at=at, status="up") for _ in range(count)
+    )
+
+
+def test_heartbeats_older_than_the_limit_go_and_younger_ones_stay(settings):
+    settings.TIANJI_RETENTION_DAYS = 30
+    monitor = make_monitor()
+    make_heartbeats(monitor, count=3, days=31)
+    make_heartbeats(monitor, days=29)
+    assert retention.delete_old_heartbeats() == 3
+    assert Heartbeat.objects.count() == 1
+
+
+def test_the_limit_may_be_given(settings):
+    settings.TIANJI_RETENTION_DAYS = 30
+    make_heartbeats(make_monitor(), days=8)
+    assert retention.delete_old_heartbeats(days=9) == 0
+    assert retention.delete_old_heartbeats(days=7) == 1
+
+
+def test_with_nothing_old_there_is_nothing_to_do():
+    make_heartbeats(make_monitor(), days=1)
+    assert retention.delete_old_heartbeats() == 0
+
+
+def test_many_go_in_small_batches():
+    make_heartbeats(make_monitor(), count=25, days=40)
+    with Queries() as queries:
+        assert retention.delete_old_heartbeats(batch=10) == 25
+    assert len([sql for sql in queries.statements if sql.startswith("DELETE")]) == 3
+    assert not Heartbeat.objects.exists()
+
+
+def test_the_oldest_go_first(monkeypatch):
+    monitor = make_monitor()
+    make_heartbeats(monitor, days=40)
+    make_heartbeats(monitor, days=50)
+    oldest = Heartbeat.objects.earliest("received_at")
+    with Queries() as queries:
+        retention.delete_old_heartbeats(batch=1)
+    deletes = [sql for sql in queries.statements if sql.startswith("DELETE")]
+    assert str(oldest.pk) in deletes[0]
+
+
+def test_what_a_deleted_monitor_left_goes_however_young():
+    monitor, other = make_monitor(), make_monitor()
+    make_heartbeats(monitor, count=5, days=0)
+    make_heartbeats(other, days=0)
+    assert retention.delete_heartbeats_of(monitor_id=monitor.pk, batch=2) == 5
+    assert Heartbeat.objects.get().monitor == other
+
+
+def test_the_hourly_task_deletes_by_the_setting(settings):
+    settings.TIANJI_RETENTION_DAYS = 1
+    make_heartbeats(make_monitor(), days=2)
+    tasks.retention()
+    assert not Heartbeat.objects.exists()

@@ -1,0 +1,206 @@
+"""Monitors driven through anything that may happen to them, against a small model of what should."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from django.db import transaction
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from monitors import lifecycle, recorder, sweep, tokens
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState
+from monitors.recorder import Outcome
+from notifications.models import Delivery
+from tests.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.monitors.acts import arrival, let_look, let_pass, transitions_of
+
+OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED
+
+# Silence comes in multiples of 300 s and every deadline lies halfway between two of them, so that the
+# seconds a test takes never decide. Columns of Monitor, and after how much silence it is overdue.
+STEP = 300
+SCHEDULES = [
+    ({"kind": "interval", "timeout": 150, "grace": 0}, 150),
+    ({"kind": "interval", "timeout": 300, "grace": 150}, 450),
+    ({"kind": "interval", "timeout": 1500, "grace": None}, 1650),
+    ({"kind": "interval", "timeout": 3600, "grace": 150}, 3750),
+    ({"kind": "cron", "cron": "* * * * *", "grace": 120}, 150),
+    ({"kind": "cron", "cron": "* * * * *", "timezone": "Europe/Berlin", "grace": 720}, 750),
+]
+
+
+@dataclass
+class Model:
+    """What should be true of one monitor."""
+
+    overdue_after: int
+    status: str = "new"
+    silence: int = 0
+    heartbeats: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str, str]] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    told: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def overdue(self) -> bool:
+        return self.status == "up" and self.silence > self.overdue_after
+
+    def push(self, up: bool) -> None:
+        self.heartbeats.append("up" if up else "down")
+        if self.status == "paused":
+            pass
+        elif self.overdue:
+            self._to("down", "missed")
+            self.causes.append("missed")
+            self.told[PASSED if up else OPENED] += 1
+            if up:
+                self._to("up", "heartbeat")
+        elif up and self.status != "up":
+            if self.status == "down":
+                self.told[RESOLVED] += 1
+            self._to("up", "heartbeat")
+        elif not up and self.status != "down":
+            self._to("down", "reported")
+            self.causes.append("reported")
+            self.told[OPENED] += 1
+        self.silence = 0
+
+    def sweep(self) -> None:
+        if self.overdue:
+            self._to("down", "missed")
+            self.causes.append("missed")
+            self.told[OPENED] += 1
+
+    def pause(self) -> None:
+        if self.status != "paused":
+            self._to("paused", "paused")
+
+    def resume(self) -> None:
+        if self.status == "paused":
+            self._to("new", "resumed")
+
+    def _to(self, status: str, reason: str) -> None:
+        self.changes.append((self.status, status, reason))
+        self.status = status
+
+
+indexes = st.integers(0, 2)
+schedules = st.sampled_from(SCHEDULES)
+
+
+class Monitors(RuleBasedStateMachine):
+    """Three monitors of one workspace, a channel for all and one for two of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transaction = transaction.atomic()
+        self._transaction.__enter__()
+
+    def teardown(self) -> None:
+        transaction.set_rollback(True)
+        self._transaction.__exit__(None, None, None)
+
+    @initialize(chosen=st.tuples(schedules, schedules, schedules))
+    def make(self, chosen) -> None:
+        workspace = make_workspace()
+        self.monitors = [make_monitor(workspace=workspace, **columns) for columns, _ in chosen]
+        self.models = [Model(overdue_after) for _, overdue_after in chosen]
+        self.secrets = [
+            [secret_of(monitor), tokens.issue(monitor=monitor, by=None).secret] for monitor in self.monitors
+        ]
+        self.for_all = make_channel(workspace=workspace)
+        self.for_some = make_channel(workspace=workspace, monitors=self.monitors[:2])
+
+    @rule(pushes=st.lists(st.tuples(indexes, st.booleans(), st.integers(0, 1)), min_size=1, max_size=8))
+    def push(self, pushes) -> None:
+        arrivals = [arrival(self.secrets[index][token], up=up) for index, up, token in pushes]
+        assert set(recorder.record(arrivals)) == {Outcome.RECORDED}
+        for index, up, _ in pushes:
+            self.models[index].push(up)
+
+    @rule(index=indexes, steps=st.integers(1, 14))
+    def silence(self, index, steps) -> None:
+        let_pass(self.monitors[index], seconds=steps * STEP)
+        self.models[index].silence += steps * STEP
+
+    @rule(batch=st.integers(1, 3))
+    def sweep(self, batch) -> None:
+        sweep.declare_missed(batch=batch)
+        for model in self.models:
+            model.sweep()
+
+    @rule(index=indexes)
+    def look_early(self, index) -> None:
+        if self.models[index].status == "up":
+            let_look(self.monitors[index])
+
+    @rule(index=indexes)
+    def pause(self, index) -> None:
+        lifecycle.pause(monitor=self.monitors[index])
+        self.models[index].pause()
+
+    @rule(index=indexes)
+    def resume(self, index) -> None:
+        lifecycle.resume(monitor=self.monitors[index])
+        self.models[index].resume()
+
+    @rule(index=indexes, schedule=schedules)
+    def edit(self, index, schedule) -> None:
+        columns, overdue_after = schedule
+        lifecycle.edit(monitor=Monitor.objects.get(pk=self.monitors[index].pk), **columns)
+        self.models[index].overdue_after = overdue_after
+
+    @invariant()
+    def the_status_and_its_changes_follow_the_table(self) -> None:
+        for monitor, model in zip(self.monitors, self.models, strict=True):
+            assert MonitorState.objects.get(monitor=monitor).status == model.status
+            changes = transitions_of(monitor)
+            assert changes == model.changes
+            assert all(before[1] == after[0] for before, after in pairwise(changes))
+
+    @invariant()
+    def an_incident_is_open_exactly_while_its_monitor_is_down(self) -> None:
+        for monitor, model in zip(self.monitors, self.models, strict=True):
+            incidents = list(Incident.objects.filter(monitor=monitor).order_by("id"))
+            assert [incident.cause for incident in incidents] == model.causes
+            still_open = [incident for incident in incidents if incident.resolved_at is None]
+            assert len(still_open) == (model.status == "down")
+            assert all(incident.started_at <= incident.detected_at for incident in incidents)
+
+    @invariant()
+    def what_must_be_told_has_one_delivery_for_each_channel(self) -> None:
+        for index, (monitor, model) in enumerate(zip(self.monitors, self.models, strict=True)):
+            for channel, listens in ((self.for_all, True), (self.for_some, index < 2)):
+                deliveries = Delivery.objects.filter(channel=channel, incident__monitor=monitor)
+                told = list(deliveries.values_list("incident", "event"))
+                assert len(told) == len(set(told))
+                assert Counter(event for _, event in told) == (model.told if listens else Counter())
+
+    @invariant()
+    def a_due_time_is_never_later_than_the_deadline(self) -> None:
+        for monitor in self.monitors:
+            state = MonitorState.objects.select_related("monitor").get(monitor=monitor)
+            if state.status == "up":
+                deadline = state.monitor.schedule.due_after(state.last_heartbeat_at).deadline
+                assert state.due_at is not None
+                assert state.due_at <= deadline
+            else:
+                assert state.due_at is None
+
+    @invariant()
+    def no_heartbeat_is_lost(self) -> None:
+        for monitor, model in zip(self.monitors, self.models, strict=True):
+            kept = Heartbeat.objects.filter(monitor=monitor).order_by("id").values_list("status", flat=True)
+            assert list(kept) == model.heartbeats
+
+
+@pytest.mark.django_db
+def test_whatever_happens_to_monitors_the_promises_hold():
+    run_state_machine_as_test(
+        Monitors, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+    )
