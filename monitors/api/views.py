@@ -173,7 +173,9 @@ def _source(request: HttpRequest) -> str | None:
 @lru_cache(maxsize=4096)
 def _ip_address(text: str) -> str | None:
     try:
-        return str(ip_address(text.strip("[]")))
+        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
+        # PostgreSQL does not store it.
+        return str(ip_address(text.strip("[]").partition("%")[0]))
     except ValueError:
         return None
 

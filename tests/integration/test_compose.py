@@ -45,7 +45,9 @@ def command_of(service: dict[str, Any]) -> list[str]:
 def environment_of(service: dict[str, Any], **ours: str) -> dict[str, str]:
     """The service's environment with its `${...}` filled in, and what differs outside a container."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    declared = {name: _filled_in(str(value), ours) for name, value in service["environment"].items()}
+    # Null means: from the shell, where it is set; here nothing is.
+    given = {name: value for name, value in service["environment"].items() if value is not None}
+    declared = {name: _filled_in(str(value), ours) for name, value in given.items()}
     return {**kept, **declared, **ours, "PYTHONUNBUFFERED": "1"}
 
 
@@ -59,6 +61,7 @@ def _filled_in(value: str, given: dict[str, str]) -> str:
 def test_every_service_has_a_health_check_and_restarts(services: dict[str, Any]):
     for name, service in services.items():
         if name == "prepare":
+            # It runs once; what waits for it waits for its exit code.
             continue
         assert service["healthcheck"]["test"], name
         assert service["restart"], name
@@ -95,6 +98,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
         connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
     database = postgres_url.rsplit("/", 1)[0] + "/" + name
     with tempfile.TemporaryDirectory() as data, contextlib.ExitStack() as running:
+        ports = [free_port(), free_port()]
         shared = {
             "DATABASE_URL": database,
             "REDIS_URL": own_redis.url,
@@ -102,6 +106,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             "TIANJI_DATA": data,
             "TIANJI_STATIC": str(Path(data) / "static"),
             "TIANJI_HOST": "127.0.0.1",
+            "TIANJI_URL": f"http://127.0.0.1:{ports[0]}",
             "TIANJI_ADMIN_EMAIL": EMAIL,
             "TIANJI_ADMIN_PASSWORD": PASSWORD,
         }
@@ -119,15 +124,17 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
         assert [process.wait(60) for process in preparing] == [0, 0], (
             preparing[0].output + preparing[1].output
         )
-        urls, processes = [], []
-        for service in ("web", "web", "worker", "worker", "beat", "beat"):
-            port = free_port()
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        processes = []
+        for service, port in (
+            *(("web", ports[0]), ("web", ports[1])),
+            *(("worker", 0), ("worker", 0)),
+            *(("beat", 0), ("beat", 0)),
+        ):
             environment = environment_of(services[service], **shared, TIANJI_PORT=str(port))
             process = Process(command_of(services[service]), environment)
             running.callback(process.stop)
             processes.append(process)
-            if service == "web":
-                urls.append(f"http://127.0.0.1:{port}")
         for url in urls:
             wait_for(lambda url=url: _ready(url), seconds=40, describe=processes[0].output)
         yield Stack(urls, processes, database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,9 +104,9 @@ def sender(command: list[str], push_url: str) -> Iterator[None]:
 def status_of(told: Told, monitor: Created) -> str:
     """The status that the monitor's page shows."""
     page = told.person.read(monitor.path)
-    found = [status for status in ("up", "down", "late", "paused", "new") if f"pill-{status}" in page]
+    found = re.findall(r'class="pill pill-(\w+) pill-large"', page)
     assert len(found) == 1, f"{found}\n{page}"
-    return found[0]
+    return str(found[0])
 
 
 def node() -> list[str]:
