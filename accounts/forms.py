@@ -31,6 +31,7 @@ class SetupForm(forms.Form):
     workspace_name = forms.CharField(
         label=_("Workspace"),
         max_length=100,
+        initial=_("My workspace"),
         help_text=_("What you and your team share, such as the name of your company."),
     )
 
