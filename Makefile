@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: up test lock bench-push clean
+.PHONY: up test lock bench-push bench-sweep clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -24,8 +24,8 @@ test: .venv/.dev-installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.base-installed
 
-bench-push: .venv/.dev-installed
-	@exec $(BIN)/python -m bench.push
+bench-push bench-sweep: bench-%: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.$*
 
 lock: .venv/.dev-installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -39,6 +39,7 @@ _HANGS = timedelta(seconds=5)
 _REST = timedelta(seconds=60)
 
 _rng = SystemRandom()
+_stopping = threading.Event()
 # Every tick and every hint runs deliver_due in a thread of the worker's pool. Some threads must stay
 # free of slow channels for the sweep, which shares the pool.
 _gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
@@ -56,6 +57,14 @@ class Claim:
     interrupted: bool = False
 
 
+def stop_soon() -> None:
+    """Let every `deliver_due` of this process end after the attempt it is making.
+
+    A worker that was asked to stop waits for its tasks; the rows that are left are found by the next.
+    """
+    _stopping.set()
+
+
 def deliver_due() -> int:
     """Send what is due until nothing is left that may be sent now; return the number of attempts.
 
@@ -69,7 +78,7 @@ def deliver_due() -> int:
         return 0
     attempts = 0
     try:
-        while (claim := claim_next()) is not None:
+        while not _stopping.is_set() and (claim := claim_next()) is not None:
             attempts += attempt(claim)
     finally:
         _gate.release()
