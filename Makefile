@@ -24,8 +24,11 @@ test: .venv/.dev-installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.base-installed
 
-bench-push bench-sweep: bench-%: .venv/.dev-installed
-	@exec $(BIN)/python -m bench.$*
+bench-push: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.push
+
+bench-sweep: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.sweep
 
 lock: .venv/.dev-installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

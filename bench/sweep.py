@@ -116,7 +116,9 @@ def fall_silent() -> list[float]:
     MonitorState.objects.bulk_update(states, ["due_at", "last_heartbeat_at"], batch_size=500)
     deadline = time.monotonic() + 60
     while Incident.objects.count() < FALLING:
-        assert time.monotonic() < deadline, f"{Incident.objects.count()} of {FALLING} incidents after a minute"
+        assert time.monotonic() < deadline, (
+            f"{Incident.objects.count()} of {FALLING} incidents after a minute"
+        )
         time.sleep(0.1)
     return [
         (detected - started).total_seconds()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +36,14 @@ def wait_for(what: Callable[[], T], *, seconds: float, every: float = 0.1, descr
     return answer
 
 
+def is_ready(url: str) -> bool:
+    """Whether the site at `url` says that it can serve."""
+    try:
+        return requests.get(f"{url}/readyz", timeout=10).status_code == 200
+    except requests.RequestException:
+        return False
+
+
 def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
     """Return the environment of a product of its own on `data` and `port`."""
     kept = {
@@ -40,7 +51,21 @@ def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("TIANJI_") and name not in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
     }
-    return {**kept, "TIANJI_DATA": str(data), "TIANJI_PORT": str(port), "PYTHONUNBUFFERED": "1", **more}
+    ours = {
+        "TIANJI_DATA": str(data),
+        "TIANJI_PORT": str(port),
+        # Collected once for all products of a test run; what it holds depends on the checkout alone.
+        "TIANJI_STATIC": _static_files(),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**kept, **ours, **more}
+
+
+@cache
+def _static_files() -> str:
+    folder = tempfile.mkdtemp(prefix="tianji-static-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Process:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
+from environs import Env, validate
 
 from tianji.logging import logging_config
 
@@ -22,7 +22,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 TIANJI_DATA = Path(env.str("TIANJI_DATA", str(BASE_DIR / "data"))).resolve()
 TIANJI_HOST = env.str("TIANJI_HOST", "127.0.0.1")
-TIANJI_PORT = env.int("TIANJI_PORT", 8000)
+TIANJI_PORT = env.int("TIANJI_PORT", 8000, validate=validate.Range(1, 65_535))
 DEBUG = env.bool("TIANJI_DEBUG", False)
 
 _DATABASE_URL = env.str("DATABASE_URL", "")
@@ -57,10 +57,15 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
-_default_url = f"http://{'localhost' if TIANJI_HOST in ('0.0.0.0', '::') else TIANJI_HOST}:{TIANJI_PORT}"
+_default_host = "localhost" if TIANJI_HOST in ("0.0.0.0", "::") else TIANJI_HOST
+_default_url = f"http://{f'[{_default_host}]' if ':' in _default_host else _default_host}:{TIANJI_PORT}"
 TIANJI_URL = env.str("TIANJI_URL", _default_url).rstrip("/")
 TIANJI_URL_IS_SET = bool(env.str("TIANJI_URL", ""))
-_public = urlsplit(TIANJI_URL)
+try:
+    _public = urlsplit(TIANJI_URL)
+    _public.port  # noqa: B018  (asking is what finds a port that is none)
+except ValueError as error:
+    raise ImproperlyConfigured(f"TIANJI_URL is {TIANJI_URL!r}: {error}.") from error
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured(
         f"TIANJI_URL is {TIANJI_URL!r}; give the address people open, such as https://tianji.example.com"
@@ -186,7 +191,11 @@ if _database["ENGINE"].endswith("postgresql"):
             "server_side_binding": True,
             "prepare_threshold": 5,
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}",
-            "pool": {"min_size": 1, "max_size": env.int("TIANJI_DB_POOL", 12), "timeout": 5},
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
+                "timeout": 5,
+            },
         }
     )
     _database["CONN_MAX_AGE"] = 0
@@ -229,8 +238,13 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
+# Else anybody could have messages sent to any address: "somebody asked for a reset of your password".
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+# Nobody signs up with somebody else's address here, and without a mail server no address can be
+# verified; the second factor must not depend on it.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 
@@ -265,17 +279,15 @@ STORAGES = {
 
 REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
 # How many pushes may wait for a commit in one web process, and how many share one transaction.
-TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000)
-TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200)
-TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30)
-if TIANJI_RETENTION_DAYS < 1:
-    raise ImproperlyConfigured("TIANJI_RETENTION_DAYS must be at least 1 (days)")
+TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1))
+TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
+TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
 
 # --- Processes -----------------------------------------------------------------------------------
 
-TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2)
-TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 16)
-TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20)
+TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2, validate=validate.Range(1))
+TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 16, validate=validate.Range(1))
+TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.Range(1))
 
 # --- Telling people ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import pytest
@@ -9,7 +10,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from accounts.access import SESSION_KEY
-from accounts.models import Membership, Role
+from accounts.models import Membership, Role, User
 from tests.factories import PASSWORD, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,40 @@ def test_a_password_reset_is_offered_only_where_email_can_be_sent(client, user, 
     settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
     assert reset in client.get("/accounts/login/").content.decode()
     assert "Send the link" in client.get(reset).content.decode()
+
+
+def test_the_link_of_a_password_reset_is_under_our_address_whatever_host_was_asked(
+    client, user, settings, mailoutbox
+):
+    settings.TIANJI_EMAIL_URL, settings.ALLOWED_HOSTS = "smtp://localhost:25", ["*"]
+    settings.TIANJI_URL = "https://tianji.example.com"
+    client.post(reverse("account_reset_password"), {"email": user.email}, headers={"host": "evil.example"})
+    (message,) = mailoutbox
+    links = re.findall(r"https?://\S+", message.body)
+    assert links
+    assert all(link.startswith("https://tianji.example.com/accounts/password/reset/") for link in links)
+
+
+def test_asking_for_a_reset_sends_nothing_to_people_without_an_account(client, user, settings, mailoutbox):
+    settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
+    client.post(reverse("account_reset_password"), {"email": "stranger@example.com"})
+    assert mailoutbox == []
+
+
+def test_a_second_factor_can_be_added_after_somebody_asked_for_a_password_reset(client, user, settings):
+    settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
+    client.post(reverse("account_reset_password"), {"email": user.email})
+    client.force_login(user)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    assert 'name="code"' in client.get("/accounts/2fa/totp/activate/").content.decode()
+
+
+def test_the_admin_site_has_no_sign_in_of_its_own(client):
+    owner = User.objects.create_superuser("root@example.com", PASSWORD)
+    page = client.get("/admin/login/?next=/admin/")
+    assert (page.status_code, page["Location"]) == (302, "/accounts/login/?next=%2Fadmin%2F")
+    client.post("/admin/login/", {"username": owner.email, "password": PASSWORD})
+    assert client.get("/").status_code == 302
 
 
 @pytest.mark.parametrize("address", ["/accounts/password/change/", "/accounts/2fa/"])

@@ -21,7 +21,7 @@ import pytest
 import requests
 import yaml
 
-from tests.product import EMAIL, PASSWORD, ROOT, Person, Process, wait_for
+from tests.product import EMAIL, PASSWORD, ROOT, Person, Process, is_ready, wait_for
 from tests.servers import Redis, free_port
 from tests.sinks import HttpSink
 
@@ -136,15 +136,8 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             running.callback(process.stop)
             processes.append(process)
         for url in urls:
-            wait_for(lambda url=url: _ready(url), seconds=40, describe=processes[0].output)
+            wait_for(lambda url=url: is_ready(url), seconds=40, describe=processes[0].output)
         yield Stack(urls, processes, database)
-
-
-def _ready(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/readyz", timeout=2).status_code == 200
-    except requests.ConnectionError:
-        return False
 
 
 def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: Stack):

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import requests
 
-from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, manage, wait_for
+from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
 from tests.servers import Postgres, free_port
 
 
@@ -34,17 +34,10 @@ def web(own_postgres: Postgres) -> Iterator[tuple[str, str]]:
         process = Process(manage("run", "web"), environment)
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: answers(url), seconds=30, describe=process.output)
+            wait_for(lambda: is_ready(url), seconds=30, describe=process.output)
             yield url, database
         finally:
             process.stop()
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/readyz", timeout=10).status_code == 200
-    except requests.ConnectionError:
-        return False
 
 
 def heartbeats(database: str) -> int:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from tests.product import ROOT, Process, environment_of, manage, up, wait_for
+from tests.product import ROOT, Process, environment_of, is_ready, manage, up, wait_for
 from tests.servers import free_port
 
 
@@ -110,14 +110,7 @@ def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(role: str, 
             seconds=15,
         )
         assert again.is_running()
-        wait_for(lambda: ready(product.url), seconds=20)
-
-
-def ready(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/readyz", timeout=2).status_code == 200
-    except requests.ConnectionError:
-        return False
+        wait_for(lambda: is_ready(product.url), seconds=20)
 
 
 def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line():
@@ -135,7 +128,7 @@ def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line():
         assert f"already running on the data folder {product.data}" in second.stderr
         assert str(product.process.pid) in second.stderr
         assert "Traceback" not in second.stderr
-        assert ready(product.url)
+        assert is_ready(product.url)
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_starts():

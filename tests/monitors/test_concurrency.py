@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -173,6 +174,66 @@ def test_a_heartbeat_has_the_time_after_the_lock_it_waited_for():
     assert (first.message, second.message) == ("first", "second")
     assert first.received_at <= second.received_at
     assert state_of(monitor).last_message == "second"
+
+
+def up_push_that_waits_for(act, monitor):
+    """Push up while `act` has changed the monitor and not committed yet; return once both are through."""
+    secret = secret_of(monitor)
+    changed = threading.Event()
+
+    def push_meanwhile():
+        assert changed.wait(_PATIENCE)
+        return push(secret, message="waited")
+
+    with Threads(1) as threads:
+        waiting = threads.start(push_meanwhile)
+        with transaction.atomic():
+            act()
+            changed.set()
+            # Let the push come to the lock; where it is slower, it finds the change committed.
+            time.sleep(0.1)
+        assert waiting.result(_PATIENCE) is Outcome.RECORDED
+
+
+def test_an_up_push_that_waits_for_a_down_one_resolves_its_incident():
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+    push(monitor)
+    up_push_that_waits_for(lambda: push(monitor, up=False), monitor)
+    assert state_of(monitor).status == "up"
+    incident = Incident.objects.get()
+    assert incident.closing_message == "waited"
+    assert incident.resolved_at >= incident.started_at
+    assert Delivery.objects.filter(event="incident.resolved").count() == 1
+
+
+def test_an_up_push_that_waits_for_a_pause_finds_the_monitor_paused():
+    monitor = make_monitor()
+    push(monitor)
+    up_push_that_waits_for(lambda: lifecycle.pause(monitor=monitor), monitor)
+    state = state_of(monitor)
+    assert (state.status, state.due_at, state.last_message) == ("paused", None, "waited")
+
+
+def test_an_up_push_that_waits_for_an_edit_keeps_the_earlier_deadline():
+    monitor = make_monitor(timeout=86_400, grace=0)
+    push(monitor)
+    up_push_that_waits_for(lambda: lifecycle.edit(monitor=monitor, timeout=60), monitor)
+    state = state_of(monitor)
+    assert (state.due_at - state.last_heartbeat_at).total_seconds() <= 60
+
+
+def test_an_up_push_that_waits_for_a_rotation_does_no_harm():
+    monitor = make_monitor()
+    old = secret_of(monitor)
+    with Threads(1) as threads:
+        with transaction.atomic():
+            tokens.rotate(monitor=monitor, by=None)
+            waiting = threads.start(push, old)
+            time.sleep(0.1)
+        # It came while the token was good, and was decided after: either is right.
+        assert waiting.result(_PATIENCE) in (Outcome.RECORDED, Outcome.UNKNOWN_TOKEN)
+    assert push(old) is Outcome.UNKNOWN_TOKEN
 
 
 def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
