@@ -41,15 +41,15 @@ def main() -> None:
         idle = idle_sweep()
         print(f"{MONITORS} monitors: an idle sweep takes {idle * 1000:.1f} ms (median of {IDLE_SWEEPS})")
         with processes():
-            delays = fall_silent()
+            median, all_there = fall_silent()
         print(
-            f"{FALLING} deadlines in one second: an incident {statistics.median(delays):.2f} s after its"
-            f" deadline at the median, {max(delays):.2f} s at most"
+            f"{FALLING} deadlines in one second: detected {median:.2f} s after the deadline at the median,"
+            f" all committed {all_there:.2f} s after the last one"
         )
     failures = []
     if idle >= 0.020:
         failures.append("an idle sweep under 20 ms")
-    if max(delays) >= 3.0:
+    if all_there >= 3.0:
         failures.append(f"{FALLING} incidents within 3 s")
     for failure in failures:
         print(f"NOT REACHED: {failure}")
@@ -102,8 +102,12 @@ def idle_sweep() -> float:
     return statistics.median(taken)
 
 
-def fall_silent() -> list[float]:
-    """Let 1,000 deadlines pass within one second; return how late each incident was detected, in s."""
+def fall_silent() -> tuple[float, float]:
+    """Let 1,000 deadlines pass within one second.
+
+    Return, in seconds, how long after its deadline an incident was detected at the median, and how
+    long after the last deadline all of them could be read.
+    """
     from monitors.models import Incident, MonitorState
     from tianji.clock import database_now
 
@@ -119,11 +123,14 @@ def fall_silent() -> list[float]:
         assert time.monotonic() < deadline, (
             f"{Incident.objects.count()} of {FALLING} incidents after a minute"
         )
-        time.sleep(0.1)
-    return [
+        time.sleep(0.05)
+    # What counts is when the last of them could be read, which is after its commit.
+    all_there = (database_now() - first).total_seconds() - FALLING / 1000
+    detected = [
         (detected - started).total_seconds()
         for detected, started in Incident.objects.values_list("detected_at", "started_at")
     ]
+    return statistics.median(detected), all_there
 
 
 @contextlib.contextmanager

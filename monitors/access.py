@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Membership, Role, User, Workspace
-from monitors.models import Monitor
+from monitors.models import Monitor, MonitorState
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -26,7 +26,16 @@ def members_only(view: View[P]) -> View[P]:
 
     A page and its fragment share an address, and both may show a push token.
     """
-    return wraps(view)(login_required(never_cache(vary_on_headers("HX-Request")(view))))
+
+    @wraps(view)
+    def found_or_404(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (Monitor.DoesNotExist, MonitorState.DoesNotExist):
+            # Somebody else deleted the monitor between looking it up and changing it.
+            raise Http404 from None
+
+    return wraps(view)(login_required(never_cache(vary_on_headers("HX-Request")(found_or_404))))
 
 
 def membership_in(request: HttpRequest, workspace: Workspace) -> Membership:

@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.models import User, Workspace
 from monitors import journal, tokens
 from monitors.models import Monitor, MonitorState
-from monitors.status import PauseAsked, ResumeAsked, Status
+from monitors.status import PauseAsked, ResumeAsked, Status, TimePassed
 from tianji.clock import database_now
 from tianji.hints import wake_on_commit
 
@@ -34,12 +34,18 @@ def edit(*, monitor: Monitor, **changes: Any) -> Monitor:
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
         monitor.refresh_from_db()
+        now = database_now()
+        # A deadline that passed under the old schedule was missed, though no sweep has looked yet.
+        book = journal.Journal(now)
+        book.know_open_incidents([state])
+        book.decide(state, monitor, TimePassed(now))
+        book.write()
         for name, value in changes.items():
             setattr(monitor, name, value)
         monitor.save(update_fields=[*changes, "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
-            journal.arm(state, monitor, now=database_now())
-            state.save(update_fields=["due_at", "fault"])
+            journal.arm(state, monitor, now=now)
+        state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
     return monitor
 
 

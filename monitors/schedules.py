@@ -11,6 +11,8 @@ from cronsim import CronSim, CronSimError
 
 TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
 GRACE_MAX = 30 * 86_400
+_CRON_FIELDS = 5
+_CRON_FIELDS = 5
 _GRACE_SHARE, _GRACE_LEAST, _GRACE_MOST = 0.1, 1, 300
 
 
@@ -84,6 +86,8 @@ class CronSchedule:
         Raises:
             ScheduleError: the expression or the time zone cannot be evaluated.
         """
+        if len(self.expression.split()) != _CRON_FIELDS:
+            raise ScheduleError(_cron_sentence("Wrong number of fields"))
         try:
             zone = ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -16,7 +16,8 @@ class ChannelAdmin(admin.ModelAdmin):
     list_filter = ("kind", "enabled")
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__name")
-    readonly_fields = ("public_id", "workspace", "kind", "created_at", "updated_at")
+    # The destination has a form of its own, which knows what a transport can use.
+    readonly_fields = ("public_id", "workspace", "kind", "config", "created_at", "updated_at")
     raw_id_fields = ("monitors",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from accounts.models import Workspace
-from monitors.models import Monitor
+from monitors.models import Monitor, MonitorState
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
 
@@ -54,19 +54,39 @@ def edit(
     """Change `channel`. Switching it off gives up what still waits, so that switching it on again
     later tells nobody old news."""
     with transaction.atomic():
+        held = [] if enabled else _hold_monitors_waiting_for(channel)
         channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
         channel.name, channel.config = name, config
         channel.enabled, channel.all_monitors = enabled, all_monitors
         channel.save(update_fields=[*_COLUMNS, "updated_at"])
         channel.monitors.set([] if all_monitors else monitors)
         if not enabled:
-            _give_up_waiting(channel)
+            _give_up_waiting(channel, monitors=held)
     return channel
 
 
-def _give_up_waiting(channel: Channel) -> None:
-    """Close what is waiting, with a note. The caller holds the channel, so nothing of it is claimed."""
+def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
+    """Lock the monitors that `channel` has yet to be told about, and return their ids.
+
+    A monitor that is being deleted must not get new rows, which would fail its deletion. As everywhere,
+    monitors are locked before channels.
+    """
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
+    return list(
+        MonitorState.objects.select_for_update(no_key=True)
+        .filter(monitor__in=waiting.values("incident__monitor"))
+        .order_by("monitor_id")
+        .values_list("monitor_id", flat=True)
+    )
+
+
+def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
+    """Close what is waiting about `monitors`, with a note.
+
+    The caller holds the channel, so nothing of it is claimed, and the monitors. What another one adds
+    at this moment is given up by the attempt, which looks whether the channel is on.
+    """
+    waiting = channel.deliveries.filter(status=Delivery.Status.PENDING, incident__monitor__in=monitors)
     now = database_now()
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(

@@ -1,6 +1,8 @@
 """The environment that tests run in; loaded by pytest before anything reads the settings."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 # A data folder of the tests' own, never the developer's, and none of the developer's settings.
@@ -8,4 +10,5 @@ for name in list(os.environ):
     if name.startswith("TIANJI_") or name == "REDIS_URL":
         del os.environ[name]
 os.environ["TIANJI_DATA"] = tempfile.mkdtemp(prefix="tianji-tests-")
+atexit.register(shutil.rmtree, os.environ["TIANJI_DATA"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50

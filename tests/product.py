@@ -27,11 +27,19 @@ EMAIL, PASSWORD = "owner@example.com", "correct horse battery"
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], *, seconds: float, every: float = 0.1, describe: str = "") -> T:
+def wait_for(
+    what: Callable[[], T],
+    *,
+    seconds: float,
+    every: float = 0.1,
+    describe: str | Callable[[], str] = "",
+) -> T:
     """Return the first true answer of `what`; fail when none comes within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {describe or what}"
+        if time.monotonic() > deadline:
+            said = describe() if callable(describe) else describe
+            raise AssertionError(f"not within {seconds} s: {said or what}")
         time.sleep(every)
     return answer
 
@@ -71,7 +79,8 @@ def _static_files() -> str:
 class Process:
     """A process whose output is kept line by line."""
 
-    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, argv: list[str], environment: dict[str, str], *, name: str = "") -> None:
+        self.name = name or argv[-1]
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -101,7 +110,7 @@ class Process:
         return wait_for(
             lambda: next((line for line in list(self.lines) if text in line), ""),
             seconds=seconds,
-            describe=f"a line with {text!r} in:\n{self.output}",
+            describe=lambda: f"a line with {text!r} in:\n{self.output}",
         )
 
     def running(self) -> bool:

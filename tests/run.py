@@ -59,8 +59,11 @@ def main() -> int:
         runs = [
             ("Tests on SQLite", [*EVERYWHERE, "-n", "2"], {}),
             ("Tests on PostgreSQL", [*DATABASE_TESTS, "-n", "2"], {"DATABASE_URL": database.url("tests")}),
-            ("Races on PostgreSQL and whole products", ["tests/integration"], servers),
-            ("A browser", ["tests/e2e"], servers),
+            (
+                "Whole products, and a browser",
+                ["tests/e2e", "tests/integration", "-n", "2", "--dist", "loadfile", "--durations", "8"],
+                servers,
+            ),
         ]
         for number, (title, arguments, environment) in enumerate(runs):
             report = reports / f"{number}.xml"

@@ -37,9 +37,23 @@ worker_send_task_events = False
 timezone = "UTC"
 
 beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
-# Ticks expire before the next ones come, so that a worker that was away finds no pile of them.
+# Ticks expire, so that a worker that was away finds no pile of them. The time is Celery Beat's, and it is
+# compared with the worker's clock: where that is further ahead than this, no tick would ever be run.
+_TICK_EXPIRES = 30
 beat_schedule = {
-    "sweep": {"task": "monitors.tasks.sweep", "schedule": 1.0, "options": {"expires": 2.0, "queue": "sweep"}},
-    "deliver": {"task": "notifications.tasks.deliver", "schedule": 1.0, "options": {"expires": 2.0}},
-    "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0, "options": {"expires": 1800.0}},
+    "sweep": {
+        "task": "monitors.tasks.sweep",
+        "schedule": 1.0,
+        "options": {"expire_seconds": _TICK_EXPIRES, "queue": "sweep"},
+    },
+    "deliver": {
+        "task": "notifications.tasks.deliver",
+        "schedule": 1.0,
+        "options": {"expire_seconds": _TICK_EXPIRES},
+    },
+    "retention": {
+        "task": "monitors.tasks.retention",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 1800},
+    },
 }

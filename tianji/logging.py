@@ -74,6 +74,8 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
             # A line for each request comes from RequestLog; Django's own would say it twice.
             "django.request": {"level": "ERROR", "propagate": True},
             "django.server": {"level": "ERROR", "handlers": [], "propagate": True},
+            # Scanners try host names by the thousand; the answer is 400 either way.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             # Lines for each tick of every second, and greetings, are noise; faults still show.
             "celery": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},

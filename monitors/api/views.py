@@ -6,6 +6,7 @@ import json
 import re
 from functools import lru_cache
 from ipaddress import ip_address
+from threading import BoundedSemaphore
 from typing import Any
 
 import structlog
@@ -59,8 +60,6 @@ class PushView(APIView):
         return {
             "Access-Control-Allow-Origin": "*",
             "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
         }
 
     def get(self, request: Request, token: str | None = None) -> HttpResponse:
@@ -97,9 +96,18 @@ def push_gate(request: HttpRequest) -> HttpResponse | None:
 
 
 def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
-    body = _body(request)
-    if body is None:
+    digest = tokens.digest_of(token or _bearer(request))
+    if digest is None:
+        return _unknown_token()
+    try:
+        body = _body(request)
+    except _BodyTooLarge:
         return _refuse(413, f"The body has more than {BODY_LIMIT} bytes; send at most that.")
+    except _BodyCutOff:
+        # What is missing may be the word "down".
+        return _refuse(400, "The body ended before it was complete; nothing was recorded.")
+    except _TooManyBodies:
+        return _unavailable("Too many bodies are being received; try again shortly.")
     said = parse_push(
         request.method or "",
         request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
@@ -108,9 +116,6 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     )
     if isinstance(said, Rejection):
         return _refuse(said.status, said.message)
-    digest = tokens.digest_of(token or _bearer(request))
-    if digest is None:
-        return _unknown_token()
     arrival = Arrival(digest, said, posted=request.method == "POST", source=_source(request))
     try:
         outcome = group_commit.submit(arrival)
@@ -130,29 +135,59 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
             return _unknown_token()
 
 
-def _body(request: HttpRequest) -> bytes | None:
-    """Return the body, or None for one that is too large, which is not read."""
+class _BodyTooLarge(Exception):
+    pass
+
+
+class _BodyCutOff(Exception):
+    pass
+
+
+class _TooManyBodies(Exception):
+    pass
+
+
+# Whoever sends a body slowly keeps a thread waiting for it. Some threads stay free for everybody else.
+_bodies = BoundedSemaphore(max(1, settings.TIANJI_WEB_THREADS // 2))
+_BODY_TURN_WITHIN_SECONDS = 1.0
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Return the body; one that is too large is not read.
+
+    Raises:
+        _BodyTooLarge, _BodyCutOff, _TooManyBodies: nothing may be recorded.
+    """
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         length = 0
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
     if length > BODY_LIMIT:
-        return None
-    if length > 0:
-        return request.body
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        raise _BodyTooLarge
+    if length <= 0 and not chunked:
+        return b""
+    if not _bodies.acquire(timeout=_BODY_TURN_WITHIN_SECONDS):
+        raise _TooManyBodies
+    try:
         # Django reads no more than Content-Length says, and a chunked body says nothing.
-        return _read_to_end(request.META["wsgi.input"])
-    return b""
+        body = request.body if length > 0 else _read_to_end(request.META["wsgi.input"])
+    except OSError as error:
+        raise _BodyCutOff from error
+    finally:
+        _bodies.release()
+    if len(body) < length:
+        raise _BodyCutOff
+    return body
 
 
-def _read_to_end(stream: Any) -> bytes | None:
-    """Return all of `stream`, which may hand it out in pieces, or None when it is too large."""
+def _read_to_end(stream: Any) -> bytes:
+    """Return all of `stream`, which may hand it out in pieces. Raises _BodyTooLarge."""
     body = b""
     while piece := stream.read(BODY_LIMIT + 1 - len(body)):
         body += piece
         if len(body) > BODY_LIMIT:
-            return None
+            raise _BodyTooLarge
     return body
 
 

@@ -86,6 +86,10 @@ class Stack:
     def __init__(self, urls: list[str], processes: list[Process], database: str) -> None:
         self.urls, self.processes, self.database = urls, processes, database
 
+    def output(self) -> str:
+        """What the processes printed, for a failure's message."""
+        return "\n".join(f"{process.name}:\n{process.output}" for process in self.processes)
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database) as connection:
             return connection.execute(query).fetchall()  # type: ignore[call-overload]
@@ -128,11 +132,11 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
         processes = []
         for service, port in (
             *(("web", ports[0]), ("web", ports[1])),
-            *(("worker", 0), ("worker", 0)),
-            *(("beat", 0), ("beat", 0)),
+            *(("worker", ports[0]), ("worker", ports[0])),
+            *(("beat", ports[0]), ("beat", ports[0])),
         ):
             environment = environment_of(services[service], **shared, TIANJI_PORT=str(port))
-            process = Process(command_of(services[service]), environment)
+            process = Process(command_of(services[service]), environment, name=service)
             running.callback(process.stop)
             processes.append(process)
         for url in urls:
@@ -154,9 +158,9 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
                 assert answer.text == '{"ok":true}'
 
         push_all()
-        web.wait_for(20, seconds=20)
+        wait_for(lambda: len(web.requests) >= 20, seconds=30, describe=stack.output)
         push_all()
-        web.wait_for(40, seconds=20)
+        wait_for(lambda: len(web.requests) >= 40, seconds=30, describe=stack.output)
         # Time enough for anything that would be told twice.
         time.sleep(2)
         told = Counter((body["event"], body["monitor"]["name"]) for body in (r.json for r in web.requests))
@@ -189,6 +193,6 @@ def test_losing_every_hint_and_the_broker_for_a_while_changes_only_latency(stack
             assert answer.status_code == 200, answer.text
         time.sleep(1)
         own_redis.start()
-        requests_ = web.wait_for(1, seconds=60)
-        assert requests_[0].json["monitor"]["name"] == "through an outage"
-        assert requests_[0].json["message"] == "broken"
+        wait_for(lambda: web.requests, seconds=60, describe=stack.output)
+        assert web.requests[0].json["monitor"]["name"] == "through an outage"
+        assert web.requests[0].json["message"] == "broken"

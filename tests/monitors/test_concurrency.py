@@ -19,6 +19,7 @@ from monitors.recorder import Outcome
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import arrival, let_pass, push, state_of, transitions_of
+from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _PATIENCE = 20.0
@@ -237,7 +238,7 @@ def test_an_up_push_that_waits_for_a_rotation_does_no_harm():
 
 
 def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
-    monitor = make_monitor(timeout=60, grace=0)
+    monitor = make_monitor(timeout=900, grace=0)
     push(monitor)
     let_pass(monitor, minutes=10)
     edited = threading.Event()
@@ -250,11 +251,33 @@ def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
     with Threads(1) as threads:
         waiting = threads.start(push_meanwhile)
         with transaction.atomic():
-            lifecycle.edit(monitor=monitor, timeout=86_400)
+            lifecycle.edit(monitor=monitor, timeout=60)
             edited.set()
         waiting.result(_PATIENCE)
-    assert not Incident.objects.exists()
+    assert Incident.objects.get().resolved_at
     assert state_of(monitor).status == "up"
+
+
+def test_a_push_that_waits_for_a_lock_is_received_when_it_got_it_not_when_it_asked():
+    monitor = make_monitor(timeout=60, grace=0)
+    secret = secret_of(monitor)
+    push(secret)
+    held = threading.Event()
+
+    def push_meanwhile():
+        assert held.wait(_PATIENCE)
+        push(secret)
+
+    with Threads(1) as threads:
+        waiting = threads.start(push_meanwhile)
+        with transaction.atomic():
+            # Nothing of the row changes while it is held.
+            MonitorState.objects.select_for_update().get()
+            held.set()
+            time.sleep(1)
+            released = database_now()
+        waiting.result(_PATIENCE)
+    assert state_of(monitor).last_heartbeat_at >= released
 
 
 def test_pushes_and_edits_at_once_never_leave_a_deadline_too_late():

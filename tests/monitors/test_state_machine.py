@@ -154,6 +154,8 @@ class Monitors(RuleBasedStateMachine):
     def edit(self, index, schedule) -> None:
         columns, overdue_after = schedule
         lifecycle.edit(monitor=Monitor.objects.get(pk=self.monitors[index].pk), **columns)
+        # What the old schedule had already missed is not forgiven by a new one.
+        self.models[index].sweep()
         self.models[index].overdue_after = overdue_after
 
     @rule(index=indexes)

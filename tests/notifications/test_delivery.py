@@ -7,9 +7,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from monitors import lifecycle
+from monitors.models import MonitorState
 from notifications import channels, delivery
 from notifications.models import Channel, Delivery
 from notifications.transports import webhook
@@ -378,6 +379,31 @@ def in_threads(count, function):
         thread.join()
     assert len(results) == count, "a thread failed"
     return results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_switching_a_channel_off_waits_for_a_monitor_that_is_being_deleted():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    make_delivery(channel, monitor)
+    switched_off = threading.Event()
+
+    def switch_off():
+        try:
+            channels.edit(channel=channel, name="x", config=channel.config, enabled=False, all_monitors=True)
+            switched_off.set()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=switch_off)
+    with transaction.atomic():
+        MonitorState.objects.select_for_update().get(monitor=monitor)
+        thread.start()
+        assert not switched_off.wait(0.5)
+        lifecycle.delete(monitor=monitor)
+    thread.join(20)
+    assert switched_off.is_set()
+    assert not Delivery.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

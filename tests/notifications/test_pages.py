@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from accounts.models import Role
+from accounts.models import Role, User
 from notifications import delivery
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
@@ -340,3 +340,13 @@ def test_the_admin_site_shows_channels_and_deliveries(client, workspace):
         reverse("admin:notifications_delivery_change", args=[row.pk]),
     ):
         assert client.get(path).status_code == 200
+
+
+def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspace):
+    channel = make_channel(workspace=workspace)
+    client.force_login(User.objects.create_superuser("root@example.com", "correct horse battery"))
+    address = reverse("admin:notifications_channel_change", args=[channel.pk])
+    assert channel.config["url"] in client.get(address).content.decode()
+    client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on", "monitors": ""})
+    channel.refresh_from_db()
+    assert (channel.name, type(channel.config)) == ("Renamed", dict)

@@ -66,7 +66,7 @@ def test_a_heartbeat_at_the_scheduled_time_itself_is_followed_by_the_next_time()
 
 
 @pytest.mark.parametrize(
-    ("expression", "grace"), [("* * * * *", 6), ("*/10 * * * *", 60), ("0 2 * * *", 300), ("* * * * * *", 1)]
+    ("expression", "grace"), [("* * * * *", 6), ("*/10 * * * *", 60), ("0 2 * * *", 300)]
 )
 def test_the_default_grace_of_a_cron_is_a_tenth_of_the_distance_of_its_times(expression, grace):
     due = CronSchedule(expression).due_after(NOON)
@@ -170,7 +170,7 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
     [
         ("", "five fields"),
         ("* * * *", "five fields"),
-        ("* * * * * * *", "five fields"),
+        ("* * * * * *", "five fields"),
         ("@daily", "five fields"),
         ("60 * * * *", "minute field is not valid; it takes 0-59"),
         ("a * * * *", "minute field"),
@@ -189,7 +189,6 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
         ("0 0 * * 8", "day of week field is not valid; it takes 0-7 or SUN-SAT"),
         ("0 0 * * MON#6", "day of week field"),
         ("0 0 * * ?", "day of week field"),
-        ("60 * * * * *", "second field is not valid; it takes 0-59"),
     ],
 )
 def test_what_is_wrong_with_an_expression_is_a_sentence_that_says_what_is_allowed(expression, said):

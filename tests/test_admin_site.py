@@ -1,0 +1,30 @@
+"""The admin site as strangers and members meet it."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from tests.factories import make_user, make_workspace
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_has_no_sign_in_of_its_own(client: Client):
+    answer = client.get("/admin/login/?next=/admin/")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/login/")
+
+
+def test_a_member_who_is_no_staff_is_kept_out(client: Client):
+    client.force_login(make_user(workspace=make_workspace()))
+    assert client.get("/admin/").status_code in (302, 403)
+    assert client.get("/admin/login/").status_code == 403
+
+
+def test_a_superuser_comes_in(client: Client):
+    user = make_user(workspace=make_workspace())
+    user.is_staff = user.is_superuser = True
+    user.save(update_fields=["is_staff", "is_superuser"])
+    client.force_login(user)
+    assert client.get("/admin/").status_code == 200
