@@ -31,8 +31,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast pushes are taken.")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default %(default)s)")
-    parser.add_argument("--web-workers", default="2")
-    parser.add_argument("--web-threads", default="32")
     options = parser.parse_args()
     with postgres(durable=True) as server, tempfile.TemporaryDirectory() as data:
         database = server.create_database("bench")
@@ -40,8 +38,6 @@ def main() -> None:
             "DATABASE_URL": database,
             "SECRET_KEY": "bench-only-" + "x" * 50,
             "TIANJI_DATA": data,
-            "TIANJI_WEB_WORKERS": options.web_workers,
-            "TIANJI_WEB_THREADS": options.web_threads,
             "DJANGO_SETTINGS_MODULE": "bench.settings",
         }
         secrets = _prepare()

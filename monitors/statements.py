@@ -70,8 +70,9 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
 
     Return what is held by digest, and the database's time, which lies after every change that was
     committed to one of these states: where a lock had to be waited for and the row had been changed
-    meanwhile, PostgreSQL evaluates the whole row again, its clock included. `use_is_old_after` is in
-    seconds.
+    meanwhile, PostgreSQL evaluates the whole row again, its clock included. Where the row had not been
+    changed, the time is that of the question; a caller that waited long asks again, now that the locks
+    are its own. `use_is_old_after` is in seconds.
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))

@@ -24,3 +24,12 @@ def pytest_configure():
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     # Signing in is not what most tests are about, and a safe hash takes a third of a second.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def close_own_connection(django_db_setup):
+    """Close the pushes' connection before the test database is dropped under it."""
+    yield
+    from monitors.api.views import own_connection
+
+    own_connection.close()

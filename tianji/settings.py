@@ -286,7 +286,7 @@ TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.R
 # --- Processes -----------------------------------------------------------------------------------
 
 TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2, validate=validate.Range(1))
-TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 16, validate=validate.Range(1))
+TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 32, validate=validate.Range(1))
 TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.Range(1))
 
 # --- Telling people ------------------------------------------------------------------------------

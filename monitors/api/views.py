@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from threading import BoundedSemaphore
@@ -11,7 +12,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
@@ -20,6 +21,7 @@ from rest_framework.views import APIView
 
 from monitors import tokens
 from monitors.batching import GroupCommit, QueueFull
+from monitors.own_connection import OwnConnection
 from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
 from monitors.recorder import Arrival, Outcome, record
 
@@ -29,8 +31,17 @@ PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
 _RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
 
+own_connection = OwnConnection()
+
+
+def _record(arrivals: Sequence[Arrival]) -> list[Outcome]:
+    # The group commit lets one thread at a time record.
+    with own_connection.used():
+        return record(arrivals)
+
+
 group_commit = GroupCommit(
-    record, queue_limit=settings.TIANJI_PUSH_QUEUE, batch_limit=settings.TIANJI_PUSH_BATCH
+    _record, queue_limit=settings.TIANJI_PUSH_QUEUE, batch_limit=settings.TIANJI_PUSH_BATCH
 )
 
 
@@ -122,8 +133,6 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     except QueueFull:
         return _unavailable("Too many pushes are waiting; try again shortly.")
     except (DatabaseError, InterfaceError) as error:
-        # Drop what may be a broken connection, so that the next push gets a new one.
-        connection.close()
         log.error("push not recorded", error=str(error))
         return _unavailable("The heartbeat could not be recorded; try again shortly.")
     match outcome:

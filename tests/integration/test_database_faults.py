@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,21 @@ def test_a_push_while_the_database_is_away_is_503_with_retry_after_and_the_next_
     assert statuses[-1] == 200
     acknowledged += statuses.count(200)
     assert heartbeats(database) == acknowledged
+
+
+def test_a_database_that_restarted_while_nothing_was_pushed_costs_no_push(
+    web: tuple[str, str], own_postgres: Postgres
+):
+    url, database = web
+    with Person(url) as person:
+        push_url = person.create_monitor("over a quiet restart").push_url
+    assert requests.post(push_url, timeout=10).status_code == 200
+    own_postgres.stop()
+    own_postgres.start()
+    # Longer than a connection is trusted without asking.
+    time.sleep(1.5)
+    assert [requests.post(push_url, timeout=20).status_code for _ in range(4)] == [200] * 4
+    assert heartbeats(database) == 5
 
 
 def test_a_push_that_waits_for_a_lock_too_long_is_503_and_not_recorded(web: tuple[str, str]):

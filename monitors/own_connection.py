@@ -1,0 +1,58 @@
+"""A database connection that is nobody's thread's: the threads of a process use it in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+# A connection that rested longer than this is asked whether it still lives before it is trusted.
+_RESTED_SECONDS = 1.0
+
+
+class OwnConnection:
+    """One long-lived connection for work that one thread at a time does.
+
+    Pushes are recorded on it, so that they take no connection from the pages' pool, never wait for
+    one, and meet statements that are already planned. The caller makes sure that no two threads use
+    it at once.
+    """
+
+    def __init__(self) -> None:
+        self._wrapper: BaseDatabaseWrapper | None = None
+        self._used_at = 0.0
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the block's queries go over this connection; inside a transaction they stay in that one."""
+        threads_own = connections[DEFAULT_DB_ALIAS]
+        if threads_own.in_atomic_block:
+            yield
+            return
+        wrapper = self._living()
+        connections[DEFAULT_DB_ALIAS] = wrapper
+        try:
+            yield
+        except Error:
+            # It may be broken; the next use gets a new one.
+            wrapper.close()
+            raise
+        finally:
+            connections[DEFAULT_DB_ALIAS] = threads_own
+            self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        if self._wrapper is not None:
+            self._wrapper.close()
+
+    def _living(self) -> BaseDatabaseWrapper:
+        if self._wrapper is None:
+            self._wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
+            self._wrapper.inc_thread_sharing()
+        rested = time.monotonic() - self._used_at > _RESTED_SECONDS
+        if rested and self._wrapper.connection is not None and not self._wrapper.is_usable():
+            self._wrapper.close()
+        return self._wrapper
