@@ -33,3 +33,30 @@ def close_own_connection(django_db_setup):
     from monitors.api.views import own_connection
 
     own_connection.close()
+
+
+@pytest.fixture
+def workspace(db):
+    from tests.factories import make_workspace
+
+    return make_workspace()
+
+
+@pytest.fixture
+def admin(client, workspace):
+    """The test client, signed in as somebody who may change what is in `workspace`."""
+    from accounts.models import Role
+    from tests.factories import make_user
+
+    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
+    return client
+
+
+@pytest.fixture
+def viewer(client, workspace):
+    """The test client, signed in as somebody who may only read `workspace`."""
+    from accounts.models import Role
+    from tests.factories import make_user
+
+    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
+    return client

@@ -13,7 +13,7 @@ from monitors import lifecycle, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
 from monitors.schedules import CronSchedule
 from monitors.status import Status
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.factories import make_monitor, make_workspace, secret_of
 from tests.notifications.rows import make_incident, push
 from tianji.clock import database_now
 
@@ -23,25 +23,8 @@ CHANGES = ["pause", "resume", "delete", "rotate"]
 
 
 @pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
 def monitor(workspace):
     return make_monitor(workspace=workspace, name="Backup", timeout=60)
-
-
-@pytest.fixture
-def admin(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
-    return client
-
-
-@pytest.fixture
-def viewer(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
-    return client
 
 
 def url(name, monitor):

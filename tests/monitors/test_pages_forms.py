@@ -7,32 +7,14 @@ import re
 import pytest
 from django.urls import reverse
 
-from accounts.models import Role
 from monitors.models import Monitor
 from monitors.words import exactly
-from tests.factories import make_monitor, make_user, make_workspace
+from tests.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 
 INTERVAL = {"name": "Backup", "kind": "interval", "timeout": "60"}
 CRON = {"name": "Backup", "kind": "cron", "cron": "0 2 * * *", "timezone": "Asia/Jakarta"}
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
-def admin(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
-    return client
-
-
-@pytest.fixture
-def viewer(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
-    return client
 
 
 def create(client, **data):

@@ -18,23 +18,6 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
-def admin(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
-    return client
-
-
-@pytest.fixture
-def viewer(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
-    return client
-
-
 def overview(client, **headers):
     return client.get(reverse("monitors:overview"), headers=headers).content.decode()
 

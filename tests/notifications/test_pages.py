@@ -17,23 +17,6 @@ SECRET_URL = "https://user:pw@chat.example.com/hooks/very-secret?key=1"
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
-def admin(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
-    return client
-
-
-@pytest.fixture
-def viewer(client, workspace):
-    client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
-    return client
-
-
 def url(name, *objects):
     return reverse(f"notifications:{name}", args=[getattr(thing, "public_id", thing) for thing in objects])
 
