@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -45,11 +46,27 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
 
+# Above it nobody means a limit any more; 0 is none.
+PUSH_RATE_MAX = 1_000_000
+TOKEN_AGE_MAX = 3650
+
+
 class Workspace(models.Model):
-    """What a team shares: its monitors and channels. Nothing is visible across workspaces."""
+    """What a team shares: its monitors and channels. Nothing is visible across workspaces.
+
+    `push_rate` is how many pushes a minute each of its tokens may send, 0 for no limit, null for
+    TIANJI_PUSH_RATE. `token_age_days` is the age from which people are reminded to change a token;
+    null is never.
+    """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
+    push_rate = models.PositiveIntegerField(
+        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+    )
+    token_age_days = models.PositiveIntegerField(
+        _("remind of tokens older than"), null=True, blank=True, validators=[MaxValueValidator(TOKEN_AGE_MAX)]
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -90,6 +107,121 @@ class Membership(models.Model):
     def may_change(self) -> bool:
         """Whether this role may change monitors and channels and see push tokens."""
         return self.role in (Role.OWNER, Role.ADMIN)
+
+
+class ApiKey(models.Model):
+    """A program's key to the management API of one workspace. Only its SHA-256 is kept."""
+
+    class Scope(models.TextChoices):
+        READ = "read", _("Read")
+        WRITE = "write", _("Read and write")
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(_("name"), max_length=60)
+    scope = models.CharField(_("scope"), max_length=5, choices=Scope.choices, default=Scope.READ)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    created_at = models.DateTimeField(_("created"))
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (tja_...{self.last_four})"
+
+    @property
+    def may_change(self) -> bool:
+        return self.scope == ApiKey.Scope.WRITE
+
+
+class AuditEntry(models.Model):
+    """One thing somebody did: who, when, from where. Append-only, and never with a secret in it.
+
+    `actor` names who it was for good, also when the account or key is gone. `subject` is the public
+    id of what it was done to (of the monitor, for what was done to its tokens), `details` what else
+    is worth knowing, under the names of the API.
+    """
+
+    class Action(models.TextChoices):
+        MONITOR_CREATED = "monitor.created", _("Monitor created")
+        MONITOR_CHANGED = "monitor.changed", _("Settings changed")
+        MONITOR_PAUSED = "monitor.paused", _("Paused")
+        MONITOR_RESUMED = "monitor.resumed", _("Resumed")
+        MONITOR_DELETED = "monitor.deleted", _("Monitor deleted")
+        TOKEN_ISSUED = "token.issued", _("Token issued")
+        TOKEN_IMPORTED = "token.imported", _("Token imported")
+        TOKEN_REVEALED = "token.revealed", _("Token shown")
+        TOKEN_ROTATED = "token.rotated", _("Token rotated")
+        TOKEN_OVERLAP_CHANGED = "token.overlap_changed", _("Old token's time changed")
+        TOKEN_OVERLAP_ENDED = "token.overlap_ended", _("Old token ended early")
+        TOKEN_RENAMED = "token.renamed", _("Token's label changed")
+        TOKEN_REVOKED = "token.revoked", _("Token revoked")
+        API_KEY_CREATED = "api_key.created", _("API key created")
+        API_KEY_REVOKED = "api_key.revoked", _("API key revoked")
+        WORKSPACE_CHANGED = "workspace.changed", _("Workspace settings changed")
+        MEMBER_ADDED = "member.added", _("Member added")
+        MEMBER_CHANGED = "member.changed", _("Member's role changed")
+        MEMBER_REMOVED = "member.removed", _("Member removed")
+        CHANNEL_CREATED = "channel.created", _("Channel created")
+        CHANNEL_CHANGED = "channel.changed", _("Channel changed")
+        CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
+
+    class Via(models.TextChoices):
+        BROWSER = "browser", _("browser")
+        API = "api", _("API")
+        ADMIN = "admin", _("admin site")
+        COMMAND = "command", _("command line")
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries")
+    at = models.DateTimeField(_("at"))
+    action = models.CharField(_("what"), max_length=24, choices=Action.choices)
+    actor = models.CharField(_("who"), max_length=254)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    via = models.CharField(_("by way of"), max_length=8, choices=Via.choices)
+    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    subject = models.UUIDField(null=True)
+    subject_name = models.CharField(_("what it was done to"), max_length=100, blank=True)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+        ordering = ["-at", "-id"]
+        indexes = [
+            models.Index("subject", models.F("at").desc(), name="audit_subject_at"),
+            models.Index("workspace", models.F("at").desc(), name="audit_workspace_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"
+
+
+class StoredAnswer(models.Model):
+    """What a POST with an `Idempotency-Key` was answered, sealed, so that a repetition gets the same."""
+
+    owner = models.CharField(max_length=60)
+    key = models.CharField(max_length=255)
+    request_digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_index=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    sealed = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "key"], name="one_answer_an_owner_and_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.status}"
 
 
 class SetupLink(models.Model):

@@ -2,75 +2,174 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from accounts.models import User, Workspace
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
 from monitors import journal, tokens
 from monitors.models import Monitor, MonitorState
+from monitors.slugs import free_slug
 from monitors.status import PauseAsked, ResumeAsked, Status, TimePassed
 from tianji.clock import database_now
 from tianji.hints import wake_on_commit
 
+# Of several that are created at once under one name, each finds another one's slug once at most.
+_SLUG_TRIES = 20
 
-def create(*, workspace: Workspace, by: User | None, **fields: Any) -> Monitor:
-    """Make a monitor with its state and its first push token. `fields` are columns of Monitor."""
+
+class SlugTaken(Exception):
+    """Another monitor of the workspace has this slug."""
+
+
+class EditedMeanwhile(Exception):
+    """The monitor is not at the version any more that the edit was made for."""
+
+
+def create(
+    *,
+    workspace: Workspace,
+    by: Actor = COMMAND,
+    slug: str = "",
+    channels: Iterable[Any] = (),
+    **fields: Any,
+) -> Monitor:
+    """Make a monitor with its state and its first push token. `fields` are columns of Monitor.
+
+    Args:
+        slug: "" for one made from the name.
+        channels: of `workspace`, those to choose for it.
+
+    Raises:
+        SlugTaken: `slug` was given and another monitor has it.
+    """
     with transaction.atomic():
-        monitor = Monitor(workspace=workspace, **fields)
-        monitor.save(force_insert=True)
+        monitor = _insert(workspace, slug, fields)
         MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
+        monitor.channels.set(channels)
+        _record(monitor, by, AuditEntry.Action.MONITOR_CREATED)
         tokens.issue(monitor=monitor, by=by)
     return monitor
 
 
-def edit(*, monitor: Monitor, **changes: Any) -> Monitor:
+def _insert(workspace: Workspace, slug: str, fields: dict[str, Any]) -> Monitor:
+    for _ in range(_SLUG_TRIES):
+        monitor = Monitor(workspace=workspace, slug=slug or free_slug(workspace, fields["name"]), **fields)
+        try:
+            with transaction.atomic():
+                monitor.save(force_insert=True)
+        except IntegrityError as error:
+            if not Monitor.objects.filter(workspace=workspace, slug=monitor.slug).exists():
+                raise
+            if slug:
+                raise SlugTaken from error
+        else:
+            return monitor
+    raise SlugTaken
+
+
+def edit(
+    *,
+    monitor: Monitor,
+    by: Actor = COMMAND,
+    version: int | None = None,
+    channels: Iterable[Any] | None = None,
+    **changes: Any,
+) -> Monitor:
     """Change columns of `monitor`, only those named, and move its deadline at once where it gets earlier.
 
     The state row is locked first, as the recorder and the sweep do, so that none of them decides by
     a schedule that is being replaced. Columns not named are read again under the lock: what somebody
-    else changed meanwhile counts for the deadline.
+    else changed meanwhile counts for the deadline. Where nothing differs, nothing is written.
+
+    Args:
+        version: the edit counts only where the monitor is still at this version.
+        channels: of its workspace, those to choose for it from now on; None leaves them.
+
+    Raises:
+        EditedMeanwhile: it is not.
+        SlugTaken: another monitor has the slug that is wanted.
     """
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
         monitor.refresh_from_db()
+        if version is not None and version != monitor.version:
+            raise EditedMeanwhile
+        changed = {name: value for name, value in changes.items() if getattr(monitor, name) != value}
+        others = channels is not None and _choose(monitor, channels)
+        if not (changed or others):
+            return monitor
         now = database_now()
         # A deadline that passed under the old schedule was missed, though no sweep has looked yet.
         book = journal.Journal(now)
         book.know_open_incidents([state])
         book.decide(state, monitor, TimePassed(now))
         book.write()
-        for name, value in changes.items():
+        for name, value in changed.items():
             setattr(monitor, name, value)
-        monitor.save(update_fields=[*changes, "updated_at"])
+        monitor.version += 1
+        _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
             journal.arm(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        _record(
+            monitor,
+            by,
+            AuditEntry.Action.MONITOR_CHANGED,
+            fields=sorted({*changed, *(["channels"] if others else [])}),
+        )
     return monitor
 
 
-def pause(*, monitor: Monitor) -> None:
+def _choose(monitor: Monitor, channels: Iterable[Any]) -> bool:
+    """Choose `channels` for `monitor`; return whether they are others than before."""
+    wanted = {channel.pk for channel in channels}
+    if wanted == set(monitor.channels.values_list("pk", flat=True)):
+        return False
+    monitor.channels.set(wanted)
+    return True
+
+
+def _save(monitor: Monitor, columns: list[str]) -> None:
+    try:
+        with transaction.atomic():
+            monitor.save(update_fields=columns)
+    except IntegrityError:
+        others = Monitor.objects.filter(workspace_id=monitor.workspace_id, slug=monitor.slug)
+        if "slug" in columns and others.exclude(pk=monitor.pk).exists():
+            raise SlugTaken from None
+        raise
+
+
+def pause(*, monitor: Monitor, by: Actor = COMMAND) -> None:
     """Stop watching; an open incident is closed and nobody is told."""
-    _apply(monitor, PauseAsked)
+    _apply(monitor, PauseAsked, by, AuditEntry.Action.MONITOR_PAUSED)
 
 
-def resume(*, monitor: Monitor) -> None:
+def resume(*, monitor: Monitor, by: Actor = COMMAND) -> None:
     """Watch again: the monitor is new until its next heartbeat."""
-    _apply(monitor, ResumeAsked)
+    _apply(monitor, ResumeAsked, by, AuditEntry.Action.MONITOR_RESUMED)
 
 
-def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked]) -> None:
+def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, action: str) -> None:
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        before = state.status
         at = database_now()
         book = journal.Journal(at)
         book.know_open_incidents([state])
         book.decide(state, monitor, event(at))
         book.write()
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        if state.status != before:
+            _record(monitor, by, action)
 
 
-def delete(*, monitor: Monitor) -> None:
+def delete(*, monitor: Monitor, by: Actor = COMMAND) -> None:
     """Delete `monitor` with all that belongs to it.
 
     Its heartbeats become unreachable at once and are removed in small batches afterwards: a long
@@ -79,5 +178,11 @@ def delete(*, monitor: Monitor) -> None:
     monitor_id = monitor.pk
     with transaction.atomic():
         MonitorState.objects.select_for_update().get(monitor=monitor)
+        _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)
+
+
+def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+    deed = Deed(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)

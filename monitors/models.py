@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-from accounts.models import User, Workspace
+from accounts.models import PUSH_RATE_MAX, User, Workspace
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet, PushTokenQuerySet
 from monitors.schedules import (
     GRACE_MAX,
@@ -23,6 +23,8 @@ from monitors.schedules import (
 from monitors.status import Cause, Reason, Status
 
 MESSAGE_LENGTH = 500
+SLUG_LENGTH = 60
+SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
 STATUS_LABELS = [
     (Status.NEW.value, _("New")),
@@ -56,7 +58,11 @@ def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]
 
 
 class Monitor(models.Model):
-    """What expects pushes. People edit this row; recording a heartbeat never writes it."""
+    """What expects pushes. People edit this row; recording a heartbeat never writes it.
+
+    `slug` names it within its workspace for programs. `push_rate` is how many pushes a minute each
+    of its tokens may send, 0 for no limit, null for the workspace's.
+    """
 
     class Kind(models.TextChoices):
         INTERVAL = "interval", _("Every so often")
@@ -65,6 +71,7 @@ class Monitor(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
     name = models.CharField(_("name"), max_length=100)
+    slug = models.CharField(_("slug"), max_length=SLUG_LENGTH, validators=[RegexValidator(SLUG)])
     description = models.TextField(_("description"), max_length=2000, blank=True)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
@@ -78,6 +85,11 @@ class Monitor(models.Model):
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
     grace = models.PositiveIntegerField(_("grace"), null=True, blank=True, validators=_seconds(0, GRACE_MAX))
     post_only = models.BooleanField(_("only accept POST"), default=False)
+    push_rate = models.PositiveIntegerField(
+        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+    )
+    # Counts the edits, so that one who edits an older state of it can be told.
+    version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -87,6 +99,7 @@ class Monitor(models.Model):
         verbose_name = _("monitor")
         verbose_name_plural = _("monitors")
         constraints = [
+            models.UniqueConstraint(fields=["workspace", "slug"], name="one_monitor_a_workspace_and_slug"),
             models.CheckConstraint(
                 name="monitor_timeout_in_range",
                 condition=Q(timeout__gte=TIMEOUT_MIN, timeout__lte=TIMEOUT_MAX),
@@ -147,7 +160,12 @@ class MonitorState(models.Model):
 
 
 class PushToken(models.Model):
-    """A secret that names one monitor. Looked up by digest only; `sealed` serves the display."""
+    """A secret that names one monitor. Looked up by digest only; `sealed` serves the display.
+
+    `imported` tokens were made by another system. A token that was rotated names its successor in
+    `replaced_by` and works until `expires_at`. `limited_count` counts the pushes that were refused
+    because they came too fast, the last of them at `limited_at`.
+    """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
@@ -161,6 +179,13 @@ class PushToken(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
+    imported = models.BooleanField(_("imported"), default=False, editable=False)
+    replaced_by = models.ForeignKey(
+        "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="replaces"
+    )
+    replaced_at = models.DateTimeField(null=True, blank=True, editable=False)
+    limited_count = models.PositiveBigIntegerField(default=0, editable=False)
+    limited_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = PushTokenQuerySet.as_manager()
 
@@ -169,7 +194,7 @@ class PushToken(models.Model):
         verbose_name_plural = _("push tokens")
 
     def __str__(self) -> str:
-        return f"tjp_...{self.last_four}"
+        return f"{'' if self.imported else 'tjp_'}...{self.last_four}"
 
 
 class Heartbeat(models.Model):

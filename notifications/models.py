@@ -27,6 +27,7 @@ class Channel(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     all_monitors = models.BooleanField(_("all monitors"), default=True)
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="channels")
+    version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 

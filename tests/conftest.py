@@ -30,7 +30,7 @@ def pytest_configure():
 def close_own_connection(django_db_setup):
     """Close the pushes' connection before the test database is dropped under it."""
     yield
-    from monitors.api.views import own_connection
+    from monitors.api.push import own_connection
 
     own_connection.close()
 

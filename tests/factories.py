@@ -28,7 +28,7 @@ def make_user(*, workspace: Workspace | None = None, role: Role = Role.OWNER, em
 def make_monitor(*, workspace: Workspace | None = None, name: str = "", **fields: Any) -> Monitor:
     """A monitor as people create one: with its state and one push token."""
     return lifecycle.create(
-        workspace=workspace or make_workspace(), by=None, name=name or f"Monitor {next(_numbers)}", **fields
+        workspace=workspace or make_workspace(), name=name or f"Monitor {next(_numbers)}", **fields
     )
 
 

@@ -11,12 +11,14 @@ import structlog
 from django.test import Client
 
 from monitors import recorder
-from monitors.api import views
+from monitors.api import push as push_views
 from monitors.batching import GroupCommit
 from tests.factories import make_monitor, secret_of
+from tianji.keys import checksum
 from tianji.logging import logging_config, redact
 
-SECRET = "tjp_" + "a1B2" * 9
+_BODY = "a1B2c3" * 5
+SECRET = f"tjp_{_BODY}{checksum(_BODY)}"
 
 
 class Lines:
@@ -69,7 +71,7 @@ def fail_with(monkeypatch, error):
     def fail(arrivals):
         raise error
 
-    monkeypatch.setattr(views, "group_commit", GroupCommit(fail, queue_limit=9, batch_limit=9))
+    monkeypatch.setattr(push_views, "group_commit", GroupCommit(fail, queue_limit=9, batch_limit=9))
 
 
 # --- tokens
@@ -81,6 +83,12 @@ def fail_with(monkeypatch, error):
         ("/api/push/abcdefgh", "/api/push/..."),
         ("/api/push/abcdefgh/?status=up", "/api/push/.../?status=up"),
         ("GET /api/push/abcdefgh HTTP/1.1", "GET /api/push/... HTTP/1.1"),
+        ("/api/push//abcdefgh", "/api/push//..."),
+        ("/api//push/abcdefgh", "/api//push/..."),
+        ("/API/PUSH/abcdefgh", "/API/PUSH/..."),
+        ("/api/push/x/abcdefgh", "/api/push/.../..."),
+        ("/push/abcdefgh", "/push/..."),
+        ("/ping/abcdefgh/fail", "/ping/.../..."),
         ("/setup/abc-DEF_123/", "/setup/.../"),
         ("/accounts/password/reset/key/1-abc/", "/accounts/password/reset/key/.../"),
         (f"Bearer {SECRET}", "Bearer tjp_..."),
@@ -99,7 +107,7 @@ def test_the_token_of_a_push_that_is_refused_is_in_no_line(lines, client, db, pa
 
 
 def test_the_token_of_a_push_that_cannot_be_recorded_is_in_no_line(lines, client, db, monkeypatch):
-    fail_with(monkeypatch, views.DatabaseError(f"no route for {SECRET}"))
+    fail_with(monkeypatch, push_views.DatabaseError(f"no route for {SECRET}"))
     assert client.get(f"/api/push/{SECRET}").status_code == 503
     assert "push not recorded" in lines.text
     assert SECRET not in lines.text
@@ -188,7 +196,7 @@ def test_an_id_that_is_none_is_replaced(client, db, given):
 
 def test_a_push_after_a_page_does_not_bear_the_id_of_the_page(json_lines, client, db, monkeypatch):
     client.get("/nowhere/", headers={"x-request-id": "of-the-page"})
-    fail_with(monkeypatch, views.DatabaseError("away"))
+    fail_with(monkeypatch, push_views.DatabaseError("away"))
     client.get(f"/api/push/{SECRET}")
     (event,) = [event for event in json_lines.events if event["event"] == "push not recorded"]
     assert "request_id" not in event

@@ -12,8 +12,9 @@ def sql_now() -> str:
     """Return the database's time as an expression of its SQL, comparable with a stored time."""
     if connection.vendor == "postgresql":
         return "clock_timestamp()"
-    # Doubled, because the text goes through parameter formatting.
-    return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+    # Doubled, because the text goes through parameter formatting. With as many digits as a stored time:
+    # they are compared as texts, and of two times of one millisecond the longer text is no later.
+    return "(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000')"
 
 
 def database_now() -> datetime:

@@ -15,14 +15,18 @@ from structlog.contextvars import bound_contextvars, clear_contextvars, merge_co
 
 log = structlog.get_logger("tianji.requests")
 
-_TOKEN_IN_PATH = re.compile(r"(/api/push/|/setup/|/password/reset/key/)[^/?\s\"'\\]+")
-_TOKEN = re.compile(r"tjp_[0-9A-Za-z]{8,}")
+# A sender with a mistyped address still gives its token away, and an imported one has no shape of its own.
+# All segments go: a sender that is being moved may have the old address, or one slash too many.
+_TOKEN_IN_PATH = re.compile(r"(/(?:push|ping|setup|password/reset/key)/)([^?\s\"'\\]+)", re.IGNORECASE)
+_SEGMENT = re.compile(r"[^/]+")
+_TOKEN = re.compile(r"tj[pa]_[0-9A-Za-z]{8,}")
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def redact(text: str) -> str:
     """Return `text` with push tokens and the tokens of set-up and password links blotted out."""
-    return _TOKEN.sub("tjp_...", _TOKEN_IN_PATH.sub(r"\1...", text))
+    text = _TOKEN_IN_PATH.sub(lambda found: found[1] + _SEGMENT.sub("...", found[2]), text)
+    return _TOKEN.sub(lambda found: found[0][:4] + "...", text)
 
 
 def _redact_line(logger: Any, method: str, line: str) -> str:
@@ -113,7 +117,7 @@ class RequestLog:
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         # Probes come every few seconds and say nothing while all is well.
-        quiet = request.path in ("/livez", "/readyz") and response.status_code == 200
+        quiet = request.path in ("/livez", "/readyz", "/healthz") and response.status_code == 200
         log.log(
             logging.DEBUG if quiet else logging.INFO,
             "request",

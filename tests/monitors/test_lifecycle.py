@@ -8,6 +8,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from accounts.actors import Actor
+from accounts.models import AuditEntry
 from monitors import lifecycle, sweep, tasks, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.recorder import Outcome
@@ -36,7 +38,7 @@ def due_after(monitor):
 def test_a_monitor_begins_new_with_one_token_that_works():
     workspace = make_workspace()
     user = make_user(workspace=workspace)
-    monitor = lifecycle.create(workspace=workspace, by=user, name="Backup", timeout=300)
+    monitor = lifecycle.create(workspace=workspace, by=Actor(user), name="Backup", timeout=300)
     state = state_of(monitor)
     assert (state.status, state.due_at, state.last_heartbeat_at) == ("new", None, None)
     assert state.status_changed_at <= database_now()
@@ -66,7 +68,71 @@ def test_the_database_itself_refuses_a_schedule_out_of_range(fields):
     assert not PushToken.objects.exists()
 
 
+def test_a_monitor_is_named_for_programs_by_its_name_and_its_namesake_by_another():
+    workspace = make_workspace()
+    first = make_monitor(workspace=workspace, name="Nightly Backup")
+    second = make_monitor(workspace=workspace, name="nightly backup")
+    assert first.slug == "nightly-backup"
+    assert second.slug.startswith("nightly-backup")
+    assert second.slug != first.slug
+    assert make_monitor(name="Nightly Backup").slug == "nightly-backup"
+
+
+def test_a_slug_that_another_monitor_of_the_workspace_has_is_refused():
+    workspace = make_workspace()
+    make_monitor(workspace=workspace, slug="backup")
+    with pytest.raises(lifecycle.SlugTaken):
+        make_monitor(workspace=workspace, slug="backup")
+    other = make_monitor(workspace=workspace, name="Other")
+    with pytest.raises(lifecycle.SlugTaken):
+        lifecycle.edit(monitor=other, slug="backup")
+    assert Monitor.objects.count() == 2
+    assert Monitor.objects.filter(slug="backup").count() == 1
+
+
+def test_what_is_done_to_a_monitor_is_recorded_with_who_did_it():
+    workspace = make_workspace()
+    by = Actor(make_user(workspace=workspace), address="192.0.2.7")
+    monitor = make_monitor(workspace=workspace, by=by)
+    lifecycle.edit(monitor=monitor, by=by, timeout=120)
+    lifecycle.pause(monitor=monitor, by=by)
+    lifecycle.pause(monitor=monitor, by=by)
+    lifecycle.resume(monitor=monitor, by=by)
+    lifecycle.resume(monitor=monitor, by=by)
+    public_id = monitor.public_id
+    lifecycle.delete(monitor=monitor, by=by)
+    entries = AuditEntry.objects.filter(subject=public_id).order_by("id")
+    assert [entry.action for entry in entries] == [
+        "monitor.created",
+        "token.issued",
+        "monitor.changed",
+        "monitor.paused",
+        "monitor.resumed",
+        "monitor.deleted",
+    ]
+    assert {(entry.user, entry.address) for entry in entries} == {(by.user, "192.0.2.7")}
+    assert entries[2].details == {"fields": ["timeout"]}
+
+
 # --- edit
+
+
+def test_an_edit_made_for_an_older_version_is_refused():
+    monitor = make_monitor(name="First")
+    version = monitor.version
+    lifecycle.edit(monitor=monitor, version=version, name="Second")
+    with pytest.raises(lifecycle.EditedMeanwhile):
+        lifecycle.edit(monitor=Monitor.objects.get(), version=version, name="Third")
+    stored = Monitor.objects.get()
+    assert (stored.name, stored.version) == ("Second", version + 1)
+
+
+def test_an_edit_that_changes_nothing_is_none():
+    monitor = make_monitor(timeout=60)
+    before = Monitor.objects.values().get()
+    lifecycle.edit(monitor=monitor, timeout=60)
+    assert Monitor.objects.values().get() == before
+    assert not AuditEntry.objects.filter(action="monitor.changed").exists()
 
 
 def test_an_edit_changes_only_what_it_names():
@@ -277,7 +343,7 @@ def test_the_heartbeats_of_a_deleted_monitor_are_removed_afterwards(
 
 def test_a_token_of_a_monitor_that_is_gone_is_unknown_and_not_a_fault():
     monitor = make_monitor()
-    secret = tokens.issue(monitor=monitor, by=None).secret
+    secret = tokens.issue(monitor=monitor).secret
     lifecycle.delete(monitor=monitor)
     assert push(secret) is Outcome.UNKNOWN_TOKEN
     assert not Heartbeat.objects.exists()

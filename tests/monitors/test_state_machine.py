@@ -112,7 +112,7 @@ class Monitors(RuleBasedStateMachine):
         self.monitors = [make_monitor(workspace=workspace, **columns) for columns, _ in chosen]
         self.models = [Model(overdue_after) for _, overdue_after in chosen]
         self.secrets = [
-            [secret_of(monitor), tokens.issue(monitor=monitor, by=None).secret] for monitor in self.monitors
+            [secret_of(monitor), tokens.issue(monitor=monitor).secret] for monitor in self.monitors
         ]
         self.for_all = make_channel(workspace=workspace)
         self.for_some = make_channel(workspace=workspace, monitors=self.monitors[:2])

@@ -1,0 +1,190 @@
+"""Keys to the management API: made, found, revoked; and the command that makes one."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db.models import F
+
+from accounts import api_keys
+from accounts.actors import COMMAND, Actor
+from accounts.models import ApiKey, AuditEntry
+from tests.factories import make_user, make_workspace
+from tianji import keys
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+
+def issue(workspace, **fields):
+    return api_keys.issue(workspace=workspace, by=COMMAND, **{"name": "ci", "scope": "write", **fields})
+
+
+def find(secret, address="192.0.2.7"):
+    return api_keys.find(secret, address=address)
+
+
+def last_used(**ago):
+    """Move the last use of every key into the past."""
+    ApiKey.objects.update(last_used_at=F("last_used_at") - timedelta(**ago))
+
+
+# --- The operations ------------------------------------------------------------------------------
+
+
+def test_a_key_begins_with_its_prefix_and_only_its_digest_is_kept(workspace):
+    issued = issue(workspace)
+    assert re.fullmatch(r"tja_[0-9A-Za-z]{36}", issued.secret)
+    kept = ApiKey.objects.values().get()
+    assert issued.secret not in map(str, kept.values())
+    assert (kept["digest"], kept["last_four"]) == (keys.digest(issued.secret), issued.secret[-4:])
+
+
+def test_a_key_is_found_by_its_secret(workspace):
+    issued = issue(workspace)
+    key = find(issued.secret)
+    assert key == issued.key
+    assert key.workspace == workspace
+
+
+def test_a_scope_that_does_not_exist_is_refused(workspace):
+    with pytest.raises(ValueError, match="everything"):
+        issue(workspace, scope="everything")
+    assert not ApiKey.objects.exists()
+
+
+def test_strangers_are_not_found(workspace):
+    issue(workspace)
+    for secret in ("", "tja_", keys.new_key("tja_"), keys.new_key("tjp_"), "x" * 5000, "tja_\x00é"):
+        assert find(secret) is None
+
+
+def test_a_mistyped_key_does_not_reach_the_database(workspace, django_assert_num_queries):
+    secret = issue(workspace).secret
+    mistyped = secret[:-1] + ("a" if secret[-1] != "a" else "b")
+    with django_assert_num_queries(0):
+        assert find(mistyped) is None
+
+
+def test_an_expired_key_is_not_found(workspace):
+    assert find(issue(workspace, expires_at=database_now() - timedelta(seconds=1)).secret) is None
+    assert find(issue(workspace, expires_at=database_now() + timedelta(minutes=1)).secret)
+
+
+def test_a_revoked_key_is_not_found_and_is_revoked_once(workspace):
+    issued = issue(workspace)
+    assert api_keys.revoke(key=issued.key, by=COMMAND)
+    assert find(issued.secret) is None
+    assert not api_keys.revoke(key=issued.key, by=COMMAND)
+    assert AuditEntry.objects.filter(action=AuditEntry.Action.API_KEY_REVOKED).count() == 1
+
+
+def test_the_last_use_is_noted_once_a_minute(workspace, django_assert_num_queries):
+    issued = issue(workspace)
+    find(issued.secret)
+    key = ApiKey.objects.get()
+    assert key.last_used_from == "192.0.2.7"
+    assert database_now() - key.last_used_at < timedelta(seconds=10)
+    # The time and the key: nothing is written.
+    with django_assert_num_queries(2):
+        find(issued.secret, "192.0.2.8")
+    last_used(seconds=61)
+    find(issued.secret, "192.0.2.8")
+    assert ApiKey.objects.get().last_used_from == "192.0.2.8"
+
+
+def test_making_a_key_is_recorded_without_the_key(workspace):
+    user = make_user(workspace=workspace)
+    issued = api_keys.issue(workspace=workspace, name="ci", scope="read", by=Actor(user=user, via="browser"))
+    entry = AuditEntry.objects.get(action=AuditEntry.Action.API_KEY_CREATED)
+    assert (entry.workspace, entry.actor, entry.subject) == (workspace, user.email, issued.key.public_id)
+    assert entry.subject_name == f"ci (tja_...{issued.secret[-4:]})"
+    assert entry.details == {"scope": "read"}
+    assert issued.key.created_by == user
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+def create(*arguments):
+    """Run the command and return what it printed, line by line."""
+    out = StringIO()
+    call_command("create_api_key", *arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_the_command_prints_a_key_that_works_alone_on_the_last_line(workspace):
+    lines = create("--name", "ci", "--scope", "write")
+    key = find(lines[-1])
+    assert (key.name, key.scope, key.workspace, key.expires_at) == ("ci", "write", workspace, None)
+    assert AuditEntry.objects.get().actor == "command line"
+
+
+def test_the_command_makes_a_key_that_only_reads_where_nothing_else_is_said(workspace):
+    assert find(create("--name", "ci")[-1]).scope == ApiKey.Scope.READ
+
+
+def test_the_command_makes_a_key_that_ends(workspace):
+    key = find(create("--name", "ci", "--expires-days", "30")[-1])
+    assert timedelta(days=29) < key.expires_at - database_now() <= timedelta(days=30)
+
+
+def test_several_workspaces_are_listed_where_none_is_named():
+    first, second = make_workspace("First"), make_workspace("Second")
+    with pytest.raises(CommandError) as error:
+        create("--name", "ci")
+    assert str(error.value).splitlines() == [
+        "There are several workspaces; name one with --workspace.",
+        f"  {first.public_id}  First",
+        f"  {second.public_id}  Second",
+    ]
+    assert not ApiKey.objects.exists()
+
+
+def test_a_workspace_is_named_by_its_name_or_uuid():
+    make_workspace("First")
+    second = make_workspace("Second")
+    for named in ("Second", str(second.public_id)):
+        assert find(create("--name", "ci", "--workspace", named)[-1]).workspace == second
+
+
+def test_a_workspace_that_does_not_exist_is_told_with_those_that_do():
+    make_workspace("First")
+    for named in ("Third", str(uuid.uuid4())):
+        with pytest.raises(CommandError, match=r"There is no workspace “.*”\.\n  \S+  First"):
+            create("--name", "ci", "--workspace", named)
+
+
+def test_of_two_workspaces_with_one_name_the_uuid_tells():
+    twins = [make_workspace("Twin"), make_workspace("Twin")]
+    with pytest.raises(CommandError, match="There are 2 workspaces “Twin”; name one by its UUID"):
+        create("--name", "ci", "--workspace", "Twin")
+    for twin in twins:
+        assert find(create("--name", "ci", "--workspace", str(twin.public_id))[-1]).workspace == twin
+
+
+def test_without_any_workspace_the_command_says_what_to_do():
+    with pytest.raises(CommandError, match="There is no workspace yet"):
+        create("--name", "ci")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--name", " "), "Give a name"),
+        (("--name", "x" * 61), "Give a name of 1 to 60 characters"),
+        (("--name", "ci", "--expires-days", "0"), "Give 1 to 3650 days"),
+        (("--name", "ci", "--scope", "all"), "invalid choice"),
+        ((), "--name"),
+    ],
+)
+def test_what_cannot_be_is_told(workspace, arguments, error):
+    with pytest.raises(CommandError, match=error):
+        create(*arguments)
+    assert not ApiKey.objects.exists()

@@ -1,0 +1,28 @@
+"""Where a request came from."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return the sender's address: the peer's, or what our own proxy says it was."""
+    address = request.META.get("REMOTE_ADDR", "")
+    if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
+        # The last entry is the one that the proxy in front of us wrote itself.
+        address = forwarded.rsplit(",", 1)[-1].strip()
+    return _ip_address(address)
+
+
+@lru_cache(maxsize=4096)
+def _ip_address(text: str) -> str | None:
+    try:
+        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
+        # PostgreSQL does not store it.
+        return str(ip_address(text.strip("[]").partition("%")[0]))
+    except ValueError:
+        return None
