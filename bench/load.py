@@ -33,26 +33,43 @@ def post(path: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode()
 
 
+@dataclass(frozen=True)
+class Senders:
+    """What sends `requests` in turn over `connections`."""
+
+    requests: Sequence[bytes]
+    connections: int
+
+
 def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
     """Send `requests` in turn over `connections` for `seconds`; every answer is waited for and counted."""
-    turn = itertools.cycle(requests)
+    (load,) = run_together(port, [Senders(requests, connections)], seconds=seconds)
+    return load
+
+
+def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> list[Load]:
+    """Let all `senders` send at once for `seconds`; return what each of them measured."""
     selector = selectors.DefaultSelector()
     sent_at: dict[socket.socket, float] = {}
     buffers: dict[socket.socket, bytes] = {}
-    load = Load(seconds)
-    for _ in range(connections):
-        link = socket.create_connection(("127.0.0.1", port))
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(link, selectors.EVENT_READ)
-        buffers[link] = b""
+    loads = [Load(seconds) for _ in senders]
+    for group, load in zip(senders, loads, strict=True):
+        turn = itertools.cycle(group.requests)
+        for _ in range(group.connections):
+            link = socket.create_connection(("127.0.0.1", port))
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(link, selectors.EVENT_READ, (turn, load))
+            buffers[link] = b""
     started = time.perf_counter()
-    for link in buffers:
+    for key in list(selector.get_map().values()):
+        link, (turn, _) = key.fileobj, key.data
+        assert isinstance(link, socket.socket)
         sent_at[link] = time.perf_counter()
         link.sendall(next(turn))
-    in_flight = connections
+    in_flight = len(buffers)
     while in_flight:
         for key, _ in selector.select(timeout=30):
-            link = key.fileobj
+            link, (turn, load) = key.fileobj, key.data
             assert isinstance(link, socket.socket)
             buffers[link] += (received := link.recv(65536))
             if not received:
@@ -69,11 +86,12 @@ def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: floa
                 link.sendall(next(turn))
             else:
                 in_flight -= 1
-    load.seconds = time.perf_counter() - started
+    for load in loads:
+        load.seconds = time.perf_counter() - started
     for link in buffers:
         link.close()
     selector.close()
-    return load
+    return loads
 
 
 def _complete(buffer: bytes) -> int | None:

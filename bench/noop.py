@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from monitors.api.views import PushView
+from monitors.api.push import PushView
 
 
 class NoopView(APIView):

@@ -4,11 +4,16 @@ Starts PostgreSQL with its default durability and the web server, and in one run
 64 connections: the push endpoint over 1,000 monitors, a no-op DRF view in the same server, and
 pgbench with the same two statements as one transaction a push. The runs take turns, so that a
 change of the machine's speed hits all of them.
+
+Then one sender goes wild on as many connections as all others have: what is left to the others is
+compared with what they have alone, with the limit of a token and without. `--redis` counts the limits
+in Redis.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -21,9 +26,12 @@ import urllib.request
 from pathlib import Path
 
 from bench import load
-from tests.servers import Postgres, free_port, postgres
+from tests.servers import Postgres, free_port, postgres, redis_server
 
 MONITORS = 1000
+# The limiter runs on every push and refuses none: a token of this benchmark pushes several times a second.
+PUSH_RATE = 1_000_000
+WILD_RATE, WILD_CONNECTIONS = 60, 32
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,21 +39,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast pushes are taken.")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default %(default)s)")
+    parser.add_argument("--redis", action="store_true", help="count the limits in Redis")
     options = parser.parse_args()
-    with postgres(durable=True) as server, tempfile.TemporaryDirectory() as data:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(postgres(durable=True))
+        data = stack.enter_context(tempfile.TemporaryDirectory())
         database = server.create_database("bench")
         os.environ |= {
             "DATABASE_URL": database,
             "SECRET_KEY": "bench-only-" + "x" * 50,
+            "REDIS_URL": stack.enter_context(redis_server()).url if options.redis else "",
             "TIANJI_DATA": data,
+            "TIANJI_PUSH_RATE": str(PUSH_RATE),
             "DJANGO_SETTINGS_MODULE": "bench.settings",
         }
-        secrets = _prepare()
-        with _Web() as port:
-            _measure(server, port, secrets, options.seconds, options.rounds)
+        secrets, wild = _prepare()
+        port = stack.enter_context(_Web())
+        failures = _measure(server, port, secrets, wild, options.seconds, options.rounds)
+    for failure in failures:
+        print(f"NOT REACHED: {failure}")
+    sys.exit(1 if failures else 0)
 
 
-def _prepare() -> list[str]:
+def _prepare() -> tuple[list[str], str]:
+    """Return the secrets of the monitors, and that of the sender that will go wild."""
     import django
 
     django.setup()
@@ -55,7 +72,8 @@ def _prepare() -> list[str]:
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()
-    return [secret_of(make_monitor(workspace=workspace, timeout=3600)) for _ in range(MONITORS)]
+    secrets = [secret_of(make_monitor(workspace=workspace, timeout=3600)) for _ in range(MONITORS)]
+    return secrets, secret_of(make_monitor(workspace=workspace, name="wild", timeout=3600))
 
 
 class _Web:
@@ -81,7 +99,10 @@ class _Web:
         self.process.wait(20)
 
 
-def _measure(server: Postgres, port: int, secrets: list[str], seconds: float, rounds: int) -> None:
+def _measure(
+    server: Postgres, port: int, secrets: list[str], wild: str, seconds: float, rounds: int
+) -> list[str]:
+    """Measure and print; return what was not reached."""
     from monitors.models import Heartbeat
 
     random.Random(1).shuffle(secrets)
@@ -125,13 +146,55 @@ def _measure(server: Postgres, port: int, secrets: list[str], seconds: float, ro
     print(f"1 connection: push p50 {_ms([lone], 0.5)}   p99 {_ms([lone], 0.99)}")
     if lone.percentile(0.5) >= 0.010:
         failures.append("a lone push takes 10 ms or more at the median")
+    wild_push = load.post(f"/api/push/{wild}?status=up&msg=OK&value=12.5")
+    acknowledged += _beside_a_wild_one(port, pushes, wild_push, seconds, rounds)
     stored = Heartbeat.objects.count()
     print(f"acknowledged {acknowledged}, in the table {stored}")
     if stored != acknowledged:
         failures.append("acknowledged pushes and stored heartbeats differ")
-    for failure in failures:
-        print(f"NOT REACHED: {failure}")
-    sys.exit(1 if failures else 0)
+    return failures
+
+
+def _beside_a_wild_one(port: int, pushes: list[bytes], wild: bytes, seconds: float, rounds: int) -> int:
+    """Compare what 32 senders get alone and beside one that pushes without a pause over as many
+    connections, limited and not; return how many pushes were acknowledged."""
+    from monitors.models import Monitor, PushToken
+
+    calm = load.Senders(pushes, 32)
+    alone: list[load.Load] = []
+    beside: dict[int, list[load.Load]] = {WILD_RATE: [], 0: []}
+    wild_ones: dict[int, list[load.Load]] = {WILD_RATE: [], 0: []}
+    for _ in range(rounds):
+        alone += load.run_together(port, [calm], seconds=seconds)
+        for rate, measured in beside.items():
+            Monitor.objects.filter(name="wild").update(push_rate=rate)
+            others, one = load.run_together(
+                port, [calm, load.Senders([wild], WILD_CONNECTIONS)], seconds=seconds
+            )
+            measured.append(others)
+            wild_ones[rate].append(one)
+    print(f"32 senders beside one gone wild on {WILD_CONNECTIONS} connections, median of {rounds} runs")
+    print(f"  alone        {_rate(alone):8.0f} /s   p50 {_ms(alone, 0.5)}   p99 {_ms(alone, 0.99)}")
+    for rate, measured in beside.items():
+        ratio = statistics.median(a.rate / b.rate for a, b in zip(measured, alone, strict=True))
+        p99 = statistics.median(
+            a.percentile(0.99) / b.percentile(0.99) for a, b in zip(measured, alone, strict=True)
+        )
+        sent = statistics.median(sum(run.statuses.values()) / run.seconds for run in wild_ones[rate])
+        print(
+            f"  {'limited' if rate else 'not limited':12} {_rate(measured):8.0f} /s"
+            f"   p50 {_ms(measured, 0.5)}"
+            f"   p99 {_ms(measured, 0.99)}   rate / alone {ratio:.2f}   p99 / alone {p99:.2f}"
+            f"   (the wild one sends {sent:.0f} /s, of which {_rate(wild_ones[rate]):.0f} are recorded)"
+        )
+    refused = PushToken.objects.get(monitor__name="wild").limited_count
+    print(f"  refused {refused}")
+    runs = [*alone, *(run for each in (beside, wild_ones) for some in each.values() for run in some)]
+    return sum(run.statuses.get(200, 0) for run in runs)
+
+
+def _rate(runs: list[load.Load]) -> float:
+    return statistics.median(run.rate for run in runs)
 
 
 def _ms(runs: list[load.Load], share: float) -> str:

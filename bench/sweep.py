@@ -70,7 +70,10 @@ def prepare() -> None:
     make_channel(workspace=workspace)
     now = database_now()
     monitors = Monitor.objects.bulk_create(
-        (Monitor(workspace=workspace, name=f"m{n}", timeout=36_000, grace=0) for n in range(MONITORS)),
+        (
+            Monitor(workspace=workspace, name=f"m{n}", slug=f"m{n}", timeout=36_000, grace=0)
+            for n in range(MONITORS)
+        ),
         batch_size=2000,
     )
     MonitorState.objects.bulk_create(

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from django.db import InterfaceError, OperationalError
 
-from monitors.recorder import Arrival, Outcome
+from monitors.recorder import Arrival, Result
 
-Record = Callable[[Sequence[Arrival]], list[Outcome]]
+Record = Callable[[Sequence[Arrival]], list[Result]]
 
 
 class QueueFull(Exception):
@@ -28,7 +28,7 @@ class _Waiting:
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.outcome: Outcome | None = None
+        self.outcome: Result | None = None
         self.error: BaseException | None = None
         self.leads = False
         self.ready = threading.Lock()
@@ -52,7 +52,7 @@ class GroupCommit:
         self._queue: deque[_Waiting] = deque()
         self._busy = False
 
-    def submit(self, arrival: Arrival) -> Outcome:
+    def submit(self, arrival: Arrival) -> Result:
         """Return what became of `arrival`, once that is committed.
 
         Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -11,6 +13,7 @@ from enum import Enum, auto
 from django.db import transaction
 
 from monitors import journal, statements
+from monitors.limits import Limiter, Over
 from monitors.models import Monitor, MonitorState
 from monitors.push import Push
 from monitors.statements import Held
@@ -40,15 +43,34 @@ class Outcome(Enum):
     POST_ONLY = auto()
 
 
-def record(arrivals: Sequence[Arrival]) -> list[Outcome]:
-    """Record `arrivals`, in that order, in one transaction; return an outcome for each, committed.
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What became of a push that came too fast and would have changed nothing: it is not recorded.
+
+    `retry_after` is in how many whole seconds the sender may try again, at least 1.
+    """
+
+    retry_after: int
+
+
+Result = Outcome | Limited
+
+
+def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> list[Result]:
+    """Record `arrivals`, in that order, in one transaction; return what became of each, committed.
 
     Three statements for the whole batch while no status changes. All of the batch is received at one
     instant: the database's time after the locks were granted.
 
+    Args:
+        limiter: says which of them come too fast. Of those, an up push is refused where the monitor
+            can do without it; whatever may change something is recorded.
+
     Raises:
         django.db.Error: the database could not commit; nothing of the batch is recorded.
     """
+    # Before the transaction, because the answer may come over the network.
+    over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
         asked = time.monotonic()
@@ -56,23 +78,50 @@ def record(arrivals: Sequence[Arrival]) -> list[Outcome]:
         if time.monotonic() - asked > _WAITED_SECONDS:
             # Somebody else held a lock. It is ours now: ask again what holds since then.
             held, now = statements.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
-        outcomes = [_admit(arrival, held.get(arrival.digest)) for arrival in arrivals]
+        results = _admit(arrivals, over, held)
         admitted = [
             (arrival, held[arrival.digest])
-            for arrival, outcome in zip(arrivals, outcomes, strict=True)
-            if outcome is Outcome.RECORDED
+            for arrival, result in zip(arrivals, results, strict=True)
+            if result is Outcome.RECORDED
         ]
         if admitted:
             _write(admitted, now)
-    return outcomes
+        refused = Counter(
+            held[arrival.digest].token_id
+            for arrival, result in zip(arrivals, results, strict=True)
+            if isinstance(result, Limited)
+        )
+        statements.note_limited(refused, at=now)
+    if limiter:
+        limiter.learn({digest: each.push_rate for digest, each in held.items()})
+    return results
 
 
-def _admit(arrival: Arrival, held: Held | None) -> Outcome:
-    if held is None:
-        return Outcome.UNKNOWN_TOKEN
-    if held.post_only and not arrival.posted:
-        return Outcome.POST_ONLY
-    return Outcome.RECORDED
+def _admit(
+    arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, Held]
+) -> list[Result]:
+    """Return what is to become of each of `arrivals`; `over` says which of them come too fast."""
+    results: list[Result] = []
+    # By monitor, whether it can do without an up push, at this point of the batch.
+    spare = {each.monitor_id: each.spare for each in held.values()}
+    for arrival, too_fast in zip(arrivals, over, strict=True):
+        mine = held.get(arrival.digest)
+        if mine is None:
+            results.append(Outcome.UNKNOWN_TOKEN)
+        elif mine.post_only and not arrival.posted:
+            results.append(Outcome.POST_ONLY)
+        elif (
+            too_fast is not None
+            and arrival.push.up
+            and spare[mine.monitor_id]
+            # Else it was counted by a rate that is not, or no longer, the token's.
+            and too_fast.push_rate == mine.push_rate
+        ):
+            results.append(Limited(max(1, math.ceil(too_fast.wait))))
+        else:
+            results.append(Outcome.RECORDED)
+            spare[mine.monitor_id] = arrival.push.up
+    return results
 
 
 def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:

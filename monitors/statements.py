@@ -16,12 +16,14 @@ from typing import Any
 
 from django.db import connection
 
+from accounts.models import Workspace
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from tianji.clock import sql_now
 
 _TOKENS = PushToken._meta.db_table
 _STATES = MonitorState._meta.db_table
 _MONITORS = Monitor._meta.db_table
+_WORKSPACES = Workspace._meta.db_table
 _HEARTBEATS = Heartbeat._meta.db_table
 
 # Columns with their PostgreSQL types; SQLite takes what JSON gives.
@@ -54,15 +56,21 @@ def _is_postgresql() -> bool:
 class Held:
     """A token that works; its monitor's state is locked until the transaction ends.
 
-    `quiet` says that an up push changes nothing: the monitor is up and not yet due. `use_is_old`
-    says that it is time to write the token's last use again.
+    `quiet` says that an up push changes nothing: the monitor is up and not yet due. `spare` says that
+    one may be left out: the monitor is paused, or it is up and no more of the time between its last
+    heartbeat and when it is due has passed than is left, so that a sender that goes on at this pace
+    comes again in time. `use_is_old` says that it is time to write the token's last use again.
+    `push_rate` is how many pushes a minute the monitor or its workspace allows, None where neither
+    says.
     """
 
     token_id: int
     monitor_id: int
     post_only: bool
     quiet: bool
+    spare: bool
     use_is_old: bool
+    push_rate: int | None
 
 
 def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
@@ -79,8 +87,10 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
         cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {
-        digest: Held(token_id, monitor_id, bool(post_only), bool(quiet), bool(use_is_old))
-        for digest, token_id, monitor_id, post_only, quiet, use_is_old, _ in rows
+        digest: Held(
+            token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate
+        )
+        for digest, token_id, monitor_id, post_only, quiet, spare, use_is_old, push_rate, _ in rows
     }
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
     return held, datetime.fromtimestamp(now, UTC)
@@ -91,17 +101,21 @@ def _hold_statement(postgresql: bool) -> str:
     if postgresql:
         among, lock = "= ANY(%s)", "FOR UPDATE OF s"
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
+        spare = "s.due_at - clock_timestamp() >= clock_timestamp() - s.last_heartbeat_at"
         epoch = "extract(epoch from clock_timestamp())"
     else:
         among, lock = "IN (SELECT value FROM json_each(%s))", ""
         since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
+        spare = "julianday(s.due_at) + julianday(s.last_heartbeat_at) >= 2 * julianday('now')"
         # With the same milliseconds as a stored time.
         epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
     now = sql_now()
     return (
         f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
-        f" COALESCE({since_use} > %s, TRUE), {epoch}"
+        f" s.status = 'paused' OR s.status = 'up' AND {spare},"
+        f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate), {epoch}"
         f" FROM {_TOKENS} t JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
+        f" JOIN {_WORKSPACES} w ON w.id = m.workspace_id"
         f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
         f" ORDER BY s.monitor_id {lock}"
     )
@@ -182,6 +196,31 @@ def _note_use_statement(postgresql: bool) -> str:
     return (
         f"UPDATE {_TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
         f" FROM ({given}) AS given WHERE {_TOKENS}.id = given.id"
+    )
+
+
+def note_limited(refused: dict[int, int], *, at: datetime) -> None:
+    """Add to how many pushes of tokens were refused: by token id, how many more."""
+    if not refused:
+        return
+    ids = list(refused)
+    given = ids if _is_postgresql() else json.dumps(ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _note_limited_statement(_is_postgresql()), [json.dumps(refused), _write_time(at), given]
+        )
+
+
+@cache
+def _note_limited_statement(postgresql: bool) -> str:
+    # Mostly it is one token, again and again: the table is not joined with what was given, which
+    # PostgreSQL would read all of it for.
+    if postgresql:
+        number, at, among = "(%s::json->>id::text)::bigint", "%s::timestamptz", "= ANY(%s)"
+    else:
+        number, at, among = "json_extract(%s, '$.' || id)", "%s", "IN (SELECT value FROM json_each(%s))"
+    return (
+        f"UPDATE {_TOKENS} SET limited_count = limited_count + {number}, limited_at = {at} WHERE id {among}"
     )
 
 

@@ -12,3 +12,5 @@ for name in list(os.environ):
 os.environ["TIANJI_DATA"] = tempfile.mkdtemp(prefix="tianji-tests-")
 atexit.register(shutil.rmtree, os.environ["TIANJI_DATA"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
+# Tests push as fast as they can; those of the limit switch it on.
+os.environ["TIANJI_PUSH_RATE"] = "0"

@@ -15,7 +15,7 @@ class PushGate:
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        from monitors.api.views import push_gate
+        from monitors.api.push import push_gate
 
         self.get_response = get_response
         self.push = push_gate

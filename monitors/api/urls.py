@@ -2,6 +2,6 @@
 
 from django.urls import re_path
 
-from monitors.api.views import push
+from monitors.api.push import push
 
 urlpatterns = [re_path(r"^api/push(?:/(?P<token>[^/]*))?/?$", push, name="push")]

@@ -15,15 +15,16 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 
 from monitors import recorder, tokens
-from monitors.api import views
+from monitors.api import push as views
 from monitors.batching import GroupCommit
+from monitors.limits import Limiter, LocalStore
 from monitors.models import Heartbeat, MonitorState, PushToken
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
 from tianji.clock import database_now
 
 OK = b'{"ok":true}'
-NOWHERE = "tjp_" + "0" * 36
+NOWHERE = tokens.new_secret()
 
 
 @pytest.fixture
@@ -263,6 +264,69 @@ def test_a_body_of_10_000_bytes_is_read_and_one_more_is_413(client, url):
     response = client.post(url, body + b"x", content_type=form)
     assert refused(response, 413, "The body has more than 10000 bytes; send at most that.")
     assert Heartbeat.objects.count() == 1
+
+
+# --- limits
+
+
+@pytest.fixture
+def limited(settings, monkeypatch):
+    """With the limit that is set by default, nothing counted yet, and a clock that stands still."""
+    settings.TIANJI_PUSH_RATE = 60
+    monkeypatch.setattr(views, "limiter", Limiter(local=LocalStore(clock=lambda: 0.0)))
+
+
+def test_a_token_that_pushes_too_often_is_429_and_told_when_to_try_again(client, url, limited):
+    assert [client.get(url).content for _ in range(30)] == [OK] * 30
+    response = client.get(url)
+    assert refused(response, 429, "This token pushes too often; try again in 1 s.")
+    assert response["Retry-After"] == "1"
+    assert Heartbeat.objects.count() == 30
+    token = PushToken.objects.get()
+    assert token.limited_count == 1
+    assert token.limited_at
+
+
+def test_above_the_limit_what_changes_the_status_is_taken(client, url, monitor, limited):
+    for _ in range(31):
+        client.get(url)
+    assert client.get(url).status_code == 429
+    assert client.get(url + "?status=down&msg=broken").content == OK
+    assert state_of(monitor).status == "down"
+    assert client.get(url).content == OK
+    assert state_of(monitor).status == "up"
+    assert client.get(url).status_code == 429
+
+
+def test_a_token_above_its_limit_takes_nothing_from_another(client, url, monitor, limited):
+    other = f"/api/push/{tokens.issue(monitor=monitor).secret}"
+    for _ in range(31):
+        client.get(url)
+    assert client.get(url).status_code == 429
+    assert client.get(other).content == OK
+
+
+def test_a_monitor_may_have_a_rate_of_its_own_or_none(client, db, limited):
+    strict, free = make_monitor(push_rate=2), make_monitor(push_rate=0)
+    statuses = {
+        monitor: [client.get(f"/api/push/{secret_of(monitor)}").status_code for _ in range(40)]
+        for monitor in (strict, free)
+    }
+    assert statuses[free] == [200] * 40
+    assert statuses[strict].count(200) <= 2
+
+
+def test_a_head_above_the_limit_has_no_body(client, url, limited):
+    for _ in range(31):
+        client.head(url)
+    response = client.head(url)
+    assert (response.status_code, response.content, response["Retry-After"]) == (429, b"", "1")
+
+
+def test_without_a_limit_nobody_is_429(client, url, settings, monkeypatch):
+    settings.TIANJI_PUSH_RATE = 0
+    monkeypatch.setattr(views, "limiter", Limiter())
+    assert {client.get(url).status_code for _ in range(60)} == {200}
 
 
 # --- where it came from
@@ -566,5 +630,5 @@ def test_any_path_is_answered(raw, db, path):
 
 
 def test_a_second_token_of_a_monitor_pushes_too(client, monitor):
-    second = tokens.issue(monitor=monitor, by=None).secret
+    second = tokens.issue(monitor=monitor).secret
     assert client.get(f"/api/push/{second}").content == OK

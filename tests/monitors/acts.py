@@ -10,9 +10,10 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from monitors import recorder, tokens
+from monitors.limits import Limiter, Over
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.push import Push
-from monitors.recorder import Arrival, Outcome
+from monitors.recorder import Arrival, Result
 from tests.factories import secret_of
 
 
@@ -30,10 +31,21 @@ def arrival(
     return Arrival(tokens.digest_of(secret) or "", Push(up, message, value), posted=posted, source=source)
 
 
-def push(whose: Monitor | str, **said: Any) -> Outcome:
+def push(whose: Monitor | str, *, limiter: Limiter | None = None, **said: Any) -> Result:
     """Record one push by itself."""
-    (outcome,) = recorder.record([arrival(whose, **said)])
-    return outcome
+    (result,) = recorder.record([arrival(whose, **said)], limiter=limiter)
+    return result
+
+
+class TooFast(Limiter):
+    """Says of every push that it comes `wait` seconds too early, by the token's own rate or another."""
+
+    def __init__(self, wait: float = 1.0, *, push_rate: int | None = None) -> None:
+        super().__init__()
+        self._wait, self._push_rate = wait, push_rate
+
+    def ask(self, digests):
+        return [Over(self._wait, self._push_rate) for _ in digests]
 
 
 def state_of(monitor: Monitor) -> MonitorState:

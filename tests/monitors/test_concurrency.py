@@ -6,19 +6,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
+from accounts.models import AuditEntry
 from monitors import lifecycle, recorder, sweep, tokens
 from monitors.batching import GroupCommit
-from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
-from monitors.recorder import Outcome
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
+from monitors.recorder import Limited, Outcome
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
-from tests.monitors.acts import arrival, let_pass, push, state_of, transitions_of
+from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -229,7 +231,7 @@ def test_an_up_push_that_waits_for_a_rotation_does_no_harm():
     old = secret_of(monitor)
     with Threads(1) as threads:
         with transaction.atomic():
-            tokens.rotate(monitor=monitor, by=None)
+            tokens.rotate(token=monitor.tokens.get(), overlap=timedelta(0))
             waiting = threads.start(push, old)
             time.sleep(0.1)
         # It came while the token was good, and was decided after: either is right.
@@ -323,23 +325,136 @@ def test_deleting_during_pushes_ends_in_unknown_tokens_and_no_fault():
     assert not Transition.objects.exists()
 
 
-def test_after_a_rotation_has_returned_the_old_token_records_nothing():
-    monitor = make_monitor()
-    old = secret_of(monitor)
-    rotated = threading.Event()
+def outcome_of(act, *args, **kwargs):
+    """Return what `act` returns, or the error of a token that it raises."""
+    try:
+        return act(*args, **kwargs)
+    except tokens.TokenError as error:
+        return error
 
-    def push_on():
+
+class Pusher:
+    """Pushes with one secret in a thread of its own, until it is told to stop or out of patience."""
+
+    def __init__(self, threads, record, secret):
+        self._until = time.monotonic() + _PATIENCE / 2
+        self._stop = threading.Event()
+        self.pushed = threading.Event()
+        self._outcomes = threads.start(self._push_on, record, secret)
+
+    def _push_on(self, record, secret):
         outcomes = []
-        while not rotated.is_set():
-            push(old)
-        outcomes += [push(old) for _ in range(3)]
+        while not self._stop.is_set():
+            assert time.monotonic() < self._until, "nobody said to stop"
+            (outcome,) = record([arrival(secret)])
+            outcomes.append(outcome)
+            self.pushed.set()
         return outcomes
 
+    def stop(self):
+        """Return the outcomes of all its pushes, in order."""
+        self._stop.set()
+        return self._outcomes.result(_PATIENCE)
+
+
+def test_of_rotations_at_once_one_wins_and_the_others_find_an_overlap_running():
+    monitor = make_monitor()
+    old = secret_of(monitor)
+
+    def rotate():
+        return outcome_of(tokens.rotate, token=PushToken.objects.get(digest=tokens.digest_of(old)))
+
+    results = at_once(*[rotate] * 4)
+    (rotated,) = [result for result in results if isinstance(result, tokens.Rotated)]
+    assert sum(isinstance(result, tokens.OverlapRunning) for result in results) == 3
+    assert monitor.tokens.count() == 2
+    assert push(old) is push(rotated.new.secret) is Outcome.RECORDED
+    assert AuditEntry.objects.filter(action="token.rotated").count() == 1
+
+
+def test_of_rotations_at_once_without_an_overlap_one_wins_and_the_others_find_the_token_gone():
+    monitor = make_monitor()
+    token = monitor.tokens.get()
+
+    def rotate():
+        return outcome_of(tokens.rotate, token=PushToken.objects.get(pk=token.pk), overlap=timedelta(0))
+
+    results = at_once(*[rotate] * 4)
+    assert sum(isinstance(result, tokens.Rotated) for result in results) == 1
+    assert sum(isinstance(result, tokens.TokenGone) for result in results) == 3
+    assert monitor.tokens.valid().count() == 1
+
+
+def test_rotations_forced_at_once_stand_in_one_line_and_leave_one_token_for_good():
+    monitor = make_monitor()
+    token = monitor.tokens.get()
+
+    def rotate():
+        return tokens.rotate(token=PushToken.objects.get(pk=token.pk), force=True)
+
+    results = at_once(*[rotate] * 4)
+    assert len({result.old.pk for result in results}) == 4
+    assert monitor.tokens.count() == 5
+    assert monitor.tokens.filter(replaced_by=None, expires_at=None).count() == 1
+
+
+def test_a_rotation_with_an_overlap_costs_no_push():
+    monitor = make_monitor()
+    old = secret_of(monitor)
     with Threads(1) as threads:
-        outcomes = threads.start(push_on)
-        tokens.rotate(monitor=monitor, by=None)
-        rotated.set()
-        assert set(outcomes.result(_PATIENCE)) == {Outcome.UNKNOWN_TOKEN}
+        pusher = Pusher(threads, recorder.record, old)
+        assert pusher.pushed.wait(_PATIENCE)
+        new = tokens.rotate(token=monitor.tokens.get()).new
+        assert push(new.secret) is Outcome.RECORDED
+        outcomes = pusher.stop()
+    assert set(outcomes) == {Outcome.RECORDED}
+    assert Heartbeat.objects.count() == len(outcomes) + 1
+
+
+@pytest.mark.parametrize("end", ["rotate", "revoke"])
+def test_after_a_token_was_ended_it_records_nothing_and_before_it_no_push_is_lost(end):
+    monitor = make_monitor()
+    token, old = monitor.tokens.get(), secret_of(monitor)
+    with Threads(3) as threads:
+        group = GroupCommit(recorder.record, queue_limit=100, batch_limit=20)
+        pushers = [Pusher(threads, lambda pushes: [group.submit(*pushes)], old) for _ in range(3)]
+        for pusher in pushers:
+            assert pusher.pushed.wait(_PATIENCE)
+        if end == "rotate":
+            tokens.rotate(token=token, overlap=timedelta(0))
+        else:
+            tokens.revoke(token=token)
+        # One that had asked before may still wait for its lock; whoever asks now is refused.
+        assert group.submit(arrival(old)) is Outcome.UNKNOWN_TOKEN
+        outcomes = [pusher.stop() for pusher in pushers]
+    for each in outcomes:
+        recorded = each.count(Outcome.RECORDED)
+        assert each == [Outcome.RECORDED] * recorded + [Outcome.UNKNOWN_TOKEN] * (len(each) - recorded)
+    assert Heartbeat.objects.count() == sum(each.count(Outcome.RECORDED) for each in outcomes)
+
+
+def test_the_label_and_the_last_use_of_a_token_do_not_undo_each_other():
+    monitor = make_monitor()
+    secret, token = secret_of(monitor), monitor.tokens.get()
+    at_once(
+        lambda: [push(secret) for _ in range(5)],
+        lambda: tokens.rename(token=PushToken.objects.get(pk=token.pk), label="host-a"),
+        lambda: tokens.rotate(token=PushToken.objects.get(pk=token.pk)),
+    )
+    token.refresh_from_db()
+    assert token.label == "host-a"
+    assert token.last_used_at
+    assert token.replaced_by
+
+
+def test_pushes_refused_at_once_are_all_counted():
+    monitor = make_monitor(timeout=3600)
+    secret = secret_of(monitor)
+    push(secret)
+    results = at_once(*[lambda: recorder.record([arrival(secret)] * 5, limiter=TooFast())] * 4)
+    assert {type(result) for each in results for result in each} == {Limited}
+    assert monitor.tokens.get().limited_count == 20
+    assert Heartbeat.objects.count() == 1
 
 
 def test_the_group_commit_records_each_of_many_pushes_once():

@@ -229,7 +229,7 @@ def test_a_fault_is_forgotten_once_the_schedule_can_be_evaluated():
 
 def test_a_token_that_names_no_monitor_records_nothing():
     make_monitor()
-    assert push("tjp_" + "0" * 36) is UNKNOWN
+    assert push(tokens.new_secret()) is UNKNOWN
     assert not Heartbeat.objects.exists()
 
 
@@ -288,10 +288,10 @@ def test_each_push_of_a_batch_has_its_own_outcome_in_order():
     first, second = make_monitor(), make_monitor(post_only=True)
     outcomes = recorder.record(
         [
-            arrival("tjp_unknown_1"),
+            arrival(tokens.new_secret()),
             arrival(second, posted=False),
             arrival(first),
-            arrival("tjp_unknown_2"),
+            arrival(tokens.new_secret()),
             arrival(second),
         ]
     )
@@ -363,7 +363,7 @@ def test_a_batch_after_an_unseen_deadline_leaves_one_pair():
 def test_two_tokens_of_one_monitor_in_one_batch_are_one_monitor():
     monitor = make_monitor()
     first = secret_of(monitor)
-    second = tokens.issue(monitor=monitor, by=None).secret
+    second = tokens.issue(monitor=monitor).secret
     recorder.record([arrival(first, message="one"), arrival(second, up=False, message="two")])
     assert state_of(monitor).status == "down"
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
@@ -419,7 +419,7 @@ def test_fifty_changes_of_status_cost_as_many_statements_as_one(up):
 
 
 def test_an_unknown_token_costs_one_statement():
-    assert statements_of([arrival("tjp_unknown_1")]) == 1
+    assert statements_of([arrival(tokens.new_secret())]) == 1
 
 
 # --- what can be stored

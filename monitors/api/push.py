@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import ip_address
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -21,9 +19,11 @@ from rest_framework.views import APIView
 
 from monitors import tokens
 from monitors.batching import GroupCommit, QueueFull
+from monitors.limits import Limiter, RedisStore
 from monitors.own_connection import OwnConnection
 from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
-from monitors.recorder import Arrival, Outcome, record
+from monitors.recorder import Arrival, Limited, Outcome, Result, record
+from tianji.addresses import address_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +32,13 @@ _RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
 
 own_connection = OwnConnection()
+limiter = Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None)
 
 
-def _record(arrivals: Sequence[Arrival]) -> list[Outcome]:
+def _record(arrivals: Sequence[Arrival]) -> list[Result]:
     # The group commit lets one thread at a time record.
     with own_connection.used():
-        return record(arrivals)
+        return record(arrivals, limiter=limiter)
 
 
 group_commit = GroupCommit(
@@ -127,7 +128,7 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     )
     if isinstance(said, Rejection):
         return _refuse(said.status, said.message)
-    arrival = Arrival(digest, said, posted=request.method == "POST", source=_source(request))
+    arrival = Arrival(digest, said, posted=request.method == "POST", source=address_of(request))
     try:
         outcome = group_commit.submit(arrival)
     except QueueFull:
@@ -142,6 +143,8 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
             return _refuse(405, "This monitor only accepts POST.", Allow="POST")
         case Outcome.UNKNOWN_TOKEN:
             return _unknown_token()
+        case Limited(retry_after=seconds):
+            return _too_fast(seconds)
 
 
 class _BodyTooLarge(Exception):
@@ -205,25 +208,6 @@ def _bearer(request: HttpRequest) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _source(request: HttpRequest) -> str | None:
-    """Return the sender's address: the peer's, or what our own proxy says it was."""
-    address = request.META.get("REMOTE_ADDR", "")
-    if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
-        # The last entry is the one that the proxy in front of us wrote itself.
-        address = forwarded.rsplit(",", 1)[-1].strip()
-    return _ip_address(address)
-
-
-@lru_cache(maxsize=4096)
-def _ip_address(text: str) -> str | None:
-    try:
-        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
-        # PostgreSQL does not store it.
-        return str(ip_address(text.strip("[]").partition("%")[0]))
-    except ValueError:
-        return None
-
-
 def _answer(status: int, content: bytes | dict[str, Any], **headers: str) -> HttpResponse:
     if isinstance(content, dict):
         content = json.dumps(content, separators=(",", ":")).encode()
@@ -239,6 +223,12 @@ def _refuse(status: int, message: str, **headers: str) -> HttpResponse:
 
 def _unknown_token() -> HttpResponse:
     return _refuse(404, "Unknown push token.")
+
+
+def _too_fast(seconds: int) -> HttpResponse:
+    return _refuse(
+        429, f"This token pushes too often; try again in {seconds} s.", **{"Retry-After": str(seconds)}
+    )
 
 
 def _unavailable(message: str) -> HttpResponse:

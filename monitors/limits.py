@@ -1,0 +1,284 @@
+"""How often a token may push, so that one sender gone wild does not hurt the others.
+
+The generic cell rate algorithm: of each token one instant is kept, before which its next push would
+be ahead of the rate; a push may be ahead of it by a burst of half a minute's pushes. The instants live
+in Redis where there is one, so that all processes count together, else in each process by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import structlog
+from django.conf import settings
+
+from monitors.models import Monitor
+
+if TYPE_CHECKING:
+    from redis.connection import ConnectionInterface
+
+log = structlog.get_logger(__name__)
+
+_KEY_PREFIX = "tianji:push-rate:"
+# Of so many tokens a process remembers anything; with more it forgets, which lets a burst through.
+_TOKENS_REMEMBERED = 20_000
+# Redis is on the way of every push: one that is slower than this is worse than none.
+_REDIS_TIMEOUT_SECONDS = 0.2
+_LEAVE_REDIS_ALONE_SECONDS = 5.0
+
+# How long the push of each key comes too early, in microseconds by Redis's own clock, with a space
+# between; 0 counts it. ARGV has the step and the slack of each key's rate in one text, because a client
+# is slow to send many words. No instant lies further ahead than its rate allows, so that a rate which
+# was raised counts at once, and a clock that was put back does no harm.
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local waits, i = {}, 0
+for step, slack in string.gmatch(ARGV[1], '(%d+) (%d+)') do
+  i = i + 1
+  local free_at = tonumber(redis.call('GET', KEYS[i])) or now
+  free_at = math.min(math.max(free_at, now), now + slack + step)
+  local wait = free_at - slack - now
+  if wait > 0 then
+    waits[i] = string.format('%.0f', wait)
+  else
+    waits[i] = '0'
+    free_at = free_at + step
+    redis.call('SET', KEYS[i], string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000))
+  end
+end
+return table.concat(waits, ' ')
+"""
+
+
+def rate_of(monitor: Monitor) -> int:
+    """Return how many pushes a minute each token of `monitor` may send; 0 is no limit.
+
+    The monitor's own rate, else its workspace's (load it along), else TIANJI_PUSH_RATE.
+    """
+    for rate in (monitor.push_rate, monitor.workspace.push_rate):
+        if rate is not None:
+            return rate
+    return default_rate()
+
+
+def default_rate() -> int:
+    """Return TIANJI_PUSH_RATE: how many pushes a minute a token may send where nothing else is set."""
+    return int(settings.TIANJI_PUSH_RATE)
+
+
+def burst_of(rate: int) -> int:
+    """Return how many pushes may come at once at `rate` pushes a minute."""
+    return max(1, rate // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A push that comes `wait` seconds too early for its token's rate.
+
+    `push_rate` is the rate of the token's monitor or workspace that was counted with, None for
+    TIANJI_PUSH_RATE.
+    """
+
+    wait: float
+    push_rate: int | None
+
+
+class Limiter:
+    """Says which pushes come too fast. One for each process; one thread at a time may use it.
+
+    It never fails and never waits long: where Redis does not answer, this process counts alone.
+
+    Args:
+        shared: counts for all processes together.
+        local: counts for this process alone.
+    """
+
+    def __init__(self, shared: RedisStore | None = None, local: LocalStore | None = None) -> None:
+        self._shared = shared
+        self._local = LocalStore() if local is None else local
+        # What look-ups said of tokens that have a rate of their own; a token not seen yet has none.
+        self._push_rates: dict[str, int] = {}
+
+    def ask(self, digests: Sequence[str]) -> list[Over | None]:
+        """Count a push for each of `digests`, in this order; return what is known against it.
+
+        What comes too fast is not counted, so that a sender that slows down is heard again.
+        """
+        default = default_rate()
+        found: list[Over | None] = [None] * len(digests)
+        if not default and not self._push_rates:
+            return found
+        asked: list[tuple[str, int]] = []
+        places: list[tuple[int, int | None]] = []
+        for place, digest in enumerate(digests):
+            push_rate = self._push_rates.get(digest)
+            if rate := default if push_rate is None else push_rate:
+                asked.append((digest, rate))
+                places.append((place, push_rate))
+        if asked:
+            for (place, push_rate), wait in zip(places, self._take(asked), strict=True):
+                if wait > 0:
+                    found[place] = Over(wait, push_rate)
+        return found
+
+    def learn(self, push_rates: Mapping[str, int | None]) -> None:
+        """Note what a look-up said: by digest, the rate of a token's monitor or workspace."""
+        if len(self._push_rates) > _TOKENS_REMEMBERED:
+            self._push_rates.clear()
+        for digest, rate in push_rates.items():
+            if rate is not None:
+                self._push_rates[digest] = rate
+            elif digest in self._push_rates:
+                del self._push_rates[digest]
+
+    def _take(self, asked: Sequence[tuple[str, int]]) -> list[float]:
+        waits = self._shared.take(asked) if self._shared else None
+        return self._local.take(asked) if waits is None else waits
+
+
+@lru_cache(maxsize=1024)
+def _step_and_slack(rate: int) -> tuple[float, float]:
+    """Return the seconds between two pushes at `rate`, and how far ahead of it a push may be."""
+    step = 60 / rate
+    return step, step * (burst_of(rate) - 1)
+
+
+class LocalStore:
+    """Counts in this process's memory.
+
+    Args:
+        most: how many tokens are remembered. The ones that may send a full burst again are dropped
+            first; are there still too many, all are.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, *, most: int = _TOKENS_REMEMBERED, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._clock = clock
+        self._free_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._free_at)
+
+    def take(self, asked: Sequence[tuple[str, int]]) -> list[float]:
+        """Count a push for each (digest, pushes a minute); return the seconds it comes too early.
+
+        0 is a push that was counted; what comes too early is not.
+        """
+        now = self._clock()
+        waits = []
+        for digest, rate in asked:
+            step, slack = _step_and_slack(rate)
+            free_at = min(max(self._free_at.get(digest, now), now), now + slack + step)
+            wait = free_at - slack - now
+            # Sums of seconds are not exact: a push must not be too early by a rounding.
+            if wait > 1e-6:
+                waits.append(wait)
+            else:
+                waits.append(0.0)
+                self._free_at[digest] = free_at + step
+        if len(self._free_at) > self._most:
+            self._forget(now)
+        return waits
+
+    def _forget(self, now: float) -> None:
+        self._free_at = {digest: at for digest, at in self._free_at.items() if at > now}
+        if len(self._free_at) > self._most:
+            self._free_at.clear()
+
+
+@lru_cache(maxsize=1024)
+def _pace(rate: int) -> str:
+    """Return step and slack of `rate` as the script reads them, in microseconds."""
+    step, slack = _step_and_slack(rate)
+    return f"{round(step * 1e6)} {round(slack * 1e6)}"
+
+
+class RedisStore:
+    """Counts in Redis, for all processes together; a whole batch is one round trip.
+
+    It has one connection, which another thread opens: a name that resolves slowly holds no push up.
+    While there is none, and for some seconds after a failure, `take` answers that it cannot tell.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: tuple[ConnectionInterface, str] | None = None
+        self._opening: threading.Thread | None = None
+        self._leave_alone_until = 0.0
+        self._said_that_it_is_away = False
+
+    def take(self, asked: Sequence[tuple[str, int]]) -> list[float] | None:
+        """Do what LocalStore.take does; return None where Redis cannot be asked now. Never raises."""
+        if self._opened is None:
+            self._open_soon()
+            return None
+        connection, script = self._opened
+        keys = [_KEY_PREFIX + digest for digest, _ in asked]
+        paces = " ".join(_pace(rate) for _, rate in asked)
+        try:
+            connection.send_command("EVALSHA", script, len(keys), *keys, paces)
+            return [int(wait) / 1e6 for wait in connection.read_response().split()]
+        except Exception as error:  # redis, its parser and the operating system each raise their own
+            self._opened = None
+            self._give_up(connection, error)
+            return None
+
+    def open(self) -> bool:
+        """Connect now; return whether that worked. Never raises."""
+        # It takes a fifth of a second to import, and is not needed where no Redis is.
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        connection = None
+        try:
+            # The pool only reads the address: a connection of its own never reconnects by itself,
+            # and nobody else's commands come before a push's.
+            connection = ConnectionPool.from_url(
+                self._url,
+                protocol=2,
+                socket_timeout=_REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            ).make_connection()
+            connection.connect()
+            connection.send_command("SCRIPT", "LOAD", _TAKE)
+            script = connection.read_response()
+        except Exception as error:  # an address that is none has errors of its own as well
+            self._give_up(connection, error)
+            return False
+        self._opened = connection, script.decode()
+        if self._said_that_it_is_away:
+            log.info("Redis is back: push limits are counted together again")
+            self._said_that_it_is_away = False
+        return True
+
+    def close(self) -> None:
+        if self._opening is not None:
+            self._opening.join()
+        if self._opened is not None:
+            self._opened[0].disconnect()
+            self._opened = None
+
+    def _open_soon(self) -> None:
+        busy = self._opening is not None and self._opening.is_alive()
+        if not busy and time.monotonic() >= self._leave_alone_until:
+            self._opening = threading.Thread(target=self.open, name="open-redis", daemon=True)
+            self._opening.start()
+
+    def _give_up(self, connection: ConnectionInterface | None, error: Exception) -> None:
+        self._leave_alone_until = time.monotonic() + _LEAVE_REDIS_ALONE_SECONDS
+        if connection is not None:
+            connection.disconnect()
+        if not self._said_that_it_is_away:
+            log.warning("Redis is away: each process counts push limits by itself", error=str(error))
+            self._said_that_it_is_away = True
