@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
 TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
 GRACE_MAX = 30 * 86_400
 _CRON_FIELDS = 5
-_CRON_FIELDS = 5
-_GRACE_SHARE, _GRACE_LEAST, _GRACE_MOST = 0.1, 1, 300
+GRACE_ONE_IN, GRACE_LEAST, GRACE_MOST = 10, 1, 300
 
 
 class ScheduleError(ValueError):
     """A schedule that cannot be evaluated; the message says why in the user's words."""
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def is_time_zone(name: str) -> bool:
+    """Return whether `name` is a time zone of the IANA database, such as Asia/Jakarta."""
+    return name in _zones()
 
 
 def default_grace(period: float) -> int:
@@ -26,7 +36,7 @@ def default_grace(period: float) -> int:
     A tenth of it, 1 s at least and 300 s at most, so that a sender whose interval equals the
     timeout does not flap.
     """
-    return int(min(max(period * _GRACE_SHARE, _GRACE_LEAST), _GRACE_MOST))
+    return int(min(max(period / GRACE_ONE_IN, GRACE_LEAST), GRACE_MOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,9 @@ class CronSchedule:
         grace = self.grace
         if grace is None:
             following = next(times, None)
-            grace = default_grace((following - expected).total_seconds() if following else _GRACE_MOST * 10)
+            grace = default_grace(
+                (following - expected).total_seconds() if following else GRACE_MOST * GRACE_ONE_IN
+            )
         return Due(expected, expected + timedelta(seconds=grace))
 
     def times_after(self, start: datetime) -> Iterator[datetime]:

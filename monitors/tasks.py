@@ -1,7 +1,8 @@
-"""What Celery Beat and hints wake. Each task calls one operation."""
+"""What Celery Beat and hints wake. Each task calls operations that may be called again."""
 
 from celery import shared_task
 
+from accounts import idempotency
 from monitors import retention as retention_
 from monitors import sweep as sweep_
 
@@ -13,6 +14,7 @@ def sweep() -> None:
 
 @shared_task
 def retention() -> None:
+    idempotency.forget_old()
     retention_.delete_old_heartbeats()
 
 

@@ -1,52 +1,118 @@
-"""Channels and deliveries in Django's admin site: to look, hardly to change."""
+"""Channels and deliveries in the admin site; where a channel leads is shown masked."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
+from accounts.actors import Actor, actor_of
+from accounts.models import AuditEntry
+from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.queries import destination
+from tianji.admin import LargeTableAdmin, ReadOnly, SiteAdmin
+
+
+class ChannelForm(forms.ModelForm):
+    """What may be changed here of a channel. Nothing is saved by it."""
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        cleaned = self.cleaned_data
+        if not cleaned.get("all_monitors") and "monitors" in cleaned:
+            chosen = cleaned["monitors"]
+            if not chosen:
+                self.add_error("monitors", _("Choose at least one monitor, or all of them."))
+            elif chosen.exclude(workspace=self.instance.workspace_id).exists():
+                self.add_error("monitors", _("Choose monitors of the channel's own workspace."))
+        return cleaned
 
 
 @admin.register(Channel)
-class ChannelAdmin(admin.ModelAdmin):
-    list_display = ("name", "workspace", "kind", "enabled", "all_monitors")
-    list_filter = ("kind", "enabled")
+class ChannelAdmin(SiteAdmin):
+    """Channels are made and led elsewhere by forms that know what each kind needs."""
+
+    form = ChannelForm
+    list_display = ("name", "workspace", "kind", "masked_destination", "enabled", "all_monitors")
+    list_filter = ("kind", "enabled", "all_monitors")
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__name")
-    # The destination has a form of its own, which knows what a transport can use.
-    readonly_fields = ("public_id", "workspace", "kind", "config", "created_at", "updated_at")
-    raw_id_fields = ("monitors",)
+    fields = (
+        "workspace",
+        "kind",
+        "masked_destination",
+        "name",
+        "enabled",
+        "all_monitors",
+        "monitors",
+        "public_id",
+        "created_at",
+        "updated_at",
+    )
+    readonly_fields = ("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at")
+    autocomplete_fields = ("monitors",)
+    secret_fields = ("config",)
+    delete_warning = _("It is told nothing more, and the record of what it was told goes with it.")
+
+    @admin.display(description=_("destination"))
+    def masked_destination(self, channel: Channel) -> str:
+        return destination(channel, masked=True)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Change it by the operation, which gives up what still waits for a channel that is switched off."""
+        changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "monitors"}
+        monitors = form.cleaned_data["monitors"]
+        channels.edit(channel=obj, by=_by(request), monitors=monitors, **changes)
 
-class AttemptInline(admin.TabularInline):
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: the operation has set the monitors."""
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        channels.delete(channel=obj, by=_by(request))
+
+
+def _by(request: HttpRequest) -> Actor:
+    return actor_of(request, via=AuditEntry.Via.ADMIN)
+
+
+class AttemptInline(ReadOnly, admin.TabularInline):
     model = DeliveryAttempt
     extra = 0
-    can_delete = False
     readonly_fields = ("number", "started_at", "finished_at", "ok", "detail")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(admin.ModelAdmin):
-    list_display = ("created_at", "event", "channel", "status", "attempt_count", "next_attempt_at")
+class DeliveryAdmin(ReadOnly, LargeTableAdmin):
+    list_display = ("created_at", "event", "monitor", "channel", "status", "attempt_count", "next_attempt_at")
     list_filter = ("status", "event")
-    list_select_related = ("channel",)
-    ordering = ("-pk",)
+    list_select_related = ("channel", "incident__monitor")
+    search_fields = ("channel__name", "incident__monitor__name")
+    search_help_text = _("The name of a channel or monitor.")
+    fields = (
+        "event",
+        "monitor",
+        "incident",
+        "channel",
+        "status",
+        "created_at",
+        "attempt_count",
+        "next_attempt_at",
+        "sent_at",
+        "public_id",
+    )
     inlines = (AttemptInline,)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("channel", "incident__monitor")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    @admin.display(description=_("monitor"))
+    def monitor(self, delivery: Delivery) -> str:
+        return str(delivery.incident.monitor)

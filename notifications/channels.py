@@ -9,13 +9,21 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from accounts.models import Workspace
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
 from monitors.models import Monitor, MonitorState
+from notifications.destinations import merged
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
 
 _BATCH = 1000
 _COLUMNS = ("name", "config", "enabled", "all_monitors")
+
+
+class EditedMeanwhile(Exception):
+    """The channel is not at the version any more that the edit was made for."""
 
 
 def create(
@@ -27,42 +35,82 @@ def create(
     enabled: bool = True,
     all_monitors: bool = True,
     monitors: Iterable[Monitor] = (),
+    by: Actor = COMMAND,
 ) -> Channel:
-    """Make a channel. `monitors` counts only where not `all_monitors`; they are of `workspace`."""
+    """Make a channel. `monitors` counts only where not `all_monitors`; they are of `workspace`.
+
+    Args:
+        config: the destination as it was entered, a webhook's `secret` in the clear.
+    """
     with transaction.atomic():
         channel = Channel.objects.create(
             workspace=workspace,
             kind=kind,
             name=name,
-            config=config,
+            config=merged({}, config),
             enabled=enabled,
             all_monitors=all_monitors,
         )
         channel.monitors.set([] if all_monitors else monitors)
+        _record(channel, by, AuditEntry.Action.CHANNEL_CREATED)
     return channel
 
 
 def edit(
     *,
     channel: Channel,
-    name: str,
-    config: dict[str, Any],
-    enabled: bool,
-    all_monitors: bool,
-    monitors: Iterable[Monitor] = (),
+    by: Actor = COMMAND,
+    version: int | None = None,
+    monitors: Iterable[Monitor] | None = None,
+    **changes: Any,
 ) -> Channel:
-    """Change `channel`. Switching it off gives up what still waits, so that switching it on again
-    later tells nobody old news."""
+    """Change columns of `channel`, only those named. Where nothing differs, nothing is written.
+
+    Switching it off gives up what still waits, so that switching it on again later tells nobody old
+    news.
+
+    Args:
+        version: the edit counts only where the channel is still at this version.
+        monitors: those it tells about where not `all_monitors`; None leaves them.
+        changes: columns, by their names. Of `config`, only the members given are changed, and None
+            removes one; a webhook's `secret` is in the clear.
+
+    Raises:
+        EditedMeanwhile: it is not at that version.
+        Channel.DoesNotExist: it was deleted.
+    """
     with transaction.atomic():
-        held = [] if enabled else _hold_monitors_waiting_for(channel)
+        held = [] if changes.get("enabled", True) else _hold_monitors_waiting_for(channel)
         channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
-        channel.name, channel.config = name, config
-        channel.enabled, channel.all_monitors = enabled, all_monitors
-        channel.save(update_fields=[*_COLUMNS, "updated_at"])
-        channel.monitors.set([] if all_monitors else monitors)
-        if not enabled:
+        if version is not None and version != channel.version:
+            raise EditedMeanwhile
+        if "config" in changes:
+            changes["config"] = merged(channel.config, changes["config"])
+        changed = [name for name in _COLUMNS if name in changes and changes[name] != getattr(channel, name)]
+        for name in changed:
+            setattr(channel, name, changes[name])
+        chosen = _chosen(channel, monitors)
+        if chosen is not None:
+            changed.append("monitors")
+            channel.monitors.set(chosen)
+        if changed:
+            channel.version += 1
+            channel.save(update_fields=[*_COLUMNS, "version", "updated_at"])
+            _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=sorted(changed))
+        if not channel.enabled:
             _give_up_waiting(channel, monitors=held)
     return channel
+
+
+def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
+    """Return the row ids of the monitors that `channel` tells about from now on, None for no change."""
+    if channel.all_monitors:
+        wanted: set[int] = set()
+    elif monitors is None:
+        return None
+    else:
+        wanted = {monitor.pk for monitor in monitors}
+    return None if wanted == set(channel.monitors.values_list("pk", flat=True)) else wanted
 
 
 def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
@@ -102,7 +150,7 @@ def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
 
 
-def delete(*, channel: Channel) -> None:
+def delete(*, channel: Channel, by: Actor = COMMAND) -> None:
     """Delete `channel` and the record of what it was told.
 
     It is switched off first, so that nothing new is owed to it, and a long record goes in small
@@ -115,6 +163,7 @@ def delete(*, channel: Channel) -> None:
         # Before its deliveries are looked for, so that none is added after that.
         locked = Channel.objects.select_for_update().filter(pk=channel.pk).first()
         if locked is not None:
+            _record(locked, by, AuditEntry.Action.CHANNEL_DELETED)
             locked.delete()
 
 
@@ -125,3 +174,9 @@ def _delete_some_deliveries(channel: Channel) -> bool:
         ids = list(channel.deliveries.values_list("pk", flat=True)[:_BATCH])
         Delivery.objects.filter(pk__in=ids).delete()
     return bool(ids)
+
+
+def _record(channel: Channel, by: Actor, action: str, **details: Any) -> None:
+    # What a channel leads to may be a secret; its name tells which one it was.
+    deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, **details})
+    audit.record(workspace=channel.workspace, by=by, action=action, deed=deed)

@@ -16,7 +16,7 @@ from random import SystemRandom
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
@@ -27,6 +27,7 @@ from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import transport_for
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 from tianji.clock import database_now
+from tianji.connections import let_go_of_the_connection
 
 log = structlog.get_logger(__name__)
 
@@ -187,7 +188,7 @@ def _send(delivery: Delivery) -> Result:
 
 
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
-    _let_go_of_the_connection()
+    let_go_of_the_connection()
     try:
         result = transport_for(channel.kind).send(channel.config, outgoing)
     except Exception as error:
@@ -195,12 +196,6 @@ def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
         result = Failed(f"{type(error).__name__}: {error}")
     # Nobody knows what the other side says: NUL, which no database takes, or a page of HTML.
     return replace(result, detail=messages.one_line(result.detail)[:DETAIL_LENGTH])
-
-
-def _let_go_of_the_connection() -> None:
-    """Give the pooled database connection back: slow channels must not use the pool up."""
-    if "pool" in connection.settings_dict.get("OPTIONS", {}) and not connection.in_atomic_block:
-        connection.close()
 
 
 def _record(delivery: Delivery, claim: Claim, result: Result, started_at: datetime) -> bool:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
 
 from accounts.models import Workspace
 from monitors.models import Monitor
+from notifications import destinations
+from notifications.destinations import ADDRESS_LENGTH, ADDRESSES_MOST, URL_LENGTH
 from notifications.models import Channel
 
-ADDRESSES_MOST = 20
-URL_LENGTH = 2000
 EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
 _SEPARATORS = re.compile(r"[,;\s]+")
 
@@ -102,7 +99,7 @@ class ChannelForm(forms.Form):
         return cleaned
 
     def config(self) -> dict[str, Any]:
-        """Return the destination as `Channel.config` keeps it."""
+        """Return the destination as `channels.create` and `channels.edit` take it."""
         raise NotImplementedError
 
     def columns(self) -> dict[str, Any]:
@@ -122,7 +119,7 @@ class EmailForm(ChannelForm):
 
     addresses = forms.CharField(
         label=_("Email addresses"),
-        max_length=ADDRESSES_MOST * 330,
+        max_length=ADDRESSES_MOST * (ADDRESS_LENGTH + 10),
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         help_text=_("Up to 20, separated by commas, spaces or new lines. All of them see each other."),
     )
@@ -135,34 +132,8 @@ class EmailForm(ChannelForm):
 
     def clean_addresses(self) -> list[str]:
         """Return the addresses, each once, in the order in which they were given."""
-        given = dict.fromkeys(part for part in _SEPARATORS.split(self.cleaned_data["addresses"]) if part)
-        if not given:
-            raise ValidationError(_("Give at least one email address, such as anna@example.com."))
-        errors = []
-        for address in given:
-            try:
-                validate_email(address)
-            except ValidationError:
-                errors.append(
-                    ValidationError(
-                        _("“%(address)s” is not an email address; give one such as anna@example.com."),
-                        params={"address": address[:100]},
-                    )
-                )
-        if len(given) > ADDRESSES_MOST:
-            errors.append(
-                ValidationError(
-                    ngettext_lazy(
-                        "These are %(count)d addresses; give at most %(most)d.",
-                        "These are %(count)d addresses; give at most %(most)d.",
-                        "count",
-                    ),
-                    params={"count": len(given), "most": ADDRESSES_MOST},
-                )
-            )
-        if errors:
-            raise ValidationError(errors)
-        return list(given)
+        given = self.cleaned_data["addresses"]
+        return destinations.clean_addresses(part for part in _SEPARATORS.split(given) if part)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -186,32 +157,48 @@ class WebhookForm(ChannelForm):
         help_text=_("Each message is a POST of JSON to this address. Any answer of 200 to 299 is success."),
     )
 
+    secret = forms.CharField(
+        label=_("Secret"),
+        required=False,
+        max_length=100,
+        widget=forms.PasswordInput(attrs={"spellcheck": "false"}),
+    )
+    unsigned = forms.BooleanField(label=_("Remove the secret: do not sign any more"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        has_secret = self.channel is not None and destinations.has_secret(self.channel.config)
+        if not has_secret:
+            del self.fields["unsigned"]
+        self.fields["secret"].help_text = (
+            _("There is one, and each message is signed with it. Leave this empty to keep it.")
+            if has_secret
+            else _(
+                "If you want messages to be signed: whsec_ and the base64 of 24 to 64 bytes. "
+                "The receiver checks them with the same."
+            )
+        )
+        # A browser must not offer to save it, nor fill in the password of somebody.
+        self.fields["secret"].widget.attrs["autocomplete"] = "new-password"
+        self.order_fields(["name", "url", "secret", "unsigned", "scope", "monitors", "enabled"])
+
     def _initial(self, channel: Channel) -> dict[str, Any]:
         return super()._initial(channel) | {"url": channel.config.get("url", "")}
 
     def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        if not _is_http_url(url):
-            raise ValidationError(
-                _(
-                    "Give a whole address that begins with https:// or http://, such as https://example.com/tianji."
-                )
-            )
-        return url
+        return destinations.clean_url(self.cleaned_data["url"])
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        return destinations.clean_secret(secret) if secret else ""
 
     def config(self) -> dict[str, Any]:
-        return {"url": self.cleaned_data["url"]}
-
-
-def _is_http_url(url: str) -> bool:
-    """Whether `url` names a host over http(s). A host without a dot is fine: a neighbour's name."""
-    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        return False
+        said: dict[str, Any] = {"url": self.cleaned_data["url"]}
+        if self.cleaned_data["secret"]:
+            said["secret"] = self.cleaned_data["secret"]
+        elif self.cleaned_data.get("unsigned"):
+            said["secret"] = None
+        return said
 
 
 def email_is_not_set_up() -> str:

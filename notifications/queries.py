@@ -56,6 +56,15 @@ def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
     )
 
 
+def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
+    """Return what the channels of `workspace` were owed, with channel, incident, monitor and attempts."""
+    return (
+        Delivery.objects.filter(channel__workspace=workspace)
+        .select_related("channel", "incident__monitor")
+        .prefetch_related(_attempts())
+    )
+
+
 def told_about(monitor: Monitor) -> list[Channel]:
     """Return the enabled channels that hear of `monitor`, by name."""
     return list(

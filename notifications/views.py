@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import membership_of, require_change
+from accounts.actors import actor_of
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.views.monitors import workspace_context
 from notifications import channels, delivery, queries
@@ -56,7 +57,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
         raise Http404("There is no such kind of channel.")
     form = FORMS[kind](request.POST if request.method == "POST" else None, workspace=workspace)
     if form.is_valid():
-        channel = channels.create(workspace=workspace, kind=kind, **form.columns())
+        channel = channels.create(workspace=workspace, kind=kind, by=actor_of(request), **form.columns())
         messages.success(request, _("The channel is there. Send a test to see that it works."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, kind)
@@ -70,7 +71,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         request.POST if request.method == "POST" else None, workspace=channel.workspace, channel=channel
     )
     if form.is_valid():
-        channels.edit(channel=channel, **form.columns())
+        channels.edit(channel=channel, by=actor_of(request), **form.columns())
         messages.success(request, _("Saved."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, channel.kind)
@@ -95,7 +96,7 @@ def _lacks_a_server(kind: str) -> bool:
 def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     channel = get_channel_to_change(request, public_id)
     if request.method == "POST":
-        channels.delete(channel=channel)
+        channels.delete(channel=channel, by=actor_of(request))
         messages.success(request, _("The channel “%(name)s” is deleted.") % {"name": channel.name})
         return redirect("notifications:list")
     context = {

@@ -10,6 +10,8 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
 _STAMP = "collected"
+# The one of the two viewers of API documents that is not used.
+_NOT_SERVED = ["redoc"]
 
 
 def collect() -> bool:
@@ -21,7 +23,7 @@ def collect() -> bool:
     fingerprint = _fingerprint()
     if stamp.exists() and stamp.read_text() == fingerprint:
         return False
-    call_command("collectstatic", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=_NOT_SERVED)
     stamp.write_text(fingerprint)
     return True
 

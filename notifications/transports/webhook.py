@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from notifications import destinations
 from notifications.backoff import parse_retry_after
+from notifications.signing import signature
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
 from tianji import __version__
 
@@ -30,34 +32,44 @@ class WebhookTransport:
 
     A redirect would have to repeat the POST somewhere nobody entered here. The answer is decided by
     its status line; of the body of a failure at most 64 kB are read, for people to see why. Only
-    410 Gone is permanent: everything else may be a receiver that is just being repaired.
+    410 Gone is permanent: everything else may be a receiver that is just being repaired. Where the
+    channel has a secret, each request is signed with it.
     """
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
         url = config.get("url")
         if not isinstance(url, str) or not url:
             return Failed("This channel has no URL.")
+        secret = None
+        if destinations.has_secret(config) and (secret := destinations.secret_of(config)) is None:
+            # Unsigned, the receiver would refuse it or, worse, learn to do without.
+            return Failed("The secret cannot be read: SECRET_KEY is not what it was. Enter the secret again.")
         # Not asyncio.run: closing, that waits for its threads, and a look-up of a name that hangs
         # in one of them would outlast the limit.
         loop = asyncio.new_event_loop()
         try:
-            return loop.run_until_complete(_post(url, outgoing))
+            return loop.run_until_complete(_post(url, outgoing, secret))
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
 
-async def _post(url: str, outgoing: Outgoing) -> Result:
+async def _post(url: str, outgoing: Outgoing, secret: str | None) -> Result:
     import httpx  # late: it costs a quarter of a second, which only workers should pay
 
+    body = json.dumps(outgoing.payload, ensure_ascii=False).encode()
+    message_id, timestamp = str(outgoing.id), str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"Tianji/{__version__}",
         "Accept-Encoding": "identity",
-        "webhook-id": str(outgoing.id),
-        "webhook-timestamp": str(int(time.time())),
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
     }
-    body = json.dumps(outgoing.payload, ensure_ascii=False).encode()
+    if secret is not None:
+        headers["webhook-signature"] = signature(
+            secret, message_id=message_id, timestamp=timestamp, body=body
+        )
     try:
         # httpx bounds each read, not their sum: a server that drips would hold us for ever.
         async with (

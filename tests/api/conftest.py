@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from tests.api.callers import Caller
 from tianji import hints
 
 
@@ -18,3 +19,15 @@ def no_hints(monkeypatch):
 def client():
     """A sender: no session, CSRF enforced as for a browser, and server errors come as answers."""
     return Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+
+@pytest.fixture
+def writer(workspace):
+    """A program that may change what is in `workspace`."""
+    return Caller(workspace, "write")
+
+
+@pytest.fixture
+def reader(workspace):
+    """A program that may read what is in `workspace`."""
+    return Caller(workspace, "read")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.models import StoredAnswer
 from monitors import retention, tasks
 from monitors.models import Heartbeat
 from tests.factories import make_monitor
@@ -73,3 +74,13 @@ def test_the_hourly_task_deletes_by_the_setting(settings):
     make_heartbeats(make_monitor(), days=2)
     tasks.retention()
     assert not Heartbeat.objects.exists()
+
+
+def test_the_hourly_task_forgets_the_answers_that_need_not_be_repeated():
+    now = database_now()
+    for hours in (23, 25):
+        StoredAnswer.objects.create(
+            owner="key:1", key=str(hours), request_digest="x", created_at=now - timedelta(hours=hours)
+        )
+    tasks.retention()
+    assert StoredAnswer.objects.get().key == "23"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from environs import Env
 
+from notifications import channels, destinations
 from notifications.forms import EMAIL_URL_EXAMPLE, EmailForm, WebhookForm
 from tests.factories import make_monitor, make_workspace
 
@@ -136,3 +137,58 @@ def test_the_example_for_the_mail_server_is_one_that_works_and_is_encrypted(monk
     parsed = Env().dj_email_url("EXAMPLE")
     assert parsed["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend"
     assert parsed["EMAIL_USE_TLS"]
+
+
+# --- The secret ----------------------------------------------------------------------------------
+
+SECRET = "whsec_" + "QUJD" * 8
+
+
+def channel_with(secret):
+    return channels.create(
+        workspace=make_workspace(),
+        kind="webhook",
+        name="Chat",
+        config={"url": "https://example.com/", "secret": secret},
+    )
+
+
+def edited(channel, **data):
+    data = {"name": "Chat", "scope": "all", "enabled": "on", "url": "https://example.com/", **data}
+    form = WebhookForm(data, workspace=channel.workspace, channel=channel)
+    assert form.is_valid(), form.errors
+    return channels.edit(channel=channel, **form.columns())
+
+
+def test_a_secret_may_be_left_out():
+    form = webhook_form("https://example.com/", secret="")
+    assert form.is_valid()
+    assert form.config() == {"url": "https://example.com/"}
+
+
+def test_a_secret_that_is_none_is_refused_and_not_shown_again():
+    form = webhook_form("https://example.com/", secret="hunter2hunter2")
+    assert form.errors["secret"][0].startswith("Give whsec_ and the base64 of 24 to 64 bytes")
+    assert "hunter2" not in form.as_p()
+
+
+def test_an_empty_secret_keeps_the_one_there_is():
+    channel = edited(channel_with(SECRET), secret="")
+    assert destinations.secret_of(channel.config) == SECRET
+
+
+def test_another_secret_takes_its_place():
+    other = "whsec_" + "REVG" * 8
+    assert destinations.secret_of(edited(channel_with(SECRET), secret=other).config) == other
+
+
+def test_a_secret_can_be_removed():
+    assert not destinations.has_secret(edited(channel_with(SECRET), unsigned="on").config)
+
+
+def test_only_who_has_a_secret_is_asked_whether_to_remove_it():
+    channel = channel_with(None)
+    assert "unsigned" not in WebhookForm(workspace=channel.workspace, channel=channel).fields
+    page = WebhookForm(workspace=channel.workspace, channel=channel_with(SECRET)).as_p()
+    assert "unsigned" in page
+    assert SECRET not in page

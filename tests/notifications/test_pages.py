@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from accounts.models import Role, User
-from notifications import delivery
+from accounts.models import AuditEntry, Role, User
+from notifications import delivery, destinations
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
@@ -100,6 +100,31 @@ def test_a_channel_is_created_for_chosen_monitors(admin, workspace):
     assert (channel.workspace, channel.kind, channel.all_monitors) == (workspace, "webhook", False)
     assert list(channel.monitors.all()) == [monitor]
     assert channel.config == {"url": "https://example.com/x"}
+
+
+def test_who_changed_a_channel_in_the_browser_is_noted(admin, workspace):
+    data = {"name": "Chat", "url": "https://example.com/x", "scope": "all", "enabled": "on"}
+    admin.post(url("create", "webhook"), data)
+    channel = Channel.objects.get()
+    admin.post(url("edit", channel), {**data, "name": "New"})
+    admin.post(url("delete", channel))
+    entries = AuditEntry.objects.filter(subject=channel.public_id).order_by("pk")
+    assert [(entry.action, entry.via) for entry in entries] == [
+        ("channel.created", "browser"),
+        ("channel.changed", "browser"),
+        ("channel.deleted", "browser"),
+    ]
+    assert all(entry.user for entry in entries)
+
+
+def test_a_secret_that_was_entered_is_on_no_page(admin, workspace):
+    secret = "whsec_" + "QUJD" * 8
+    data = {"name": "Chat", "url": "https://example.com/x", "scope": "all", "enabled": "on", "secret": secret}
+    admin.post(url("create", "webhook"), data)
+    channel = Channel.objects.get()
+    assert destinations.secret_of(channel.config) == secret
+    for page in (admin.get(url("edit", channel)), admin.get(url("detail", channel)), admin.get(url("list"))):
+        assert "QUJDQUJD" not in page.content.decode()
 
 
 def test_nothing_typed_is_lost_on_an_error(admin, workspace):
@@ -330,6 +355,6 @@ def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspac
     client.force_login(User.objects.create_superuser("root@example.com", "correct horse battery"))
     address = reverse("admin:notifications_channel_change", args=[channel.pk])
     assert channel.config["url"] in client.get(address).content.decode()
-    client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on", "monitors": ""})
+    client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on"})
     channel.refresh_from_db()
     assert (channel.name, type(channel.config)) == ("Renamed", dict)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import re
 import socket
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from notifications import destinations
 from notifications.messages import Message
 from notifications.transports import base, email, transport_for, webhook
 from notifications.transports.base import Failed, Outgoing, Sent
@@ -55,6 +61,76 @@ def test_a_webhook_is_a_post_of_json_under_its_id():
     assert request.headers["user-agent"].startswith("Tianji/")
     assert request.headers["webhook-id"] == str(message.id)
     assert abs(int(request.headers["webhook-timestamp"]) - time.time()) < 5
+
+
+def with_secret(sink, secret):
+    return destinations.merged({}, {"url": sink.url, "secret": secret})
+
+
+def test_a_webhook_without_a_secret_is_not_signed():
+    with HttpSink() as sink:
+        post(sink)
+        (request,) = sink.requests
+    assert "webhook-signature" not in request.headers
+
+
+def test_with_a_secret_the_bytes_that_are_sent_are_signed():
+    key = bytes(range(40))
+    secret = "whsec_" + base64.b64encode(key).decode()
+    message = outgoing(payload={"text": "Café “x” 😀"})
+    with HttpSink() as sink:
+        assert transport_for("webhook").send(with_secret(sink, secret), message) == Sent("HTTP 200 OK")
+        (request,) = sink.requests
+    # Computed as a receiver would, from what arrived.
+    head = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}."
+    digest = hmac.new(key, head.encode() + request.body, "sha256").digest()
+    assert request.headers["webhook-id"] == str(message.id)
+    assert request.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_the_receiver_in_the_guide_tells_what_is_genuine():
+    guide = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    (code,) = (part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "is_genuine" in part)
+    scope: dict[str, Any] = {}
+    exec(code, scope)  # noqa: S102  (what the guide says is to be tried)
+    secret = "whsec_" + "QUJD" * 8
+    with HttpSink() as sink:
+        transport_for("webhook").send(with_secret(sink, secret), outgoing())
+        (request,) = sink.requests
+    assert scope["is_genuine"](secret, request.headers, request.body)
+    assert not scope["is_genuine"](secret, request.headers, request.body + b" ")
+    assert not scope["is_genuine"]("whsec_" + "A" * 32, request.headers, request.body)
+
+
+def test_each_attempt_is_signed_with_its_own_time(monkeypatch):
+    with HttpSink() as sink:
+        config, message = with_secret(sink, "whsec_" + "A" * 32), outgoing()
+        for moment in (1_700_000_000.9, 1_700_000_060.1):
+            monkeypatch.setattr(webhook.time, "time", lambda moment=moment: moment)
+            transport_for("webhook").send(config, message)
+        first, second = sink.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert [r.headers["webhook-timestamp"] for r in (first, second)] == ["1700000000", "1700000060"]
+    assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
+
+
+def test_nothing_is_sent_unsigned_where_the_secret_cannot_be_read(settings):
+    with HttpSink() as sink:
+        config = with_secret(sink, "whsec_" + "A" * 32)
+        settings.SECRET_KEY = "another" * 10
+        result = transport_for("webhook").send(config, outgoing())
+        assert sink.requests == []
+    assert isinstance(result, Failed)
+    assert not result.permanent
+    assert "SECRET_KEY" in result.detail
+
+
+def test_after_a_change_of_secret_key_a_fallback_still_opens_the_secret(settings):
+    with HttpSink() as sink:
+        config = with_secret(sink, "whsec_" + "A" * 32)
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another" * 10
+        assert isinstance(transport_for("webhook").send(config, outgoing()), Sent)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -1,0 +1,67 @@
+"""Who a request of the management API is from, and what it may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts import api_keys
+from accounts.access import membership_of
+from accounts.models import ApiKey, User, Workspace
+from tianji.addresses import address_of
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer tja_...`."""
+
+    def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
+        scheme, _, secret = get_authorization_header(request).partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        key = api_keys.find(secret.strip().decode("latin-1"), address=address_of(request._request))
+        if key is None:
+            raise AuthenticationFailed
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="Tianji"'
+
+
+class BrowserAuthentication(SessionAuthentication):
+    """A signed-in person, as the pages know them; changes need the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found: tuple[Any, None] | None = super().authenticate(request)
+        return found
+
+
+class ReadsOrMayChange(BasePermission):
+    """Reading is for everybody with a key or a membership, changing for write keys, owners and admins."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.auth is None and not isinstance(request.user, User):
+            return False
+        return request.method in SAFE_METHODS or may_change(request)
+
+
+def workspace_of(request: Request) -> Workspace:
+    """Return the key's workspace, or the one that the signed-in person looks at. Raises Http404."""
+    if isinstance(request.auth, ApiKey):
+        return request.auth.workspace
+    return membership_of(request._request).workspace
+
+
+def may_change(request: Request) -> bool:
+    """Return whether the request may change things and see push tokens."""
+    if isinstance(request.auth, ApiKey):
+        return request.auth.may_change
+    try:
+        return membership_of(request._request).may_change
+    except Http404:
+        return False

@@ -1,0 +1,172 @@
+"""Fields and serializers of the management API: strict, and saying what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+UNKNOWN = _("There is no such field here. Allowed: %(allowed)s.")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it does not know, so that a misspelt one is not quietly ignored.
+
+    What can only be read may be sent back as it was read, and changes nothing.
+    """
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = sorted(str(name) for name in set(data) - set(self.fields))
+            if unknown:
+                allowed = ", ".join(name for name, field in self.fields.items() if not field.read_only)
+                raise serializers.ValidationError(
+                    {name: [UNKNOWN % {"allowed": allowed}] for name in unknown}
+                )
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """Text of any kind but NUL: a JSON string, not a number that looks like one."""
+
+    pattern, complaint = r"^[^\x00]*\Z", _("Leave out the character NUL.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators.append(RegexValidator(self.pattern, self.complaint))
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        # Measured as it came, which is what the schema promises, and not after spaces were taken off.
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+
+class Line(Text):
+    """One line with something in it."""
+
+    pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z"
+    complaint = _("Give one line with something in it, and without control characters.")
+
+
+class LineOrNothing(Text):
+    """One line, which may be empty."""
+
+    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Give one line without control characters.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_blank=True, **kwargs)
+
+
+class Sought(Text):
+    """A text to look for, as it stands."""
+
+    pattern, complaint = r"^[^\x00]+\Z", _("Give text without the character NUL.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_length=1, trim_whitespace=False, **kwargs)
+
+
+class Matching(Text):
+    """Text that a pattern describes."""
+
+    def __init__(self, pattern: str, complaint: Any, **kwargs: Any) -> None:
+        self.pattern, self.complaint = pattern, complaint
+        super().__init__(trim_whitespace=False, **kwargs)
+
+
+class Id(serializers.UUIDField):
+    """The id of something: a UUID in the form with hyphens."""
+
+    _FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not (isinstance(data, str) and self._FORM.fullmatch(data)):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A whole number: a JSON number, neither text nor true."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        low, high = kwargs.get("min_value"), kwargs.get("max_value")
+        if low is not None and high is not None:
+            sentence = _("Give a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+            for validator in self.validators:
+                if isinstance(validator, MinValueValidator | MaxValueValidator):
+                    validator.message = sentence
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool | str) or (isinstance(data, float) and not data.is_integer()):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class YesNo(serializers.BooleanField):
+    """true or false, and nothing that resembles it."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class OneOf(serializers.ChoiceField):
+    """One of a few words; the error lists them."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        words = ", ".join(str(word) for word in self.choices)
+        self.error_messages["invalid_choice"] = _("“{input}” is not allowed. Allowed: %s.") % words
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return super().to_internal_value(data)
+
+
+class Moment(serializers.DateTimeField):
+    """A time as ISO 8601 in UTC, such as 2026-11-22T14:03:07.123456Z; read with any offset."""
+
+    default_error_messages = {
+        "naive": _("Give the offset from UTC too, such as 2026-11-22T14:03:07Z."),
+        "invalid": _("Give a time as ISO 8601 writes it, such as 2026-11-22T14:03:07Z."),
+    }
+    _FORM = re.compile(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?",
+        re.ASCII,
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(default_timezone=UTC, **kwargs)
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            self.fail("naive")
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            self.fail("invalid")
+
+    def to_internal_value(self, value: Any) -> Any:
+        # What Python reads is more than RFC 3339 allows: of "10:00:00xZ", it skips the x.
+        if not (isinstance(value, str) and self._FORM.fullmatch(value)):
+            self.fail("invalid")
+        try:
+            return super().to_internal_value(value.upper())
+        except OverflowError:
+            self.fail("invalid")
+
+
+def in_utc(moment: datetime | None) -> str | None:
+    """Return a time as the API writes it."""
+    return None if moment is None else Moment().to_representation(moment)

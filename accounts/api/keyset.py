@@ -1,0 +1,121 @@
+"""Pages by cursor: none skips or repeats a row while others are written, and none is slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from accounts.api.fields import StrictSerializer
+
+PAGE, PAGE_MOST = 100, 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_ON, _BACK = "b", "a"
+# What it allows can always be read: a time until 2112 in microseconds and a row's number.
+_CURSOR = r"^[ab][0-9a-f]{1,13}-[0-9a-f]{1,15}\Z"
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE})
+class _Limit(serializers.Field[Any, Any, Any, Any]):
+    default_error_messages = {"invalid": _("Give a whole number from 1 to {most}.")}
+
+    def to_internal_value(self, data: Any) -> int:
+        if not (isinstance(data, str) and _NUMBER.fullmatch(data) and 1 <= int(data) <= PAGE_MOST):
+            self.fail("invalid", most=PAGE_MOST)
+        return int(data)
+
+
+class PageSerializer(StrictSerializer):
+    """The parameters of a list: which page of it."""
+
+    cursor = serializers.RegexField(
+        _CURSOR,
+        required=False,
+        trim_whitespace=False,
+        help_text="From next or previous of a page.",
+        error_messages={"invalid": _("Use a cursor as next and previous of a page give it.")},
+    )
+    limit = _Limit(required=False, help_text="How many at once.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """A row's place, and whether the page before or after it is meant."""
+
+    back: bool
+    at: datetime
+    pk: int
+
+    def __str__(self) -> str:
+        at = (self.at - _EPOCH) // timedelta(microseconds=1)
+        return f"{_BACK if self.back else _ON}{max(at, 0):x}-{self.pk:x}"
+
+
+def page(
+    request: Request,
+    rows: QuerySet[Any],
+    *,
+    time: str | None,
+    asked: dict[str, Any],
+    serialize: Callable[[list[Any]], list[Any]],
+    oldest_first: bool = False,
+) -> Response:
+    """Return one page of `rows` as `{"results": [...], "next": ..., "previous": ...}`.
+
+    Args:
+        time: the column that orders them, before their row ids; None where these do it alone.
+        asked: the parameters, as PageSerializer cleans them.
+    """
+    size, position = asked.get("limit", PAGE), _read(asked.get("cursor"))
+    back = position is not None and position.back
+    # Going back through what comes newest first is going up, and so the other way round.
+    upwards = back != oldest_first
+    if position is not None:
+        rows = _beyond(rows, time, position, upwards=upwards)
+    sign = "" if upwards else "-"
+    order = [f"{sign}{column}" for column in (time, "pk") if column]
+    found = list(rows.order_by(*order)[: size + 1])
+    more, found = len(found) > size, found[:size]
+    if back:
+        found.reverse()
+    following = _link(request, found, time, back=False) if more or back else None
+    before = _link(request, found, time, back=True) if (more if back else position is not None) else None
+    return Response({"results": serialize(found), "next": following, "previous": before})
+
+
+def _read(cursor: str | None) -> _Position | None:
+    if cursor is None:
+        return None
+    at, _dash, pk = cursor[1:].partition("-")
+    return _Position(cursor[0] == _BACK, _EPOCH + timedelta(microseconds=int(at, 16)), int(pk, 16))
+
+
+def _beyond(rows: QuerySet[Any], time: str | None, position: _Position, *, upwards: bool) -> QuerySet[Any]:
+    beyond = "gt" if upwards else "lt"
+    by_id = {f"pk__{beyond}": position.pk}
+    if time is None:
+        return rows.filter(**by_id)
+    # The first condition alone would do for the result; it gives the index its range.
+    return rows.filter(
+        Q(**{f"{time}__{beyond}e": position.at}),
+        Q(**{f"{time}__{beyond}": position.at}) | Q(**{time: position.at}, **by_id),
+    )
+
+
+def _link(request: Request, found: list[Any], time: str | None, *, back: bool) -> str | None:
+    if not found:
+        return None
+    row = found[0] if back else found[-1]
+    at = getattr(row, time) if time else _EPOCH
+    return replace_query_param(request.build_absolute_uri(), "cursor", str(_Position(back, at, row.pk)))

@@ -1,0 +1,80 @@
+"""Bodies of the management API: JSON as RFC 8259 has it, and not too much of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from django.http import UnreadablePostError
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+from accounts.api.problems import Problem
+
+BODY_LIMIT = 1_000_000
+_DEPTH_MOST = 20
+
+
+class JsonBody(BaseParser):
+    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and nothing that JSON cannot write again."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        """Return what the body says. Raises ParseError, Problem."""
+        try:
+            raw = stream.read(BODY_LIMIT + 1)
+        except UnreadablePostError:
+            raise ParseError(_("The body ended before it was complete.")) from None
+        if len(raw) > BODY_LIMIT:
+            raise Problem("too-large", _("The body has more than %d bytes.") % BODY_LIMIT)
+        try:
+            content = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
+        except RecursionError:
+            raise _too_deep() from None
+        except ValueError as error:
+            raise ParseError(_("The body is not JSON: %s") % error) from None
+        _require_plain(content)
+        return content
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _too_deep() -> ParseError:
+    return ParseError(_("The body is nested too deeply."))
+
+
+def _require_plain(content: Any) -> None:
+    """Refuse halves of surrogate pairs, which no database stores, and depths that nothing here has."""
+    level: list[Any] = [content]
+    for _depth in range(_DEPTH_MOST):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, str):
+                _require_encodable(value)
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, dict):
+                below += [*value, *value.values()]
+        if not below:
+            return
+        level = below
+    raise _too_deep()
+
+
+def _require_encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ParseError(_("The body has half of a surrogate pair, which is not a character.")) from None

@@ -1,0 +1,343 @@
+"""What happened to monitors, over HTTP: heartbeats, incidents, transitions, uptime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import keyset
+from accounts.api.base import ApiView
+from accounts.api.problems import impossible
+from accounts.api.schema import answers, paged, said
+from monitors import history
+from monitors.api.exports import MEDIA_TYPES, WRITERS
+from monitors.api.history_serializers import (
+    AnyIncidentFilter,
+    HeartbeatFilter,
+    HeartbeatSerializer,
+    IncidentFilter,
+    IncidentSerializer,
+    RangeSerializer,
+    TransitionFilter,
+    TransitionSerializer,
+    UptimeSerializer,
+)
+from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
+from tianji.clock import database_now
+from tianji.connections import let_go_of_the_connection
+
+TAG = "history"
+UPTIME_OF = timedelta(days=30)
+_HEARTBEAT = ("received_at", "status", "message", "value", "source", "token")
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def names_of(parameters: type[RangeSerializer]) -> tuple[str, ...]:
+    return tuple(parameters().fields)
+
+
+class HistoryView(ApiView):
+    """What the views of the log share."""
+
+    def in_order(self, parameters: type[RangeSerializer]) -> dict[str, Any]:
+        """Return the request's parameters, of which “from” lies before “to”.
+
+        Raises:
+            ValidationError, Problem: as they say.
+        """
+        asked = self.asked(parameters)
+        if "from" in asked and "to" in asked:
+            _require_order(asked["from"], asked["to"])
+        return asked
+
+    def monitor(self, public_id: UUID) -> Monitor:
+        """Return a monitor of the workspace. Raises Http404."""
+        monitors = Monitor.objects.in_workspace(self.workspace).select_related("state")
+        found: Monitor = get_object_or_404(monitors, public_id=public_id)
+        return found
+
+
+def _require_order(start: datetime, end: datetime) -> None:
+    if start >= end:
+        raise impossible("from", _("It is not before “to”. Give an earlier one, or a later “to”."))
+
+
+def _within(rows: QuerySet[Any], column: str, asked: dict[str, Any]) -> QuerySet[Any]:
+    if "from" in asked:
+        rows = rows.filter(**{f"{column}__gte": asked["from"]})
+    if "to" in asked:
+        rows = rows.filter(**{f"{column}__lt": asked["to"]})
+    return rows
+
+
+class Heartbeats(HistoryView):
+    query = names_of(HeartbeatFilter)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_heartbeats",
+        summary="List a monitor's heartbeats",
+        description=(
+            "Newest first. As CSV and NDJSON the whole range is streamed, without pages. Text in a CSV "
+            "that a spreadsheet would take for a formula has a ' before it."
+        ),
+        parameters=[HeartbeatFilter],
+        responses={
+            **paged(HeartbeatSerializer, "PageOfHeartbeats"),
+            (200, MEDIA_TYPES["csv"]): OpenApiResponse(OpenApiTypes.STR),
+            (200, MEDIA_TYPES["ndjson"]): OpenApiResponse(OpenApiTypes.STR),
+            (422, "application/problem+json"): said(422),
+        },
+    )
+    def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
+        asked = self.in_order(HeartbeatFilter)
+        monitor = self.monitor(public_id)
+        rows = _within(Heartbeat.objects.filter(monitor=monitor), "received_at", asked)
+        if "status" in asked:
+            rows = rows.filter(status=asked["status"])
+        if "q" in asked:
+            rows = rows.filter(message__icontains=asked["q"])
+        form = asked.get("format") or self._accepted()
+        if form == "json":
+            response: HttpResponseBase = keyset.page(
+                request,
+                rows,
+                time="received_at",
+                asked=asked,
+                serialize=lambda found: _heartbeats(monitor, [_columns(row) for row in found]),
+            )
+        else:
+            response = self._export(monitor, rows, form, asked)
+        patch_vary_headers(response, ["Accept"])
+        return response
+
+    def _accepted(self) -> str:
+        preferred = self.request._request.get_preferred_type(list(MEDIA_TYPES.values()))
+        return next((form for form, media_type in MEDIA_TYPES.items() if media_type == preferred), "json")
+
+    def _export(
+        self, monitor: Monitor, rows: QuerySet[Any], form: str, asked: dict[str, Any]
+    ) -> StreamingHttpResponse:
+        for name in ("cursor", "limit"):
+            if name in asked:
+                raise impossible(name, _("An export has no pages. Leave this out, or ask for JSON."))
+        # What arrives while it is written belongs to the next one.
+        rows = rows.filter(received_at__lte=database_now()).values("pk", *_HEARTBEAT[:-1], "token_id")
+        tokens = _tokens_of(monitor)
+        chunks = history.in_chunks(rows, time="received_at")
+        # The first one now, while a database that cannot answer still can be said.
+        first: list[dict[str, Any]] = next(chunks, [])
+        written = _written(chain([first], chunks if self.request.method == "GET" else ()), tokens)
+        response = StreamingHttpResponse(
+            WRITERS[form](written, _HEARTBEAT), content_type=f"{MEDIA_TYPES[form]}; charset=utf-8"
+        )
+        response["Content-Disposition"] = f'attachment; filename="heartbeats-{monitor.slug}.{form}"'
+        return response
+
+
+def _written(
+    chunks: Iterable[list[dict[str, Any]]], tokens: dict[int, str]
+) -> Iterator[list[dict[str, Any]]]:
+    for rows in chunks:
+        # Whoever reads slowly must not keep a connection of the pool.
+        let_go_of_the_connection()
+        yield [_heartbeat(row, tokens) for row in rows]
+
+
+def _columns(row: Heartbeat) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in (*_HEARTBEAT[:-1], "token_id")}
+
+
+def _heartbeats(monitor: Monitor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    tokens = _tokens_of(monitor) if rows else {}
+    return [_heartbeat(row, tokens) for row in rows]
+
+
+def _heartbeat(row: dict[str, Any], tokens: dict[int, str]) -> dict[str, Any]:
+    return {
+        "received_at": _iso(row["received_at"]),
+        "status": row["status"],
+        "message": row["message"],
+        "value": row["value"],
+        "source": row["source"],
+        "token": tokens.get(row["token_id"]),
+    }
+
+
+def _tokens_of(monitor: Monitor) -> dict[int, str]:
+    """Return how each token of `monitor` is shown, by its row id: "host-a (tjp_...a1b2)"."""
+    tokens = PushToken.objects.filter(monitor=monitor).only("label", "last_four", "imported")
+    return {token.pk: f"{token.label} ({token})" if token.label else str(token) for token in tokens}
+
+
+def _iso(at: datetime) -> str:
+    """Return `at` as accounts.api.fields.in_utc does, quickly enough for millions."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+
+
+class MonitorIncidents(HistoryView):
+    query = names_of(IncidentFilter)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_incidents_of_monitor",
+        summary="List a monitor's incidents",
+        description="Newest first. “from” and “to” name those that were open at some time in between.",
+        parameters=[IncidentFilter],
+        responses={
+            **paged(IncidentSerializer, "PageOfMonitorIncidents"),
+            (422, "application/problem+json"): said(422),
+        },
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        asked = self.in_order(IncidentFilter)
+        monitor = self.monitor(public_id)
+        return _incidents(request, Incident.objects.filter(monitor=monitor), asked)
+
+
+class Incidents(HistoryView):
+    query = names_of(AnyIncidentFilter)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_incidents",
+        summary="List the incidents of all monitors",
+        description="Newest first. “from” and “to” name those that were open at some time in between.",
+        parameters=[AnyIncidentFilter],
+        responses={
+            **paged(IncidentSerializer, "PageOfIncidents"),
+            (422, "application/problem+json"): said(422),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        asked = self.in_order(AnyIncidentFilter)
+        incidents = Incident.objects.filter(monitor__workspace=self.workspace)
+        if "monitor" in asked:
+            incidents = incidents.filter(monitor__public_id=asked["monitor"])
+        return _incidents(request, incidents, asked)
+
+
+def _incidents(request: Request, incidents: QuerySet[Incident], asked: dict[str, Any]) -> Response:
+    if "open" in asked:
+        incidents = incidents.filter(resolved_at__isnull=asked["open"])
+    incidents = history.overlapping(incidents, start=asked.get("from"), end=asked.get("to"))
+    return keyset.page(
+        request,
+        incidents.select_related("monitor"),
+        time="started_at",
+        asked=asked,
+        serialize=lambda found: [_incident(incident) for incident in found],
+    )
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    ended = incident.resolved_at
+    return {
+        "id": str(incident.public_id),
+        "monitor": str(incident.monitor.public_id),
+        "monitor_name": incident.monitor.name,
+        "cause": incident.cause,
+        "started_at": _iso(incident.started_at),
+        "detected_at": _iso(incident.detected_at),
+        "resolved_at": _iso(ended) if ended else None,
+        "duration_seconds": (ended - incident.started_at).total_seconds() if ended else None,
+        "opening_message": incident.opening_message,
+        "opening_value": incident.opening_value,
+        "closing_message": incident.closing_message,
+        "closing_value": incident.closing_value,
+        "last_heartbeat_at": _iso(incident.last_heartbeat_at) if incident.last_heartbeat_at else None,
+    }
+
+
+class Transitions(HistoryView):
+    query = names_of(TransitionFilter)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_transitions",
+        summary="List a monitor's changes of status",
+        description="Newest first.",
+        parameters=[TransitionFilter],
+        responses={
+            **paged(TransitionSerializer, "PageOfTransitions"),
+            (422, "application/problem+json"): said(422),
+        },
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        asked = self.in_order(TransitionFilter)
+        rows = _within(Transition.objects.filter(monitor=self.monitor(public_id)), "at", asked)
+        return keyset.page(
+            request,
+            rows.select_related("incident"),
+            time="at",
+            asked=asked,
+            serialize=lambda found: [_transition(row) for row in found],
+        )
+
+
+def _transition(row: Transition) -> dict[str, Any]:
+    return {
+        "at": _iso(row.at),
+        "from": row.source,
+        "to": row.target,
+        "reason": row.reason,
+        "incident": str(row.incident.public_id) if row.incident else None,
+    }
+
+
+class Uptime(HistoryView):
+    query = names_of(RangeSerializer)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_uptime",
+        summary="Read how much of a time a monitor was up",
+        description=(
+            "Weighted by time. The last 30 days unless “from” and “to” say otherwise. Only the part since "
+            "the monitor was created and until now counts, and of that the time in which it was watched: "
+            "not while it was new or paused."
+        ),
+        parameters=[RangeSerializer],
+        responses={
+            **answers(200, UptimeSerializer),
+            (422, "application/problem+json"): said(422),
+        },
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        asked = self.in_order(RangeSerializer)
+        monitor = self.monitor(public_id)
+        now = database_now()
+        end: datetime = asked.get("to", now)
+        start: datetime = asked.get("from") or _earlier(end, UPTIME_OF)
+        _require_order(start, end)
+        measured = history.uptimes([monitor], start=start, end=end, now=now)[monitor.pk]
+        return Response(
+            {
+                "from": _iso(start),
+                "to": _iso(end),
+                "uptime": measured.share,
+                "down_seconds": measured.down.total_seconds(),
+                "watched_seconds": measured.watched.total_seconds(),
+                "incidents": measured.incidents,
+            }
+        )
+
+
+def _earlier(at: datetime, length: timedelta) -> datetime:
+    with suppress(OverflowError):
+        return at - length
+    return _EARLIEST

@@ -1,0 +1,379 @@
+"""Monitors over HTTP: list, create, read, change, delete, pause, resume."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import keyset
+from accounts.api.base import ApiView, etag, expected_version, idempotent, named_etags
+from accounts.api.fields import in_utc
+from accounts.api.problems import Problem, impossible
+from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from monitors import lifecycle, listing, presenting, tokens
+from monitors.access import push_url
+from monitors.api.serializers import STATUSES, MonitorFilter, MonitorSerializer, ScheduleField
+from monitors.models import SLUG, SLUG_LENGTH, Monitor, PushToken
+from monitors.schedules import CronSchedule, ScheduleError, is_time_zone
+from tianji.clock import database_now
+
+TAG = "monitors"
+EXAMPLES = [
+    OpenApiExample(
+        "A job every day",
+        {
+            "name": "Nightly backup",
+            "tags": ["db"],
+            "schedule": {
+                "kind": "cron",
+                "expression": "0 3 * * *",
+                "timezone": "Asia/Jakarta",
+                "grace": 1800,
+            },
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
+        "A service every minute",
+        {
+            "name": "Payments",
+            "schedule": {"kind": "interval", "timeout": 60, "interval": 30, "grace": 6},
+        },
+        request_only=True,
+    ),
+]
+_SLUG_SCHEMA = {"type": "string", "pattern": SLUG.removesuffix(r"\Z") + "$", "maxLength": SLUG_LENGTH}
+
+
+class MonitorView(ApiView):
+    """What the views of monitors share."""
+
+    def monitor(self, public_id: UUID) -> Monitor:
+        """Return a monitor of the workspace, with all that is shown of it. Raises Http404."""
+        found: Monitor = get_object_or_404(self.monitors(), public_id=public_id)
+        found.workspace = self.workspace
+        return found
+
+    def monitors(self) -> QuerySet[Any]:
+        """Return the workspace's monitors with state, chosen channels and working tokens: three queries."""
+        channels = _channels().only("pk", "public_id")
+        working = PushToken.objects.valid().order_by("-created_at", "-pk")
+        return (
+            Monitor.objects.in_workspace(self.workspace)
+            .select_related("state")
+            .prefetch_related(
+                Prefetch("channels", channels), Prefetch("tokens", working, to_attr="working_tokens")
+            )
+        )
+
+    def represent(self, monitors: Sequence[Monitor]) -> list[dict[str, Any]]:
+        """Return `monitors`, loaded as `monitors()` does, as JSON; push URLs for those who may see them."""
+        now = database_now()
+        shown: dict[int, str] = {}
+        current = {monitor.pk: _current(monitor) for monitor in monitors}
+        if self.may_change:
+            for monitor in monitors:
+                monitor.workspace = self.workspace
+            seen = [token for token in current.values() if token]
+            shown = tokens.show(monitors=monitors, tokens=seen, by=self.actor)
+        return [self._as_json(monitor, current[monitor.pk], shown, now) for monitor in monitors]
+
+    def _as_json(
+        self, monitor: Monitor, token: PushToken | None, shown: dict[int, str], now: Any
+    ) -> dict[str, Any]:
+        reading = presenting.read(monitor, now)
+        secret = shown.get(token.pk) if token else None
+        return {
+            "id": str(monitor.public_id),
+            "slug": monitor.slug,
+            "name": monitor.name,
+            "description": monitor.description,
+            "tags": monitor.tags,
+            "schedule": ScheduleField().to_representation(monitor),
+            "post_only": monitor.post_only,
+            "push_rate": monitor.push_rate,
+            "channels": sorted(str(channel.public_id) for channel in monitor.channels.all()),
+            "status": reading.shown.value,
+            "last_heartbeat_at": in_utc(monitor.state.last_heartbeat_at),
+            "last_message": monitor.state.last_message,
+            "last_value": monitor.state.last_value,
+            "deadline": in_utc(reading.deadline),
+            "push_url": push_url(self.request._request, secret) if secret else None,
+            "created_at": in_utc(monitor.created_at),
+            "updated_at": in_utc(monitor.updated_at),
+        }
+
+    def answer(self, monitor: Monitor, *, status: int = 200, **headers: str) -> Response:
+        """Answer with `monitor` as it is now."""
+        fresh = self.monitor(monitor.public_id)
+        return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
+
+    def columns(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Return what lifecycle takes, of a body that the serializer has cleaned. Raises Problem."""
+        columns = {name: value for name, value in said.items() if name not in ("schedule", "channels")}
+        if "schedule" in said:
+            columns |= said["schedule"]
+            _require_possible(said["schedule"])
+        if "channels" in said:
+            columns["channels"] = self._channels(said["channels"])
+        return columns
+
+    def _channels(self, public_ids: Sequence[UUID]) -> list[Any]:
+        found = list(_channels().filter(workspace=self.workspace, public_id__in=public_ids))
+        unknown = set(public_ids) - {channel.public_id for channel in found}
+        if unknown:
+            sentence = _("There is no channel %s in this workspace.") % ", ".join(sorted(map(str, unknown)))
+            raise impossible("channels", sentence)
+        return found
+
+
+def _channels() -> QuerySet[Any]:
+    """Return all channels. Their app knows of this one, and this one not of it."""
+    return Monitor.channels.rel.related_model._default_manager.all()
+
+
+def _current(monitor: Any) -> PushToken | None:
+    """Return the token to push with: the newest that works and was not replaced, else any that works."""
+    working: list[PushToken] = monitor.working_tokens
+    return next((token for token in working if token.replaced_by_id is None), next(iter(working), None))
+
+
+def _require_possible(schedule: dict[str, Any]) -> None:
+    if schedule["kind"] == Monitor.Kind.INTERVAL:
+        if schedule["interval"] is not None and schedule["interval"] > schedule["timeout"]:
+            sentence = _("It is longer than the timeout. Give at most %d.") % schedule["timeout"]
+            raise impossible("schedule.interval", sentence)
+        return
+    if not is_time_zone(schedule["timezone"]):
+        sentence = _("There is no such time zone. Give one such as UTC or Asia/Jakarta.")
+        raise impossible("schedule.timezone", sentence)
+    try:
+        CronSchedule(schedule["cron"], schedule["timezone"]).due_after(timezone.now())
+    except ScheduleError as error:
+        raise impossible("schedule.expression", str(error)) from error
+
+
+def _slug_taken() -> Problem:
+    sentence = _("Another monitor of the workspace has this slug. Choose another one.")
+    return Problem("conflict", sentence, errors=[("slug", sentence)])
+
+
+def _is_slug(text: str) -> bool:
+    return len(text) <= SLUG_LENGTH and re.fullmatch(SLUG, text) is not None
+
+
+def _slug_in_words() -> str:
+    sentence = _("The address has to end in up to %d lower-case letters and digits, with single hyphens.")
+    return sentence % SLUG_LENGTH
+
+
+class MonitorList(MonitorView):
+    query = tuple(MonitorFilter().fields)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_monitors",
+        summary="List monitors",
+        description="Oldest first.",
+        parameters=[
+            MonitorFilter,
+            OpenApiParameter(
+                "status",
+                {
+                    "type": "array",
+                    "items": {"type": "string", "enum": STATUSES},
+                    "minItems": 1,
+                    "maxItems": len(STATUSES),
+                },
+                style="form",
+                explode=False,
+                description="As shown now; several separated by commas.",
+            ),
+        ],
+        responses=paged(MonitorSerializer, "PageOfMonitors"),
+    )
+    def get(self, request: Request) -> Response:
+        asked = self.asked(MonitorFilter)
+        monitors = self.monitors()
+        if "status" in asked:
+            monitors = listing.by_status(monitors, asked["status"], now=database_now())
+        if "tag" in asked:
+            monitors = listing.by_tag(monitors, asked["tag"])
+        if "q" in asked:
+            monitors = listing.by_text(monitors, asked["q"])
+        return keyset.page(
+            request, monitors, time=None, asked=asked, serialize=self.represent, oldest_first=True
+        )
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="create_monitor",
+        summary="Create a monitor",
+        request=MonitorSerializer,
+        examples=EXAMPLES,
+        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION],
+        responses=answers(201, MonitorSerializer, writes=True, conflict=True),
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        columns = self.columns(self.read(MonitorSerializer))
+        try:
+            monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
+        except lifecycle.SlugTaken:
+            raise _slug_taken() from None
+        return self.answer(monitor, status=201, Location=_address(monitor))
+
+
+def _address(monitor: Monitor) -> str:
+    return reverse("api:monitor", args=[monitor.public_id])
+
+
+class MonitorDetail(MonitorView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_monitor",
+        summary="Read a monitor",
+        parameters=[ETAG],
+        responses=answers(200, MonitorSerializer),
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        return self.answer(self.monitor(public_id))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="change_monitor",
+        summary="Change a monitor",
+        description="Fields that are left out stay as they are. A schedule is replaced as a whole.",
+        request=MonitorSerializer,
+        examples=[OpenApiExample("Another name", {"name": "Nightly backup of db1"}, request_only=True)],
+        parameters=[IF_MATCH, ETAG],
+        responses=answers(200, MonitorSerializer, writes=True, conflict=True, matched=True),
+    )
+    def patch(self, request: Request, public_id: UUID) -> Response:
+        monitor = self.monitor(public_id)
+        columns = self.columns(self.read(MonitorSerializer, partial=True))
+        return self.answer(change(monitor, columns, request=request, view=self))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="delete_monitor",
+        summary="Delete a monitor",
+        description="Its push URLs stop at once; its log and incidents go with it.",
+        parameters=[IF_MATCH],
+        responses=answers(204, None, changes=True, matched=True),
+    )
+    def delete(self, request: Request, public_id: UUID) -> Response:
+        monitor = self.monitor(public_id)
+        expected_version(request, monitor)
+        lifecycle.delete(monitor=monitor, by=self.actor)
+        return Response(status=204)
+
+
+def change(monitor: Monitor, columns: dict[str, Any], *, request: Request, view: MonitorView) -> Monitor:
+    """Apply `columns` to `monitor` as lifecycle.edit does; what it refuses is raised as a Problem."""
+    version = expected_version(request, monitor)
+    try:
+        return lifecycle.edit(monitor=monitor, by=view.actor, version=version, **columns)
+    except lifecycle.EditedMeanwhile:
+        raise Problem("changed-meanwhile") from None
+    except lifecycle.SlugTaken:
+        raise _slug_taken() from None
+
+
+class MonitorBySlug(MonitorView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_monitor_by_slug",
+        summary="Read a monitor by its slug",
+        parameters=[OpenApiParameter("slug", _SLUG_SCHEMA, OpenApiParameter.PATH), ETAG],
+        responses=answers(200, MonitorSerializer),
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        if not _is_slug(slug):
+            # Not even asked for: PostgreSQL takes no NUL.
+            raise Http404
+        return self.answer(get_object_or_404(self.monitors(), slug=slug))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="put_monitor_by_slug",
+        summary="Create or change a monitor by its slug",
+        description=(
+            "For configuration that lives in a file: the second time, nothing changes. What is left out "
+            "gets its default when the monitor is created, and stays as it is afterwards."
+        ),
+        request=MonitorSerializer,
+        examples=EXAMPLES,
+        parameters=[OpenApiParameter("slug", _SLUG_SCHEMA, OpenApiParameter.PATH), IF_MATCH, ETAG, LOCATION],
+        responses={
+            **answers(200, MonitorSerializer, writes=True, conflict=True, matched=True),
+            **answers(201, MonitorSerializer),
+        },
+    )
+    def put(self, request: Request, slug: str) -> Response:
+        if not _is_slug(slug):
+            raise ValidationError({"slug": [_slug_in_words()]})
+        said = self.read(MonitorSerializer)
+        if said.setdefault("slug", slug) != slug:
+            raise impossible("slug", _("The address says %s. Leave it out or give the same.") % slug)
+        columns = self.columns(said)
+        monitor = self.monitors().filter(slug=slug).first()
+        if monitor is None:
+            if named_etags(request) is not None:
+                raise Problem("changed-meanwhile", _("There is no monitor with this slug."))
+            try:
+                monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
+            except lifecycle.SlugTaken:
+                # Somebody else was quicker by a moment: then it is there to be changed.
+                monitor = get_object_or_404(self.monitors(), slug=slug)
+            else:
+                return self.answer(monitor, status=201, Location=_address(monitor))
+        monitor.workspace = self.workspace
+        return self.answer(change(monitor, columns, request=request, view=self))
+
+
+class Pause(MonitorView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="pause_monitor",
+        summary="Pause a monitor",
+        description="Stop watching. An open incident is closed and nobody is told.",
+        request=None,
+        parameters=[IDEMPOTENCY_KEY, ETAG],
+        responses=answers(200, MonitorSerializer, changes=True),
+    )
+    @idempotent
+    def post(self, request: Request, public_id: UUID) -> Response:
+        monitor = self.monitor(public_id)
+        lifecycle.pause(monitor=monitor, by=self.actor)
+        return self.answer(monitor)
+
+
+class Resume(MonitorView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="resume_monitor",
+        summary="Resume a monitor",
+        description="Watch again: it is new until its next heartbeat.",
+        request=None,
+        parameters=[IDEMPOTENCY_KEY, ETAG],
+        responses=answers(200, MonitorSerializer, changes=True),
+    )
+    @idempotent
+    def post(self, request: Request, public_id: UUID) -> Response:
+        monitor = self.monitor(public_id)
+        lifecycle.resume(monitor=monitor, by=self.actor)
+        return self.answer(monitor)

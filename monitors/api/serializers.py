@@ -1,0 +1,271 @@
+"""Monitors and push tokens as the management API writes and reads them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from accounts.api.fields import (
+    Id,
+    Line,
+    LineOrNothing,
+    Matching,
+    Moment,
+    OneOf,
+    Sought,
+    StrictSerializer,
+    Text,
+    Whole,
+    YesNo,
+)
+from accounts.api.keyset import PageSerializer
+from accounts.models import PUSH_RATE_MAX
+from monitors.models import SLUG, SLUG_LENGTH, Monitor
+from monitors.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
+from monitors.status import Shown
+from monitors.tokens import OVERLAP_DEFAULT, OVERLAP_MAX
+
+TAGS_MOST, TAG_LENGTH = 20, 30
+LABEL_LENGTH = 60
+CHANNELS_MOST = 200
+STATUSES = [status.value for status in Shown]
+_SOUGHT_LENGTH = 200
+_OVERLAP_MOST_SECONDS = int(OVERLAP_MAX.total_seconds())
+
+
+@extend_schema_serializer(component_name="IntervalSchedule")
+class IntervalScheduleSerializer(StrictSerializer):
+    """A heartbeat at least every `timeout` seconds. Without `grace`: a tenth of it, 1 to 300 s."""
+
+    kind = OneOf(["interval"])
+    timeout = Whole(min_value=TIMEOUT_MIN, max_value=TIMEOUT_MAX)
+    interval = Whole(
+        min_value=1,
+        max_value=TIMEOUT_MAX,
+        allow_null=True,
+        required=False,
+        help_text="How often the sender should push, in seconds; at most the timeout.",
+    )
+    grace = Whole(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+
+
+@extend_schema_serializer(component_name="CronSchedule")
+class CronScheduleSerializer(StrictSerializer):
+    """A heartbeat at each time that five cron fields name in a time zone."""
+
+    kind = OneOf(["cron"])
+    expression = Line(max_length=200)
+    timezone = Line(max_length=64, required=False)
+    grace = Whole(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+
+
+SCHEDULES: dict[str, type[StrictSerializer]] = {
+    "interval": IntervalScheduleSerializer,
+    "cron": CronScheduleSerializer,
+}
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        component_name="Schedule",
+        serializers=list(SCHEDULES.values()),
+        resource_type_field_name=None,
+    )
+)
+class ScheduleField(serializers.Field[Any, Any, Any, Any]):
+    """One of the two kinds of schedule, as the columns of Monitor that hold it."""
+
+    default_error_messages = {
+        "kind": _("Give kind: “interval” with a timeout, or “cron” with an expression."),
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        kind = data.get("kind") if isinstance(data, dict) else None
+        if not isinstance(kind, str) or kind not in SCHEDULES:
+            self.fail("kind")
+        body = SCHEDULES[kind](data=data)
+        body.is_valid(raise_exception=True)
+        said = body.validated_data
+        return {
+            "kind": kind,
+            "timeout": said.get("timeout", Monitor._meta.get_field("timeout").default),
+            "interval": said.get("interval"),
+            "cron": " ".join(said.get("expression", "").split()),
+            "timezone": said.get("timezone", "UTC"),
+            "grace": said.get("grace"),
+        }
+
+    def get_attribute(self, instance: Any) -> Any:
+        return instance
+
+    def to_representation(self, monitor: Monitor) -> dict[str, Any]:
+        if monitor.kind == Monitor.Kind.CRON:
+            return {
+                "kind": "cron",
+                "expression": monitor.cron,
+                "timezone": monitor.timezone,
+                "grace": monitor.grace,
+            }
+        return {
+            "kind": "interval",
+            "timeout": monitor.timeout,
+            "interval": monitor.interval,
+            "grace": monitor.grace,
+        }
+
+
+class TagsField(serializers.ListField):
+    """Tags without repetitions, each as people see it: single spaces, none at the ends."""
+
+    child = Line(max_length=TAG_LENGTH, trim_whitespace=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=TAGS_MOST, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        tags: list[str] = super().to_internal_value(data)
+        return list(dict.fromkeys(re.sub(r"\s+", " ", tag) for tag in tags))
+
+
+class MonitorSerializer(StrictSerializer):
+    """A monitor. Durations are seconds, times ISO 8601 in UTC."""
+
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    slug = Matching(
+        SLUG,
+        _("Give lower-case letters, digits and single hyphens between them."),
+        max_length=SLUG_LENGTH,
+        required=False,
+        help_text="Names the monitor within its workspace; made from the name unless given.",
+    )
+    name = Line(max_length=100)
+    description = Text(max_length=2000, allow_blank=True, required=False)
+    tags = TagsField(required=False)
+    schedule = ScheduleField()
+    post_only = YesNo(required=False, help_text="Refuse GET and HEAD, so that link previews send nothing.")
+    push_rate = Whole(
+        min_value=0,
+        max_value=PUSH_RATE_MAX,
+        allow_null=True,
+        required=False,
+        help_text="Pushes a minute for each token; 0 is no limit, null the workspace's.",
+    )
+    channels = serializers.ListField(
+        child=Id(),
+        max_length=CHANNELS_MOST,
+        required=False,
+        help_text="Ids of the channels chosen for this monitor, besides those that hear of all monitors.",
+    )
+    status = serializers.ChoiceField(STATUSES, read_only=True)
+    last_heartbeat_at = Moment(read_only=True, allow_null=True)
+    last_message = serializers.CharField(read_only=True)
+    last_value = serializers.FloatField(read_only=True, allow_null=True)
+    deadline = Moment(
+        read_only=True, allow_null=True, help_text="When people are told unless a heartbeat comes."
+    )
+    push_url = serializers.CharField(
+        read_only=True, allow_null=True, help_text="For owners, admins and keys that write; else null."
+    )
+    created_at = Moment(read_only=True)
+    updated_at = Moment(read_only=True)
+
+
+@extend_schema_field(str)
+class StatusesField(serializers.Field[Any, Any, Any, Any]):
+    """Statuses as shown, separated by commas."""
+
+    default_error_messages = {"invalid": _("Give one or more of {statuses}, separated by commas.")}
+
+    def to_internal_value(self, data: Any) -> list[Shown]:
+        words = data.split(",")
+        if not set(words) <= set(STATUSES) or len(words) > len(STATUSES):
+            self.fail("invalid", statuses=", ".join(STATUSES))
+        return [Shown(word) for word in words]
+
+
+class MonitorFilter(PageSerializer):
+    """What may be asked of the list of monitors."""
+
+    status = StatusesField(required=False)
+    tag = Sought(max_length=_SOUGHT_LENGTH, required=False, help_text="Has this tag.")
+    q = Sought(
+        max_length=_SOUGHT_LENGTH,
+        required=False,
+        help_text="Name, slug or description contains this text, in any case.",
+    )
+
+
+class TokenSerializer(StrictSerializer):
+    """A push token. `token` and `push_url` are for owners, admins and keys that write; else null."""
+
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
+    masked = serializers.CharField(read_only=True)
+    token = serializers.CharField(read_only=True, allow_null=True)
+    push_url = serializers.CharField(read_only=True, allow_null=True)
+    works = serializers.BooleanField(read_only=True)
+    imported = serializers.BooleanField(read_only=True)
+    created_at = Moment(read_only=True)
+    expires_at = Moment(read_only=True, allow_null=True)
+    revoked_at = Moment(read_only=True, allow_null=True)
+    replaced_by = serializers.UUIDField(read_only=True, allow_null=True)
+    replaced_at = Moment(read_only=True, allow_null=True)
+    change_is_complete = serializers.BooleanField(
+        read_only=True,
+        allow_null=True,
+        help_text="Of a replaced token: whether it has fallen silent and its successor is in use.",
+    )
+    last_used_at = Moment(read_only=True, allow_null=True)
+    last_used_from = serializers.IPAddressField(read_only=True, allow_null=True)
+    limited_count = serializers.IntegerField(
+        read_only=True, help_text="Pushes refused with 429 because they came too fast, ever."
+    )
+    limited_at = Moment(read_only=True, allow_null=True)
+
+
+class NewTokenSerializer(StrictSerializer):
+    """A further token: a new one or, with `token`, one that senders use already."""
+
+    label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
+    token = Matching(
+        r"^[A-Za-z0-9_-]{8,64}\Z",
+        _("Give 8 to 64 letters, digits, hyphens and underscores."),
+        required=False,
+        help_text="A token of another system, so that its senders need not change.",
+    )
+
+
+class OverlapSerializer(StrictSerializer):
+    overlap_seconds = Whole(
+        min_value=0,
+        max_value=_OVERLAP_MOST_SECONDS,
+        help_text="How long the old token works from now on; 0 ends it.",
+    )
+
+
+class RotationSerializer(StrictSerializer):
+    """How to rotate: how long the old token goes on working, and whether during an overlap too."""
+
+    overlap_seconds = Whole(
+        min_value=0,
+        max_value=_OVERLAP_MOST_SECONDS,
+        required=False,
+        default=int(OVERLAP_DEFAULT.total_seconds()),
+    )
+    force = YesNo(required=False, default=False)
+
+
+class RotatedSerializer(serializers.Serializer[Any]):
+    """The new token, and what becomes of the old one."""
+
+    id = serializers.UUIDField()
+    token = serializers.CharField()
+    push_url = serializers.CharField()
+    label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
+    created_at = Moment()
+    expires_at = Moment(help_text="When the old token stops working.")
+    old = TokenSerializer()

@@ -1,0 +1,23 @@
+"""The addresses of monitors and their tokens in the management API."""
+
+from django.urls import path, re_path
+
+from monitors.api import monitors, tokens
+
+# Any text: the view says what a slug is, which "there is no such address" would not.
+_SLUG = r"(?P<slug>[^/]+)"
+
+urlpatterns = [
+    path("monitors/", monitors.MonitorList.as_view(), name="monitors"),
+    re_path(rf"^monitors/by-slug/{_SLUG}/$", monitors.MonitorBySlug.as_view(), name="monitor_by_slug"),
+    path("monitors/<uuid:public_id>/", monitors.MonitorDetail.as_view(), name="monitor"),
+    path("monitors/<uuid:public_id>/pause/", monitors.Pause.as_view(), name="pause"),
+    path("monitors/<uuid:public_id>/resume/", monitors.Resume.as_view(), name="resume"),
+    path("monitors/<uuid:public_id>/tokens/", tokens.TokenList.as_view(), name="tokens"),
+    path("monitors/<uuid:public_id>/tokens/<uuid:token_id>/", tokens.TokenDetail.as_view(), name="token"),
+    path("monitors/<uuid:public_id>/tokens/<uuid:token_id>/rotate/", tokens.Rotate.as_view(), name="rotate"),
+    path(
+        "monitors/<uuid:public_id>/tokens/<uuid:token_id>/overlap/", tokens.Overlap.as_view(), name="overlap"
+    ),
+    path("monitors/<uuid:public_id>/tokens/<uuid:token_id>/revoke/", tokens.Revoke.as_view(), name="revoke"),
+]

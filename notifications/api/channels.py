@@ -1,0 +1,236 @@
+"""Channels over HTTP: list, create, read, change, delete, test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import keyset
+from accounts.api.base import ApiView, etag, expected_version, idempotent, idempotent_outside
+from accounts.api.fields import in_utc
+from accounts.api.keyset import PageSerializer
+from accounts.api.problems import Problem, impossible
+from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from monitors.models import Monitor
+from notifications import channels, delivery, destinations, queries
+from notifications.api.serializers import (
+    MASK,
+    ChannelSerializer,
+    NewChannelSerializer,
+    TestedSerializer,
+)
+from notifications.forms import email_is_not_set_up
+from notifications.models import Channel
+from notifications.transports.base import Sent
+
+TAG = "channels"
+
+
+class ChannelView(ApiView):
+    """What the views of channels share."""
+
+    def channels(self) -> QuerySet[Channel]:
+        """Return the workspace's channels with the monitors chosen for them: two queries."""
+        monitors = Monitor.objects.in_workspace(self.workspace).only("public_id").order_by("public_id")
+        return Channel.objects.filter(workspace=self.workspace).prefetch_related(
+            Prefetch("monitors", monitors)
+        )
+
+    def channel(self, public_id: UUID) -> Channel:
+        """Return a channel of the workspace. Raises Http404."""
+        found: Channel = get_object_or_404(self.channels(), public_id=public_id)
+        found.workspace = self.workspace
+        return found
+
+    def represent(self, rows: Sequence[Channel]) -> list[dict[str, Any]]:
+        """Return channels, loaded as `channels()` does, as JSON."""
+        masked = not self.may_change
+        return [
+            {
+                "id": str(channel.public_id),
+                "name": channel.name,
+                "kind": channel.kind,
+                "config": _shown(channel, masked=masked),
+                "enabled": channel.enabled,
+                "all_monitors": channel.all_monitors,
+                "monitors": [str(monitor.public_id) for monitor in channel.monitors.all()],
+                "created_at": in_utc(channel.created_at),
+                "updated_at": in_utc(channel.updated_at),
+            }
+            for channel in rows
+        ]
+
+    def answer(self, channel: Channel, *, status: int = 200, **headers: str) -> Response:
+        """Answer with `channel` as it is now."""
+        fresh = self.channel(channel.public_id)
+        return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
+
+    def columns(self, said: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
+        """Return what `notifications.channels` takes, of what the serializer has cleaned. Raises Problem."""
+        columns = {name: value for name, value in said.items() if name != "kind"}
+        if "config" in said:
+            described, members = said["config"]
+            if described != kind:
+                raise impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
+            columns["config"] = _config(members, before)
+        if "monitors" in said:
+            columns["monitors"] = self._monitors(said["monitors"])
+            if said["monitors"]:
+                columns.setdefault("all_monitors", False)
+        return columns
+
+    def _monitors(self, public_ids: Sequence[UUID]) -> list[Monitor]:
+        found = list(Monitor.objects.in_workspace(self.workspace).filter(public_id__in=set(public_ids)))
+        unknown = set(public_ids) - {monitor.public_id for monitor in found}
+        if unknown:
+            named = ", ".join(sorted(map(str, unknown))[:5])
+            raise impossible("monitors", _("There is no monitor %s in this workspace.") % named)
+        return found
+
+
+def _shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
+    """Return the destination: whole for those who may change it, else only to recognise it by."""
+    config = channel.config
+    if channel.kind == Channel.Kind.EMAIL:
+        addresses = config.get("addresses", [])
+        return {"addresses": ["…"] * len(addresses) if masked else addresses}
+    url = queries.destination(channel, masked=True) if masked else config.get("url", "")
+    return {"url": url, "secret": MASK if destinations.has_secret(config) else None}
+
+
+def _config(members: dict[str, Any], before: Channel | None) -> dict[str, Any]:
+    """Return the members of a config to change, of those that were sent. Raises Problem."""
+    if "url" in members:
+        try:
+            destinations.clean_url(members["url"])
+        except DjangoValidationError as error:
+            raise impossible("config.url", error.messages[0]) from None
+    if "addresses" in members:
+        members["addresses"] = list(dict.fromkeys(members["addresses"]))
+    if members.get("secret") == MASK:
+        del members["secret"]
+        if before is None or not destinations.has_secret(before.config):
+            raise impossible("config.secret", _("There is no secret to keep. Give one, or null."))
+    return members
+
+
+class ChannelList(ChannelView):
+    query = tuple(PageSerializer().fields)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_channels",
+        summary="List channels",
+        description="Oldest first.",
+        parameters=[PageSerializer],
+        responses=paged(ChannelSerializer, "PageOfChannels"),
+    )
+    def get(self, request: Request) -> Response:
+        return keyset.page(
+            request,
+            self.channels(),
+            time=None,
+            asked=self.asked(PageSerializer),
+            serialize=self.represent,
+            oldest_first=True,
+        )
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="create_channel",
+        summary="Create a channel",
+        request=NewChannelSerializer,
+        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION],
+        responses=answers(201, ChannelSerializer, writes=True),
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        said = self.read(NewChannelSerializer)
+        kind = said["kind"]
+        columns = self.columns(said, kind=kind)
+        if kind == Channel.Kind.EMAIL and not settings.TIANJI_EMAIL_URL:
+            raise impossible("kind", email_is_not_set_up())
+        channel = channels.create(workspace=self.workspace, kind=kind, by=self.actor, **columns)
+        address = reverse("api:channel", args=[channel.public_id])
+        return self.answer(channel, status=201, Location=address)
+
+
+class ChannelDetail(ChannelView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_channel",
+        summary="Read a channel",
+        parameters=[ETAG],
+        responses=answers(200, ChannelSerializer),
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        return self.answer(self.channel(public_id))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="change_channel",
+        summary="Change a channel",
+        description=(
+            "Fields that are left out stay as they are. Switching it off gives up what still waits to be "
+            "sent through it."
+        ),
+        request=NewChannelSerializer,
+        parameters=[IF_MATCH, ETAG],
+        responses=answers(200, ChannelSerializer, writes=True, matched=True),
+    )
+    def patch(self, request: Request, public_id: UUID) -> Response:
+        channel = self.channel(public_id)
+        said = self.read(NewChannelSerializer, partial=True)
+        if said.get("kind", channel.kind) != channel.kind:
+            raise impossible("kind", _("The kind of a channel cannot change. Create another channel."))
+        columns = self.columns(said, kind=channel.kind, before=channel)
+        version = expected_version(request, channel)
+        try:
+            channels.edit(channel=channel, by=self.actor, version=version, **columns)
+        except channels.EditedMeanwhile:
+            raise Problem("changed-meanwhile") from None
+        except Channel.DoesNotExist:
+            raise Http404 from None
+        return self.answer(channel)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="delete_channel",
+        summary="Delete a channel",
+        description="It is told nothing more, and the record of what it was told goes with it.",
+        parameters=[IF_MATCH],
+        responses=answers(204, None, changes=True, matched=True),
+    )
+    def delete(self, request: Request, public_id: UUID) -> Response:
+        channel = self.channel(public_id)
+        expected_version(request, channel)
+        channels.delete(channel=channel, by=self.actor)
+        return Response(status=204)
+
+
+class TestChannel(ChannelView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="test_channel",
+        summary="Send a test message",
+        description="At once, and only once. The answer comes when it is known what came of it, within 15 s.",
+        request=None,
+        parameters=[IDEMPOTENCY_KEY],
+        responses=answers(200, TestedSerializer, changes=True),
+    )
+    @idempotent_outside
+    def post(self, request: Request, public_id: UUID) -> Response:
+        result = delivery.send_test(channel=self.channel(public_id))
+        return Response({"ok": isinstance(result, Sent), "detail": result.detail})

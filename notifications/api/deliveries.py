@@ -1,0 +1,76 @@
+"""Deliveries over HTTP: who was told what, with every attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import keyset
+from accounts.api.base import ApiView
+from accounts.api.fields import in_utc
+from accounts.api.schema import paged
+from notifications import queries
+from notifications.api.serializers import DeliveryFilter, DeliverySerializer
+from notifications.models import Delivery, DeliveryAttempt
+
+_COLUMNS = {
+    "status": "status",
+    "event": "event",
+    "channel": "channel__public_id",
+    "monitor": "incident__monitor__public_id",
+}
+
+
+class Deliveries(ApiView):
+    query = tuple(DeliveryFilter().fields)
+
+    @extend_schema(
+        tags=["channels"],
+        operation_id="list_deliveries",
+        summary="List deliveries",
+        description="Newest first, each with its attempts.",
+        parameters=[DeliveryFilter],
+        responses=paged(DeliverySerializer, "PageOfDeliveries"),
+    )
+    def get(self, request: Request) -> Response:
+        asked = self.asked(DeliveryFilter)
+        wanted = {column: asked[name] for name, column in _COLUMNS.items() if name in asked}
+        return keyset.page(
+            request,
+            queries.deliveries_in(self.workspace).filter(**wanted),
+            time=None,
+            asked=asked,
+            serialize=lambda found: [_delivery(row, masked=not self.may_change) for row in found],
+        )
+
+
+def _delivery(row: Delivery, *, masked: bool) -> dict[str, Any]:
+    monitor = row.incident.monitor
+    return {
+        "id": str(row.public_id),
+        "event": row.event,
+        "status": row.status,
+        "channel": str(row.channel.public_id),
+        "channel_name": row.channel.name,
+        "monitor": str(monitor.public_id),
+        "monitor_name": monitor.name,
+        "incident": str(row.incident.public_id),
+        "created_at": in_utc(row.created_at),
+        "next_attempt_at": in_utc(row.next_attempt_at),
+        "sent_at": in_utc(row.sent_at),
+        "attempts": [_attempt(attempt, masked=masked) for attempt in row.attempts.all()],
+    }
+
+
+def _attempt(attempt: DeliveryAttempt, *, masked: bool) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "started_at": in_utc(attempt.started_at),
+        "finished_at": in_utc(attempt.finished_at),
+        "ok": attempt.ok,
+        # What the other side says may name addresses.
+        "detail": None if masked else attempt.detail,
+    }

@@ -1,0 +1,85 @@
+"""Rows for a product that is tested from outside, made by a process of its own (COMMAND_LINE)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from accounts import api_keys
+from accounts.actors import COMMAND
+from accounts.models import Workspace
+from monitors import lifecycle, tokens
+from monitors.models import Monitor
+from tests.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.monitors.acts import push
+
+COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")
+_TO_DELETE = 8
+
+
+def main() -> None:
+    """Fill two workspaces, and print as one line of JSON what is needed to use them."""
+    ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
+    made = fill(ours)
+    fill(theirs)
+    said = {"keys": {name: key_to(space) for name, space in (("ours", ours), ("theirs", theirs))}, **made}
+    sys.stdout.write(f"{json.dumps(said)}\n")
+
+
+def key_to(workspace: Workspace) -> str:
+    return api_keys.issue(workspace=workspace, name="write", scope="write", by=COMMAND).secret
+
+
+def fill(workspace: Workspace) -> dict[str, Any]:
+    """Make monitors of each status with a log, tokens of each kind, and channels that nothing is behind.
+
+    Return lists of what is worth asking for by name: the secret of a token that works, and ids.
+    """
+    new, up, down, paused = (
+        make_monitor(workspace=workspace, name=name, timeout=3600, tags=["seed", name])
+        for name in ("new", "up", "down", "paused")
+    )
+    cron = make_monitor(
+        workspace=workspace, name="cron", kind="cron", cron="*/5 * * * *", timezone="Asia/Tokyo"
+    )
+    channels = [
+        make_channel(workspace=workspace, name="All"),
+        make_channel(workspace=workspace, monitors=[new]),
+    ]
+    for monitor in (up, down, paused):
+        for number in range(5):
+            push(monitor, message=f"heartbeat {number}", value=float(number), source="127.0.0.1")
+    push(down, up=False, message="It broke")
+    push(down, message="Back", value=1.5)
+    push(down, up=False, message="Again")
+    lifecycle.pause(monitor=paused)
+    doomed = [make_monitor(workspace=workspace, name="doomed") for _ in range(_TO_DELETE)]
+    doomed_channels = [make_channel(workspace=workspace, monitors=[]) for _ in range(_TO_DELETE)]
+    return {
+        "push_tokens": [secret_of(up)],
+        "monitors": ids([up, new, down, paused, cron]),
+        "monitor_with_tokens": ids([cron]),
+        **{name: ids(rows) for name, rows in some_tokens(cron).items()},
+        "channels": ids(channels),
+        "doomed_monitors": ids(doomed),
+        "doomed_channels": ids(doomed_channels),
+    }
+
+
+def some_tokens(monitor: Monitor) -> dict[str, list[Any]]:
+    """Give `monitor` tokens of each kind; return them by what may be done with them."""
+    issued = [tokens.issue(monitor=monitor, label=f"host-{number}").token for number in range(20)]
+    imported = tokens.import_token(monitor=monitor, secret=f"imported-{monitor.pk}", label="old system")
+    rotated = [tokens.rotate(token=token).old for token in issued[:4]]
+    tokens.revoke(token=issued[4])
+    return {
+        "tokens": [*issued[5:7], issued[4], imported, *rotated],
+        "tokens_to_rotate": issued[7:12],
+        "tokens_to_revoke": issued[12:],
+        "rotated_tokens": rotated,
+    }
+
+
+def ids(rows: list[Any]) -> list[str]:
+    return [str(row.public_id) for row in rows]

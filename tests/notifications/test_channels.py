@@ -1,0 +1,127 @@
+"""Creating, editing and deleting a channel: what is written, and what is noted."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from accounts.actors import Actor
+from accounts.models import AuditEntry
+from notifications import channels, destinations
+from notifications.models import Channel
+from tests.factories import make_channel, make_monitor, make_user, make_workspace
+
+pytestmark = pytest.mark.django_db
+SECRET = "whsec_" + "QUJD" * 8
+URL = "https://example.com/very-secret"
+
+
+def entries(channel):
+    return list(AuditEntry.objects.filter(subject=channel.public_id).order_by("pk"))
+
+
+def test_an_edit_changes_only_what_it_names():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, monitors=[monitor], config={"url": URL})
+    edited = channels.edit(channel=channel, name="New")
+    assert (edited.name, edited.config, edited.all_monitors) == ("New", {"url": URL}, False)
+    assert list(edited.monitors.all()) == [monitor]
+    assert edited.version == 2
+
+
+def test_what_somebody_else_changed_meanwhile_stays():
+    channel = make_channel(workspace=make_workspace(), config={"url": URL})
+    stale = Channel.objects.get(pk=channel.pk)
+    channels.edit(channel=channel, config={"secret": SECRET})
+    edited = channels.edit(channel=stale, config={"url": "https://b.example/"})
+    assert edited.config["url"] == "https://b.example/"
+    assert destinations.secret_of(edited.config) == SECRET
+
+
+def test_an_edit_for_another_version_is_refused():
+    channel = make_channel(workspace=make_workspace())
+    channels.edit(channel=channel, name="New", version=1)
+    with pytest.raises(channels.EditedMeanwhile):
+        channels.edit(channel=channel, name="Newer", version=1)
+    channel.refresh_from_db()
+    assert (channel.name, channel.version) == ("New", 2)
+
+
+def test_where_nothing_differs_nothing_is_written():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, monitors=[monitor], config={"url": URL})
+    channels.edit(channel=channel, config={"secret": SECRET})
+    before = Channel.objects.values().get(pk=channel.pk)
+    channels.edit(
+        channel=channel,
+        name=channel.name,
+        config={"url": URL, "secret": SECRET},
+        enabled=True,
+        all_monitors=False,
+        monitors=[monitor],
+    )
+    assert Channel.objects.values().get(pk=channel.pk) == before
+    assert len(entries(channel)) == 1
+
+
+def test_other_monitors_are_an_edit_too():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
+    assert channels.edit(channel=channel, monitors=[]).version == 2
+    assert not channel.monitors.exists()
+    assert entries(channel)[0].details == {"kind": "webhook", "fields": ["monitors"]}
+
+
+def test_who_changed_a_channel_is_noted_and_not_where_it_leads():
+    workspace = make_workspace()
+    by = Actor(make_user(workspace=workspace), None, AuditEntry.Via.BROWSER, "10.0.0.7")
+    channel = channels.create(
+        workspace=workspace, kind="webhook", name="Chat", config={"url": URL, "secret": SECRET}, by=by
+    )
+    channels.edit(channel=channel, config={"url": f"{URL}2"}, by=by)
+    channels.delete(channel=channel, by=by)
+    found = entries(channel)
+    assert [entry.action for entry in found] == ["channel.created", "channel.changed", "channel.deleted"]
+    assert {(entry.user, entry.via, entry.address) for entry in found} == {(by.user, "browser", "10.0.0.7")}
+    assert "secret" not in "".join(str(entry.details) for entry in found)
+
+
+def test_a_deletion_is_noted_once():
+    channel = make_channel(workspace=make_workspace())
+    stale = Channel.objects.get(pk=channel.pk)
+    channels.delete(channel=channel)
+    channels.delete(channel=stale)
+    assert [entry.action for entry in entries(channel)] == ["channel.deleted"]
+
+
+def test_an_edit_of_a_channel_that_was_deleted_says_so():
+    channel = make_channel(workspace=make_workspace())
+    stale = Channel.objects.get(pk=channel.pk)
+    channels.delete(channel=channel)
+    with pytest.raises(Channel.DoesNotExist):
+        channels.edit(channel=stale, name="New")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_edits_at_once_for_one_version_one_is_made():
+    channel = make_channel(workspace=make_workspace())
+    start = threading.Barrier(4)
+
+    def edit(name):
+        start.wait(10)
+        try:
+            channels.edit(channel=Channel(pk=channel.pk), name=name, version=1)
+        except channels.EditedMeanwhile:
+            return None
+        finally:
+            connection.close()
+        return name
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [name for name in pool.map(edit, ["a", "b", "c", "d"]) if name]
+    channel.refresh_from_db()
+    assert [channel.name] == made
+    assert (channel.version, len(entries(channel))) == (2, 1)

@@ -1,0 +1,22 @@
+"""The addresses of the management API, of its description and of its problems."""
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from accounts.api.views import Nothing, problem, schema
+
+app_name = "api"
+
+urlpatterns = [
+    path("v1/", include("monitors.api.v1_urls")),
+    path("v1/", include("monitors.api.history_urls")),
+    path("v1/", include("notifications.api.urls")),
+    re_path(r"^v1/", Nothing.as_view()),
+    path("schema/", schema, name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", template_name="api/docs.html"),
+        name="docs",
+    ),
+    path("problems/<slug:kind>/", problem, name="problem"),
+]
