@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
 
+from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
 
-from accounts.models import Membership, User, Workspace
+from accounts.models import Membership, Role, User, Workspace
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 SESSION_KEY = "workspace"
 
@@ -45,3 +52,16 @@ def require_change(request: HttpRequest) -> Membership:
     if not membership.may_change:
         raise PermissionDenied
     return membership
+
+
+def require_owner(request: HttpRequest) -> Membership:
+    """Return the membership of a request that manages members. Raises PermissionDenied for others."""
+    membership = membership_of(request)
+    if membership.role != Role.OWNER:
+        raise PermissionDenied
+    return membership
+
+
+def signed_in(view: View[P]) -> View[P]:
+    """Ask for a sign-in first, and keep the answer out of every cache."""
+    return wraps(view)(login_required(never_cache(view)))

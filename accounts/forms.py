@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import password_validators_help_text_html, validate_password
 from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
+from accounts.models import PUSH_RATE_MAX, TOKEN_AGE_MAX, ApiKey, Role, User, Workspace
+
+_KEY_DAYS_MAX = 3650
 
 
 class SetupForm(forms.Form):
@@ -43,3 +47,78 @@ class SetupForm(forms.Form):
             except ValidationError as error:
                 self.add_error("password", error)
         return self.cleaned_data
+
+
+def _number(**options: Any) -> forms.IntegerField:
+    """A whole number that may be left empty. Browsers change the numbers of their own control on a scroll."""
+    widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
+    return forms.IntegerField(required=False, widget=widget, **options)
+
+
+class WorkspaceForm(forms.Form):
+    """What holds for a whole workspace; its fields are columns of Workspace."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    push_rate = _number(label=_("Pushes a minute"), min_value=0, max_value=PUSH_RATE_MAX)
+    token_age_days = _number(
+        label=_("Remind of push tokens older than"),
+        min_value=1,
+        max_value=TOKEN_AGE_MAX,
+        help_text=_("In days. Leave it empty to remind nobody."),
+    )
+
+    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        kwargs["initial"] = {name: getattr(workspace, name) for name in self.base_fields}
+        super().__init__(*args, **kwargs)
+        default = settings.TIANJI_PUSH_RATE
+        of_the_server = (
+            _("Leave it empty for this server's limit, which is %(rate)d.") % {"rate": default}
+            if default
+            else _("Leave it empty for this server's limit, which is none.")
+        )
+        self.fields["push_rate"].help_text = format_lazy(
+            "{} {}",
+            _("How often each push token may send, where a monitor says nothing else; 0 is no limit."),
+            of_the_server,
+        )
+
+
+class ApiKeyForm(forms.Form):
+    """A new key to the management API."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_("Which program uses it, such as ci."),
+        error_messages={"required": _("Give the key a name.")},
+    )
+    scope = forms.ChoiceField(
+        label=_("It may"), choices=ApiKey.Scope.choices, initial=ApiKey.Scope.READ, widget=forms.RadioSelect
+    )
+    expires_days = _number(
+        label=_("Expires after"),
+        min_value=1,
+        max_value=_KEY_DAYS_MAX,
+        help_text=_("In days. Leave it empty for a key that works until it is revoked."),
+    )
+
+
+class MemberForm(forms.Form):
+    """Somebody to add to a workspace."""
+
+    email = forms.EmailField(
+        label=_("Email address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": _("Give an email address.")},
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
+
+
+class RoleForm(forms.Form):
+    """Another role for a member."""
+
+    role = forms.ChoiceField(choices=Role.choices)

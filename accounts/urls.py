@@ -2,11 +2,18 @@
 
 from django.urls import path
 
-from accounts import views
+from accounts.views import api_keys, entrance, members, workspace
 
 app_name = "accounts"
 
 urlpatterns = [
-    path("setup/<str:token>/", views.setup, name="setup"),
-    path("workspaces/<uuid:public_id>/switch/", views.switch_workspace, name="switch_workspace"),
+    path("setup/<str:token>/", entrance.setup, name="setup"),
+    path("workspaces/<uuid:public_id>/switch/", entrance.switch_workspace, name="switch_workspace"),
+    path("settings/", workspace.settings_, name="settings"),
+    path("settings/audit/", workspace.audit_, name="audit"),
+    path("settings/api-keys/", api_keys.api_keys_, name="api_keys"),
+    path("settings/api-keys/<uuid:public_id>/revoke/", api_keys.revoke, name="revoke_api_key"),
+    path("settings/members/", members.members_, name="members"),
+    path("settings/members/role/", members.set_role, name="set_role"),
+    path("settings/members/remove/", members.remove, name="remove_member"),
 ]

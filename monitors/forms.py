@@ -9,10 +9,13 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from monitors.models import Monitor
+from accounts.models import PUSH_RATE_MAX
+from monitors.models import SLUG, SLUG_LENGTH, Monitor
 from monitors.schedules import (
     GRACE_MAX,
     TIMEOUT_MAX,
@@ -25,7 +28,10 @@ from monitors.schedules import (
 from monitors.words import exactly, parse_duration
 
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
-_SCHEDULE_FIELDS = ("kind", "timeout", "interval", "grace", "cron", "timezone")
+_COLUMNS = (
+    *("name", "description", "tags", "slug", "post_only", "push_rate"),
+    *("kind", "timeout", "interval", "grace", "cron", "timezone"),
+)
 
 
 @cache
@@ -217,21 +223,57 @@ class MonitorForm(ScheduleForm):
         help_text=_("What it is, and what to do when it falls silent. Optional."),
     )
     tags = TagsField(label=_("Tags"), required=False, help_text=_("Separated by commas. Optional."))
+    slug = forms.CharField(
+        label=_("Slug"),
+        max_length=SLUG_LENGTH,
+        required=False,
+        validators=[
+            RegexValidator(
+                SLUG, _("Use small letters, digits and single hyphens between them, such as nightly-backup.")
+            )
+        ],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
     post_only = forms.BooleanField(
         label=_("Only accept POST"),
         required=False,
         help_text=_("Then opening the push URL, or a link preview of it, sends no heartbeat."),
     )
+    push_rate = forms.IntegerField(
+        label=_("Pushes a minute"),
+        min_value=0,
+        max_value=PUSH_RATE_MAX,
+        required=False,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
 
-    @classmethod
-    def of(cls, monitor: Monitor) -> MonitorForm:
-        """Return a form that shows `monitor` as it is."""
-        names = ("name", "description", "tags", "post_only", *_SCHEDULE_FIELDS)
-        return cls(initial={name: getattr(monitor, name) for name in names})
+    def __init__(self, *args: Any, monitor: Monitor | None = None, rate: int = 0, **kwargs: Any) -> None:
+        """Args:
+        monitor: the one that is edited.
+        rate: how many pushes a minute a token may send where the monitor says nothing.
+        """
+        if monitor is not None and not args:
+            kwargs["initial"] = {name: getattr(monitor, name) for name in _COLUMNS}
+        super().__init__(*args, **kwargs)
+        self.fields["slug"].help_text = (
+            _("Names the monitor for programs. Leave it empty to keep the one it has.")
+            if monitor
+            else _("Names the monitor for programs. Leave it empty to have one made from the name.")
+        )
+        inherited = (
+            _("Leave it empty for the workspace's limit, which is %(rate)d.") % {"rate": rate}
+            if rate
+            else _("Leave it empty for the workspace's limit, which is none.")
+        )
+        self.fields["push_rate"].help_text = format_lazy(
+            "{} {}", _("How often each of its tokens may send; 0 is no limit."), inherited
+        )
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Monitor that a valid form sets; the other kind's get defaults."""
         columns = dict(self.cleaned_data)
+        if not columns["slug"]:
+            del columns["slug"]
         if columns["kind"] == Monitor.Kind.CRON:
             columns["timeout"] = Monitor._meta.get_field("timeout").default
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -36,3 +36,13 @@ class PushTokenQuerySet(models.QuerySet[Any]):
     def valid(self) -> PushTokenQuerySet:
         """Tokens that work now, by the database's clock."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)
+
+    def in_workspace(self, workspace: Workspace) -> PushTokenQuerySet:
+        return self.filter(monitor__workspace=workspace)
+
+    def to_change(self, workspace: Workspace, now: datetime) -> PushTokenQuerySet:
+        """Tokens of `workspace` that work, have no successor and are older than it wants them to be."""
+        if workspace.token_age_days is None:
+            return self.none()
+        made_before = now - timedelta(days=workspace.token_age_days)
+        return self.in_workspace(workspace).valid().filter(replaced_by=None, created_at__lt=made_before)

@@ -1,21 +1,39 @@
 """The addresses of the monitors' pages."""
 
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path
 
-from monitors.views import log, monitors, overview, tokens
+from monitors.views import log, monitors, overview, tokens, usage
 
 app_name = "monitors"
 
+_token: list[URLPattern] = [
+    path("show/", tokens.show, name="show_token"),
+    path("rotate/", tokens.rotate, name="rotate_token"),
+    path("extend/", tokens.extend, name="extend_token"),
+    path("end/", tokens.end, name="end_token"),
+    path("rename/", tokens.rename, name="rename_token"),
+    path("revoke/", tokens.revoke, name="revoke_token"),
+]
+
+_monitor: list[URLPattern | URLResolver] = [
+    path("", monitors.detail, name="detail"),
+    path("edit/", monitors.edit, name="edit"),
+    path("pause/", monitors.pause, name="pause"),
+    path("resume/", monitors.resume, name="resume"),
+    path("delete/", monitors.delete, name="delete"),
+    path("heartbeats/", log.heartbeats, name="heartbeats"),
+    path("incidents/", log.incidents, name="incidents"),
+    path("changes/", log.changes, name="changes"),
+    path("usage/", usage.usage, name="usage"),
+    path("tokens/new/", tokens.issue, name="issue_token"),
+    path("tokens/import/", tokens.import_, name="import_token"),
+    path("tokens/<uuid:token_id>/", include(_token)),
+]
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("tokens/", tokens.token_list, name="tokens"),
     path("monitors/new/", monitors.create, name="create"),
     path("monitors/preview/", monitors.preview, name="preview"),
-    path("monitors/<uuid:public_id>/", monitors.detail, name="detail"),
-    path("monitors/<uuid:public_id>/edit/", monitors.edit, name="edit"),
-    path("monitors/<uuid:public_id>/pause/", monitors.pause, name="pause"),
-    path("monitors/<uuid:public_id>/resume/", monitors.resume, name="resume"),
-    path("monitors/<uuid:public_id>/delete/", monitors.delete, name="delete"),
-    path("monitors/<uuid:public_id>/rotate/", tokens.rotate, name="rotate"),
-    path("monitors/<uuid:public_id>/heartbeats/", log.heartbeats, name="heartbeats"),
-    path("monitors/<uuid:public_id>/incidents/", log.incidents, name="incidents"),
+    path("monitors/<uuid:public_id>/", include(_monitor)),
 ]

@@ -194,12 +194,12 @@ class Person:
         return answer
 
     def create_monitor(self, name: str, **fields: str) -> Created:
-        """Create a monitor in the form; return where its page is and its push URL."""
+        """Create a monitor in the form; return where its page is and its push URL, shown there once."""
         fields = {"kind": "interval", "timeout": "60", "grace": "", **fields}
         page = self.submit("/monitors/new/", name=name, **fields)
         found = re.search(re.escape(self.url) + r"/api/push/\w+", page.text)
         assert found, f"no push URL on the page of {name}:\n{page.text}"
-        return Created(page.url.removeprefix(self.url).split("?")[0], found[0])
+        return Created(page.url.removeprefix(self.url), found[0])
 
 
 class Created:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import postgres, redis_server
+from tests.tools import install_missing
 
 ROOT = Path(__file__).parent.parent
-DATABASE_TESTS = ("tests/monitors", "tests/notifications", "tests/accounts", "tests/api")
+DATABASE_TESTS = ("tests/monitors", "tests/notifications", "tests/accounts", "tests/api", "tests/admin")
 EVERYWHERE = (
     "tests/unit",
     *DATABASE_TESTS,
@@ -46,6 +47,7 @@ def main() -> int:
             del os.environ[name]
     started, count, failures = time.monotonic(), Count(), []
     browser = chromium()
+    install_missing()
     for title, command, environment in linters():
         if not step(title, command, environment):
             failures.append(title)

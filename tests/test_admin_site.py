@@ -1,10 +1,11 @@
-"""The admin site as strangers and members meet it."""
+"""The admin site as strangers and members meet it; what is in it has tests in tests/admin."""
 
 from __future__ import annotations
 
 import pytest
 from django.test import Client
 
+from tests.admin.conftest import make_staff
 from tests.factories import make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -23,8 +24,14 @@ def test_a_member_who_is_no_staff_is_kept_out(client: Client):
 
 
 def test_a_superuser_comes_in(client: Client):
-    user = make_user(workspace=make_workspace())
-    user.is_staff = user.is_superuser = True
-    user.save(update_fields=["is_staff", "is_superuser"])
-    client.force_login(user)
-    assert client.get("/admin/").status_code == 200
+    client.force_login(make_staff(superuser=True))
+    page = client.get("/admin/")
+    assert page.status_code == 200
+    assert "Tianji" in page.text
+
+
+def test_its_pages_are_under_the_same_strict_content_policy(client: Client):
+    client.force_login(make_staff(superuser=True))
+    policy = client.get("/admin/")["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy

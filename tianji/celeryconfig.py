@@ -37,6 +37,8 @@ worker_send_task_events = False
 timezone = "UTC"
 
 beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+# After so many tasks, of which two come each second, it writes when they ran: how /healthz sees it live.
+beat_sync_every = 60
 # Ticks expire, so that a worker that was away finds no pile of them. The time is Celery Beat's, and it is
 # compared with the worker's clock: where that is further ahead than this, no tick would ever be run.
 _TICK_EXPIRES = 30

@@ -1,9 +1,14 @@
 """System checks of the installation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
+from django.db import DEFAULT_DB_ALIAS, Error, connection
+from django_celery_beat.models import PeriodicTask
+
+from tianji import schedule
 
 
 @register(Tags.security, deploy=True)
@@ -18,3 +23,26 @@ def the_public_address_is_known(**kwargs: Any) -> list[CheckMessage]:
             id="tianji.W001",
         )
     ]
+
+
+@register(Tags.database)
+def the_schedule_is_whole(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn when somebody switched off what Tianji cannot work without; /healthz says it too.
+
+    Asked with `manage.py check --database default`, and when migrating.
+    """
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    try:
+        # Asked first, as a failed question would spoil a transaction that is open around it.
+        if PeriodicTask._meta.db_table not in connection.introspection.table_names():
+            return []
+        faults = schedule.faults()
+    except Error:
+        # Before its migrations, or without a database, there is nothing to be said of it.
+        return []
+    hint = (
+        "Enable it in the admin site, under Periodic Tasks. One that is missing comes back when Celery Beat "
+        "starts again."
+    )
+    return [Warning(fault, hint=hint, id="tianji.W002") for fault in faults]

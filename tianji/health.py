@@ -1,12 +1,43 @@
-"""Whether this process lives, and whether it can serve."""
+"""Whether this process lives, whether it can serve, and whether all of Tianji does its work."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import redis
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+from django_celery_beat.models import PeriodicTask
+
+from monitors.models import MonitorState
+from monitors.words import exactly
+from notifications.models import Delivery
+from tianji import schedule
+from tianji.celeryconfig import broker_transport_options
+from tianji.clock import database_now
+
+# Celery Beat writes what it ran about every 30 s (tianji/celeryconfig.py), half as often with a task off.
+BEAT_IS_SILENT_AFTER = timedelta(minutes=2)
+# A wave of deadlines that pass together takes some seconds.
+SWEEP_IS_BEHIND_AFTER = timedelta(seconds=30)
+# Where more channels hang than a worker has threads, the others wait for their time-outs.
+DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
+# Of the ticks, which come once a second, this many that nobody takes mean that no worker is there.
+TICKS_WAIT_MOST = 60
+_BROKER_SECONDS = 1.0
 
 _migrations_are_applied = False
 
@@ -25,6 +56,64 @@ def readyz(request: HttpRequest) -> JsonResponse:
     found = {"database": _database(), "migrations": _migrations()}
     ready = all(state == "ok" for state in found.values())
     return JsonResponse({"status": "ok" if ready else "unavailable", **found}, status=200 if ready else 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that has to work. `fault` says what is wrong with it, "" for nothing."""
+
+    key: str
+    name: str
+    fault: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.fault
+
+
+@require_safe
+@never_cache
+@vary_on_headers("Accept")
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 when everything works, else 503: a page for people, JSON for who asks for it.
+
+    It is open to all and names no monitor. The page is drawn without the reader's account, which may
+    lie in the database that does not answer.
+    """
+    lines = examine()
+    well = all(line.ok for line in lines)
+    status = 200 if well else 503
+    # A browser names JSON nowhere; what accepts anything, such as curl, gets the page.
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        found = {line.key: line.fault or "ok" for line in lines}
+        return JsonResponse({"status": "ok" if well else "unavailable", **found}, status=status)
+    return HttpResponse(render_to_string("healthz.html", {"lines": lines, "well": well}), status=status)
+
+
+def examine() -> list[Line]:
+    """Return how everything is: a handful of small queries and one question to the broker."""
+    database, migrations = _database(), _migrations()
+    lines = [
+        Line("database", _("Database"), "" if database == "ok" else _("It does not answer.")),
+        Line("migrations", _("Migrations"), "" if migrations == "ok" else _migrations_in_words(migrations)),
+    ]
+    asked = database == migrations == "ok"
+    lines += [Line(key, str(name), _ask(question, asked)) for key, name, question in _QUESTIONS]
+    broker, ticks = _broker()
+    return [
+        *lines,
+        Line("broker", _("Broker"), broker),
+        Line("workers", _("Workers"), ticks if not broker else _("Not known.")),
+    ]
+
+
+def _ask(question: Callable[[], str], asked: bool) -> str:
+    if not asked:
+        return _("Not known.")
+    try:
+        return question()
+    except Error:
+        return _("Not known: the database does not answer.")
 
 
 def _database() -> str:
@@ -51,3 +140,80 @@ def _migrations() -> str:
         return f"{len(missing)} not applied"
     _migrations_are_applied = True
     return "ok"
+
+
+def _migrations_in_words(found: str) -> str:
+    return _("Some are not applied.") if found.endswith("not applied") else _("Not known.")
+
+
+def _schedule() -> str:
+    return " ".join(schedule.faults())
+
+
+def _celery_beat() -> str:
+    newest = schedule.newest_run()
+    if newest is None:
+        return "" if _has_just_begun() else _("It has not run yet.")
+    silent = database_now() - newest
+    if silent <= BEAT_IS_SILENT_AFTER:
+        return ""
+    return _("It has run nothing for %(time)s.") % {"time": _long(silent)}
+
+
+def _has_just_begun() -> bool:
+    """Whether the schedule was written a moment ago, and the first run is yet to be written down."""
+    changed = PeriodicTask.objects.order_by("-date_changed").values_list("date_changed", flat=True).first()
+    return changed is not None and database_now() - changed < BEAT_IS_SILENT_AFTER
+
+
+def _sweep() -> str:
+    now = database_now()
+    due = MonitorState.objects.due(now - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
+    oldest = due.values_list("due_at", flat=True).first()
+    return _("It is %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+
+
+def _deliveries() -> str:
+    now = database_now()
+    late = Delivery.objects.filter(next_attempt_at__lt=now - DELIVERIES_ARE_BEHIND_AFTER)
+    oldest = late.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    return _("They are %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+
+
+_QUESTIONS = (
+    ("schedule", gettext_lazy("Celery Beat's schedule"), _schedule),
+    ("celery_beat", gettext_lazy("Celery Beat"), _celery_beat),
+    ("sweep", gettext_lazy("Sweep"), _sweep),
+    ("deliveries", gettext_lazy("Deliveries"), _deliveries),
+)
+
+
+def _broker() -> tuple[str, str]:
+    """Return what is wrong with the broker, and with the workers that should take messages from it."""
+    try:
+        waiting = _ticks_in_redis() if settings.REDIS_URL else _ticks_in_folder()
+    except (redis.RedisError, OSError):
+        return _("It does not answer."), ""
+    if waiting > TICKS_WAIT_MOST:
+        return "", _("They leave what Celery Beat asks for undone.")
+    return "", ""
+
+
+def _ticks_in_redis() -> int:
+    with redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=_BROKER_SECONDS, socket_timeout=_BROKER_SECONDS
+    ) as client:
+        return int(client.llen(f"{broker_transport_options['global_keyprefix']}sweep"))
+
+
+def _ticks_in_folder() -> int:
+    folder = Path(str(broker_transport_options["data_folder_in"]))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(folder)
+    with os.scandir(folder) as entries:
+        ticks = (entry for entry in entries if entry.name.endswith(".sweep.msg"))
+        return sum(1 for _tick in islice(ticks, TICKS_WAIT_MOST + 1))
+
+
+def _long(time: timedelta) -> str:
+    return exactly(int(time.total_seconds()))

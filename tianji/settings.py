@@ -86,10 +86,12 @@ if TIANJI_TRUST_PROXY:
 _https = _public.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = _https and TIANJI_TRUST_PROXY
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^healthz$"]
 SECURE_HSTS_SECONDS = env.int("TIANJI_HSTS_SECONDS", 3600 if _https else 0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# The admin site sends a field for each row that is selected, and a channel's form one for each monitor.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 # Sub-domains and preload lists are the operator's domain, not this program's to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -124,6 +126,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_htmx",
     "template_partials",
     "django_celery_beat",
@@ -218,7 +222,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            # It counts for limits only: to wait for it longer would stop what it should protect.
+            "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
@@ -234,6 +243,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+MFA_ADAPTER = "accounts.adapter.MFAAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -263,6 +273,11 @@ TIME_ZONE = env.str("TIANJI_TIME_ZONE", "UTC")
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Source maps are for those who look into a debugger.
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [
+    *("jpg", "jpeg", "png", "gif", "webp", "zip", "gz", "tgz", "bz2", "tbz", "xz", "br", "woff", "woff2"),
+    "map",
+]
 STATIC_ROOT = Path(env.str("TIANJI_STATIC", str(TIANJI_DATA / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -275,12 +290,44 @@ STORAGES = {
     },
 }
 
-# --- Pushes --------------------------------------------------------------------------------------
+# --- The API and pushes --------------------------------------------------------------------------
 
-REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
+# How many requests a minute one API key or person may make; 0 is no limit.
+TIANJI_API_RATE = env.int("TIANJI_API_RATE", 600, validate=validate.Range(0))
+REST_FRAMEWORK = {
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tianji",
+    "DESCRIPTION": "Monitors that expect pushes: the push endpoint, and everything that the pages can do.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["accounts.api.schema.only_the_api"],
+    "POSTPROCESSING_HOOKS": ["accounts.api.schema.exact", "monitors.api.push_schema.describe"],
+    "TAGS": [
+        {"name": "push", "description": "What senders do."},
+        {"name": "monitors"},
+        {"name": "push tokens"},
+        {"name": "history", "description": "What happened to monitors."},
+        {"name": "channels", "description": "Who is told, and what they were told."},
+    ],
+    # The pages of the documentation come from this server alone.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},
+}
 # How many pushes may wait for a commit in one web process, and how many share one transaction.
 TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1))
 TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
+# How many pushes a minute one token may send; 0 is no limit.
+TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
 TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
 
 # --- Processes -----------------------------------------------------------------------------------

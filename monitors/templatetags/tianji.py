@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import words
+from monitors import deeds, words
 from monitors.presenting import SHOWN_LABELS, schedule_in_short
 from monitors.status import Shown
 
@@ -22,6 +22,7 @@ register = template.Library()
 register.filter("duration", words.exactly)
 register.filter("schedule_in_short", schedule_in_short)
 register.filter("cron_in_words", words.cron_in_words)
+register.filter("deed_in_words", deeds.in_words)
 
 
 @register.filter
@@ -59,6 +60,12 @@ def ago(context: template.Context, when: datetime | None) -> str:
 def until(context: template.Context, when: datetime | None) -> str:
     """How long it is until `when` ("in 28 s"), or how long it is overdue ("late by 9 s")."""
     return _relative(context, when, past=_("late by {}"), future=_("in {}"))
+
+
+@register.simple_tag(takes_context=True)
+def remaining(context: template.Context, when: datetime) -> str:
+    """The time that is left until `when` ("21 h")."""
+    return _relative(context, when, past=words.about(0), future="{}")
 
 
 @register.simple_tag(takes_context=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,14 +13,18 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import require_change
-from accounts.models import Membership, Role, User
-from monitors import lifecycle, presenting, tokens
+from accounts.actors import actor_of
+from accounts.models import Membership, Role, Workspace
+from monitors import lifecycle, limits, presenting, token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
 from monitors.forms import MonitorForm, ScheduleForm, zones
-from monitors.models import Monitor
+from monitors.models import Monitor, PushToken
 from monitors.schedules import ScheduleError
+from monitors.token_pages import PushLines
 from monitors.views.log import newest_heartbeats, newest_incidents
 from tianji.clock import database_now
+
+_SHOW_NEXT = "show_next"
 
 
 @require_GET
@@ -28,8 +32,22 @@ from tianji.clock import database_now
 def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A monitor's page; asked for by htmx, the part of it that changes."""
     monitor = get_monitor_or_404(request, public_id)
+    if request.htmx:  # type: ignore[attr-defined]
+        return detail_page(request, monitor, template="monitors/detail.html#live")
+    return detail_page(request, monitor, shown=_token_to_show(request, monitor))
+
+
+def detail_page(
+    request: HttpRequest,
+    monitor: Monitor,
+    *,
+    shown: PushToken | None = None,
+    template: str = "monitors/detail.html",
+) -> HttpResponse:
+    """Return the page of `monitor`, with the push URL of `shown` in full for those who may see it."""
     membership = membership_in(request, monitor.workspace)
     now = database_now()
+    lines = reveal(request, monitor, shown) if shown and membership.may_change else {}
     context = {
         "monitor": monitor,
         "reading": presenting.read(monitor, now),
@@ -37,10 +55,9 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "grace": presenting.grace_of(monitor),
         "heartbeats": newest_heartbeats(monitor),
         "incidents": newest_incidents(monitor),
+        "tokens": token_pages.section(monitor, now, lines),
         **workspace_context(membership),
-        **_push_context(request, monitor, membership),
     }
-    template = "monitors/detail.html#live" if request.htmx else "monitors/detail.html"  # type: ignore[attr-defined]
     return render(request, template, context)
 
 
@@ -53,36 +70,46 @@ def workspace_context(membership: Membership) -> dict[str, Any]:
     }
 
 
-def _push_context(request: HttpRequest, monitor: Monitor, membership: Membership) -> dict[str, Any]:
-    """Return the push token and, for those who may change the monitor, the URL and lines to copy."""
-    token = monitor.tokens.valid().order_by("-created_at", "-id").first()
-    secret = tokens.reveal(token) if token and membership.may_change else None
-    if secret is None:
-        return {"token": token}
-    url = push_url(request, secret)
-    times = presenting.crontab_times(monitor)
-    return {
-        "token": token,
-        "push_url": url,
-        "curl_line": f'curl -fsS -X POST "{url}?status=up&msg=OK"',
-        "crontab_line": times
-        and (
-            f"{times} /path/to/job; curl -fsS -m 10 --retry 3 -o /dev/null -X POST "
-            f'"{url}?status=$([ $? -eq 0 ] && echo up || echo down)"'
-        ),
-    }
+def reveal(request: HttpRequest, monitor: Monitor, token: PushToken) -> dict[int, PushLines | None]:
+    """Return the lines of `token` by its row id, None where it cannot be opened, and keep the record.
+
+    The caller has seen to it that the reader may change the monitor.
+    """
+    secret = tokens.show(monitors=[monitor], tokens=[token], by=actor_of(request)).get(token.pk)
+    return {token.pk: token_pages.push_lines(monitor, push_url(request, secret)) if secret else None}
+
+
+def show_next(request: HttpRequest, token: PushToken) -> None:
+    """Have the push URL of `token` in full on its monitor's page when that is opened next, once.
+
+    The session keeps which token it is; the secret stays where it is.
+    """
+    request.session[_SHOW_NEXT] = str(token.public_id)
+
+
+def _token_to_show(request: HttpRequest, monitor: Monitor) -> PushToken | None:
+    wanted = request.session.get(_SHOW_NEXT)
+    if wanted is None:
+        return None
+    token: PushToken | None = monitor.tokens.valid().filter(public_id=wanted).first()
+    if token is not None:
+        del request.session[_SHOW_NEXT]
+    return token
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
 def create(request: HttpRequest) -> HttpResponse:
-    membership = require_change(request)
-    form = MonitorForm(request.POST if request.method == "POST" else None)
+    workspace = require_change(request).workspace
+    form = MonitorForm(request.POST if request.method == "POST" else None, rate=_inherited_rate(workspace))
     if form.is_bound and form.is_valid():
-        monitor = lifecycle.create(
-            workspace=membership.workspace, by=cast(User, request.user), **form.columns()
-        )
-        return _to_detail(monitor)
+        try:
+            monitor = lifecycle.create(workspace=workspace, by=actor_of(request), **form.columns())
+        except lifecycle.SlugTaken:
+            _tell_slug_taken(form)
+        else:
+            show_next(request, monitor.tokens.get())
+            return _to_detail(monitor)
     return _form_page(request, form)
 
 
@@ -90,14 +117,26 @@ def create(request: HttpRequest) -> HttpResponse:
 @members_only
 def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    form = MonitorForm(request.POST) if request.method == "POST" else MonitorForm.of(monitor)
+    typed = [request.POST] if request.method == "POST" else []
+    form = MonitorForm(*typed, monitor=monitor, rate=_inherited_rate(monitor.workspace))
     if form.is_bound and form.is_valid():
-        changes = {name: value for name, value in form.columns().items() if getattr(monitor, name) != value}
-        if changes:
-            lifecycle.edit(monitor=monitor, **changes)
-        messages.success(request, _("Saved."))
-        return _to_detail(monitor)
+        try:
+            lifecycle.edit(monitor=monitor, by=actor_of(request), **form.columns())
+        except lifecycle.SlugTaken:
+            monitor.refresh_from_db(fields=["name"])
+            _tell_slug_taken(form)
+        else:
+            messages.success(request, _("Saved."))
+            return _to_detail(monitor)
     return _form_page(request, form, monitor)
+
+
+def _inherited_rate(workspace: Workspace) -> int:
+    return limits.default_rate() if workspace.push_rate is None else workspace.push_rate
+
+
+def _tell_slug_taken(form: MonitorForm) -> None:
+    form.add_error("slug", _("Another monitor of this workspace has this slug. Choose another one."))
 
 
 def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None = None) -> HttpResponse:
@@ -135,7 +174,7 @@ def _preview(form: ScheduleForm) -> dict[str, Any]:
 @members_only
 def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    lifecycle.pause(monitor=monitor)
+    lifecycle.pause(monitor=monitor, by=actor_of(request))
     return _to_detail(monitor)
 
 
@@ -143,7 +182,7 @@ def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @members_only
 def resume(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    lifecycle.resume(monitor=monitor)
+    lifecycle.resume(monitor=monitor, by=actor_of(request))
     return _to_detail(monitor)
 
 
@@ -153,7 +192,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Ask first (GET), then delete (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "POST":
-        lifecycle.delete(monitor=monitor)
+        lifecycle.delete(monitor=monitor, by=actor_of(request))
         messages.success(request, _("“%(name)s” was deleted.") % {"name": monitor.name})
         return HttpResponseRedirect(reverse("monitors:overview"), status=303)
     return confirm(

@@ -1,39 +1,386 @@
-"""The push token of a monitor."""
+"""The push tokens of a monitor: show, rotate, add, import, label and end them."""
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import asdict
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.forms import Form
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.models import Role, User
-from monitors import tokens
+from accounts.access import membership_of
+from accounts.actors import actor_of
+from accounts.models import Role
+from monitors import token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only
-from monitors.views.monitors import confirm
+from monitors.models import Monitor, PushToken
+from monitors.token_forms import ImportForm, LabelForm, RemainingForm, RotateForm
+from monitors.token_pages import OldToken, TokenRow
+from monitors.views.monitors import confirm, detail_page, reveal, show_next
+from monitors.words import about, exactly
+from tianji.clock import database_now
+from tianji.paging import page_of
+
+
+@require_GET
+@members_only
+def token_list(request: HttpRequest) -> HttpResponse:
+    """All working tokens of the workspace, masked, the oldest first, from the cursor `after` on."""
+    workspace = membership_of(request).workspace
+    now = database_now()
+    working = PushToken.objects.in_workspace(workspace).valid().select_related("monitor")
+    page = page_of(working, "created_at", cursor=request.GET.get("after", ""), newest_first=False)
+    to_change = PushToken.objects.to_change(workspace, now)
+    context = {
+        "page": page,
+        "now": now,
+        "to_change": to_change.count(),
+        "to_change_here": set(
+            to_change.filter(pk__in=[token.pk for token in page.rows]).values_list("pk", flat=True)
+        ),
+    }
+    return render(request, "monitors/tokens.html", context)
+
+
+# --- One token -----------------------------------------------------------------------------------
+
+
+@require_POST
+@members_only
+@sensitive_variables("lines")
+def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Show a push URL in full: on the page, for htmx the part of it, for a copy button as JSON."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
+    kind = request.get_preferred_type(["text/html", "application/json"])
+    if not (request.htmx or kind == "application/json"):  # type: ignore[attr-defined]
+        return detail_page(request, monitor, shown=token)
+    lines = reveal(request, monitor, token)[token.pk]
+    if kind == "application/json":
+        return JsonResponse(asdict(lines) if lines else {}, status=200 if lines else 409)
+    row = TokenRow(token, asked=True, lines=lines)
+    return render(request, "monitors/_token_lines.html", {"monitor": monitor, "row": row})
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
-def rotate(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask first (GET), then replace the push token (POST); the old one stops at once."""
-    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    back = reverse("monitors:detail", args=[public_id])
+def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Ask for how long the old token works on (GET), then replace it (POST)."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
+    row = _row_of(monitor, token)
+    form = RotateForm(request.POST if request.method == "POST" else None, running=bool(row.old))
+    if form.is_bound and form.is_valid():
+        try:
+            rotated = tokens.rotate(
+                token=row.token, overlap=form.length, force=bool(row.old), by=actor_of(request)
+            )
+        except tokens.OverlapRunning:
+            # Somebody else rotated it since this was asked: then ask again, with what is so now.
+            row = _row_of(monitor, token)
+            form = RotateForm(request.POST, running=True)
+        except tokens.TooManyTokens:
+            form.add_error(None, _too_many())
+        else:
+            show_next(request, rotated.new.token)
+            messages.success(request, _rotated_in_words(form.cleaned_data["overlap"]))
+            return _to_tokens(monitor)
+    return _ask(
+        request,
+        form,
+        monitor,
+        title=_("Rotate the push token %(token)s?") % {"token": row.token},
+        text=_("A new push URL is made. The old one works on for a while, so that senders can follow."),
+        warning=_running_in_words(row),
+        button=_("Rotate"),
+    )
+
+
+def _rotated_in_words(overlap: int) -> str:
+    if not overlap:
+        return _("The new push URL is below. Senders that use the old one are refused now.")
+    return _(
+        "The new push URL is below. The old one works for another %(time)s: change the senders by then."
+    ) % {"time": exactly(overlap)}
+
+
+def _running_in_words(row: TokenRow) -> str:
+    """Return what an overlap that is running means for a second rotation, "" where none is."""
+    if not row.old:
+        return ""
+    return _(
+        "An earlier rotation is not over: %(usage)s If you rotate again, there will be two old tokens, "
+        "and senders of both have to be given the newest one."
+    ) % {"usage": " ".join(_old_in_words(old) for old in row.old)}
+
+
+def _old_in_words(old: OldToken) -> str:
+    token = old.token
+    now = database_now()
+    words = {
+        "token": token,
+        "left": about(max((token.expires_at - now).total_seconds(), 0)) if token.expires_at else "",
+        "ago": about(max((now - token.last_used_at).total_seconds(), 0)) if token.last_used_at else "",
+        "source": token.last_used_from,
+    }
+    if not token.last_used_at:
+        return _("the old token %(token)s was never used and works for another %(left)s.") % words
+    if not token.last_used_from:
+        return _("the old token %(token)s was last used %(ago)s ago and works for another %(left)s.") % words
+    return (
+        _("the old token %(token)s was last used %(ago)s ago from %(source)s and works for another %(left)s.")
+        % words
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Ask (GET), then set how long an old token works from now on (POST)."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
+    form = RemainingForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        return _set_overlap(request, monitor, token, form.length)
+    return _ask(
+        request,
+        form,
+        monitor,
+        title=_("How long shall the old token %(token)s work?") % {"token": token},
+        text=_("Take the time that your slowest sender needs to get the new push URL."),
+        button=_("Save"),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def end(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Ask first (GET), then end an old token before its time (POST)."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
-        tokens.rotate(monitor=monitor, by=cast(User, request.user))
-        messages.success(request, _("The push URL is new. Senders that use the old one are refused now."))
-        return HttpResponseRedirect(back, status=303)
+        return _set_overlap(request, monitor, token, timedelta(0))
     return confirm(
         request,
-        title=_("Replace the push URL of “%(name)s”?") % {"name": monitor.name},
-        text=_(
-            "The old URL stops at once. Every sender needs the new one before the deadline, "
-            "or people are told that the monitor is down."
-        ),
-        button=_("Replace it"),
-        cancel=back,
+        title=_("End the old token %(token)s now?") % {"token": token},
+        text=f"{_used_in_words(token)} {_refused()}",
+        button=_("End it now"),
+        cancel=_page_of(monitor),
     )
+
+
+def _set_overlap(
+    request: HttpRequest, monitor: Monitor, token: PushToken, remaining: timedelta
+) -> HttpResponse:
+    try:
+        tokens.set_overlap(token=token, remaining=remaining, by=actor_of(request))
+    except tokens.TokenGone:
+        messages.warning(request, _("The old token has ended already."))
+    except tokens.NotReplaced:
+        messages.warning(
+            request, _("This token was not rotated, so no time of it ends. Revoke it to end it.")
+        )
+    else:
+        messages.success(request, _("Saved.") if remaining else _("The old token has ended."))
+    return _to_tokens(monitor)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def rename(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Ask (GET), then give a token another label (POST)."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
+    form = LabelForm(request.POST if request.method == "POST" else None, initial={"label": token.label})
+    if form.is_bound and form.is_valid():
+        tokens.rename(token=token, label=form.cleaned_data["label"], by=actor_of(request))
+        return _to_tokens(monitor)
+    return _ask(
+        request,
+        form,
+        monitor,
+        title=_("Label the push token %(token)s") % {"token": token},
+        button=_("Save"),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
+    """Ask first (GET), then end a token (POST)."""
+    monitor, token = _get_token_or_404(request, public_id, token_id)
+    if request.method == "POST":
+        tokens.revoke(token=token, by=actor_of(request))
+        messages.success(request, _("The push token %(token)s was revoked.") % {"token": token})
+        return _to_tokens(monitor)
+    text = [_used_in_words(token), _refused()]
+    if not monitor.tokens.valid().exclude(pk=token.pk).exists():
+        text.append(
+            _(
+                "It is the last one that works: until you add another, "
+                "nothing can send heartbeats to this monitor."
+            )
+        )
+    return confirm(
+        request,
+        title=_("Revoke the push token %(token)s?") % {"token": token},
+        text=" ".join(text),
+        button=_("Revoke"),
+        cancel=_page_of(monitor),
+    )
+
+
+def _refused() -> str:
+    return _("Senders that use it are refused from then on. This cannot be undone.")
+
+
+def _used_in_words(token: PushToken) -> str:
+    if not token.last_used_at:
+        return _("It was never used.")
+    words = {
+        "ago": about(max((database_now() - token.last_used_at).total_seconds(), 0)),
+        "source": token.last_used_from,
+    }
+    if not token.last_used_from:
+        return _("It was last used %(ago)s ago.") % words
+    return _("It was last used %(ago)s ago from %(source)s.") % words
+
+
+# --- Further tokens ------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask for a label (GET), then make a further token (POST)."""
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    form = LabelForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        try:
+            issued = tokens.issue(monitor=monitor, label=form.cleaned_data["label"], by=actor_of(request))
+        except tokens.TooManyTokens:
+            form.add_error(None, _too_many())
+        else:
+            show_next(request, issued.token)
+            messages.success(request, _("The new push URL is below."))
+            return _to_tokens(monitor)
+    return _ask(
+        request,
+        form,
+        monitor,
+        title=_("Add a push token"),
+        text=_("With one for each sender you see who sends, and can end one without the others."),
+        button=_("Add"),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+@sensitive_post_parameters("secret")
+def import_(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask for a token of another system (GET), then let it name this monitor (POST)."""
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    form = ImportForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid() and (token := _import(request, form, monitor)):
+        show_next(request, token)
+        messages.success(request, _("The token works: its push URL here is below."))
+        return _to_tokens(monitor)
+    return _ask(
+        request,
+        form,
+        monitor,
+        title=_("Use a token you have"),
+        text=_(
+            "Senders of another system then go on with the token they have; "
+            "only the address before it changes."
+        ),
+        button=_("Use it"),
+    )
+
+
+@sensitive_variables("secret")
+def _import(request: HttpRequest, form: ImportForm, monitor: Monitor) -> PushToken | None:
+    secret, label = form.cleaned_data["secret"], form.cleaned_data["label"]
+    try:
+        return tokens.import_token(monitor=monitor, secret=secret, label=label, by=actor_of(request))
+    except tokens.NotAToken:
+        ours = secret.startswith(tokens.PREFIX)
+        form.add_error(
+            "secret",
+            _mistyped() if ours else _("A token is 8 to 64 letters, digits, hyphens and underscores."),
+        )
+    except tokens.TokenTaken:
+        form.add_error("secret", _("This token is or was in use here already. Use another one."))
+    except tokens.TooManyTokens:
+        form.add_error(None, _too_many())
+    return None
+
+
+def _mistyped() -> str:
+    return _("This begins like a token of Tianji, but is mistyped or not whole. Copy it again.")
+
+
+def _too_many() -> str:
+    return ngettext(
+        "This monitor has %(most)d token that works, which is as many as it may have. Revoke one first.",
+        "This monitor has %(most)d tokens that work, which is as many as it may have. Revoke one first.",
+        tokens.TOKENS_MOST,
+    ) % {"most": tokens.TOKENS_MOST}
+
+
+# --- What they share -----------------------------------------------------------------------------
+
+
+def _get_token_or_404(request: HttpRequest, public_id: UUID, token_id: UUID) -> tuple[Monitor, PushToken]:
+    """Return a working token that the reader may change, and its monitor.
+
+    Raises:
+        Http404, PermissionDenied: as `get_monitor_or_404`; also for a token that does not work any more.
+    """
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    token = monitor.tokens.valid().filter(public_id=token_id).first()
+    if token is None:
+        raise Http404
+    return monitor, token
+
+
+def _row_of(monitor: Monitor, token: PushToken) -> TokenRow:
+    row = token_pages.section(monitor, database_now()).row_of(token.public_id)
+    if row is None:
+        raise Http404
+    return row
+
+
+def _ask(
+    request: HttpRequest,
+    form: Form,
+    monitor: Monitor,
+    *,
+    title: str,
+    button: str,
+    text: str = "",
+    warning: str = "",
+) -> HttpResponse:
+    """Show `form`: a page or, for htmx, what goes into a dialog. It is sent as forms are, by the browser."""
+    template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
+    context = {
+        "form": form,
+        "title": title,
+        "text": text,
+        "warning": warning,
+        "button": button,
+        "cancel": _page_of(monitor),
+        "action": request.path,
+    }
+    return render(request, template, context, status=422 if form.errors else 200)
+
+
+def _page_of(monitor: Monitor) -> str:
+    return f"{reverse('monitors:detail', args=[monitor.public_id])}#tokens"
+
+
+def _to_tokens(monitor: Monitor) -> HttpResponse:
+    return HttpResponseRedirect(_page_of(monitor), status=303)

@@ -4,23 +4,59 @@
 
   document.documentElement.classList.add("js");
 
+  function select(text) {
+    // Browsers give the clipboard only to https and localhost; this works elsewhere too.
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    if (!copied) throw new Error("no clipboard");
+  }
+
+  // A clipboard takes a promise, so that what is fetched first is still what the reader's click asked for.
+  async function toClipboard(text) {
+    try {
+      const blob = text.then((words) => new Blob([words], { type: "text/plain" }));
+      await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+    } catch {
+      select(await text);
+    }
+  }
+
+  // <button data-copy-from="/address/" data-copy-what="push_url">: what an address answers to a POST.
+  async function fetchText({ copyFrom, copyWhat }) {
+    const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), Accept: "application/json" };
+    const response = await fetch(copyFrom, { method: "POST", headers });
+    if (response.redirected || response.status === 403) window.location.reload();
+    if (!response.ok) throw new Error(response.statusText);
+    return (await response.json())[copyWhat];
+  }
+
   async function copy(button) {
     const source = document.getElementById(button.dataset.copy);
-    source.select();
+    source?.select();
+    const words = (button.dataset.words ??= button.textContent);
     try {
-      await navigator.clipboard.writeText(source.value);
+      await toClipboard(source ? Promise.resolve(source.value) : fetchText(button.dataset));
+      button.textContent = button.dataset.copied;
     } catch {
-      // Browsers give the clipboard only to https and localhost; this works elsewhere too.
-      document.execCommand("copy");
+      button.textContent = button.dataset.failed || words;
     }
-    const words = button.textContent;
-    button.textContent = button.dataset.copied;
     setTimeout(() => (button.textContent = words), 1500);
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-copy-from]");
     if (button) copy(button);
+
+    const hider = event.target.closest("[data-empty]");
+    if (hider) {
+      event.preventDefault();
+      document.getElementById(hider.dataset.empty).replaceChildren();
+    }
 
     const closer = event.target.closest("dialog [data-close]");
     if (closer) {

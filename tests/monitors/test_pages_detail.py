@@ -9,9 +9,8 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Membership, Role
-from monitors import lifecycle, tokens
+from monitors import lifecycle
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
-from monitors.schedules import CronSchedule
 from monitors.status import Status
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.notifications.rows import make_incident, push
@@ -19,7 +18,7 @@ from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
-CHANGES = ["pause", "resume", "delete", "rotate"]
+CHANGES = ["pause", "resume", "delete", "issue_token", "import_token"]
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def status_of(monitor):
 # --- Who sees what -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["detail", "edit", "heartbeats", "incidents", *CHANGES])
+@pytest.mark.parametrize("name", ["detail", "edit", "heartbeats", "incidents", "changes", *CHANGES])
 def test_a_monitor_of_another_workspace_does_not_exist(admin, name):
     foreign = make_monitor()
     method = admin.post if name in CHANGES else admin.get
@@ -63,7 +62,7 @@ def test_a_viewer_changes_nothing(viewer, monitor, name):
     assert secret_of(monitor) == secret
 
 
-@pytest.mark.parametrize("name", ["detail", "edit", *CHANGES])
+@pytest.mark.parametrize("name", ["detail", "edit", "changes", *CHANGES])
 def test_a_stranger_is_asked_to_sign_in(client, monitor, name):
     method = client.post if name in CHANGES else client.get
     response = method(url(name, monitor))
@@ -78,33 +77,6 @@ def test_a_link_works_for_members_whatever_workspace_they_look_at(admin, workspa
     assert "Elsewhere" in page
     # The role is the one in the monitor's workspace.
     assert "Pause" not in page
-
-
-def test_the_push_url_is_text_to_copy_and_never_a_link(admin, monitor):
-    page = detail(admin, monitor)
-    secret = secret_of(monitor)
-    assert f'value="http://testserver/api/push/{secret}"' in page
-    assert not re.search(rf'href="[^"]*{secret}', page)
-
-
-def test_the_push_url_is_under_the_public_address_where_one_is_set(admin, monitor, settings):
-    settings.TIANJI_URL, settings.TIANJI_URL_IS_SET = "https://tianji.example.com", True
-    assert f"https://tianji.example.com/api/push/{secret_of(monitor)}" in detail(admin, monitor)
-
-
-def test_a_viewer_sees_the_last_four_characters_of_the_push_token(viewer, monitor):
-    secret = secret_of(monitor)
-    for page in (detail(viewer, monitor), detail(viewer, monitor, **HTMX)):
-        assert secret not in page
-        assert f".../api/push/tjp_...{secret[-4:]}" in page
-
-
-def test_a_token_that_can_no_longer_be_shown_is_explained(admin, monitor, settings):
-    settings.SECRET_KEY = "another-" + "y" * 50
-    settings.SECRET_KEY_FALLBACKS = []
-    client = admin
-    client.force_login(monitor.workspace.memberships.get().user)
-    assert "it cannot be shown: SECRET_KEY" in detail(client, monitor)
 
 
 # --- What it says --------------------------------------------------------------------------------
@@ -165,26 +137,6 @@ def test_a_schedule_that_cannot_be_evaluated_is_pointed_out(admin, workspace):
     text = text_of(detail(admin, monitor))
     assert "The schedule cannot be evaluated, so silence is not noticed." in text
     assert "Edit the schedule" in text
-
-
-@pytest.mark.parametrize(
-    ("fields", "times"),
-    [
-        ({"timeout": 60}, "* * * * *"),
-        ({"timeout": 3600, "interval": 420}, "*/6 * * * *"),
-        ({"timeout": 5 * 3600}, "0 */4 * * *"),
-        ({"timeout": 3 * 86_400}, "0 2 * * *"),
-        ({"kind": "cron", "cron": "5 4 * * SUN"}, "5 4 * * SUN"),
-    ],
-)
-def test_the_crontab_line_runs_often_enough(admin, workspace, fields, times):
-    page = detail(admin, make_monitor(workspace=workspace, **fields))
-    assert f'value="{times} /path/to/job; curl' in page
-    assert next(CronSchedule(times).times_after(database_now()))
-
-
-def test_a_monitor_that_cron_is_too_slow_for_shows_no_crontab_line(admin, workspace):
-    assert "/path/to/job" not in detail(admin, make_monitor(workspace=workspace, timeout=30))
 
 
 def test_htmx_gets_only_what_changes(admin, monitor):
@@ -258,6 +210,57 @@ def test_a_broken_cursor_is_not_found(admin, monitor, cursor):
     assert admin.get(f"{url('heartbeats', monitor)}?before={cursor}").status_code == 404
 
 
+def test_the_limit_of_pushes_is_among_the_facts(admin, workspace, settings):
+    settings.TIANJI_PUSH_RATE = 60
+    inherits, own = make_monitor(workspace=workspace), make_monitor(workspace=workspace, push_rate=0)
+    assert "60 pushes a minute" in text_of(detail(admin, inherits))
+    assert "Limit none" in text_of(detail(admin, own))
+
+
+# --- Changes -------------------------------------------------------------------------------------
+
+
+def test_changes_say_who_did_what_by_which_way_and_from_where(admin, viewer, monitor):
+    user = monitor.workspace.memberships.get(role=Role.ADMIN).user
+    admin.force_login(user)
+    admin.post(url("edit", monitor), {"name": "Nightly", "kind": "interval", "timeout": "90"})
+    admin.post(url("pause", monitor))
+    text = text_of(admin.get(url("changes", monitor)).content.decode())
+    assert re.search(
+        rf"Paused \d\d:\d\d:\d\d UTC · {user.email} · browser · from 127.0.0.1 Changed: name, timeout", text
+    )
+    assert text.index("Made the push token tjp_...") < text.index("Created the monitor")
+
+
+def test_viewers_see_the_changes_and_no_secret(viewer, monitor):
+    page = viewer.get(url("changes", monitor)).content.decode()
+    assert "Created the monitor" in page
+    assert secret_of(monitor) not in page
+
+
+def test_changes_of_other_monitors_are_not_among_them(admin, monitor):
+    lifecycle.pause(monitor=make_monitor(workspace=monitor.workspace))
+    assert "Paused" not in admin.get(url("changes", monitor)).content.decode()
+
+
+def test_changes_are_loaded_into_the_page_when_they_are_opened(admin, monitor):
+    page = detail(admin, monitor)
+    assert f'hx-get="{url("changes", monitor)}" hx-trigger="toggle' in page
+    assert "Created the monitor" not in page
+    assert "<html" not in admin.get(url("changes", monitor), headers=HTMX).content.decode()
+
+
+def test_older_changes_follow_page_by_page(admin, monitor):
+    for _ in range(30):
+        lifecycle.pause(monitor=monitor)
+        lifecycle.resume(monitor=monitor)
+    page = admin.get(url("changes", monitor)).content.decode()
+    assert "Created the monitor" not in page
+    older = admin.get(older_link(page)[1]).content.decode()
+    assert "Created the monitor" in older
+    assert (page + older).count("Paused") == 30
+
+
 # --- What can be done ----------------------------------------------------------------------------
 
 
@@ -294,22 +297,6 @@ def test_deleting_removes_the_monitor_and_its_incidents(admin, monitor):
     assert "“Backup” was deleted." in response.content.decode()
     assert not Monitor.objects.exists()
     assert not Incident.objects.exists()
-
-
-def test_rotating_asks_first_and_says_that_the_old_url_stops_at_once(admin, monitor):
-    secret = secret_of(monitor)
-    assert "The old URL stops at once." in admin.get(url("rotate", monitor)).content.decode()
-    assert secret_of(monitor) == secret
-
-
-def test_rotating_replaces_the_push_url(admin, monitor):
-    old = secret_of(monitor)
-    page = admin.post(url("rotate", monitor), follow=True).content.decode()
-    new = secret_of(monitor)
-    assert new != old
-    assert new in page
-    assert old not in page
-    assert not monitor.tokens.valid().filter(digest=tokens.digest_of(old)).exists()
 
 
 def test_a_paused_monitor_says_that_nobody_is_told(admin, monitor):

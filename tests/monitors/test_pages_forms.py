@@ -178,6 +178,66 @@ def test_saving_a_form_as_it_came_changes_nothing(admin, workspace):
     assert Monitor.objects.values().get() == before
 
 
+# --- Slug and limit ------------------------------------------------------------------------------
+
+
+def test_the_slug_is_made_from_the_name_where_none_is_given(admin):
+    create(admin, **INTERVAL)
+    assert Monitor.objects.get().slug == "backup"
+
+
+def test_slug_and_limit_are_taken_as_typed(admin):
+    create(admin, **INTERVAL, slug="nightly-1", push_rate="0")
+    monitor = Monitor.objects.get()
+    assert (monitor.slug, monitor.push_rate) == ("nightly-1", 0)
+    page = admin.get(edit_url(monitor)).content.decode()
+    assert 'name="slug" value="nightly-1"' in page
+    assert 'name="push_rate" value="0"' in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({"slug": "Nightly"}, "Use small letters, digits and single hyphens between them"),
+        ({"slug": "a--b"}, "Use small letters, digits and single hyphens between them"),
+        ({"slug": "x" * 61}, "Ensure this value has at most 60 characters"),
+        ({"push_rate": "-1"}, "Ensure this value is greater than or equal to 0."),
+        ({"push_rate": "many"}, "Enter a whole number."),
+        ({"push_rate": "1000001"}, "Ensure this value is less than or equal to 1000000."),
+    ],
+)
+def test_a_slug_or_limit_that_cannot_be_is_told_at_its_field(admin, typed, error):
+    (told,) = errors_in(create(admin, **INTERVAL | typed))
+    assert told.startswith(error)
+
+
+def test_a_slug_that_another_monitor_has_is_told_at_its_field(admin, workspace):
+    make_monitor(workspace=workspace, slug="taken")
+    taken = "Another monitor of this workspace has this slug. Choose another one."
+    assert errors_in(create(admin, **INTERVAL, slug="taken")) == [taken]
+    other = make_monitor(workspace=workspace, slug="mine")
+    response = admin.post(edit_url(other), INTERVAL | {"slug": "taken"})
+    assert errors_in(response) == [taken]
+    other.refresh_from_db()
+    assert other.slug == "mine"
+
+
+def test_a_slug_that_is_cleared_stays_as_it_was(admin, workspace):
+    monitor = make_monitor(workspace=workspace, slug="kept")
+    admin.post(edit_url(monitor), INTERVAL | {"slug": "", "push_rate": "5"})
+    monitor.refresh_from_db()
+    assert (monitor.slug, monitor.push_rate) == ("kept", 5)
+
+
+def test_the_form_says_which_limit_is_inherited(admin, workspace, settings):
+    settings.TIANJI_PUSH_RATE = 60
+    assert "the workspace's limit, which is 60." in admin.get(reverse("monitors:create")).content.decode()
+    workspace.push_rate = 0
+    workspace.save()
+    page = admin.get(reverse("monitors:create")).content.decode()
+    assert "the workspace's limit, which is none." in page
+
+
 # --- The words under the form --------------------------------------------------------------------
 
 

@@ -10,9 +10,10 @@ from django.urls import reverse
 
 from accounts.models import Membership, Role
 from monitors import lifecycle
-from monitors.models import MonitorState
+from monitors.models import MonitorState, PushToken
 from tests.factories import make_monitor, make_user, make_workspace
 from tests.notifications.rows import push
+from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -152,6 +153,42 @@ def test_the_number_of_queries_does_not_grow_with_the_monitors(
     with django_assert_max_num_queries(5) as many:
         overview(admin)
     assert len(few) == len(many)
+
+
+def test_tokens_older_than_the_workspace_wants_are_one_line_that_leads_to_them(admin, workspace):
+    for _ in range(3):
+        make_monitor(workspace=workspace)
+    make_monitor()
+    PushToken.objects.update(created_at=database_now() - timedelta(days=91))
+    make_monitor(workspace=workspace)
+    assert reverse("monitors:tokens") not in overview(admin)
+    workspace.token_age_days = 90
+    workspace.save()
+    page = overview(admin)
+    assert "3 push tokens are older than 90 days." in text_of(page)
+    assert f'href="{reverse("monitors:tokens")}"' in page
+
+
+def test_viewers_are_not_reminded_of_tokens(viewer, workspace):
+    make_monitor(workspace=workspace)
+    PushToken.objects.update(created_at=database_now() - timedelta(days=91))
+    workspace.token_age_days = 90
+    workspace.save()
+    assert "older than" not in overview(viewer)
+
+
+def test_the_reminder_costs_the_page_one_query_and_its_updates_none(
+    admin, workspace, django_assert_num_queries
+):
+    make_monitor(workspace=workspace)
+    with django_assert_num_queries(5):
+        overview(admin)
+    workspace.token_age_days = 90
+    workspace.save()
+    with django_assert_num_queries(6):
+        overview(admin)
+    with django_assert_num_queries(5):
+        overview(admin, **HTMX)
 
 
 def test_the_workspace_chosen_in_the_menu_is_the_one_shown(admin, workspace):

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts import setup
-from tianji import static
+from tianji import schedule, static
 from tianji.processes import ROLES, command
 from tianji.supervisor import Child, Supervisor
 
@@ -54,6 +54,8 @@ class Command(BaseCommand):
     def _prepare(self) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         static.collect()
+        for fault in schedule.faults():
+            self.say(f"Warning: {fault}")
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
             self.say(f"Created the owner {setup.create_owner_from_settings()}.")
 

@@ -1,4 +1,4 @@
-"""The pages of accounts that are ours; signing in and out is allauth's."""
+"""Setting up, and choosing a workspace to look at."""
 
 from __future__ import annotations
 

@@ -1,0 +1,47 @@
+"""Second factors in the admin site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Imported first, so that what they register can be replaced here.
+import allauth.account.admin
+import allauth.mfa.admin  # noqa: F401
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+
+from accounts.admin.people import may_touch
+from tianji.admin import SiteAdmin
+
+# A second place for addresses: what stands there signs in, whatever the person's own page says.
+admin.site.unregister(EmailAddress)
+admin.site.unregister(Authenticator)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(SiteAdmin):
+    """Second factors: to see who has one, and to take it from somebody who lost it. Never its secret."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    fields = readonly_fields = ("user", "type", "created_at", "last_used_at")
+    ordering = ("-pk",)
+    secret_fields = ("data",)
+    delete_warning = gettext_lazy(
+        "The person then signs in with the password alone. Recovery codes are an entry of their own: "
+        "delete both."
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and may_touch(request, obj and obj.user)

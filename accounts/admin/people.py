@@ -1,0 +1,164 @@
+"""People in the admin site."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from allauth.account.forms import ResetPasswordForm
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.forms import ModelForm
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import Membership, Role, User
+from tianji.admin import Refused, SiteAdmin
+
+
+class _LowerCaseEmail:
+    """Mix-in: the email address is the name to sign in with, and its case means nothing."""
+
+    def clean_email(self) -> str:
+        form = cast("ModelForm[User]", self)
+        email = str(form.cleaned_data["email"]).lower()
+        if User.objects.filter(email__iexact=email).exclude(pk=form.instance.pk).exists():
+            raise ValidationError(_("Somebody has this email address already."))
+        return email
+
+
+class NewUserForm(_LowerCaseEmail, AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("email",)
+
+
+class UserForm(_LowerCaseEmail, UserChangeForm):
+    class Meta:
+        model = User
+        fields = "__all__"
+        field_classes: dict[str, Any] = {}
+
+
+@admin.register(User)
+class UserAdmin(SiteAdmin, DjangoUserAdmin):
+    """People. Who is no superuser makes nobody staff, and has no power over a superuser."""
+
+    form = UserForm
+    add_form = NewUserForm
+    change_form_template = "admin/accounts/user/change_form.html"
+    list_display = ("email", "is_active", "is_staff", "is_superuser", "last_login", "date_joined")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("email",)
+    ordering = ("email",)
+    filter_horizontal = ("groups", "user_permissions")
+    fieldsets = (
+        (None, {"fields": ("email", "password", "has_second_factor")}),
+        (
+            gettext_lazy("Permissions"),
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        (gettext_lazy("Important dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),
+    )
+    readonly_fields = ("has_second_factor", "last_login", "date_joined")
+    secret_fields = ("password",)
+    delete_warning = gettext_lazy(
+        "What this person did stays in the audit under the email address. To keep the account but shut it "
+        "out, take “active” away instead."
+    )
+
+    @admin.display(description=gettext_lazy("second factor"), boolean=True)
+    def has_second_factor(self, user: User) -> bool:
+        return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj) and may_touch(request, obj)
+        return allowed and obj != request.user
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if cast(User, request.user).is_superuser:
+            return fields
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save; a former address must not sign in or get a link for a new password any more."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            if change and "email" in form.changed_data:
+                EmailAddress.objects.filter(user=obj).exclude(email__iexact=obj.email).delete()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        if workspace := _owned_alone(obj):
+            words = _("“%(workspace)s” has no other owner. Make somebody else one first.")
+            raise Refused(words % {"workspace": workspace})
+        super().delete_model(request, obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.send_password_link)
+        ours = [path("<path:object_id>/password-link/", view, name="accounts_user_password_link")]
+        return [*ours, *super().get_urls()]
+
+    def send_password_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask (GET), then send the person a link to choose a password (POST)."""
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        back = reverse("admin:accounts_user_change", args=[user.pk])
+        if not (settings.TIANJI_EMAIL_URL and user.is_active):
+            words = (
+                _("Email is not set up on this server (TIANJI_EMAIL_URL). Set a password here instead.")
+                if user.is_active
+                else _("This account is not active.")
+            )
+            self.message_user(request, words, messages.WARNING)
+            return HttpResponseRedirect(back)
+        if request.method == "POST":
+            form = ResetPasswordForm({"email": user.email})
+            if form.is_valid():
+                form.save(request)
+                sent = _("A link to choose a password is on its way to %(email)s.") % {"email": user.email}
+                self.message_user(request, sent, messages.SUCCESS)
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Send a link to choose a password"),
+            "subtitle": None,
+            "opts": self.opts,
+            "object": user,
+            "lines": [_("%(email)s gets an email with a link.") % {"email": user.email}],
+            "button": _("Send it"),
+            "back": back,
+        }
+        return TemplateResponse(request, "admin/ask.html", context)
+
+
+def _owned_alone(user: User) -> str:
+    """Return the name of a workspace that has no owner but `user`, or ""."""
+    owners = Membership.objects.filter(role=Role.OWNER)
+    others = owners.filter(workspace=OuterRef("workspace")).exclude(user=user)
+    alone = owners.filter(~Exists(others), user=user).select_related("workspace").first()
+    return alone.workspace.name if alone else ""
+
+
+def may_touch(request: HttpRequest, user: User | None) -> bool:
+    """Whether who sent `request` may have power over `user`: over a superuser only another has."""
+    return user is None or not user.is_superuser or cast(User, request.user).is_superuser

@@ -1,0 +1,131 @@
+"""Workspaces and their members in the admin site, changed by the same operations as everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import members, workspaces
+from accounts.actors import Actor, actor_of
+from accounts.models import AuditEntry, Membership, Role, Workspace
+from tianji.admin import Refused, SiteAdmin
+
+_LAST_OWNER = gettext_lazy("A workspace keeps one owner at least, so nothing was changed.")
+
+
+def _by(request: HttpRequest) -> Actor:
+    return actor_of(request, via=AuditEntry.Via.ADMIN)
+
+
+class _MembersAdmin(SiteAdmin):
+    """Says why the operations on members refused a form; nothing of it is saved then."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except members.LastOwner:
+            self.message_user(request, str(_LAST_OWNER), messages.ERROR)
+        except (members.MemberAlready, Membership.DoesNotExist):
+            self.message_user(
+                request, _("Somebody changed the members meanwhile. Try again."), messages.ERROR
+            )
+        return HttpResponseRedirect(request.path)
+
+
+class MemberForm(forms.ModelForm):
+    """Who is a member stays so; to put another in their place is to remove one and add one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "user" in self.fields:
+            self.fields["user"].disabled = True
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    form = MemberForm
+    extra = 0
+    autocomplete_fields = ("user",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "workspace")
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(_MembersAdmin):
+    list_display = ("name", "push_rate", "token_age_days", "created_at")
+    search_fields = ("name",)
+    fields = ("name", "push_rate", "token_age_days", "public_id", "created_at")
+    readonly_fields = ("public_id", "created_at")
+    inlines = (MembershipInline,)
+    delete_warning = gettext_lazy("Its members lose it, its API keys end, and its audit goes with it.")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only an empty workspace can be deleted: monitors and channels go by their own operations."""
+        if not super().has_delete_permission(request, obj):
+            return False
+        return obj is None or not (obj.monitors.exists() or obj.channels.exists())
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            changes = {name: form.cleaned_data[name] for name in form.changed_data}
+            workspaces.change(workspace=obj, by=_by(request), **changes)
+        else:
+            obj.save()
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Add, promote, demote and remove members, in an order in which one owner can follow another."""
+        formset.save(commit=False)
+        by = _by(request)
+        for member in formset.new_objects:
+            members.add(workspace=member.workspace, email=member.user.email, role=member.role, by=by)
+        changed = [member for member, _fields in formset.changed_objects]
+        for member in sorted(changed, key=lambda member: member.role != Role.OWNER):
+            stored = Membership.objects.select_related("user", "workspace").get(pk=member.pk)
+            members.set_role(membership=stored, role=member.role, by=by)
+        for member in formset.deleted_objects:
+            members.remove(membership=member, by=by)
+        formset.save_m2m()
+
+
+@admin.register(Membership)
+class MembershipAdmin(_MembersAdmin):
+    form = MemberForm
+    list_display = ("user", "workspace", "role")
+    list_filter = ("role",)
+    list_select_related = ("user", "workspace")
+    search_fields = ("user__email", "workspace__name")
+    autocomplete_fields = ("user", "workspace")
+    ordering = ("-pk",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("user", "workspace") if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "workspace")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            stored = self.get_queryset(request).get(pk=obj.pk)
+            members.set_role(membership=stored, role=obj.role, by=_by(request))
+        else:
+            added = members.add(workspace=obj.workspace, email=obj.user.email, role=obj.role, by=_by(request))
+            obj.pk = added.membership.pk
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        try:
+            members.remove(membership=obj, by=_by(request))
+        except members.LastOwner:
+            raise Refused(str(_LAST_OWNER)) from None

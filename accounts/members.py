@@ -1,0 +1,103 @@
+"""Add, promote and remove members of a workspace, which always keeps an owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Membership, Role, User, Workspace
+
+
+class LastOwner(Exception):
+    """Without this owner the workspace would have none."""
+
+
+class MemberAlready(Exception):
+    """Who was to be added is a member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A new membership, and whether the account was made for it; that one has no password yet."""
+
+    membership: Membership
+    is_new_account: bool
+
+
+def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
+    """Make the person with `email` a member; where there is no such account, make it.
+
+    Raises:
+        MemberAlready: as it says; nothing was changed.
+    """
+    with transaction.atomic():
+        _hold(workspace)
+        # Addresses are stored in lower case.
+        user = User.objects.filter(email=email.lower()).first()
+        is_new_account = user is None
+        if user is None:
+            user = User.objects.create_user(email)
+        membership, is_new = Membership.objects.get_or_create(
+            user=user, workspace=workspace, defaults={"role": Role(role)}
+        )
+        if not is_new:
+            raise MemberAlready
+        _record(membership, by, AuditEntry.Action.MEMBER_ADDED, role=membership.role)
+    return Added(membership, is_new_account)
+
+
+def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
+    """Give a member another role.
+
+    Raises:
+        LastOwner: as it says.
+        Membership.DoesNotExist: it was removed.
+    """
+    with transaction.atomic():
+        _hold(membership.workspace)
+        membership.refresh_from_db()
+        if membership.role != role:
+            if membership.role == Role.OWNER:
+                _require_another_owner(membership)
+            membership.role = Role(role)
+            membership.save(update_fields=["role"])
+            _record(membership, by, AuditEntry.Action.MEMBER_CHANGED, role=membership.role)
+    return membership
+
+
+def remove(*, membership: Membership, by: Actor) -> None:
+    """Take somebody out of a workspace; the account stays, and so does what was made with it.
+
+    Raises:
+        LastOwner: as it says.
+        Membership.DoesNotExist: it was removed before.
+    """
+    with transaction.atomic():
+        _hold(membership.workspace)
+        membership.refresh_from_db()
+        if membership.role == Role.OWNER:
+            _require_another_owner(membership)
+        _record(membership, by, AuditEntry.Action.MEMBER_REMOVED)
+        membership.delete()
+
+
+def _hold(workspace: Workspace) -> None:
+    """Have changes of one workspace's members come one by one: two owners may remove each other."""
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+
+
+def _require_another_owner(membership: Membership) -> None:
+    owners = Membership.objects.filter(workspace=membership.workspace_id, role=Role.OWNER)
+    if not owners.exclude(pk=membership.pk).exists():
+        raise LastOwner
+
+
+def _record(membership: Membership, by: Actor, action: str, **details: Any) -> None:
+    workspace = membership.workspace
+    deed = Deed(workspace.public_id, workspace.name, {"member": membership.user.email, **details})
+    audit.record(workspace=workspace, by=by, action=action, deed=deed)

@@ -1,0 +1,41 @@
+"""The settings of a workspace, and the record of who did what in it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts import workspaces
+from accounts.access import membership_of, require_change, signed_in
+from accounts.actors import actor_of
+from accounts.forms import WorkspaceForm
+from accounts.models import AuditEntry
+from tianji.paging import page_of
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+def settings_(request: HttpRequest) -> HttpResponse:
+    """Show the settings; owners and admins may change them."""
+    membership = require_change(request) if request.method == "POST" else membership_of(request)
+    workspace = membership.workspace
+    form = WorkspaceForm(request.POST if request.method == "POST" else None, workspace=workspace)
+    if form.is_bound and form.is_valid():
+        workspaces.change(workspace=workspace, by=actor_of(request), **form.cleaned_data)
+        messages.success(request, _("Saved."))
+        return HttpResponseRedirect(reverse("accounts:settings"), status=303)
+    return render(request, "accounts/settings.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_GET
+@signed_in
+def audit_(request: HttpRequest) -> HttpResponse:
+    """All entries of the workspace, newest first, from the cursor `before` on into the past."""
+    workspace = require_change(request).workspace
+    entries = AuditEntry.objects.filter(workspace=workspace)
+    page = page_of(entries, "at", cursor=request.GET.get("before", ""))
+    return render(request, "accounts/audit.html", {"page": page})

@@ -1,0 +1,30 @@
+"""Change the settings of a workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
+
+
+def change(*, workspace: Workspace, by: Actor, **changes: Any) -> Workspace:
+    """Change columns of `workspace`, only those named. Where nothing differs, nothing is written.
+
+    Raises:
+        Workspace.DoesNotExist: it was deleted.
+    """
+    with transaction.atomic():
+        workspace = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+        changed = sorted(name for name, value in changes.items() if getattr(workspace, name) != value)
+        for name in changed:
+            setattr(workspace, name, changes[name])
+        if changed:
+            workspace.save(update_fields=changed)
+            deed = Deed(workspace.public_id, workspace.name, {"fields": changed})
+            audit.record(workspace=workspace, by=by, action=AuditEntry.Action.WORKSPACE_CHANGED, deed=deed)
+    return workspace

@@ -1,0 +1,98 @@
+"""What staff type about monitors and tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from monitors import tokens
+from monitors.forms import DurationField, ScheduleForm, TagsField
+from monitors.models import Monitor
+
+# What is written through `lifecycle`; everything else of a monitor is only shown.
+COLUMNS = (
+    "name",
+    "slug",
+    "description",
+    "tags",
+    "kind",
+    "timeout",
+    "interval",
+    "cron",
+    "timezone",
+    "grace",
+    "post_only",
+    "push_rate",
+)
+
+
+class MonitorForm(forms.ModelForm, ScheduleForm):
+    """A monitor with the schedule as its members type it. Nothing is saved by it."""
+
+    slug = forms.SlugField(
+        label=_("Slug"),
+        max_length=60,
+        required=False,
+        help_text=_("Names it for programs. Left empty, it is made from the name."),
+    )
+    tags = TagsField(label=_("Tags"), required=False, help_text=_("Separated by commas."))
+    seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Monitor
+        fields = ("workspace", *COLUMNS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["seen_version"].initial = self.instance.version
+        self.fields["kind"].choices = Monitor.Kind.choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        ScheduleForm.clean(self)
+        cleaned = self.cleaned_data
+        # What belongs to the other kind of schedule gets what a new monitor has.
+        if cleaned.get("kind") == Monitor.Kind.CRON:
+            cleaned["timeout"] = Monitor._meta.get_field("timeout").default
+        elif "kind" in cleaned:
+            cleaned["cron"], cleaned["timezone"] = "", "UTC"
+        if "slug" in cleaned:
+            cleaned["slug"] = cleaned["slug"] or self.instance.slug
+            self._require_a_free_slug(cleaned["slug"])
+        return cleaned
+
+    def _require_a_free_slug(self, slug: str) -> None:
+        workspace = self.cleaned_data.get("workspace") or self.instance.workspace_id
+        others = Monitor.objects.filter(workspace=workspace, slug=slug).exclude(pk=self.instance.pk)
+        if slug and workspace and others.exists():
+            self.add_error("slug", _("Another monitor of the workspace has this slug."))
+
+    def columns(self) -> dict[str, Any]:
+        """Return what a valid form says, as columns of Monitor."""
+        return {name: self.cleaned_data[name] for name in COLUMNS}
+
+
+class RotateForm(forms.Form):
+    """How tokens are rotated."""
+
+    overlap = DurationField(
+        label=_("Overlap"),
+        low=0,
+        high=int(tokens.OVERLAP_MAX.total_seconds()),
+        initial=int(tokens.OVERLAP_DEFAULT.total_seconds()),
+        help_text=_("How long the old token still works: 0 s to 7 d, such as 24 h."),
+    )
+    force = forms.BooleanField(
+        label=_("Force"),
+        required=False,
+        help_text=_(
+            "Rotate also where an earlier rotation's old token still works. It keeps its time, so that three "
+            "tokens work for a while."
+        ),
+    )
+
+    def clean_overlap(self) -> timedelta:
+        return timedelta(seconds=self.cleaned_data["overlap"])

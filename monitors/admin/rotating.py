@@ -1,0 +1,79 @@
+"""What the admin site says of a push token, and what it does to one of many."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from accounts.actors import Actor
+from monitors import tokens
+from monitors.models import PushToken
+from tianji.bulk import Outcome
+
+
+def masked_url(token: PushToken) -> str:
+    """Return the push URL as anybody may read it."""
+    return f"{settings.TIANJI_URL}/api/push/{token}"
+
+
+def state_of(token: PushToken, now: datetime) -> str:
+    """Return whether `token` works at `now`, in words."""
+    if token.revoked_at is not None:
+        return _("revoked")
+    if token.expires_at is None:
+        return _("works")
+    if token.expires_at <= now:
+        return _("expired")
+    return _("works until %(time)s") % {"time": _time(token.expires_at)}
+
+
+def _time(at: datetime) -> str:
+    return date_format(localtime(at), "DATETIME_FORMAT")
+
+
+def name_of(token: PushToken) -> str:
+    """Return how a list names `token`, loaded with its monitor and workspace."""
+    return f"{token.monitor} ({token.monitor.workspace}): {token}"
+
+
+def overlap_runs(running: tokens.OverlapRunning) -> str:
+    """Return that an earlier rotation's old token still works, and until when."""
+    if running.ends_at is None:
+        return _("The old token of an earlier rotation still works.")
+    return _("Until %(time)s the old token of an earlier rotation still works.") % {
+        "time": _time(running.ends_at)
+    }
+
+
+def rotate_one(token: PushToken, *, by: Actor, overlap: timedelta, force: bool) -> Outcome:
+    """Rotate `token` unless it was replaced before: then its successor is what is to be rotated."""
+    if token.revoked_at is not None:
+        return _outcome(token, _("Does not work any more"))
+    if token.replaced_by_id is not None:
+        return _outcome(token, _("Skipped: replaced already"))
+    try:
+        new = tokens.rotate(token=token, by=by, overlap=overlap, force=force).new.token
+    except tokens.OverlapRunning as running:
+        return _outcome(token, _("Skipped: an overlap runs"), overlap_runs(running))
+    except tokens.TokenGone:
+        return _outcome(token, _("Does not work any more"))
+    except tokens.TooManyTokens:
+        return _outcome(token, _("Skipped: as many tokens as there may be"))
+    url = reverse("admin:monitors_pushtoken_change", args=[new.pk])
+    return Outcome(_("Rotated"), True, name_of(token), url, masked_url(new))
+
+
+def revoke_one(token: PushToken, *, by: Actor) -> Outcome:
+    if tokens.revoke(token=token, by=by):
+        return _outcome(token, _("Revoked"), done=True)
+    return _outcome(token, _("Had been revoked before"))
+
+
+def _outcome(token: PushToken, word: str, detail: str = "", *, done: bool = False) -> Outcome:
+    url = reverse("admin:monitors_pushtoken_change", args=[token.pk])
+    return Outcome(word, done, name_of(token), url, detail)

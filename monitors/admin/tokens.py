@@ -1,0 +1,262 @@
+"""Push tokens in the admin site: rotated and revoked, one or many, and never readable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.actors import Actor, actor_of
+from accounts.models import AuditEntry
+from monitors import tokens
+from monitors.admin import rotating
+from monitors.admin.forms import RotateForm
+from monitors.admin.rotating import masked_url, state_of
+from monitors.models import PushToken
+from tianji.admin import SiteAdmin
+from tianji.bulk import Bulk, ask_and_do
+
+
+def _by(request: HttpRequest) -> Actor:
+    return actor_of(request, via=AuditEntry.Via.ADMIN)
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("current", gettext_lazy("Works, and not replaced")),
+            ("overlap", gettext_lazy("Replaced, and still works")),
+            ("expired", gettext_lazy("Expired")),
+            ("revoked", gettext_lazy("Revoked")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        works = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=Now()))
+        match self.value():
+            case "current":
+                return queryset.filter(works, replaced_by=None)
+            case "overlap":
+                return queryset.filter(works, replaced_by__isnull=False)
+            case "expired":
+                return queryset.filter(revoked_at=None, expires_at__lte=Now())
+            case "revoked":
+                return queryset.filter(revoked_at__isnull=False)
+        return queryset
+
+
+@admin.register(PushToken)
+class PushTokenAdmin(SiteAdmin):
+    """Tokens are made with their monitor, by rotation, or on the monitor's page; here they end or change."""
+
+    change_form_template = "admin/monitors/pushtoken/change_form.html"
+    list_display = ("masked", "monitor", "workspace", "label", "state", "last_used_at", "last_used_from")
+    list_display_links = ("masked",)
+    list_filter = (StateFilter, "imported")
+    list_select_related = ("monitor__workspace",)
+    list_max_show_all = 1000
+    search_fields = ("monitor__name", "monitor__workspace__name", "label", "=last_four")
+    search_help_text = gettext_lazy("The monitor, the workspace, the label, or the last four characters.")
+    ordering = ("-pk",)
+    actions = ("rotate_selected", "revoke_selected")
+    fields = (
+        "monitor",
+        "workspace",
+        "masked",
+        "push_url",
+        "label",
+        "state",
+        "created_at",
+        "created_by",
+        "imported",
+        "expires_at",
+        "revoked_at",
+        "replaced_by",
+        "replaced_at",
+        "change_is_complete",
+        "last_used_at",
+        "last_used_from",
+        "limited_count",
+        "limited_at",
+        "public_id",
+    )
+    readonly_fields = tuple(name for name in fields if name != "label")
+    secret_fields = ("digest", "sealed")
+
+    @admin.display(description=gettext_lazy("token"), ordering="last_four")
+    def masked(self, token: PushToken) -> str:
+        return str(token)
+
+    @admin.display(description=gettext_lazy("workspace"), ordering="monitor__workspace__name")
+    def workspace(self, token: PushToken) -> str:
+        return str(token.monitor.workspace)
+
+    @admin.display(description=gettext_lazy("push URL"))
+    def push_url(self, token: PushToken) -> str:
+        return format_html(
+            "{} (<a href='{}'>{}</a>)",
+            masked_url(token),
+            reverse("monitors:detail", args=[token.monitor.public_id]),
+            _("open the monitor's page to copy it"),
+        )
+
+    @admin.display(description=gettext_lazy("state"), ordering="expires_at")
+    def state(self, token: Any) -> str:
+        return state_of(token, token.read_at)
+
+    @admin.display(description=gettext_lazy("change is complete"), boolean=True)
+    def change_is_complete(self, token: Any) -> bool | None:
+        if token.replaced_by is None:
+            return None
+        return tokens.change_is_complete(
+            old=token, new=token.replaced_by, monitor=token.monitor, now=token.read_at
+        )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(read_at=Now())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if "label" in form.changed_data:
+            token = PushToken.objects.select_related("monitor__workspace").get(pk=obj.pk)
+            tokens.rename(token=token, label=form.cleaned_data["label"], by=_by(request))
+
+    # --- One token
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        ours = [
+            path("<path:object_id>/rotate/", wrap(self.rotate_view), name="monitors_pushtoken_rotate"),
+            path("<path:object_id>/revoke/", wrap(self.revoke_view), name="monitors_pushtoken_revoke"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask how (GET), then rotate (POST) and go to the new token's page."""
+        token = self._token_to_change(request, object_id)
+        form = RotateForm(request.POST if request.method == "POST" else None)
+        if form.is_bound and form.is_valid():
+            try:
+                rotated = tokens.rotate(token=token, by=_by(request), **form.cleaned_data)
+                return self._rotated(request, token, rotated)
+            except tokens.TokenGone:
+                self.message_user(request, _("This token does not work any more."), messages.ERROR)
+                return _to_page(token)
+            except tokens.TooManyTokens:
+                form.add_error(None, _("The monitor has as many tokens as there may be. Revoke one first."))
+            except tokens.OverlapRunning as running:
+                form.add_error("force", rotating.overlap_runs(running))
+        lines = [_("Senders get a new push URL, and have the overlap to change to it.")]
+        if token.replaced_by_id is not None:
+            lines.append(_("This token was rotated before; the newest token after it is rotated."))
+        return self._ask(request, token, title=_("Rotate"), lines=lines, button=_("Rotate"), form=form)
+
+    def _rotated(self, request: HttpRequest, old: PushToken, rotated: tokens.Rotated) -> HttpResponse:
+        monitor, new = old.monitor, rotated.new.token
+        words = _("The new push URL is {url}. {link} to copy it; owners and admins of its workspace can.")
+        link = format_html(
+            "<a href='{}'>{}</a>",
+            reverse("monitors:detail", args=[monitor.public_id]),
+            _("Open the monitor's page"),
+        )
+        self.message_user(request, format_html(words, url=masked_url(new), link=link), messages.SUCCESS)
+        self.log_change(request, rotated.old, _("Rotated."))
+        return _to_page(new)
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask first (GET), then revoke (POST)."""
+        token = self._token_to_change(request, object_id)
+        if request.method == "POST":
+            if tokens.revoke(token=token, by=_by(request)):
+                self.log_change(request, token, _("Revoked."))
+                self.message_user(request, _("The token %(token)s is revoked.") % {"token": token})
+            else:
+                self.message_user(request, _("It had been revoked before."), messages.WARNING)
+            return _to_page(token)
+        lines = [_("Its push URL is refused at once, and this cannot be undone.")]
+        others = token.monitor.tokens.valid().exclude(pk=token.pk)
+        if not others.exists():
+            lines.append(_("It is the monitor's last token that works: the monitor will go down."))
+        return self._ask(request, token, title=_("Revoke"), lines=lines, button=_("Revoke"))
+
+    def _token_to_change(self, request: HttpRequest, object_id: str) -> PushToken:
+        token = self.get_object(request, unquote(object_id))
+        if not self.has_change_permission(request, token):
+            raise PermissionDenied
+        if token is None:
+            raise Http404
+        return PushToken.objects.select_related("monitor__workspace", "replaced_by").get(pk=token.pk)
+
+    def _ask(self, request: HttpRequest, token: PushToken, **context: Any) -> HttpResponse:
+        about = _("%(token)s of “%(monitor)s” in “%(workspace)s”") % {
+            "token": token,
+            "monitor": token.monitor,
+            "workspace": token.monitor.workspace,
+        }
+        context = {
+            **self.admin_site.each_context(request),
+            "subtitle": about,
+            "opts": self.opts,
+            "object": token,
+            "back": reverse("admin:monitors_pushtoken_change", args=[token.pk]),
+            **context,
+        }
+        return TemplateResponse(request, "admin/ask.html", context)
+
+    # --- Many
+
+    @admin.action(description=gettext_lazy("Rotate selected tokens"), permissions=["change"])
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[PushToken]) -> HttpResponse:
+        by = _by(request)
+        bulk = Bulk(
+            action="rotate_selected",
+            title=_("Rotate push tokens"),
+            warning=_(
+                "Each gets a new token with its label; senders have the overlap to change to the new URL. "
+                "Tokens that were replaced already are left alone."
+            ),
+            button=_("Rotate"),
+            do=lambda token, options: rotating.rotate_one(token, by=by, **options),
+            related=("monitor__workspace",),
+            name=rotating.name_of,
+            form=RotateForm,
+        )
+        return ask_and_do(self, request, queryset, bulk)
+
+    @admin.action(description=gettext_lazy("Revoke selected tokens"), permissions=["change"])
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[PushToken]) -> HttpResponse:
+        by = _by(request)
+        bulk = Bulk(
+            action="revoke_selected",
+            title=_("Revoke push tokens"),
+            warning=_(
+                "Their push URLs are refused at once, and this cannot be undone. A monitor without another "
+                "token will go down."
+            ),
+            button=_("Revoke"),
+            do=lambda token, _options: rotating.revoke_one(token, by=by),
+            related=("monitor__workspace",),
+            name=rotating.name_of,
+        )
+        return ask_and_do(self, request, queryset, bulk)
+
+
+def _to_page(token: PushToken) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:monitors_pushtoken_change", args=[token.pk]))

@@ -1,0 +1,109 @@
+"""Entries of the audit in words: what somebody did, as people would say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiKey, AuditEntry, Role, Workspace
+from monitors.models import Monitor
+from monitors.words import exactly
+
+Action = AuditEntry.Action
+
+
+def in_words(entry: AuditEntry) -> str:
+    """Return what was done; what an entry of an older version lacks is left out."""
+    details: dict[str, Any] = entry.details if isinstance(entry.details, dict) else {}
+    match entry.action:
+        case Action.MONITOR_CREATED:
+            return _("Created the monitor")
+        case Action.MONITOR_CHANGED:
+            return _changed(Monitor, details)
+        case Action.MONITOR_DELETED:
+            return _("Deleted the monitor")
+        case Action.API_KEY_CREATED:
+            scope = dict(ApiKey.Scope.choices).get(details.get("scope", ""), "")
+            return _("Made the API key (%(scope)s)") % {"scope": scope} if scope else _("Made the API key")
+        case Action.API_KEY_REVOKED:
+            return _("Revoked the API key")
+        case Action.WORKSPACE_CHANGED:
+            return _changed(Workspace, details)
+        case Action.MEMBER_ADDED | Action.MEMBER_CHANGED | Action.MEMBER_REMOVED if "member" in details:
+            return _member(entry.action, details)
+        case Action.CHANNEL_CREATED:
+            return _("Made the channel")
+        case Action.CHANNEL_CHANGED:
+            return _("Changed the channel")
+        case Action.CHANNEL_DELETED:
+            return _("Deleted the channel")
+        case _ if "token" in details:
+            return _token(entry.action, details)
+    return str(entry.get_action_display())
+
+
+def _token(action: str, details: dict[str, Any]) -> str:
+    named = {"token": details["token"], "label": details.get("label", "")}
+    token = _("%(token)s “%(label)s”") % named if named["label"] else str(named["token"])
+    match action:
+        case Action.TOKEN_ISSUED:
+            return _("Made the push token %(token)s") % {"token": token}
+        case Action.TOKEN_IMPORTED:
+            return _("Took over the push token %(token)s from another system") % {"token": token}
+        case Action.TOKEN_REVEALED:
+            return _("Had the push token %(token)s shown") % {"token": token}
+        case Action.TOKEN_ROTATED:
+            return _rotated(token, details)
+        case Action.TOKEN_OVERLAP_CHANGED:
+            time = exactly(details.get("remaining_seconds", 0))
+            return _("Let the old push token %(token)s work for %(time)s more") % {
+                "token": token,
+                "time": time,
+            }
+        case Action.TOKEN_OVERLAP_ENDED:
+            return _("Ended the old push token %(token)s") % {"token": token}
+        case Action.TOKEN_RENAMED:
+            return _renamed(str(named["token"]), details)
+        case Action.TOKEN_REVOKED:
+            return _("Revoked the push token %(token)s") % {"token": token}
+    return f"{Action(action).label}: {token}"
+
+
+def _rotated(token: str, details: dict[str, Any]) -> str:
+    overlap = details.get("overlap_seconds", 0)
+    words = {"token": token, "new": details.get("new_token", ""), "time": exactly(overlap)}
+    if not overlap:
+        return _("Rotated the push token %(token)s to %(new)s; the old one stopped at once") % words
+    return _("Rotated the push token %(token)s to %(new)s; the old one works for %(time)s more") % words
+
+
+def _renamed(token: str, details: dict[str, Any]) -> str:
+    words = {"token": token, "before": details.get("before", ""), "after": details.get("label", "")}
+    if not words["after"]:
+        return _("Took the label “%(before)s” from the push token %(token)s") % words
+    return _("Labelled the push token %(token)s “%(after)s”") % words
+
+
+def _member(action: str, details: dict[str, Any]) -> str:
+    words = {"who": details["member"], "role": dict(Role.choices).get(details.get("role", ""), "")}
+    if action == Action.MEMBER_REMOVED:
+        return _("Removed %(who)s from the workspace") % words
+    if action == Action.MEMBER_ADDED:
+        return _("Added %(who)s with the role %(role)s") % words
+    return _("Gave %(who)s the role %(role)s") % words
+
+
+def _changed(model: type[Model], details: dict[str, Any]) -> str:
+    names = [_label(model, name) for name in details.get("fields", ())]
+    return _("Changed: %(fields)s") % {"fields": ", ".join(names)} if names else _("Changed the settings")
+
+
+def _label(model: type[Model], name: str) -> str:
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return name
+    return str(getattr(field, "verbose_name", name))

@@ -1,0 +1,125 @@
+"""What the pages of the admin site share: fast on large tables, and no way around our operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+from functools import cached_property
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+COUNTED_MOST = 10_000
+
+
+class Refused(Exception):
+    """A deletion that may not be; the message says why. Nothing was deleted."""
+
+
+class BoundedPaginator(Paginator):
+    """Counts COUNTED_MOST rows at most: to count all of a large table takes as long as to read it."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[:COUNTED_MOST].count())
+
+
+class SiteAdmin(admin.ModelAdmin):
+    """The base of our admin pages.
+
+    `secret_fields` are columns that no page shows and no address may ask about: a list filtered by the
+    first letters of a secret would spell it out. What is deleted is named by itself; to list all that
+    goes with it would read as much as there is.
+    """
+
+    secret_fields: tuple[str, ...] = ()
+    show_full_result_count = False
+    # Each choice of a filter would be counted.
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 100
+    delete_confirmation_template = "admin/delete_this.html"
+    delete_warning: Any = ""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        if lookup.partition("__")[0] in self.secret_fields:
+            return False
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Leave out Django's deletion, which loads and shows everything first."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        return [str(obj) for obj in objs], {}, set(), []
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask (GET), then delete (POST). The operation owns its transactions, so that none is around it."""
+        obj = self.get_object(request, unquote(object_id))
+        if not self.has_delete_permission(request, obj):
+            raise PermissionDenied
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+        if request.method == "POST":
+            was = copy(obj)
+            try:
+                self.delete_model(request, obj)
+            except Refused as refused:
+                self.message_user(request, str(refused), messages.ERROR)
+                return HttpResponseRedirect(request.path)
+            self.log_deletions(request, [was])  # type: ignore[arg-type]
+            return self.response_delete(request, str(was), was.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Delete"),
+            "subtitle": None,
+            "object": obj,
+            "opts": self.opts,
+            "warning": self.delete_warning,
+            **(extra_context or {}),
+        }
+        return self.render_delete_form(request, context)
+
+
+class LargeTableAdmin(SiteAdmin):
+    """For tables that grow with time: newest first, never counted to the end."""
+
+    paginator = BoundedPaginator
+    ordering = ("-pk",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer = super().changelist_view(request, extra_context)
+        shown = answer.context_data if isinstance(answer, TemplateResponse) else None
+        if shown and "cl" in shown and shown["cl"].result_count == COUNTED_MOST:
+            shown["subtitle"] = _("The first %(most)d. Search or filter to find others.") % {
+                "most": COUNTED_MOST
+            }
+        return answer
+
+
+class ReadOnly:
+    """Mix-in: nobody adds, changes or deletes here, whatever permissions they have; they may look."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

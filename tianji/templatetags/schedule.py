@@ -1,0 +1,10 @@
+"""What is wrong with Celery Beat's schedule, for pages of staff."""
+
+from __future__ import annotations
+
+from django import template
+
+from tianji.schedule import faults
+
+register = template.Library()
+register.simple_tag(faults, name="schedule_faults")
