@@ -169,15 +169,23 @@ def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, a
             _record(monitor, by, action)
 
 
-def delete(*, monitor: Monitor, by: Actor = COMMAND) -> None:
+def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None) -> None:
     """Delete `monitor` with all that belongs to it.
 
     Its heartbeats become unreachable at once and are removed in small batches afterwards: a long
     history must not hold a request up.
+
+    Args:
+        version: it is deleted only where it is still at this version.
+
+    Raises:
+        EditedMeanwhile: it is not.
     """
     monitor_id = monitor.pk
     with transaction.atomic():
         MonitorState.objects.select_for_update().get(monitor=monitor)
+        if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
+            raise EditedMeanwhile
         _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)

@@ -150,13 +150,23 @@ def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
 
 
-def delete(*, channel: Channel, by: Actor = COMMAND) -> None:
+def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:
     """Delete `channel` and the record of what it was told.
 
     It is switched off first, so that nothing new is owed to it, and a long record goes in small
     batches: whoever opens an incident would wait for the lock that deleting the channel takes.
+
+    Args:
+        version: it is deleted only where it is still at this version.
+
+    Raises:
+        EditedMeanwhile: it is not.
     """
-    Channel.objects.filter(pk=channel.pk).update(enabled=False, updated_at=database_now())
+    wanted = Channel.objects.filter(pk=channel.pk)
+    if version is not None:
+        wanted = wanted.filter(version=version)
+    if not wanted.update(enabled=False, updated_at=database_now()) and version is not None:
+        raise EditedMeanwhile
     while _delete_some_deliveries(channel):
         pass
     with transaction.atomic():

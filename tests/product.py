@@ -148,7 +148,8 @@ def up(**settings: str) -> Iterator[Up]:
         settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
         process = Process(manage("up"), environment_of(Path(folder), port, **settings))
         try:
-            process.line_with("Tianji is running at")
+            # The static files are collected on the first start, and a busy machine takes its time.
+            process.line_with("Tianji is running at", seconds=90)
             yield Up(process, Path(folder), f"http://127.0.0.1:{port}")
         finally:
             process.stop()

@@ -33,7 +33,8 @@ def state_of(token: PushToken, now: datetime) -> str:
 
 
 def _time(at: datetime) -> str:
-    return date_format(localtime(at), "DATETIME_FORMAT")
+    # In one piece: in a narrow column of the list it would stand on a line for each of its words.
+    return date_format(localtime(at), "DATETIME_FORMAT").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def name_of(token: PushToken) -> str:

@@ -277,8 +277,11 @@ class MonitorDetail(MonitorView):
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        expected_version(request, monitor)
-        lifecycle.delete(monitor=monitor, by=self.actor)
+        version = expected_version(request, monitor)
+        try:
+            lifecycle.delete(monitor=monitor, by=self.actor, version=version)
+        except lifecycle.EditedMeanwhile:
+            raise Problem("changed-meanwhile") from None
         return Response(status=204)
 
 

@@ -215,8 +215,11 @@ class ChannelDetail(ChannelView):
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
         channel = self.channel(public_id)
-        expected_version(request, channel)
-        channels.delete(channel=channel, by=self.actor)
+        version = expected_version(request, channel)
+        try:
+            channels.delete(channel=channel, by=self.actor, version=version)
+        except channels.EditedMeanwhile:
+            raise Problem("changed-meanwhile") from None
         return Response(status=204)
 
 

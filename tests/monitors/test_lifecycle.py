@@ -347,3 +347,13 @@ def test_a_token_of_a_monitor_that_is_gone_is_unknown_and_not_a_fault():
     lifecycle.delete(monitor=monitor)
     assert push(secret) is Outcome.UNKNOWN_TOKEN
     assert not Heartbeat.objects.exists()
+
+
+def test_a_monitor_that_was_edited_meanwhile_is_not_deleted():
+    monitor = make_monitor()
+    seen = monitor.version
+    lifecycle.edit(monitor=monitor, name="Edited")
+    with pytest.raises(lifecycle.EditedMeanwhile):
+        lifecycle.delete(monitor=monitor, version=seen)
+    lifecycle.delete(monitor=monitor, version=monitor.version)
+    assert not Monitor.objects.exists()

@@ -125,3 +125,14 @@ def test_of_two_edits_at_once_for_one_version_one_is_made():
     channel.refresh_from_db()
     assert [channel.name] == made
     assert (channel.version, len(entries(channel))) == (2, 1)
+
+
+def test_a_channel_that_was_edited_meanwhile_is_neither_deleted_nor_switched_off():
+    channel = make_channel(workspace=make_workspace())
+    seen = channel.version
+    channel = channels.edit(channel=channel, name="Edited")
+    with pytest.raises(channels.EditedMeanwhile):
+        channels.delete(channel=channel, version=seen)
+    assert Channel.objects.get().enabled
+    channels.delete(channel=channel, version=channel.version)
+    assert not Channel.objects.exists()
