@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
@@ -159,7 +159,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
             return problem("invalid", _summary(errors), errors=errors)
         case exceptions.ParseError():
             return problem("malformed", error.detail)
-        case Http404():
+        case Http404() | ObjectDoesNotExist():
+            # The latter: somebody deleted it between looking it up and changing it.
             return problem("not-found")
         case PermissionDenied():
             return problem("forbidden")

@@ -10,6 +10,7 @@ from django.test import Client
 
 from accounts.api.parsers import BODY_LIMIT
 from accounts.api.problems import KINDS
+from monitors import lifecycle
 from monitors.api.monitors import MonitorList
 from tests.factories import make_monitor
 
@@ -233,3 +234,15 @@ def test_a_page_of_the_site_that_is_missing_is_a_page():
     answer = Client().get("/api/v2/monitors/", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer["Content-Type"].startswith("text/html")
+
+
+def test_what_somebody_else_deletes_meanwhile_is_404(writer, workspace, monkeypatch):
+    monitor = make_monitor(workspace=workspace)
+    pause = lifecycle.pause
+
+    def pause_too_late(*, monitor, by):
+        lifecycle.delete(monitor=type(monitor).objects.get(pk=monitor.pk))
+        pause(monitor=monitor, by=by)
+
+    monkeypatch.setattr(lifecycle, "pause", pause_too_late)
+    assert writer.post(f"monitors/{monitor.public_id}/pause/").status_code == 404
