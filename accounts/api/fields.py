@@ -101,6 +101,9 @@ class Whole(serializers.IntegerField):
         low, high = kwargs.get("min_value"), kwargs.get("max_value")
         if low is not None and high is not None:
             sentence = _("Give a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+            self.error_messages["invalid"] = sentence
+            if not self.allow_null:
+                self.error_messages["null"] = sentence
             for validator in self.validators:
                 if isinstance(validator, MinValueValidator | MaxValueValidator):
                     validator.message = sentence
