@@ -105,7 +105,7 @@ class Process:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def line_with(self, text: str, *, seconds: float = 30) -> str:
+    def line_with(self, text: str, *, seconds: float = 90) -> str:
         """Wait for a line that contains `text` and return it."""
         return wait_for(
             lambda: next((line for line in list(self.lines) if text in line), ""),
@@ -149,7 +149,7 @@ def up(**settings: str) -> Iterator[Up]:
         process = Process(manage("up"), environment_of(Path(folder), port, **settings))
         try:
             # The static files are collected on the first start, and a busy machine takes its time.
-            process.line_with("Tianji is running at", seconds=90)
+            process.line_with("Tianji is running at")
             yield Up(process, Path(folder), f"http://127.0.0.1:{port}")
         finally:
             process.stop()
