@@ -173,6 +173,8 @@ class AuditEntry(models.Model):
         CHANNEL_CREATED = "channel.created", _("Channel created")
         CHANNEL_CHANGED = "channel.changed", _("Channel changed")
         CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
+        INCIDENT_NOTED = "incident.noted", _("Incident noted")
+        INCIDENT_ACKNOWLEDGED = "incident.acknowledged", _("Incident acknowledged")
 
     class Via(models.TextChoices):
         BROWSER = "browser", _("browser")

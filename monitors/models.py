@@ -23,6 +23,9 @@ from monitors.schedules import (
 from monitors.status import Cause, Reason, Status
 
 MESSAGE_LENGTH = 500
+NOTE_LENGTH = 4000
+# How long what was added up of heartbeats is kept; the heartbeats themselves go earlier.
+ROLLUP_DAYS = 400
 SLUG_LENGTH = 60
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -234,11 +237,102 @@ class Heartbeat(models.Model):
         return f"{self.monitor_id}: {self.status} at {self.received_at:%Y-%m-%d %H:%M:%S}"
 
 
+class Refusal(models.Model):
+    """Pushes for a monitor that were not accepted: those of one kind, from one address, with one token.
+
+    `detail` and `last_at` are those of the last of them, of which there were `count`. `source` is the
+    sender's address, empty where it is not known. Without a foreign-key constraint, for the same
+    reason as heartbeats.
+    """
+
+    class Reason(models.TextChoices):
+        REVOKED = "revoked", _("Revoked token")
+        EXPIRED = "expired", _("Expired token")
+        PARAMETER = "parameter", _("Bad parameter")
+        METHOD = "method", _("Wrong method")
+        LIMIT = "limit", _("Too many pushes")
+        TOO_LARGE = "too_large", _("Body too large")
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(
+        Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="refusals"
+    )
+    reason = models.CharField(max_length=9, choices=Reason.choices)
+    method = models.CharField(max_length=16)
+    source = models.CharField(max_length=45, blank=True)
+    last_four = models.CharField(max_length=4)
+    detail = models.CharField(max_length=200, blank=True)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        verbose_name = _("refused push")
+        verbose_name_plural = _("refused pushes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["monitor", "reason", "method", "source", "last_four"], name="one_refusal_a_kind"
+            )
+        ]
+        indexes = [models.Index(fields=["last_at"], name="refusal_last_at")]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.reason} x {self.count}"
+
+
+class Rollup(models.Model):
+    """What a monitor's heartbeats of one half hour add up to; there is none where there were no heartbeats.
+
+    `start` is a full or a half hour of UTC. `last_message` is that of the last heartbeat of the worst
+    kind: a down's where one came, else an up's. `value_sum` is short of the truth only where a value is
+    beyond 1e300. Without a foreign-key constraint, for the same reason as heartbeats.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(
+        Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="rollups"
+    )
+    start = models.DateTimeField()
+    ups = models.PositiveIntegerField()
+    downs = models.PositiveIntegerField()
+    last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    value_count = models.PositiveIntegerField()
+    value_min = models.FloatField(null=True, blank=True)
+    value_max = models.FloatField(null=True, blank=True)
+    value_sum = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("rollup")
+        verbose_name_plural = _("rollups")
+        constraints = [
+            models.UniqueConstraint(fields=["monitor", "start"], name="one_rollup_a_monitor_and_half_hour")
+        ]
+        # By which the oldest are found when they go.
+        indexes = [models.Index(fields=["start"], name="rollup_start")]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.ups} up, {self.downs} down from {self.start:%Y-%m-%d %H:%M}"
+
+
+class RolledUp(models.Model):
+    """A half hour of which all rollups are written. A few thousand rows, for all monitors together."""
+
+    start = models.DateTimeField(primary_key=True)
+
+    class Meta:
+        verbose_name = _("rolled-up half hour")
+        verbose_name_plural = _("rolled-up half hours")
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H:%M}"
+
+
 class Incident(models.Model):
     """One interval in which a monitor was down, with all that a message about it says.
 
     `opening_message` is the message of the heartbeat that reported down or, for a missed one, the
-    last message received; `last_heartbeat_at` is the last heartbeat before it opened.
+    last message received; `last_heartbeat_at` is the last heartbeat before it opened. `note` is what
+    people write down about it, and who acknowledged it says that somebody sees to it.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -252,6 +346,11 @@ class Incident(models.Model):
     closing_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     closing_value = models.FloatField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    note = models.TextField(_("note"), max_length=NOTE_LENGTH, blank=True)
+    acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    acknowledged_by = models.ForeignKey(
+        User, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
 
     class Meta:
         verbose_name = _("incident")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
+from math import floor
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from monitors.models import Monitor, MonitorState
-from monitors.schedules import CronSchedule, IntervalSchedule, Schedule, ScheduleError
+from monitors.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
 from monitors.status import Shown, Status, shown
 from monitors.words import HOUR, MINUTE, cron_in_words, exactly
 
@@ -23,7 +24,6 @@ SHOWN_LABELS = {
     Shown.NEW: gettext_lazy("New"),
     Shown.PAUSED: gettext_lazy("Paused"),
 }
-_FIRST = {Shown.DOWN: 0, Shown.LATE: 1}
 _PREVIEWED_TIMES = 3
 
 
@@ -46,15 +46,13 @@ class Reading:
 def read(monitor: Monitor, now: datetime) -> Reading:
     """Return how `monitor`, loaded with its state, stands at `now` (the database's time)."""
     state = monitor.state
-    expected_by = deadline = None
+    due = None
     if state.status == Status.UP and state.last_heartbeat_at is not None:
-        try:
-            due = monitor.schedule.due_after(state.last_heartbeat_at)
-        except ScheduleError:
-            # The page shows the fault; nothing is due by a schedule that cannot be evaluated.
-            pass
-        else:
-            expected_by, deadline = due.expected_by, due.deadline
+        due = _due(
+            *(monitor.kind, monitor.timeout, monitor.grace, monitor.cron, monitor.timezone),
+            state.last_heartbeat_at,
+        )
+    expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
     seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
     since = state.status_changed_at
     if seen is Shown.DOWN and deadline is not None:
@@ -63,20 +61,47 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     return Reading(monitor, state, seen, since, expected_by, deadline)
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """All rows in the order they are shown, and how many there are of each status, zeros included."""
+def seen_up(
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, heard: datetime, now: datetime
+) -> Shown:
+    """Return how a monitor that is up as stored is seen at `now`: by its schedule's columns alone.
 
-    rows: list[Reading]
-    counts: dict[Shown, int]
+    Args:
+        heard: when its last heartbeat came.
+    """
+    due = _due(kind, timeout, grace, cron, zone, heard)
+    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
 
 
-def overview(monitors: Iterable[Monitor], now: datetime) -> Overview:
-    """Return the overview of `monitors`: down first, then late, then the rest, each in the order given."""
-    readings = [read(monitor, now) for monitor in monitors]
-    counted = Counter(reading.shown for reading in readings)
-    rows = sorted(readings, key=lambda reading: _FIRST.get(reading.shown, 2))
-    return Overview(rows, {shown: counted[shown] for shown in SHOWN_LABELS})
+def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
+    """Return what is due after a heartbeat; None by a schedule that cannot be evaluated.
+
+    The page shows such a fault, and nothing is due then.
+    """
+    if kind == Monitor.Kind.INTERVAL:
+        return IntervalSchedule(timeout, grace).due_after(heard)
+    try:
+        return _due_by_cron(cron, zone, grace, heard)
+    except ScheduleError:
+        return None
+
+
+@lru_cache(maxsize=20_000)
+def _due_by_cron(cron: str, zone: str, grace: int | None, heard: datetime) -> Due:
+    # It takes a while, is asked for at every look, and changes with the next heartbeat only.
+    return CronSchedule(cron, zone, grace).due_after(heard)
+
+
+def percent(share: float | None) -> str:
+    """Return an uptime in words: "99.98 %", a dash for None. Only what was never down is "100 %"."""
+    if share is None:
+        return "–"
+    # Not rounded: 99.999 % is not the whole.
+    hundredths = floor(share * 10_000 + 1e-9)
+    if hundredths >= 10_000 and share < 1:
+        hundredths = 9_999
+    figure = "100" if hundredths >= 10_000 else number_format(hundredths / 100, 2)
+    return _("%(figure)s\u00a0%%") % {"figure": figure}
 
 
 def schedule_in_short(monitor: Monitor) -> str:

@@ -15,7 +15,7 @@ MESSAGE_LENGTH = 500
 BODY_LIMIT = 10_000
 METHODS = ("GET", "HEAD", "POST")
 
-_DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
+DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
 # C0, DEL and C1 controls, and lone surrogates, which no database stores.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -67,7 +67,7 @@ def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str =
     if said not in ("", "up", "down"):
         return Rejection(400, "status must be up or down.")
     up = said != "down"
-    message = _clean(_text(fields.get("msg"))) or _DEFAULT_MESSAGE[up]
+    message = _clean(_text(fields.get("msg"))) or DEFAULT_MESSAGE[up]
     value, problem = _value(fields)
     if problem:
         warnings.append(problem)

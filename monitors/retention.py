@@ -1,12 +1,13 @@
-"""Old heartbeats go, in small batches that hold nobody up."""
+"""Old heartbeats and rollups go, in small batches that hold nobody up."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 
-from monitors.models import Heartbeat
+from monitors.models import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from tianji.clock import database_now
 
 BATCH = 1000
@@ -30,10 +31,32 @@ def delete_old_heartbeats(*, days: int | None = None, batch: int = BATCH) -> int
             return total
 
 
+def delete_old_rollups(*, batch: int = BATCH) -> int:
+    """Delete the rollups older than ROLLUP_DAYS, and that they were made; return how many."""
+    limit = database_now() - timedelta(days=ROLLUP_DAYS)
+    total = _delete_all(Rollup.objects.filter(start__lt=limit), batch)
+    RolledUp.objects.filter(start__lt=limit).delete()
+    return total
+
+
+def purge(*, monitor_id: int) -> None:
+    """Delete what a deleted monitor left."""
+    delete_heartbeats_of(monitor_id=monitor_id)
+    delete_rollups_of(monitor_id=monitor_id)
+
+
 def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
     """Delete the heartbeats that a deleted monitor left; return how many."""
-    left = Heartbeat.objects.filter(monitor_id=monitor_id)
+    return _delete_all(Heartbeat.objects.filter(monitor_id=monitor_id), batch)
+
+
+def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
+    """Delete the rollups that a deleted monitor left; return how many."""
+    return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
+
+
+def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup], batch: int) -> int:
     total = 0
-    while ids := list(left.values_list("pk", flat=True)[:batch]):
-        total += Heartbeat.objects.filter(pk__in=ids).delete()[0]
+    while ids := list(rows.values_list("pk", flat=True)[:batch]):
+        total += rows.model._default_manager.filter(pk__in=ids).delete()[0]
     return total

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from accounts import idempotency
 from monitors import retention as retention_
+from monitors import rollups
 from monitors import sweep as sweep_
 
 
@@ -16,8 +17,14 @@ def sweep() -> None:
 def retention() -> None:
     idempotency.forget_old()
     retention_.delete_old_heartbeats()
+    retention_.delete_old_rollups()
 
 
 @shared_task
 def purge(monitor_id: int) -> None:
-    retention_.delete_heartbeats_of(monitor_id=monitor_id)
+    retention_.purge(monitor_id=monitor_id)
+
+
+@shared_task
+def roll_up() -> None:
+    rollups.roll_up()

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from monitors.views import log, monitors, overview, tokens, usage
+from monitors.views import bulk, log, monitors, overview, tokens, usage
 
 app_name = "monitors"
 
@@ -32,6 +32,7 @@ _monitor: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("monitors/bulk/", bulk.do, name="bulk"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("monitors/new/", monitors.create, name="create"),
     path("monitors/preview/", monitors.preview, name="preview"),

@@ -35,6 +35,7 @@ PAGES = """
 address                     of        method  owner    admin    viewer   elsewhere nobody
 monitors:overview           -         GET     200      200      200      200       sign-in
 monitors:tokens             -         GET     200      200      200      200       sign-in
+monitors:bulk               -         POST    303      303      403      303       sign-in
 monitors:create             -         GET     200      200      403      200       sign-in
 monitors:create             -         POST    303      303      403      303       sign-in
 monitors:preview            -         POST    200      200      200      200       sign-in

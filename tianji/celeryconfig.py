@@ -53,6 +53,11 @@ beat_schedule = {
         "schedule": 1.0,
         "options": {"expire_seconds": _TICK_EXPIRES},
     },
+    "roll_up": {
+        "task": "monitors.tasks.roll_up",
+        "schedule": 60.0,
+        "options": {"expire_seconds": _TICK_EXPIRES},
+    },
     "retention": {
         "task": "monitors.tasks.retention",
         "schedule": 3600.0,

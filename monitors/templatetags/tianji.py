@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,8 +15,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import deeds, words
+from monitors import charts, deeds, words
 from monitors.presenting import SHOWN_LABELS, schedule_in_short
+from monitors.slots import Slot
 from monitors.status import Shown
 
 register = template.Library()
@@ -104,6 +106,12 @@ def pill(status: str, modifier: str = "") -> SafeString:
     label = SHOWN_LABELS[Shown(status)]
     extra = f" pill-{modifier}" if modifier else ""
     return format_html('<span class="pill pill-{}{}">{}</span>', status, extra, label)
+
+
+@register.simple_tag
+def bar(slots: Sequence[Slot] | None, size: str = "") -> SafeString:
+    """The heartbeat bar of `slots` (monitors.bars). `size` is "" for a row, "large" for a page's head."""
+    return charts.bar_svg(slots or (), size=size)
 
 
 def _relative(context: template.Context, when: datetime | None, *, past: str, future: str) -> str:

@@ -1,14 +1,17 @@
 // Pages that keep themselves current.
 //
-// An element with hx-trigger="tianji:tick from:body" is asked for again every two seconds while the
-// tab is visible, and at once when it becomes visible. With hx-ext="calm" hx-swap="calm" only what
+// An element with hx-trigger="tianji:tick from:body" is asked for again about every two seconds while
+// the tab is visible, and at once when it becomes visible. With hx-ext="calm" hx-swap="calm" only what
 // changed is touched, so focus, selected text, scrolling and open details stay as they are.
+// Where its content has data-version, the request says which version the page shows, and the server
+// answers 204 when there is no other. With data-here, it is asked for at the address of the page.
 // Inside an open <details data-live>, hx-trigger="tianji:tick-open from:closest details" does the same.
 // Children of an element with data-keep are left alone: they were loaded separately.
 (() => {
   "use strict";
 
-  const EVERY_MS = 2000;
+  // With what the server may keep of an answer, people see a change within three seconds.
+  const EVERY_MS = 2200, JITTER = 0.1;
 
   function tick() {
     if (document.hidden) return;
@@ -18,9 +21,23 @@
     }
   }
 
-  setInterval(tick, EVERY_MS);
+  // Each tab at times of its own: those that were opened, or came back, together shall not ask together.
+  (function again() {
+    setTimeout(() => (tick(), again()), EVERY_MS * (1 + JITTER * (2 * Math.random() - 1)));
+  })();
   document.addEventListener("visibilitychange", tick);
   window.addEventListener("pageshow", (event) => event.persisted && tick());
+  window.addEventListener("online", tick);
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { elt, headers } = event.detail;
+    if (!elt.matches('[hx-swap="calm"]')) return;
+    const shown = elt.querySelector("[data-version]");
+    if ("here" in elt.dataset) event.detail.path = window.location.pathname + window.location.search;
+    if (!shown) return;
+    if (event.detail.triggeringEvent?.type !== "tianji:visit") headers["Tianji-Version"] = shown.dataset.version;
+    if ("news" in shown.dataset) headers["Tianji-News"] = shown.dataset.news;
+  });
 
   // --- The calm swap -----------------------------------------------------------------------------
 
@@ -99,10 +116,19 @@
   });
 
   const isLive = (event) => event.detail.elt && event.detail.elt.matches('[hx-swap="calm"]');
-  const setOffline = (away) => {
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  });
+  let updated = new Date();
+
+  function setOffline(away) {
     const notice = document.getElementById("offline");
-    if (notice) notice.hidden = !away;
-  };
+    if (!away) updated = new Date();
+    if (!notice || notice.hidden === !away) return;
+    // Its words come after it is shown, so that a screen reader says them.
+    notice.hidden = !away;
+    notice.textContent = away ? notice.dataset.words.replace("{}", clock.format(updated)) : "";
+  }
 
   for (const fault of ["htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(fault, (event) => isLive(event) && setOffline(true));

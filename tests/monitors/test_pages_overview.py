@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import random
 import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import Membership, Role
-from monitors import lifecycle
-from monitors.models import MonitorState, PushToken
+from accounts.models import AuditEntry, Membership, Role
+from monitors import dashboard, lifecycle, listing
+from monitors.models import Monitor, MonitorState, PushToken
 from tests.factories import make_monitor, make_user, make_workspace
+from tests.monitors.acts import let_pass
 from tests.notifications.rows import push
 from tianji.clock import database_now
 
@@ -19,8 +25,31 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-def overview(client, **headers):
-    return client.get(reverse("monitors:overview"), headers=headers).content.decode()
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """What a poll finds is not kept for the next one: tests do not wait."""
+    monkeypatch.setattr(dashboard, "KEPT_SECONDS", -1)
+
+
+def overview(client, query="", **headers):
+    return client.get(reverse("monitors:overview") + query, headers=headers).content.decode()
+
+
+def names(client, query):
+    return names_in_order(overview(client, query))
+
+
+def poll(client, page, query=""):
+    """Ask as an open page does: with the version that it shows, and how far it knows the news."""
+    version, newest = (re.search(rf'data-{name}="(\w+)"', page)[1] for name in ("version", "news"))
+    headers = {**HTMX, "Tianji-Version": version, "Tianji-News": newest}
+    return client.get(reverse("monitors:overview") + query, headers=headers)
+
+
+def news(response):
+    """The sentences that came with an answer."""
+    told = json.loads(response.headers.get("HX-Trigger", "{}")).get("tianji:news", [])
+    return [one["text"] for one in told]
 
 
 def names_in_order(page):
@@ -84,7 +113,7 @@ def test_the_counts_say_how_many_monitors_have_which_status(admin, workspace):
     make_monitor(workspace=workspace)
     push(up)
     push(down, up=False)
-    assert "1 down 0 late 1 up 1 new 0 paused" in text_of(overview(admin))
+    assert "1 down 0 late 1 up 0 paused 1 new" in text_of(overview(admin))
 
 
 def test_a_row_says_when_the_next_heartbeat_is_due_and_what_the_last_one_said(admin, workspace):
@@ -125,12 +154,12 @@ def test_htmx_gets_only_what_changes(admin, workspace):
     part = overview(admin, **HTMX)
     assert "Backup" in part
     assert "<html" not in part
-    assert "<form" not in part
+    assert 'id="bulk"' not in part
 
 
 def test_the_part_for_htmx_names_the_number_of_fallen_monitors_in_the_title(admin, workspace):
     push(make_monitor(workspace=workspace), up=False)
-    assert "<title>(1 down)" in overview(admin, **HTMX)
+    assert "<title>(1) Tianji</title>" in overview(admin, **HTMX)
 
 
 def test_pages_and_their_parts_are_kept_out_of_caches(admin):
@@ -139,19 +168,20 @@ def test_pages_and_their_parts_are_kept_out_of_caches(admin):
     assert "HX-Request" in response["Vary"]
 
 
+@pytest.mark.parametrize("query", ["", "?status=up,late&sort=due", "?tag=tag&q=monitor"])
 def test_the_number_of_queries_does_not_grow_with_the_monitors(
-    admin, workspace, django_assert_max_num_queries
+    admin, workspace, django_assert_max_num_queries, query
 ):
     def grow(number):
         push(*(make_monitor(workspace=workspace, tags=["tag"]) for _ in range(number)))
 
     grow(3)
-    overview(admin)
-    with django_assert_max_num_queries(5) as few:
-        overview(admin)
+    overview(admin, query)
+    with django_assert_max_num_queries(18) as few:
+        overview(admin, query)
     grow(27)
-    with django_assert_max_num_queries(5) as many:
-        overview(admin)
+    with django_assert_max_num_queries(18) as many:
+        overview(admin, query)
     assert len(few) == len(many)
 
 
@@ -181,13 +211,13 @@ def test_the_reminder_costs_the_page_one_query_and_its_updates_none(
     admin, workspace, django_assert_num_queries
 ):
     make_monitor(workspace=workspace)
-    with django_assert_num_queries(5):
+    with CaptureQueriesContext(connection) as before:
         overview(admin)
     workspace.token_age_days = 90
     workspace.save()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(len(before) + 1):
         overview(admin)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(len(before)):
         overview(admin, **HTMX)
 
 
@@ -200,3 +230,414 @@ def test_the_workspace_chosen_in_the_menu_is_the_one_shown(admin, workspace):
     response = admin.post(reverse("accounts:switch_workspace", args=[other.public_id]))
     assert response.status_code == 303
     assert "Elsewhere" in overview(admin)
+
+
+class TestFilters:
+    @pytest.fixture(autouse=True)
+    def of_each_status(self, workspace):
+        """A monitor of each status as shown, and one that is overdue."""
+        said = {name: name.title() for name in ("new", "up", "late", "overdue", "down", "paused")}
+        made = {
+            key: make_monitor(workspace=workspace, name=name, timeout=60, grace=60)
+            for key, name in said.items()
+        }
+        push(made["up"], made["late"], made["overdue"])
+        push(made["down"], up=False)
+        silent_for(made["late"], 90)
+        silent_for(made["overdue"], 150)
+        lifecycle.pause(monitor=made["paused"])
+
+    def test_counts_are_those_of_the_statuses_as_shown(self, admin):
+        assert "2 down 1 late 1 up 1 paused 1 new" in text_of(overview(admin))
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("?status=down", ["Down", "Overdue"]),
+            ("?status=late", ["Late"]),
+            ("?status=up", ["Up"]),
+            ("?status=paused", ["Paused"]),
+            ("?status=new", ["New"]),
+            ("?status=late,down", ["Down", "Overdue", "Late"]),
+            ("?status=nonsense", ["Down", "Overdue", "Late", "New", "Paused", "Up"]),
+        ],
+    )
+    def test_several_statuses_may_be_chosen(self, admin, query, expected):
+        assert names(admin, query) == expected
+
+    def test_a_count_is_a_link_that_adds_its_status_and_takes_it_away_again(self, admin):
+        page = overview(admin, "?status=late&sort=name")
+        assert 'href="/?status=down,late&amp;sort=name"' in page
+        assert re.search(r'href="/\?sort=name"[^>]* aria-current="true"><strong>1</strong> late', page)
+
+    def test_counts_are_of_what_the_search_finds_and_the_title_is_of_all(self, admin, workspace):
+        make_monitor(workspace=workspace, name="Newest", tags=["db"])
+        page = overview(admin, "?q=new")
+        assert "0 down 0 late 0 up 0 paused 2 new" in text_of(page)
+        assert "<title>(2) Tianji</title>" in page
+        assert "0 down 0 late 0 up 0 paused 1 new" in text_of(overview(admin, "?tag=db"))
+
+    def test_filters_together_narrow_what_is_shown(self, admin, workspace):
+        for name, tags in (("Mail in", ["db"]), ("Mail out", []), ("Backup", ["db", "mail"])):
+            make_monitor(workspace=workspace, name=name, tags=tags)
+        assert names(admin, "?tag=db") == ["Backup", "Mail in"]
+        assert names(admin, "?q=mail&tag=db&status=new,up") == ["Mail in"]
+        assert "1 of 9 monitors" in text_of(overview(admin, "?q=mail&tag=db&status=new"))
+
+    def test_what_is_filtered_by_can_be_taken_away_again(self, admin):
+        page = overview(admin, "?q=up&tag=db&sort=name")
+        assert "No monitor matches" in page
+        assert 'id="chip-tag" href="/?q=up&amp;sort=name"' in page
+        assert 'id="chip-text" href="/?tag=db&amp;sort=name"' in page
+        assert 'value="up"' in page
+
+    def test_the_search_works_as_a_form_and_keeps_the_other_filters(self, admin):
+        page = overview(admin, "?status=down&sort=-last&page=1")
+        assert '<form class="search" id="search" method="get" action="/"' in page
+        assert '<input type="hidden" name="status" value="down">' in page
+        assert '<input type="hidden" name="sort" value="-last">' in page
+
+    @pytest.mark.parametrize(
+        "query", ["?q=%00", "?tag=%00%ff", "?page=x&sort=y", "?page=99999999999", "?q=%25"]
+    )
+    def test_an_address_that_makes_no_sense_is_a_page_all_the_same(self, admin, query):
+        assert admin.get(reverse("monitors:overview") + query).status_code == 200
+
+    def test_a_tag_is_a_link_to_all_that_have_it(self, admin, workspace):
+        make_monitor(workspace=workspace, name="Tagged", tags=["a & b"])
+        assert 'href="?tag=a%20%26%20b"' in overview(admin)
+        assert names(admin, "?tag=a%20%26%20b") == ["Tagged"]
+
+
+class TestOrder:
+    @pytest.fixture(autouse=True)
+    def three_monitors(self, workspace):
+        for name, timeout, seconds in (("beta", 3600, 10), ("Alpha", 60, 30), ("gamma", 600, 20)):
+            monitor = make_monitor(workspace=workspace, name=name, timeout=timeout)
+            push(monitor)
+            let_pass(monitor, seconds=seconds)
+        make_monitor(workspace=workspace, name="unheard")
+
+    @pytest.mark.parametrize(
+        ("sort", "expected"),
+        [
+            ("name", ["Alpha", "beta", "gamma", "unheard"]),
+            ("-name", ["unheard", "gamma", "beta", "Alpha"]),
+            ("last", ["beta", "gamma", "Alpha", "unheard"]),
+            ("-last", ["Alpha", "gamma", "beta", "unheard"]),
+            ("due", ["Alpha", "gamma", "beta", "unheard"]),
+            ("-due", ["beta", "gamma", "Alpha", "unheard"]),
+        ],
+    )
+    def test_columns_sort_both_ways_and_those_without_a_time_come_last(self, admin, sort, expected):
+        assert names(admin, f"?sort={sort}") == expected
+
+    def test_a_cron_monitor_is_due_when_its_schedule_says(self, admin, workspace):
+        monitor = make_monitor(
+            workspace=workspace, name="daily", kind="cron", cron="0 2 * * *", timezone="UTC"
+        )
+        push(monitor)
+        assert names(admin, "?sort=due").index("daily") == 3
+
+    def test_the_column_sorted_by_says_so_and_leads_the_other_way(self, admin):
+        page = overview(admin, "?sort=last")
+        assert re.search(r'aria-sort="descending"><a href="/\?sort=-last"', page)
+
+    def test_a_heartbeat_moves_no_row(self, admin, workspace):
+        before = names(admin, "")
+        push(Monitor.objects.get(name="gamma"))
+        assert names(admin, "") == before
+
+
+class TestPages:
+    @pytest.fixture(autouse=True)
+    def more_than_a_page(self, workspace, monkeypatch):
+        monkeypatch.setattr(dashboard, "ROWS", 3)
+        for number in range(1, 8):
+            make_monitor(workspace=workspace, name=f"Number {number}")
+
+    def test_rows_come_in_pages_that_lead_to_each_other(self, admin):
+        assert names(admin, "?page=2") == ["Number 4", "Number 5", "Number 6"]
+        page = overview(admin, "?status=new&page=2")
+        assert "4–6 of 7" in text_of(page)
+        assert 'href="/?status=new"' in page
+        assert 'href="/?status=new&amp;page=3"' in page
+
+    def test_past_the_last_page_there_is_the_last_page(self, admin):
+        assert names(admin, "?page=99") == ["Number 7"]
+
+    def test_counts_are_of_all_pages(self, admin):
+        assert "7 new" in text_of(overview(admin))
+
+
+class TestPolling:
+    def test_nothing_is_sent_when_nothing_changed(self, admin, workspace):
+        push(make_monitor(workspace=workspace))
+        response = poll(admin, overview(admin))
+        assert (response.status_code, response.content) == (204, b"")
+
+    @pytest.mark.parametrize("query", ["?status=down", "?page=7", "?q=x&sort=due"])
+    def test_a_filtered_page_is_polled_as_cheaply(self, admin, workspace, query):
+        make_monitor(workspace=workspace)
+        assert poll(admin, overview(admin, query), query).status_code == 204
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(push, id="heartbeat"),
+            pytest.param(lambda monitor: push(monitor, up=False), id="down"),
+            pytest.param(lambda monitor: lifecycle.pause(monitor=monitor), id="pause"),
+            pytest.param(lambda monitor: lifecycle.edit(monitor=monitor, name="Other"), id="edit"),
+            pytest.param(lambda monitor: lifecycle.delete(monitor=monitor), id="delete"),
+            pytest.param(lambda monitor: make_monitor(workspace=monitor.workspace), id="create"),
+            pytest.param(lambda monitor: silent_for(monitor, 90), id="late"),
+            pytest.param(lambda monitor: silent_for(monitor, 9000), id="overdue"),
+        ],
+    )
+    def test_whatever_a_reader_would_see_is_another_version(self, admin, workspace, change):
+        monitor = make_monitor(workspace=workspace, timeout=60, grace=60)
+        push(monitor)
+        page = overview(admin)
+        change(monitor)
+        response = poll(admin, page)
+        assert response.status_code == 200
+        assert poll(admin, response.content.decode()).status_code == 204
+
+    def test_the_earlier_of_two_heartbeats_is_seen_even_if_it_is_committed_last(self, admin, workspace):
+        early, late = make_monitor(workspace=workspace), make_monitor(workspace=workspace)
+        push(early, late)
+        page = overview(admin)
+        state = MonitorState.objects.filter(monitor=early)
+        state.update(last_heartbeat_at=state.get().last_heartbeat_at - timedelta(milliseconds=5))
+        assert poll(admin, page).status_code == 200
+
+    def test_another_view_has_another_version(self, admin, workspace):
+        make_monitor(workspace=workspace)
+        assert poll(admin, overview(admin), "?status=new").status_code == 200
+
+    def test_what_happens_in_other_workspaces_is_no_news(self, admin, workspace):
+        make_monitor(workspace=workspace)
+        page = overview(admin)
+        push(make_monitor())
+        assert poll(admin, page).status_code == 204
+
+    def test_tabs_that_poll_together_cost_one_look(
+        self, admin, workspace, monkeypatch, django_assert_num_queries
+    ):
+        make_monitor(workspace=workspace)
+        page = overview(admin)
+        monkeypatch.setattr(dashboard, "KEPT_SECONDS", 60)
+        # Who asks: session, user and membership.
+        with django_assert_num_queries(3):
+            assert poll(admin, page).status_code == 204
+
+    def test_bars_and_uptimes_are_not_older_than_a_minute(self, workspace):
+        seen = listing.standing(Monitor.objects.in_workspace(workspace), now := database_now())
+        versions = {
+            dashboard._version(seen, dashboard.Asked(), now + timedelta(seconds=seconds))
+            for seconds in (0, 60)
+        }
+        assert len(versions) == 2
+
+
+class TestNews:
+    def test_what_changed_is_told_in_a_sentence_and_once(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace, name="Backup")
+        push(monitor)
+        page = overview(admin)
+        push(monitor, up=False)
+        response = poll(admin, page)
+        assert news(response) == ["Backup is down"]
+        push(monitor)
+        response = poll(admin, response.content.decode())
+        assert news(response) == ["Backup is up again"]
+        push(monitor)
+        assert news(poll(admin, response.content.decode())) == []
+
+    def test_names_of_any_language_are_told(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace, name="Bücher\n備份")
+        page = overview(admin)
+        push(monitor)
+        assert news(poll(admin, page)) == ["Bücher\n備份 is up"]
+
+    def test_pausing_and_resuming_are_told(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace, name="Backup")
+        page = overview(admin)
+        lifecycle.pause(monitor=monitor)
+        response = poll(admin, page)
+        lifecycle.resume(monitor=monitor)
+        again = poll(admin, response.content.decode())
+        assert (news(response), news(again)) == (["Backup is paused"], ["Backup is watched again"])
+
+    def test_many_changes_are_one_sentence(self, admin, workspace):
+        monitors = [make_monitor(workspace=workspace) for _ in range(5)]
+        page = overview(admin)
+        push(*monitors[:4], up=False)
+        push(monitors[4])
+        assert news(poll(admin, page)) == ["5 monitors changed: 4 down, 1 up"]
+
+    def test_other_workspaces_and_nonsense_are_not_told_of(self, admin, workspace):
+        make_monitor(workspace=workspace)
+        page = overview(admin)
+        push(make_monitor(), up=False)
+        make_monitor(workspace=workspace)
+        assert news(poll(admin, page)) == []
+        response = admin.get(reverse("monitors:overview"), headers={**HTMX, "Tianji-News": "x"})
+        assert news(response) == []
+
+
+class TestRows:
+    def test_a_row_has_the_bar_the_value_and_the_uptimes(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        push(monitor, value=12.5)
+        let_pass(monitor, hours=40)
+        push(monitor, value=12.75)
+        lifecycle.pause(monitor=monitor)
+        page = overview(admin)
+        assert page.count('class="slots"') == 1
+        assert "12.75" in page
+        day, month = re.findall(r"([\d.]+)\xa0%", page)
+        assert 0 <= float(day) < 1
+        assert 0 <= float(month) < 1
+
+    def test_uptime_is_never_rounded_up_to_the_whole(self):
+        from monitors.presenting import percent
+
+        assert [percent(share) for share in (None, 1.0, 0.99999, 0.9731, 0.0)] == [
+            "–",
+            "100\xa0%",
+            "99.99\xa0%",
+            "97.31\xa0%",
+            "0.00\xa0%",
+        ]
+
+    def test_a_monitor_that_reported_down_says_what_its_sender_said(self, admin, workspace):
+        reported, missed = make_monitor(workspace=workspace), make_monitor(workspace=workspace, timeout=60)
+        push(missed, message="all well")
+        silent_for(missed, 900)
+        push(reported, up=False, message="disk full")
+        page = overview(admin)
+        assert '<span class="text-down">disk full</span>' in page
+        assert '<span class="text-down">all well</span>' not in page
+
+    def test_a_hundred_rows_weigh_less_than_150_kb(self, admin, workspace, rng):
+        monitors = [
+            make_monitor(workspace=workspace, name=f"{word()} {word()} {number}", tags=[word(), word()])
+            for number in range(100)
+            for word in [lambda: "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=9))]
+        ]
+        for age in (1300, 700, 60, 0):
+            push(*monitors, message=f"batch {age} done")
+            for monitor in monitors:
+                let_pass(monitor, minutes=rng.uniform(0, age))
+        page = overview(admin)
+        assert len(names_in_order(page)) == 100
+        assert len(gzip.compress(page.encode(), 6)) < 150_000
+
+
+@pytest.fixture
+def rng():
+    return random.Random(4)
+
+
+class TestBulk:
+    def do(self, client, action, *monitors, **more):
+        data = {"action": action, "monitor": [monitor.public_id for monitor in monitors], **more}
+        return client.post(reverse("monitors:bulk"), data, follow=True)
+
+    def told(self, response):
+        return [str(message) for message in response.context["messages"]]
+
+    def statuses(self, *monitors):
+        return [MonitorState.objects.get(monitor=monitor).status for monitor in monitors]
+
+    def test_several_are_paused_and_resumed(self, admin, workspace):
+        first, second, third = (make_monitor(workspace=workspace) for _ in range(3))
+        lifecycle.pause(monitor=second)
+        response = self.do(admin, "pause", first, second)
+        assert self.told(response) == ["1 monitor paused. 1 was so already."]
+        assert self.statuses(first, second, third) == ["paused", "paused", "new"]
+        assert self.told(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
+        assert self.statuses(first, second, third) == ["new", "new", "new"]
+
+    def test_the_record_names_who_did_it(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        self.do(admin, "pause", monitor)
+        entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_PAUSED)
+        assert entry.user == workspace.memberships.get().user
+        assert entry.subject == monitor.public_id
+
+    def test_a_tag_is_added_and_taken_away(self, admin, workspace):
+        first = make_monitor(workspace=workspace, tags=["db"])
+        second = make_monitor(workspace=workspace, tags=["db", "night"])
+        told = self.told(self.do(admin, "add_tag", first, second, tag=" night "))
+        assert told == ["1 monitor tagged “night”. 1 was so already."]
+        self.do(admin, "remove_tag", first, second, tag="db")
+        assert [Monitor.objects.get(pk=one.pk).tags for one in (first, second)] == [["night"], ["night"]]
+
+    @pytest.mark.parametrize("tag", ["", "a,b", "x" * 31])
+    def test_what_is_no_tag_changes_nothing(self, admin, workspace, tag):
+        monitor = make_monitor(workspace=workspace)
+        (told,) = self.told(self.do(admin, "add_tag", monitor, tag=tag))
+        assert "tag" in told
+        assert Monitor.objects.get(pk=monitor.pk).tags == []
+
+    def test_a_monitor_full_of_tags_gets_no_other(self, admin, workspace):
+        tags = [str(number) for number in range(20)]
+        monitor = make_monitor(workspace=workspace, tags=tags)
+        told = self.told(self.do(admin, "add_tag", monitor, tag="new"))
+        assert told == ["1 has as many tags as it may have."]
+        assert Monitor.objects.get(pk=monitor.pk).tags == tags
+
+    def test_deleting_asks_first_and_counts(self, admin, workspace):
+        doomed = [make_monitor(workspace=workspace) for _ in range(12)]
+        kept = make_monitor(workspace=workspace, name="Kept")
+        response = self.do(admin, "delete", *doomed)
+        assert "Delete 12 monitors?" in text_of(response.content.decode())
+        assert "and 2 more" in text_of(response.content.decode())
+        assert Monitor.objects.count() == 13
+        assert self.told(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
+        assert Monitor.objects.get() == kept
+
+    def test_it_leads_back_to_the_view_it_was_done_in_and_nowhere_else(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        response = self.do(admin, "pause", monitor, view="status=new&sort=name&next=//evil.example")
+        assert response.redirect_chain == [("/?status=new&sort=name", 303)]
+
+    def test_without_a_choice_nothing_is_done(self, admin, workspace):
+        make_monitor(workspace=workspace)
+        assert self.told(self.do(admin, "pause")) == ["Choose the monitors first."]
+
+    def test_monitors_of_other_workspaces_are_out_of_reach(self, admin):
+        foreign = make_monitor()
+        self.do(admin, "delete", foreign, sure="yes")
+        assert Monitor.objects.get() == foreign
+
+    def test_viewers_can_neither_choose_nor_do_anything(self, viewer, workspace):
+        monitor = make_monitor(workspace=workspace)
+        assert 'name="monitor"' not in overview(viewer)
+        assert self.do(viewer, "pause", monitor).status_code == 403
+        assert self.statuses(monitor) == ["new"]
+
+    def test_an_unknown_action_and_ids_that_are_none_change_nothing(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        assert self.do(admin, "explode", monitor).status_code == 200
+        response = admin.post(reverse("monitors:bulk"), {"action": "pause", "monitor": "x"}, follow=True)
+        assert self.told(response) == ["Choose the monitors first."]
+        assert self.statuses(monitor) == ["new"]
+
+
+class TestFirstMonitor:
+    def test_one_form_creates_the_first_monitor(self, admin, workspace):
+        page = overview(admin)
+        assert f'action="{reverse("monitors:create")}"' in page
+        fields = {"kind": "interval", "name": "Backup", "timeout": "5 min"}
+        response = admin.post(reverse("monitors:create"), fields)
+        monitor = Monitor.objects.get()
+        assert response["Location"] == reverse("monitors:detail", args=[monitor.public_id])
+        assert (monitor.name, monitor.timeout) == ("Backup", 300)
+
+    def test_filters_that_match_nothing_are_no_empty_workspace(self, admin, workspace):
+        assert "No monitors yet" in overview(admin, "?q=x")
+        make_monitor(workspace=workspace)
+        assert "No monitors yet" not in overview(admin, "?q=x")

@@ -1,0 +1,204 @@
+"""What heartbeats add up to, half hour by half hour, so that a bar does not have to read them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import islice
+
+from django.db import connection
+
+from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
+from tianji.clock import database_now
+
+HALF_HOUR = timedelta(minutes=30)
+BATCH = 500
+# A heartbeat is committed some moments after the time that it carries; a statement that takes longer
+# than 15 s is cancelled.
+_CLOSED_AFTER = timedelta(minutes=1)
+# What one call does at most, so that it is over before the next tick and leaves the database to pushes.
+_AT_MOST = 48
+_SECONDS = 10.0
+# A sum of any number of these is still a float.
+_HUGE = "1e300"
+_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+
+Stretch = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What the heartbeats of a monitor add up to in the stretch of time with index `stretch`.
+
+    At least one came. `last_message` is that of the last down, or of the last up where no down came.
+    """
+
+    monitor_id: int
+    stretch: int
+    ups: int
+    downs: int
+    last_message: str
+    value_count: int
+    value_min: float | None
+    value_max: float | None
+    value_sum: float | None
+
+
+def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int = BATCH) -> int:
+    """Add up the half hours that are over and not yet added up, newest first; return how many.
+
+    At most `at_most` of them, and none begun after some seconds: the next call goes on. Safe to run
+    twice at once: both read the same heartbeats, and the first to write a row wins. Heartbeats are
+    read outside transactions, and each batch of `batch` monitors is written in one of its own, so no
+    push waits for it.
+
+    Args:
+        now: the database's time, where the caller knows it.
+    """
+    began = time.monotonic()
+    rolled = 0
+    for start in islice(_missing(now or database_now()), at_most):
+        _roll_up_from(start, batch)
+        rolled += 1
+        if time.monotonic() - began > _SECONDS:
+            break
+    return rolled
+
+
+def half_hour_of(at: datetime) -> datetime:
+    """Return the start of the half hour that `at` lies in."""
+    return _ZERO + (at - _ZERO) // HALF_HOUR * HALF_HOUR
+
+
+def _missing(now: datetime) -> Iterator[datetime]:
+    """Yield the half hours that have to be added up, newest first."""
+    # The oldest row has the oldest time but for the moments by which two commits overtook each other.
+    oldest = Heartbeat.objects.order_by("pk").values_list("received_at", flat=True).first()
+    if oldest is None:
+        return
+    first = max(half_hour_of(oldest) - HALF_HOUR, half_hour_of(now - timedelta(days=ROLLUP_DAYS)) + HALF_HOUR)
+    done = set(RolledUp.objects.filter(start__gte=first).values_list("start", flat=True))
+    start = half_hour_of(now - _CLOSED_AFTER) - HALF_HOUR
+    while start >= first:
+        if start not in done:
+            yield start
+        start -= HALF_HOUR
+
+
+def _roll_up_from(start: datetime, batch: int) -> None:
+    after = 0
+    while ids := list(
+        Monitor.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch]
+    ):
+        after = ids[-1]
+        # Whoever was here before saw the same heartbeats, or more of them: since then, old ones may
+        # have gone, but none can have come.
+        Rollup.objects.bulk_create(
+            (
+                Rollup(
+                    monitor_id=sum_.monitor_id,
+                    start=start,
+                    ups=sum_.ups,
+                    downs=sum_.downs,
+                    last_message=sum_.last_message,
+                    value_count=sum_.value_count,
+                    value_min=sum_.value_min,
+                    value_max=sum_.value_max,
+                    value_sum=sum_.value_sum,
+                )
+                for sum_ in sums(ids, [(start, start + HALF_HOUR)])
+            ),
+            ignore_conflicts=True,
+        )
+    RolledUp.objects.bulk_create([RolledUp(start=start)], ignore_conflicts=True)
+
+
+def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
+    """Return what the heartbeats of monitors add up to in each of `stretches` in which any came.
+
+    One query; it reads a range of the index for each monitor and stretch, and nothing else. A stretch
+    is (from, to), `to` not included.
+    """
+    if not (monitor_ids and stretches):
+        return []
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            starts, ends = zip(*stretches, strict=True)
+            cursor.execute(_sums_statement(True), [list(monitor_ids), list(starts), list(ends)])
+        else:
+            written = [
+                [str(connection.ops.adapt_datetimefield_value(at)) for at in pair] for pair in stretches
+            ]
+            cursor.execute(_sums_statement(False), [json.dumps(list(monitor_ids)), json.dumps(written)])
+        return [Sum(*row) for row in cursor.fetchall()]
+
+
+def kept(monitor_ids: Sequence[int], stretch: Stretch) -> list[tuple[int, int, int, int, str]]:
+    """Return the rollups of monitors that start in `stretch`: (epoch, monitor id, ups, downs, message).
+
+    The start is in whole seconds since 1970, because thousands of times cost more to read than all else.
+    One query; it reads a range of the index for each monitor.
+    """
+    write = connection.ops.adapt_datetimefield_value
+    postgresql = connection.vendor == "postgresql"
+    given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(_kept_statement(postgresql), [given, *(write(at) for at in stretch)])
+        return cursor.fetchall()
+
+
+@cache
+def _kept_statement(postgresql: bool) -> str:
+    rollups = Rollup._meta.db_table
+    if postgresql:
+        # OFFSET keeps the planner from joining otherwise: it would read that time of all monitors.
+        return (
+            "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message"
+            " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
+            f"SELECT * FROM {rollups} WHERE monitor_id = given.id"
+            " AND start >= %s::timestamptz AND start < %s::timestamptz OFFSET 0) AS r"
+        )
+    return (
+        "SELECT CAST(strftime('%%s', r.start) AS INTEGER), r.monitor_id, r.ups, r.downs, r.last_message"
+        f" FROM json_each(%s) AS given CROSS JOIN {rollups} r"
+        " WHERE r.monitor_id = given.value AND r.start >= %s AND r.start < %s"
+    )
+
+
+@cache
+def _sums_statement(postgresql: bool) -> str:
+    heartbeats = Heartbeat._meta.db_table
+    if postgresql:
+        # LATERAL, else the planner may take a join of all for cheaper and read the whole table.
+        return (
+            "SELECT given.id, stretch.number - 1, said.*"
+            " FROM unnest(%s::bigint[]) AS given(id)"
+            " CROSS JOIN unnest(%s::timestamptz[], %s::timestamptz[])"
+            " WITH ORDINALITY AS stretch(starts, ends, number)"
+            " CROSS JOIN LATERAL ("
+            "SELECT count(*) FILTER (WHERE h.status = 'up'), count(*) FILTER (WHERE h.status = 'down'),"
+            " (array_agg(h.message ORDER BY h.status, h.received_at DESC, h.id DESC))[1],"
+            " count(h.value), min(h.value), max(h.value),"
+            f" sum(greatest(least(h.value, {_HUGE}), -{_HUGE})) FILTER (WHERE h.value IS NOT NULL)"
+            f" FROM {heartbeats} h WHERE h.monitor_id = given.id"
+            " AND h.received_at >= stretch.starts AND h.received_at < stretch.ends"
+            " HAVING count(*) > 0) AS said"
+        )
+    # CROSS JOIN fixes the order of the loops.
+    among = (
+        "{0}.monitor_id = given.value AND {0}.received_at >= json_extract(stretch.value, '$[0]')"
+        " AND {0}.received_at < json_extract(stretch.value, '$[1]')"
+    )
+    return (
+        "SELECT given.value, stretch.key, sum(h.status = 'up'), sum(h.status = 'down'),"
+        f" (SELECT l.message FROM {heartbeats} l WHERE {among.format('l')}"
+        " ORDER BY l.status, l.received_at DESC, l.id DESC LIMIT 1),"
+        f" count(h.value), min(h.value), max(h.value), sum(max(min(h.value, {_HUGE}), -{_HUGE}))"
+        " FROM json_each(%s) AS given CROSS JOIN json_each(%s) AS stretch"
+        f" CROSS JOIN {heartbeats} h WHERE {among.format('h')}"
+        " GROUP BY given.value, stretch.key"
+    )

@@ -1,0 +1,153 @@
+"""What is done to several monitors at once, from the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
+
+from accounts.access import require_change
+from accounts.actors import Actor, actor_of
+from accounts.models import Workspace
+from monitors import bulk
+from monitors.access import members_only
+from monitors.bulk import Outcome, Outcomes
+from monitors.dashboard import ROWS, Asked
+from monitors.forms import TagsField
+from monitors.models import Monitor
+
+_NAMED = 10
+
+
+class BulkForm(forms.Form):
+    """What to do to the monitors chosen, and the tag where it is about one."""
+
+    action = forms.ChoiceField(
+        choices=[(name, name) for name in ("pause", "resume", "add_tag", "remove_tag", "delete")]
+    )
+    tag = TagsField(required=False)
+    sure = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, object]:
+        about_tag = self.cleaned_data.get("action") in ("add_tag", "remove_tag")
+        if about_tag and len(self.cleaned_data.get("tag", [""])) != 1:
+            raise ValidationError({"tag": gettext_lazy("Write one tag.")})
+        return self.cleaned_data
+
+
+@require_POST
+@members_only
+def do(request: HttpRequest) -> HttpResponse:
+    """Do what the form says to the monitors chosen, after asking where they would be lost."""
+    workspace = require_change(request).workspace
+    # Where the reader came from, read and written anew: it is an address of the overview whatever was sent.
+    back = Asked.of(QueryDict(request.POST.get("view", "")[:2000])).url
+    chosen = _chosen(workspace, request.POST.getlist("monitor"))
+    form = BulkForm(request.POST)
+    if not chosen:
+        messages.warning(request, _("Choose the monitors first."))
+    elif not form.is_valid():
+        messages.error(request, str(next(iter(form.errors.values()))[0]))
+    elif form.cleaned_data["action"] == "delete" and not form.cleaned_data["sure"]:
+        return _ask(request, chosen, back)
+    else:
+        tag = next(iter(form.cleaned_data["tag"]), "")
+        _do(request, form.cleaned_data["action"], chosen, tag, actor_of(request))
+    return HttpResponseRedirect(back, status=303)
+
+
+def _chosen(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
+    """Return the monitors of `workspace` with these ids, by name, a page of the overview at most."""
+    wanted = []
+    for public_id in public_ids[:ROWS]:
+        try:
+            wanted.append(UUID(public_id))
+        except ValueError:
+            continue
+    monitors = Monitor.objects.in_workspace(workspace).filter(public_id__in=wanted)
+    return list(monitors.select_related("workspace").order_by("name", "pk"))
+
+
+def _ask(request: HttpRequest, chosen: list[Monitor], back: str) -> HttpResponse:
+    title = ngettext("Delete %(number)d monitor?", "Delete %(number)d monitors?", len(chosen))
+    context = {
+        "title": title % {"number": len(chosen)},
+        "chosen": chosen,
+        "named": chosen[:_NAMED],
+        "unnamed": max(len(chosen) - _NAMED, 0),
+        "view": request.POST.get("view", ""),
+        "back": back,
+    }
+    return render(request, "monitors/bulk_delete.html", context)
+
+
+def _do(request: HttpRequest, action: str, chosen: list[Monitor], tag: str, by: Actor) -> None:
+    operations: dict[str, Callable[[], Outcomes]] = {
+        "pause": lambda: bulk.pause(chosen, by=by),
+        "resume": lambda: bulk.resume(chosen, by=by),
+        "add_tag": lambda: bulk.add_tag(chosen, tag, by=by),
+        "remove_tag": lambda: bulk.remove_tag(chosen, tag, by=by),
+        "delete": lambda: bulk.delete(chosen, by=by),
+    }
+    outcomes = operations[action]()
+    done = outcomes[Outcome.DONE]
+    sentences = [sentence for sentence in (_done(action, done, tag), *_others(outcomes)) if sentence]
+    level = messages.SUCCESS if done else messages.WARNING
+    messages.add_message(request, level, " ".join(sentences))
+
+
+def _done(action: str, number: int, tag: str) -> str:
+    if not number:
+        return ""
+    words = {
+        "pause": ngettext("%(number)d monitor paused.", "%(number)d monitors paused.", number),
+        "resume": ngettext("%(number)d monitor resumed.", "%(number)d monitors resumed.", number),
+        "add_tag": ngettext(
+            "%(number)d monitor tagged “%(tag)s”.", "%(number)d monitors tagged “%(tag)s”.", number
+        ),
+        "remove_tag": ngettext(
+            "“%(tag)s” taken from %(number)d monitor.", "“%(tag)s” taken from %(number)d monitors.", number
+        ),
+        "delete": ngettext("%(number)d monitor deleted.", "%(number)d monitors deleted.", number),
+    }
+    return words[action] % {"number": number, "tag": tag}
+
+
+def _others(outcomes: Outcomes) -> list[str]:
+    """Return what is to be said of those to which it was not done."""
+    same, full = outcomes[Outcome.SAME], outcomes[Outcome.FULL]
+    busy, gone = outcomes[Outcome.BUSY], outcomes[Outcome.GONE]
+    said = [
+        (same, ngettext("%(number)d was so already.", "%(number)d were so already.", same)),
+        (
+            full,
+            ngettext(
+                "%(number)d has as many tags as it may have.",
+                "%(number)d have as many tags as they may have.",
+                full,
+            ),
+        ),
+        (
+            busy,
+            ngettext(
+                "%(number)d was being changed by somebody else.",
+                "%(number)d were being changed by somebody else.",
+                busy,
+            ),
+        ),
+        (
+            gone,
+            ngettext(
+                "%(number)d was deleted by somebody else.", "%(number)d were deleted by somebody else.", gone
+            ),
+        ),
+    ]
+    return [sentence % {"number": number} for number, sentence in said if number]
