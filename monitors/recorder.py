@@ -7,22 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from django.db import transaction
 
 from monitors import journal, statements
 from monitors.limits import Limiter, Over
-from monitors.models import Monitor, MonitorState
+from monitors.models import Heartbeat, Monitor, MonitorState
 from monitors.push import Push
 from monitors.statements import Held
 from monitors.status import HeartbeatCame, Status
+from tianji.clock import database_now
 
 # "Last used" is written at most this often for a token, so that a push costs no third row.
 _LAST_USED_EVERY_SECONDS = 60
 # A statement that took longer than this waited for a lock, and what it says of the time is old.
 _WAITED_SECONDS = 0.05
+# Buttons have no rate limit of a token's; so often a monitor takes a heartbeat from one.
+BY_HAND_EVERY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Limited:
 
 
 Result = Outcome | Limited
+
+
+class ByHandTooSoon(Exception):
+    """A heartbeat was just sent by hand; nothing is recorded."""
 
 
 def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> list[Result]:
@@ -97,6 +104,27 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     return results
 
 
+def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
+    """Record a heartbeat that somebody sends from a page, without a token; return the status that follows.
+
+    It is a heartbeat like any other: decided under the same lock, by the same rules, and people are
+    told as of any other.
+
+    Raises:
+        ByHandTooSoon: somebody did so less than BY_HAND_EVERY ago.
+        django.db.Error: the database could not commit; nothing is recorded.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update().get(monitor=monitor)
+        now = database_now()
+        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
+        if lately.filter(token=None).exists():
+            raise ByHandTooSoon
+        statements.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
+        states = _decide([(monitor.pk, push)], now)
+    return Status(states[monitor.pk].status)
+
+
 def _admit(
     arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, Held]
 ) -> list[Result]:
@@ -125,17 +153,7 @@ def _admit(
 
 
 def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:
-    rows = [
-        (
-            held.monitor_id,
-            "up" if arrival.push.up else "down",
-            arrival.push.value,
-            arrival.push.message,
-            arrival.source,
-            held.token_id,
-        )
-        for arrival, held in admitted
-    ]
+    rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
     statements.insert_heartbeats(rows, received_at=now)
     to_decide = {held.monitor_id for arrival, held in admitted if not (held.quiet and arrival.push.up)}
     statements.touch(
@@ -150,20 +168,31 @@ def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:
         {held.token_id: arrival.source for arrival, held in admitted if held.use_is_old}, at=now
     )
     if to_decide:
-        _decide([pair for pair in admitted if pair[1].monitor_id in to_decide], to_decide, now)
+        _decide(
+            [(held.monitor_id, arrival.push) for arrival, held in admitted if held.monitor_id in to_decide],
+            now,
+        )
 
 
-def _decide(admitted: Sequence[tuple[Arrival, Held]], monitor_ids: set[int], now: datetime) -> None:
-    """Apply the pushes that may change something, in order of arrival.
+def _row(
+    monitor_id: int, push: Push, source: str | None, token_id: int | None
+) -> tuple[int, str, float | None, str, str | None, int | None]:
+    return monitor_id, "up" if push.up else "down", push.value, push.message, source, token_id
 
-    States and schedules are read here, after the locks were granted, so that no edit is missed.
+
+def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, MonitorState]:
+    """Apply the pushes that may change something, each with its monitor's id, in order of arrival.
+
+    States and schedules are read here, after the locks were granted, so that no edit is missed. Return
+    the states as they are written.
     """
+    monitor_ids = {monitor_id for monitor_id, _ in pushes}
     states = MonitorState.objects.in_bulk(monitor_ids)
     monitors = Monitor.objects.in_bulk(monitor_ids)
     book = journal.Journal(now)
     book.know_open_incidents(list(states.values()))
-    for arrival, held in admitted:
-        state, monitor, push = states[held.monitor_id], monitors[held.monitor_id], arrival.push
+    for monitor_id, push in pushes:
+        state, monitor = states[monitor_id], monitors[monitor_id]
         book.decide(state, monitor, HeartbeatCame(now, push.up), message=push.message, value=push.value)
         state.last_heartbeat_at = now
         state.last_message, state.last_value = push.message, push.value
@@ -171,3 +200,4 @@ def _decide(admitted: Sequence[tuple[Arrival, Held]], monitor_ids: set[int], now
             journal.arm(state, monitor, now=now)
     statements.write_states(states.values())
     book.write()
+    return states

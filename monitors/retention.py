@@ -1,4 +1,4 @@
-"""Old heartbeats and rollups go, in small batches that hold nobody up."""
+"""Old heartbeats, rollups and refusals go, in small batches that hold nobody up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import QuerySet
 
-from monitors.models import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
+from monitors import refusals
+from monitors.models import ROLLUP_DAYS, Heartbeat, Refusal, RolledUp, Rollup
 from tianji.clock import database_now
 
 BATCH = 1000
@@ -39,10 +40,18 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
     return total
 
 
+def delete_old_refusals(*, batch: int = BATCH) -> int:
+    """Delete what is known of pushes that were refused long ago; return how many kinds."""
+    limit = database_now() - timedelta(days=refusals.DAYS)
+    return _delete_all(Refusal.objects.filter(last_at__lt=limit), batch)
+
+
 def purge(*, monitor_id: int) -> None:
     """Delete what a deleted monitor left."""
     delete_heartbeats_of(monitor_id=monitor_id)
     delete_rollups_of(monitor_id=monitor_id)
+    # At most a few dozen.
+    Refusal.objects.filter(monitor_id=monitor_id).delete()
 
 
 def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
@@ -55,7 +64,7 @@ def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
     return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
 
 
-def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup], batch: int) -> int:
+def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup] | QuerySet[Refusal], batch: int) -> int:
     total = 0
     while ids := list(rows.values_list("pk", flat=True)[:batch]):
         total += rows.model._default_manager.filter(pk__in=ids).delete()[0]

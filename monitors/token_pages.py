@@ -17,10 +17,14 @@ _SENDERS_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class PushLines:
-    """A push URL in full and lines that use it; `crontab_line` is None where cron is too slow."""
+    """A push URL in full and lines that use it; `crontab_line` is None where cron is too slow.
+
+    `test_line` prints the whole answer, for people who look for what goes wrong.
+    """
 
     push_url: str
     curl_line: str
+    test_line: str
     crontab_line: str | None = None
 
 
@@ -171,6 +175,7 @@ def push_lines(monitor: Monitor, url: str) -> PushLines:
     return PushLines(
         push_url=url,
         curl_line=f'curl -fsS -X POST "{url}?status=up&msg=OK"',
+        test_line=f'curl -sS -i -X POST "{url}?status=up&msg=Test"',
         crontab_line=times
         and (
             f"{times} /path/to/job; curl -fsS -m 10 --retry 3 -o /dev/null -X POST "

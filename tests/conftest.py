@@ -29,9 +29,11 @@ def pytest_configure():
 @pytest.fixture(scope="session", autouse=True)
 def close_own_connection(django_db_setup):
     """Close the pushes' connection before the test database is dropped under it."""
-    yield
-    from monitors.api.push import own_connection
+    from monitors.api.push import notebook, own_connection
 
+    # Nor does a thread write what was refused into another test.
+    notebook.by_itself = False
+    yield
     own_connection.close()
 
 

@@ -23,6 +23,7 @@ from monitors.limits import Limiter, RedisStore
 from monitors.own_connection import OwnConnection
 from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
 from monitors.recorder import Arrival, Limited, Outcome, Result, record
+from monitors.refusals import Notebook, Reason
 from tianji.addresses import address_of
 
 log = structlog.get_logger(__name__)
@@ -30,9 +31,13 @@ log = structlog.get_logger(__name__)
 PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
 _RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
+_NOT_KNOWN = "Unknown push token."
+# Why a push is refused, by the status that it is answered with.
+_REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD, 413: Reason.TOO_LARGE}
 
 own_connection = OwnConnection()
 limiter = Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None)
+notebook = Notebook()
 
 
 def _record(arrivals: Sequence[Arrival]) -> list[Result]:
@@ -93,7 +98,10 @@ class PushView(APIView):
     def http_method_not_allowed(  # type: ignore[override]
         self, request: Request, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        return _refuse(405, "Method not allowed; use GET, HEAD or POST.", Allow=", ".join(METHODS))
+        digest = tokens.digest_of(kwargs.get("token") or _bearer(request._request))
+        message = "Method not allowed; use GET, HEAD or POST."
+        _note(request._request, digest, Reason.METHOD, message)
+        return _refuse(405, message, Allow=", ".join(METHODS))
 
 
 push = PushView.as_view()
@@ -114,10 +122,12 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     try:
         body = _body(request)
     except _BodyTooLarge:
-        return _refuse(413, f"The body has more than {BODY_LIMIT} bytes; send at most that.")
+        message = f"The body has more than {BODY_LIMIT} bytes; send at most that."
+        return _refuse_noted(request, digest, Reason.TOO_LARGE, 413, message)
     except _BodyCutOff:
         # What is missing may be the word "down".
-        return _refuse(400, "The body ended before it was complete; nothing was recorded.")
+        message = "The body ended before it was complete; nothing was recorded."
+        return _refuse_noted(request, digest, Reason.PARAMETER, 400, message)
     except _TooManyBodies:
         return _unavailable("Too many bodies are being received; try again shortly.")
     said = parse_push(
@@ -127,7 +137,7 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
         request.META.get("CONTENT_TYPE", ""),
     )
     if isinstance(said, Rejection):
-        return _refuse(said.status, said.message)
+        return _refuse_noted(request, digest, _REASONS[said.status], said.status, said.message)
     arrival = Arrival(digest, said, posted=request.method == "POST", source=address_of(request))
     try:
         outcome = group_commit.submit(arrival)
@@ -140,11 +150,16 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
         case Outcome.RECORDED:
             return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
         case Outcome.POST_ONLY:
-            return _refuse(405, "This monitor only accepts POST.", Allow="POST")
+            message = "This monitor only accepts POST."
+            return _refuse_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")
         case Outcome.UNKNOWN_TOKEN:
+            # Revoked and expired ones among them: the answer does not say, the monitor's page does.
+            _note(request, digest, None, _NOT_KNOWN)
             return _unknown_token()
         case Limited(retry_after=seconds):
-            return _too_fast(seconds)
+            message = f"This token pushes too often; try again in {seconds} s."
+            again = {"Retry-After": str(seconds)}
+            return _refuse_noted(request, digest, Reason.LIMIT, 429, message, **again)
 
 
 class _BodyTooLarge(Exception):
@@ -221,14 +236,22 @@ def _refuse(status: int, message: str, **headers: str) -> HttpResponse:
     return _answer(status, {"ok": False, "error": message, "msg": message}, **headers)
 
 
+def _refuse_noted(
+    request: HttpRequest, digest: str, reason: str, status: int, message: str, **headers: str
+) -> HttpResponse:
+    """Refuse a push, and keep that for the page of the monitor that its token names."""
+    _note(request, digest, reason, message)
+    return _refuse(status, message, **headers)
+
+
+def _note(request: HttpRequest, digest: str | None, reason: str | None, message: str) -> None:
+    if digest is not None:
+        source = address_of(request)
+        notebook.note(digest, reason, method=request.method or "", source=source, detail=message)
+
+
 def _unknown_token() -> HttpResponse:
-    return _refuse(404, "Unknown push token.")
-
-
-def _too_fast(seconds: int) -> HttpResponse:
-    return _refuse(
-        429, f"This token pushes too often; try again in {seconds} s.", **{"Retry-After": str(seconds)}
-    )
+    return _refuse(404, _NOT_KNOWN)
 
 
 def _unavailable(message: str) -> HttpResponse:

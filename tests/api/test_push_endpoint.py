@@ -18,7 +18,8 @@ from monitors import recorder, tokens
 from monitors.api import push as views
 from monitors.batching import GroupCommit
 from monitors.limits import Limiter, LocalStore
-from monitors.models import Heartbeat, MonitorState, PushToken
+from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
+from monitors.refusals import Notebook
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
 from tianji.clock import database_now
@@ -441,6 +442,74 @@ def test_a_fault_of_our_own_is_no_404(client, url, monkeypatch):
     assert client.get(url).status_code == 500
 
 
+# --- what is kept of a push that was refused
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    """Return what was refused since the test began: of each kind reason, method, detail and count."""
+    notebook = Notebook(by_itself=False)
+    monkeypatch.setattr(views, "notebook", notebook)
+
+    def noted():
+        notebook.write()
+        return list(Refusal.objects.order_by("pk").values_list("reason", "method", "detail", "count"))
+
+    return noted
+
+
+def test_a_bad_status_is_kept_for_the_monitors_page(client, url, monitor, noted):
+    for _ in range(2):
+        client.get(url + "?status=broken", REMOTE_ADDR="192.0.2.7")
+    assert noted() == [("parameter", "GET", "status must be up or down.", 2)]
+    refusal = Refusal.objects.get()
+    assert (refusal.monitor, refusal.source) == (monitor, "192.0.2.7")
+
+
+def test_a_method_that_is_none_of_ours_is_kept(client, url, monitor, noted):
+    client.put(url)
+    client.delete("/api/push", headers={"authorization": f"Bearer {secret_of(monitor)}"})
+    assert [row[:2] for row in noted()] == [("method", "DELETE"), ("method", "PUT")]
+
+
+def test_a_get_where_only_post_is_accepted_is_kept(client, db, noted):
+    client.get(f"/api/push/{secret_of(make_monitor(post_only=True))}")
+    assert noted() == [("method", "GET", "This monitor only accepts POST.", 1)]
+
+
+def test_a_body_that_is_too_large_is_kept(client, url, noted):
+    client.post(url, b"x" * 10_001, content_type="text/plain")
+    assert noted() == [("too_large", "POST", "The body has more than 10000 bytes; send at most that.", 1)]
+
+
+def test_a_push_above_the_limit_is_kept(client, url, limited, noted):
+    for _ in range(32):
+        client.get(url)
+    assert noted() == [("limit", "GET", "This token pushes too often; try again in 1 s.", 2)]
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_token_that_ended_is_kept_as_what_it_is_though_the_answer_does_not_say(client, url, noted, end):
+    column = {"revoked": "revoked_at", "expired": "expires_at"}[end]
+    PushToken.objects.update(**{column: database_now() - timedelta(seconds=1)})
+    client.get(url)
+    assert noted() == [(end, "GET", "Unknown push token.", 1)]
+
+
+def test_of_a_token_that_no_monitor_has_nothing_is_kept(client, monitor, noted):
+    client.get(f"/api/push/{NOWHERE}")
+    client.get("/api/push/mistyped")
+    client.put("/api/push")
+    assert noted() == []
+
+
+def test_a_good_push_is_no_refusal(client, url, noted):
+    client.get(url)
+    client.options(url)
+    assert noted() == []
+    assert not views.notebook._notes
+
+
 # --- what it costs
 
 
@@ -450,6 +519,12 @@ def test_a_push_costs_three_statements_and_no_session(client, url):
         client.get(url)
     assert len(queries.statements) == 3
     assert not [sql for sql in queries.statements if "session" in sql]
+
+
+def test_a_push_that_is_refused_costs_no_statement_more_for_being_kept(client, url):
+    with Queries() as queries:
+        client.get(url + "?status=broken")
+    assert queries.statements == []
 
 
 def test_an_unknown_token_costs_one_statement(client, db):

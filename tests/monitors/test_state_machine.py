@@ -153,9 +153,12 @@ class Monitors(RuleBasedStateMachine):
     @rule(index=indexes, schedule=schedules)
     def edit(self, index, schedule) -> None:
         columns, overdue_after = schedule
-        lifecycle.edit(monitor=Monitor.objects.get(pk=self.monitors[index].pk), **columns)
+        monitor = Monitor.objects.get(pk=self.monitors[index].pk)
+        differs = any(getattr(monitor, name) != value for name, value in columns.items())
+        lifecycle.edit(monitor=monitor, **columns)
         # What the old schedule had already missed is not forgiven by a new one.
-        self.models[index].sweep()
+        if differs:
+            self.models[index].sweep()
         self.models[index].overdue_after = overdue_after
 
     @rule(index=indexes)

@@ -1,0 +1,28 @@
+"""What a page that waits for the first heartbeat shows to copy."""
+
+from __future__ import annotations
+
+from django import template
+
+from monitors import presenting, snippets
+from monitors.models import Monitor
+from monitors.snippets import Language, Snippet
+
+register = template.Library()
+
+
+@register.simple_tag
+def first_snippets(monitor: Monitor, push_url: str) -> list[Snippet]:
+    """A few programs, beside the command, that push to `push_url`, which the reader may see in full."""
+    return [snippets.snippet_of(monitor, push_url, slug) for slug in _programs(monitor)]
+
+
+@register.simple_tag
+def first_languages(monitor: Monitor) -> list[Language]:
+    """What most people begin with; the page of all languages has the others."""
+    return [snippets.LANGUAGES[slug] for slug in ("curl", *_programs(monitor))]
+
+
+def _programs(monitor: Monitor) -> tuple[str, str]:
+    # Cron starts a job once a minute at most; what pushes more often loops.
+    return ("crontab" if presenting.crontab_times(monitor) else "bash"), "python"

@@ -1,0 +1,87 @@
+"""The first heartbeat: said when it came, and sent by hand to see that all is well."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.actors import actor_of
+from accounts.models import Role
+from monitors import presenting, recorder
+from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.models import MESSAGE_LENGTH, Monitor
+from monitors.push import Push
+from monitors.status import Status
+from monitors.views.detail import workspace_context
+from tianji.clock import database_now
+
+
+@require_GET
+@members_only
+def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """For htmx, what to say of a monitor's first heartbeat, 204 while there is none; else its page."""
+    monitor = get_monitor_or_404(request, public_id)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return _to_detail(monitor)
+    first = monitor.heartbeats.order_by("received_at", "pk").first()
+    if first is None:
+        return HttpResponse(status=204)
+    context = {"monitor": monitor, "heartbeat": first, "now": database_now()}
+    return render(request, "monitors/received.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask before people are told of a failure for a test (GET); send a heartbeat by hand (POST).
+
+    POST takes `status`, up or down. For htmx the answer is a sentence, and the page looks at once.
+    """
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    if request.method == "GET":
+        return _ask(request, monitor)
+    by = actor_of(request)
+    message = _("Test heartbeat from %(name)s") % {"name": by.name}
+    push = Push(up=request.POST.get("status") != "down", message=message[:MESSAGE_LENGTH])
+    try:
+        status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
+    except recorder.ByHandTooSoon:
+        level, words = messages.WARNING, _("A test heartbeat was sent just now. Wait a few seconds.")
+    else:
+        level, words = messages.SUCCESS, _in_words(push, status)
+    if request.htmx:  # type: ignore[attr-defined]
+        response = render(request, "monitors/_waiting.html#told", {"words": words})
+        response["HX-Trigger"] = json.dumps({"tianji:tick": {}})
+        return response
+    messages.add_message(request, level, words)
+    return _to_detail(monitor)
+
+
+def _in_words(push: Push, status: Status) -> str:
+    if status is Status.PAUSED:
+        return _("The test heartbeat is in the log. The monitor stays paused.")
+    if push.up:
+        return _("The test heartbeat was received.")
+    return _("The test heartbeat was received: the monitor is down until the next good one.")
+
+
+def _ask(request: HttpRequest, monitor: Monitor) -> HttpResponse:
+    template = "monitors/test_heartbeat.html"
+    if request.htmx:  # type: ignore[attr-defined]
+        template += "#question"
+    reading = presenting.read(monitor, database_now())
+    membership = membership_in(request, monitor.workspace)
+    return render(
+        request, template, {"monitor": monitor, "reading": reading, **workspace_context(membership)}
+    )
+
+
+def _to_detail(monitor: Monitor) -> HttpResponse:
+    return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)
