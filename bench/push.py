@@ -54,7 +54,7 @@ def main() -> None:
             "DJANGO_SETTINGS_MODULE": "bench.settings",
         }
         secrets, wild = _prepare()
-        port = stack.enter_context(_Web())
+        port = stack.enter_context(Web())
         failures = _measure(server, port, secrets, wild, options.seconds, options.rounds)
     for failure in failures:
         print(f"NOT REACHED: {failure}")
@@ -76,7 +76,7 @@ def _prepare() -> tuple[list[str], str]:
     return secrets, secret_of(make_monitor(workspace=workspace, name="wild", timeout=3600))
 
 
-class _Web:
+class Web:
     """The web process as `up` starts it, on a free port."""
 
     def __enter__(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import itemgetter
 
 from monitors.history import onsets_of
 from monitors.models import Monitor, RolledUp
@@ -24,13 +25,21 @@ class _Tally:
     ups: int = 0
     downs: int = 0
     last_message: str = ""
+    values: int = 0
+    value_sum: float = 0.0
 
-    def add(self, ups: int, downs: int, last_message: str) -> None:
+    @property
+    def mean(self) -> float | None:
+        return self.value_sum / self.values if self.values else None
+
+    def add(self, ups: int, downs: int, last_message: str, values: int, value_sum: float | None) -> None:
         """Add what came later than all that was added before."""
         if downs or not self.downs:
             self.last_message = last_message
         self.ups += ups
         self.downs += downs
+        self.values += values
+        self.value_sum += value_sum or 0.0
 
 
 def bars_of(
@@ -56,7 +65,7 @@ def bars_of(
     onsets = onsets_of(monitors, start=bounds[0], end=now, now=now)
     return {
         pk: [
-            Slot(start, end, worst, tally.ups, tally.downs, tally.last_message)
+            Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean)
             if (tally := tallies.get((pk, number)))
             else Slot(start, end, worst)
             for number, ((start, end), worst) in enumerate(
@@ -71,8 +80,8 @@ def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[
     """Return what came of each monitor in each slot, where anything did, by row id and slot."""
     width = bounds[1] - bounds[0]
     rolled_up: set[datetime] = set()
-    # From when (in seconds since 1970), of whom, how many up and down, and the message.
-    parts: list[tuple[float, int, int, int, str]] = []
+    # From when (in seconds since 1970), of whom, how many up and down, the message, values and their sum.
+    parts: list[tuple[float, int, int, int, str, int, float | None]] = []
     if not width % HALF_HOUR:
         made = RolledUp.objects.filter(start__gte=bounds[0], start__lt=bounds[-1])
         rolled_up = set(made.values_list("start", flat=True))
@@ -82,13 +91,16 @@ def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[
         parts += [row for row in kept(ids, (bounds[0], bounds[-1])) if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
     parts += [
-        (stretches[sum_.stretch][0].timestamp(), sum_.monitor_id, sum_.ups, sum_.downs, sum_.last_message)
+        (
+            *(stretches[sum_.stretch][0].timestamp(), sum_.monitor_id, sum_.ups, sum_.downs),
+            *(sum_.last_message, sum_.value_count, sum_.value_sum),
+        )
         for sum_ in sums(ids, stretches)
     ]
     tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
     zero, seconds = bounds[0].timestamp(), width.total_seconds()
-    for start, pk, ups, downs, last_message in sorted(parts):
-        tallies[pk, int((start - zero) // seconds)].add(ups, downs, last_message)
+    for start, pk, ups, downs, message, values, value_sum in sorted(parts, key=itemgetter(0)):
+        tallies[pk, int((start - zero) // seconds)].add(ups, downs, message, values, value_sum)
     return tallies
 
 

@@ -81,6 +81,37 @@ def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
     )
 
 
+_SPARK_WIDTH, _SPARK_HEIGHT = 64, 16
+
+
+def spark_svg(slots: Sequence[Slot]) -> SafeString:
+    """Return a small line of the mean values of `slots`, for those who look; nothing where there are few.
+
+    The line breaks where there was no value. The number beside it says what it is about.
+    """
+    means = [slot.mean for slot in slots if slot.mean is not None]
+    if len(means) < 2:
+        return SafeString()
+    least, most = min(means), max(means)
+    # Halves, because the distance of two floats may be more than a float.
+    reach = most / 2 - least / 2
+    step, commands, pen_down = _SPARK_WIDTH / max(len(slots) - 1, 1), [], False
+    for number, slot in enumerate(slots):
+        if slot.mean is None:
+            pen_down = False
+            continue
+        share = (slot.mean / 2 - least / 2) / reach if reach else 0.5
+        y = 1 + (1 - share) * (_SPARK_HEIGHT - 2)
+        # A point alone is seen by the round ends of its line.
+        commands.append(f"{'L' if pen_down else 'M'}{number * step:.1f} {y:.1f}{'' if pen_down else 'h0'}")
+        pen_down = True
+    return mark_safe(  # noqa: S308
+        f'<svg class="spark" width="{_SPARK_WIDTH}" height="{_SPARK_HEIGHT}"'
+        f' viewBox="0 0 {_SPARK_WIDTH} {_SPARK_HEIGHT}" aria-hidden="true">'
+        f'<path d="{"".join(commands)}"></path></svg>'
+    )
+
+
 def in_words(slots: Sequence[Slot]) -> str:
     """Return what a bar shows: "Last 24 h in 48 parts: 2 down, 46 up"."""
     counted = Counter(slot.worst for slot in slots)

@@ -42,7 +42,15 @@ def in_words(entry: AuditEntry) -> str:
             return _("Deleted the channel")
         case _ if "token" in details:
             return _token(entry.action, details)
-    return str(entry.get_action_display())
+    return _about_an_incident(entry.action, details) or str(entry.get_action_display())
+
+
+def _about_an_incident(action: str, details: dict[str, Any]) -> str:
+    if action == Action.INCIDENT_ACKNOWLEDGED:
+        return _("Acknowledged the incident")
+    if action == Action.INCIDENT_NOTED:
+        return _("Wrote a note on the incident") if details.get("note") else _("Removed the incident's note")
+    return ""
 
 
 def _token(action: str, details: dict[str, Any]) -> str:

@@ -76,8 +76,8 @@ class ByCron:
 class Standing:
     """How the monitors of a list stand at one moment.
 
-    `counts` has each status as shown, zeros included. `mark` is different whenever one of them was
-    heard of, changed its status or was edited, and when one came or went.
+    `counts` has each status as shown, zeros included. `mark` is different whenever one of them changed
+    its status, as stored or as shown, or was edited, and when one came or went.
     """
 
     counts: dict[Shown, int]
@@ -93,7 +93,6 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
     """Return how `monitors` stand at `now`, in two queries that read few rows into memory."""
     by_cron = _by_cron(monitors, now)
     seen = _intervals_seen(now)
-    # A sum, not only the newest: of two heartbeats, the earlier may be committed last.
     stored = list(
         _with_deadlines(monitors)
         .order_by()
@@ -101,12 +100,15 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
         .annotate(
             number=Count("pk"),
             newest=Max("pk"),
-            heard=Sum(_milliseconds("state__last_heartbeat_at")),
-            changed=Max("state__status_changed_at"),
+            # A sum, not only the newest: of two changes, the earlier may be committed last.
+            changed=Sum(_milliseconds("state__status_changed_at")),
             edited=Sum("version"),
             broken=Count("pk", filter=~Q(state__fault="")),
             late=Count("pk", filter=_UP & seen[Shown.LATE]),
             overdue=Count("pk", filter=_UP & seen[Shown.DOWN]),
+            # When one comes and another goes, the numbers are the same.
+            which_late=Sum("pk", filter=_UP & seen[Shown.LATE]),
+            which_overdue=Sum("pk", filter=_UP & seen[Shown.DOWN]),
         )
         .order_by("state__status")
     )
@@ -117,7 +119,7 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
     counts[Shown.UP] -= late + overdue
     counts[Shown.LATE] += late
     counts[Shown.DOWN] += overdue
-    mark = (*(tuple(map(str, row.values())) for row in stored), late, overdue)
+    mark = (*(tuple(map(str, row.values())) for row in stored), by_cron)
     return Standing(counts, by_cron, mark)
 
 

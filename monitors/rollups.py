@@ -137,8 +137,12 @@ def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
         return [Sum(*row) for row in cursor.fetchall()]
 
 
-def kept(monitor_ids: Sequence[int], stretch: Stretch) -> list[tuple[int, int, int, int, str]]:
-    """Return the rollups of monitors that start in `stretch`: (epoch, monitor id, ups, downs, message).
+def kept(
+    monitor_ids: Sequence[int], stretch: Stretch
+) -> list[tuple[int, int, int, int, str, int, float | None]]:
+    """Return the rollups of monitors that start in `stretch`.
+
+    Each is (epoch, monitor id, ups, downs, message, number of values, their sum or None).
 
     The start is in whole seconds since 1970, because thousands of times cost more to read than all else.
     One query; it reads a range of the index for each monitor.
@@ -157,13 +161,15 @@ def _kept_statement(postgresql: bool) -> str:
     if postgresql:
         # OFFSET keeps the planner from joining otherwise: it would read that time of all monitors.
         return (
-            "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message"
+            "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message,"
+            " r.value_count, r.value_sum"
             " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
             f"SELECT * FROM {rollups} WHERE monitor_id = given.id"
             " AND start >= %s::timestamptz AND start < %s::timestamptz OFFSET 0) AS r"
         )
     return (
-        "SELECT CAST(strftime('%%s', r.start) AS INTEGER), r.monitor_id, r.ups, r.downs, r.last_message"
+        "SELECT CAST(strftime('%%s', r.start) AS INTEGER), r.monitor_id, r.ups, r.downs, r.last_message,"
+        " r.value_count, r.value_sum"
         f" FROM json_each(%s) AS given CROSS JOIN {rollups} r"
         " WHERE r.monitor_id = given.value AND r.start >= %s AND r.start < %s"
     )

@@ -22,7 +22,8 @@ class Slot:
 
     `worst` is None where nothing is known: before the monitor existed. A monitor that was silent may
     be down in a slot without any heartbeat. Up is worse than paused and new: it says more.
-    `last_message` is that of the last heartbeat of the worst kind: a down's where one came.
+    `last_message` is that of the last heartbeat of the worst kind: a down's where one came. `mean` is
+    that of their values, None where none had one.
     """
 
     start: datetime
@@ -31,6 +32,7 @@ class Slot:
     ups: int = 0
     downs: int = 0
     last_message: str = ""
+    mean: float | None = None
 
 
 def edges(now: datetime, *, span: timedelta, slots: int) -> list[datetime]:

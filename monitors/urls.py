@@ -2,7 +2,20 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from monitors.views import bulk, log, monitors, overview, tokens, usage
+from monitors.views import (
+    advice,
+    bulk,
+    charts,
+    detail,
+    incidents,
+    log,
+    monitors,
+    overview,
+    refusals,
+    tokens,
+    usage,
+    waiting,
+)
 
 app_name = "monitors"
 
@@ -16,15 +29,22 @@ _token: list[URLPattern] = [
 ]
 
 _monitor: list[URLPattern | URLResolver] = [
-    path("", monitors.detail, name="detail"),
+    path("", detail.detail, name="detail"),
     path("edit/", monitors.edit, name="edit"),
+    path("timeout/", advice.timeout, name="timeout"),
     path("pause/", monitors.pause, name="pause"),
     path("resume/", monitors.resume, name="resume"),
     path("delete/", monitors.delete, name="delete"),
+    path("log/", log.log, name="log"),
     path("heartbeats/", log.heartbeats, name="heartbeats"),
     path("incidents/", log.incidents, name="incidents"),
     path("changes/", log.changes, name="changes"),
     path("usage/", usage.usage, name="usage"),
+    path("waiting/", waiting.waiting, name="waiting"),
+    path("test-heartbeat/", waiting.test_heartbeat, name="test_heartbeat"),
+    path("refused/", refusals.refusals, name="refusals"),
+    path("charts/", charts.charts, name="charts"),
+    path("charts.csv", charts.charts_csv, name="charts_csv"),
     path("tokens/new/", tokens.issue, name="issue_token"),
     path("tokens/import/", tokens.import_, name="import_token"),
     path("tokens/<uuid:token_id>/", include(_token)),
@@ -32,6 +52,10 @@ _monitor: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("incidents/", incidents.incident_list, name="incident_list"),
+    path("incidents/<uuid:public_id>/", incidents.incident, name="incident"),
+    path("incidents/<uuid:public_id>/acknowledge/", incidents.acknowledge, name="acknowledge"),
+    path("incidents/<uuid:public_id>/note/", incidents.note, name="note"),
     path("monitors/bulk/", bulk.do, name="bulk"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("monitors/new/", monitors.create, name="create"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 
 from cron_descriptor import Options
 from cron_descriptor import get_description as describe_cron
-from django.utils.translation import get_language, pgettext, to_locale
+from django.utils.translation import get_language, gettext, pgettext, to_locale
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 # From here on a duration is told without its second unit: nobody plans by the seconds of an hour.
@@ -19,6 +21,9 @@ _PLAIN_SECONDS = 2 * MINUTE
 
 _PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\W\d_]*)\s*,?")
 _LONGEST_TEXT = 60
+# What cron-descriptor has no words for itself (tests/messages.py compiles it).
+_OUR_LOCALES = Path(__file__).parent.parent / "locale" / "cron"
+_NAME = re.compile("|".join([*calendar.day_name, *calendar.month_name[1:]]))
 _ENGLISH = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), MINUTE),
@@ -82,7 +87,7 @@ def parse_duration(text: str) -> int:
     text = text.strip().lower()
     if not text or len(text) > _LONGEST_TEXT:
         raise ValueError("not a duration")
-    sizes = _ENGLISH | dict(zip((unit.lower() for unit in units()), (DAY, HOUR, MINUTE, 1), strict=True))
+    sizes = _ENGLISH | _sizes_in_readers_language()
     total, position = Decimal(0), 0
     while position < len(text):
         part = _PART.match(text, position)
@@ -100,6 +105,19 @@ def parse_duration(text: str) -> int:
     return int(total)
 
 
+def _sizes_in_readers_language() -> dict[str, int]:
+    """Return what the reader may type for each size: the symbols that are shown, and words."""
+    typed = pgettext(
+        "typed units, in the order of d,h,min,s", "day days,hour hours,minute minutes,second seconds"
+    )
+    names = (
+        f"{symbol} {words}".lower().split() for symbol, words in zip(units(), typed.split(","), strict=True)
+    )
+    return {
+        name: size for size, several in zip((DAY, HOUR, MINUTE, 1), names, strict=True) for name in several
+    }
+
+
 def cron_in_words(expression: str) -> str:
     """Return what a cron expression says ("At 02:00"), or "" where words fail."""
     return _cron_in_words(expression, to_locale(get_language() or "en"))
@@ -110,11 +128,17 @@ def _cron_options(locale: str) -> Options:
     options = Options()
     options.use_24hour_time_format = True
     options.locale_code = "en_US" if locale == "en" else locale
+    if (_OUR_LOCALES / f"{locale}.mo").exists():
+        options.locale_location = str(_OUR_LOCALES)
     return options
 
 
 def _cron_in_words(expression: str, locale: str) -> str:
     try:
-        return describe_cron(expression, _cron_options(locale))
+        described = describe_cron(expression, _cron_options(locale))
     except Exception:  # it raises whatever its parser trips over, and words are a courtesy
         return ""
+    if locale == "en":
+        return described
+    # It takes the names of days and months from the process, whose language is not the reader's.
+    return _NAME.sub(lambda found: gettext(found[0]), described)

@@ -9,6 +9,7 @@ class NotificationsConfig(AppConfig):
     verbose_name = _("Notifications")
 
     def ready(self) -> None:
-        from notifications import receivers
+        from notifications import receivers, timeline
 
         receivers.connect()
+        timeline.connect()

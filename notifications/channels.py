@@ -102,6 +102,30 @@ def edit(
     return channel
 
 
+def assign(*, channel: Channel, monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND) -> int:
+    """Let `channel` tell about `monitors` too, or no longer (`told`); return about how many that is new.
+
+    A channel for all monitors stays as it is. Incidents that are open stay what they were: people were
+    told of them, or not.
+
+    Raises:
+        Channel.DoesNotExist: it was deleted.
+    """
+    with transaction.atomic():
+        channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        if channel.all_monitors:
+            return 0
+        named = {monitor.pk for monitor in monitors}
+        there = set(channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
+        changed = named - there if told else there
+        if changed:
+            (channel.monitors.add if told else channel.monitors.remove)(*changed)
+            channel.version += 1
+            channel.save(update_fields=["version", "updated_at"])
+            _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
+    return len(changed)
+
+
 def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
     """Return the row ids of the monitors that `channel` tells about from now on, None for no change."""
     if channel.all_monitors:

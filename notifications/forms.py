@@ -114,6 +114,28 @@ class ChannelForm(forms.Form):
         }
 
 
+class AssignForm(forms.Form):
+    """Which channels are to tell about some monitors, or no longer to."""
+
+    channels = forms.ModelMultipleChoiceField(
+        Channel.objects.none(),
+        to_field_name="public_id",
+        widget=forms.CheckboxSelectMultiple,
+        label=_("Channels"),
+        error_messages={
+            "required": _("Choose at least one channel."),
+            "invalid_choice": _("One of these channels is not there any more. Choose again."),
+            "invalid_pk_value": _("One of these channels is not there any more. Choose again."),
+        },
+    )
+
+    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        channels = self.fields["channels"]
+        assert isinstance(channels, forms.ModelMultipleChoiceField)
+        channels.queryset = workspace.channels.filter(all_monitors=False).order_by("name", "id")
+
+
 class EmailForm(ChannelForm):
     destination_field = "addresses"
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.channel_list, name="list"),
     path("new/", views.choose_kind, name="new"),
     path("new/<slug:kind>/", views.create, name="create"),
+    path("assign/", views.assign, name="assign"),
     path("for/<uuid:public_id>/", views.for_monitor, name="for_monitor"),
     path("incident/<uuid:public_id>/", views.of_incident, name="of_incident"),
     path("<uuid:public_id>/", views.detail, name="detail"),

@@ -17,15 +17,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.views.monitors import workspace_context
+from monitors.views.bulk import address_said, chosen_monitors
+from monitors.views.detail import workspace_context
 from notifications import channels, delivery, queries
 from notifications.access import get_channel_or_404, get_channel_to_change, get_incident_or_404
-from notifications.forms import FORMS, ChannelForm, email_is_not_set_up
+from notifications.forms import FORMS, AssignForm, ChannelForm, email_is_not_set_up
 from notifications.models import Channel
 from notifications.transports.base import Sent
 from tianji.clock import database_now
 
 _PER_PAGE = 50
+_NAMED = 10
 
 
 def _part(request: HttpRequest, template: str, part: str) -> str:
@@ -75,6 +77,38 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, channel.kind)
+
+
+@require_POST
+@members_only
+def assign(request: HttpRequest) -> HttpResponse:
+    """Ask which channels tell about the monitors chosen on the overview, and do what is answered."""
+    workspace = require_change(request).workspace
+    back = address_said(request)
+    monitors = chosen_monitors(workspace, request.POST.getlist("monitor"))
+    if not monitors:
+        messages.warning(request, _("Choose the monitors first."))
+        return redirect(back)
+    answered = request.POST.get("told") in ("yes", "no")
+    form = AssignForm(request.POST if answered else None, workspace=workspace)
+    if form.is_valid():
+        told, by = request.POST["told"] == "yes", actor_of(request)
+        number = sum(
+            channels.assign(channel=channel, monitors=monitors, told=told, by=by)
+            for channel in form.cleaned_data["channels"]
+        )
+        messages.success(request, _("Saved.") if number else _("That was so already."))
+        return redirect(back)
+    context = {
+        "form": form,
+        "monitors": monitors,
+        "named": monitors[:_NAMED],
+        "unnamed": max(len(monitors) - _NAMED, 0),
+        "view": request.POST.get("view", ""),
+        "back": back,
+        "for_all": workspace.channels.filter(all_monitors=True),
+    }
+    return render(request, "notifications/assign.html", context, status=422 if answered else 200)
 
 
 def _form_page(request: HttpRequest, form: ChannelForm, kind: str) -> HttpResponse:

@@ -42,14 +42,27 @@ monitors:preview            -         POST    200      200      200      200    
 monitors:detail             monitor   GET     200      200      200      404       sign-in
 monitors:edit               monitor   GET     200      200      403      404       sign-in
 monitors:edit               monitor   POST    303      303      403      404       sign-in
+monitors:timeout            monitor   GET     200      200      403      404       sign-in
+monitors:timeout            monitor   POST    303      303      403      404       sign-in
 monitors:pause              monitor   POST    303      303      403      404       sign-in
 monitors:resume             monitor   POST    303      303      403      404       sign-in
 monitors:delete             monitor   GET     200      200      403      404       sign-in
 monitors:delete             monitor   POST    303      303      403      404       sign-in
-monitors:heartbeats         monitor   GET     200      200      200      404       sign-in
+monitors:log                monitor   GET     200      200      200      404       sign-in
+monitors:heartbeats         monitor   GET     302      302      302      404       sign-in
 monitors:incidents          monitor   GET     200      200      200      404       sign-in
+monitors:incident_list      -         GET     200      200      200      200       sign-in
+monitors:incident           incident  GET     200      200      200      404       sign-in
+monitors:acknowledge        incident  POST    303      303      403      404       sign-in
+monitors:note               incident  POST    303      303      403      404       sign-in
 monitors:changes            monitor   GET     200      200      200      404       sign-in
 monitors:usage              monitor   GET     200*     200*     200      404       sign-in
+monitors:waiting            monitor   GET     303      303      303      404       sign-in
+monitors:test_heartbeat     monitor   GET     200      200      403      404       sign-in
+monitors:test_heartbeat     monitor   POST    303      303      403      404       sign-in
+monitors:refusals           monitor   GET     200      200      200      404       sign-in
+monitors:charts             monitor   GET     200      200      200      404       sign-in
+monitors:charts_csv         monitor   GET     200      200      200      404       sign-in
 monitors:issue_token        monitor   GET     200      200      403      404       sign-in
 monitors:issue_token        monitor   POST    303      303      403      404       sign-in
 monitors:import_token       monitor   GET     200      200      403      404       sign-in
@@ -67,6 +80,7 @@ monitors:revoke_token       token     GET     200      200      403      404    
 monitors:revoke_token       token     POST    303      303      403      404       sign-in
 notifications:list          -         GET     200*     200*     200      200       sign-in
 notifications:new           -         GET     200      200      403      200       sign-in
+notifications:assign        -         POST    302      302      403      302       sign-in
 notifications:create        webhook   GET     200      200      403      200       sign-in
 notifications:create        webhook   POST    302      302      403      302       sign-in
 notifications:detail        channel   GET     200*     200*     200      404       sign-in
@@ -139,6 +153,8 @@ api:docs     -        GET    200
 api:problem  problem  GET    200
 push         secret   GET    200
 push         secret   POST   200
+set_language   -        POST   302
+set_theme      -        POST   303
 accounts:setup link   GET    404
 accounts:setup link   POST   404
 api:^v1/     nothing  GET    404
@@ -156,6 +172,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "monitors:create POST": _MONITOR,
     "monitors:preview POST": _MONITOR,
     "monitors:edit POST": _MONITOR | {"name": "Grill"},
+    "monitors:timeout POST": {"timeout": "2 h"},
+    "monitors:note POST": {"note": "The fan was blocked."},
     "monitors:issue_token POST": {"label": "host-a"},
     "monitors:import_token POST": {"secret": "from-another-system"},
     "monitors:rotate_token POST": {"overlap": "1 h", "force": "on"},
@@ -167,6 +185,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "accounts:api_keys POST": {"name": "deploy", "scope": "read"},
     "accounts:members POST": {"email": "newcomer@example.com", "role": "viewer"},
     "accounts:set_role POST": {"role": "admin"},
+    "set_language POST": {"language": "id"},
+    "set_theme POST": {"theme": "dark"},
     "api:monitors POST": _MONITOR_JSON,
     "api:monitor PATCH": {"name": "Grill"},
     "api:monitor_by_slug PUT": _MONITOR_JSON,
@@ -178,7 +198,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "api:channel PATCH": {"name": "Gong"},
 }
 # Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
-IN_PART = {"notifications:detail GET": {"200*": "200"}, "notifications:test POST": {"302": "200"}}
+IN_PART = {
+    "monitors:waiting GET": {"303": "200"},
+    "monitors:test_heartbeat POST": {"303": "200"},
+    "notifications:detail GET": {"200*": "200"},
+    "notifications:test POST": {"302": "200"},
+}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HTMX = {"HX-Request": "true"}
 IMPORTED, DESTINATION = "a-token-of-before", "hidden-destination"

@@ -1,4 +1,4 @@
-"""Programs that snippets in other languages are run with: found on the machine, or installed once."""
+"""Programs that tests run, of other languages and GNU gettext: found on the machine, or installed once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 
-# What runs a language, and the Debian packages it is in.
+# What is run, and the Debian packages it is in.
 PACKAGES = {
+    "xgettext": ("gettext",),
     "curl": ("curl",),
     "wget": ("wget",),
     "node": ("nodejs",),

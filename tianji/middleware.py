@@ -22,3 +22,16 @@ class PushGate:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.push(request) or self.get_response(request)
+
+
+class UnchangedGate:
+    """Tells open pages that nothing changed, in front of sessions, languages and the like."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        from monitors.views.overview import unchanged_gate
+
+        self.get_response = get_response
+        self.unchanged = unchanged_gate
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.unchanged(request) or self.get_response(request)

@@ -136,6 +136,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tianji.middleware.PushGate",
+    "tianji.middleware.UnchangedGate",
     "tianji.logging.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -143,6 +144,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "tianji.zones.ReadersZone",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -167,6 +169,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.workspace",
+                "tianji.appearance.theme",
             ],
         },
     }
@@ -264,7 +267,11 @@ TIANJI_ADMIN_PASSWORD = env.str("TIANJI_ADMIN_PASSWORD", "")
 # --- Language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = env.str("TIANJI_LANGUAGE", "en")
-LANGUAGES = [("en", "English")]
+# Each in its own name: who cannot read the page must find theirs.
+LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = _https
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = env.str("TIANJI_TIME_ZONE", "UTC")

@@ -3,8 +3,10 @@
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
 
-from tianji import health
+from tianji import appearance, health
 
 # The admin site's own sign-in form knows neither the second factor nor the limit on failed sign-ins.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -14,6 +16,8 @@ urlpatterns = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
     path("healthz", health.healthz, name="healthz"),
+    path("language/", require_POST(set_language), name="set_language"),
+    path("theme/", appearance.set_theme, name="set_theme"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("channels/", include("notifications.urls")),

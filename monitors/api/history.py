@@ -24,7 +24,6 @@ from accounts.api.base import ApiView
 from accounts.api.problems import impossible
 from accounts.api.schema import answers, paged, said
 from monitors import history
-from monitors.api.exports import MEDIA_TYPES, WRITERS
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
     HeartbeatFilter,
@@ -36,6 +35,7 @@ from monitors.api.history_serializers import (
     TransitionSerializer,
     UptimeSerializer,
 )
+from monitors.exports import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 from tianji.clock import database_now
 from tianji.connections import let_go_of_the_connection

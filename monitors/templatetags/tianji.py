@@ -114,6 +114,12 @@ def bar(slots: Sequence[Slot] | None, size: str = "") -> SafeString:
     return charts.bar_svg(slots or (), size=size)
 
 
+@register.simple_tag
+def spark(slots: Sequence[Slot] | None) -> SafeString:
+    """A small line of the mean values of `slots`."""
+    return charts.spark_svg(slots or ())
+
+
 def _relative(context: template.Context, when: datetime | None, *, past: str, future: str) -> str:
     if when is None:
         return "–"
@@ -139,5 +145,7 @@ def _iso(when: datetime) -> str:
 
 
 def _exact(when: datetime) -> str:
+    """The reader's time and UTC's, as static/js/time.js says them too."""
     local = timezone.localtime(when)
-    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+    utc = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return utc if local.tzname() == "UTC" else f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()} · {utc}"

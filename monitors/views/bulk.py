@@ -19,10 +19,11 @@ from accounts.actors import Actor, actor_of
 from accounts.models import Workspace
 from monitors import bulk
 from monitors.access import members_only
+from monitors.asked import Asked
 from monitors.bulk import Outcome, Outcomes
-from monitors.dashboard import ROWS, Asked
 from monitors.forms import TagsField
 from monitors.models import Monitor
+from monitors.polls import ROWS
 
 _NAMED = 10
 
@@ -48,9 +49,8 @@ class BulkForm(forms.Form):
 def do(request: HttpRequest) -> HttpResponse:
     """Do what the form says to the monitors chosen, after asking where they would be lost."""
     workspace = require_change(request).workspace
-    # Where the reader came from, read and written anew: it is an address of the overview whatever was sent.
-    back = Asked.of(QueryDict(request.POST.get("view", "")[:2000])).url
-    chosen = _chosen(workspace, request.POST.getlist("monitor"))
+    back = address_said(request)
+    chosen = chosen_monitors(workspace, request.POST.getlist("monitor"))
     form = BulkForm(request.POST)
     if not chosen:
         messages.warning(request, _("Choose the monitors first."))
@@ -64,7 +64,13 @@ def do(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(back, status=303)
 
 
-def _chosen(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
+def address_said(request: HttpRequest) -> str:
+    """Return the address of the overview from which a form was sent."""
+    # Read and written anew: it is an address of the overview whatever was sent.
+    return Asked.of(QueryDict(request.POST.get("view", "")[:2000])).url
+
+
+def chosen_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
     """Return the monitors of `workspace` with these ids, by name, a page of the overview at most."""
     wanted = []
     for public_id in public_ids[:ROWS]:

@@ -1,25 +1,34 @@
-"""What happened to a monitor: its heartbeats, its incidents and what people changed, newest first."""
+"""What happened to a monitor, newest first: its log, its incidents and what people changed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import translation
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEntry
+from monitors import timeline
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.models import Heartbeat, Incident, Monitor
+from monitors.entries import BadCursor, Cursor, Entry, Filter, Kind
+from monitors.exports import MEDIA_TYPES, WRITERS
+from monitors.log_forms import LogForm
+from monitors.models import Incident, Monitor
 from tianji.clock import database_now
+from tianji.connections import let_go_of_the_connection
 from tianji.paging import PAGE, Page, page_of
 
 NEWEST_INCIDENTS = 10
-
-
-def newest_heartbeats(monitor: Monitor) -> Page[Heartbeat]:
-    return _heartbeats(monitor)
+EXPORT_ROWS = 1000
+_VERSION = "Tianji-Version"
+_COLUMNS = ("at", "kind", "what", "text", "value", "from", "by")
 
 
 def newest_incidents(monitor: Monitor) -> Page[Incident]:
@@ -28,11 +37,109 @@ def newest_incidents(monitor: Monitor) -> Page[Incident]:
 
 @require_GET
 @members_only
-def heartbeats(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A page of the log, from the cursor `before` on into the past."""
+def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """A page of the log: what the address asks for, from the cursor `before` on into the past.
+
+    With `format` it is all of that as a file. Asked for by htmx, the part of the page that changes, or
+    nothing when nothing did.
+    """
     monitor = get_monitor_or_404(request, public_id)
-    page = _heartbeats(monitor, cursor=request.GET.get("before", ""))
-    return _page(request, "monitors/heartbeats.html", monitor, page)
+    form = LogForm(request.GET)
+    if not form.is_valid():
+        return _log_page(request, monitor, form, timeline.Page([]), status=422)
+    try:
+        if file_format := request.GET.get("format"):
+            return cast(HttpResponse, _export(monitor, form.asked, file_format))
+        before = request.GET.get("before")
+        page = timeline.page(monitor, form.asked, before=Cursor.read(before) if before else None)
+    except BadCursor as error:
+        raise Http404 from error
+    except timeline.TooSlow:
+        return _log_page(request, monitor, form, timeline.Page([]), status=422, too_slow=True)
+    version = timeline.version(page)
+    if request.headers.get(_VERSION) == version:
+        return HttpResponse(status=204)
+    # A search reads much, and older pages stay as they are: neither is asked for again and again.
+    live = not before and not form.asked.text
+    return _log_page(request, monitor, form, page, version=version, live=live)
+
+
+def _log_page(
+    request: HttpRequest,
+    monitor: Monitor,
+    form: LogForm,
+    page: timeline.Page,
+    *,
+    status: int = 200,
+    **more: Any,
+) -> HttpResponse:
+    asked = form.asked if form.is_valid() else Filter()
+    said = [
+        (name, value)
+        for name, values in request.GET.lists()
+        if name in ("kind", "status", "q", "from", "to")
+        for value in values
+        if value
+    ]
+    context = {
+        **_context(request, monitor),
+        "form": form,
+        "page": page,
+        "query": urlencode(said),
+        "filtered": bool(said),
+        "narrows": asked.narrows,
+        **more,
+    }
+    part = request.headers.get("HX-Request") == "true"
+    return render(request, "monitors/log.html#live" if part else "monitors/log.html", context, status=status)
+
+
+def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpResponse:
+    """Return all that is asked for as a file, read and sent a chunk at a time."""
+    if file_format not in WRITERS:
+        raise Http404
+    rows = timeline.entries(monitor, asked)
+    # The first ones now, while a database that cannot answer still can be said.
+    with timeline.patience():
+        first = list(islice(rows, EXPORT_ROWS))
+    language = translation.get_language() or "en"
+    response = StreamingHttpResponse(
+        WRITERS[file_format](_written(first, rows, language), _COLUMNS),
+        content_type=f"{MEDIA_TYPES[file_format]}; charset=utf-8",
+    )
+    response["Content-Disposition"] = f'attachment; filename="log-{monitor.slug}.{file_format}"'
+    return response
+
+
+def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterator[list[dict[str, Any]]]:
+    chunk = first
+    while chunk:
+        # Whoever reads slowly must not keep a connection of the pool.
+        let_go_of_the_connection()
+        yield [_line(entry) for entry in chunk]
+        # It is written after the answer began, when nothing else knows the reader's language.
+        with translation.override(language):
+            chunk = list(islice(rows, EXPORT_ROWS))
+
+
+def _line(entry: Entry) -> dict[str, Any]:
+    return {
+        "at": f"{entry.at.isoformat().removesuffix('+00:00')}Z",
+        "kind": entry.kind.value,
+        "what": entry.code,
+        "text": entry.text,
+        "value": entry.value,
+        "from": entry.source or None,
+        "by": entry.by or None,
+    }
+
+
+@require_GET
+@members_only
+def heartbeats(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Where the log was when it knew heartbeats only."""
+    monitor = get_monitor_or_404(request, public_id)
+    return redirect(f"{reverse('monitors:log', args=[monitor.public_id])}?kind={Kind.HEARTBEATS}")
 
 
 @require_GET
@@ -41,7 +148,7 @@ def incidents(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A page of incidents, from the cursor `before` on into the past."""
     monitor = get_monitor_or_404(request, public_id)
     page = _incidents(monitor, cursor=request.GET.get("before", ""))
-    return _page(request, "monitors/incidents.html", monitor, page)
+    return render(request, "monitors/incidents.html", {**_context(request, monitor), "page": page})
 
 
 @require_GET
@@ -52,25 +159,20 @@ def changes(request: HttpRequest, public_id: UUID) -> HttpResponse:
     entries = AuditEntry.objects.filter(workspace=monitor.workspace, subject=monitor.public_id)
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))
     template = "monitors/changes.html#rows" if request.htmx else "monitors/changes.html"  # type: ignore[attr-defined]
-    return _page(request, template, monitor, page)
+    return render(request, template, {**_context(request, monitor), "page": page})
 
 
-def _page(request: HttpRequest, template: str, monitor: Monitor, page: Page[Any]) -> HttpResponse:
+def _context(request: HttpRequest, monitor: Monitor) -> dict[str, Any]:
     membership = membership_in(request, monitor.workspace)
-    context = {
+    return {
         "monitor": monitor,
-        "page": page,
         "now": database_now(),
         "membership": membership,
         "workspace": membership.workspace,
         "may_change": membership.may_change,
     }
-    return render(request, template, context)
-
-
-def _heartbeats(monitor: Monitor, *, cursor: str = "", size: int = PAGE) -> Page[Heartbeat]:
-    return page_of(Heartbeat.objects.filter(monitor=monitor), "received_at", cursor=cursor, size=size)
 
 
 def _incidents(monitor: Monitor, *, cursor: str = "", size: int = PAGE) -> Page[Incident]:
-    return page_of(Incident.objects.filter(monitor=monitor), "started_at", cursor=cursor, size=size)
+    rows = Incident.objects.filter(monitor=monitor).select_related("acknowledged_by")
+    return page_of(rows, "started_at", cursor=cursor, size=size)

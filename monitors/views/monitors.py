@@ -1,4 +1,4 @@
-"""One monitor: look at it, create, edit, pause, resume and delete it."""
+"""One monitor: create, edit, pause, resume and delete it."""
 
 from __future__ import annotations
 
@@ -10,91 +10,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import require_change
 from accounts.actors import actor_of
-from accounts.models import Membership, Role, Workspace
-from monitors import lifecycle, limits, presenting, token_pages, tokens
-from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
+from accounts.models import Role, Workspace
+from monitors import lifecycle, limits, presenting
+from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.forms import MonitorForm, ScheduleForm, zones
-from monitors.models import Monitor, PushToken
+from monitors.models import Monitor
 from monitors.schedules import ScheduleError
-from monitors.token_pages import PushLines
-from monitors.views.log import newest_heartbeats, newest_incidents
+from monitors.views.detail import show_next, workspace_context
 from tianji.clock import database_now
-
-_SHOW_NEXT = "show_next"
-
-
-@require_GET
-@members_only
-def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A monitor's page; asked for by htmx, the part of it that changes."""
-    monitor = get_monitor_or_404(request, public_id)
-    if request.htmx:  # type: ignore[attr-defined]
-        return detail_page(request, monitor, template="monitors/detail.html#live")
-    return detail_page(request, monitor, shown=_token_to_show(request, monitor))
-
-
-def detail_page(
-    request: HttpRequest,
-    monitor: Monitor,
-    *,
-    shown: PushToken | None = None,
-    template: str = "monitors/detail.html",
-) -> HttpResponse:
-    """Return the page of `monitor`, with the push URL of `shown` in full for those who may see it."""
-    membership = membership_in(request, monitor.workspace)
-    now = database_now()
-    lines = reveal(request, monitor, shown) if shown and membership.may_change else {}
-    context = {
-        "monitor": monitor,
-        "reading": presenting.read(monitor, now),
-        "now": now,
-        "grace": presenting.grace_of(monitor),
-        "heartbeats": newest_heartbeats(monitor),
-        "incidents": newest_incidents(monitor),
-        "tokens": token_pages.section(monitor, now, lines),
-        **workspace_context(membership),
-    }
-    return render(request, template, context)
-
-
-def workspace_context(membership: Membership) -> dict[str, Any]:
-    """Return what the header shows on the page of an object, which may not be in the chosen workspace."""
-    return {
-        "membership": membership,
-        "workspace": membership.workspace,
-        "may_change": membership.may_change,
-    }
-
-
-def reveal(request: HttpRequest, monitor: Monitor, token: PushToken) -> dict[int, PushLines | None]:
-    """Return the lines of `token` by its row id, None where it cannot be opened, and keep the record.
-
-    The caller has seen to it that the reader may change the monitor.
-    """
-    secret = tokens.show(monitors=[monitor], tokens=[token], by=actor_of(request)).get(token.pk)
-    return {token.pk: token_pages.push_lines(monitor, push_url(request, secret)) if secret else None}
-
-
-def show_next(request: HttpRequest, token: PushToken) -> None:
-    """Have the push URL of `token` in full on its monitor's page when that is opened next, once.
-
-    The session keeps which token it is; the secret stays where it is.
-    """
-    request.session[_SHOW_NEXT] = str(token.public_id)
-
-
-def _token_to_show(request: HttpRequest, monitor: Monitor) -> PushToken | None:
-    wanted = request.session.get(_SHOW_NEXT)
-    if wanted is None:
-        return None
-    token: PushToken | None = monitor.tokens.valid().filter(public_id=wanted).first()
-    if token is not None:
-        del request.session[_SHOW_NEXT]
-    return token
 
 
 @require_http_methods(["GET", "POST"])

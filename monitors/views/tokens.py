@@ -24,7 +24,8 @@ from monitors.access import get_monitor_or_404, members_only
 from monitors.models import Monitor, PushToken
 from monitors.token_forms import ImportForm, LabelForm, RemainingForm, RotateForm
 from monitors.token_pages import OldToken, TokenRow
-from monitors.views.monitors import confirm, detail_page, reveal, show_next
+from monitors.views.detail import detail_page, reveal, show_next
+from monitors.views.monitors import confirm
 from monitors.words import about, exactly
 from tianji.clock import database_now
 from tianji.paging import page_of

@@ -15,7 +15,7 @@ from accounts.actors import actor_of
 from monitors import snippets, tokens
 from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
 from monitors.models import Monitor, PushToken
-from monitors.views.monitors import workspace_context
+from monitors.views.detail import workspace_context
 
 # A list to choose from, not a page of its own; monitors with more tokens say which by `?token=`.
 _TOKENS_LISTED = 20

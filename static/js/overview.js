@@ -80,7 +80,34 @@
 
   // --- News --------------------------------------------------------------------------------------------
 
-  const TOAST_MS = 8000, TOASTS = 4;
+  const TOAST_MS = 8000, TOASTS = 4, WANTED = "tianji:notify";
+  const notify = document.getElementById("notify");
+
+  const notifies = () => "Notification" in window && Notification.permission === "granted"
+    && localStorage.getItem(WANTED) === "yes";
+
+  function showNotify() {
+    if (!notify) return;
+    // Browsers offer it only to https and localhost.
+    notify.hidden = !("Notification" in window) || !window.isSecureContext || Notification.permission === "denied";
+    notify.textContent = notifies() ? notify.dataset.off : notify.dataset.on;
+    notify.setAttribute("aria-pressed", String(notifies()));
+    document.body.toggleAttribute("data-background", notifies());
+  }
+
+  notify?.addEventListener("click", async () => {
+    const wanted = !notifies();
+    if (wanted) await Notification.requestPermission();
+    localStorage.setItem(WANTED, wanted ? "yes" : "no");
+    showNotify();
+  });
+
+  function inBrowser({ text, url }) {
+    // Who looks at the page sees the toast.
+    if (!notifies() || !document.hidden) return;
+    const shown = new Notification(text, { tag: url, icon: calmIcon });
+    shown.onclick = () => { window.focus(); window.location.assign(url); };
+  }
 
   document.addEventListener("tianji:news", (event) => {
     for (const { text, status, url } of event.detail.value) {
@@ -88,6 +115,7 @@
       toast.className = `toast toast-${status}`;
       toast.href = url;
       toast.textContent = text;
+      inBrowser({ text, url });
       toasts.append(toast);
       if (toasts.children.length > TOASTS) toasts.firstChild.remove();
       const leave = () => (toast.matches(":hover, :focus") ? setTimeout(leave, 2000) : toast.remove());
@@ -178,4 +206,5 @@
 
   showDown();
   showChoice();
+  showNotify();
 })();

@@ -4,6 +4,16 @@
 
   document.documentElement.classList.add("js");
 
+  // The zone in which the next page shows its times (tianji/zones.py); this one stays as it is.
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone && !document.cookie.split("; ").includes(`zone=${timeZone}`)) {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `zone=${timeZone}; path=/; max-age=31536000; samesite=lax${secure}`;
+  }
+
+  // Somebody who sent a form that was refused goes on where it has to be corrected.
+  document.querySelector('[aria-invalid="true"]')?.focus();
+
   function select(text) {
     // Browsers give the clipboard only to https and localhost; this works elsewhere too.
     const field = document.createElement("textarea");

@@ -1,18 +1,19 @@
 // Times that tick.
 //
 // <time datetime data-past="{} ago" data-future="in {}"> is kept current each second;
-// <time datetime data-clock> is shown in the reader's own time zone. Both tell the exact local time on
-// hover. Without this script the server's text stands, right at the moment it was written.
+// <time datetime data-clock> is shown in the reader's own time zone. Both tell the exact local time and
+// UTC's on hover. Without this script the server's text stands, right at the moment it was written.
 (() => {
   "use strict";
 
   const DAY = 86400, HOUR = 3600, MINUTE = 60;
   const [d, h, min, s] = (document.body.dataset.units || "d,h,min,s").split(",");
   const language = document.documentElement.lang || undefined;
-  const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long", hourCycle: "h23" });
-  const clock = new Intl.DateTimeFormat(language, {
-    hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-  });
+  const full = new Intl.DateTimeFormat(language, { dateStyle: "full" });
+  // Figures only, and with colons in every language, as the server writes them.
+  const figures = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  const clock = new Intl.DateTimeFormat("en-GB", figures);
+  const zoned = new Intl.DateTimeFormat("en-GB", { ...figures, timeZoneName: "short" });
   const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
   const dateWithYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
 
@@ -42,9 +43,15 @@
     if (element.textContent !== text) element.textContent = text;
   }
 
+  // "Sunday, 22 November 2026, 21:05:12 GMT+7 · 2026-11-22 14:05:12 UTC"
+  function exact(at) {
+    const utc = at.toISOString();
+    return `${full.format(at)}, ${zoned.format(at)} · ${utc.slice(0, 10)} ${utc.slice(11, 19)} UTC`;
+  }
+
   function show(element) {
     const at = new Date(element.dateTime);
-    const title = exact.format(at);
+    const title = exact(at);
     if (element.title !== title) element.title = title;
     const here = new Date(now());
     if ("clock" in element.dataset) {

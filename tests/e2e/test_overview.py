@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Person, Up, up
+from tests.product import Created, Person, Up, up, wait_for
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 3_000
@@ -70,7 +70,7 @@ def test_an_empty_workspace_creates_its_first_monitor_in_one_form(open_page: Cal
     expect(page.get_by_label("Name")).to_have_value("The first")
     page.get_by_label("Timeout").fill("5 min")
     page.get_by_role("button", name="Create monitor").click()
-    expect(page.get_by_role("heading", name="The first")).to_be_visible()
+    expect(page.get_by_role("heading", name="The first", exact=True)).to_be_visible()
     page.goto("/")
     expect(row_of(page, "The first")).to_contain_text("New")
 
@@ -278,4 +278,41 @@ def test_without_javascript_filters_and_the_choice_of_many_still_work(
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("1 monitor paused.")).to_be_visible()
     assert names(page) == ["Scriptless one"]
+    page.context.close()
+
+
+def test_a_reader_may_be_told_by_the_browser_while_the_tab_is_hidden(
+    browser: Browser, product: Up, make: Callable[..., Created]
+) -> None:
+    monitor = make("Told in the browser")
+    push(monitor)
+    page = signed_in(browser, product, viewport=DESKTOP, permissions=["notifications"])
+    # What the system would show, written down; and a tab that says it is hidden.
+    page.add_init_script(
+        "window.shown = [];"
+        "window.Notification = class { constructor(text) { shown.push(text); }"
+        " static permission = 'granted'; static requestPermission = async () => 'granted'; };"
+    )
+    page.goto("/")
+    button = page.locator("#notify")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true, configurable: true })")
+    push(monitor, "?status=down")
+    wait_for(lambda: page.evaluate("shown.length"), seconds=60)
+    assert page.evaluate("shown") == ["Told in the browser is down"]
+    page.evaluate("delete document.hidden")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    page.context.close()
+
+
+def test_values_of_a_day_are_a_line_beside_the_last_one(
+    browser: Browser, product: Up, make: Callable[..., Created]
+) -> None:
+    monitor = make("With values")
+    push(monitor, "?value=12.5")
+    page = signed_in(browser, product, viewport=DESKTOP)
+    page.goto("/")
+    expect(row_of(page, "With values")).to_contain_text("value 12.5")
     page.context.close()

@@ -269,6 +269,24 @@ def test_the_preview_shows_the_next_three_times_of_a_cron_in_its_zone(admin):
     assert text.endswith("People are told 5 min later when no heartbeat has arrived.")
 
 
+def test_the_preview_shows_the_times_of_a_cron_in_the_readers_zone_too(admin):
+    admin.cookies["zone"] = "Europe/Berlin"
+    text = preview(admin, kind="cron", cron="0 2 * * *", timezone="Asia/Jakarta")
+    assert len(re.findall(r", 02:00 your time: .*?2[01]:00:00 CES?T", text)) == 3
+    assert "your time" not in preview(admin, kind="cron", cron="0 2 * * *", timezone="Europe/Berlin")
+
+
+def test_the_form_speaks_the_readers_language(admin):
+    admin.cookies["django_language"] = "id"
+    assert (
+        preview(admin, kind="interval", timeout="1 jam 30 menit", grace="90 detik")
+        == "Orang diberi tahu 1 jam 31 mnt 30 dtk setelah heartbeat terakhir: "
+        "batas waktu 1 jam 30 mnt + masa tenggang 90 dtk."
+    )
+    assert preview(admin, kind="cron", cron="0 2 * * *", timezone="UTC").startswith("Pukul 02:00, UTC")
+    assert errors_in(create(admin, **INTERVAL | {"name": " "})) == ["Berikan nama untuk monitor ini."]
+
+
 def test_the_preview_says_what_is_wrong(admin):
     assert preview(admin, kind="cron", cron="0 2 * *", timezone="UTC").startswith("Give five fields")
     assert preview(admin, kind="interval", timeout="0").startswith("Give 1 s to 365 d")

@@ -6,15 +6,18 @@ import gzip
 import json
 import random
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
-from monitors import dashboard, lifecycle, listing
+from monitors import lifecycle, polls
+from monitors.asked import Asked
 from monitors.models import Monitor, MonitorState, PushToken
 from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
@@ -28,7 +31,13 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """What a poll finds is not kept for the next one: tests do not wait."""
-    monkeypatch.setattr(dashboard, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(polls, "KEPT_SECONDS", -1)
+
+
+def first_overview(client, query=""):
+    """A page as the first of all that this process shows."""
+    polls._pages.clear()
+    return overview(client, query)
 
 
 def overview(client, query="", **headers):
@@ -178,10 +187,10 @@ def test_the_number_of_queries_does_not_grow_with_the_monitors(
     grow(3)
     overview(admin, query)
     with django_assert_max_num_queries(18) as few:
-        overview(admin, query)
+        first_overview(admin, query)
     grow(27)
     with django_assert_max_num_queries(18) as many:
-        overview(admin, query)
+        first_overview(admin, query)
     assert len(few) == len(many)
 
 
@@ -212,13 +221,17 @@ def test_the_reminder_costs_the_page_one_query_and_its_updates_none(
 ):
     make_monitor(workspace=workspace)
     with CaptureQueriesContext(connection) as before:
-        overview(admin)
+        first_overview(admin)
     workspace.token_age_days = 90
     workspace.save()
     with django_assert_num_queries(len(before) + 1):
-        overview(admin)
-    with django_assert_num_queries(len(before)):
+        first_overview(admin)
+    monitor = Monitor.objects.get()
+    push(monitor)
+    overview(admin, **HTMX)
+    with CaptureQueriesContext(connection) as update:
         overview(admin, **HTMX)
+    assert not any("pushtoken" in query["sql"] for query in update)
 
 
 def test_the_workspace_chosen_in_the_menu_is_the_one_shown(admin, workspace):
@@ -352,7 +365,7 @@ class TestOrder:
 class TestPages:
     @pytest.fixture(autouse=True)
     def more_than_a_page(self, workspace, monkeypatch):
-        monkeypatch.setattr(dashboard, "ROWS", 3)
+        monkeypatch.setattr(polls, "ROWS", 3)
         for number in range(1, 8):
             make_monitor(workspace=workspace, name=f"Number {number}")
 
@@ -426,15 +439,49 @@ class TestPolling:
     ):
         make_monitor(workspace=workspace)
         page = overview(admin)
-        monkeypatch.setattr(dashboard, "KEPT_SECONDS", 60)
-        # Who asks: session, user and membership.
-        with django_assert_num_queries(3):
+        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
+        with django_assert_num_queries(0):
             assert poll(admin, page).status_code == 204
 
+    def test_tabs_that_show_the_same_are_drawn_once(
+        self, admin, workspace, monkeypatch, django_assert_num_queries
+    ):
+        monitor = make_monitor(workspace=workspace)
+        page = overview(admin)
+        push(monitor)
+        drawn = poll(admin, page).content
+        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
+        # Who asks: session, user and membership; and the news.
+        with django_assert_num_queries(4):
+            assert poll(admin, page).content == drawn
+
+    def test_viewers_are_not_sent_what_was_drawn_for_an_admin(self, admin, workspace):
+        viewer = Client()
+        viewer.force_login(make_user(workspace=workspace, role=Role.VIEWER))
+        monitor = make_monitor(workspace=workspace)
+        pages = overview(admin), overview(viewer)
+        push(monitor)
+        shown = [poll(*each).content.decode() for each in zip((admin, viewer), pages, strict=True)]
+        assert ["choose-all" in each for each in shown] == [True, False]
+
+    @pytest.mark.parametrize("said", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
+    def test_a_version_that_nobody_made_gets_the_page(self, admin, workspace, said):
+        make_monitor(workspace=workspace)
+        headers = {**HTMX, "Tianji-Version": said}
+        assert admin.get(reverse("monitors:overview"), headers=headers).status_code == 200
+
+    def test_a_poll_without_a_session_is_told_no_more_than_that_nothing_changed(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        page = overview(admin)
+        assert poll(Client(), page).status_code == 204
+        push(monitor)
+        assert poll(Client(), page).status_code == 302
+
     def test_bars_and_uptimes_are_not_older_than_a_minute(self, workspace):
-        seen = listing.standing(Monitor.objects.in_workspace(workspace), now := database_now())
+        look, asked = polls.look_at(workspace.public_id), Asked()
+        chosen = polls.choose(look, asked)
         versions = {
-            dashboard._version(seen, dashboard.Asked(), now + timedelta(seconds=seconds))
+            polls.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)
             for seconds in (0, 60)
         }
         assert len(versions) == 2
@@ -520,10 +567,10 @@ class TestRows:
         assert '<span class="text-down">disk full</span>' in page
         assert '<span class="text-down">all well</span>' not in page
 
-    def test_a_hundred_rows_weigh_less_than_150_kb(self, admin, workspace, rng):
+    def test_a_full_page_weighs_less_than_150_kb(self, admin, workspace, rng):
         monitors = [
             make_monitor(workspace=workspace, name=f"{word()} {word()} {number}", tags=[word(), word()])
-            for number in range(100)
+            for number in range(polls.ROWS)
             for word in [lambda: "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=9))]
         ]
         for age in (1300, 700, 60, 0):
@@ -531,7 +578,7 @@ class TestRows:
             for monitor in monitors:
                 let_pass(monitor, minutes=rng.uniform(0, age))
         page = overview(admin)
-        assert len(names_in_order(page)) == 100
+        assert len(names_in_order(page)) == polls.ROWS
         assert len(gzip.compress(page.encode(), 6)) < 150_000
 
 

@@ -358,3 +358,63 @@ def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspac
     client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on"})
     channel.refresh_from_db()
     assert (channel.name, type(channel.config)) == ("Renamed", dict)
+
+
+class TestAssigning:
+    """Monitors chosen on the overview, and the channels that tell about them."""
+
+    @pytest.fixture
+    def some(self, workspace):
+        return [make_monitor(workspace=workspace) for _ in range(3)]
+
+    def send(self, client, monitors, **more):
+        data = {"monitor": [monitor.public_id for monitor in monitors], **more}
+        return client.post(reverse("notifications:assign"), data)
+
+    def test_the_page_asks_which_channels_and_names_those_for_all(self, admin, workspace, some):
+        make_channel(workspace=workspace, monitors=[some[0]], name="Night shift")
+        make_channel(workspace=workspace, name="Everybody")
+        page = self.send(admin, some).content.decode()
+        assert 'name="channels"' in page
+        assert "Night shift" in page
+        assert "Everybody" in page
+
+    def test_channels_chosen_tell_about_them_too(self, admin, workspace, some):
+        channel = make_channel(workspace=workspace, monitors=[some[0]])
+        response = self.send(admin, some[1:], channels=[channel.public_id], told="yes", view="status=down")
+        assert response["Location"] == "/?status=down"
+        assert set(channel.monitors.all()) == set(some)
+        entry = AuditEntry.objects.get(action="channel.changed")
+        assert entry.details["fields"] == ["monitors"]
+
+    def test_channels_chosen_tell_about_them_no_longer(self, admin, workspace, some):
+        channel = make_channel(workspace=workspace, monitors=some)
+        self.send(admin, some[:2], channels=[channel.public_id], told="no")
+        assert list(channel.monitors.all()) == some[2:]
+
+    def test_without_a_channel_it_says_so_and_keeps_the_monitors(self, admin, workspace, some):
+        make_channel(workspace=workspace, monitors=[some[0]])
+        response = self.send(admin, some, told="yes")
+        assert response.status_code == 422
+        page = response.content.decode()
+        assert "Choose at least one channel." in page
+        assert all(str(monitor.public_id) in page for monitor in some)
+
+    @pytest.mark.parametrize("rubbish", ["x", "00000000-0000-0000-0000-000000000000"])
+    def test_a_channel_that_is_not_there_is_an_error(self, admin, workspace, some, rubbish):
+        response = self.send(admin, some, channels=[rubbish], told="yes")
+        assert response.status_code == 422
+
+    def test_nothing_of_another_workspace_is_touched(self, admin, workspace, some):
+        foreign = make_monitor()
+        theirs = make_channel(workspace=foreign.workspace, monitors=[])
+        ours = make_channel(workspace=workspace, monitors=[some[0]])
+        self.send(admin, [*some, foreign], channels=[ours.public_id], told="yes")
+        assert self.send(admin, some, channels=[theirs.public_id], told="yes").status_code == 422
+        assert foreign not in ours.monitors.all()
+        assert not theirs.monitors.exists()
+
+    def test_what_was_so_already_is_not_a_change(self, admin, workspace, some):
+        channel = make_channel(workspace=workspace, monitors=some)
+        self.send(admin, some, channels=[channel.public_id], told="yes")
+        assert not AuditEntry.objects.filter(action="channel.changed").exists()

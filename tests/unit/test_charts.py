@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +14,7 @@ from django.utils.safestring import SafeString
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.charts import bar_svg, in_words
+from monitors.charts import bar_svg, in_words, spark_svg
 from monitors.slots import Slot, edges, worst_of
 from monitors.status import Status
 from monitors.uptime import Onset
@@ -200,3 +201,39 @@ def test_the_template_tag_draws_it():
     assert page.render(Context({"slots": slots, "nothing": None})) == (
         f"{bar_svg(slots)}|{bar_svg(slots, size='large')}|"
     )
+
+
+# --- The line of values ----------------------------------------------------------------------------
+
+
+def spark(*means):
+    """The points of the line, or nothing where none is drawn."""
+    svg = spark_svg([slot(number, mean=mean) for number, mean in enumerate(means)])
+    if not svg:
+        return []
+    (path,) = ET.fromstring(svg).iter("path")
+    return re.findall(r"([ML])([\d.]+) ([\d.]+)", path.get("d"))
+
+
+def test_a_line_goes_from_the_first_value_to_the_last_the_higher_the_larger():
+    assert spark(0.0, 10.0, 5.0) == [("M", "0.0", "15.0"), ("L", "32.0", "1.0"), ("L", "64.0", "8.0")]
+
+
+def test_a_line_breaks_where_there_was_no_value():
+    assert [command for command, _x, _y in spark(1.0, None, 2.0, 3.0)] == ["M", "M", "L"]
+
+
+def test_values_that_are_all_the_same_lie_in_the_middle():
+    assert {y for _command, _x, y in spark(7.0, 7.0)} == {"8.0"}
+
+
+@pytest.mark.parametrize("means", [(), (None, None), (None, 4.0)])
+def test_of_fewer_than_two_values_there_is_no_line(means):
+    assert spark(*means) == []
+
+
+@given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=48))
+def test_a_line_stays_in_its_box_whatever_the_values_are(means):
+    for _command, x, y in spark(*means):
+        assert 0 <= float(x) <= 64
+        assert 1 <= float(y) <= 15

@@ -1,4 +1,4 @@
-"""The log as files: CSV for spreadsheets, NDJSON for programs."""
+"""Rows as files: CSV for spreadsheets, NDJSON for programs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""What people do about an incident: say that they see to it, and write down what it was."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry
+from monitors.models import Incident
+from tianji.clock import database_now
+
+
+def acknowledge(*, incident: Incident, by: Actor) -> bool:
+    """Note that `by` sees to an open incident; return whether they are the one.
+
+    False where somebody did before, or where it is over: of several at once exactly one does it.
+
+    Args:
+        incident: loaded with its monitor and workspace. It is not changed in memory.
+    """
+    with transaction.atomic():
+        changed = Incident.objects.filter(pk=incident.pk, acknowledged_at=None, resolved_at=None).update(
+            acknowledged_at=database_now(), acknowledged_by=by.user
+        )
+        if changed:
+            _record(incident, AuditEntry.Action.INCIDENT_ACKNOWLEDGED, by)
+    return bool(changed)
+
+
+def note(*, incident: Incident, text: str, by: Actor) -> bool:
+    """Have `text`, at most NOTE_LENGTH characters, as the note of `incident`; return whether it is new.
+
+    What it said before stays in the record of who did what.
+
+    Args:
+        incident: loaded with its monitor and workspace. It is not changed in memory.
+    """
+    with transaction.atomic():
+        changed = Incident.objects.filter(pk=incident.pk).exclude(note=text).update(note=text)
+        if changed:
+            _record(incident, AuditEntry.Action.INCIDENT_NOTED, by, note=text)
+    return bool(changed)
+
+
+def _record(incident: Incident, action: str, by: Actor, **details: str) -> None:
+    monitor = incident.monitor
+    deed = Deed(monitor.public_id, monitor.name, {"incident": str(incident.public_id), **details})
+    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)

@@ -1,0 +1,176 @@
+"""Pages that ask again and again: which version of the overview they would see now.
+
+What polls look up is kept for a moment and shared by all that this process answers, so that many open
+tabs cost little more than one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2s
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.encoding import force_bytes
+
+from monitors import listing
+from monitors.asked import Asked
+from monitors.listing import Standing
+from monitors.models import Monitor, MonitorState
+from tianji.clock import database_now
+
+ROWS = 50
+KEPT_SECONDS = 0.5
+_KEPT_MOST = 500
+# Bars and uptimes move with the time alone, and need not be newer than this.
+_STALE_AFTER = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How all monitors of a workspace stood at `now`; `taken` is when, by the process's own clock."""
+
+    workspace_id: UUID
+    now: datetime
+    whole: Standing
+    taken: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which monitors a page shows.
+
+    `ids` are their row ids in order. `number` is how many the filters let through, on so many `pages`
+    of which this is `page`; `found` is how those with the tag and the text stand.
+    """
+
+    ids: tuple[int, ...]
+    page: int
+    pages: int
+    number: int
+    found: Standing
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A page as it was chosen while the standing had `mark`, and its version as of `look`."""
+
+    mark: tuple[Any, ...]
+    chosen: Chosen
+    look: Look | None = None
+    version: str = ""
+
+
+_looks: dict[UUID, Look] = {}
+_pages: dict[tuple[UUID, Asked], _Kept] = {}
+_looking = Lock()
+
+
+def version(workspace_id: UUID, asked: Asked) -> str:
+    """Return the version of the page that is `asked` for: another one, when the page shows anything else.
+
+    It may be older by KEPT_SECONDS.
+
+    Args:
+        workspace_id: the public id of a workspace.
+    """
+    look = _kept_look(workspace_id)
+    kept = _pages.get((workspace_id, asked))
+    if kept is not None and kept.look is look:
+        return kept.version
+    return version_of(look, choose(look, asked), asked)
+
+
+def is_current(said: str, asked: Asked) -> bool:
+    """Return whether `said`, a version that a page shows, is the one it would see now.
+
+    A version names its workspace, and only this server can have made it: whoever says one was allowed
+    to see that page less than a minute ago, and is told no more than that it is still the same.
+    """
+    workspace, _, digest = said.partition("_")
+    try:
+        workspace_id = UUID(hex=workspace)
+    except ValueError:
+        return False
+    # Nothing is looked up for what does not look like a version.
+    return len(digest) == _DIGEST_LETTERS and version(workspace_id, asked) == said
+
+
+def look_at(workspace_id: UUID) -> Look:
+    """Return how the monitors of a workspace stand now, and keep it for the next polls."""
+    taken = time.monotonic()
+    now = database_now()
+    monitors = Monitor.objects.filter(workspace__public_id=workspace_id)
+    look = Look(workspace_id, now, listing.standing(monitors, now), taken)
+    if len(_looks) >= _KEPT_MOST:
+        _looks.clear()
+    _looks[workspace_id] = look
+    return look
+
+
+def _kept_look(workspace_id: UUID) -> Look:
+    look = _looks.get(workspace_id)
+    if look is None:
+        return look_at(workspace_id)
+    if time.monotonic() - look.taken > KEPT_SECONDS and _looking.acquire(blocking=False):
+        # The others do not wait for it: what is kept does for them a moment longer.
+        try:
+            return look_at(workspace_id)
+        finally:
+            _looking.release()
+    return look
+
+
+def choose(look: Look, asked: Asked) -> Chosen:
+    """Return which monitors the page shows that is `asked` for, or the last page where it is beyond it."""
+    key = (look.workspace_id, asked)
+    kept = _pages.get(key)
+    # Heartbeats change the order by time, and no other.
+    if kept is not None and kept.mark == look.whole.mark and not asked.by_time:
+        return kept.chosen
+    monitors = asked.choose(Monitor.objects.filter(workspace__public_id=look.workspace_id))
+    found = listing.standing(monitors, look.now) if asked.tag or asked.text else look.whole
+    number = sum(found.counts[shown] for shown in asked.statuses) if asked.statuses else found.total
+    pages = max(-(-number // ROWS), 1)
+    page = min(asked.page, pages)
+    if asked.statuses:
+        monitors = listing.by_status(monitors, asked.statuses, now=look.now, seen=found)
+    ordered = listing.in_order(monitors, asked.sort, found, now=look.now)
+    start = (page - 1) * ROWS
+    ids = tuple(ordered.values_list("pk", flat=True)[start : start + ROWS])
+    chosen = Chosen(ids, page, pages, number, found)
+    if len(_pages) >= _KEPT_MOST:
+        _pages.clear()
+    _pages[key] = _Kept(look.whole.mark, chosen)
+    return chosen
+
+
+def version_of(look: Look, chosen: Chosen, asked: Asked) -> str:
+    """Return the version of a page that shows `chosen`."""
+    minute = int(look.now.timestamp()) // _STALE_AFTER
+    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, minute))
+    digest = blake2s(shown.encode(), digest_size=_DIGEST_LETTERS // 2, key=_key()).hexdigest()
+    made = f"{look.workspace_id.hex}_{digest}"
+    if (kept := _pages.get((look.workspace_id, asked))) and kept.chosen is chosen:
+        kept.look, kept.version = look, made
+    return made
+
+
+_DIGEST_LETTERS = 24
+
+
+def _heard(ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    states = MonitorState.objects.filter(monitor_id__in=ids).order_by("monitor_id")
+    return [
+        (pk, heard and heard.timestamp(), fault)
+        for pk, heard, fault in states.values_list("monitor_id", "last_heartbeat_at", "fault")
+    ]
+
+
+def _key() -> bytes:
+    return blake2s(force_bytes(settings.SECRET_KEY), person=b"overview").digest()

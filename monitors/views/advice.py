@@ -1,0 +1,95 @@
+"""Taking the timeout that a monitor's page suggests: never silently, and by the operation that edits."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from accounts.actors import actor_of
+from accounts.models import Role
+from monitors import lifecycle, presenting
+from monitors.access import get_monitor_or_404, members_only
+from monitors.forms import DurationField
+from monitors.models import Monitor
+from monitors.schedules import TIMEOUT_MAX, TIMEOUT_MIN, IntervalSchedule
+from monitors.words import exactly
+from tianji.clock import database_now
+
+
+class TimeoutForm(forms.Form):
+    """A timeout by itself; `monitor` is the one that gets it."""
+
+    timeout = DurationField(
+        label=gettext_lazy("Timeout"),
+        low=TIMEOUT_MIN,
+        high=TIMEOUT_MAX,
+        help_text=gettext_lazy("The longest silence that is still fine, such as 60 s, 5 min or 1 d."),
+    )
+
+    def __init__(self, *args: object, monitor: Monitor, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._monitor = monitor
+
+    def clean_timeout(self) -> int:
+        timeout: int = self.cleaned_data["timeout"]
+        interval = self._monitor.interval
+        if interval and timeout < interval:
+            raise forms.ValidationError(
+                _("This is shorter than the recommended interval: give at least %(interval)s."),
+                params={"interval": exactly(interval)},
+            )
+        return timeout
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask whether the timeout shall be `?timeout=` from now on (GET), then change it (POST)."""
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    if monitor.kind != Monitor.Kind.INTERVAL:
+        raise Http404
+    typed = request.POST if request.method == "POST" else None
+    wanted = request.GET.get("timeout", "")
+    initial = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else wanted
+    form = TimeoutForm(typed, monitor=monitor, initial={"timeout": initial})
+    page = reverse("monitors:detail", args=[public_id])
+    if form.is_bound and form.is_valid():
+        before, after = monitor.timeout, form.cleaned_data["timeout"]
+        lifecycle.edit(monitor=monitor, by=actor_of(request), timeout=after)
+        words = {"before": exactly(before), "after": exactly(after)}
+        messages.success(request, _("The timeout was %(before)s and is %(after)s now.") % words)
+        return HttpResponseRedirect(page, status=303)
+    template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
+    context = {
+        "form": form,
+        "title": _("Change the timeout of “%(name)s”?") % {"name": monitor.name},
+        "text": _in_words(monitor, form),
+        "button": _("Change"),
+        "cancel": page,
+        "action": request.path,
+    }
+    return render(request, template, context, status=422 if form.errors else 200)
+
+
+def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
+    """Return from what to what it changes, and when people are told then."""
+    now = _("It is %(timeout)s now.") % {"timeout": exactly(monitor.timeout)}
+    try:
+        wanted = form.fields["timeout"].clean(form["timeout"].value())
+    except forms.ValidationError:
+        return now
+    change = _("From %(before)s to %(after)s.") % {
+        "before": exactly(monitor.timeout),
+        "after": exactly(wanted),
+    }
+    schedule = IntervalSchedule(wanted, monitor.grace)
+    return f"{change} {presenting.promise(schedule, interval=None, now=database_now()).told}"

@@ -1,0 +1,138 @@
+"""The incidents of a workspace, and the page of one."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import membership_of
+from accounts.actors import actor_of
+from accounts.models import Membership, User
+from monitors import incidents, timeline
+from monitors.access import members_only, membership_in
+from monitors.entries import Entry, Filter
+from monitors.incident_pages import BadCursor, incidents_of
+from monitors.log_forms import NoteForm
+from monitors.models import Incident
+from tianji.clock import database_now
+
+_VERSION = "Tianji-Version"
+# More than an incident ever has; of one that had more, the newest.
+_ENTRIES = 200
+
+
+@require_GET
+@members_only
+def incident_list(request: HttpRequest) -> HttpResponse:
+    """The incidents of the workspace: open ones first, or with `show=open` only those."""
+    membership = membership_of(request)
+    only_open = request.GET.get("show") == "open"
+    before = request.GET.get("before", "")
+    try:
+        page = incidents_of(membership.workspace, only_open=only_open, cursor=before)
+    except BadCursor as error:
+        raise Http404 from error
+    shown = [
+        (row.pk, row.resolved_at, row.acknowledged_at, bool(row.note), row.monitor.name) for row in page.rows
+    ]
+    version = timeline.version(timeline.Page([]), shown, page.more)
+    if request.headers.get(_VERSION) == version:
+        return HttpResponse(status=204)
+    context = {
+        "page": page,
+        "only_open": only_open,
+        "live": not before,
+        "version": version,
+        "now": database_now(),
+    }
+    return render(request, _part(request, "monitors/incident_list.html"), context)
+
+
+@require_GET
+@members_only
+def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """All about one incident; asked for by htmx, the part that changes, or nothing when nothing did."""
+    found = _get_incident_or_404(request, public_id)
+    return _incident_page(request, found, membership_in(request, found.monitor.workspace))
+
+
+@require_POST
+@members_only
+def acknowledge(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    found, _membership = _get_incident_to_change(request, public_id)
+    if not incidents.acknowledge(incident=found, by=actor_of(request)):
+        messages.info(request, _("Somebody acknowledged it before, or it is over."))
+    return _to_incident(found)
+
+
+@require_POST
+@members_only
+def note(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    found, membership = _get_incident_to_change(request, public_id)
+    form = NoteForm(request.POST)
+    if not form.is_valid():
+        return _incident_page(request, found, membership, form)
+    if incidents.note(incident=found, text=form.cleaned_data["note"], by=actor_of(request)):
+        messages.success(request, _("Saved."))
+    return _to_incident(found)
+
+
+def _incident_page(
+    request: HttpRequest, found: Incident, membership: Membership, form: NoteForm | None = None
+) -> HttpResponse:
+    asked = Filter(incident=found.public_id)
+    entries: list[Entry] = list(islice(timeline.entries(found.monitor, asked), _ENTRIES))[::-1]
+    version = timeline.version(
+        timeline.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
+    )
+    if request.headers.get(_VERSION) == version:
+        return HttpResponse(status=204)
+    context: dict[str, Any] = {
+        "incident": found,
+        "monitor": found.monitor,
+        "entries": entries,
+        "form": form or NoteForm(initial={"note": found.note}),
+        "version": version,
+        "now": database_now(),
+        "membership": membership,
+        "workspace": membership.workspace,
+        "may_change": membership.may_change,
+    }
+    status = 422 if form else 200
+    return render(request, _part(request, "monitors/incident.html"), context, status=status)
+
+
+def _get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
+    """Return an incident of a monitor that the signed-in user may see, with all that its page shows."""
+    return get_object_or_404(
+        Incident.objects.select_related("monitor__workspace", "acknowledged_by"),
+        monitor__workspace__memberships__user=cast(User, request.user),
+        public_id=public_id,
+    )
+
+
+def _get_incident_to_change(request: HttpRequest, public_id: UUID) -> tuple[Incident, Membership]:
+    """Return an incident that the signed-in user may change. Raises Http404 and PermissionDenied."""
+    found = _get_incident_or_404(request, public_id)
+    membership = membership_in(request, found.monitor.workspace)
+    if not membership.may_change:
+        raise PermissionDenied
+    return found, membership
+
+
+def _part(request: HttpRequest, template: str) -> str:
+    return f"{template}#live" if request.headers.get("HX-Request") == "true" else template
+
+
+def _to_incident(found: Incident) -> HttpResponseRedirect:
+    # 303, so that the address is asked for with GET.
+    return HttpResponseRedirect(reverse("monitors:incident", args=[found.public_id]), status=303)

@@ -1,0 +1,63 @@
+"""Messages to people in the log of a monitor."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from monitors import timeline
+from monitors.entries import Cursor, Entry, Fact, Filter, Kind, Told
+from monitors.models import Monitor
+from notifications.models import Delivery
+
+_DOWN = (Delivery.Event.OPENED,)
+_UP = (Delivery.Event.RESOLVED, Delivery.Event.PASSED)
+_TONES = {Delivery.Status.SENT: "", Delivery.Status.FAILED: "down"}
+
+
+def connect() -> None:
+    """Add the deliveries to the log; called once, when the app is ready."""
+    timeline.register(Kind.MESSAGES, deliveries)
+
+
+def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    """Return one entry a delivery, at the time of the event that it tells of, newest first."""
+    rows = asked.within(Delivery.objects.filter(incident__monitor=monitor), "created_at")
+    if asked.incident is not None:
+        rows = rows.filter(incident__public_id=asked.incident)
+    if asked.status:
+        rows = rows.filter(event__in=_DOWN if asked.status == "down" else _UP)
+    if asked.text:
+        rows = rows.filter(channel__name__icontains=asked.text)
+    if before is not None:
+        rows = before.older(rows, "created_at", Kind.MESSAGES)
+    found = rows.select_related("channel", "incident").order_by("-created_at", "-pk")
+    return [_entry(row) for row in found[:limit]]
+
+
+def _entry(row: Delivery) -> Entry:
+    words = {
+        Delivery.Status.SENT: _("told"),
+        Delivery.Status.FAILED: _("not told"),
+    }
+    facts = [Fact(row.channel.name, _about(row), at=row.sent_at)]
+    return Entry(
+        at=row.created_at,
+        kind=Kind.MESSAGES,
+        pk=row.pk,
+        code=f"{row.event} {row.status}",
+        word=words.get(Delivery.Status(row.status), _("telling")),
+        tone=_TONES.get(Delivery.Status(row.status), "late"),
+        text=row.channel.name,
+        incident=row.incident.public_id,
+        event=row.event,
+        told=(Told(row.channel.name, row.status),),
+        facts=tuple(facts),
+    )
+
+
+def _about(row: Delivery) -> str:
+    attempts = ngettext("%(count)d attempt", "%(count)d attempts", row.attempt_count) % {
+        "count": row.attempt_count
+    }
+    return f"{row.get_event_display()}: {row.get_status_display()}, {attempts}"

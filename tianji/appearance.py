@@ -1,0 +1,47 @@
+"""Light or dark: what the reader chose, kept in a cookie, so that the first byte of a page knows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+COOKIE = "theme"
+AUTO = "auto"
+# "auto" is what the reader's system says, and needs no cookie.
+THEMES = {AUTO: _("Like the system"), "light": _("Light"), "dark": _("Dark")}
+_YEAR = 60 * 60 * 24 * 365
+
+
+def theme(request: HttpRequest) -> dict[str, Any]:
+    """Add `theme`, one of THEMES, and `themes` to choose from, to every page."""
+    chosen = request.COOKIES.get(COOKIE, AUTO)
+    return {"theme": chosen if chosen in THEMES else AUTO, "themes": THEMES}
+
+
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Keep the posted `theme` for a year and go back to `next`; 400 for one that does not exist."""
+    chosen, back = request.POST.get("theme", ""), request.POST.get("next", "")
+    if chosen not in THEMES:
+        return HttpResponseBadRequest()
+    secure = request.is_secure()
+    if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=secure):
+        back = "/"
+    response = HttpResponseRedirect(back, status=303)
+    if chosen == AUTO:
+        response.delete_cookie(COOKIE, samesite="Lax")
+    else:
+        response.set_cookie(
+            COOKIE,
+            chosen,
+            max_age=_YEAR,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+        )
+    return response

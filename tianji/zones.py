@@ -1,0 +1,33 @@
+"""The reader's time zone, in which pages show times."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from functools import cache
+
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+
+# The browser's own zone, which static/js/page.js puts there; it names nobody.
+COOKIE = "zone"
+
+
+@cache
+def known_zones() -> frozenset[str]:
+    """Return the names of all time zones there are; reading them takes some milliseconds, once."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+class ReadersZone:
+    """Shows times in the zone that the browser named, else in TIANJI_TIME_ZONE's."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        name = request.COOKIES.get(COOKIE, "")
+        # Asked for by name, anything else would be looked for among the files of this machine.
+        zone = zoneinfo.ZoneInfo(name) if name in known_zones() else timezone.get_default_timezone()
+        with timezone.override(zone):
+            return self.get_response(request)
