@@ -1,0 +1,82 @@
+"""`make messages`: brings the catalogs in locale/ up to what the source says, and compiles them.
+
+Catalogs are compiled here and kept in the repository, because who runs the product has no gettext.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import polib
+
+ROOT = Path(__file__).parent.parent
+LANGUAGES = ("id",)
+_SOURCE = ("accounts", "monitors", "notifications", "tianji", "templates", "locale", "manage.py")
+# Dates and numbers of versions that change with each run and say nothing of a message.
+_KEPT = (
+    "Project-Id-Version",
+    "Language",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "Plural-Forms",
+)
+
+
+def catalog(language: str, root: Path = ROOT) -> Path:
+    """Return where the messages of a language are; the compiled ones are beside them (.mo)."""
+    return root / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def catalogs() -> list[Path]:
+    """Return all catalogs, those of cron expressions (monitors/words.py) too."""
+    return sorted((ROOT / "locale").rglob("*.po"))
+
+
+def extracted(language: str) -> polib.POFile:
+    """Return the catalog of `language` as it should be: what the source says, and what is translated of it.
+
+    GNU gettext's xgettext and msgmerge do it, on a copy of the source.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in _SOURCE:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, copy / name)
+        command = ["manage.py", "makemessages", "--locale", language, "--no-location", "--no-obsolete"]
+        subprocess.run(
+            [sys.executable, *command, "--verbosity", "0"],
+            cwd=copy,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "SECRET_KEY": "x" * 50, "TIANJI_DATA": folder},
+            check=True,
+        )
+        found = polib.pofile(str(catalog(language, copy)), wrapwidth=100)
+    found.metadata = {name: found.metadata[name] for name in _KEPT if name in found.metadata}
+    return found
+
+
+def to_do(found: polib.POFile) -> list[str]:
+    """Return the messages without a translation that can be trusted."""
+    return [entry.msgid for entry in found if not entry.translated()]
+
+
+def main() -> int:
+    undone = 0
+    for language in LANGUAGES:
+        found = extracted(language)
+        found.save(str(catalog(language)))
+        undone += len(to_do(found))
+        print(f"{language}: {len(found)} messages, {len(to_do(found))} to translate")  # noqa: T201
+    for path in catalogs():
+        polib.pofile(str(path)).save_as_mofile(str(path.with_suffix(".mo")))
+    return 1 if undone else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
