@@ -107,7 +107,7 @@ def spark_svg(slots: Sequence[Slot]) -> SafeString:
         pen_down = True
     return mark_safe(  # noqa: S308
         f'<svg class="spark" width="{_SPARK_WIDTH}" height="{_SPARK_HEIGHT}"'
-        f' viewBox="0 0 {_SPARK_WIDTH} {_SPARK_HEIGHT}" aria-hidden="true">'
+        f' viewBox="0 0 {_SPARK_WIDTH} {_SPARK_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f'<path d="{"".join(commands)}"></path></svg>'
     )
 
