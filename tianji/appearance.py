@@ -25,8 +25,12 @@ def theme(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Keep the posted `theme` for a year and go back to `next`; 400 for one that does not exist."""
-    chosen, back = request.POST.get("theme", ""), request.POST.get("next", "")
+    """Keep the posted `theme` for a year and go back to `next`, or to where the reader came from.
+
+    400 for a theme that does not exist.
+    """
+    chosen = request.POST.get("theme", "")
+    back = request.POST.get("next", "") or request.META.get("HTTP_REFERER", "")
     if chosen not in THEMES:
         return HttpResponseBadRequest()
     secure = request.is_secure()

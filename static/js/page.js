@@ -101,4 +101,13 @@
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
+
+  // Where a choice of language or colours leads back to: some pages do not let the browser say it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches(".choose") || form.elements.next) return;
+    const back = Object.assign(document.createElement("input"), { type: "hidden", name: "next" });
+    back.value = window.location.pathname + window.location.search;
+    form.append(back);
+  });
 })();

@@ -137,10 +137,10 @@ def test_the_page_of_a_monitor_shows_heartbeats_as_they_come(open_page: Callable
 
 def test_silence_shows_as_late_and_then_down_by_itself(open_page: Callable[..., Page]):
     page = open_page()
-    url = create_monitor(page, "Falls silent", timeout="2", grace="6")
+    url = create_monitor(page, "Falls silent", timeout="5", grace="6")
     push(url)
     expect(page.locator(".head .pill")).to_contain_text("Up", timeout=LIVE)
-    expect(page.locator(".head .pill")).to_contain_text("Late", timeout=2_000 + LIVE)
+    expect(page.locator(".head .pill")).to_contain_text("Late", timeout=5_000 + LIVE)
     expect(page.locator(".head .pill")).to_contain_text("Down", timeout=6_000 + LIVE)
 
 

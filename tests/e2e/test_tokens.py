@@ -60,7 +60,7 @@ def test_copy_needs_no_showing(open_page: Callable[..., Page]):
     url = create_monitor(page, "Copied")
     page.evaluate("navigator.clipboard.writeText('')")
     page.reload()
-    waiting = section(page, "Log")
+    waiting = section(page, "Waiting for the first heartbeat")
     waiting.get_by_role("button", name="Copy").click()
     expect(waiting.get_by_role("button", name="Copied")).to_be_visible()
     assert clipboard(page) == f'curl -fsS -X POST "{url}?status=up&msg=OK"'

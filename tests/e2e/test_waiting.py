@@ -22,7 +22,7 @@ def test_the_page_turns_by_itself_when_the_first_heartbeat_comes(
     open_page: Callable[..., Page], viewport: dict[str, int], dark: bool
 ):
     page = open_page(viewport=viewport, dark=dark)
-    url = create_monitor(page, "Nightly backup")
+    url = create_monitor(page, "Weekly backup")
     name = f"{viewport['width']}-{'dark' if dark else 'light'}"
     waiting = page.locator("#waiting")
     expect(waiting).to_contain_text("Waiting for the first heartbeat")
