@@ -30,10 +30,13 @@ def newest() -> int:
     return Transition.objects.aggregate(newest=Max("pk"))["newest"] or 0
 
 
-def since(workspace: Workspace, last: int) -> list[Change]:
-    """Return what changed in `workspace` after `last`: a sentence for each monitor, or one for many."""
+def since(workspace: Workspace, last: int, *, until: int) -> list[Change]:
+    """Return what changed in `workspace` after `last`: a sentence for each monitor, or one for many.
+
+    What came after `until` is left for the next time.
+    """
     newest_first = (
-        Transition.objects.filter(pk__gt=last, monitor__workspace=workspace)
+        Transition.objects.filter(pk__gt=last, pk__lte=until, monitor__workspace=workspace)
         .order_by("-pk")
         .select_related("monitor")[:_READ_MOST]
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2s
+from math import inf
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from tianji.clock import database_now
 
 ROWS = 50
 KEPT_SECONDS = 0.5
+_OLD_SECONDS = 2.0
 _KEPT_MOST = 500
 # Bars and uptimes move with the time alone, and need not be newer than this.
 _STALE_AFTER = 60
@@ -58,12 +60,11 @@ class Chosen:
 
 @dataclass(slots=True)
 class _Kept:
-    """A page as it was chosen while the standing had `mark`, and its version as of `look`."""
+    """A page as it was chosen while the standing had `mark`, and a look with the version as of that one."""
 
     mark: tuple[Any, ...]
     chosen: Chosen
-    look: Look | None = None
-    version: str = ""
+    made: tuple[Look, str] | None = None
 
 
 _looks: dict[UUID, Look] = {}
@@ -81,8 +82,8 @@ def version(workspace_id: UUID, asked: Asked) -> str:
     """
     look = _kept_look(workspace_id)
     kept = _pages.get((workspace_id, asked))
-    if kept is not None and kept.look is look:
-        return kept.version
+    if kept is not None and kept.made is not None and kept.made[0] is look:
+        return kept.made[1]
     return version_of(look, choose(look, asked), asked)
 
 
@@ -97,8 +98,9 @@ def is_current(said: str, asked: Asked) -> bool:
         workspace_id = UUID(hex=workspace)
     except ValueError:
         return False
-    # Nothing is looked up for what does not look like a version.
-    return len(digest) == _DIGEST_LETTERS and version(workspace_id, asked) == said
+    # Strangers ask too: nothing is looked up but for a page that a member was shown by this process.
+    known = len(digest) == _DIGEST_LETTERS and (workspace_id, asked) in _pages
+    return known and version(workspace_id, asked) == said
 
 
 def look_at(workspace_id: UUID) -> Look:
@@ -115,15 +117,17 @@ def look_at(workspace_id: UUID) -> Look:
 
 def _kept_look(workspace_id: UUID) -> Look:
     look = _looks.get(workspace_id)
-    if look is None:
-        return look_at(workspace_id)
-    if time.monotonic() - look.taken > KEPT_SECONDS and _looking.acquire(blocking=False):
-        # The others do not wait for it: what is kept does for them a moment longer.
-        try:
-            return look_at(workspace_id)
-        finally:
-            _looking.release()
-    return look
+    age = inf if look is None else time.monotonic() - look.taken
+    if look is not None and age <= KEPT_SECONDS:
+        return look
+    # The others do not wait for it: what is kept does for them a moment longer, if it is not old.
+    if not _looking.acquire(blocking=look is None or age > _OLD_SECONDS) and look is not None:
+        return look
+    try:
+        newer = _looks.get(workspace_id)
+        return newer if newer is not None and newer is not look else look_at(workspace_id)
+    finally:
+        _looking.release()
 
 
 def choose(look: Look, asked: Asked) -> Chosen:
@@ -157,7 +161,7 @@ def version_of(look: Look, chosen: Chosen, asked: Asked) -> str:
     digest = blake2s(shown.encode(), digest_size=_DIGEST_LETTERS // 2, key=_key()).hexdigest()
     made = f"{look.workspace_id.hex}_{digest}"
     if (kept := _pages.get((look.workspace_id, asked))) and kept.chosen is chosen:
-        kept.look, kept.version = look, made
+        kept.made = look, made
     return made
 
 

@@ -21,11 +21,12 @@ from monitors.asked import Asked
 from monitors.forms import MonitorForm
 from monitors.models import PushToken
 
-_PATH, _NEWS = "/", "Tianji-News"
+_PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
 
 
-# What open pages were sent last. Many of them show the same, and it takes long to draw.
-_drawn: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+# What open pages were sent last, and how far the news were known then. Many of them show the same, and it
+# takes long to draw.
+_drawn: OrderedDict[tuple[object, ...], tuple[bytes, int]] = OrderedDict()
 _DRAWN_MOST = 50
 
 
@@ -57,8 +58,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     membership = membership_of(request)
     workspace, asked = membership.workspace, Asked.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
-        response = HttpResponse(_live(request, membership, asked))
-        _tell(response, workspace, request.headers.get(_NEWS, ""))
+        said = request.headers.get(_VERSION, "")
+        if said and not said.startswith(workspace.public_id.hex):
+            # Another workspace was chosen in another tab; the page around this part is of the old one.
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        drawn, newest = _live(request, membership, asked)
+        response = HttpResponse(drawn)
+        _tell(response, workspace, request.headers.get(_NEWS, ""), until=newest)
         return response
     context = _context(workspace, asked)
     if membership.may_change and workspace.token_age_days is not None:
@@ -76,14 +82,17 @@ def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
     return context
 
 
-def _live(request: HttpRequest, membership: Membership, asked: Asked) -> bytes:
-    """Return the part that changes, as it was drawn for another page where that one shows the same."""
+def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[bytes, int]:
+    """Return the part that changes and how far it knows the news.
+
+    It is what was drawn for another page where that one shows the same.
+    """
     reader = (membership.may_change, get_language(), timezone.get_current_timezone_name())
     version = polls.version(membership.workspace.public_id, asked)
     drawn = _drawn.get((version, *reader))
     if drawn is None:
         context = _context(membership.workspace, asked)
-        drawn = render(request, "monitors/overview.html#live", context).content
+        drawn = render(request, "monitors/overview.html#live", context).content, context["newest"]
         # The first monitor's form has a token against forgery in it, which is one reader's own.
         if context["overview"].total:
             _drawn[(context["overview"].version, *reader)] = drawn
@@ -92,13 +101,13 @@ def _live(request: HttpRequest, membership: Membership, asked: Asked) -> bytes:
     return drawn
 
 
-def _tell(response: HttpResponse, workspace: Workspace, last: str) -> None:
-    """Send what changed after `last` along with `response`, as an event for the page's script."""
+def _tell(response: HttpResponse, workspace: Workspace, last: str, *, until: int) -> None:
+    """Send what changed after `last`, up to `until`, along with `response`: an event for its script."""
     if not (last.isascii() and last.isdigit() and len(last) < 19):
         return
     told = [
         {"text": change.text, "status": change.shown, "url": change.url}
-        for change in news.since(workspace, int(last))
+        for change in news.since(workspace, int(last), until=until)
     ]
     if told:
         response["HX-Trigger"] = json.dumps({"tianji:news": told})

@@ -105,8 +105,12 @@
   function inBrowser({ text, url }) {
     // Who looks at the page sees the toast.
     if (!notifies() || !document.hidden) return;
-    const shown = new Notification(text, { tag: url, icon: calmIcon });
-    shown.onclick = () => { window.focus(); window.location.assign(url); };
+    try {
+      const shown = new Notification(text, { tag: url, icon: calmIcon });
+      shown.onclick = () => { window.focus(); window.location.assign(url); };
+    } catch {
+      // Browsers on phones have the word and not the thing.
+    }
   }
 
   document.addEventListener("tianji:news", (event) => {

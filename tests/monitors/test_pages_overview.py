@@ -470,6 +470,30 @@ class TestPolling:
         headers = {**HTMX, "Tianji-Version": said}
         assert admin.get(reverse("monitors:overview"), headers=headers).status_code == 200
 
+    def test_strangers_cannot_make_the_server_look(self, workspace, django_assert_num_queries):
+        headers = {**HTMX, "Tianji-Version": f"{workspace.public_id.hex}_{'0' * 24}"}
+        with django_assert_num_queries(0):
+            response = Client().get(reverse("monitors:overview") + "?q=never+asked", headers=headers)
+        assert response.status_code == 302
+
+    def test_a_look_that_is_old_is_not_served_while_another_is_taken(self, workspace, monkeypatch):
+        monkeypatch.setattr(polls, "KEPT_SECONDS", 0.0)
+        kept = polls.look_at(workspace.public_id)
+        with polls._looking:
+            assert polls._kept_look(workspace.public_id) is kept
+        polls._looks[workspace.public_id] = replace(kept, taken=kept.taken - 60)
+        assert polls._kept_look(workspace.public_id).now > kept.now
+
+    def test_a_tab_of_another_workspace_is_loaded_anew(self, admin, workspace):
+        make_monitor(workspace=workspace)
+        other = make_monitor().workspace
+        Membership.objects.create(user=workspace.memberships.get().user, workspace=other, role=Role.ADMIN)
+        page = overview(admin)
+        admin.post(reverse("accounts:switch_workspace", args=[other.public_id]))
+        push(Monitor.objects.get(workspace=workspace))
+        response = poll(admin, page)
+        assert response["HX-Refresh"] == "true"
+
     def test_a_poll_without_a_session_is_told_no_more_than_that_nothing_changed(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         page = overview(admin)
@@ -500,6 +524,20 @@ class TestNews:
         assert news(response) == ["Backup is up again"]
         push(monitor)
         assert news(poll(admin, response.content.decode())) == []
+
+    def test_what_happens_while_a_page_is_sent_is_told_once(self, admin, workspace, monkeypatch):
+        monitor = make_monitor(workspace=workspace, name="Backup")
+        push(monitor)
+        page = overview(admin)
+        push(monitor, up=False)
+        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
+        polls.look_at(workspace.public_id)
+        first = poll(admin, page)
+        push(monitor)
+        # Another tab is sent what was drawn, and no more news than that knows of.
+        assert news(poll(admin, page)) == news(first) == ["Backup is down"]
+        monkeypatch.setattr(polls, "KEPT_SECONDS", -1)
+        assert news(poll(admin, first.content.decode())) == ["Backup is up again"]
 
     def test_names_of_any_language_are_told(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Bücher\n備份")
