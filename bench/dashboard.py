@@ -102,7 +102,7 @@ def _seed(days: int) -> _Seeded:
             name=f"{rng.choice(words)} {rng.choice(words)} {number:05}",
             slug=f"monitor-{number}",
             tags=rng.sample(words, 2),
-            timeout=120 if number % (MONITORS // BUSY) == 0 else 86_400,
+            timeout=300 if number % (MONITORS // BUSY) == 0 else 86_400,
         )
         for number in range(MONITORS)
     )
@@ -137,6 +137,12 @@ def _seed(days: int) -> _Seeded:
     Transition.objects.bulk_create(changes, batch_size=5000)
     with connection.cursor() as cursor:
         heartbeats = _fill(cursor, [monitor.pk for monitor in busy], days)
+        # Filling took minutes, and none of them shall be late when the measuring begins.
+        cursor.execute(
+            "UPDATE monitors_monitorstate SET last_heartbeat_at = now() - random() * interval '60 seconds',"
+            " due_at = CASE WHEN due_at IS NOT NULL THEN now() + interval '60 seconds' END"
+            " WHERE last_heartbeat_at IS NOT NULL"
+        )
     secrets = [tokens.issue(monitor=monitor, label="bench").secret for monitor in busy]
     return _Seeded(
         cookie=f"{settings.SESSION_COOKIE_NAME}={reader.cookies[settings.SESSION_COOKIE_NAME].value}",
