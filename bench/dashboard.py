@@ -154,6 +154,7 @@ def _seed(days: int) -> _Seeded:
 
 def _fill(cursor: Any, busy: list[int], days: int) -> int:
     """Write a heartbeat a minute of each of `busy`, and the rollups they add up to."""
+    cursor.execute("SET statement_timeout = 0")
     cursor.execute("DROP INDEX heartbeat_monitor_received")
     for day in range(days, 0, -1):
         cursor.execute(

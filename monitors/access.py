@@ -11,11 +11,12 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Membership, Role, User, Workspace
-from monitors.models import Monitor, MonitorState
+from monitors.models import Incident, Monitor, MonitorState
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -73,6 +74,19 @@ def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Ro
     if role != Role.VIEWER and not membership_in(request, monitor.workspace).may_change:
         raise PermissionDenied
     return monitor
+
+
+def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
+    """Return an incident of a monitor that the signed-in user may see, with all that its page shows.
+
+    Raises:
+        Http404: there is none, or it belongs to people the user has nothing to do with.
+    """
+    return get_object_or_404(
+        Incident.objects.select_related("monitor__workspace", "acknowledged_by"),
+        monitor__workspace__memberships__user=cast(User, request.user),
+        public_id=public_id,
+    )
 
 
 def push_url(request: HttpRequest, secret: str) -> str:

@@ -110,6 +110,8 @@ def _changed(model: type[Model], details: dict[str, Any]) -> str:
 
 
 def _label(model: type[Model], name: str) -> str:
+    if name == "channels":
+        return _("who is told")
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:

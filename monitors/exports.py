@@ -13,7 +13,7 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "ndjson": "application/x-ndjson",
 }
-# What a spreadsheet may take for a formula; some look past spaces, and some read the full-width signs.
+# What a spreadsheet may take for a formula; some look past white space, and some read the full-width signs.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
@@ -41,6 +41,6 @@ def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def _cell(value: Any) -> Any:
     """Return `value` as a cell. Text that a spreadsheet would calculate gets a ' before it."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
+    if isinstance(value, str) and (value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)):
         return f"'{value}"
     return value

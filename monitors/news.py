@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Max
 from django.urls import reverse
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -14,6 +15,8 @@ from monitors.models import Transition
 from monitors.status import Shown, Status
 
 _TOLD_MOST, _READ_MOST = 3, 200
+# The sentences travel in a header, of which proxies take a few kilobytes.
+_NAME_MOST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def since(workspace: Workspace, last: int, *, until: int) -> list[Change]:
 
 
 def _sentence(transition: Transition) -> str:
-    name = {"name": transition.monitor.name}
+    name = {"name": Truncator(transition.monitor.name).chars(_NAME_MOST)}
     match Status(transition.target), Status(transition.source):
         case Status.DOWN, _other:
             return _("%(name)s is down") % name

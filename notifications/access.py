@@ -1,18 +1,16 @@
-"""Which channel or incident a request may name. As with monitors, a link works whatever workspace is
+"""Which channel a request may name. As with monitors, a link works whatever workspace is
 chosen in the header, for its members."""
 
 from __future__ import annotations
 
-from typing import cast
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from accounts.models import Membership, User
+from accounts.models import Membership
 from monitors.access import membership_in
-from monitors.models import Incident
 from notifications.models import Channel
 
 
@@ -37,12 +35,3 @@ def get_channel_to_change(request: HttpRequest, public_id: UUID) -> Channel:
     if not membership.may_change:
         raise PermissionDenied
     return channel
-
-
-def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
-    """Return an incident of a monitor that the signed-in user may see, with monitor and workspace."""
-    return get_object_or_404(
-        Incident.objects.select_related("monitor__workspace"),
-        monitor__workspace__memberships__user=cast(User, request.user),
-        public_id=public_id,
-    )

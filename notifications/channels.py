@@ -102,28 +102,44 @@ def edit(
     return channel
 
 
-def assign(*, channel: Channel, monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND) -> int:
-    """Let `channel` tell about `monitors` too, or no longer (`told`); return about how many that is new.
+def assign(
+    *, channels: Iterable[Channel], monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND
+) -> int:
+    """Let `channels` tell about `monitors` too, or no longer (`told`); return of how many pairs that is new.
 
-    A channel for all monitors stays as it is. Incidents that are open stay what they were: people were
-    told of them, or not.
-
-    Raises:
-        Channel.DoesNotExist: it was deleted.
+    All of it or nothing; channels and monitors that were deleted meanwhile are left out, and a channel
+    for all monitors stays as it is. Incidents that are open stay what they were: people were told of
+    them, or not.
     """
     with transaction.atomic():
-        channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
-        if channel.all_monitors:
-            return 0
-        named = {monitor.pk for monitor in monitors}
-        there = set(channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
-        changed = named - there if told else there
-        if changed:
-            (channel.monitors.add if told else channel.monitors.remove)(*changed)
-            channel.version += 1
-            channel.save(update_fields=["version", "updated_at"])
-            _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
-    return len(changed)
+        named = _hold({monitor.pk for monitor in monitors})
+        wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
+        held = list(wanted.select_for_update(no_key=True).select_related("workspace").order_by("pk"))
+        new = {channel: _pairs_to_change(channel, named, told=told) for channel in held}
+        for channel, changed in new.items():
+            if changed:
+                (channel.monitors.add if told else channel.monitors.remove)(*changed)
+                channel.version += 1
+                channel.save(update_fields=["version", "updated_at"])
+                _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
+        touched = Monitor.objects.filter(pk__in=set().union(*new.values())).select_related("workspace")
+        for monitor in touched.order_by("pk"):
+            deed = Deed(monitor.public_id, monitor.name, {"fields": ["channels"]})
+            audit.record(
+                workspace=monitor.workspace, by=by, action=AuditEntry.Action.MONITOR_CHANGED, deed=deed
+            )
+    return sum(map(len, new.values()))
+
+
+def _hold(ids: set[int]) -> set[int]:
+    """Lock those of these monitors that are there, so that none is deleted meanwhile; return their ids."""
+    states = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=ids)
+    return set(states.order_by("monitor_id").values_list("monitor_id", flat=True))
+
+
+def _pairs_to_change(channel: Channel, named: set[int], *, told: bool) -> set[int]:
+    there = set(channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
+    return named - there if told else there
 
 
 def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:

@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
-from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.access import get_incident_or_404, get_monitor_or_404, members_only, membership_in
 from monitors.views.bulk import address_said, chosen_monitors
 from monitors.views.detail import workspace_context
 from notifications import channels, delivery, queries
-from notifications.access import get_channel_or_404, get_channel_to_change, get_incident_or_404
+from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.forms import FORMS, AssignForm, ChannelForm, email_is_not_set_up
 from notifications.models import Channel
 from notifications.transports.base import Sent
@@ -92,10 +92,11 @@ def assign(request: HttpRequest) -> HttpResponse:
     answered = request.POST.get("told") in ("yes", "no")
     form = AssignForm(request.POST if answered else None, workspace=workspace)
     if form.is_valid():
-        told, by = request.POST["told"] == "yes", actor_of(request)
-        number = sum(
-            channels.assign(channel=channel, monitors=monitors, told=told, by=by)
-            for channel in form.cleaned_data["channels"]
+        number = channels.assign(
+            channels=form.cleaned_data["channels"],
+            monitors=monitors,
+            told=request.POST["told"] == "yes",
+            by=actor_of(request),
         )
         messages.success(request, _("Saved.") if number else _("That was so already."))
         return redirect(back)

@@ -39,7 +39,11 @@ class BulkForm(forms.Form):
 
     def clean(self) -> dict[str, object]:
         about_tag = self.cleaned_data.get("action") in ("add_tag", "remove_tag")
-        if about_tag and len(self.cleaned_data.get("tag", [""])) != 1:
+        if not about_tag:
+            # What stands in a field that this is not about is in nobody's way.
+            self.errors.pop("tag", None)
+            self.cleaned_data["tag"] = []
+        elif len(self.cleaned_data.get("tag", [""])) != 1:
             raise ValidationError({"tag": gettext_lazy("Write one tag.")})
         return self.cleaned_data
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import membership_of
 from accounts.actors import actor_of
-from accounts.models import Membership, User
+from accounts.models import Membership
 from monitors import incidents, timeline
-from monitors.access import members_only, membership_in
+from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.entries import Entry, Filter
 from monitors.incident_pages import BadCursor, incidents_of
 from monitors.log_forms import NoteForm
@@ -61,7 +61,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
 @members_only
 def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """All about one incident; asked for by htmx, the part that changes, or nothing when nothing did."""
-    found = _get_incident_or_404(request, public_id)
+    found = get_incident_or_404(request, public_id)
     return _incident_page(request, found, membership_in(request, found.monitor.workspace))
 
 
@@ -106,23 +106,15 @@ def _incident_page(
         "membership": membership,
         "workspace": membership.workspace,
         "may_change": membership.may_change,
+        "back": reverse("monitors:incident", args=[found.public_id]),
     }
     status = 422 if form else 200
     return render(request, _part(request, "monitors/incident.html"), context, status=status)
 
 
-def _get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
-    """Return an incident of a monitor that the signed-in user may see, with all that its page shows."""
-    return get_object_or_404(
-        Incident.objects.select_related("monitor__workspace", "acknowledged_by"),
-        monitor__workspace__memberships__user=cast(User, request.user),
-        public_id=public_id,
-    )
-
-
 def _get_incident_to_change(request: HttpRequest, public_id: UUID) -> tuple[Incident, Membership]:
     """Return an incident that the signed-in user may change. Raises Http404 and PermissionDenied."""
-    found = _get_incident_or_404(request, public_id)
+    found = get_incident_or_404(request, public_id)
     membership = membership_in(request, found.monitor.workspace)
     if not membership.may_change:
         raise PermissionDenied

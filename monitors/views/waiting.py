@@ -40,16 +40,20 @@ def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask before people are told of a failure for a test (GET); send a heartbeat by hand (POST).
+    """Ask before people are told something for a test (GET); send a heartbeat by hand (POST).
 
-    POST takes `status`, up or down. For htmx the answer is a sentence, and the page looks at once.
+    Both take `status`, up or down, which is down where GET has none and up where POST has none. A
+    good heartbeat for a monitor that is down is sent only with `sure`: it ends the incident. For htmx
+    the answer is a sentence, and the page looks at once.
     """
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "GET":
-        return _ask(request, monitor)
-    by = actor_of(request)
+        return _ask(request, monitor, up=request.GET.get("status") == "up")
+    by, up = actor_of(request), request.POST.get("status") != "down"
+    if up and not request.POST.get("sure") and monitor.state.status == Status.DOWN:
+        return HttpResponseRedirect(f"{_address(monitor)}?status=up", status=303)
     message = _("Test heartbeat from %(name)s") % {"name": by.name}
-    push = Push(up=request.POST.get("status") != "down", message=message[:MESSAGE_LENGTH])
+    push = Push(up=up, message=message[:MESSAGE_LENGTH])
     try:
         status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
     except recorder.ByHandTooSoon:
@@ -72,15 +76,18 @@ def _in_words(push: Push, status: Status) -> str:
     return _("The test heartbeat was received: the monitor is down until the next good one.")
 
 
-def _ask(request: HttpRequest, monitor: Monitor) -> HttpResponse:
+def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:
     template = "monitors/test_heartbeat.html"
     if request.htmx:  # type: ignore[attr-defined]
         template += "#question"
     reading = presenting.read(monitor, database_now())
     membership = membership_in(request, monitor.workspace)
-    return render(
-        request, template, {"monitor": monitor, "reading": reading, **workspace_context(membership)}
-    )
+    context = {"monitor": monitor, "reading": reading, "up": up, **workspace_context(membership)}
+    return render(request, template, context)
+
+
+def _address(monitor: Monitor) -> str:
+    return reverse("monitors:test_heartbeat", args=[monitor.public_id])
 
 
 def _to_detail(monitor: Monitor) -> HttpResponse:

@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 
 from monitors import rollups
+from monitors.exports import as_csv
 from monitors.models import Heartbeat, Incident, MonitorState
 from tests.factories import make_monitor
 from tianji.clock import database_now
@@ -195,6 +196,12 @@ def test_a_file_is_named_after_the_monitor(viewer, monitor):
     response = viewer.get(address(monitor, "charts_csv"), {"range": "7d", "what": "interval"})
     assert response["Content-Disposition"] == 'attachment; filename="backup-interval-7d.csv"'
     assert response["Content-Type"] == "text/csv; charset=utf-8"
+
+
+@pytest.mark.parametrize("text", ["=1", " =1", "\n=1", "\u00a0+1", "\tx", "\u3000@x"])
+def test_text_that_a_spreadsheet_would_calculate_is_kept_as_text(text):
+    (_header, row) = list(as_csv([[{"message": text}]], ["message"]))
+    assert row.decode().lstrip('"').startswith("'")
 
 
 def test_nothing_in_a_file_is_a_formula(viewer, monitor):

@@ -346,11 +346,13 @@ class TestOrder:
         assert names(admin, f"?sort={sort}") == expected
 
     def test_a_cron_monitor_is_due_when_its_schedule_says(self, admin, workspace):
+        # Months away, whatever the day is on which this runs.
+        month = (database_now().month + 5) % 12 + 1
         monitor = make_monitor(
-            workspace=workspace, name="daily", kind="cron", cron="0 2 * * *", timezone="UTC"
+            workspace=workspace, name="yearly", kind="cron", cron=f"0 2 1 {month} *", timezone="UTC"
         )
         push(monitor)
-        assert names(admin, "?sort=due").index("daily") == 3
+        assert names(admin, "?sort=due") == ["Alpha", "gamma", "beta", "yearly", "unheard"]
 
     def test_the_column_sorted_by_says_so_and_leads_the_other_way(self, admin):
         page = overview(admin, "?sort=last")
@@ -525,6 +527,17 @@ class TestNews:
         push(monitor)
         assert news(poll(admin, response.content.decode())) == []
 
+    def test_long_names_are_cut_where_they_travel_in_a_header(self, admin, workspace):
+        named = [make_monitor(workspace=workspace, name=letter * 100) for letter in "äöü"]
+        for monitor in named:
+            push(monitor)
+        page = overview(admin)
+        for monitor in named:
+            push(monitor, up=False)
+        response = poll(admin, page)
+        assert news(response)[0] == f"{'ü' * 39}… is down"
+        assert len(response["HX-Trigger"]) < 2000
+
     def test_what_happens_while_a_page_is_sent_is_told_once(self, admin, workspace, monkeypatch):
         monitor = make_monitor(workspace=workspace, name="Backup")
         push(monitor)
@@ -651,6 +664,11 @@ class TestBulk:
         entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_PAUSED)
         assert entry.user == workspace.memberships.get().user
         assert entry.subject == monitor.public_id
+
+    def test_what_stands_in_the_field_for_a_tag_keeps_nobody_from_pausing(self, admin, workspace):
+        monitor = make_monitor(workspace=workspace)
+        self.do(admin, "pause", monitor, tag="x" * 31)
+        assert self.statuses(monitor) == ["paused"]
 
     def test_a_tag_is_added_and_taken_away(self, admin, workspace):
         first = make_monitor(workspace=workspace, tags=["db"])

@@ -160,6 +160,17 @@ def test_a_test_of_a_failure_says_first_what_it_does(admin, monitor):
     assert not Heartbeat.objects.exists()
 
 
+def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
+    by_hand(monitor, DOWN)
+    let_pass(monitor, seconds=10)
+    assert f'href="{url("test_heartbeat", monitor)}?status=up"' in admin.get(url("detail", monitor)).text
+    page = admin.post(url("test_heartbeat", monitor), follow=True).text
+    assert "This ends the incident and tells people that it is up again" in text_of(page)
+    assert state_of(monitor).status == "down"
+    admin.post(url("test_heartbeat", monitor), {"status": "up", "sure": "yes"})
+    assert state_of(monitor).status == "up"
+
+
 @pytest.mark.parametrize(
     ("status", "words"), [("paused", "nobody is told."), ("down", "nobody is told again.")]
 )

@@ -6,7 +6,9 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEntry, Role, User
+from monitors.models import Monitor
 from notifications import delivery, destinations
+from notifications.channels import assign
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
@@ -413,6 +415,22 @@ class TestAssigning:
         assert self.send(admin, some, channels=[theirs.public_id], told="yes").status_code == 422
         assert foreign not in ours.monitors.all()
         assert not theirs.monitors.exists()
+
+    def test_it_is_in_the_log_of_each_monitor(self, admin, workspace, some):
+        channel = make_channel(workspace=workspace, monitors=[some[0]])
+        self.send(admin, some, channels=[channel.public_id], told="yes")
+        entries = AuditEntry.objects.filter(action="monitor.changed")
+        assert {entry.subject for entry in entries} == {one.public_id for one in some[1:]}
+        page = admin.get(reverse("monitors:log", args=[some[1].public_id])).text
+        assert "Changed: who is told" in page
+
+    def test_channels_and_monitors_deleted_meanwhile_are_left_out(self, workspace, some):
+        gone, there = (make_channel(workspace=workspace, monitors=[]) for _ in range(2))
+        chosen = list(Channel.objects.order_by("pk"))
+        Channel.objects.filter(pk=gone.pk).delete()
+        Monitor.objects.filter(pk=some[0].pk).delete()
+        assert assign(channels=chosen, monitors=some, told=True) == 2
+        assert set(there.monitors.all()) == set(some[1:])
 
     def test_what_was_so_already_is_not_a_change(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=some)
