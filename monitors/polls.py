@@ -30,7 +30,7 @@ KEPT_SECONDS = 0.5
 _OLD_SECONDS = 2.0
 _KEPT_MOST = 500
 # Bars and uptimes move with the time alone, and need not be newer than this.
-_STALE_AFTER = 60
+_STALE_AFTER = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def is_current(said: str, asked: Asked) -> bool:
     """Return whether `said`, a version that a page shows, is the one it would see now.
 
     A version names its workspace, and only this server can have made it: whoever says one was allowed
-    to see that page less than a minute ago, and is told no more than that it is still the same.
+    to see that page less than two minutes ago, and is told no more than that it is still the same.
     """
     workspace, _, digest = said.partition("_")
     try:
@@ -156,8 +156,8 @@ def choose(look: Look, asked: Asked) -> Chosen:
 
 def version_of(look: Look, chosen: Chosen, asked: Asked) -> str:
     """Return the version of a page that shows `chosen`."""
-    minute = int(look.now.timestamp()) // _STALE_AFTER
-    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, minute))
+    moment = int(look.now.timestamp()) // _STALE_AFTER
+    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, moment))
     digest = blake2s(shown.encode(), digest_size=_DIGEST_LETTERS // 2, key=_key()).hexdigest()
     made = f"{look.workspace_id.hex}_{digest}"
     if (kept := _pages.get((look.workspace_id, asked))) and kept.chosen is chosen:
