@@ -56,7 +56,7 @@ class Workspace(models.Model):
 
     `push_rate` is how many pushes a minute each of its tokens may send, 0 for no limit, null for
     TIANJI_PUSH_RATE. `token_age_days` is the age from which people are reminded to change a token;
-    null is never.
+    null is never. Messages to its channels are in `language`, with times in `timezone`.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -67,6 +67,8 @@ class Workspace(models.Model):
     token_age_days = models.PositiveIntegerField(
         _("remind of tokens older than"), null=True, blank=True, validators=[MaxValueValidator(TOKEN_AGE_MAX)]
     )
+    language = models.CharField(_("language of messages"), max_length=10, default="en")
+    timezone = models.CharField(_("time zone of messages"), max_length=64, default="UTC")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -175,12 +177,19 @@ class AuditEntry(models.Model):
         CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
         INCIDENT_NOTED = "incident.noted", _("Incident noted")
         INCIDENT_ACKNOWLEDGED = "incident.acknowledged", _("Incident acknowledged")
+        RULES_CHANGED = "rules.changed", _("Rules changed")
+        MONITOR_SNOOZED = "monitor.snoozed", _("Snoozed")
+        MONITOR_UNSNOOZED = "monitor.unsnoozed", _("Snooze ended")
+        MAINTENANCE_PLANNED = "maintenance.planned", _("Maintenance planned")
+        MAINTENANCE_CHANGED = "maintenance.changed", _("Maintenance changed")
+        MAINTENANCE_DELETED = "maintenance.deleted", _("Maintenance deleted")
 
     class Via(models.TextChoices):
         BROWSER = "browser", _("browser")
         API = "api", _("API")
         ADMIN = "admin", _("admin site")
         COMMAND = "command", _("command line")
+        LINK = "link", _("link in a message")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries")
     at = models.DateTimeField(_("at"))

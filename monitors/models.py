@@ -38,11 +38,13 @@ STATUS_LABELS = [
 CAUSE_LABELS = [
     (Cause.MISSED.value, _("Missed")),
     (Cause.REPORTED.value, _("Reported")),
+    (Cause.VALUE.value, _("Value")),
 ]
 REASON_LABELS = [
     (Reason.HEARTBEAT.value, _("Heartbeat")),
     (Reason.REPORTED.value, _("Reported down")),
     (Reason.MISSED.value, _("Missed")),
+    (Reason.VALUE.value, _("Value out of bounds")),
     (Reason.PAUSED.value, _("Paused")),
     (Reason.RESUMED.value, _("Resumed")),
 ]
@@ -64,7 +66,8 @@ class Monitor(models.Model):
     """What expects pushes. People edit this row; recording a heartbeat never writes it.
 
     `slug` names it within its workspace for programs. `push_rate` is how many pushes a minute each
-    of its tokens may send, 0 for no limit, null for the workspace's.
+    of its tokens may send, 0 for no limit, null for the workspace's. A heartbeat whose value lies below
+    `value_min` or above `value_max`, or that has none where one is required, is a bad one.
     """
 
     class Kind(models.TextChoices):
@@ -91,6 +94,9 @@ class Monitor(models.Model):
     push_rate = models.PositiveIntegerField(
         _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
+    value_min = models.FloatField(_("lowest good value"), null=True, blank=True)
+    value_max = models.FloatField(_("highest good value"), null=True, blank=True)
+    value_required = models.BooleanField(_("a value is required"), default=False)
     # Counts the edits, so that one who edits an older state of it can be told.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -387,3 +393,47 @@ class Transition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.monitor_id}: {self.source} to {self.target}"
+
+
+class MaintenanceWindow(models.Model):
+    """When work on some monitors is planned: heartbeats are recorded as ever, and nobody is told.
+
+    Once, from `starts_at` to `ends_at`; or weekly, on each of `weekdays` (0 is Monday) at `start_time` for
+    `duration` seconds, in `timezone`, from `starts_at` on and until `ends_at`, where these are given. It is
+    about all monitors of the workspace, or those chosen and those with one of `tags`.
+    """
+
+    class Kind(models.TextChoices):
+        ONCE = "once", _("Once")
+        WEEKLY = "weekly", _("Every week")
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="maintenance_windows")
+    name = models.CharField(_("name"), max_length=100)
+    kind = models.CharField(_("repeats"), max_length=8, choices=Kind.choices, default=Kind.ONCE)
+    starts_at = models.DateTimeField(_("from"), null=True, blank=True)
+    ends_at = models.DateTimeField(_("until"), null=True, blank=True)
+    weekdays = models.JSONField(_("weekdays"), default=list, blank=True)
+    start_time = models.TimeField(_("begins at"), null=True, blank=True)
+    duration = models.PositiveIntegerField(_("lasts"), null=True, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    all_monitors = models.BooleanField(_("all monitors"), default=False)
+    tags = models.JSONField(_("tags"), default=list, blank=True)
+    monitors = models.ManyToManyField(Monitor, blank=True, related_name="maintenance_windows")
+    excluded_from_uptime = models.BooleanField(_("left out of uptimes"), default=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("maintenance window")
+        verbose_name_plural = _("maintenance windows")
+        ordering = ["name", "id"]
+        constraints = [
+            models.CheckConstraint(
+                name="maintenance_says_when",
+                condition=Q(kind="once", starts_at__isnull=False, ends_at__gt=F("starts_at"))
+                | Q(kind="weekly", start_time__isnull=False, duration__gt=0),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -32,6 +32,8 @@ class Cause(StrEnum):
 
     MISSED = "missed"
     REPORTED = "reported"
+    # It said up, with a value that the monitor's rules forbid.
+    VALUE = "value"
 
 
 class Reason(StrEnum):
@@ -40,6 +42,7 @@ class Reason(StrEnum):
     HEARTBEAT = "heartbeat"
     REPORTED = "reported"
     MISSED = "missed"
+    VALUE = "value"
     PAUSED = "paused"
     RESUMED = "resumed"
 

@@ -24,7 +24,7 @@ from monitors.models import MonitorState
 from monitors.status import Cause
 from notifications import backoff, messages, payloads
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from notifications.transports import transport_for
+from notifications.kinds import kind_named
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 from tianji.clock import database_now
 from tianji.connections import let_go_of_the_connection
@@ -190,7 +190,7 @@ def _send(delivery: Delivery) -> Result:
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
     let_go_of_the_connection()
     try:
-        result = transport_for(channel.kind).send(channel.config, outgoing)
+        result = kind_named(channel.kind).send(channel.config, outgoing)
     except Exception as error:
         log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
         result = Failed(f"{type(error).__name__}: {error}")

@@ -235,6 +235,6 @@ def email_is_not_set_up() -> str:
 
 
 FORMS: dict[str, type[ChannelForm]] = {
-    Channel.Kind.EMAIL.value: EmailForm,
-    Channel.Kind.WEBHOOK.value: WebhookForm,
+    "email": EmailForm,
+    "webhook": WebhookForm,
 }

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts.models import Workspace
 from monitors.models import Monitor
+from notifications.kinds import kind_named
 from notifications.models import Channel, Delivery, DeliveryAttempt
 
 
@@ -96,32 +95,8 @@ def _attempts() -> Prefetch[str]:
 
 def destination(channel: Channel, *, masked: bool) -> str:
     """Return where `channel` leads; `masked`: so that a reader recognises it and cannot use it."""
-    match channel.kind:
-        case Channel.Kind.EMAIL:
-            return _addresses(channel.config.get("addresses"), masked)
-        case Channel.Kind.WEBHOOK:
-            return _url(channel.config.get("url"), masked)
-    return ""
-
-
-def _addresses(addresses: object, masked: bool) -> str:
-    if not isinstance(addresses, list) or not addresses:
-        return _("no address")
-    if not masked:
-        return ", ".join(str(address) for address in addresses)
-    return ngettext("%(count)d address", "%(count)d addresses", len(addresses)) % {"count": len(addresses)}
-
-
-def _url(url: object, masked: bool) -> str:
-    if not isinstance(url, str) or not url:
-        return _("no URL")
     try:
-        parts = urlsplit(url)
-        host = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
-    except ValueError:
-        return _("a URL that cannot be read")
-    # A name and password in it are shown to nobody; who may change the channel finds them there.
-    shown = f"{parts.scheme}://{host}"
-    if masked:
-        return f"{shown}/…"
-    return f"{shown}{parts.path}?{parts.query}" if parts.query else f"{shown}{parts.path}"
+        kind = kind_named(channel.kind)
+    except LookupError:
+        return _("a kind of channel that this version does not know")
+    return kind.shown(channel.config, masked)

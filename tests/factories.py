@@ -42,8 +42,8 @@ def secret_of(monitor: Monitor) -> str:
 def make_channel(*, workspace: Workspace, monitors: list[Monitor] | None = None, **fields: Any) -> Channel:
     """A webhook channel for all monitors, or for those given."""
     fields.setdefault("name", f"Channel {next(_numbers)}")
-    fields.setdefault("kind", Channel.Kind.WEBHOOK)
-    if fields["kind"] == Channel.Kind.WEBHOOK:
+    fields.setdefault("kind", "webhook")
+    if fields["kind"] == "webhook":
         fields.setdefault("config", {"url": "http://127.0.0.1:9/"})
     channel = Channel.objects.create(workspace=workspace, all_monitors=monitors is None, **fields)
     channel.monitors.set(monitors or [])

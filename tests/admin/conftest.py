@@ -71,7 +71,7 @@ def house(db) -> House:
     monitor = make_monitor(workspace=workspace, name="Oven")
     channel = channels.create(
         workspace=workspace,
-        kind=Channel.Kind.WEBHOOK,
+        kind="webhook",
         name="Bell",
         config={
             "url": "https://user:s3cretpass@bell.example.com/hidden-path?key=hidden-key",

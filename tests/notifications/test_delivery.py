@@ -62,7 +62,7 @@ def test_down_and_up_arrive_by_email_as_one_conversation(settings):
         for name, value in sink.settings.items():
             setattr(settings, name, value)
         make_channel(
-            workspace=monitor.workspace, kind=Channel.Kind.EMAIL, config={"addresses": ["anna@example.com"]}
+            workspace=monitor.workspace, kind="email", config={"addresses": ["anna@example.com"]}
         )
         push(monitor, up=False, message="disk is full")
         push(monitor)

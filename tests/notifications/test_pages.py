@@ -48,7 +48,7 @@ def test_the_list_shows_where_a_channel_leads_and_what_was_last_sent(admin, work
 
 def test_a_viewer_sees_no_address_and_no_button(viewer, workspace):
     secret_channel(workspace)
-    make_channel(workspace=workspace, kind=Channel.Kind.EMAIL, config={"addresses": ["anna@example.com"]})
+    make_channel(workspace=workspace, kind="email", config={"addresses": ["anna@example.com"]})
     page = viewer.get(url("list")).content.decode()
     assert "https://chat.example.com/…" in page
     assert "1 address" in page

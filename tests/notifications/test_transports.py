@@ -17,7 +17,8 @@ import pytest
 
 from notifications import destinations
 from notifications.messages import Message
-from notifications.transports import base, email, transport_for, webhook
+from notifications.kinds import kind_named
+from notifications.transports import base, email, webhook
 from notifications.transports.base import Failed, Outgoing, Sent
 from tests.sinks import Answer, HttpSink, SmtpSink
 
@@ -32,11 +33,11 @@ def outgoing(**fields):
 
 
 def post(sink, **fields):
-    return transport_for("webhook").send({"url": sink.url}, outgoing(**fields))
+    return kind_named("webhook").send({"url": sink.url}, outgoing(**fields))
 
 
 def send_mail(*addresses, **fields):
-    return transport_for("email").send({"addresses": list(addresses)}, outgoing(**fields))
+    return kind_named("email").send({"addresses": list(addresses)}, outgoing(**fields))
 
 
 # --- Webhooks ------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def one_second(monkeypatch):
 def test_a_webhook_is_a_post_of_json_under_its_id():
     message = outgoing()
     with HttpSink() as sink:
-        result = transport_for("webhook").send({"url": sink.url}, message)
+        result = kind_named("webhook").send({"url": sink.url}, message)
         (request,) = sink.requests
     assert result == Sent("HTTP 200 OK")
     assert (request.method, request.path) == ("POST", "/in")
@@ -79,7 +80,7 @@ def test_with_a_secret_the_bytes_that_are_sent_are_signed():
     secret = "whsec_" + base64.b64encode(key).decode()
     message = outgoing(payload={"text": "Café “x” 😀"})
     with HttpSink() as sink:
-        assert transport_for("webhook").send(with_secret(sink, secret), message) == Sent("HTTP 200 OK")
+        assert kind_named("webhook").send(with_secret(sink, secret), message) == Sent("HTTP 200 OK")
         (request,) = sink.requests
     # Computed as a receiver would, from what arrived.
     head = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}."
@@ -95,7 +96,7 @@ def test_the_receiver_in_the_guide_tells_what_is_genuine():
     exec(code, scope)  # noqa: S102  (what the guide says is to be tried)
     secret = "whsec_" + "QUJD" * 8
     with HttpSink() as sink:
-        transport_for("webhook").send(with_secret(sink, secret), outgoing())
+        kind_named("webhook").send(with_secret(sink, secret), outgoing())
         (request,) = sink.requests
     assert scope["is_genuine"](secret, request.headers, request.body)
     assert not scope["is_genuine"](secret, request.headers, request.body + b" ")
@@ -107,7 +108,7 @@ def test_each_attempt_is_signed_with_its_own_time(monkeypatch):
         config, message = with_secret(sink, "whsec_" + "A" * 32), outgoing()
         for moment in (1_700_000_000.9, 1_700_000_060.1):
             monkeypatch.setattr(webhook.time, "time", lambda moment=moment: moment)
-            transport_for("webhook").send(config, message)
+            kind_named("webhook").send(config, message)
         first, second = sink.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert [r.headers["webhook-timestamp"] for r in (first, second)] == ["1700000000", "1700000060"]
@@ -118,7 +119,7 @@ def test_nothing_is_sent_unsigned_where_the_secret_cannot_be_read(settings):
     with HttpSink() as sink:
         config = with_secret(sink, "whsec_" + "A" * 32)
         settings.SECRET_KEY = "another" * 10
-        result = transport_for("webhook").send(config, outgoing())
+        result = kind_named("webhook").send(config, outgoing())
         assert sink.requests == []
     assert isinstance(result, Failed)
     assert not result.permanent
@@ -130,7 +131,7 @@ def test_after_a_change_of_secret_key_a_fallback_still_opens_the_secret(settings
         config = with_secret(sink, "whsec_" + "A" * 32)
         settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
         settings.SECRET_KEY = "another" * 10
-        assert isinstance(transport_for("webhook").send(config, outgoing()), Sent)
+        assert isinstance(kind_named("webhook").send(config, outgoing()), Sent)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -179,7 +180,7 @@ def test_nobody_listening_is_a_failure_in_words():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    result = transport_for("webhook").send({"url": f"http://127.0.0.1:{port}/"}, outgoing())
+    result = kind_named("webhook").send({"url": f"http://127.0.0.1:{port}/"}, outgoing())
     assert isinstance(result, Failed)
     assert not result.permanent
 
@@ -220,12 +221,12 @@ def test_of_a_huge_answer_only_the_beginning_is_told():
     ["http://[::1", "http://exa mple/", "nonsense", "ftp://x/", "http://\x00/"],
 )
 def test_a_url_that_cannot_be_used_is_a_failure(url):
-    assert isinstance(transport_for("webhook").send({"url": url}, outgoing()), Failed)
+    assert isinstance(kind_named("webhook").send({"url": url}, outgoing()), Failed)
 
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_webhook_without_a_url_is_a_failure(config):
-    assert transport_for("webhook").send(config, outgoing()) == Failed("This channel has no URL.")
+    assert kind_named("webhook").send(config, outgoing()) == Failed("This channel has no URL.")
 
 
 # --- Email ---------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def test_an_email_has_a_text_and_an_html_part_with_the_same_words(smtp):
 def test_every_attempt_has_the_same_message_id_and_names_its_incident(smtp):
     message = outgoing(thread=uuid4())
     for _ in range(2):
-        transport_for("email").send({"addresses": ["anna@example.com"]}, message)
+        kind_named("email").send({"addresses": ["anna@example.com"]}, message)
     first, second = (mail.message for mail in smtp.mails)
     assert first["Message-ID"] == second["Message-ID"] == f"<{message.id}@example.org>"
     assert first["References"] == first["In-Reply-To"] == f"<incident-{message.thread}@example.org>"
@@ -335,7 +336,7 @@ def test_without_a_mail_server_the_failure_says_so(settings):
 
 @pytest.mark.parametrize("config", [{}, {"addresses": []}, {"addresses": "anna@example.com"}])
 def test_an_email_channel_without_addresses_is_a_failure(smtp, config):
-    assert transport_for("email").send(config, outgoing()) == Failed("This channel has no email address.")
+    assert kind_named("email").send(config, outgoing()) == Failed("This channel has no email address.")
 
 
 def test_an_attempt_ends_well_before_its_lease():

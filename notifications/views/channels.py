@@ -22,6 +22,7 @@ from monitors.views.detail import workspace_context
 from notifications import channels, delivery, queries
 from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.forms import FORMS, AssignForm, ChannelForm, email_is_not_set_up
+from notifications.kinds import kind_named
 from notifications.models import Channel
 from notifications.transports.base import Sent
 from tianji.clock import database_now
@@ -116,14 +117,14 @@ def _form_page(request: HttpRequest, form: ChannelForm, kind: str) -> HttpRespon
     context = {
         "form": form,
         "channel": form.channel,
-        "kind": Channel.Kind(kind),
+        "kind": kind_named(kind),
         "notice": email_is_not_set_up() if _lacks_a_server(kind) and not form.non_field_errors() else "",
     }
     return render(request, "notifications/form.html", context, status=422 if form.is_bound else 200)
 
 
 def _lacks_a_server(kind: str) -> bool:
-    return kind == Channel.Kind.EMAIL and not settings.TIANJI_EMAIL_URL
+    return kind == "email" and not settings.TIANJI_EMAIL_URL
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

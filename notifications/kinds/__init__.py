@@ -1,0 +1,29 @@
+"""The kinds of channels. Each is a folder here, with a `KIND`; nothing else has to know of it."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+from notifications.kinds.base import Field, Kind
+
+__all__ = ["Field", "Kind", "kind_named", "kinds"]
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return all kinds by their slugs, in the order of their labels in English; email and webhook first."""
+    found = [
+        import_module(f"{__name__}.{module.name}").KIND
+        for module in pkgutil.iter_modules(__path__)
+        if module.ispkg
+    ]
+    first = ("email", "webhook")
+    found.sort(key=lambda kind: (kind.slug not in first, str(kind.label).lower()))
+    return {kind.slug: kind for kind in found}
+
+
+def kind_named(slug: str) -> Kind:
+    """Return the kind of a channel. Raises LookupError for one that is not known here."""
+    return kinds()[slug]

@@ -1,0 +1,130 @@
+"""Who is told of a monitor, and when: what workspaces, channels and monitors say, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import F
+
+from monitors.models import Monitor
+from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
+
+EVENTS = ("down", "recovery", "late", "reminder")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """After `needed` failures of the last `of` people are told; in a row, where both are the same."""
+
+    needed: int = 1
+    of: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for one monitor.
+
+    `recovery` is after how many good heartbeats in a row people hear that it is up again. `remind_every`
+    is None for never. Until `snoozed_until` nobody is told that it is down.
+    """
+
+    missed: Tolerance = Tolerance()
+    reported: Tolerance = Tolerance()
+    recovery: int = 1
+    remind_every: timedelta | None = None
+    remind_most: int = 24
+    snoozed_until: datetime | None = None
+
+
+DEFAULT = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one channel hears of one monitor: `delay` after it went down, and of which EVENTS."""
+
+    channel: Channel
+    delay: timedelta
+    events: frozenset[str]
+
+
+def rules_of(monitors: Collection[int]) -> dict[int, Rules]:
+    """Return the rules of the monitors with these row ids, by id. Three queries for any number."""
+    workspaces = dict(Monitor.objects.filter(pk__in=monitors).values_list("pk", "workspace_id"))
+    defaults = WorkspaceRules.objects.in_bulk(set(workspaces.values()))
+    own = MonitorRules.objects.in_bulk(workspaces)
+    return {pk: put_together(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
+
+
+def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
+    """Return what follows from a workspace's rules and a monitor's own, either of which may be missing."""
+
+    def said(name: str, otherwise: int) -> int:
+        for row in (own, default):
+            if row is not None and (value := getattr(row, name)) is not None:
+                return int(value)
+        return otherwise
+
+    def tolerance(name: str) -> Tolerance:
+        # A needed number and its "of" go together, whoever says them.
+        for row in (own, default):
+            if row is not None and (needed := getattr(row, f"{name}_needed")) is not None:
+                return Tolerance(needed, max(getattr(row, f"{name}_of") or needed, needed))
+        return Tolerance()
+
+    every = said("remind_every", 0)
+    return Rules(
+        missed=tolerance("missed"),
+        reported=tolerance("reported"),
+        recovery=max(said("recovery_needed", 1), 1),
+        remind_every=timedelta(seconds=every) if every else None,
+        remind_most=said("remind_most", DEFAULT.remind_most),
+        snoozed_until=own.snoozed_until if own is not None else None,
+    )
+
+
+def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
+    """Return how the enabled channels hear of each of `monitors`, by row id. Three queries for any number."""
+    monitors = list(monitors)
+    ids = {monitor.pk for monitor in monitors}
+    enabled = Channel.objects.filter(enabled=True)
+    for_all: dict[int, list[Channel]] = {}
+    workspaces = {monitor.workspace_id for monitor in monitors}
+    for channel in enabled.filter(all_monitors=True, workspace__in=workspaces).order_by("pk"):
+        for_all.setdefault(channel.workspace_id, []).append(channel)
+    chosen: dict[int, list[Channel]] = {}
+    for link in (
+        Channel.monitors.through.objects.filter(
+            monitor_id__in=ids,
+            channel__enabled=True,
+            channel__all_monitors=False,
+            channel__workspace_id=F("monitor__workspace_id"),
+        )
+        .select_related("channel")
+        .order_by("channel_id")
+    ):
+        chosen.setdefault(link.monitor_id, []).append(link.channel)
+    own = {
+        (rule.monitor_id, rule.channel_id): rule for rule in ChannelRule.objects.filter(monitor_id__in=ids)
+    }
+    return {
+        monitor.pk: [
+            route(channel, rule)
+            for channel in (*for_all.get(monitor.workspace_id, ()), *chosen.get(monitor.pk, ()))
+            if (rule := own.get((monitor.pk, channel.pk))) is None or rule.told
+        ]
+        for monitor in monitors
+    }
+
+
+def route(channel: Channel, rule: ChannelRule | None) -> Route:
+    """Return how `channel` hears of a monitor that has `rule` for it, or none."""
+    delay, events = channel.delay, None
+    if rule is not None:
+        delay = channel.delay if rule.delay is None else rule.delay
+        events = rule.events
+    if not isinstance(events, list):
+        events = [name for name in EVENTS if getattr(channel, f"on_{name}")]
+    return Route(channel, timedelta(seconds=delay), frozenset(events) & frozenset(EVENTS))
