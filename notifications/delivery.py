@@ -17,45 +17,32 @@ from random import SystemRandom
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
-from monitors.models import MonitorState
 from monitors.status import Cause
-from notifications import backoff, messages, payloads
+from notifications import backoff, messages, payloads, turns
+from notifications.kinds import kind_named, kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from notifications.kinds import kind_named
 from notifications.transports.base import Failed, Outgoing, Result, Sent
+from notifications.turns import Claim, claim_next
 from tianji.clock import database_now
 from tianji.connections import let_go_of_the_connection
 
 log = structlog.get_logger(__name__)
 
-# Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
-LEASE = timedelta(seconds=60)
 DETAIL_LENGTH = 500
 # A channel that takes this long to fail hangs; its other deliveries wait up to _REST then, so that
 # a backlog does not occupy a worker's thread without pause.
 _HANGS = timedelta(seconds=5)
 _REST = timedelta(seconds=60)
+# So many attempts that fail in a row, whatever they were to tell, are a broken channel.
+BROKEN_AFTER = 20
 
 _rng = SystemRandom()
 _stopping = threading.Event()
 # Every tick and every hint runs deliver_due in a thread of the worker's pool. Some threads must stay
 # free of slow channels for the sweep, which shares the pool.
 _gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to make attempt `number` of a delivery, until the lease runs out.
-
-    `interrupted`: the attempt before it ended without a result.
-    """
-
-    delivery_id: int
-    number: int
-    interrupted: bool = False
 
 
 def stop_soon() -> None:
@@ -86,82 +73,10 @@ def deliver_due() -> int:
     return attempts
 
 
-def claim_next() -> Claim | None:
-    """Claim the delivery that is due longest and may be sent now, or return None."""
-    taken_by_others: set[int] = set()
-    while True:
-        candidate = (
-            _claimable(database_now())
-            .exclude(channel__in=taken_by_others)
-            .select_related("incident")
-            .order_by("next_attempt_at", "pk")
-            .first()
-        )
-        if candidate is None:
-            return None
-        if claim := _claim(candidate):
-            return claim
-        # Another worker was faster and serves this channel now.
-        taken_by_others.add(candidate.channel_id)
-
-
-def _claimable(now: datetime) -> QuerySet[Delivery]:
-    """Deliveries that are due, of channels with nothing in flight, and first of their incident.
-
-    Due is also one in flight whose lease ran out.
-    """
-    in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
-    earlier = Delivery.objects.filter(
-        incident=OuterRef("incident"),
-        channel=OuterRef("channel"),
-        pk__lt=OuterRef("pk"),
-        next_attempt_at__isnull=False,
-    )
-    return Delivery.objects.filter(~Exists(earlier), next_attempt_at__lte=now).exclude(
-        channel__in=in_flight.values("channel")
-    )
-
-
-def _claim(candidate: Delivery) -> Claim | None:
-    interrupted = candidate.status == Delivery.Status.SENDING
-    with transaction.atomic():
-        if interrupted:
-            _hold_monitor(candidate)
-        # Two workers may each see another delivery of this channel as the next: the channel's lock
-        # lets one of them through, and the update below looks again, after the lock.
-        if not _hold_channel(candidate, skip_locked=True):
-            return None
-        now = database_now()
-        as_seen = _claimable(now).filter(
-            pk=candidate.pk,
-            status=candidate.status,
-            attempt_count=candidate.attempt_count,
-            next_attempt_at=candidate.next_attempt_at,
-        )
-        claimed = as_seen.update(
-            status=Delivery.Status.SENDING,
-            attempt_count=F("attempt_count") + 1,
-            next_attempt_at=now + LEASE,
-        )
-        if claimed != 1:
-            return None
-        if interrupted:
-            assert candidate.next_attempt_at is not None
-            DeliveryAttempt.objects.create(
-                delivery=candidate,
-                number=candidate.attempt_count,
-                started_at=candidate.next_attempt_at - LEASE,
-                finished_at=candidate.next_attempt_at,
-                ok=False,
-                detail=_("Interrupted: the worker stopped before it could note a result."),
-            )
-    return Claim(candidate.pk, candidate.attempt_count + 1, interrupted)
-
-
 def attempt(claim: Claim) -> bool:
     """Make the attempt of `claim` and record it; False where the claim is not valid any more."""
     delivery = (
-        Delivery.objects.select_related("channel__workspace", "incident__monitor")
+        Delivery.objects.select_related("channel__workspace", "monitor", "incident__monitor")
         .filter(pk=claim.delivery_id, status=Delivery.Status.SENDING, attempt_count=claim.number)
         .first()
     )
@@ -203,21 +118,24 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
     with transaction.atomic():
         # In the order in which the recorder locks. A monitor or channel being deleted must not get
         # new rows, which would fail its deletion.
-        _hold_monitor(delivery)
-        if not _hold_channel(delivery):
+        turns.hold_monitor(delivery)
+        channel = _hold_channel(delivery.channel_id)
+        if channel is None:
             return False
         now = database_now()
         outcome = _outcome(delivery, claim, result, now, took=now - started_at)
+        sent_at = now if outcome.status == Delivery.Status.SENT else None
         recorded = Delivery.objects.filter(
             pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
-        ).update(
-            status=outcome.status,
-            next_attempt_at=outcome.next_attempt_at,
-            sent_at=now if outcome.status == Delivery.Status.SENT else None,
-        )
+        ).update(status=outcome.status, next_attempt_at=outcome.next_attempt_at, sent_at=sent_at)
         if recorded != 1:
             log.warning("result of a lost claim dropped", delivery=str(delivery.public_id))
             return False
+        if outcome.next_attempt_at is None:
+            # What was told together ends together.
+            delivery.members.filter(status=Delivery.Status.MERGED).update(
+                status=outcome.status, sent_at=sent_at
+            )
         DeliveryAttempt.objects.create(
             delivery=delivery,
             number=claim.number,
@@ -226,12 +144,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             ok=isinstance(result, Sent),
             detail=result.detail,
         )
-        if outcome.rest_until is not None:
-            Delivery.objects.filter(
-                channel=delivery.channel_id,
-                status=Delivery.Status.PENDING,
-                next_attempt_at__lt=outcome.rest_until,
-            ).update(next_attempt_at=outcome.rest_until)
+        _note_on_channel(channel, result, outcome, now)
     log.info(
         "delivery attempted",
         delivery=str(delivery.public_id),
@@ -242,9 +155,27 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
     return True
 
 
+def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: datetime) -> None:
+    """Keep how `channel`, which is held, gets on, and until when it wants to be left alone."""
+    quiet_until = outcome.rest_until
+    if isinstance(result, Sent):
+        channel.failures, channel.broken_at = 0, None
+        kind = kinds().get(channel.kind)
+        if kind is not None and kind.spacing:
+            quiet_until = now + timedelta(seconds=kind.spacing)
+    elif channel.enabled:
+        channel.failures += 1
+        if channel.broken_at is None and (result.gone or channel.failures >= BROKEN_AFTER):
+            channel.broken_at = now
+        if result.gone:
+            channel.enabled = False
+    channel.quiet_until = quiet_until
+    channel.save(update_fields=["failures", "broken_at", "enabled", "quiet_until"])
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What an attempt leads to. `rest_until`: until then the channel's other deliveries wait too."""
+    """What an attempt leads to. `rest_until`: until then the channel is told nothing."""
 
     status: Delivery.Status
     next_attempt_at: datetime | None = None
@@ -273,25 +204,9 @@ def _outcome(delivery: Delivery, claim: Claim, result: Result, now: datetime, *,
     return _Outcome(Delivery.Status.PENDING, next_time, rest)
 
 
-def _hold_monitor(delivery: Delivery) -> None:
-    list(
-        MonitorState.objects.select_for_update(no_key=True)
-        .filter(monitor=delivery.incident.monitor_id)
-        .values_list("pk")
-    )
-
-
-def _hold_channel(delivery: Delivery, *, skip_locked: bool = False) -> bool:
-    """Lock the channel's row; False where it is gone, or locked and `skip_locked`.
-
-    The lock does not hinder the recorder, which only refers to the row.
-    """
-    return bool(
-        Channel.objects.select_for_update(no_key=True, skip_locked=skip_locked)
-        .filter(pk=delivery.channel_id)
-        .order_by()
-        .values_list("pk")
-    )
+def _hold_channel(pk: int) -> Channel | None:
+    """Lock a channel and return it as it is now, None where it is gone."""
+    return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
 
 
 def facts_of(delivery: Delivery) -> messages.Facts:

@@ -138,11 +138,14 @@ class Delivery(models.Model):
                 fields=["incident", "event", "sequence", "channel"], name="one_delivery_an_event_and_channel"
             ),
             models.UniqueConstraint(
-                fields=["monitor", "event", "occasion", "channel"], name="one_delivery_an_occasion_and_channel"
+                fields=["monitor", "event", "occasion", "channel"],
+                name="one_delivery_an_occasion_and_channel",
             ),
             models.CheckConstraint(
                 name="only_an_open_delivery_has_a_next_attempt",
-                condition=Q(status__in=["merged", "sent", "failed", "withdrawn"], next_attempt_at__isnull=True)
+                condition=Q(
+                    status__in=["merged", "sent", "failed", "withdrawn"], next_attempt_at__isnull=True
+                )
                 | Q(status__in=["pending", "sending"], next_attempt_at__isnull=False),
             ),
         ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import Q
 
 from monitors import signals
 from monitors.models import Incident
-from notifications.models import Channel, Delivery
+from notifications import reminders
+from notifications.models import Delivery
+from notifications.rules import DEFAULT, Route, routes_of, rules_of
 from tianji.hints import wake_on_commit
 
 
@@ -22,77 +25,93 @@ def connect() -> None:
 
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
-    _owe(Delivery.Event.OPENED, _listening(incidents), at)
+    rules = rules_of({incident.monitor_id for incident in incidents})
+    rows: list[Delivery] = []
+    for incident, route in _routes(incidents, "down"):
+        planned_at = max(at, incident.started_at + route.delay)
+        rows.append(_delivery(Delivery.Event.OPENED, incident, route.channel.pk, at, planned_at))
+        mine = rules.get(incident.monitor_id, DEFAULT)
+        if reminder := reminders.first(incident, route, mine, planned_at):
+            rows.append(reminder)
+    _owe(rows)
 
 
 def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     # Who was told "down" is told "up", also where the channel no longer names that monitor: the
     # last word somebody heard must not be a wrong one.
-    _owe(Delivery.Event.RESOLVED, _listening(incidents) | _told_down(incidents), at)
+    told = _told_down(incidents)
+    routes = list(_routes(incidents))
+    pairs = {
+        (incident.pk, route.channel.pk)
+        for incident, route in routes
+        if "recovery" in route.events
+        # Who hears of beginnings, and did not of this one, was not there yet.
+        and ("down" not in route.events or (incident.pk, route.channel.pk) in told)
+    }
+    named = {(incident.pk, route.channel.pk) for incident, route in routes}
+    pairs |= {pair for pair, wants in told.items() if wants and pair not in named}
+    by_pk = {incident.pk: incident for incident in incidents}
+    event = Delivery.Event.RESOLVED
+    _owe([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
 
 
 def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
-    _owe(Delivery.Event.PASSED, _listening(incidents), at)
+    _owe(
+        [
+            _delivery(Delivery.Event.PASSED, incident, route.channel.pk, at, at)
+            for incident, route in _routes(incidents, "down")
+            if at - incident.started_at >= route.delay
+        ]
+    )
 
 
-def _owe(event: Delivery.Event, pairs: set[tuple[int, int]], at: datetime) -> None:
-    """Write a delivery for each pair of incident and channel, and wake a worker after the commit."""
-    there = _held({channel for _incident, channel in pairs})
-    deliveries = [
-        Delivery(
-            incident_id=incident,
-            channel_id=channel,
-            event=event,
-            status=Delivery.Status.PENDING,
-            created_at=at,
-            next_attempt_at=at,
-        )
-        for incident, channel in sorted(pairs)
-        if channel in there
-    ]
-    if not deliveries:
+def _delivery(
+    event: Delivery.Event, incident: Incident, channel: int, at: datetime, planned_at: datetime
+) -> Delivery:
+    return Delivery(
+        monitor_id=incident.monitor_id,
+        incident=incident,
+        channel_id=channel,
+        event=event,
+        thread=incident.public_id,
+        status=Delivery.Status.PENDING,
+        created_at=at,
+        planned_at=planned_at,
+        next_attempt_at=planned_at,
+    )
+
+
+def _owe(rows: list[Delivery]) -> None:
+    """Write deliveries, and wake a worker after the commit."""
+    there = _held({row.channel_id for row in rows})
+    rows = [row for row in rows if row.channel_id in there]
+    if not rows:
         return
     # Told twice of one event, the constraint keeps the first row.
-    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
     wake_on_commit("notifications.tasks.deliver")
 
 
-def _listening(incidents: list[Incident]) -> set[tuple[int, int]]:
-    """Return (incident, channel) for each enabled channel of the incident's workspace that names its
-    monitor, in two queries."""
-    enabled = Channel.objects.filter(
-        enabled=True, workspace_id__in={incident.monitor.workspace_id for incident in incidents}
-    )
-    for_all: dict[int, list[int]] = {}
-    for channel, workspace in enabled.filter(all_monitors=True).values_list("pk", "workspace_id"):
-        for_all.setdefault(workspace, []).append(channel)
-    for_some: dict[int, list[int]] = {}
-    chosen = Channel.monitors.through.objects.filter(
-        monitor_id__in={incident.monitor_id for incident in incidents},
-        channel__enabled=True,
-        channel__all_monitors=False,
-        channel__workspace_id=F("monitor__workspace_id"),
-    )
-    for monitor, channel in chosen.values_list("monitor_id", "channel_id"):
-        for_some.setdefault(monitor, []).append(channel)
+def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incident, Route]]:
+    """Yield each incident with each route of its monitor that hears of `event`, or with all of them."""
+    routes = routes_of({incident.monitor_id: incident.monitor for incident in incidents}.values())
+    for incident in incidents:
+        for route in routes.get(incident.monitor_id, ()):
+            if not event or event in route.events:
+                yield incident, route
+
+
+def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
+    """Return (incident, channel) of those that were told, or may yet be, and whether the channel is on."""
+    rows = Delivery.objects.filter(
+        incident__in=[incident.pk for incident in incidents], event=Delivery.Event.OPENED
+    ).exclude(Q(status=Delivery.Status.WITHDRAWN) & ~Q(note=Delivery.Note.CONTINUES))
     return {
-        (incident.pk, channel)
-        for incident in incidents
-        for channel in (
-            *for_all.get(incident.monitor.workspace_id, ()),
-            *for_some.get(incident.monitor_id, ()),
+        (incident, channel): enabled and wants
+        for incident, channel, enabled, wants in rows.values_list(
+            "incident_id", "channel_id", "channel__enabled", "channel__on_recovery"
         )
     }
-
-
-def _told_down(incidents: list[Incident]) -> set[tuple[int, int]]:
-    return set(
-        Delivery.objects.filter(
-            incident__in=[incident.pk for incident in incidents],
-            event=Delivery.Event.OPENED,
-            channel__enabled=True,
-        ).values_list("incident_id", "channel_id")
-    )
 
 
 def _held(channels: set[int]) -> set[int]:

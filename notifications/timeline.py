@@ -10,9 +10,9 @@ from monitors.entries import Cursor, Entry, Fact, Filter, Kind, Told
 from monitors.models import Monitor
 from notifications.models import Delivery
 
-_DOWN = (Delivery.Event.OPENED,)
+_DOWN = (Delivery.Event.OPENED, Delivery.Event.REMINDER)
 _UP = (Delivery.Event.RESOLVED, Delivery.Event.PASSED)
-_TONES = {Delivery.Status.SENT: "", Delivery.Status.FAILED: "down"}
+_TONES = {Delivery.Status.SENT: "", Delivery.Status.WITHDRAWN: "", Delivery.Status.FAILED: "down"}
 
 
 def connect() -> None:
@@ -22,7 +22,7 @@ def connect() -> None:
 
 def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
     """Return one entry a delivery, at the time of the event that it tells of, newest first."""
-    rows = asked.within(Delivery.objects.filter(incident__monitor=monitor), "created_at")
+    rows = asked.within(Delivery.objects.filter(monitor=monitor), "created_at")
     if asked.incident is not None:
         rows = rows.filter(incident__public_id=asked.incident)
     if asked.status:
@@ -39,8 +39,13 @@ def _entry(row: Delivery) -> Entry:
     words = {
         Delivery.Status.SENT: _("told"),
         Delivery.Status.FAILED: _("not told"),
+        Delivery.Status.WITHDRAWN: _("not needed"),
     }
     facts = [Fact(row.channel.name, _about(row), at=row.sent_at)]
+    if row.note:
+        facts.append(Fact(_("Why"), row.get_note_display()))
+    elif row.status == Delivery.Status.PENDING and not row.attempt_count:
+        facts.append(Fact(_("Planned for"), at=row.planned_at))
     return Entry(
         at=row.created_at,
         kind=Kind.MESSAGES,
@@ -49,7 +54,7 @@ def _entry(row: Delivery) -> Entry:
         word=words.get(Delivery.Status(row.status), _("telling")),
         tone=_TONES.get(Delivery.Status(row.status), "late"),
         text=row.channel.name,
-        incident=row.incident.public_id,
+        incident=row.incident.public_id if row.incident else None,
         event=row.event,
         told=(Told(row.channel.name, row.status),),
         facts=tuple(facts),

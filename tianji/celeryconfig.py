@@ -53,6 +53,11 @@ beat_schedule = {
         "schedule": 1.0,
         "options": {"expire_seconds": _TICK_EXPIRES},
     },
+    "notice": {
+        "task": "notifications.tasks.notice",
+        "schedule": 5.0,
+        "options": {"expire_seconds": _TICK_EXPIRES},
+    },
     "roll_up": {
         "task": "monitors.tasks.roll_up",
         "schedule": 60.0,

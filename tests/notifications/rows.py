@@ -39,13 +39,25 @@ def make_delivery(
     """A delivery of an incident's opening that is due."""
     now = database_now()
     fields = {"event": Delivery.Event.OPENED, "created_at": now, "next_attempt_at": now, **fields}
-    return Delivery.objects.create(incident=incident or make_incident(monitor), channel=channel, **fields)
+    fields.setdefault("planned_at", fields["next_attempt_at"] or now)
+    incident = incident or make_incident(monitor)
+    fields.setdefault("thread", incident.public_id)
+    return Delivery.objects.create(
+        incident=incident, monitor_id=incident.monitor_id, channel=channel, **fields
+    )
 
 
 def let_time_pass(**length: float) -> None:
     """Make every open delivery as much older; the clock is the database's and cannot be turned."""
     age = timedelta(**length)
-    Delivery.objects.update(created_at=F("created_at") - age, next_attempt_at=F("next_attempt_at") - age)
+    Delivery.objects.update(
+        created_at=F("created_at") - age,
+        planned_at=F("planned_at") - age,
+        next_attempt_at=F("next_attempt_at") - age,
+    )
+    Channel.objects.update(
+        quiet_until=F("quiet_until") - age, downs_until=F("downs_until") - age, ups_until=F("ups_until") - age
+    )
 
 
 def deliver_with_retries(*, rounds: int = 3) -> None:

@@ -108,12 +108,28 @@ def test_who_was_told_down_is_told_up_though_the_monitor_is_not_chosen_any_more(
     assert told(channel) == [OPENED, RESOLVED]
 
 
-def test_a_channel_added_during_an_outage_hears_of_its_end():
+def test_a_channel_added_during_an_outage_hears_nothing_of_its_end():
     monitor = make_monitor()
     push(monitor, up=False)
     channel = make_channel(workspace=monitor.workspace)
     push(monitor)
+    assert told(channel) == []
+
+
+def test_a_channel_that_hears_of_ends_only_hears_of_each():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, on_down=False)
+    push(monitor, up=False)
+    push(monitor)
     assert told(channel) == [RESOLVED]
+
+
+def test_a_channel_hears_of_the_events_that_it_wants():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, on_recovery=False)
+    push(monitor, up=False)
+    push(monitor)
+    assert told(channel) == [OPENED]
 
 
 def test_an_event_told_twice_is_owed_once():

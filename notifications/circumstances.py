@@ -1,0 +1,243 @@
+"""What has to be known to judge deliveries of one channel, read for all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.db.models import OuterRef, Subquery
+
+from monitors import maintenance
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState
+from monitors.schedules import CronSchedule, ScheduleError
+from monitors.status import Cause, Status
+from notifications import rules, tolerance
+from notifications.judging import Event, Situation, Told
+from notifications.models import Channel, ChannelRule, Delivery
+from notifications.rules import Route, Rules, Tolerance
+
+# Where nobody can say how often a heartbeat is due.
+_SOME_PERIOD = timedelta(hours=1)
+_NAMES = {
+    Event.OPENED: "down",
+    Event.PASSED: "down",
+    Event.RESOLVED: "recovery",
+    Event.REMINDER: "reminder",
+    Event.LATE: "late",
+}
+
+
+class Circumstances:
+    """What is known of `rows`, deliveries that `channel` is owed, at `now`.
+
+    Attributes:
+        rules: of each monitor, by its row id.
+        openings: the delivery of each incident's beginning to this channel, by the incident's row id.
+        recoveries: by monitor, the deliveries of ends of outages that the channel has not been told.
+    """
+
+    def __init__(self, channel: Channel, rows: Sequence[Delivery], now: datetime) -> None:
+        self.channel, self.now = channel, now
+        self.monitors = {row.monitor_id: row.monitor for row in rows if row.monitor is not None}
+        ids = [pk for pk in self.monitors if pk is not None]
+        self.rules: dict[int, Rules] = rules.rules_of(ids) if ids else {}
+        self._routes = self._find_routes(ids)
+        self._maintenance = maintenance.held_until(ids, now) if ids else {}
+        about_ends = {row.incident_id for row in rows if row.event in (Event.RESOLVED, Event.REMINDER)}
+        self.openings = self._find_openings(about_ends)
+        self.recoveries = self._find_recoveries(ids)
+        self._latest = self._find_latest(
+            {row.monitor_id for row in rows if row.event == Event.RESOLVED and row.monitor_id is not None}
+        )
+        self._states = MonitorState.objects.in_bulk(
+            {
+                row.monitor_id
+                for row in rows
+                if row.event == Event.LATE
+                or (row.event == Event.RESOLVED and self._rules_of(row).recovery > 1)
+            }
+        )
+
+    def situation(self, row: Delivery) -> Situation:
+        """Return what `judging.judge` needs to know of one of the rows, which is about one monitor."""
+        event = Event(row.event)
+        mine = self._rules_of(row)
+        route = self._routes.get(row.monitor_id or 0)
+        wanted = route is not None and _NAMES[event] in route.events
+        if event is Event.REMINDER:
+            wanted = wanted and mine.remind_every is not None
+        snoozed = mine.snoozed_until
+        return Situation(
+            event=event,
+            now=self.now,
+            planned_at=row.planned_at or row.created_at,
+            under_way=row.attempt_count > 0,
+            wanted=wanted,
+            delayed=route is not None and bool(route.delay),
+            resolved_at=row.incident.resolved_at if row.incident else None,
+            acknowledged_at=row.incident.acknowledged_at if row.incident else None,
+            maintenance_until=self._maintenance.get(row.monitor_id or 0),
+            snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
+            tolerated_until=self._tolerated_until(row, mine),
+            told=self._told(row),
+            recovery_untold=any(other.pk < row.pk for other in self.untold_before(row)),
+            good=self._good(row, mine),
+            good_needed=mine.recovery,
+            every=mine.remind_every or timedelta(hours=1),
+            still_late=self._still_late(row),
+        )
+
+    def untold_before(self, row: Delivery) -> list[Delivery]:
+        """Return the deliveries of ends of earlier outages that the channel has not been told."""
+        return [
+            other
+            for other in self.recoveries.get(row.monitor_id or 0, ())
+            if other.incident_id != row.incident_id and other.pk < row.pk
+        ]
+
+    def _rules_of(self, row: Delivery) -> Rules:
+        return self.rules.get(row.monitor_id or 0, rules.DEFAULT)
+
+    def _find_routes(self, ids: Iterable[int]) -> dict[int, Route]:
+        named = set(ids)
+        rows = ChannelRule.objects.filter(channel=self.channel, monitor__in=named)
+        own = {rule.monitor_id: rule for rule in rows}
+        if not self.channel.all_monitors:
+            named = set(self.channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
+        return {
+            pk: rules.route(self.channel, own.get(pk))
+            for pk in named
+            if (rule := own.get(pk)) is None or rule.told
+        }
+
+    def _find_openings(self, incidents: set[int | None]) -> dict[int | None, Delivery]:
+        if not incidents:
+            return {}
+        rows = self.channel.deliveries.filter(incident__in=incidents, event=Event.OPENED)
+        return {row.incident_id: row for row in rows}
+
+    def _find_recoveries(self, ids: Iterable[int]) -> dict[int, list[Delivery]]:
+        found: dict[int, list[Delivery]] = {}
+        rows = self.channel.deliveries.filter(
+            monitor__in=list(ids), event=Event.RESOLVED, status=Delivery.Status.PENDING, attempt_count=0
+        )
+        for row in rows.order_by("pk"):
+            assert row.monitor_id is not None
+            found.setdefault(row.monitor_id, []).append(row)
+        return found
+
+    def _find_latest(self, ids: Collection[int]) -> dict[int, Incident]:
+        """Return the newest incident of each of these monitors."""
+        newest = Incident.objects.filter(monitor=OuterRef("pk")).order_by("-started_at", "-pk")
+        found = Monitor.objects.filter(pk__in=ids).annotate(newest=Subquery(newest.values("pk")[:1]))
+        incidents = Incident.objects.in_bulk(found.values_list("newest", flat=True)) if ids else {}
+        return {incident.monitor_id: incident for incident in incidents.values()}
+
+    def _told(self, row: Delivery) -> Told:
+        if row.event not in (Event.RESOLVED, Event.REMINDER):
+            return Told.YES
+        opening = self.openings.get(row.incident_id)
+        if opening is None:
+            # It hears of ends only, or hears of this monitor since it was down.
+            route = self._routes.get(row.monitor_id or 0)
+            return Told.NO if route is None or "down" in route.events else Told.YES
+        match opening.status:
+            case Delivery.Status.WITHDRAWN:
+                return Told.YES if opening.note == Delivery.Note.CONTINUES else Told.NO
+            case Delivery.Status.PENDING if not opening.attempt_count:
+                end = row.incident.resolved_at if row.incident else None
+                planned = opening.planned_at or opening.created_at
+                # What is over when it may be told is not told.
+                return Told.NO if end is not None and end <= planned else Told.SOON
+        return Told.YES
+
+    def _good(self, row: Delivery, mine: Rules) -> int:
+        if row.event != Event.RESOLVED or row.monitor_id is None or row.incident is None:
+            return mine.recovery
+        latest = self._latest.get(row.monitor_id)
+        if latest is not None and latest.resolved_at is None:
+            return 0
+        if mine.recovery == 1:
+            return 1
+        state = self._states.get(row.monitor_id)
+        if state is None or state.status not in (Status.UP, Status.DOWN):
+            # It was paused since: nothing good can be waited for.
+            return mine.recovery
+        since = (latest and latest.resolved_at) or row.incident.resolved_at
+        assert since is not None
+        beats = Heartbeat.objects.filter(monitor=row.monitor_id, received_at__gte=since)
+        good = 0
+        for status in beats.order_by("-received_at", "-pk").values_list("status", flat=True)[: mine.recovery]:
+            if status != Status.UP:
+                break
+            good += 1
+        return good
+
+    def _still_late(self, row: Delivery) -> bool:
+        if row.event != Event.LATE:
+            return True
+        state = self._states.get(row.monitor_id or 0)
+        return state is not None and state.status == Status.UP and state.last_heartbeat_at == row.occasion
+
+    # --- Tolerance -------------------------------------------------------------------------------------
+
+    def _tolerated_until(self, row: Delivery, mine: Rules) -> datetime | None:
+        if row.event not in (Event.OPENED, Event.PASSED) or row.incident is None or row.monitor is None:
+            return None
+        if row.incident.cause != Cause.MISSED:
+            return self._after_reports(row.monitor, mine.reported)
+        return self._after_silence(row.monitor, row.incident, mine.missed)
+
+    def _after_reports(self, monitor: Monitor, allowed: Tolerance) -> datetime | None:
+        if allowed.of == 1:
+            return None
+        beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
+        failures = [_is_bad(monitor, *said) for said in beats.values_list("status", "value")[: allowed.of]]
+        return tolerance.after_reports(allowed, failures, now=self.now)
+
+    def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Tolerance) -> datetime | None:
+        if allowed.of == 1:
+            return None
+        before: list[tuple[datetime, bool]] = []
+        if allowed.of > allowed.needed:
+            beats = Heartbeat.objects.filter(monitor=monitor, received_at__lte=incident.started_at)
+            times = beats.order_by("-received_at").values_list("received_at", flat=True)
+            before += [(at, False) for at in times[: allowed.of]]
+            missed = Incident.objects.filter(monitor=monitor, cause=Cause.MISSED, pk__lt=incident.pk)
+            for start, end in missed.order_by("-started_at").values_list("started_at", "resolved_at")[
+                : allowed.of
+            ]:
+                number = 1 + ((end or start) - start) // period_of(monitor, start)
+                before += [(start, True)] * min(number, allowed.of)
+            before.sort(reverse=True)
+        return tolerance.after_silence(
+            allowed,
+            started_at=incident.started_at,
+            ended_at=incident.resolved_at,
+            now=self.now,
+            period=period_of(monitor, incident.started_at),
+            before=[missing for _at, missing in before],
+        )
+
+
+def period_of(monitor: Monitor, at: datetime) -> timedelta:
+    """Return how often a heartbeat of `monitor` is due, around `at`."""
+    schedule = monitor.schedule
+    if not isinstance(schedule, CronSchedule):
+        return timedelta(seconds=schedule.timeout)
+    try:
+        times = list(islice(schedule.times_after(at), 2))
+    except ScheduleError:
+        return _SOME_PERIOD
+    return times[1] - times[0] if len(times) == 2 else _SOME_PERIOD
+
+
+def _is_bad(monitor: Monitor, status: str, value: float | None) -> bool:
+    if status != Status.UP:
+        return True
+    if value is None:
+        return monitor.value_required
+    return (monitor.value_min is not None and value < monitor.value_min) or (
+        monitor.value_max is not None and value > monitor.value_max
+    )
