@@ -13,19 +13,23 @@ from tianji.addresses import address_of
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, by way of what, and from which address. Without a user or key: the operator's shell."""
+    """Who acts, by way of what, and from which address. Without a user or key: the operator's shell.
+
+    `label` names those that have neither and are not the shell, such as a link in a message.
+    """
 
     user: User | None = None
     api_key: ApiKey | None = None
     via: str = AuditEntry.Via.COMMAND
     address: str | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """How people know it, also when the account or key is gone."""
         if self.api_key is not None:
             return str(self.api_key)
-        return self.user.email if self.user else "command line"
+        return self.user.email if self.user else self.label or "command line"
 
 
 COMMAND = Actor()

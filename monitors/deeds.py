@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, AuditEntry, Role, Workspace
@@ -40,6 +43,16 @@ def in_words(entry: AuditEntry) -> str:
             return _("Changed the channel")
         case Action.CHANNEL_DELETED:
             return _("Deleted the channel")
+        case Action.RULES_CHANGED:
+            return _rules(details)
+        case Action.MONITOR_SNOOZED | Action.MONITOR_UNSNOOZED:
+            return _snooze(entry.action, details)
+        case Action.MAINTENANCE_PLANNED:
+            return _("Planned the maintenance")
+        case Action.MAINTENANCE_CHANGED:
+            return _("Changed the maintenance")
+        case Action.MAINTENANCE_DELETED:
+            return _("Deleted the maintenance")
         case _ if "token" in details:
             return _token(entry.action, details)
     return _about_an_incident(entry.action, details) or str(entry.get_action_display())
@@ -51,6 +64,30 @@ def _about_an_incident(action: str, details: dict[str, Any]) -> str:
     if action == Action.INCIDENT_NOTED:
         return _("Wrote a note on the incident") if details.get("note") else _("Removed the incident's note")
     return ""
+
+
+def _rules(details: dict[str, Any]) -> str:
+    words = {
+        "missed": _("missed heartbeats"),
+        "reported": _("reports of down"),
+        "recovery": _("recovery"),
+        "reminders": _("reminders"),
+    }
+    names = [words.get(name, str(name)) for name in details.get("fields", ())]
+    names += [_("“%(channel)s”") % {"channel": name} for name in details.get("channels", ())]
+    if not names:
+        return _("Changed who is told when")
+    return _("Changed who is told when: %(what)s") % {"what": ", ".join(names)}
+
+
+def _snooze(action: str, details: dict[str, Any]) -> str:
+    if action == Action.MONITOR_UNSNOOZED:
+        return _("Ended the snooze")
+    try:
+        until = timezone.localtime(datetime.fromisoformat(details["until"]))
+    except (KeyError, TypeError, ValueError):
+        return _("Snoozed the monitor")
+    return _("Snoozed the monitor until %(time)s") % {"time": date_format(until, "j M Y, H:i")}
 
 
 def _token(action: str, details: dict[str, Any]) -> str:

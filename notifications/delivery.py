@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from monitors.status import Cause
-from notifications import backoff, messages, payloads, turns
+from notifications import backoff, letters, turns
 from notifications.kinds import kind_named, kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.phrases import one_line
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 from notifications.turns import Claim, claim_next
 from tianji.clock import database_now
@@ -95,11 +95,11 @@ def _send(delivery: Delivery) -> Result:
     if not delivery.channel.enabled:
         # Old news must not burst out when it is switched on again.
         return Failed(_("Not sent: the channel is switched off."), permanent=True)
-    facts = facts_of(delivery)
-    message = messages.compose(facts)
-    payload = payloads.of_incident(facts, message, delivery_id=delivery.public_id)
-    outgoing = Outgoing(delivery.public_id, message, payload, thread=delivery.incident.public_id)
-    return _transmit(delivery.channel, outgoing)
+    letter = letters.write(delivery)
+    return _transmit(
+        delivery.channel,
+        Outgoing(delivery.public_id, letter.message, letter.payload, thread=letter.thread, tone=letter.tone),
+    )
 
 
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
@@ -110,7 +110,7 @@ def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
         log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
         result = Failed(f"{type(error).__name__}: {error}")
     # Nobody knows what the other side says: NUL, which no database takes, or a page of HTML.
-    return replace(result, detail=messages.one_line(result.detail)[:DETAIL_LENGTH])
+    return replace(result, detail=one_line(result.detail)[:DETAIL_LENGTH])
 
 
 def _record(delivery: Delivery, claim: Claim, result: Result, started_at: datetime) -> bool:
@@ -209,39 +209,11 @@ def _hold_channel(pk: int) -> Channel | None:
     return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
 
 
-def facts_of(delivery: Delivery) -> messages.Facts:
-    """Return what a message about `delivery` says, as it is known now; channel and monitor are loaded."""
-    incident = delivery.incident
-    monitor = incident.monitor
-    return messages.Facts(
-        event=messages.Event(delivery.event),
-        at=delivery.created_at,
-        monitor=monitor.name,
-        monitor_id=str(monitor.public_id),
-        monitor_url=f"{settings.TIANJI_URL}/monitors/{monitor.public_id}/",
-        incident_id=str(incident.public_id),
-        cause=Cause(incident.cause),
-        started_at=incident.started_at,
-        detected_at=incident.detected_at,
-        resolved_at=incident.resolved_at,
-        last_heartbeat_at=incident.last_heartbeat_at,
-        opening_message=incident.opening_message,
-        opening_value=incident.opening_value,
-        closing_message=incident.closing_message,
-        closing_value=incident.closing_value,
-    )
-
-
 def send_test(*, channel: Channel) -> Result:
     """Send a test message through `channel` at once, within the time of one attempt.
 
     It belongs to no incident, is tried once and leaves no row.
     """
     test_id = uuid.uuid4()
-    message = messages.compose_test(
-        channel=channel.name,
-        workspace=channel.workspace.name,
-        url=f"{settings.TIANJI_URL}/channels/{channel.public_id}/",
-    )
-    payload = payloads.of_test(message, test_id=test_id, at=database_now())
-    return _transmit(channel, Outgoing(test_id, message, payload))
+    letter = letters.test(channel, test_id, database_now())
+    return _transmit(channel, Outgoing(test_id, letter.message, letter.payload))

@@ -1,21 +1,25 @@
-"""What a message says, per event: from facts to a title and lines of text, without a database."""
+"""What a message about one monitor says: from facts to a title and lines of text, without a database.
+
+The language and the time zone are those that are active. `digests` has the messages about several.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from monitors import words
 from monitors.status import Cause
+from notifications.phrases import clock, cut, moment, number, one_line
 
-# C0 with the line breaks, DEL, C1, the Unicode line and paragraph separators and what overrides the
-# direction of text: none of it may reach a mail header or turn a name into something else.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-_TITLE_LENGTH = 200
+# A line that begins so is one of a list.
+BULLET = "• "
 
 
 class Event(StrEnum):
@@ -25,15 +29,33 @@ class Event(StrEnum):
     RESOLVED = "incident.resolved"
     # A deadline that passed unseen before the push that ended the silence: one message for both.
     PASSED = "incident.passed"
+    REMINDER = "incident.reminder"
+    LATE = "monitor.late"
+    DIGEST_DOWN = "digest.down"
+    DIGEST_UP = "digest.up"
+    DIGEST_REMINDER = "digest.reminder"
+    BROKEN = "channel.broken"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The values that are good for a monitor, as it stands now."""
+
+    low: float | None = None
+    high: float | None = None
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a message about one incident needs. Times are aware datetimes.
+    """All that a message about one monitor needs. Times are aware datetimes.
 
-    `at` is when the event happened; `last_heartbeat_at` is the last heartbeat before the incident;
-    the closing fields are the heartbeat's that ended it. `resolved_at` may be known for an OPENED
-    event too, when the message leaves late.
+    `at` is when the event happened, `now` when it is told; `last_heartbeat_at` is the last heartbeat
+    before the incident; the closing fields are the heartbeat's that ended it. `resolved_at` may be known
+    for an OPENED event too, when the message leaves late. For LATE there is no incident: `started_at` is
+    when the heartbeat was expected, `deadline` when the monitor is down without one. `reminder` is which
+    it is, of `reminders` (0 where nobody counts them).
     """
 
     event: Event
@@ -51,6 +73,13 @@ class Facts:
     opening_value: float | None = None
     closing_message: str = ""
     closing_value: float | None = None
+    bounds: Bounds = Bounds()
+    now: datetime | None = None
+    deadline: datetime | None = None
+    reminder: int = 0
+    reminders: int = 0
+    workspace: str = ""
+    acknowledge_url: str = ""
 
     @property
     def duration(self) -> timedelta | None:
@@ -58,38 +87,93 @@ class Facts:
         return None if self.resolved_at is None else self.resolved_at - self.started_at
 
     @property
+    def lasted(self) -> str:
+        """How long it was down, or is by now, in words."""
+        until = self.resolved_at or self.now or self.at
+        return words.about(max((until - self.started_at).total_seconds(), 0))
+
+    @property
     def message(self) -> str:
         """The message of the heartbeat that the event is about."""
-        return self.opening_message if self.event is Event.OPENED else self.closing_message
+        return self.closing_message if self.event in _ENDED else self.opening_message
 
     @property
     def value(self) -> float | None:
-        return self.opening_value if self.event is Event.OPENED else self.closing_value
+        return self.closing_value if self.event in _ENDED else self.opening_value
+
+
+_ENDED = (Event.RESOLVED, Event.PASSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A title of one line and paragraphs of one line each, plain text. `url` is where to read on."""
+    """A title of one line and paragraphs of one line each, plain text. `url` is where to read on.
+
+    `ack_url` is where somebody says that they see to it, for a monitor that is down. `manage_url` is the
+    page on which such messages are changed or ended, `list_id` what names all messages of a channel.
+    `written` is the whole text where the channel's own template made it; `language` is that of the text.
+    """
 
     title: str
     lines: tuple[str, ...]
     url: str
+    ack_url: str = ""
+    manage_url: str = ""
+    list_id: str = ""
+    written: str = ""
+    language: str = "en"
 
     @property
     def text(self) -> str:
-        """The whole message as plain text, the link last."""
-        return "\n\n".join((*self.lines, self.url))
+        """The whole message as plain text, the links last."""
+        if self.written:
+            return self.written
+        blocks = ["\n".join(lines) for lines in self.blocks]
+        links = [self.url]
+        if self.ack_url:
+            links.append(f"{self.ack_label}: {self.ack_url}")
+        return "\n\n".join((*blocks, *links))
+
+    @property
+    def blocks(self) -> list[tuple[str, ...]]:
+        """The lines in paragraphs: one each, but those of a list together."""
+        return [
+            part
+            for is_list, lines in groupby(self.lines, lambda line: line.startswith(BULLET))
+            for part in ([tuple(lines)] if is_list else [(line,) for line in lines])
+        ]
+
+    @property
+    def ack_label(self) -> str:
+        """What the link to `ack_url` is called, in the language of the message."""
+        with override(self.language):
+            return _("Acknowledge")
+
+    @property
+    def url_label(self) -> str:
+        """What the link to `url` is called, in the language of the message."""
+        with override(self.language):
+            return _("Open in Tianji")
 
 
 def compose(facts: Facts) -> Message:
-    """Return the message of one event: what happened, since when, why, and on recovery for how long."""
+    """Return the message of one event: what happened, since when, why, and on recovery for how long.
+
+    Raises:
+        ValueError: the event is not about one monitor.
+    """
     match facts.event:
         case Event.OPENED:
             return _opened(facts)
+        case Event.REMINDER:
+            return _reminder(facts)
         case Event.RESOLVED:
             return _resolved(facts)
         case Event.PASSED:
             return _passed(facts)
+        case Event.LATE:
+            return _late(facts)
+    raise ValueError(f"{facts.event} is not about one monitor")
 
 
 def compose_test(*, channel: str, workspace: str, url: str) -> Message:
@@ -105,86 +189,151 @@ def compose_test(*, channel: str, workspace: str, url: str) -> Message:
     )
 
 
+def _message(facts: Facts, title: str, lines: Iterable[str]) -> Message:
+    ack_url = "" if facts.resolved_at else facts.acknowledge_url
+    return Message(cut(title), tuple(lines), facts.monitor_url, ack_url=ack_url)
+
+
 def _opened(facts: Facts) -> Message:
     name = one_line(facts.monitor)
-    lines = [_since(name, facts)]
+    title = _("Down: %(monitor)s") % {"monitor": name}
+    return _message(facts, title, [_since(name, facts), *_reasons(facts), *_meanwhile(facts)])
+
+
+def _reminder(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    title = _("Still down: %(monitor)s (for %(length)s)") % {"monitor": name, "length": facts.lasted}
+    still = _("%(monitor)s is still down, for %(length)s, since %(time)s.") % {
+        "monitor": name,
+        "length": facts.lasted,
+        "time": moment(facts.started_at),
+    }
+    lines = [still, why(facts)]
     if facts.cause is Cause.REPORTED:
-        lines += _said(facts.opening_message, facts.opening_value)
-        lines += _last_heartbeat(facts)
-    else:
-        lines += _last_heartbeat(facts)
-        lines += _said(facts.opening_message, facts.opening_value, last=True)
+        lines += _said("", facts.opening_value)
+    lines += _last_heartbeat(facts)
+    if facts.reminder and facts.reminders > facts.reminder:
+        lines.append(
+            _("This is reminder %(number)d of %(most)d.")
+            % {"number": facts.reminder, "most": facts.reminders}
+        )
+    elif facts.reminder and facts.reminders:
+        lines.append(_("This is the last reminder."))
+    return _message(facts, title, [*lines, *_meanwhile(facts)])
+
+
+def _late(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    lines = [
+        _("%(monitor)s is late by %(length)s: a heartbeat was expected by %(time)s.")
+        % {"monitor": name, "length": facts.lasted, "time": moment(facts.started_at)},
+    ]
     if facts.resolved_at is not None:
-        lines.append(_("Meanwhile it is up again, since %(time)s.") % {"time": moment(facts.resolved_at)})
-    return Message(_cut(_("Down: %(monitor)s") % {"monitor": name}), tuple(lines), facts.monitor_url)
+        lines.append(_("Meanwhile a heartbeat came, at %(time)s.") % {"time": moment(facts.resolved_at)})
+    elif facts.deadline is not None:
+        at = clock(facts.deadline, beside=facts.started_at)
+        lines.append(_("It is down, and people are told, at %(time)s unless one arrives.") % {"time": at})
+    lines += _last_heartbeat(facts)
+    lines += _said(facts.opening_message, facts.opening_value, last=True)
+    return _message(facts, _("Late: %(monitor)s") % {"monitor": name}, lines)
 
 
 def _since(name: str, facts: Facts) -> str:
-    pattern = (
-        _("%(monitor)s reported that it is down. It is down since %(time)s.")
-        if facts.cause is Cause.REPORTED
-        else _("No heartbeat of %(monitor)s came in time. It is down since %(time)s.")
-    )
-    return pattern % {"monitor": name, "time": moment(facts.started_at)}
+    patterns = {
+        Cause.REPORTED: _("%(monitor)s reported that it is down. It is down since %(time)s."),
+        Cause.MISSED: _("No heartbeat of %(monitor)s came in time. It is down since %(time)s."),
+        Cause.VALUE: _("The value of %(monitor)s is not a good one. It is down since %(time)s."),
+    }
+    return patterns[facts.cause] % {"monitor": name, "time": moment(facts.started_at)}
+
+
+def _reasons(facts: Facts) -> list[str]:
+    """What came, before it went down or by which it did."""
+    if facts.cause is Cause.MISSED:
+        return _last_heartbeat(facts) + _said(facts.opening_message, facts.opening_value, last=True)
+    if facts.cause is Cause.REPORTED:
+        return _said(facts.opening_message, facts.opening_value) + _last_heartbeat(facts)
+    said = _said(facts.opening_message, None)
+    return [value_sentence(facts.opening_value, facts.bounds), *said, *_last_heartbeat(facts)]
+
+
+def _meanwhile(facts: Facts) -> list[str]:
+    if facts.resolved_at is None:
+        return []
+    return [_("Meanwhile it is up again, since %(time)s.") % {"time": moment(facts.resolved_at)}]
 
 
 def _resolved(facts: Facts) -> Message:
     name = one_line(facts.monitor)
-    resolved_at, length = _end_of(facts)
-    title = _("Up again: %(monitor)s (down for %(length)s)") % {"monitor": name, "length": length}
+    resolved_at = facts.resolved_at or facts.at
+    title = _("Up again: %(monitor)s (down for %(length)s)") % {"monitor": name, "length": facts.lasted}
     lines = [
         _("%(monitor)s is up again since %(end)s. It was down for %(length)s, from %(start)s.")
         % {
             "monitor": name,
             "end": moment(resolved_at),
-            "length": length,
+            "length": facts.lasted,
             "start": moment(facts.started_at),
         },
-        _why(facts),
+        why(facts),
         *_said(facts.closing_message, facts.closing_value),
     ]
-    return Message(_cut(title), tuple(lines), facts.monitor_url)
+    return _message(facts, title, lines)
 
 
 def _passed(facts: Facts) -> Message:
     name = one_line(facts.monitor)
-    resolved_at, length = _end_of(facts)
-    title = _("Was down for %(length)s, up again: %(monitor)s") % {"monitor": name, "length": length}
+    title = _("Was down for %(length)s, up again: %(monitor)s") % {"monitor": name, "length": facts.lasted}
     lines = [
         _("%(monitor)s was down from %(start)s to %(end)s (%(length)s) and is up again.")
         % {
             "monitor": name,
             "start": moment(facts.started_at),
-            "end": moment(resolved_at),
-            "length": length,
+            "end": moment(facts.resolved_at or facts.at),
+            "length": facts.lasted,
         },
-        _why(facts),
+        why(facts),
         *_last_heartbeat(facts),
         *_said(facts.closing_message, facts.closing_value),
     ]
-    return Message(_cut(title), tuple(lines), facts.monitor_url)
+    return _message(facts, title, lines)
 
 
-def _end_of(facts: Facts) -> tuple[datetime, str]:
-    end = facts.resolved_at or facts.at
-    return end, words.about(max((end - facts.started_at).total_seconds(), 0))
-
-
-def _why(facts: Facts) -> str:
+def why(facts: Facts) -> str:
+    """Return why it went down, in one sentence."""
     if facts.cause is Cause.MISSED:
         return _("Why: no heartbeat came in time.")
+    if facts.cause is Cause.VALUE:
+        said = value_sentence(facts.opening_value, facts.bounds)
+        return _("Why: its value was not a good one. %(sentence)s") % {"sentence": said}
     if message := one_line(facts.opening_message):
         return _("Why: it reported down, with the message: %(message)s") % {"message": message}
     return _("Why: it reported down.")
+
+
+def value_sentence(value: float | None, bounds: Bounds) -> str:
+    """Return what was wrong with a value: "Its value is 12, above the highest good value 10."
+
+    Where it lies within `bounds`, which may have been changed since, only what it was.
+    """
+    if value is None:
+        return _("A heartbeat came without a value, and one is required.")
+    if bounds.high is not None and value > bounds.high:
+        pattern, bound = _("Its value is %(value)s, above the highest good value %(bound)s."), bounds.high
+    elif bounds.low is not None and value < bounds.low:
+        pattern, bound = _("Its value is %(value)s, below the lowest good value %(bound)s."), bounds.low
+    else:
+        return _("Its value is %(value)s.") % {"value": number(value)}
+    return pattern % {"value": number(value), "bound": number(bound)}
 
 
 def _last_heartbeat(facts: Facts) -> list[str]:
     if facts.last_heartbeat_at is None:
         return [_("There was no heartbeat before.")]
     pattern = (
-        _("The heartbeat before: %(time)s.")
-        if facts.cause is Cause.REPORTED
-        else _("Last heartbeat: %(time)s.")
+        _("Last heartbeat: %(time)s.")
+        if facts.cause is Cause.MISSED
+        else _("The heartbeat before: %(time)s.")
     )
     return [pattern % {"time": moment(facts.last_heartbeat_at)}]
 
@@ -199,22 +348,3 @@ def _said(message: str, value: float | None, *, last: bool = False) -> list[str]
         pattern = _("Its value: %(value)s") if last else _("Value: %(value)s")
         lines.append(pattern % {"value": number(value)})
     return lines
-
-
-def one_line(text: str) -> str:
-    """Return `text` on one line, without control characters: safe in a header."""
-    return " ".join(_CONTROL.sub(" ", text).split())
-
-
-def moment(time: datetime) -> str:
-    """Return a time to the second, in UTC and saying so."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def number(value: float) -> str:
-    """Return a value as its sender would write it: 12.5, 3, 1e+300."""
-    return f"{value:.15g}"
-
-
-def _cut(title: str) -> str:
-    return title if len(title) <= _TITLE_LENGTH else title[: _TITLE_LENGTH - 1] + "…"

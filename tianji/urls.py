@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
+from notifications.views import links
 from tianji import appearance, health
 
 # The admin site's own sign-in form knows neither the second factor nor the limit on failed sign-ins.
@@ -21,6 +22,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("channels/", include("notifications.urls")),
+    path("acknowledge/<str:token>/", links.acknowledge, name="acknowledge"),
     path("", include("accounts.urls")),
     path("api/", include("tianji.api_urls")),
     path("", include("monitors.api.urls")),

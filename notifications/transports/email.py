@@ -8,8 +8,9 @@ import smtplib
 import socket
 import threading
 from collections.abc import Mapping
-from email.utils import make_msgid, parseaddr
+from email.utils import parseaddr
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core import mail
@@ -17,12 +18,16 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 from django.core.mail.message import sanitize_address
 from django.template.loader import render_to_string
+from django.utils import translation
 
-from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+from notifications.messages import BULLET
+from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
 
 # The enhanced status of an address that does not exist (RFC 3463, 3.2). A refusal without it, such
 # as "relaying denied", is a mail server that somebody is about to repair.
 _BAD_ADDRESS = re.compile(r"(?<![\d.])5\.1\.\d{1,3}(?![\d.])")
+# Each can be told from a white and from a black page.
+_COLOURS = {Tone.DOWN: "#d1242f", Tone.UP: "#1a7f37", Tone.LATE: "#bf8700", Tone.INFO: "#57606a"}
 
 
 class EmailTransport:
@@ -44,22 +49,35 @@ class EmailTransport:
 
 def _build(outgoing: Outgoing, addresses: list[str]) -> mail.EmailMultiAlternatives:
     message = outgoing.message
-    domain = _domain()
-    headers = {"Auto-Submitted": "auto-generated"}
-    if outgoing.thread is None:
-        headers["Message-ID"] = make_msgid(domain=domain)
-    else:
-        # The same for each attempt, so that a mail server or reader can drop the second of two;
-        # all messages of an incident name it, so that readers show them as one conversation.
-        thread = f"<incident-{outgoing.thread}@{domain}>"
-        headers |= {
-            "Message-ID": f"<{outgoing.id}@{domain}>",
-            "In-Reply-To": thread,
-            "References": thread,
-        }
-    email = mail.EmailMultiAlternatives(message.title, message.text, to=addresses, headers=headers)
-    email.attach_alternative(render_to_string("notifications/email.html", {"message": message}), "text/html")
+    email = mail.EmailMultiAlternatives(
+        message.title, message.text, to=addresses, headers=_headers(outgoing, _domain())
+    )
+    context = {"message": message, "colour": _COLOURS[outgoing.tone], "bullet": BULLET}
+    with translation.override(message.language):
+        html = render_to_string("notifications/email.html", context)
+    email.attach_alternative(html, "text/html")
     return email
+
+
+def _headers(outgoing: Outgoing, domain: str) -> dict[str, str]:
+    message = outgoing.message
+    # The same for each attempt, so that a mail server or reader can drop the second of two. Auto-Submitted
+    # (RFC 3834) keeps those that are away from answering.
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": f"<{outgoing.id}@{domain}>"}
+    if outgoing.thread is not None:
+        # All messages of an outage name it, so that readers show them as one conversation.
+        thread = f"<incident-{outgoing.thread}@{domain}>"
+        headers |= {"In-Reply-To": thread, "References": thread}
+    if message.list_id:
+        headers["List-Id"] = f"<{message.list_id}.{domain}>"
+    if message.manage_url:
+        # A page to sign in to, and somebody to write to (RFC 2369); not the one click of RFC 8058, because
+        # whoever reads it must not end it for all the others.
+        ways = [f"<{message.manage_url}>"]
+        if address := parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
+            ways.append(f"<mailto:{quote(address, safe='@')}?subject=unsubscribe>")
+        headers["List-Unsubscribe"] = ", ".join(ways)
+    return headers
 
 
 def _domain() -> str:

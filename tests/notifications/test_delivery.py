@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from monitors import lifecycle
 from monitors.models import MonitorState
 from notifications import channels, delivery, turns
-from notifications.models import Channel, Delivery
+from notifications.models import Delivery
 from notifications.transports import webhook
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
@@ -512,13 +512,3 @@ def test_a_test_that_fails_says_why():
     with HttpSink(default=Answer(403, body=b"wrong key")) as sink:
         result = delivery.send_test(channel=webhook_for(sink, make_workspace()))
     assert result == delivery.Failed("HTTP 403 Forbidden: wrong key")
-
-
-@pytest.mark.django_db
-def test_a_message_about_an_incident_has_its_facts():
-    monitor = make_monitor()
-    incident = make_incident(monitor, cause="missed", last_heartbeat_at=database_now())
-    facts = delivery.facts_of(
-        make_delivery(make_channel(workspace=monitor.workspace), monitor, incident=incident)
-    )
-    assert (facts.cause, facts.last_heartbeat_at) == ("missed", incident.last_heartbeat_at)

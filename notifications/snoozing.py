@@ -1,0 +1,97 @@
+"""Snooze: until a time, nobody hears that a monitor is down. It always ends by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry
+from monitors.models import Monitor, MonitorState
+from notifications.models import Delivery, MonitorRules
+from notifications.rule_changes import forget_if_empty
+from tianji.clock import database_now
+from tianji.hints import wake_on_commit
+
+LONGEST = timedelta(days=30)
+
+
+class NoSuchTime(ValueError):
+    """A snooze ends in the future, and within LONGEST."""
+
+
+def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
+    """Tell nobody that `monitor` is down before `until`; what is still so then is told then.
+
+    A snooze there is is replaced. Pushes, incidents and the log go on as ever.
+
+    Raises:
+        NoSuchTime: `until` is past, or more than LONGEST away.
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        now = database_now()
+        if not now < until <= now + LONGEST:
+            raise NoSuchTime
+        before = snoozed_until(monitor, now=now)
+        if before == until:
+            return
+        MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
+        if before is not None and until < before:
+            _ask_again(monitor, held_until=before, at=until)
+        _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
+
+
+def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
+    """End the snooze of `monitor`, and tell now what it held back; return whether there was one.
+
+    Raises:
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        now = database_now()
+        before = snoozed_until(monitor, now=now)
+        if before is None:
+            return False
+        MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
+        forget_if_empty(MonitorRules, {"monitor": monitor})
+        _ask_again(monitor, held_until=before, at=now)
+        _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
+        wake_on_commit("notifications.tasks.deliver")
+    return True
+
+
+def snoozed_until(monitor: Monitor, *, now: datetime) -> datetime | None:
+    """Return when the snooze of `monitor` ends, None where there is none at `now`. One query."""
+    until: datetime | None = (
+        MonitorRules.objects.filter(pk=monitor.pk, snoozed_until__gt=now)
+        .values_list("snoozed_until", flat=True)
+        .first()
+    )
+    return until
+
+
+def _ask_again(monitor: Monitor, *, held_until: datetime, at: datetime) -> None:
+    """Judge at `at` what waits for the end of a snooze that does not end then any more.
+
+    What a worker holds at this moment is being judged; it is found at its own time.
+    """
+    waiting = Delivery.objects.filter(
+        monitor=monitor, status=Delivery.Status.PENDING, attempt_count=0, next_attempt_at=held_until
+    )
+    ids = list(waiting.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+    held = Delivery.objects.filter(pk__in=ids)
+    # What is over by the time for which it is planned is not told.
+    held.filter(planned_at=held_until).update(planned_at=at)
+    held.update(next_attempt_at=at)
+
+
+def _record(monitor: Monitor, by: Actor, action: str, **details: str) -> None:
+    deed = Deed(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
