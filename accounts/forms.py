@@ -12,6 +12,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PUSH_RATE_MAX, TOKEN_AGE_MAX, ApiKey, Role, User, Workspace
+from tianji.zones import known_zones
 
 _KEY_DAYS_MAX = 3650
 
@@ -55,6 +56,16 @@ def _number(**options: Any) -> forms.IntegerField:
     return forms.IntegerField(required=False, widget=widget, **options)
 
 
+def clean_zone(name: str) -> str:
+    """Return the name of a time zone. Raises ValidationError."""
+    if name not in known_zones():
+        raise ValidationError(
+            _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta."),
+            params={"zone": name},
+        )
+    return name
+
+
 class WorkspaceForm(forms.Form):
     """What holds for a whole workspace; its fields are columns of Workspace."""
 
@@ -68,8 +79,24 @@ class WorkspaceForm(forms.Form):
         max_value=TOKEN_AGE_MAX,
         help_text=_("In days. Leave it empty to remind nobody."),
     )
+    language = forms.ChoiceField(
+        label=_("Language of messages"),
+        choices=settings.LANGUAGES,
+        required=False,
+        help_text=_(
+            "What is sent through channels is in this language; each reader chooses that of the pages."
+        ),
+    )
+    timezone = forms.CharField(
+        label=_("Time zone of messages"),
+        max_length=64,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("Times in messages are in this zone, such as Asia/Jakarta."),
+    )
 
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        self.workspace = workspace
         kwargs["initial"] = {name: getattr(workspace, name) for name in self.base_fields}
         super().__init__(*args, **kwargs)
         default = settings.TIANJI_PUSH_RATE
@@ -83,6 +110,15 @@ class WorkspaceForm(forms.Form):
             _("How often each push token may send, where a monitor says nothing else; 0 is no limit."),
             of_the_server,
         )
+
+    # Messages are always in some language and some zone: left empty, these stay as they are.
+
+    def clean_language(self) -> str:
+        return self.cleaned_data["language"] or self.workspace.language
+
+    def clean_timezone(self) -> str:
+        zone: str = self.cleaned_data["timezone"]
+        return clean_zone(zone) if zone else self.workspace.timezone
 
 
 class ApiKeyForm(forms.Form):

@@ -11,6 +11,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.models import Membership, Role, SetupLink, User, Workspace
@@ -63,7 +65,12 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
         if not is_needed():
             raise SetupOver
         owner = User.objects.create_superuser(email, password)
-        workspace = Workspace.objects.create(name=workspace_name or _("My workspace"))
+        # In the browser these are the reader's, else the server's.
+        workspace = Workspace.objects.create(
+            name=workspace_name or _("My workspace"),
+            language=get_language() or settings.LANGUAGE_CODE,
+            timezone=timezone.get_current_timezone_name(),
+        )
         Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)
         SetupLink.objects.all().delete()
     return owner

@@ -10,49 +10,47 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import ApiKey, AuditEntry, Role, Workspace
 from monitors.models import Monitor
 from monitors.words import exactly
 
 Action = AuditEntry.Action
+# What needs no more words than these.
+_PLAIN = {
+    Action.MONITOR_CREATED: gettext_lazy("Created the monitor"),
+    Action.MONITOR_DELETED: gettext_lazy("Deleted the monitor"),
+    Action.API_KEY_REVOKED: gettext_lazy("Revoked the API key"),
+    Action.CHANNEL_CREATED: gettext_lazy("Made the channel"),
+    Action.CHANNEL_CHANGED: gettext_lazy("Changed the channel"),
+    Action.CHANNEL_DELETED: gettext_lazy("Deleted the channel"),
+    Action.MONITOR_UNSNOOZED: gettext_lazy("Ended the snooze"),
+    Action.MAINTENANCE_PLANNED: gettext_lazy("Planned the maintenance"),
+    Action.MAINTENANCE_CHANGED: gettext_lazy("Changed the maintenance"),
+    Action.MAINTENANCE_DELETED: gettext_lazy("Deleted the maintenance"),
+}
 
 
 def in_words(entry: AuditEntry) -> str:
     """Return what was done; what an entry of an older version lacks is left out."""
     details: dict[str, Any] = entry.details if isinstance(entry.details, dict) else {}
+    if entry.action in _PLAIN:
+        return str(_PLAIN[Action(entry.action)])
     match entry.action:
-        case Action.MONITOR_CREATED:
-            return _("Created the monitor")
         case Action.MONITOR_CHANGED:
             return _changed(Monitor, details)
-        case Action.MONITOR_DELETED:
-            return _("Deleted the monitor")
         case Action.API_KEY_CREATED:
             scope = dict(ApiKey.Scope.choices).get(details.get("scope", ""), "")
             return _("Made the API key (%(scope)s)") % {"scope": scope} if scope else _("Made the API key")
-        case Action.API_KEY_REVOKED:
-            return _("Revoked the API key")
         case Action.WORKSPACE_CHANGED:
             return _changed(Workspace, details)
         case Action.MEMBER_ADDED | Action.MEMBER_CHANGED | Action.MEMBER_REMOVED if "member" in details:
             return _member(entry.action, details)
-        case Action.CHANNEL_CREATED:
-            return _("Made the channel")
-        case Action.CHANNEL_CHANGED:
-            return _("Changed the channel")
-        case Action.CHANNEL_DELETED:
-            return _("Deleted the channel")
         case Action.RULES_CHANGED:
             return _rules(details)
-        case Action.MONITOR_SNOOZED | Action.MONITOR_UNSNOOZED:
-            return _snooze(entry.action, details)
-        case Action.MAINTENANCE_PLANNED:
-            return _("Planned the maintenance")
-        case Action.MAINTENANCE_CHANGED:
-            return _("Changed the maintenance")
-        case Action.MAINTENANCE_DELETED:
-            return _("Deleted the maintenance")
+        case Action.MONITOR_SNOOZED:
+            return _snoozed(details)
         case _ if "token" in details:
             return _token(entry.action, details)
     return _about_an_incident(entry.action, details) or str(entry.get_action_display())
@@ -80,9 +78,7 @@ def _rules(details: dict[str, Any]) -> str:
     return _("Changed who is told when: %(what)s") % {"what": ", ".join(names)}
 
 
-def _snooze(action: str, details: dict[str, Any]) -> str:
-    if action == Action.MONITOR_UNSNOOZED:
-        return _("Ended the snooze")
+def _snoozed(details: dict[str, Any]) -> str:
     try:
         until = timezone.localtime(datetime.fromisoformat(details["until"]))
     except (KeyError, TypeError, ValueError):

@@ -57,7 +57,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What a message about a channel that does not get through needs. `detail` is what the other side said."""
+    """What a message about a channel that is broken needs. `detail` is what the other side said last."""
 
     at: datetime
     channel: str
@@ -112,13 +112,13 @@ def _head(facts: Facts) -> str:
         case Event.DIGEST_REMINDER:
             pattern = ngettext(
                 "%(count)d monitor of the workspace “%(workspace)s” is still down, since %(start)s.",
-                "%(count)d monitors of the workspace “%(workspace)s” are still down, the first since %(start)s.",
+                "%(count)d monitors of the workspace “%(workspace)s” are still down, one since %(start)s.",
                 facts.count,
             )
         case _:
             pattern = ngettext(
-                "%(count)d monitor of the workspace “%(workspace)s” went down at %(start)s.",
-                "%(count)d monitors of the workspace “%(workspace)s” went down between %(start)s and %(end)s.",
+                "%(count)d monitor of the workspace “%(workspace)s” is down, since %(start)s.",
+                "%(count)d monitors of the workspace “%(workspace)s” are down, since %(start)s to %(end)s.",
                 facts.count,
             )
     return pattern % said
@@ -165,9 +165,7 @@ def compose_broken(facts: Broken) -> Message:
         "workspace": one_line(facts.workspace),
     }
     lines = [
-        _(
-            "Messages through the channel “%(channel)s” (%(kind)s) of the workspace “%(workspace)s” do not arrive."
-        )
+        _("The channel “%(channel)s” (%(kind)s) of the workspace “%(workspace)s” does not get through.")
         % said
     ]
     if facts.broken_at is not None:

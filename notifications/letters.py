@@ -1,4 +1,4 @@
-"""From a delivery to the letter that leaves: its facts, in the language and the time zone of its workspace."""
+"""From a delivery to the letter that leaves, in the language and the time zone of its workspace."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 from uuid import UUID
@@ -39,7 +40,7 @@ class Reminders:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What a monitor or a workspace says itself. None is what lies above it: the workspace, or the product."""
+    """What a monitor or a workspace says itself; None is what the workspace says, or else the product."""
 
     missed: Tolerance | None = None
     reported: Tolerance | None = None
@@ -120,6 +121,11 @@ def rules_from(own: Own, workspace: Workspace) -> Rules:
     return put_together(default, MonitorRules(**_columns(own)))
 
 
+def rules_from_workspace(own: Own) -> Rules:
+    """Return what would hold for the monitors that say nothing, were this what their workspace says."""
+    return put_together(WorkspaceRules(**_columns(own)), None)
+
+
 def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
     """Return how the channels that are on would hear, were these the choices."""
     return [
@@ -159,7 +165,8 @@ def change(
         _compare(versions(before, choices), expected)
         fields = [] if own is None else _differing(before, own)
         if fields and own is not None:
-            _write(MonitorRules, {"monitor": monitor}, _columns(own))
+            MonitorRules.objects.update_or_create(monitor=monitor, defaults=_columns(own))
+            forget_if_empty(monitor, now=database_now())
         stood = {channel.pk: choice for channel, choice in choices}
         names = []
         for channel in held:
@@ -190,7 +197,8 @@ def change_workspace(
         _compare(versions(before), expected)
         fields = _differing(before, own)
         if fields:
-            _write(WorkspaceRules, {"workspace": workspace}, _columns(own))
+            WorkspaceRules.objects.update_or_create(workspace=workspace, defaults=_columns(own))
+            WorkspaceRules.objects.filter(pk=workspace.pk, **_columns(Own())).delete()
             deed = Deed(workspace.public_id, workspace.name, {"fields": fields})
             audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, deed=deed)
     return bool(fields)
@@ -235,20 +243,10 @@ def _columns(own: Own) -> dict[str, Any]:
     }
 
 
-def _write(
-    model: type[MonitorRules] | type[WorkspaceRules], of: dict[str, Any], columns: dict[str, Any]
-) -> None:
-    model._default_manager.update_or_create(**of, defaults=columns)
-    forget_if_empty(model, of)
-
-
-def forget_if_empty(model: type[MonitorRules] | type[WorkspaceRules], of: dict[str, Any]) -> None:
-    """Delete a row that says nothing. The caller holds what it belongs to."""
-    nothing: dict[str, Any] = dict.fromkeys(_columns(Own()))
-    rows = model._default_manager.filter(**of, **nothing)
-    if model is MonitorRules:
-        rows = rows.exclude(snoozed_until__gt=database_now())
-    rows.delete()
+def forget_if_empty(monitor: Monitor, *, now: datetime) -> None:
+    """Delete the row of a monitor that says nothing. The caller holds the monitor."""
+    rows = MonitorRules.objects.filter(pk=monitor.pk, **_columns(Own()))
+    rows.exclude(snoozed_until__gt=now).delete()
 
 
 def _choose(monitor: Monitor, channel: Channel, wanted: Choice, by: Actor) -> None:
@@ -258,12 +256,11 @@ def _choose(monitor: Monitor, channel: Channel, wanted: Choice, by: Actor) -> No
         # Whether it hears of the monitor is said where all its monitors are named; a rule would hide that.
         _name(monitor, channel, by, named=told)
         told = True
-    of = {"monitor": monitor, "channel": channel}
     if told and wanted.delay is None and wanted.events is None:
-        ChannelRule.objects.filter(**of).delete()
+        ChannelRule.objects.filter(monitor=monitor, channel=channel).delete()
     else:
         columns = {"told": told, "delay": wanted.delay, "events": _listed(wanted.events)}
-        ChannelRule.objects.update_or_create(**of, defaults=columns)
+        ChannelRule.objects.update_or_create(monitor=monitor, channel=channel, defaults=columns)
 
 
 def _name(monitor: Monitor, channel: Channel, by: Actor, *, named: bool) -> None:

@@ -203,7 +203,8 @@ class ChoiceForm(forms.Form):
             "Such as 10 min; 0 is at once. Leave it empty for what the channel says: %(what)s."
         ) % {"what": self.usual_delay}
         mode, events = self.fields["mode"], self.fields["events"]
-        assert isinstance(mode, forms.ChoiceField) and isinstance(events, forms.ChoiceField)
+        assert isinstance(mode, forms.ChoiceField)
+        assert isinstance(events, forms.ChoiceField)
         says = _("What the channel says (%(what)s)") % {"what": self.usual_events}
         mode.choices = [("", says), (OWN, _("Only of these"))]
         labels = sentences.event_labels()

@@ -37,7 +37,7 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
 
 
 def who(rules: Rules, routes: Sequence[Route]) -> str:
-    """Return which channels are told and how soon, in one sentence: "Ops Slack at once; reminder every hour"."""
+    """Return which channels are told and how soon, in one sentence: "Ops Slack at once; ..."."""
     ordered = sorted(routes, key=lambda route: (*_how(route), route.channel.name))
     clauses = [_told([route.channel.name for route in same], *how) for how, same in groupby(ordered, _how)]
     reminded = [route for route in ordered if "reminder" in route.events]
@@ -58,7 +58,7 @@ def when(rules: Rules) -> list[str]:
         said.append(_("People hear of silence after %(missed)s.") % {"missed": _missed(rules.missed)})
     elif reported:
         words = {"reported": _reported(rules.reported)}
-        said.append(_("People hear of reports of down after %(reported)s.") % words)
+        said.append(_("People hear of a reported fault after %(reported)s.") % words)
     if rules.recovery > 1:
         sentence = ngettext(
             "That it is up again is told after %(count)d good heartbeat in a row.",
@@ -115,7 +115,7 @@ def event_labels() -> dict[str, str]:
 
 
 def tolerance_in_words(tolerance: Tolerance) -> str:
-    """Return how many failures people hear of: "at the first", "after 3 in a row", "after 2 of the last 5"."""
+    """Return when people hear: "at the first", "after 3 in a row", "after 2 of the last 5"."""
     if tolerance.needed == 1:
         return _("at the first")
     if tolerance.of <= tolerance.needed:

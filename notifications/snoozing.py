@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
@@ -60,7 +60,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
         if before is None:
             return False
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
-        forget_if_empty(MonitorRules, {"monitor": monitor})
+        forget_if_empty(monitor, now=now)
         _ask_again(monitor, held_until=before, at=now)
         _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
         wake_on_commit("notifications.tasks.deliver")
@@ -69,12 +69,13 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
 
 def snoozed_until(monitor: Monitor, *, now: datetime) -> datetime | None:
     """Return when the snooze of `monitor` ends, None where there is none at `now`. One query."""
-    until: datetime | None = (
-        MonitorRules.objects.filter(pk=monitor.pk, snoozed_until__gt=now)
-        .values_list("snoozed_until", flat=True)
-        .first()
-    )
-    return until
+    return snoozed_among([monitor.pk], now=now).get(monitor.pk)
+
+
+def snoozed_among(monitors: Collection[int], *, now: datetime) -> dict[int, datetime]:
+    """Return when the snoozes end of those of `monitors`, row ids, that are snoozed at `now`. One query."""
+    rows = MonitorRules.objects.filter(pk__in=monitors, snoozed_until__gt=now)
+    return {row.pk: row.snoozed_until for row in rows if row.snoozed_until is not None}
 
 
 def _ask_again(monitor: Monitor, *, held_until: datetime, at: datetime) -> None:

@@ -7,7 +7,7 @@ can neither reach into the server nor be turned into one by the message of a hea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -49,9 +49,8 @@ def check(template: str) -> list[str]:
         if part in ("{{", "}}"):
             continue
         if part in ("{", "}"):
-            errors.append(
-                _("There is a “%(brace)s” alone. To say a brace, write it twice.") % {"brace": part}
-            )
+            alone = _("There is a “%(brace)s” alone. To say a brace, write it twice.")
+            errors.append(alone % {"brace": part})
         elif part[1:-1] not in _PLACEHOLDERS:
             errors.append(
                 _("“%(part)s” is not known. You can use: %(known)s.")
@@ -68,27 +67,19 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
     What is not in `values`, and a brace that stands alone, stays as it is.
     """
-    filled: list[str] = []
-    left = LENGTH_MAX
-
-    def add(text: str) -> bool:
-        nonlocal left
-        filled.append(text[:left])
-        left -= len(text)
-        return left > 0
-
-    _walk(template, values, add)
-    text = "".join(filled)
-    return text if left >= 0 else f"{text[: LENGTH_MAX - 1]}…"
+    filled = ""
+    for part in _parts(template, values):
+        filled += part
+        if len(filled) > LENGTH_MAX:
+            return f"{filled[: LENGTH_MAX - 1]}…"
+    return filled
 
 
-def _walk(template: str, values: Mapping[str, str], add: Callable[[str], bool]) -> None:
-    """Give `add` the parts one after the other, until it has enough."""
+def _parts(template: str, values: Mapping[str, str]) -> Iterator[str]:
     end = 0
     for found in _PART.finditer(template):
         part = found[0]
-        said = part[0] if part in ("{{", "}}") else values.get(part[1:-1], part)
-        if not (add(template[end : found.start()]) and add(said)):
-            return
+        yield template[end : found.start()]
+        yield part[0] if part in ("{{", "}}") else values.get(part[1:-1], part)
         end = found.end()
-    add(template[end:])
+    yield template[end:]

@@ -226,7 +226,7 @@ def _choose(channel: Channel, ready: list[Delivery], now: datetime) -> Claim | N
         if digest is None:
             return _claim(first, now)
         alike = [row for row in ready if _DIGESTS.get(row.event) is digest]
-        ready = [row for row in ready if row not in alike]
+        ready = [row for row in ready if _DIGESTS.get(row.event) is not digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
         if until is not None and until > now:

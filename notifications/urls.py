@@ -3,6 +3,7 @@
 from django.urls import path
 
 from notifications.views import channels as views
+from notifications.views import rules
 
 app_name = "notifications"
 urlpatterns = [
@@ -10,7 +11,11 @@ urlpatterns = [
     path("new/", views.choose_kind, name="new"),
     path("new/<slug:kind>/", views.create, name="create"),
     path("assign/", views.assign, name="assign"),
-    path("for/<uuid:public_id>/", views.for_monitor, name="for_monitor"),
+    path("for/<uuid:public_id>/", rules.for_monitor, name="for_monitor"),
+    path("rules/", rules.workspace_rules, name="workspace_rules"),
+    path("rules/<uuid:public_id>/", rules.rules, name="rules"),
+    path("snooze/<uuid:public_id>/", rules.snooze, name="snooze"),
+    path("unsnooze/<uuid:public_id>/", rules.unsnooze, name="unsnooze"),
     path("incident/<uuid:public_id>/", views.of_incident, name="of_incident"),
     path("<uuid:public_id>/", views.detail, name="detail"),
     path("<uuid:public_id>/edit/", views.edit, name="edit"),

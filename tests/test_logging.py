@@ -90,6 +90,7 @@ def fail_with(monkeypatch, error):
         ("/push/abcdefgh", "/push/..."),
         ("/ping/abcdefgh/fail", "/ping/.../..."),
         ("/setup/abc-DEF_123/", "/setup/.../"),
+        ("/acknowledge/abc-DEF.1x.y_z/", "/acknowledge/.../"),
         ("/accounts/password/reset/key/1-abc/", "/accounts/password/reset/key/.../"),
         (f"Bearer {SECRET}", "Bearer tjp_..."),
         (f"next=%2Fapi%2Fpush%2F{SECRET}", "next=%2Fapi%2Fpush%2Ftjp_..."),
@@ -137,6 +138,12 @@ def test_a_bearer_token_is_in_no_line(lines, client, db, monkeypatch):
 def test_the_token_of_a_set_up_link_is_in_no_line(lines, client, db):
     client.get("/setup/set-up-token_0123456789/")
     assert "/setup/..." in lines.text
+    assert "0123456789" not in lines.text
+
+
+def test_the_token_of_a_link_in_a_message_is_in_no_line(lines, client, db):
+    client.get("/acknowledge/0123456789.abc.def/")
+    assert "/acknowledge/..." in lines.text
     assert "0123456789" not in lines.text
 
 

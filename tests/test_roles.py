@@ -21,6 +21,7 @@ from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from monitors import tokens
 from monitors.models import Incident, Monitor, MonitorState, PushToken, Transition
+from notifications import links
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
@@ -91,6 +92,13 @@ notifications:delete        channel   POST    302      302      403      404    
 notifications:test          channel   POST    302      302      403      404       sign-in
 notifications:for_monitor   monitor   GET     200      200      200      404       sign-in
 notifications:of_incident   incident  GET     200      200      200      404       sign-in
+notifications:rules         monitor   GET     200      200      200      404       sign-in
+notifications:rules         monitor   POST    303      303      403      404       sign-in
+notifications:workspace_rules -       GET     200      200      200      200       sign-in
+notifications:workspace_rules -       POST    303      303      403      303       sign-in
+notifications:snooze        monitor   GET     200      200      403      404       sign-in
+notifications:snooze        monitor   POST    303      303      403      404       sign-in
+notifications:unsnooze      monitor   POST    303      303      403      404       sign-in
 accounts:settings           -         GET     200      200      200      200       sign-in
 accounts:settings           -         POST    303      303      403      303       sign-in
 accounts:audit              -         GET     200      200      403      200       sign-in
@@ -157,6 +165,8 @@ set_language   -        POST   302
 set_theme      -        POST   303
 accounts:setup link   GET    404
 accounts:setup link   POST   404
+acknowledge  signed   GET    200
+acknowledge  signed   POST   200
 api:^v1/     nothing  GET    404
 api:^v1/     nothing  POST   404
 api:^v1/     nothing  PUT    404
@@ -181,6 +191,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "monitors:rename_token POST": {"label": "host-b"},
     "notifications:create POST": _CHANNEL,
     "notifications:edit POST": _CHANNEL,
+    "notifications:rules POST": {"own-recovery": "2"},
+    "notifications:workspace_rules POST": {"own-recovery": "2"},
+    "notifications:snooze POST": {"for": "1h"},
     "accounts:settings POST": {"name": "Kitchen"},
     "accounts:api_keys POST": {"name": "deploy", "scope": "read"},
     "accounts:members POST": {"email": "newcomer@example.com", "role": "viewer"},
@@ -347,6 +360,7 @@ def house(db, settings, monkeypatch) -> House:
             "secret": [secret],
             "problem": ["not-found"],
             "link": ["of-an-earlier-day"],
+            "signed": [links.acknowledge_url(monitor.incidents.get(), channel).split("/")[-2]],
         },
     )
 

@@ -17,7 +17,9 @@ log = structlog.get_logger("tianji.requests")
 
 # A sender with a mistyped address still gives its token away, and an imported one has no shape of its own.
 # All segments go: a sender that is being moved may have the old address, or one slash too many.
-_TOKEN_IN_PATH = re.compile(r"(/(?:push|ping|setup|acknowledge|password/reset/key)/)([^?\s\"'\\]+)", re.IGNORECASE)
+_TOKEN_IN_PATH = re.compile(
+    r"(/(?:push|ping|setup|acknowledge|password/reset/key)/)([^?\s\"'\\]+)", re.IGNORECASE
+)
 _SEGMENT = re.compile(r"[^/]+")
 _TOKEN = re.compile(r"tj[pa]_[0-9A-Za-z]{8,}")
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")

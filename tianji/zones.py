@@ -19,6 +19,13 @@ def known_zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
 
 
+@cache
+def offered_zones() -> tuple[str, ...]:
+    """Return the names to offer: UTC and those named by a place."""
+    named = (zone for zone in known_zones() if "/" in zone and not zone.startswith("Etc/"))
+    return ("UTC", *sorted(named))
+
+
 class ReadersZone:
     """Shows times in the zone that the browser named, else in TIANJI_TIME_ZONE's."""
 

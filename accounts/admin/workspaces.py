@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import members, workspaces
 from accounts.actors import Actor, actor_of
+from accounts.forms import clean_zone
 from accounts.models import AuditEntry, Membership, Role, Workspace
 from tianji.admin import Refused, SiteAdmin
 
@@ -63,11 +65,31 @@ class MembershipInline(admin.TabularInline):
         return super().get_queryset(request).select_related("user", "workspace")
 
 
+class _WorkspaceForm(forms.ModelForm):
+    """Only languages and zones that there are; left empty, they stay as they are."""
+
+    language = forms.ChoiceField(
+        label=gettext_lazy("Language of messages"), choices=settings.LANGUAGES, required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["timezone"].required = False
+
+    def clean_language(self) -> str:
+        return self.cleaned_data["language"] or self.instance.language
+
+    def clean_timezone(self) -> str:
+        zone: str = self.cleaned_data["timezone"]
+        return clean_zone(zone) if zone else self.instance.timezone
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(_MembersAdmin):
+    form = _WorkspaceForm
     list_display = ("name", "push_rate", "token_age_days", "created_at")
     search_fields = ("name",)
-    fields = ("name", "push_rate", "token_age_days", "public_id", "created_at")
+    fields = ("name", "push_rate", "token_age_days", "language", "timezone", "public_id", "created_at")
     readonly_fields = ("public_id", "created_at")
     inlines = (MembershipInline,)
     delete_warning = gettext_lazy("Its members lose it, its API keys end, and its audit goes with it.")

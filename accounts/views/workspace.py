@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -15,6 +16,7 @@ from accounts.actors import actor_of
 from accounts.forms import WorkspaceForm
 from accounts.models import AuditEntry
 from tianji.paging import page_of
+from tianji.zones import offered_zones
 
 
 @require_http_methods(["GET", "POST"])
@@ -28,7 +30,12 @@ def settings_(request: HttpRequest) -> HttpResponse:
         workspaces.change(workspace=workspace, by=actor_of(request), **form.cleaned_data)
         messages.success(request, _("Saved."))
         return HttpResponseRedirect(reverse("accounts:settings"), status=303)
-    return render(request, "accounts/settings.html", {"form": form}, status=422 if form.errors else 200)
+    context = {
+        "form": form,
+        "zones": offered_zones(),
+        "language": dict(settings.LANGUAGES).get(workspace.language, workspace.language),
+    }
+    return render(request, "accounts/settings.html", context, status=422 if form.errors else 200)
 
 
 @require_GET

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
-from monitors.access import get_incident_or_404, get_monitor_or_404, members_only, membership_in
+from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.views.bulk import address_said, chosen_monitors
 from monitors.views.detail import workspace_context
 from notifications import channels, delivery, queries
@@ -182,19 +182,6 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     }
     template = _part(request, "notifications/detail.html", "deliveries")
     return render(request, template, context)
-
-
-@require_GET
-@members_only
-def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A fragment for the monitor's page: which channels hear of it."""
-    monitor = get_monitor_or_404(request, public_id)
-    context = {
-        "monitor": monitor,
-        "channels": queries.told_about(monitor),
-        "may_change": membership_in(request, monitor.workspace).may_change,
-    }
-    return render(request, "notifications/for_monitor.html", context)
 
 
 @require_GET

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -19,11 +20,19 @@ from accounts.models import AuditEntry, Workspace
 from monitors import incidents
 from monitors.models import Incident
 from monitors.status import Cause
-from notifications import digests, links
+from notifications import digests, links, snoozing
 from notifications.models import Channel
 from notifications.phrases import moment
 from tianji.addresses import address_of
+from tianji.clock import database_now
 from tianji.zones import known_zones
+
+_HOURS = {"1h": 1, "4h": 4}
+_LENGTHS = {
+    "1h": gettext_lazy("for 1 hour"),
+    "4h": gettext_lazy("for 4 hours"),
+    "tomorrow": gettext_lazy("until tomorrow, 9:00"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class _Shown:
     cause: str
     acknowledged: str
     resolved: str
+    snoozed: str
 
 
 # Whoever has the address may do what the page does, signed in or not, so there is no cookie that another
@@ -43,16 +53,33 @@ class _Shown:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
-    """Show an incident and a button; only the button, a POST, acknowledges: programs look at links, too."""
+    """Show an incident and its buttons; only they, a POST, do something: programs look at links, too."""
     link = links.read(token)
     if link is None:
         return _kept(render(request, "notifications/acknowledge_gone.html", status=404))
-    incident, done = link.incident, False
-    if request.method == "POST":
-        done = incidents.acknowledge(incident=incident, by=_actor(request, link.channel))
-        incident.refresh_from_db(fields=["acknowledged_at", "resolved_at"])
-    context = {"shown": _shown(incident), "done": done}
+    done = _do(request, link) if request.method == "POST" else ""
+    context = {"shown": _shown(link.incident), "done": done, "lengths": _LENGTHS}
     return _kept(render(request, "notifications/acknowledge.html", context))
+
+
+def _do(request: HttpRequest, link: links.Link) -> str:
+    """Do what the button says; return "acknowledged", "snoozed" or, where nothing was done, ""."""
+    incident, by = link.incident, _actor(request, link.channel)
+    if (wanted := request.POST.get("snooze")) is None:
+        done = "acknowledged" if incidents.acknowledge(incident=incident, by=by) else ""
+        incident.refresh_from_db(fields=["acknowledged_at", "resolved_at"])
+        return done
+    if wanted not in _LENGTHS or incident.resolved_at is not None:
+        return ""
+    until = _end_of(wanted, database_now(), _zone_of(incident.monitor.workspace))
+    snoozing.snooze(monitor=incident.monitor, until=until, by=by)
+    return "snoozed"
+
+
+def _end_of(wanted: str, now: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    if wanted in _HOURS:
+        return now + timedelta(hours=_HOURS[wanted])
+    return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), time(9), zone)
 
 
 def _actor(request: HttpRequest, channel: Channel) -> Actor:
@@ -69,6 +96,7 @@ def _shown(incident: Incident) -> _Shown:
             cause=digests.cause_of(Cause(incident.cause)),
             acknowledged=_moment(incident.acknowledged_at),
             resolved=_moment(incident.resolved_at),
+            snoozed=_moment(snoozing.snoozed_until(monitor, now=database_now())),
         )
 
 

@@ -103,6 +103,38 @@ def test_what_is_left_empty_is_the_servers(admin, workspace, settings):
     assert (workspace.push_rate, workspace.token_age_days) == (None, None)
 
 
+def test_the_language_and_zone_of_messages_are_chosen(admin, workspace):
+    typed = {"name": workspace.name, "language": "id", "timezone": "Asia/Jakarta"}
+    page = text_of(admin.post(url("settings"), typed, follow=True))
+    assert "Saved." in page
+    workspace.refresh_from_db()
+    assert (workspace.language, workspace.timezone) == ("id", "Asia/Jakarta")
+    page = admin.get(url("settings")).content.decode()
+    assert '<option value="id" selected>Bahasa Indonesia</option>' in page
+    assert 'name="timezone" value="Asia/Jakarta"' in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”."),
+        ({"timezone": "../../etc/passwd"}, "There is no time zone named"),
+        ({"language": "tlh"}, "tlh is not one of the available choices."),
+    ],
+)
+def test_a_language_or_zone_that_there_is_not_is_refused(admin, workspace, typed, said):
+    response = admin.post(url("settings"), {"name": workspace.name, **typed})
+    assert response.status_code == 422
+    assert said in text_of(response)
+
+
+def test_a_viewer_sees_the_language_and_zone_of_messages(viewer, workspace):
+    Workspace.objects.update(language="id", timezone="Asia/Jakarta")
+    page = text_of(viewer.get(url("settings")))
+    assert "Bahasa Indonesia" in page
+    assert "Asia/Jakarta" in page
+
+
 def test_saving_as_it_came_records_nothing(admin, workspace):
     admin.post(url("settings"), {"name": workspace.name})
     assert not AuditEntry.objects.exists()

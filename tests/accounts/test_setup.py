@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils import timezone, translation
 
 from accounts import setup
 from accounts.models import Membership, Role, SetupLink, User, Workspace
@@ -54,6 +55,13 @@ def test_the_owner_owns_the_first_workspace_and_may_open_the_admin_site():
     assert owner.is_staff
     membership = Membership.objects.get()
     assert (membership.user, membership.workspace.name, membership.role) == (owner, "Acme", Role.OWNER)
+
+
+def test_messages_of_the_first_workspace_are_in_the_language_and_zone_of_who_sets_it_up():
+    with translation.override("id"), timezone.override("Asia/Jakarta"):
+        setup.create_owner(email="owner@example.com", password=PASSWORD)
+    workspace = Membership.objects.get().workspace
+    assert (workspace.language, workspace.timezone) == ("id", "Asia/Jakarta")
 
 
 def test_of_two_people_who_both_opened_the_link_one_becomes_the_owner():

@@ -134,6 +134,8 @@ def test_a_workspace_is_edited_with_its_members(root: Client, superuser):
         "name": "Bakery",
         "push_rate": "120",
         "token_age_days": "",
+        "language": "id",
+        "timezone": "Asia/Jakarta",
         "memberships-TOTAL_FORMS": "1",
         "memberships-INITIAL_FORMS": "0",
         "memberships-0-user": cook.pk,
@@ -143,6 +145,7 @@ def test_a_workspace_is_edited_with_its_members(root: Client, superuser):
     assert answer.status_code == 302
     workspace.refresh_from_db()
     assert (workspace.name, workspace.push_rate) == ("Bakery", 120)
+    assert (workspace.language, workspace.timezone) == ("id", "Asia/Jakarta")
     assert Membership.objects.get(user=cook).role == Role.VIEWER
     changed, added = AuditEntry.objects.filter(action__in=["workspace.changed", "member.added"]).order_by(
         "pk"

@@ -310,7 +310,7 @@ def test_a_monitor_says_who_is_told(admin, workspace):
 
 def test_a_monitor_that_nobody_hears_of_says_so(admin, workspace):
     page = admin.get(url("for_monitor", make_monitor(workspace=workspace))).content.decode()
-    assert "Nobody is told." in page
+    assert "Nobody is told" in page
     assert url("new") in page
 
 

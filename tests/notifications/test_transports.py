@@ -248,7 +248,7 @@ def test_an_email_has_a_text_and_an_html_part_with_the_same_words(smtp):
     assert mail.recipients == ["anna@example.com", "bob@example.com"]
     assert mail.subject == "Down: <b>Café</b>"
     assert "Message: <script>" in mail.text
-    assert "<p>Message: &lt;script&gt;</p>" in mail.html
+    assert ">Message: &lt;script&gt;</p>" in mail.html
     assert 'href="https://t.example/m/1/"' in mail.html
 
 

@@ -1,0 +1,25 @@
+"""What the pages of monitors say of who is told; they know nothing of this app but its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django import template
+
+from monitors.models import Monitor
+from notifications import snoozing
+
+register = template.Library()
+
+
+@register.simple_tag
+def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
+    """When the snooze of `monitor` ends; None where there is none. One query."""
+    return snoozing.snoozed_until(monitor, now=now)
+
+
+@register.simple_tag
+def snoozed_among(monitors: Iterable[Monitor], now: datetime) -> dict[int, datetime]:
+    """When the snoozes of those of `monitors` end that are snoozed, by row id. One query."""
+    return snoozing.snoozed_among([monitor.pk for monitor in monitors], now=now)

@@ -1,0 +1,245 @@
+"""The pages of who is told when: one for each monitor, one for the workspace; and the snooze."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import membership_of, require_change
+from accounts.actors import actor_of
+from accounts.models import Role, Workspace
+from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.models import Monitor
+from monitors.views.detail import workspace_context
+from notifications import rule_changes, sentences, snoozing
+from notifications.rule_changes import ChangedMeanwhile, Own
+from notifications.rule_forms import MonitorRulesForm, OwnForm, expected
+from notifications.rules import DEFAULT, routes_of, rules_of
+from tianji.clock import database_now
+
+_PREVIEW = "preview"
+
+
+@require_GET
+@members_only
+def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """A fragment for the monitor's page: who is told when."""
+    monitor = get_monitor_or_404(request, public_id)
+    now = database_now()
+    routes = routes_of([monitor])[monitor.pk]
+    context = {
+        "monitor": monitor,
+        "sentences": sentences.sentences(rules_of([monitor.pk])[monitor.pk], routes, now=now),
+        "nobody": not routes,
+        "snoozed": snoozing.snoozed_until(monitor, now=now),
+        "may_change": membership_in(request, monitor.workspace).may_change,
+    }
+    return render(request, "notifications/for_monitor.html", context)
+
+
+# --- One monitor ------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Who is told of one monitor, in sentences and in a form; POST saves, or says what it would mean."""
+    posted = request.method == "POST"
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN if posted else Role.VIEWER)
+    form = _form(monitor, request.POST if posted else None)
+    if not posted:
+        return _page(request, monitor, form)
+    if _PREVIEW in request.POST:
+        return _page(request, monitor, form, status=200)
+    if not form.is_valid():
+        return _page(request, monitor, form, status=422)
+    try:
+        changed = rule_changes.change(
+            monitor=monitor,
+            by=actor_of(request),
+            own=form.own(),
+            channels=form.choices(),
+            expected=expected(request.POST),
+        )
+    except ChangedMeanwhile:
+        # Read again: what is shown as theirs, and what the next save counts for, is one state.
+        return _page(request, monitor, _form(monitor, request.POST), theirs=_stands(monitor), status=422)
+    messages.success(request, _("Saved.") if changed else _("That was so already."))
+    return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)
+
+
+def _form(monitor: Monitor, data: Any) -> MonitorRulesForm:
+    return MonitorRulesForm(
+        data,
+        own=rule_changes.own_of_monitor(monitor),
+        above=rule_changes.rules_from(Own(), monitor.workspace),
+        choices=rule_changes.choices_of(monitor),
+    )
+
+
+def _stands(monitor: Monitor) -> list[str]:
+    held, routes = rules_of([monitor.pk])[monitor.pk], routes_of([monitor])[monitor.pk]
+    return sentences.sentences(held, routes, now=database_now())
+
+
+def _page(
+    request: HttpRequest,
+    monitor: Monitor,
+    form: MonitorRulesForm,
+    *,
+    theirs: list[str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        **workspace_context(membership_in(request, monitor.workspace)),
+        "monitor": monitor,
+        "form": form,
+        "said": _said(monitor, form),
+        "theirs": theirs,
+    }
+    preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
+    template = "notifications/rules.html#said" if preview else "notifications/rules.html"
+    return render(request, template, context, status=status)
+
+
+def _said(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
+    """Return what the form would mean; nothing while there is something in it that means nothing."""
+    if not form.own_form.is_bound:
+        return _stands(monitor)
+    if not form.is_valid():
+        return []
+    meant = rule_changes.rules_from(form.own(), monitor.workspace)
+    return sentences.sentences(meant, rule_changes.routes_from(form.outcome()), now=database_now())
+
+
+# --- The workspace ----------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def workspace_rules(request: HttpRequest) -> HttpResponse:
+    """What holds for the monitors that say nothing else; as above, without channels."""
+    posted = request.method == "POST"
+    workspace = (require_change(request) if posted else membership_of(request)).workspace
+    form = _workspace_form(workspace, request.POST if posted else None)
+    if not posted or _PREVIEW in request.POST:
+        return _workspace_page(request, form)
+    if not form.is_valid():
+        return _workspace_page(request, form, status=422)
+    try:
+        changed = rule_changes.change_workspace(
+            workspace=workspace, own=form.own(), by=actor_of(request), expected=expected(request.POST)
+        )
+    except ChangedMeanwhile:
+        theirs = sentences.defaults(
+            rule_changes.rules_from_workspace(rule_changes.own_of_workspace(workspace))
+        )
+        form = _workspace_form(workspace, request.POST)
+        return _workspace_page(request, form, theirs=theirs, status=422)
+    messages.success(request, _("Saved.") if changed else _("That was so already."))
+    return HttpResponseRedirect(reverse("notifications:workspace_rules"), status=303)
+
+
+def _workspace_form(workspace: Workspace, data: Any) -> OwnForm:
+    own = rule_changes.own_of_workspace(workspace)
+    return OwnForm(data, own=own, above=DEFAULT, workspace=True)
+
+
+def _workspace_page(
+    request: HttpRequest, form: OwnForm, *, theirs: list[str] | None = None, status: int = 200
+) -> HttpResponse:
+    said: list[str] = []
+    if not form.is_bound:
+        own = rule_changes.own_of_workspace(membership_of(request).workspace)
+        said = sentences.defaults(rule_changes.rules_from_workspace(own))
+    elif form.is_valid():
+        said = sentences.defaults(rule_changes.rules_from_workspace(form.own()))
+    preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
+    template = "notifications/workspace_rules.html#said" if preview else "notifications/workspace_rules.html"
+    return render(request, template, {"form": form, "said": said, "theirs": theirs}, status=status)
+
+
+# --- Snooze -----------------------------------------------------------------------------------------
+
+
+class SnoozeForm(forms.Form):
+    """A time of the reader's to snooze until."""
+
+    until = forms.DateTimeField(
+        label=gettext_lazy("Until"),
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        error_messages={
+            "required": gettext_lazy("Give a date and a time."),
+            "invalid": gettext_lazy("Give a date and a time."),
+        },
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask until when nobody shall hear of a monitor (GET), and do it (POST with `for`, or with `until`)."""
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    now = database_now()
+    if request.method != "POST":
+        return _ask(request, monitor, SnoozeForm(), now)
+    form = SnoozeForm(request.POST)
+    until = _ends(request.POST.get("for", ""), now)
+    if until is None:
+        if not form.is_valid():
+            return _ask(request, monitor, form, now)
+        until = form.cleaned_data["until"]
+    try:
+        snoozing.snooze(monitor=monitor, until=until, by=actor_of(request))
+    except snoozing.NoSuchTime:
+        form.add_error("until", _("Give a time in the next 30 days."))
+        return _ask(request, monitor, form, now)
+    messages.success(request, " ".join(sentences.snooze(until, now=now)))
+    return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
+
+
+@require_POST
+@members_only
+def unsnooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    ended = snoozing.unsnooze(monitor=monitor, by=actor_of(request))
+    messages.success(request, _("The snooze is over.") if ended else _("That was so already."))
+    return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
+
+
+def _ends(name: str, now: datetime) -> datetime | None:
+    """Return when one of the snoozes that a button offers ends; None for none of them."""
+    here = timezone.localtime(now)
+    match name:
+        case "1h":
+            return now + timedelta(hours=1)
+        case "4h":
+            return now + timedelta(hours=4)
+        case "morning":
+            tomorrow = here.date() + timedelta(days=1)
+            return timezone.make_aware(datetime.combine(tomorrow, time(9)))
+    return None
+
+
+def _ask(request: HttpRequest, monitor: Monitor, form: SnoozeForm, now: datetime) -> HttpResponse:
+    context = {
+        **workspace_context(membership_in(request, monitor.workspace)),
+        "monitor": monitor,
+        "form": form,
+        "snoozed": sentences.snooze(snoozing.snoozed_until(monitor, now=now), now=now),
+    }
+    name = "notifications/for_monitor_snooze.html"
+    template = f"{name}#question" if request.headers.get("HX-Request") == "true" else name
+    return render(request, template, context, status=422 if form.errors else 200)

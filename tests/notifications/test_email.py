@@ -1,0 +1,88 @@
+"""What an email is: headers, text and HTML."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from notifications.kinds import kind_named
+from notifications.messages import Message
+from notifications.transports.base import Outgoing, Tone
+from tests.sinks import SmtpSink
+
+URL = "https://t.example/monitors/1/"
+MESSAGE = Message(
+    "Down: 2 monitors",
+    ("2 monitors are down.", "• Oven: <b>", "• Grill", "A last line."),
+    URL,
+    ack_url="https://t.example/acknowledge/abc.d.e/",
+    manage_url="https://t.example/channels/1/",
+    list_id="0c7f2f0e-6d7c-4a53-9d3b-0f7d1c3f6a10",
+)
+
+
+@pytest.fixture
+def smtp(settings):
+    settings.DEFAULT_FROM_EMAIL = "Tianji <tianji@example.org>"
+    with SmtpSink() as sink:
+        for name, value in sink.settings.items():
+            setattr(settings, name, value)
+        yield sink
+
+
+def sent(smtp, message=MESSAGE, **fields):
+    outgoing = Outgoing(**{"id": uuid4(), "message": message, "payload": {}, "tone": Tone.DOWN, **fields})
+    kind_named("email").send({"addresses": ["anna@example.com"]}, outgoing)
+    return smtp.mails[-1]
+
+
+def test_programs_learn_that_it_is_sent_by_one_and_how_to_end_it(smtp):
+    headers = sent(smtp).message
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert headers["List-Id"] == "<0c7f2f0e-6d7c-4a53-9d3b-0f7d1c3f6a10.example.org>"
+    assert headers["List-Unsubscribe"] == (
+        "<https://t.example/channels/1/>, <mailto:tianji@example.org?subject=unsubscribe>"
+    )
+    assert headers["List-Unsubscribe-Post"] is None
+
+
+def test_every_attempt_of_a_digest_has_the_same_message_id_too(smtp):
+    delivery = uuid4()
+    first, second = (sent(smtp, id=delivery).message for _ in range(2))
+    assert first["Message-ID"] == second["Message-ID"] == f"<{delivery}@example.org>"
+    assert first["References"] is None
+
+
+def test_the_messages_of_an_outage_name_the_same_thread(smtp):
+    thread = uuid4()
+    first, second = (sent(smtp, thread=thread).message for _ in range(2))
+    assert first["References"] == second["References"] == f"<incident-{thread}@example.org>"
+    assert first["Message-ID"] != second["Message-ID"]
+
+
+def test_the_html_has_a_list_a_button_and_inline_styles_alone(smtp):
+    html = sent(smtp).html
+    assert "<li>Oven: &lt;b&gt;</li><li>Grill</li>" in html
+    assert re.search(r'<a href="https://t.example/acknowledge/abc.d.e/" style="[^"]*">Acknowledge</a>', html)
+    assert f'<a href="{URL}">Open in Tianji</a>' in html
+    for banned in ("<style", "<script", "<img", "<link", "class="):
+        assert banned not in html
+
+
+def test_it_loads_nothing_from_anywhere(smtp):
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', sent(smtp).html)
+    assert set(addresses) == {URL, MESSAGE.ack_url, MESSAGE.manage_url}
+    assert "url(" not in sent(smtp).html
+
+
+def test_it_names_its_language(smtp):
+    message = Message("Mati: Oven", ("a",), URL, ack_url="https://t.example/a/", language="id")
+    assert '<html lang="id">' in sent(smtp, message).html
+
+
+def test_without_what_is_down_there_is_no_button(smtp):
+    html = sent(smtp, Message("Up again", ("a",), URL), tone=Tone.UP).html
+    assert "Acknowledge" not in html
+    assert f'<a href="{URL}">{URL}</a>' in html

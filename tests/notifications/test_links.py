@@ -1,0 +1,220 @@
+"""The link in a message under which whoever has it says that they see to an incident."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import AuditEntry, Workspace
+from notifications import links, snoozing
+from notifications.models import MonitorRules
+from tests.factories import make_channel, make_monitor, make_workspace
+from tests.notifications.rows import make_incident
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def monitor(workspace):
+    return make_monitor(workspace=workspace, name="Oven")
+
+
+@pytest.fixture
+def channel(workspace):
+    return make_channel(workspace=workspace, name="Ops")
+
+
+@pytest.fixture
+def incident(monitor):
+    return make_incident(monitor, cause="missed", started_at=database_now() - timedelta(minutes=5))
+
+
+@pytest.fixture
+def path(incident, channel):
+    return urlsplit(links.acknowledge_url(incident, channel)).path
+
+
+@pytest.fixture
+def client():
+    """Somebody without an account, whose cookies nobody keeps, and whose forms are checked as in earnest."""
+    return Client(enforce_csrf_checks=True)
+
+
+def deeds():
+    """What was done by way of a link."""
+    return AuditEntry.objects.filter(via=AuditEntry.Via.LINK)
+
+
+def text_of(response):
+    return " ".join(re.sub(r"<[^>]*>", " ", response.content.decode()).split())
+
+
+# --- Looking -------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_is_down_since_when_and_why(client, path, incident):
+    Workspace.objects.update(timezone="Asia/Jakarta")
+    response = client.get(path)
+    assert response.status_code == 200
+    said = text_of(response)
+    assert "Oven is down" in said
+    with timezone.override("Asia/Jakarta"):
+        assert f"{timezone.localtime(incident.started_at):%Y-%m-%d %H:%M:%S} WIB" in said
+    assert "no heartbeat in time" in said
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_looking_acknowledges_nothing(client, path, incident, method):
+    assert getattr(client, method)(path).status_code == 200
+    incident.refresh_from_db()
+    assert incident.acknowledged_at is None
+    assert not deeds().exists()
+
+
+def test_the_page_shows_nothing_else_of_the_workspace(client, path, workspace, channel, monitor):
+    make_monitor(workspace=workspace, name="Grill")
+    page = client.get(path).content.decode()
+    for hidden in ("Grill", workspace.name, channel.name, str(monitor.public_id), str(workspace.public_id)):
+        assert hidden not in page
+
+
+def test_the_address_is_kept_from_other_pages_caches_and_search_engines(client, path):
+    for response in (client.get(path), client.post(path), client.get("/acknowledge/made-up/")):
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in response["Cache-Control"]
+        assert "noindex" in response["X-Robots-Tag"]
+        assert path not in response.content.decode()
+
+
+# --- Acknowledging -------------------------------------------------------------------------------
+
+
+def test_the_button_acknowledges_in_the_name_of_the_channel(client, path, incident, monitor):
+    said = text_of(client.post(path))
+    assert "Thank you." in said
+    incident.refresh_from_db()
+    assert incident.acknowledged_at is not None
+    assert incident.acknowledged_by is None
+    entry = deeds().get()
+    assert (entry.action, entry.via, entry.actor) == (
+        AuditEntry.Action.INCIDENT_ACKNOWLEDGED,
+        AuditEntry.Via.LINK,
+        "via the channel “Ops” (link)",
+    )
+    assert (entry.subject, entry.address) == (monitor.public_id, "127.0.0.1")
+
+
+def test_what_was_acknowledged_before_says_so_and_stays_as_it_was(client, path, incident):
+    client.post(path)
+    incident.refresh_from_db()
+    first = incident.acknowledged_at
+    for response in (client.get(path), client.post(path)):
+        assert "Somebody sees to it already." in text_of(response)
+        assert ">Acknowledge</button>" not in response.content.decode()
+    incident.refresh_from_db()
+    assert incident.acknowledged_at == first
+    assert deeds().count() == 1
+
+
+def test_what_is_over_says_so(client, path, incident):
+    type(incident).objects.update(resolved_at=database_now())
+    for response in (client.get(path), client.post(path), client.post(path, {"snooze": "1h"})):
+        said = text_of(response)
+        assert "Oven is up again" in said
+        assert "It is over" in said
+        assert "<button" not in response.content.decode().split("<main")[1]
+    assert not deeds().exists()
+
+
+def test_the_log_of_the_monitor_says_by_way_of_which_channel(client, path, monitor, admin):
+    client.post(path)
+    page = admin.get(f"/monitors/{monitor.public_id}/log/").content.decode()
+    assert "via the channel “Ops” (link)" in page
+
+
+# --- Snoozing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("wanted", "hours"), [("1h", 1), ("4h", 4)])
+def test_a_button_snoozes_for_hours(client, path, monitor, wanted, hours):
+    said = text_of(client.post(path, {"snooze": wanted}))
+    assert "Snoozed: nobody hears that it is down before" in said
+    until = snoozing.snoozed_until(monitor, now=database_now())
+    assert abs(until - database_now() - timedelta(hours=hours)) < timedelta(minutes=1)
+    entry = deeds().get()
+    assert (entry.action, entry.via) == (AuditEntry.Action.MONITOR_SNOOZED, AuditEntry.Via.LINK)
+
+
+def test_tomorrow_is_nine_in_the_zone_of_the_workspace(client, path, monitor):
+    Workspace.objects.update(timezone="Asia/Jakarta")
+    client.post(path, {"snooze": "tomorrow"})
+    with timezone.override("Asia/Jakarta"):
+        until = timezone.localtime(MonitorRules.objects.get().snoozed_until)
+        today = timezone.localtime(database_now()).date()
+    assert (until.hour, until.minute, until.date() - today) == (9, 0, timedelta(days=1))
+
+
+def test_a_length_that_is_not_offered_does_nothing(client, path, incident):
+    assert client.post(path, {"snooze": "400d"}).status_code == 200
+    assert not MonitorRules.objects.exists()
+    assert not deeds().exists()
+
+
+# --- Links that do not work ----------------------------------------------------------------------
+
+
+def gone(client, path):
+    response = client.get(path)
+    assert response.status_code == 404
+    assert client.post(path).status_code == 404
+    return text_of(response)
+
+
+def test_all_links_that_do_not_work_get_the_same_answer(client, incident, channel, monitor):
+    url = urlsplit(links.acknowledge_url(incident, channel)).path
+    answers = {
+        gone(client, "/acknowledge/made-up/"),
+        gone(client, f"{url[:-2]}x/"),
+        gone(client, f"{url[:40]}/"),
+    }
+    with time_machine.travel(datetime.now(UTC) + links.VALID + timedelta(days=1)):
+        answers.add(gone(client, url))
+    incident.delete()
+    answers.add(gone(client, url))
+    assert len(answers) == 1
+    assert "This link does not work" in answers.pop()
+
+
+def test_a_link_works_for_thirty_days_at_least(client, path):
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=30)):
+        assert client.get(path).status_code == 200
+
+
+def test_the_link_of_a_channel_that_was_deleted_does_not_work(client, path, channel):
+    channel.delete()
+    gone(client, path)
+
+
+def test_a_channel_of_another_workspace_opens_nothing(client, incident):
+    stranger = make_channel(workspace=make_workspace())
+    gone(client, urlsplit(links.acknowledge_url(incident, stranger)).path)
+
+
+def test_a_token_signed_for_something_else_does_not_work(client, path):
+    from django.core.signing import TimestampSigner
+
+    named = path.split("/")[-2].split(".")[0]
+    gone(client, f"/acknowledge/{TimestampSigner(sep='.', salt='another').sign(named)}/")
+    assert links.read(links._signer().sign("AAAA")) is None
+    assert links.read(links._signer().sign("A")) is None
+
+
+def test_every_link_is_one_address_without_marks_that_end_it(incident, channel):
+    assert re.fullmatch(r"https?://[\w.:-]+/acknowledge/[\w.-]+/", links.acknowledge_url(incident, channel))

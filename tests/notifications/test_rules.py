@@ -1,0 +1,248 @@
+"""What a monitor and its workspace say about who is told when, and changing it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import AuditEntry
+from monitors.models import MonitorState
+from notifications import channels as channel_operations
+from notifications import rule_changes
+from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
+from notifications.rule_changes import ChangedMeanwhile, Choice, Own, Reminders, versions
+from notifications.rules import Rules, Tolerance, routes_of, rules_of
+from tests.factories import make_channel, make_monitor, make_workspace
+
+pytestmark = pytest.mark.django_db
+OWN = Own(
+    missed=Tolerance(3, 3), reported=Tolerance(2, 5), recovery=2, reminders=Reminders(every=3600, most=5)
+)
+
+
+def change(monitor, channels=None, **said):
+    named = {channel.public_id: choice for channel, choice in (channels or {}).items()}
+    return rule_changes.change(monitor=monitor, channels=named, **said)
+
+
+def rules(monitor):
+    return rules_of([monitor.pk])[monitor.pk]
+
+
+def routes(monitor):
+    return {route.channel.name: route for route in routes_of([monitor])[monitor.pk]}
+
+
+def entries(thing, action=AuditEntry.Action.RULES_CHANGED):
+    return list(AuditEntry.objects.filter(subject=thing.public_id, action=action).order_by("pk"))
+
+
+# --- What a monitor says itself -------------------------------------------------------------------
+
+
+def test_what_a_monitor_says_holds_for_it():
+    monitor = make_monitor()
+    assert change(monitor, own=OWN)
+    assert rules(monitor) == Rules(
+        missed=Tolerance(3, 3),
+        reported=Tolerance(2, 5),
+        recovery=2,
+        remind_every=timedelta(hours=1),
+        remind_most=5,
+    )
+    assert rule_changes.own_of_monitor(monitor) == OWN
+
+
+def test_what_a_monitor_does_not_say_is_what_its_workspace_says():
+    monitor = make_monitor()
+    rule_changes.change_workspace(workspace=monitor.workspace, own=OWN)
+    change(monitor, own=Own(recovery=4))
+    assert rules(monitor).recovery == 4
+    assert rules(monitor).missed == Tolerance(3, 3)
+
+
+def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
+    monitor = make_monitor()
+    rule_changes.change_workspace(workspace=monitor.workspace, own=OWN)
+    change(monitor, own=Own(reminders=Reminders(0)))
+    assert rules(monitor).remind_every is None
+
+
+def test_a_monitor_that_says_nothing_has_no_row():
+    monitor = make_monitor()
+    change(monitor, own=OWN)
+    change(monitor, own=Own())
+    assert not MonitorRules.objects.exists()
+    assert rules(monitor) == Rules()
+
+
+def test_a_workspace_that_says_nothing_has_no_row():
+    workspace = make_workspace()
+    assert rule_changes.change_workspace(workspace=workspace, own=OWN)
+    assert rule_changes.change_workspace(workspace=workspace, own=Own())
+    assert not WorkspaceRules.objects.exists()
+
+
+def test_a_change_is_recorded_by_the_names_of_what_changed():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, name="Phone")
+    change(monitor, {channel: Choice(delay=600)}, own=Own(missed=Tolerance(3, 3)))
+    assert [entry.details for entry in entries(monitor)] == [{"fields": ["missed"], "channels": ["Phone"]}]
+
+
+def test_the_workspaces_change_is_recorded_with_the_workspace():
+    workspace = make_workspace()
+    rule_changes.change_workspace(workspace=workspace, own=Own(recovery=2))
+    assert [entry.details for entry in entries(workspace)] == [{"fields": ["recovery"]}]
+
+
+def test_what_was_so_already_is_no_change():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    change(monitor, own=OWN)
+    assert not change(monitor, {channel: Choice()}, own=OWN)
+    assert not rule_changes.change_workspace(workspace=monitor.workspace, own=Own())
+    assert len(entries(monitor)) == 1
+    assert not ChannelRule.objects.exists()
+
+
+# --- Channels -------------------------------------------------------------------------------------
+
+
+def test_a_channel_hears_of_a_monitor_as_that_says():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, name="Phone", delay=60)
+    other = make_monitor(workspace=monitor.workspace)
+    change(monitor, {channel: Choice(delay=600, events=("recovery", "down"))})
+    route = routes(monitor)["Phone"]
+    assert (route.delay, route.events) == (timedelta(minutes=10), {"down", "recovery"})
+    assert routes(other)["Phone"].delay == timedelta(minutes=1)
+
+
+def test_at_once_is_another_thing_than_what_the_channel_says():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, name="Phone", delay=60)
+    change(monitor, {channel: Choice(delay=0)})
+    assert routes(monitor)["Phone"].delay == timedelta(0)
+
+
+def test_a_channel_for_all_monitors_can_be_silent_about_one():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    other = make_monitor(workspace=monitor.workspace)
+    change(monitor, {channel: Choice(told=False)})
+    assert not routes(monitor)
+    assert routes(other)
+
+
+def test_a_rule_that_only_repeats_the_channel_is_not_kept():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    change(monitor, {channel: Choice(told=False, delay=60)})
+    change(monitor, {channel: Choice()})
+    assert not ChannelRule.objects.exists()
+
+
+def test_a_channel_for_some_monitors_is_given_one_more_and_keeps_the_others():
+    monitor = make_monitor()
+    other = make_monitor(workspace=monitor.workspace)
+    channel = make_channel(workspace=monitor.workspace, name="Some", monitors=[other])
+    change(monitor, {channel: Choice()})
+    assert set(channel.monitors.all()) == {monitor, other}
+    assert "Some" in routes(monitor)
+    channel.refresh_from_db()
+    assert channel.version == 2
+    assert entries(channel, AuditEntry.Action.CHANNEL_CHANGED)
+
+
+def test_a_channel_for_some_monitors_that_is_told_no_longer_names_it_no_longer():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
+    change(monitor, {channel: Choice(told=False)})
+    assert not channel.monitors.exists()
+    assert not ChannelRule.objects.exists()
+    # Choosing the monitor again is enough.
+    channel_operations.assign(channels=[channel], monitors=[monitor], told=True)
+    assert routes(monitor)
+
+
+def test_channels_that_are_not_named_stay_as_they_are():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, name="Phone")
+    change(monitor, {channel: Choice(delay=600)})
+    change(monitor, own=OWN)
+    assert routes(monitor)["Phone"].delay == timedelta(minutes=10)
+
+
+def test_a_channel_that_is_gone_is_left_out():
+    monitor = make_monitor()
+    gone = make_channel(workspace=monitor.workspace)
+    shown = versions(Own(), rule_changes.choices_of(monitor))
+    channel_operations.delete(channel=gone)
+    assert not change(monitor, {gone: Choice(delay=600)}, expected=shown)
+
+
+def test_a_channel_of_another_workspace_is_left_out():
+    monitor, theirs = make_monitor(), make_channel(workspace=make_workspace())
+    assert not change(monitor, {theirs: Choice(delay=600)})
+    assert not ChannelRule.objects.exists()
+
+
+# --- Two people at once ---------------------------------------------------------------------------
+
+
+def shown_of(monitor):
+    return versions(rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor))
+
+
+def test_who_saves_second_is_told_that_somebody_was_faster():
+    monitor = make_monitor()
+    shown = shown_of(monitor)
+    change(monitor, own=Own(recovery=3), expected=shown)
+    with pytest.raises(ChangedMeanwhile):
+        change(monitor, own=Own(recovery=5), expected=shown)
+    assert rules(monitor).recovery == 3
+
+
+@pytest.mark.parametrize("what", ["rule", "assigned"])
+def test_a_channel_that_somebody_else_changed_counts_too(what):
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, monitors=[make_monitor(workspace=monitor.workspace)])
+    shown = shown_of(monitor)
+    if what == "rule":
+        change(monitor, {channel: Choice(delay=60)})
+    else:
+        channel_operations.assign(channels=[channel], monitors=[monitor], told=True)
+    with pytest.raises(ChangedMeanwhile):
+        change(monitor, {channel: Choice(delay=600)}, expected=shown)
+
+
+def test_a_new_channel_is_in_nobodys_way():
+    monitor = make_monitor()
+    shown = shown_of(monitor)
+    make_channel(workspace=monitor.workspace)
+    assert change(monitor, own=OWN, expected=shown)
+
+
+def test_the_workspaces_rules_know_of_two_people_too():
+    workspace = make_workspace()
+    shown = versions(Own())
+    rule_changes.change_workspace(workspace=workspace, own=Own(recovery=3), expected=shown)
+    with pytest.raises(ChangedMeanwhile):
+        rule_changes.change_workspace(workspace=workspace, own=Own(recovery=5), expected=shown)
+
+
+def test_the_rules_of_a_monitor_that_was_deleted_cannot_be_changed():
+    monitor = make_monitor()
+    MonitorState.objects.filter(pk=monitor.pk).delete()
+    with pytest.raises(MonitorState.DoesNotExist):
+        change(monitor, own=OWN)
+
+
+def test_what_is_read_costs_the_same_however_many_channels_there_are(django_assert_num_queries):
+    monitor = make_monitor()
+    for _ in range(5):
+        make_channel(workspace=monitor.workspace)
+    with django_assert_num_queries(3):
+        assert len(rule_changes.choices_of(monitor)) == 5

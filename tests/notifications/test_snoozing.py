@@ -1,0 +1,211 @@
+"""Snooze: nobody hears that a monitor is down, until a time that always comes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import AuditEntry
+from monitors import deeds
+from notifications import rule_changes, snoozing
+from notifications.models import Delivery, MonitorRules
+from notifications.rule_changes import Own
+from notifications.rules import rules_of
+from tests.factories import make_channel, make_monitor
+from tests.notifications.rows import make_delivery, push
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+def url(name, monitor):
+    return reverse(f"notifications:{name}", args=[monitor.public_id])
+
+
+def until_of(monitor):
+    return rules_of([monitor.pk])[monitor.pk].snoozed_until
+
+
+def actions(monitor):
+    found = AuditEntry.objects.filter(subject=monitor.public_id, action__contains="snooze")
+    return list(found.order_by("pk").values_list("action", flat=True))
+
+
+# --- The operation --------------------------------------------------------------------------------
+
+
+def test_a_snooze_lasts_until_its_time():
+    monitor, until = make_monitor(), database_now() + HOUR
+    snoozing.snooze(monitor=monitor, until=until)
+    assert until_of(monitor) == until
+    assert snoozing.snoozed_until(monitor, now=until - HOUR) == until
+    assert snoozing.snoozed_until(monitor, now=until) is None
+
+
+@pytest.mark.parametrize("away", [timedelta(0), -HOUR, timedelta(days=30, minutes=1)])
+def test_a_snooze_ends_in_the_next_thirty_days(away):
+    monitor = make_monitor()
+    with pytest.raises(snoozing.NoSuchTime):
+        snoozing.snooze(monitor=monitor, until=database_now() + away)
+    assert not MonitorRules.objects.exists()
+
+
+def test_another_snooze_takes_the_place_of_the_first():
+    monitor, until = make_monitor(), database_now() + HOUR
+    snoozing.snooze(monitor=monitor, until=until)
+    snoozing.snooze(monitor=monitor, until=until + HOUR)
+    assert until_of(monitor) == until + HOUR
+
+
+def test_ending_a_snooze_leaves_nothing_behind():
+    monitor = make_monitor()
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    assert snoozing.unsnooze(monitor=monitor)
+    assert not MonitorRules.objects.exists()
+    assert not snoozing.unsnooze(monitor=monitor)
+    assert actions(monitor) == ["monitor.snoozed", "monitor.unsnoozed"]
+
+
+def test_ending_a_snooze_leaves_the_rules_as_they_are():
+    monitor = make_monitor()
+    rule_changes.change(monitor=monitor, own=Own(recovery=3))
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    snoozing.unsnooze(monitor=monitor)
+    assert rules_of([monitor.pk])[monitor.pk].recovery == 3
+
+
+def test_changing_the_rules_does_not_end_a_snooze():
+    monitor, until = make_monitor(), database_now() + HOUR
+    snoozing.snooze(monitor=monitor, until=until)
+    rule_changes.change(monitor=monitor, own=Own(recovery=3))
+    rule_changes.change(monitor=monitor, own=Own())
+    assert until_of(monitor) == until
+
+
+def test_ending_a_snooze_wakes_what_it_held_back(hinted, django_capture_on_commit_callbacks):
+    monitor, until = make_monitor(), database_now() + HOUR
+    channel = make_channel(workspace=monitor.workspace)
+    snoozing.snooze(monitor=monitor, until=until)
+    held = make_delivery(channel, monitor, next_attempt_at=until, planned_at=until)
+    delayed = make_delivery(make_channel(workspace=monitor.workspace), monitor, incident=held.incident)
+    Delivery.objects.filter(pk=delayed.pk).update(next_attempt_at=until + HOUR, planned_at=until + HOUR)
+    Delivery.objects.update(monitor=monitor)
+    with django_capture_on_commit_callbacks(execute=True):
+        snoozing.unsnooze(monitor=monitor)
+    held.refresh_from_db()
+    delayed.refresh_from_db()
+    assert held.next_attempt_at <= database_now()
+    assert held.planned_at <= database_now()
+    assert delayed.next_attempt_at == until + HOUR
+    assert hinted == ["notifications.tasks.deliver"]
+
+
+def test_a_shorter_snooze_brings_forward_what_the_longer_one_held_back():
+    monitor, until = make_monitor(), database_now() + HOUR
+    snoozing.snooze(monitor=monitor, until=until + HOUR)
+    held = make_delivery(make_channel(workspace=monitor.workspace), monitor, next_attempt_at=until + HOUR)
+    Delivery.objects.update(monitor=monitor)
+    snoozing.snooze(monitor=monitor, until=until)
+    held.refresh_from_db()
+    assert held.next_attempt_at == until
+
+
+def test_a_snooze_is_told_in_the_log_of_changes():
+    monitor = make_monitor()
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_SNOOZED)
+    assert deeds.in_words(entry).startswith("Snoozed the monitor until ")
+    entry.details = {}
+    assert deeds.in_words(entry) == "Snoozed the monitor"
+
+
+# --- The pages ------------------------------------------------------------------------------------
+
+
+def test_a_button_snoozes_for_an_hour(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    answer = admin.post(url("snooze", monitor), {"for": "1h"}, follow=True)
+    left = until_of(monitor) - database_now()
+    assert timedelta(minutes=59) < left <= HOUR
+    page = answer.content.decode()
+    assert "Snoozed until" in page
+    assert "End it" in page
+
+
+def test_until_tomorrow_is_nine_in_the_readers_zone(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    admin.cookies["zone"] = "Asia/Jakarta"
+    admin.post(url("snooze", monitor), {"for": "morning"})
+    with timezone.override("Asia/Jakarta"):
+        here, today = timezone.localtime(until_of(monitor)), timezone.localtime(database_now()).date()
+    assert (here.hour, here.minute) == (9, 0)
+    assert here.date() == today + timedelta(days=1)
+
+
+def test_a_time_of_the_readers_is_in_the_readers_zone(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    admin.cookies["zone"] = "Asia/Jakarta"
+    with timezone.override("Asia/Jakarta"):
+        typed = f"{timezone.localtime(database_now()) + timedelta(days=2):%Y-%m-%dT%H:%M}"
+        admin.post(url("snooze", monitor), {"until": typed})
+        assert f"{timezone.localtime(until_of(monitor)):%Y-%m-%dT%H:%M}" == typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", "Give a date and a time."),
+        ("soon", "Give a date and a time."),
+        ("2020-01-01T00:00", "Give a time in the next 30 days."),
+        ("9999-12-31T23:59", "Give a time in the next 30 days."),
+    ],
+)
+def test_a_time_that_is_none_is_said_where_it_was_typed(admin, workspace, typed, words):
+    monitor = make_monitor(workspace=workspace)
+    answer = admin.post(url("snooze", monitor), {"until": typed})
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert until_of(monitor) is None
+
+
+def test_ending_it_is_one_button(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    page = admin.post(url("unsnooze", monitor), follow=True).content.decode()
+    assert "The snooze is over." in page
+    assert 'id="snoozed"' not in page
+
+
+def test_a_monitor_that_is_down_offers_to_be_snoozed(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    push(monitor, up=False)
+    page = reverse("monitors:detail", args=[monitor.public_id])
+    assert url("snooze", monitor) in admin.get(page).content.decode()
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    assert url("snooze", monitor) not in admin.get(page).content.decode()
+
+
+def test_a_viewer_is_not_offered_a_snooze(viewer, workspace):
+    monitor = make_monitor(workspace=workspace)
+    push(monitor, up=False)
+    page = reverse("monitors:detail", args=[monitor.public_id])
+    assert url("snooze", monitor) not in viewer.get(page).content.decode()
+
+
+def test_a_viewer_sees_a_snooze_and_cannot_end_it(viewer, workspace):
+    monitor = make_monitor(workspace=workspace)
+    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    page = viewer.get(reverse("monitors:detail", args=[monitor.public_id])).content.decode()
+    assert 'id="snoozed"' in page
+    assert "End it" not in page
+
+
+def test_in_a_dialog_the_question_comes_alone(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    page = admin.get(url("snooze", monitor), headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in page
+    assert "For 4 hours" in page
