@@ -111,14 +111,15 @@ class Journal:
         message: str,
         value: float | None,
     ) -> Incident:
-        reported = opening.cause is Cause.REPORTED
+        # What is missed is told with what was heard last; else with what the heartbeat said.
+        said = opening.cause is not Cause.MISSED
         incident = Incident(
             monitor=monitor,
             cause=opening.cause.value,
             started_at=opening.started_at,
             detected_at=self.now,
-            opening_message=message if reported else state.last_message,
-            opening_value=value if reported else state.last_value,
+            opening_message=message if said else state.last_message,
+            opening_value=value if said else state.last_value,
             last_heartbeat_at=state.last_heartbeat_at,
         )
         self._new.append(incident)

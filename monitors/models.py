@@ -21,6 +21,7 @@ from monitors.schedules import (
     Schedule,
 )
 from monitors.status import Cause, Reason, Status
+from monitors.values import ValueRules
 
 MESSAGE_LENGTH = 500
 NOTE_LENGTH = 4000
@@ -130,6 +131,10 @@ class Monitor(models.Model):
         if self.kind == Monitor.Kind.CRON:
             return CronSchedule(self.cron, self.timezone, self.grace)
         return IntervalSchedule(self.timeout, self.grace)
+
+    @property
+    def value_rules(self) -> ValueRules:
+        return ValueRules(self.value_min, self.value_max, self.value_required)
 
 
 class MonitorState(models.Model):

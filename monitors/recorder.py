@@ -130,7 +130,7 @@ def _admit(
 ) -> list[Result]:
     """Return what is to become of each of `arrivals`; `over` says which of them come too fast."""
     results: list[Result] = []
-    # By monitor, whether it can do without an up push, at this point of the batch.
+    # By monitor, whether it can do without a good push, at this point of the batch.
     spare = {each.monitor_id: each.spare for each in held.values()}
     for arrival, too_fast in zip(arrivals, over, strict=True):
         mine = held.get(arrival.digest)
@@ -140,22 +140,26 @@ def _admit(
             results.append(Outcome.POST_ONLY)
         elif (
             too_fast is not None
-            and arrival.push.up
             and spare[mine.monitor_id]
+            and mine.is_good(up=arrival.push.up, value=arrival.push.value)
             # Else it was counted by a rate that is not, or no longer, the token's.
             and too_fast.push_rate == mine.push_rate
         ):
             results.append(Limited(max(1, math.ceil(too_fast.wait))))
         else:
             results.append(Outcome.RECORDED)
-            spare[mine.monitor_id] = arrival.push.up
+            spare[mine.monitor_id] = mine.is_good(up=arrival.push.up, value=arrival.push.value)
     return results
 
 
 def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:
     rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
     statements.insert_heartbeats(rows, received_at=now)
-    to_decide = {held.monitor_id for arrival, held in admitted if not (held.quiet and arrival.push.up)}
+    to_decide = {
+        held.monitor_id
+        for arrival, held in admitted
+        if not (held.quiet and held.is_good(up=arrival.push.up, value=arrival.push.value))
+    }
     statements.touch(
         {
             held.monitor_id: (arrival.push.message, arrival.push.value)
@@ -193,7 +197,8 @@ def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, Moni
     book.know_open_incidents(list(states.values()))
     for monitor_id, push in pushes:
         state, monitor = states[monitor_id], monitors[monitor_id]
-        book.decide(state, monitor, HeartbeatCame(now, push.up), message=push.message, value=push.value)
+        came = HeartbeatCame(now, push.up, monitor.value_rules.allow(push.value))
+        book.decide(state, monitor, came, message=push.message, value=push.value)
         state.last_heartbeat_at = now
         state.last_message, state.last_value = push.message, push.value
         if state.status == Status.UP and (state.due_at is None or state.due_at <= now):

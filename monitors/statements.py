@@ -18,6 +18,7 @@ from django.db import connection
 
 from accounts.models import Workspace
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
+from monitors.values import ValueRules
 from tianji.clock import sql_now
 
 _TOKENS = PushToken._meta.db_table
@@ -56,12 +57,12 @@ def _is_postgresql() -> bool:
 class Held:
     """A token that works; its monitor's state is locked until the transaction ends.
 
-    `quiet` says that an up push changes nothing: the monitor is up and not yet due. `spare` says that
+    `quiet` says that a good push changes nothing: the monitor is up and not yet due. `spare` says that
     one may be left out: the monitor is paused, or it is up and no more of the time between its last
     heartbeat and when it is due has passed than is left, so that a sender that goes on at this pace
     comes again in time. `use_is_old` says that it is time to write the token's last use again.
     `push_rate` is how many pushes a minute the monitor or its workspace allows, None where neither
-    says.
+    says. `rules` are those of values, None where there are none.
     """
 
     token_id: int
@@ -71,6 +72,11 @@ class Held:
     spare: bool
     use_is_old: bool
     push_rate: int | None
+    rules: ValueRules | None
+
+    def is_good(self, *, up: bool, value: float | None) -> bool:
+        """Return whether a push is no failure: it says up, with a value that the rules allow."""
+        return up and (self.rules is None or self.rules.allow(value))
 
 
 def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
@@ -86,14 +92,28 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
         cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, given])
         rows = cursor.fetchall()
-    held = {
-        digest: Held(
-            token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate
-        )
-        for digest, token_id, monitor_id, post_only, quiet, spare, use_is_old, push_rate, _ in rows
-    }
+    held = {digest: _held(*row) for digest, *row, _epoch in rows}
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
     return held, datetime.fromtimestamp(now, UTC)
+
+
+def _held(
+    token_id: int,
+    monitor_id: int,
+    post_only: bool,
+    quiet: bool,
+    spare: bool,
+    use_is_old: bool,
+    push_rate: int | None,
+    low: float | None,
+    high: float | None,
+    required: bool,
+) -> Held:
+    # SQLite has no booleans.
+    rules = ValueRules(low, high, bool(required)) if required or low is not None or high is not None else None
+    return Held(
+        token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate, rules
+    )
 
 
 @cache
@@ -113,7 +133,8 @@ def _hold_statement(postgresql: bool) -> str:
     return (
         f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
         f" s.status = 'paused' OR s.status = 'up' AND {spare},"
-        f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate), {epoch}"
+        f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate),"
+        f" m.value_min, m.value_max, m.value_required, {epoch}"
         f" FROM {_TOKENS} t JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
         f" JOIN {_WORKSPACES} w ON w.id = m.workspace_id"
         f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"

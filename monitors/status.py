@@ -61,10 +61,21 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatCame:
-    """A push arrived at `at` and said `up` or `down`."""
+    """A push arrived at `at` and said `up` or `down`.
+
+    `value_is_good` is whether the monitor's rules allow its value, or that it has none.
+    """
 
     at: datetime
     up: bool
+    value_is_good: bool = True
+
+    @property
+    def fault(self) -> Cause | None:
+        """What it opens an incident for; None of a good one."""
+        if not self.up:
+            return Cause.REPORTED
+        return None if self.value_is_good else Cause.VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +140,13 @@ def decide(facts: Facts, event: Event) -> Decision:
             return Decision(Status.NEW, (Change(Status.PAUSED, Status.NEW, at, Reason.RESUMED),))
         case Status.PAUSED, _:
             return Decision(Status.PAUSED)
-        case Status.UP, HeartbeatCame(at, up):
-            return _heartbeat_while_up(facts, at, up)
-        case Status.NEW, HeartbeatCame(at, True):
+        case Status.UP, HeartbeatCame(at, fault=fault):
+            return _heartbeat_while_up(facts, at, fault)
+        case Status.NEW, HeartbeatCame(at, fault=None):
             return Decision(Status.UP, (Change(Status.NEW, Status.UP, at, Reason.HEARTBEAT),))
-        case Status.NEW, HeartbeatCame(at, False):
-            return _reported(Status.NEW, at)
-        case Status.DOWN, HeartbeatCame(at, True):
+        case Status.NEW, HeartbeatCame(at, fault=Cause() as fault):
+            return _failed(Status.NEW, at, fault)
+        case Status.DOWN, HeartbeatCame(at, fault=None):
             return Decision(Status.UP, (Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT),), resolves=True)
         case Status.UP, TimePassed(at):
             deadline = facts.deadline()
@@ -155,12 +166,10 @@ def _pause(status: Status, at: datetime) -> Decision:
     )
 
 
-def _reported(source: Status, at: datetime) -> Decision:
-    return Decision(
-        Status.DOWN,
-        (Change(source, Status.DOWN, at, Reason.REPORTED),),
-        opens=Opening(Cause.REPORTED, at),
-    )
+def _failed(source: Status, at: datetime, fault: Cause) -> Decision:
+    # Each cause of an incident is the reason of its change, too.
+    change = Change(source, Status.DOWN, at, Reason(fault.value))
+    return Decision(Status.DOWN, (change,), opens=Opening(fault, at))
 
 
 def _missed(deadline: datetime) -> Decision:
@@ -171,17 +180,15 @@ def _missed(deadline: datetime) -> Decision:
     )
 
 
-def _heartbeat_while_up(facts: Facts, at: datetime, up: bool) -> Decision:
+def _heartbeat_while_up(facts: Facts, at: datetime, fault: Cause | None) -> Decision:
     deadline = facts.deadline()
     if deadline is not None and deadline < at:
         missed = _missed(deadline)
-        if not up:
+        if fault is not None:
             return missed
         back = Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT)
         return Decision(Status.UP, (*missed.changes, back), opens=missed.opens, resolves=True)
-    if up:
-        return Decision(Status.UP)
-    return _reported(Status.UP, at)
+    return Decision(Status.UP) if fault is None else _failed(Status.UP, at, fault)
 
 
 def shown(status: Status, *, now: datetime, expected_by: datetime | None, deadline: datetime | None) -> Shown:

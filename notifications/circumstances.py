@@ -16,6 +16,7 @@ from notifications import rules, tolerance
 from notifications.judging import Event, Situation, Told
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import Route, Rules, Tolerance
+from tianji.many import among
 
 # Where nobody can say how often a heartbeat is due.
 _SOME_PERIOD = timedelta(hours=1)
@@ -32,7 +33,7 @@ class Circumstances:
     """What is known of `rows`, deliveries that `channel` is owed, at `now`.
 
     Attributes:
-        rules: of each monitor, by its row id.
+        rules: of a monitor, by its row id.
         openings: the delivery of each incident's beginning to this channel, by the incident's row id.
         recoveries: by monitor, the deliveries of ends of outages that the channel has not been told.
     """
@@ -41,7 +42,7 @@ class Circumstances:
         self.channel, self.now = channel, now
         self.monitors = {row.monitor_id: row.monitor for row in rows if row.monitor is not None}
         ids = [pk for pk in self.monitors if pk is not None]
-        self.rules: dict[int, Rules] = rules.rules_of(ids) if ids else {}
+        self.rules = rules.rules_in(channel.workspace_id)
         self._routes = self._find_routes(ids)
         self._maintenance = maintenance.held_until(ids, now) if ids else {}
         about_ends = {row.incident_id for row in rows if row.event in (Event.RESOLVED, Event.REMINDER)}
@@ -97,14 +98,13 @@ class Circumstances:
         ]
 
     def _rules_of(self, row: Delivery) -> Rules:
-        return self.rules.get(row.monitor_id or 0, rules.DEFAULT)
+        return self.rules(row.monitor_id or 0)
 
     def _find_routes(self, ids: Iterable[int]) -> dict[int, Route]:
         named = set(ids)
-        rows = ChannelRule.objects.filter(channel=self.channel, monitor__in=named)
-        own = {rule.monitor_id: rule for rule in rows}
+        own = {rule.monitor_id: rule for rule in ChannelRule.objects.filter(channel=self.channel)}
         if not self.channel.all_monitors:
-            named = set(self.channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
+            named &= set(self.channel.monitors.values_list("pk", flat=True))
         return {
             pk: rules.route(self.channel, own.get(pk))
             for pk in named
@@ -114,13 +114,14 @@ class Circumstances:
     def _find_openings(self, incidents: set[int | None]) -> dict[int | None, Delivery]:
         if not incidents:
             return {}
-        rows = self.channel.deliveries.filter(incident__in=incidents, event=Event.OPENED)
+        known = among(pk for pk in incidents if pk is not None)
+        rows = self.channel.deliveries.filter(incident__in=known, event=Event.OPENED)
         return {row.incident_id: row for row in rows}
 
     def _find_recoveries(self, ids: Iterable[int]) -> dict[int, list[Delivery]]:
         found: dict[int, list[Delivery]] = {}
         rows = self.channel.deliveries.filter(
-            monitor__in=list(ids), event=Event.RESOLVED, status=Delivery.Status.PENDING, attempt_count=0
+            monitor__in=among(ids), event=Event.RESOLVED, status=Delivery.Status.PENDING, attempt_count=0
         )
         for row in rows.order_by("pk"):
             assert row.monitor_id is not None
@@ -130,9 +131,9 @@ class Circumstances:
     def _find_latest(self, ids: Collection[int]) -> dict[int, Incident]:
         """Return the newest incident of each of these monitors."""
         newest = Incident.objects.filter(monitor=OuterRef("pk")).order_by("-started_at", "-pk")
-        found = Monitor.objects.filter(pk__in=ids).annotate(newest=Subquery(newest.values("pk")[:1]))
-        incidents = Incident.objects.in_bulk(found.values_list("newest", flat=True)) if ids else {}
-        return {incident.monitor_id: incident for incident in incidents.values()}
+        found = Monitor.objects.filter(pk__in=among(ids)).annotate(newest=Subquery(newest.values("pk")[:1]))
+        incidents = Incident.objects.filter(pk__in=found.values("newest")) if ids else ()
+        return {incident.monitor_id: incident for incident in incidents}
 
     def _told(self, row: Delivery) -> Told:
         if row.event not in (Event.RESOLVED, Event.REMINDER):

@@ -10,8 +10,8 @@ from django.utils.translation import ngettext
 
 from monitors import words
 from monitors.status import Cause
-from notifications.messages import BULLET, Event, Message
-from notifications.phrases import clock, cut, moment, one_line
+from notifications.messages import Event
+from notifications.phrases import BULLET, Message, clock, cut, moment, one_line
 
 # How many monitors a message names; the others are counted.
 NAMED = 20

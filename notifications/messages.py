@@ -9,17 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import groupby
 
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
 from monitors import words
 from monitors.status import Cause
-from notifications.phrases import clock, cut, moment, number, one_line
-
-# A line that begins so is one of a list.
-BULLET = "• "
+from notifications.phrases import Message, clock, cut, moment, number, one_line
 
 
 class Event(StrEnum):
@@ -103,57 +98,6 @@ class Facts:
 
 
 _ENDED = (Event.RESOLVED, Event.PASSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A title of one line and paragraphs of one line each, plain text. `url` is where to read on.
-
-    `ack_url` is where somebody says that they see to it, for a monitor that is down. `manage_url` is the
-    page on which such messages are changed or ended, `list_id` what names all messages of a channel.
-    `written` is the whole text where the channel's own template made it; `language` is that of the text.
-    """
-
-    title: str
-    lines: tuple[str, ...]
-    url: str
-    ack_url: str = ""
-    manage_url: str = ""
-    list_id: str = ""
-    written: str = ""
-    language: str = "en"
-
-    @property
-    def text(self) -> str:
-        """The whole message as plain text, the links last."""
-        if self.written:
-            return self.written
-        blocks = ["\n".join(lines) for lines in self.blocks]
-        links = [self.url]
-        if self.ack_url:
-            links.append(f"{self.ack_label}: {self.ack_url}")
-        return "\n\n".join((*blocks, *links))
-
-    @property
-    def blocks(self) -> list[tuple[str, ...]]:
-        """The lines in paragraphs: one each, but those of a list together."""
-        return [
-            part
-            for is_list, lines in groupby(self.lines, lambda line: line.startswith(BULLET))
-            for part in ([tuple(lines)] if is_list else [(line,) for line in lines])
-        ]
-
-    @property
-    def ack_label(self) -> str:
-        """What the link to `ack_url` is called, in the language of the message."""
-        with override(self.language):
-            return _("Acknowledge")
-
-    @property
-    def url_label(self) -> str:
-        """What the link to `url` is called, in the language of the message."""
-        with override(self.language):
-            return _("Open in Tianji")
 
 
 def compose(facts: Facts) -> Message:

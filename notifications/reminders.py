@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
 from monitors.models import Incident, MonitorState
 from notifications.models import Delivery
-from notifications.rules import Route, Rules, rules_of
+from notifications.rules import Route, Rules, rules_in
+from tianji.many import among
 
 _FIRST = 1
 
@@ -33,7 +34,7 @@ def may_follow(rows: Sequence[Delivery]) -> set[int]:
     there: set[int] = set()
     if reminded:
         states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True)
-        found = states.filter(monitor__in=reminded).order_by("monitor_id")
+        found = states.filter(monitor__in=among(reminded)).order_by("monitor_id")
         there = set(found.values_list("monitor_id", flat=True))
     return {row.pk for row in rows if row.event != Delivery.Event.REMINDER or row.monitor_id in there}
 
@@ -47,24 +48,26 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
     """
     of = {event: [row for row in rows if row.event == event] for event in Delivery.Event}
     openings, reminded = of[Delivery.Event.OPENED], of[Delivery.Event.REMINDER]
-    rules = rules_of({row.monitor_id for row in (*openings, *reminded) if row.monitor_id is not None})
+    rules = rules_in(rows[0].channel.workspace_id)
+    by_wait: dict[timedelta, list[Delivery]] = {}
     for row in openings:
-        every = rules[row.monitor_id].remind_every if row.monitor_id in rules else None
-        if every is not None:
-            waiting = free(_waiting(row.channel_id, [row]))
-            Delivery.objects.filter(pk__in=waiting).update(
-                planned_at=now + every, next_attempt_at=now + every
-            )
+        if every := rules(row.monitor_id or 0).remind_every:
+            by_wait.setdefault(every, []).append(row)
+    for every, opened in by_wait.items():
+        waiting = free(_waiting(opened[0].channel_id, opened))
+        Delivery.objects.filter(pk__in=among(waiting)).update(
+            planned_at=now + every, next_attempt_at=now + every
+        )
     if over := of[Delivery.Event.RESOLVED]:
         waiting = free(_waiting(over[0].channel_id, over))
-        Delivery.objects.filter(pk__in=waiting).update(
+        Delivery.objects.filter(pk__in=among(waiting)).update(
             status=Delivery.Status.WITHDRAWN, note=Delivery.Note.RECOVERED, next_attempt_at=None
         )
     more: list[Delivery] = []
     for row in reminded:
-        if row.attempt_count or row.monitor_id not in rules or row.incident is None:
+        if row.attempt_count or row.monitor_id is None or row.incident is None:
             continue
-        mine = rules[row.monitor_id]
+        mine = rules(row.monitor_id)
         if mine.remind_every is not None and row.sequence < mine.remind_most:
             at = now + mine.remind_every
             more.append(_reminder(row.incident, row.channel_id, row.sequence + 1, at, now))
@@ -84,7 +87,7 @@ def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
     """Return the reminders to come, of the incidents of `rows`."""
     return Delivery.objects.filter(
         channel=channel,
-        incident__in=[row.incident_id for row in rows],
+        incident__in=among(row.incident_id for row in rows if row.incident_id is not None),
         event=Delivery.Event.REMINDER,
         status=Delivery.Status.PENDING,
         attempt_count=0,

@@ -24,13 +24,14 @@ from notifications.judging import Event, Hold, Tell, Why, Withdraw
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
+from tianji.many import among
 
 # Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
 LEASE = timedelta(seconds=60)
 # What happens within this of the first is told together.
 STORM = timedelta(seconds=30)
-# Of what one channel is owed, no more than this is looked at in one turn.
-_MOST = 10_000
+# Of what one channel is owed, no more than this is looked at in one turn; and so few at first.
+_MOST, _FEW = 10_000, 20
 
 # What there is to judge: digests and news about channels are told as they are.
 _JUDGED = frozenset(event.value for event in Event)
@@ -82,13 +83,15 @@ def claim_next() -> Claim | None:
 def _claimable(now: datetime) -> QuerySet[Delivery]:
     """Deliveries that are due, of channels that are free, and first of their incident.
 
-    Due is also one in flight whose lease ran out.
+    Due is also one in flight whose lease ran out. What a storm holds back is not due before its end.
     """
     in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
     return (
         Delivery.objects.filter(~Exists(_earlier(now)), next_attempt_at__lte=now)
         .exclude(channel__in=in_flight.values("channel"))
         .exclude(channel__quiet_until__gt=now)
+        .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__gt=now)
+        .exclude(event__in=(Event.RESOLVED, Event.PASSED), attempt_count=0, channel__ups_until__gt=now)
     )
 
 
@@ -121,16 +124,22 @@ def take_turn(candidate: Delivery) -> Claim | None:
         now = database_now()
         if interrupted:
             return _claim_again(candidate, now)
-        due = _due(channel, now)
-        if not due:
-            return None
-        if not channel.enabled:
-            return _claim(due[0], now)
-        return _choose(channel, _judge(channel, due, now), now)
+        # In a storm's first moment one message is all there is to find, and the rest can wait.
+        for most in (_FEW, _MOST):
+            last = most == _MOST
+            due = _due(channel, now, most)
+            if due and not channel.enabled:
+                return _claim(due[0], now)
+            ready = _judge(channel, due, now)
+            if claim := _choose(channel, ready, now, all_known=last or len(due) < most):
+                return claim
+            if len(due) < most:
+                break
+    return None
 
 
-def _due(channel: Channel, now: datetime) -> list[Delivery]:
-    """Return what `channel` may be told now, oldest first, and lock it.
+def _due(channel: Channel, now: datetime, most: int) -> list[Delivery]:
+    """Return what `channel` may be told now, oldest first and `most` of it, and lock it.
 
     What somebody else holds, who deletes a monitor perhaps, is left for the next turn: nobody waits
     here, so nobody waits for ever.
@@ -141,7 +150,7 @@ def _due(channel: Channel, now: datetime) -> list[Delivery]:
         .select_for_update(skip_locked=True, of=("self",), no_key=True)
         .select_related("incident", "monitor")
     )
-    return list(rows.order_by("pk")[:_MOST])
+    return list(rows.order_by("pk")[:most])
 
 
 # --- Judging ---------------------------------------------------------------------------------------
@@ -181,7 +190,7 @@ def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
         by_hold.setdefault(hold, []).append(row.pk)
     for hold, ids in by_hold.items():
         planned = {"planned_at": hold.until} if hold.replan else {}
-        Delivery.objects.filter(pk__in=ids).update(next_attempt_at=hold.until, **planned)
+        Delivery.objects.filter(pk__in=among(ids)).update(next_attempt_at=hold.until, **planned)
 
 
 def _continue(row: Delivery, facts: Circumstances) -> bool:
@@ -204,7 +213,7 @@ def _continue(row: Delivery, facts: Circumstances) -> bool:
 
 def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None:
     """Close deliveries that nobody tried yet and that need not be sent, saying why."""
-    Delivery.objects.filter(pk__in=ids, status=Delivery.Status.PENDING).update(
+    Delivery.objects.filter(pk__in=among(ids), status=Delivery.Status.PENDING).update(
         status=Delivery.Status.WITHDRAWN, note=note, next_attempt_at=None, **changes
     )
 
@@ -212,30 +221,31 @@ def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None
 # --- Choosing --------------------------------------------------------------------------------------
 
 
-def _choose(channel: Channel, ready: list[Delivery], now: datetime) -> Claim | None:
-    """Claim one of `ready`, or a digest of several of them."""
+def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known: bool) -> Claim | None:
+    """Claim one of `ready`, or a digest of several of them.
+
+    Return None where there is nothing to claim, or more has to be known for a digest than `ready`.
+    """
     for row in ready:
         # Its id may have arrived.
         if row.attempt_count:
             return _claim(row, now)
     kind = kinds().get(channel.kind)
     merges = kind is not None and kind.merges
-    while ready:
+    if ready:
         first = ready[0]
         digest = _DIGESTS.get(first.event) if merges else None
         if digest is None:
             return _claim(first, now)
         alike = [row for row in ready if _DIGESTS.get(row.event) is digest]
-        ready = [row for row in ready if _DIGESTS.get(row.event) is not digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
-        if until is not None and until > now:
-            _hold((Hold(until), row) for row in alike)
-            continue
-        if window:
-            Channel.objects.filter(pk=channel.pk).update(**{window: now + STORM})
         # The rest of a storm, and what piled up while the channel could not be reached.
         together = window is None or _planned(first) < max(until or now - STORM, now - STORM)
+        if together and not all_known:
+            return None
+        if window:
+            Channel.objects.filter(pk=channel.pk).update(**{window: now + STORM})
         if len(alike) == 1 or not together:
             return _claim(first, now)
         return _merge(channel, alike, digest, now)
@@ -271,7 +281,7 @@ def _merge(channel: Channel, rows: Sequence[Delivery], event: Delivery.Event, no
         next_attempt_at=now + LEASE,
         attempt_count=1,
     )
-    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
+    Delivery.objects.filter(pk__in=among(row.pk for row in rows)).update(
         status=Delivery.Status.MERGED, digest=digest, next_attempt_at=None
     )
     return Claim(digest.pk, 1)

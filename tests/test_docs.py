@@ -19,7 +19,7 @@ from django.core.management import get_commands
 from monitors.models import MESSAGE_LENGTH
 from monitors.push import BODY_LIMIT, Push, parse_push
 from monitors.status import Cause
-from notifications import messages, payloads
+from notifications import messages, payloads, templating
 from notifications.backoff import WAITS
 from tianji.processes import ROLES
 
@@ -237,9 +237,15 @@ def test_the_webhook_example_is_what_is_sent():
 
 
 def test_every_event_of_a_webhook_is_documented():
-    page = read("docs/channels.md")
+    page = read("docs/messages.md")
     for event in messages.Event:
         assert f"`{event.value}`" in page
+
+
+def test_every_placeholder_is_documented():
+    page = read("docs/messages.md")
+    for name in templating.placeholders():
+        assert f"`{{{name}}}`" in page
 
 
 def test_the_limits_of_a_push_are_documented():

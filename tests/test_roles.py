@@ -147,6 +147,10 @@ api:channel            channel   PATCH   200*  200*  403    404       200*  403 
 api:channel            channel   DELETE  204   204   403    404       204   403  404    401
 api:test_channel       channel   POST    200   200   403    404       200   403  404    401
 api:deliveries         -         GET     200   200   200    200       200   200  200    401
+api:rules              -         GET     200   200   200    200       200   200  200    401
+api:rules              -         PUT     200   200   403    200       200   403  200    401
+api:monitor_rules      monitor   GET     200   200   200    404       200   200  404    401
+api:monitor_rules      monitor   PUT     200   200   403    404       200   403  404    401
 """
 
 # What anybody may ask for, the same for all. Whoever has a push token may push with it; the set-up
@@ -209,6 +213,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "api:overlap POST": {"overlap_seconds": 7200},
     "api:channels POST": _CHANNEL_JSON,
     "api:channel PATCH": {"name": "Gong"},
+    "api:rules PUT": {"recovery": 2},
+    "api:monitor_rules PUT": {"recovery": 2},
 }
 # Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
 IN_PART = {

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import os
+import re
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
@@ -365,6 +367,23 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
+
+# Networks, addresses and names of hosts that messages may be sent to although they are private.
+TIANJI_ALLOW_PRIVATE_WEBHOOKS: list[str] = [
+    entry for entry in map(str.strip, env.list("TIANJI_ALLOW_PRIVATE_WEBHOOKS", [])) if entry
+]
+for _entry in TIANJI_ALLOW_PRIVATE_WEBHOOKS:
+    try:
+        if "/" in _entry:
+            ip_network(_entry, strict=False)
+        # The letters of an address and of a name.
+        elif not re.fullmatch(r"[\w.:\[\]-]+", _entry, re.ASCII):
+            raise ValueError("this is neither a network nor an address nor the name of a host")
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS has {_entry!r} ({error}); give networks, addresses and names of "
+            "hosts, separated by commas, such as 10.0.0.0/8,chat.example.internal"
+        ) from error
 
 # --- Logging -------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from accounts.api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Text, YesNo
 from accounts.api.keyset import PageSerializer
 from notifications import destinations, signing
-from notifications.models import Channel, Delivery
+from notifications.models import Delivery
 
 MONITORS_MOST = 5000
 # Says that there is a secret. Written back, it keeps the one there is.

@@ -20,8 +20,10 @@ Widget = Literal["text", "url", "secret", "lines", "choice", "yes"]
 class Field:
     """One thing that a channel of a kind needs to know: a member of `Channel.config`.
 
-    A `secret` one is sealed at rest and never shown. `clean` takes what was entered (text, without white
-    space around it; a bool for "yes"; a list of the lines for "lines") and returns what is kept.
+    A `secret` one is sealed at rest and never shown; what is kept of it is text. `clean` takes what was
+    entered (text, without white space around it; a bool for "yes"; for "lines" a list of them, or one text
+    with line breaks) and returns what is kept. One that is not `asked` is kept with the others, but no form
+    has it: the program sets it.
 
     Raises of `clean`: ValidationError, which says what is allowed.
     """
@@ -37,6 +39,7 @@ class Field:
     choices: tuple[tuple[str, Words], ...] = ()
     default: Any = None
     clean: Callable[[Any], Any] | None = None
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

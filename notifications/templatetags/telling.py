@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django import template
 
+from monitors.dashboard import Row
 from monitors.models import Monitor
 from notifications import snoozing
 
@@ -20,6 +21,6 @@ def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
 
 
 @register.simple_tag
-def snoozed_among(monitors: Iterable[Monitor], now: datetime) -> dict[int, datetime]:
-    """When the snoozes of those of `monitors` end that are snoozed, by row id. One query."""
-    return snoozing.snoozed_among([monitor.pk for monitor in monitors], now=now)
+def snoozed_among(rows: Iterable[Row], now: datetime) -> set[int]:
+    """The row ids of the monitors of an overview's `rows` that are snoozed. One query."""
+    return set(snoozing.snoozed_among([row.reading.monitor.pk for row in rows], now=now))

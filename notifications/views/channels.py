@@ -23,7 +23,6 @@ from notifications import channels, delivery, queries
 from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.forms import FORMS, AssignForm, ChannelForm, email_is_not_set_up
 from notifications.kinds import kind_named
-from notifications.models import Channel
 from notifications.transports.base import Sent
 from tianji.clock import database_now
 

@@ -151,7 +151,7 @@ def test_a_workspace_is_edited_with_its_members(root: Client, superuser):
         "pk"
     )
     assert {(entry.via, entry.user) for entry in (changed, added)} == {("admin", superuser)}
-    assert changed.details == {"fields": ["name", "push_rate"]}
+    assert changed.details == {"fields": ["language", "name", "push_rate", "timezone"]}
     assert added.details["member"] == cook.email
 
 

@@ -111,6 +111,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             "TIANJI_STATIC": str(Path(data) / "static"),
             "TIANJI_HOST": "127.0.0.1",
             "TIANJI_URL": f"http://127.0.0.1:{ports[0]}",
+            "TIANJI_ALLOW_PRIVATE_WEBHOOKS": "127.0.0.0/8",
             "TIANJI_ADMIN_EMAIL": EMAIL,
             "TIANJI_ADMIN_PASSWORD": PASSWORD,
         }

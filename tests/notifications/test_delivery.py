@@ -14,7 +14,7 @@ from monitors import lifecycle
 from monitors.models import MonitorState
 from notifications import channels, delivery, turns
 from notifications.models import Delivery
-from notifications.transports import webhook
+from notifications.transports import http
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.sinks import Answer, HttpSink, SmtpSink, wait_until
@@ -297,12 +297,28 @@ def test_up_waits_until_down_is_finished():
 @pytest.mark.django_db
 def test_up_is_sent_though_down_was_given_up():
     monitor = make_monitor()
-    with HttpSink(Answer(410)) as sink:
+    with HttpSink() as sink:
         webhook_for(sink, monitor.workspace)
+        push(monitor, up=False)
+        # An attempt whose answer was lost may have arrived.
+        Delivery.objects.update(status=FAILED, next_attempt_at=None, attempt_count=15)
+        push(monitor)
+        delivery.deliver_due()
+        assert [request.json["event"] for request in sink.requests] == ["incident.resolved"]
+
+
+@pytest.mark.django_db
+def test_gone_switches_the_channel_off_and_marks_it():
+    monitor = make_monitor()
+    with HttpSink(default=Answer(410)) as sink:
+        channel = webhook_for(sink, monitor.workspace)
         push(monitor, up=False)
         push(monitor)
         delivery.deliver_due()
-        assert [request.json["event"] for request in sink.requests][-1] == "incident.resolved"
+        assert len(sink.requests) == 1
+    channel.refresh_from_db()
+    assert not channel.enabled
+    assert channel.broken_at is not None
 
 
 @pytest.mark.django_db
@@ -458,7 +474,7 @@ def test_several_workers_share_the_work_and_send_everything_once():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_channel_that_hangs_delays_no_other(monkeypatch):
-    monkeypatch.setattr(webhook, "TOTAL_SECONDS", 3.0)
+    monkeypatch.setattr(http, "TOTAL_SECONDS", 3.0)
     workspace = make_workspace()
     monitor = make_monitor(workspace=workspace)
     with HttpSink(default=Answer(delay=30)) as hanging, HttpSink() as fine:

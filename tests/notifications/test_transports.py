@@ -18,7 +18,7 @@ import pytest
 from notifications import destinations
 from notifications.messages import Message
 from notifications.kinds import kind_named
-from notifications.transports import base, email, webhook
+from notifications.transports import base, email, http, webhook
 from notifications.transports.base import Failed, Outgoing, Sent
 from tests.sinks import Answer, HttpSink, SmtpSink
 
@@ -46,7 +46,7 @@ def send_mail(*addresses, **fields):
 @pytest.fixture
 def one_second(monkeypatch):
     """Let an attempt take a second at most."""
-    monkeypatch.setattr(webhook, "TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr(http, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
 
 
@@ -202,7 +202,7 @@ def test_a_body_that_drips_does_not_hold_up_a_success():
 
 
 def test_a_failure_whose_body_drips_is_judged_by_its_status(monkeypatch):
-    monkeypatch.setattr(webhook, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(http, "_BODY_SECONDS", 0.5)
     with HttpSink(default=Answer(500, body=b"x" * 1000, drip=0.1)) as sink:
         started = time.monotonic()
         result = post(sink)
@@ -340,6 +340,6 @@ def test_an_email_channel_without_addresses_is_a_failure(smtp, config):
 
 
 def test_an_attempt_ends_well_before_its_lease():
-    from notifications.delivery import LEASE
+    from notifications.turns import LEASE
 
     assert timedelta(seconds=base.TOTAL_SECONDS * 2) < LEASE

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from notifications import destinations
 from notifications.kinds.base import Field, Kind
+from notifications.kinds.webhook import headers
+from notifications.transports import webhook_body
 from notifications.transports.webhook import WebhookTransport
 
 
@@ -28,6 +32,20 @@ def _shown(config: Mapping[str, Any], masked: bool) -> str:
     if masked:
         return f"{shown}/…"
     return f"{shown}{parts.path}?{parts.query}" if parts.query else f"{shown}{parts.path}"
+
+
+def _clean_template(given: list[str] | str) -> str:
+    template = given if isinstance(given, str) else "\n".join(given)
+    if errors := webhook_body.check(template):
+        raise ValidationError([ValidationError(error) for error in errors])
+    return template
+
+
+def _clean_time(given: str) -> str:
+    try:
+        return datetime.fromisoformat(given).isoformat()
+    except ValueError:
+        raise ValidationError(__("Give a time such as 2026-11-22T15:52:45Z.")) from None
 
 
 KIND = Kind(
@@ -53,7 +71,51 @@ KIND = Kind(
             max_length=100,
             clean=destinations.clean_secret,
         ),
+        Field(
+            "headers",
+            _("Headers"),
+            _("Sent with each message, one in a line, such as “Authorization: Bearer abc”."),
+            widget="lines",
+            required=False,
+            secret=True,
+            max_length=headers.LENGTH_MAX,
+            placeholder="Authorization: Bearer abc",
+            clean=headers.clean,
+        ),
+        Field(
+            "template",
+            _("Body"),
+            _(
+                "JSON of your own, in whose texts {title}, {text}, {monitor} and so on are filled in. "
+                "Empty: the JSON that the documentation describes."
+            ),
+            widget="lines",
+            required=False,
+            max_length=webhook_body.LENGTH_MAX,
+            placeholder='{"text": "{title}\\n{url}"}',
+            clean=_clean_template,
+        ),
+        # After a change of the secret both count for a while.
+        Field(
+            "previous_secret",
+            _("Previous secret"),
+            widget="secret",
+            required=False,
+            secret=True,
+            max_length=100,
+            clean=destinations.clean_secret,
+            asked=False,
+        ),
+        Field(
+            "previous_secret_until",
+            _("Previous secret counts until"),
+            required=False,
+            max_length=40,
+            clean=_clean_time,
+            asked=False,
+        ),
     ),
     send=WebhookTransport().send,
     shown=_shown,
+    documentation="https://www.standardwebhooks.com/",
 )

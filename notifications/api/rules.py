@@ -1,0 +1,312 @@
+"""Who is told when, over HTTP: what a monitor and its workspace say, read and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2s
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.base import ApiView, etag, expected_version
+from accounts.api.fields import Id, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from accounts.api.problems import Problem, impossible
+from accounts.api.schema import ETAG, IF_MATCH, answers
+from monitors.models import Monitor, MonitorState
+from notifications import rule_changes, snoozing
+from notifications.models import DELAY_MAX, Channel
+from notifications.rule_changes import (
+    NEEDED_MOST,
+    OF_MOST,
+    REMIND_LEAST,
+    REMIND_LONGEST,
+    REMIND_MOST,
+    ChangedMeanwhile,
+    Choice,
+    Own,
+    Reminders,
+)
+from notifications.rules import EVENTS, Tolerance
+from tianji.clock import database_now
+
+TAG = "channels"
+CHANNELS_MOST = 1000
+
+
+# --- Bodies -----------------------------------------------------------------------------------------
+
+
+class ToleranceSerializer(StrictSerializer):
+    """After so many failures of the last so many."""
+
+    needed = Whole(min_value=1, max_value=NEEDED_MOST)
+    of = Whole(
+        min_value=1,
+        max_value=OF_MOST,
+        required=False,
+        help_text="At least as many as needed. Left out, as many: then they are in a row.",
+    )
+
+
+class RemindersSerializer(StrictSerializer):
+    """How often people are reminded while a monitor is down."""
+
+    every = Whole(
+        min_value=0,
+        max_value=REMIND_LONGEST,
+        help_text=f"Seconds, at least {REMIND_LEAST}; 0 is never.",
+    )
+    most = Whole(
+        min_value=1,
+        max_value=REMIND_MOST,
+        required=False,
+        allow_null=True,
+        help_text="Left out or null, as many as there would be.",
+    )
+
+
+class ChoiceSerializer(StrictSerializer):
+    """How one channel hears of a monitor."""
+
+    channel = Id()
+    told = YesNo(required=False, help_text="True, where it is left out.")
+    delay = Whole(
+        min_value=0,
+        max_value=DELAY_MAX,
+        required=False,
+        allow_null=True,
+        help_text="In seconds: only if still down after that. null is what the channel says.",
+    )
+    events = serializers.ListField(
+        child=OneOf(EVENTS),
+        required=False,
+        allow_null=True,
+        min_length=1,
+        max_length=len(EVENTS),
+        help_text="What it hears of; null is what the channel says.",
+    )
+
+
+@extend_schema_serializer(component_name="WorkspaceRules")
+class OwnSerializer(StrictSerializer):
+    """What is said about who is told when. What is left out or null is what lies above."""
+
+    missed = ToleranceSerializer(required=False, allow_null=True, help_text="When people hear of silence.")
+    reported = ToleranceSerializer(
+        required=False, allow_null=True, help_text="When people hear of a fault that is reported."
+    )
+    recovery = Whole(
+        min_value=1,
+        max_value=NEEDED_MOST,
+        required=False,
+        allow_null=True,
+        help_text="After so many good heartbeats in a row people hear that it is up again.",
+    )
+    reminders = RemindersSerializer(required=False, allow_null=True)
+
+
+@extend_schema_serializer(component_name="MonitorRules")
+class RulesSerializer(OwnSerializer):
+    """What a monitor says about who is told when. What is left out or null is what its workspace says."""
+
+    channels = ChoiceSerializer(  # type: ignore[call-arg]
+        many=True,
+        required=False,
+        max_length=CHANNELS_MOST,
+        help_text="All channels of the workspace. Those that are left out of a change stay as they are.",
+    )
+    snoozed_until = Moment(
+        read_only=True, allow_null=True, help_text="Until then nobody hears that it is down."
+    )
+
+
+def _own(said: Mapping[str, Any]) -> Own:
+    """Return what a body says. Raises Problem."""
+    return Own(
+        missed=_tolerance("missed", said),
+        reported=_tolerance("reported", said),
+        recovery=said.get("recovery"),
+        reminders=_reminders(said),
+    )
+
+
+def _tolerance(name: str, said: Mapping[str, Any]) -> Tolerance | None:
+    given = said.get(name)
+    if given is None:
+        return None
+    needed, of = given["needed"], given.get("of", given["needed"])
+    if of < needed:
+        raise impossible(
+            f"{name}.of", _("Give a whole number from {low} to {high}.").format(low=needed, high=OF_MOST)
+        )
+    return Tolerance(needed, of)
+
+
+def _reminders(said: Mapping[str, Any]) -> Reminders | None:
+    given = said.get("reminders")
+    if given is None:
+        return None
+    every = given["every"]
+    if 0 < every < REMIND_LEAST:
+        sentence = _("Give 0 for never, or a whole number from {low} to {high}.")
+        raise impossible("reminders.every", sentence.format(low=REMIND_LEAST, high=REMIND_LONGEST))
+    return Reminders(every, given.get("most"))
+
+
+def _shown(own: Own) -> dict[str, Any]:
+    return {
+        "missed": own.missed and {"needed": own.missed.needed, "of": own.missed.of},
+        "reported": own.reported and {"needed": own.reported.needed, "of": own.reported.of},
+        "recovery": own.recovery,
+        "reminders": own.reminders and {"every": own.reminders.every, "most": own.reminders.most},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What was read, with the version of each part; `version` is that of all of it, for the ETag."""
+
+    parts: dict[str, str]
+
+    @property
+    def version(self) -> int:
+        digest = blake2s(repr(sorted(self.parts.items())).encode(), digest_size=6).digest()
+        return int.from_bytes(digest)
+
+
+# --- Views ------------------------------------------------------------------------------------------
+
+
+class MonitorRulesView(ApiView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_monitor_rules",
+        summary="Read who is told of a monitor",
+        parameters=[ETAG],
+        responses=answers(200, RulesSerializer),
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        return self._answer(self._monitor(public_id))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="replace_monitor_rules",
+        summary="Say who is told of a monitor",
+        description="It counts for what happens from now on.",
+        request=RulesSerializer,
+        parameters=[IF_MATCH, ETAG],
+        responses=answers(200, RulesSerializer, writes=True, matched=True),
+    )
+    def put(self, request: Request, public_id: UUID) -> Response:
+        monitor = self._monitor(public_id)
+        said = self.read(RulesSerializer)
+        own, choices = _own(said), self._choices(said.get("channels", ()))
+        state = self._state(monitor)
+        version = expected_version(request, state)  # type: ignore[arg-type]
+        try:
+            rule_changes.change(
+                monitor=monitor,
+                by=self.actor,
+                own=own,
+                channels=choices,
+                expected=None if version is None else state.parts,
+            )
+        except ChangedMeanwhile:
+            raise Problem("changed-meanwhile") from None
+        except MonitorState.DoesNotExist:
+            raise Http404 from None
+        return self._answer(monitor)
+
+    def _monitor(self, public_id: UUID) -> Monitor:
+        monitor: Monitor = get_object_or_404(
+            Monitor.objects.in_workspace(self.workspace), public_id=public_id
+        )
+        monitor.workspace = self.workspace
+        return monitor
+
+    def _choices(self, said: Sequence[Mapping[str, Any]]) -> dict[UUID, Choice]:
+        named: dict[UUID, Choice] = {}
+        for one in said:
+            if one["channel"] in named:
+                raise impossible("channels", _("The channel %s is there twice.") % one["channel"])
+            events = one.get("events")
+            named[one["channel"]] = Choice(
+                one.get("told", True), one.get("delay"), None if events is None else tuple(events)
+            )
+        known = Channel.objects.filter(workspace=self.workspace, public_id__in=list(named))
+        unknown = set(named) - set(known.values_list("public_id", flat=True))
+        if unknown:
+            sentence = _("There is no channel %s in this workspace.")
+            raise impossible("channels", sentence % ", ".join(sorted(map(str, unknown))[:5]))
+        return named
+
+    def _state(self, monitor: Monitor) -> _State:
+        own, choices = rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor)
+        return _State(rule_changes.versions(own, choices))
+
+    def _answer(self, monitor: Monitor) -> Response:
+        own, choices = rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor)
+        state = _State(rule_changes.versions(own, choices))
+        content = {
+            **_shown(own),
+            "channels": [
+                {
+                    "channel": str(channel.public_id),
+                    "told": choice.told,
+                    "delay": choice.delay,
+                    "events": list(choice.events) if choice.events else None,
+                }
+                for channel, choice in choices
+            ],
+            "snoozed_until": in_utc(snoozing.snoozed_until(monitor, now=database_now())),
+        }
+        return Response(content, headers={"ETag": etag(state)})
+
+
+class WorkspaceRulesView(ApiView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_rules",
+        summary="Read when people are told",
+        description="What holds for the monitors that say nothing else.",
+        parameters=[ETAG],
+        responses=answers(200, OwnSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        return self._answer()
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="replace_rules",
+        summary="Say when people are told",
+        description="For the monitors that say nothing else. It counts for what happens from now on.",
+        request=OwnSerializer,
+        parameters=[IF_MATCH, ETAG],
+        responses=answers(200, OwnSerializer, writes=True, matched=True),
+    )
+    def put(self, request: Request) -> Response:
+        own = _own(self.read(OwnSerializer))
+        state = _State(rule_changes.versions(rule_changes.own_of_workspace(self.workspace)))
+        version = expected_version(request, state)  # type: ignore[arg-type]
+        try:
+            rule_changes.change_workspace(
+                workspace=self.workspace,
+                own=own,
+                by=self.actor,
+                expected=None if version is None else state.parts,
+            )
+        except ChangedMeanwhile:
+            raise Problem("changed-meanwhile") from None
+        return self._answer()
+
+    def _answer(self) -> Response:
+        own = rule_changes.own_of_workspace(self.workspace)
+        return Response(_shown(own), headers={"ETag": etag(_State(rule_changes.versions(own)))})

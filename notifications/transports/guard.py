@@ -1,0 +1,150 @@
+"""Which addresses may be reached: so that nobody turns a channel against the network that Tianji is in.
+
+Names are resolved here, every address is judged, and what is connected to is an address that was judged:
+a name that answers differently the second time (DNS rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+Address = IPv4Address | IPv6Address
+
+# What ipaddress calls global and is none: kept for protocols (RFC 6890), and the relays of 6to4 (RFC 7526).
+_NOT_GLOBAL = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+# All that is routed in IPv6 (RFC 4291, 2.4); everything else is local, multicast or not given out.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+# Addresses that stand for one of IPv4, with the bits to shift its 32 from: the well-known prefix of NAT64
+# (RFC 6052), 6to4 (RFC 3056), and IPv4-compatible ones (RFC 4291), which old stacks still understand.
+_CARRIERS = (
+    (IPv6Network("64:ff9b::/96"), 0),
+    (IPv6Network("2002::/16"), 80),
+    (IPv6Network("::/96"), 0),
+)
+
+
+class Refused(OSError):
+    """This address must not be reached. Its text is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What TIANJI_ALLOW_PRIVATE_WEBHOOKS names."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    names: frozenset[str]
+
+
+def parse(entries: Iterable[str]) -> Allowance:
+    """Return what the entries name: networks, addresses and names of hosts."""
+    networks: list[IPv4Network | IPv6Network] = []
+    names: set[str] = set()
+    for entry in entries:
+        try:
+            networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
+        except ValueError:
+            names.add(_name(entry))
+    return Allowance(tuple(networks), frozenset(names))
+
+
+@functools.lru_cache(maxsize=8)
+def _allowance(entries: tuple[str, ...]) -> Allowance:
+    return parse(entries)
+
+
+def names_allowed() -> frozenset[str]:
+    """Return the names of hosts whose addresses may be private."""
+    return _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS)).names
+
+
+def check(address: str, *, host: str) -> None:
+    """Let `address` pass, which `host` (a name, or the address itself) leads to.
+
+    Raises:
+        Refused: it is in a private network that the operator did not allow.
+    """
+    try:
+        # The zone of a link-local address (fe80::1%eth0) changes nothing about what it is.
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        raise Refused(_refusal(host, address)) from None
+    ip = _carried(ip)
+    if _is_public(ip):
+        return
+    allowed = _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS))
+    if _name(host) in allowed.names or any(ip in network for network in allowed.networks):
+        return
+    raise Refused(_refusal(host, str(ip)))
+
+
+def checked(host: str, found: Iterable[str]) -> list[str]:
+    """Return those of the addresses `found` of `host` that may be reached, in their order.
+
+    Raises:
+        Refused: there are some, and none of them may.
+    """
+    good, refused = [], None
+    for address in found:
+        try:
+            check(address, host=host)
+        except Refused as error:
+            refused = error
+        else:
+            good.append(address)
+    if refused is not None and not good:
+        raise refused
+    return good
+
+
+def addresses(infos: Iterable[tuple[int, int, int, str, tuple[object, ...]]]) -> list[str]:
+    """Return the addresses in what getaddrinfo answered, each once, in its order."""
+    return list(
+        dict.fromkeys(
+            str(sockaddr[0])
+            for family, _type, _protocol, _canonical, sockaddr in infos
+            if family in (socket.AF_INET, socket.AF_INET6)
+        )
+    )
+
+
+def _carried(ip: Address) -> Address:
+    """Return the address of IPv4 that `ip` stands for, or `ip`."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    for network, shift in _CARRIERS:
+        if ip in network and ip not in (IPv6Address("::"), IPv6Address("::1")):
+            return IPv4Address((int(ip) >> shift) & 0xFFFFFFFF)
+    return ip
+
+
+def _is_public(ip: Address) -> bool:
+    if not ip.is_global or ip.is_multicast:
+        return False
+    if isinstance(ip, IPv6Address):
+        return ip in _GLOBAL_UNICAST
+    return not any(ip in network for network in _NOT_GLOBAL)
+
+
+def _name(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _refusal(host: str, address: str) -> str:
+    """Return the sentence for people. The address that a name leads to is nobody's business here."""
+    if _name(host) == _name(address):
+        where = _("“%(host)s” is a private address") % {"host": host}
+    else:
+        where = _("“%(host)s” leads to a private address") % {"host": host}
+    return _(
+        "%(where)s, where nothing is sent. Whoever runs this server can allow it in the setting %(setting)s."
+    ) % {"where": where, "setting": "TIANJI_ALLOW_PRIVATE_WEBHOOKS"}

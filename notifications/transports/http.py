@@ -1,0 +1,311 @@
+"""One guarded way to send over HTTP, for all kinds of channels.
+
+An attempt ends within TOTAL_SECONDS, follows no redirect, reads a bounded part of the answer, connects only
+to addresses that `guard` let pass, and repeats no secret in what it tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from notifications.backoff import parse_retry_after
+from notifications.phrases import one_line
+from notifications.transports import guard
+from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+from tianji import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+# How much of an answer is read, for how many seconds, and how much of it people are shown.
+_BODY_LIMIT = 64 * 1024
+_BODY_SECONDS = 3.0
+_EXCERPT = 300
+# A name may lead to several addresses. Each but the last gets so many seconds to accept a connection.
+_ADDRESSES_MOST = 4
+_CONNECT_SECONDS = 3.0
+# Shorter members of a config are no secrets, and cutting them out would garble what the other side says.
+_SECRET_LENGTH = 6
+
+# Tests put the address of a fake here, by the origin of the provider that it stands in for.
+stand_ins: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request ready to leave. `bare`: success is judged by the status alone, without reading the body."""
+
+    url: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. The names of `headers` are in lower case; `body` is the beginning of it."""
+
+    status: int
+    reason: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status <= 299
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace").strip()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def line(self) -> str:
+        """The status line: "HTTP 429 Too Many Requests"."""
+        return f"HTTP {self.status} {self.reason}".strip()
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long the other side wants to be left alone, from its header."""
+        return parse_retry_after(self.headers.get("retry-after", ""), now=datetime.now(UTC))
+
+    def said(self, words: object = "") -> str:
+        """Return the status line and `words` of the provider, or the beginning of the body."""
+        text = words if isinstance(words, str) and words.strip() else self.text
+        excerpt = one_line(text[: _EXCERPT * 4])[:_EXCERPT]
+        return f"{self.line}: {excerpt}" if excerpt else self.line
+
+
+Judge = Callable[[Answer], Result]
+
+
+def posted(url: str, content: Any, headers: Mapping[str, str] | None = None, *, method: str = "POST") -> Call:
+    """Return a call that carries `content` as JSON."""
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return Call(url, body, {"Content-Type": "application/json", **(headers or {})}, method)
+
+
+def seconds(value: object) -> timedelta | None:
+    """Return the wait that a provider gives as a number of seconds, None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
+        return None
+    return timedelta(seconds=value)
+
+
+def by_status(answer: Answer, words: object = "") -> Result:
+    """Judge by the status alone: 2xx is success, and everything else may pass.
+
+    `words` are the provider's own, where they are in a part of the answer.
+    """
+    if answer.ok:
+        return Sent(answer.line)
+    return Failed(answer.said(words), retry_after=answer.retry_after)
+
+
+def sender(
+    build: Callable[[Mapping[str, Any], Outgoing], Call], judge: Judge, *, secrets: Iterable[str]
+) -> Callable[[Mapping[str, Any], Outgoing], Result]:
+    """Return the `send` of a kind.
+
+    Args:
+        build: makes the call from a config in the clear; a config that it cannot use is a KeyError,
+            TypeError or ValueError.
+        judge: tells what an answer that is no redirect means.
+        secrets: the members of the config that nobody is told.
+    """
+    names = tuple(secrets)
+
+    def send(config: Mapping[str, Any], outgoing: Outgoing) -> Result:
+        try:
+            call = build(config, outgoing)
+        except (KeyError, TypeError, ValueError) as error:
+            # The words of a KeyError are the member that is missing; others might repeat what it held.
+            what = f" ({error})" if isinstance(error, KeyError) else ""
+            return Failed(f"This channel's settings cannot be used{what}. Open it and save it again.")
+        return deliver(call, judge, secrets=[config[name] for name in names if name in config])
+
+    return send
+
+
+def deliver(call: Call, judge: Judge, *, secrets: Iterable[object] = ()) -> Result:
+    """Make one attempt and return what came of it; `secrets` are cut out of what it tells."""
+    # Not asyncio.run: closing, that waits for its threads, and a look-up of a name that hangs in one of
+    # them would outlast the limit.
+    loop = asyncio.new_event_loop()
+    try:
+        result = loop.run_until_complete(_attempt(call, judge))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    return replace(result, detail=scrub(result.detail, secrets))
+
+
+async def _attempt(call: Call, judge: Judge) -> Result:
+    import httpx  # late: it costs a quarter of a second, which only workers should pay
+
+    headers = {
+        "User-Agent": f"Tianji/{__version__}",
+        "Accept-Encoding": "identity",
+        **call.headers,
+    }
+    try:
+        # httpx bounds each read, not their sum: a server that drips would hold us for ever.
+        async with (
+            asyncio.timeout(TOTAL_SECONDS),
+            httpx.AsyncClient(
+                transport=_guarded_transport(), timeout=TOTAL_SECONDS, follow_redirects=False, trust_env=False
+            ) as client,
+            client.stream(call.method, _stood_in(call.url), content=call.body, headers=headers) as response,
+        ):
+            answer = await _answer(response, call)
+    except (TimeoutError, httpx.TimeoutException):
+        return Failed(f"No answer within {TOTAL_SECONDS:.0f} s.")
+    except guard.Refused as error:
+        return Failed(str(error))
+    except (httpx.ConnectError, socket.gaierror) as error:
+        return Failed(f"No connection: {error}")
+    except httpx.HTTPError as error:
+        return Failed(str(error) or type(error).__name__)
+    except (httpx.InvalidURL, ValueError) as error:
+        return Failed(f"This URL cannot be used: {error}")
+    if 300 <= answer.status <= 399:
+        # It would have to repeat the request somewhere nobody entered here.
+        return Failed(f"{answer.line}: redirects are not followed; enter the address it leads to.")
+    return judge(answer)
+
+
+def _stood_in(url: str) -> str:
+    if not stand_ins:
+        return url
+    origin, slash, rest = url.partition("://")[2].partition("/")
+    fake = stand_ins.get(f"{url.partition('://')[0]}://{origin}")
+    return f"{fake}{slash}{rest}" if fake else url
+
+
+async def _answer(response: httpx.Response, call: Call) -> Answer:
+    reason = response.extensions.get("reason_phrase", b"").decode("ascii", "replace")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body = b"" if call.bare and response.is_success else await _beginning(response)
+    return Answer(response.status_code, reason, headers, body)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Return the beginning of an answer's body, or what of it comes in time."""
+    import httpx
+
+    read = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in response.aiter_raw():
+                read += chunk
+                if len(read) >= _BODY_LIMIT:
+                    break
+    except (TimeoutError, httpx.HTTPError):
+        pass
+    return bytes(read[:_BODY_LIMIT])
+
+
+def _guarded_transport() -> httpx.AsyncBaseTransport:
+    import httpx
+
+    class Guarded(httpx.AsyncBaseTransport):
+        """Looks a name up once, and connects to an address that may be reached.
+
+        The Host header and the name that the certificate is checked for stay those of the URL.
+        """
+
+        def __init__(self) -> None:
+            self.inner = httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False)
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            host = request.url.raw_host.decode("ascii")
+            port = request.url.port or (443 if request.url.scheme == "https" else 80)
+            found = guard.checked(host, await _look_up(host, port))[:_ADDRESSES_MOST]
+            for address in found[:-1]:
+                try:
+                    return await self._to(address, request, host, connect=_CONNECT_SECONDS)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    continue
+            return await self._to(found[-1], request, host)
+
+        async def _to(
+            self, address: str, request: httpx.Request, host: str, *, connect: float = TOTAL_SECONDS
+        ) -> httpx.Response:
+            timeouts = {**request.extensions.get("timeout", {}), "connect": connect}
+            extensions = {**request.extensions, "timeout": timeouts, "sni_hostname": host}
+            there = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions=extensions,
+            )
+            return await self.inner.handle_async_request(there)
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    return Guarded()
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = guard.addresses(infos)
+    if not found:
+        raise socket.gaierror(f"{host} leads to no address")
+    return found
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """The certificates to trust, read once: that takes longer than many a request."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def scrub(text: str, secrets: Iterable[object]) -> str:
+    """Return `text` without `secrets`, as they are and as parts of addresses write them.
+
+    Of an address its path, each longer part of that, its query's values and its password count as secrets.
+    """
+    found: set[str] = set()
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            found |= _forms(secret)
+    for form in sorted(found, key=len, reverse=True):
+        text = text.replace(form, "…")
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    parts = {secret, *secret.split()}
+    try:
+        address = urlsplit(secret)
+        if "://" in secret:
+            parts |= {address.path, address.query, address.username or "", address.password or ""}
+            parts |= set(re.split(r"[/:@]", address.path)) | {value for _, value in parse_qsl(address.query)}
+    except ValueError:
+        pass
+    forms = {form for part in parts for form in (part, unquote(part), quote(part, safe=""), quote_plus(part))}
+    return {form for form in forms if len(form) >= _SECRET_LENGTH}

@@ -1,0 +1,140 @@
+"""Who is told when, over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import AuditEntry
+from notifications import rule_changes, snoozing
+from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
+from notifications.rule_changes import Own
+from notifications.rules import Rules, Tolerance, routes_of, rules_of
+from tests.factories import make_channel, make_monitor
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+NOTHING = {"missed": None, "reported": None, "recovery": None, "reminders": None}
+OWN = {
+    "missed": {"needed": 3, "of": 3},
+    "reported": {"needed": 2, "of": 5},
+    "recovery": 2,
+    "reminders": {"every": 1800, "most": 10},
+}
+HELD = Rules(Tolerance(3, 3), Tolerance(2, 5), 2, timedelta(minutes=30), 10)
+
+
+@pytest.fixture
+def monitor(workspace):
+    return make_monitor(workspace=workspace)
+
+
+@pytest.fixture
+def channel(workspace):
+    return make_channel(workspace=workspace)
+
+
+def path(monitor):
+    return f"monitors/{monitor.public_id}/rules/"
+
+
+def problem(answer, status=422):
+    """Return what a problem says of each field."""
+    assert answer.status_code == status, answer.content
+    return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}
+
+
+def test_a_monitor_that_says_nothing_shows_every_channel(reader, monitor, channel):
+    assert reader.get(path(monitor)).json() == {
+        **NOTHING,
+        "channels": [{"channel": str(channel.public_id), "told": True, "delay": None, "events": None}],
+        "snoozed_until": None,
+    }
+
+
+def test_what_is_put_holds_and_is_read_back(writer, monitor, channel):
+    chosen = {"channel": str(channel.public_id), "told": True, "delay": 600, "events": ["down", "late"]}
+    body = {**OWN, "channels": [chosen]}
+    answer = writer.put(path(monitor), body)
+    assert answer.json() == {**body, "snoozed_until": None}
+    assert rules_of([monitor.pk])[monitor.pk] == HELD
+    (route,) = routes_of([monitor])[monitor.pk]
+    assert (route.delay, route.events) == (timedelta(minutes=10), {"down", "late"})
+    # As it was read, it changes nothing.
+    assert writer.put(path(monitor), answer.json())["ETag"] == answer["ETag"]
+    assert AuditEntry.objects.filter(action="rules.changed", via="api").count() == 1
+
+
+def test_what_is_left_out_is_what_the_workspace_says(writer, monitor, channel):
+    writer.put(path(monitor), {**OWN, "channels": [{"channel": str(channel.public_id), "told": False}]})
+    answer = writer.put(path(monitor), {})
+    assert answer.json()["missed"] is None
+    assert not MonitorRules.objects.exists()
+    # Channels that are left out stay as they are.
+    assert ChannelRule.objects.get().told is False
+
+
+def test_of_may_be_left_out_for_failures_in_a_row(writer, monitor):
+    assert writer.put(path(monitor), {"missed": {"needed": 4}}).json()["missed"] == {"needed": 4, "of": 4}
+
+
+def test_a_snooze_is_shown(reader, monitor):
+    until = database_now() + timedelta(hours=1)
+    snoozing.snooze(monitor=monitor, until=until)
+    assert reader.get(path(monitor)).json()["snoozed_until"] is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "status"),
+    [
+        ({"missed": {"needed": 3, "of": 2}}, "missed.of", 422),
+        ({"missed": {"needed": 21}}, "missed.needed", 400),
+        ({"missed": {}}, "missed.needed", 400),
+        ({"reported": {"needed": 1, "of": 51}}, "reported.of", 400),
+        ({"recovery": 0}, "recovery", 400),
+        ({"reminders": {"every": 59}}, "reminders.every", 422),
+        ({"reminders": {"every": 604_801}}, "reminders.every", 400),
+        ({"reminders": {"every": 60, "most": 101}}, "reminders.most", 400),
+        ({"missing": 1}, "missing", 400),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_was_said(writer, monitor, body, field, status):
+    for address in (path(monitor), "rules/"):
+        assert field in problem(writer.put(address, body), status)
+    assert not MonitorRules.objects.exists()
+
+
+def test_a_channel_has_to_be_there_and_once(writer, monitor, channel):
+    twice = [{"channel": str(channel.public_id)}] * 2
+    assert "twice" in problem(writer.put(path(monitor), {"channels": twice}))["channels"]
+    unknown = [{"channel": str(uuid.uuid4())}]
+    assert "no channel" in problem(writer.put(path(monitor), {"channels": unknown}))["channels"]
+    theirs = [{"channel": str(make_channel(workspace=make_monitor().workspace).public_id)}]
+    assert "no channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
+
+
+def test_who_read_an_older_state_changes_nothing(writer, monitor):
+    read = writer.get(path(monitor))["ETag"]
+    rule_changes.change(monitor=monitor, own=Own(recovery=7))
+    answer = writer.put(path(monitor), OWN, **{"If-Match": read})
+    assert answer.status_code == 412
+    assert MonitorRules.objects.get().recovery_needed == 7
+    newer = writer.get(path(monitor))["ETag"]
+    assert writer.put(path(monitor), OWN, **{"If-Match": newer}).status_code == 200
+
+
+def test_the_workspaces_rules_are_read_and_replaced(writer, reader, monitor):
+    assert reader.get("rules/").json() == NOTHING
+    first = reader.get("rules/")["ETag"]
+    assert writer.put("rules/", OWN, **{"If-Match": first}).json() == OWN
+    assert rules_of([monitor.pk])[monitor.pk] == HELD
+    assert writer.put("rules/", {}, **{"If-Match": first}).status_code == 412
+    assert writer.put("rules/", {}).json() == NOTHING
+    assert not WorkspaceRules.objects.exists()
+
+
+def test_the_rules_of_a_monitor_elsewhere_are_not_found(writer):
+    assert writer.get(path(make_monitor())).status_code == 404
+    assert writer.put(path(make_monitor()), {}).status_code == 404

@@ -1,0 +1,340 @@
+"""People hear once and soon though workers are killed, Redis is away and receivers misbehave."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from psycopg.rows import dict_row
+
+from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
+from tests.servers import Postgres, Redis, free_port
+from tests.sinks import Answer, HttpSink
+
+
+class Plant:
+    """The product on PostgreSQL and Redis, each process by itself, to be killed and started."""
+
+    def __init__(self, database: str, environment: dict[str, str], url: str) -> None:
+        self.database, self.environment, self.url = database, environment, url
+        self.processes: dict[str, list[Process]] = {}
+
+    def start(self, role: str) -> Process:
+        process = Process(manage("run", role), self.environment)
+        self.processes.setdefault(role, []).append(process)
+        return process
+
+    def kill(self, role: str) -> None:
+        """Kill all processes of a role with all below them, as a power cut does."""
+        for process in self.processes.pop(role, []):
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.signal(signal.SIGKILL)
+            for child in children:
+                subprocess.run(["kill", "-9", child], check=False)
+            process.wait(10)
+
+    def stop(self) -> None:
+        for processes in self.processes.values():
+            for process in processes:
+                process.stop()
+
+    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        with psycopg.connect(self.database, row_factory=dict_row) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        return self.query(
+            "SELECT d.*, (SELECT count(*) FROM notifications_deliveryattempt a WHERE a.delivery_id = d.id)"
+            " AS attempts FROM notifications_delivery d ORDER BY id"
+        )
+
+    def let_the_lease_run_out(self) -> None:
+        """Make what is being sent as much older; the clock is the database's and cannot be turned."""
+        self.query(
+            "UPDATE notifications_delivery SET next_attempt_at = next_attempt_at - interval '61 seconds'"
+            " WHERE status = 'sending'"
+        )
+
+    def let_retries_come(self) -> None:
+        self.query("UPDATE notifications_delivery SET next_attempt_at = now() WHERE status = 'pending'")
+        self.query("UPDATE notifications_channel SET quiet_until = NULL")
+
+    def add_channels(self, *addresses: str) -> None:
+        made = "; ".join(
+            f"channels.create(workspace=w, kind='webhook', name='c{number}', config={{'url': {address!r}}})"
+            for number, address in enumerate(addresses)
+        )
+        code = (
+            "from accounts.models import Workspace; from notifications import channels;"
+            f" w = Workspace.objects.get(); {made}"
+        )
+        done = Process(manage("shell", "-v0", "-c", code), self.environment)
+        assert done.wait(60) == 0, done.output
+
+    def monitor(self, name: str) -> str:
+        """Create a monitor and return its push URL."""
+        with Person(self.url) as person:
+            return person.create_monitor(name).push_url
+
+
+@pytest.fixture
+def plant(postgres_url: str, own_postgres: Postgres, own_redis: Redis) -> Iterator[Plant]:
+    """Web and Celery Beat run; the worker is the test's to start."""
+    database = own_postgres.create_database(f"telling{free_port()}")
+    with tempfile.TemporaryDirectory() as data:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environment = environment_of(
+            Path(data),
+            port,
+            DATABASE_URL=database,
+            REDIS_URL=own_redis.url,
+            SECRET_KEY="telling-" + "k" * 50,
+            TIANJI_ADMIN_EMAIL=EMAIL,
+            TIANJI_ADMIN_PASSWORD=PASSWORD,
+        )
+        for arguments in (("prepare",), ("collectstatic", "--no-input", "-v0")):
+            done = Process(manage(*arguments), environment)
+            assert done.wait(60) == 0, done.output
+        made = Plant(database, environment, url)
+        try:
+            made.start("web")
+            made.start("beat")
+            wait_for(lambda: is_ready(url), seconds=40, describe=lambda: "the web process")
+            yield made
+        finally:
+            made.stop()
+
+
+def ids(sink: HttpSink) -> list[str]:
+    return [request.headers["webhook-id"] for request in sink.requests]
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 30, what: str) -> Any:
+    return wait_for(condition, seconds=seconds, describe=lambda: what)
+
+
+# --- Workers that are killed -----------------------------------------------------------------------
+
+
+def test_a_worker_killed_before_the_claim_costs_nothing_but_time(plant: Plant):
+    with HttpSink() as sink:
+        plant.add_channels(sink.url)
+        push_url = plant.monitor("before the claim")
+        plant.start("worker")
+        plant.kill("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        assert [row["status"] for row in plant.deliveries()] == ["pending"]
+        plant.start("worker")
+        sink.wait_for(1, seconds=30)
+        until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
+        assert len(plant.deliveries()) == 1
+        assert ids(sink) == [str(plant.deliveries()[0]["public_id"])]
+
+
+def test_a_worker_killed_while_it_sends_is_followed_by_one_that_sends_the_same(plant: Plant):
+    with HttpSink(Answer(delay=60)) as sink:
+        plant.add_channels(sink.url)
+        push_url = plant.monitor("while it sends")
+        plant.start("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        sink.wait_for(1, seconds=30)
+        plant.kill("worker")
+        assert [row["status"] for row in plant.deliveries()] == ["sending"]
+        plant.let_the_lease_run_out()
+        plant.start("worker")
+        sink.wait_for(2, seconds=30)
+        until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
+        (row,) = plant.deliveries()
+        assert ids(sink) == [str(row["public_id"])] * 2
+        assert row["attempts"] == 2
+
+
+def test_a_worker_killed_before_it_notes_what_arrived_sends_it_again_under_the_same_id(plant: Plant):
+    with HttpSink(Answer(delay=1)) as sink:
+        plant.add_channels(sink.url)
+        push_url = plant.monitor("before the record")
+        plant.start("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        sink.wait_for(1, seconds=30)
+        with psycopg.connect(plant.database) as holder:
+            # The receiver answers meanwhile, and its answer waits to be written down.
+            holder.execute("SELECT * FROM monitors_monitorstate FOR UPDATE")
+            time.sleep(2)
+            plant.kill("worker")
+            holder.rollback()
+        assert [row["status"] for row in plant.deliveries()] == ["sending"]
+        plant.let_the_lease_run_out()
+        plant.start("worker")
+        sink.wait_for(2, seconds=30)
+        until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
+        (row,) = plant.deliveries()
+        assert set(ids(sink)) == {str(row["public_id"])}
+
+
+def test_two_workers_send_each_message_once(plant: Plant):
+    with HttpSink() as first, HttpSink() as second, HttpSink() as third:
+        plant.add_channels(first.url, second.url, third.url)
+        push_url = plant.monitor("two workers")
+        for _ in range(2):
+            plant.start("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        requests.post(push_url, timeout=10)
+        for sink in (first, second, third):
+            sink.wait_for(2, seconds=40)
+        until(lambda: {row["status"] for row in plant.deliveries()} == {"sent"}, what="all are sent")
+        time.sleep(3)
+        sent = [id_ for sink in (first, second, third) for id_ in ids(sink)]
+        assert len(sent) == len(set(sent)) == len(plant.deliveries()) == 6
+
+
+# --- Redis -----------------------------------------------------------------------------------------
+
+
+def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant, own_redis: Redis):
+    with HttpSink() as sink:
+        plant.add_channels(sink.url)
+        reported, silent = plant.monitor("reported"), plant.monitor("silent")
+        plant.query("UPDATE monitors_monitor SET timeout = 5, grace = 0 WHERE name = 'silent'")
+        plant.start("worker")
+        requests.post(silent, timeout=10)
+        own_redis.stop()
+        try:
+            assert requests.post(f"{reported}?status=down", timeout=20).status_code == 200
+            time.sleep(60)
+        finally:
+            # It keeps nothing on disk: what it held is gone.
+            own_redis.start()
+        told = until(
+            lambda: {row["monitor_id"] for row in plant.deliveries() if row["status"] == "sent"},
+            seconds=60,
+            what="something is told",
+        )
+        until(
+            lambda: [row["status"] for row in plant.deliveries()].count("sent") >= 2,
+            seconds=75,
+            what="both are told (the second in the digest of a storm, or 30 s later)",
+        )
+        assert told
+        assert len(plant.deliveries()) == len(
+            {(row["incident_id"], row["event"]) for row in plant.deliveries()}
+        )
+        assert len(ids(sink)) == len(set(ids(sink)))
+
+
+# --- Receivers that misbehave ----------------------------------------------------------------------
+
+
+class BadTls:
+    """A server whose certificate nobody knows."""
+
+    def __init__(self, folder: Path) -> None:
+        certificate, key = folder / "cert.pem", folder / "key.pem"
+        private = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        now = datetime.now(UTC)
+        signed = (
+            x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + timedelta(days=1))
+            .sign(private, hashes.SHA256())
+        )
+        certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+        key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate, key)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}/in"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                link, _address = self.listener.accept()
+            except OSError:
+                return
+            try:
+                self.context.wrap_socket(link, server_side=True).close()
+            except OSError:
+                link.close()
+
+
+def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant: Plant, tmp_path: Path):
+    hanging = Answer(delay=40)
+    misbehaving = {
+        "hangs": [hanging],
+        "resets": [Answer(reset=True)],
+        "fails": [Answer(500), Answer(500)],
+        "limits": [Answer(429, {"Retry-After": "20"})],
+        "drips": [Answer(500, drip=0.5, body=b"x" * 100)],
+        "floods": [Answer(500, body=b"x" * 30_000_000)],
+    }
+    sinks = {name: HttpSink(*answers) for name, answers in misbehaving.items()}
+    tls = BadTls(tmp_path)
+    fine = HttpSink()
+    for sink in (*sinks.values(), fine):
+        sink.__enter__()
+    try:
+        nowhere = "http://does-not-exist.invalid/in"
+        push_url = plant.monitor("misbehaving")
+        plant.start("worker")
+        # It has delivered before, so that nothing of its start is measured.
+        plant.add_channels(fine.url)
+        requests.post(f"{plant.monitor('first')}?status=down", timeout=10)
+        fine.wait_for(1, seconds=40)
+        plant.add_channels(*(sink.url for sink in sinks.values()), tls.url, nowhere)
+        plant.query("UPDATE notifications_channel SET downs_until = NULL, quiet_until = NULL")
+        began = time.monotonic()
+        requests.post(f"{push_url}?status=down", timeout=10)
+        fine.wait_for(2, seconds=20)
+        assert fine.requests[1].at - began < 5
+        for name, sink in sinks.items():
+            sink.wait_for(1, seconds=60)
+            sink.answers.clear()
+            assert sink.requests, name
+
+        def all_told() -> bool:
+            plant.let_retries_come()
+            rows = plant.query(
+                "SELECT d.status FROM notifications_delivery d JOIN notifications_channel c"
+                " ON c.id = d.channel_id WHERE c.name NOT IN (%s, %s)",
+                f"c{len(sinks)}",
+                f"c{len(sinks) + 1}",
+            )
+            return {row["status"] for row in rows} == {"sent"}
+
+        until(all_told, seconds=90, what="all that can be reached are told")
+        for sink in sinks.values():
+            told = {(request.json["monitor"] or {}).get("name") for request in sink.requests}
+            assert told == {"misbehaving"}
+        details = plant.query(
+            "SELECT c.name, a.detail FROM notifications_deliveryattempt a"
+            " JOIN notifications_delivery d ON d.id = a.delivery_id"
+            " JOIN notifications_channel c ON c.id = d.channel_id WHERE NOT a.ok"
+        )
+        said = {row["name"]: row["detail"] for row in details}
+        assert "certificate" in said[f"c{len(sinks)}"].lower()
+        assert said[f"c{len(sinks) + 1}"]
+        assert not plant.query("SELECT 1 FROM notifications_delivery WHERE attempt_count = 0")
+    finally:
+        tls.listener.close()
+        for sink in (*sinks.values(), fine):
+            sink.__exit__(None, None, None)
