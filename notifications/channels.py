@@ -14,12 +14,15 @@ from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
 from monitors.models import Monitor, MonitorState
-from notifications.destinations import merged
+from notifications import destinations
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
 
 _BATCH = 1000
-_COLUMNS = ("name", "config", "enabled", "all_monitors")
+_COLUMNS = (
+    ("name", "config", "enabled", "all_monitors", "delay", "title", "body")
+    + ("on_down", "on_recovery", "on_late", "on_reminder")
+)
 
 
 class EditedMeanwhile(Exception):
@@ -32,24 +35,25 @@ def create(
     kind: str,
     name: str,
     config: dict[str, Any],
-    enabled: bool = True,
     all_monitors: bool = True,
     monitors: Iterable[Monitor] = (),
     by: Actor = COMMAND,
+    **columns: Any,
 ) -> Channel:
     """Make a channel. `monitors` counts only where not `all_monitors`; they are of `workspace`.
 
     Args:
-        config: the destination as it was entered, a webhook's `secret` in the clear.
+        config: the destination, as the fields of `kind` cleaned it, secrets in the clear.
+        columns: `enabled`, `delay` in seconds, `on_...`, `title` and `body`, where not the usual.
     """
     with transaction.atomic():
         channel = Channel.objects.create(
             workspace=workspace,
             kind=kind,
             name=name,
-            config=merged({}, config),
-            enabled=enabled,
+            config=destinations.changed(kind, {}, config, now=database_now()),
             all_monitors=all_monitors,
+            **columns,
         )
         channel.monitors.set([] if all_monitors else monitors)
         _record(channel, by, AuditEntry.Action.CHANNEL_CREATED)
@@ -73,7 +77,7 @@ def edit(
         version: the edit counts only where the channel is still at this version.
         monitors: those it tells about where not `all_monitors`; None leaves them.
         changes: columns, by their names. Of `config`, only the members given are changed, and None
-            removes one; a webhook's `secret` is in the clear.
+            removes one; secrets are in the clear.
 
     Raises:
         EditedMeanwhile: it is not at that version.
@@ -85,7 +89,9 @@ def edit(
         if version is not None and version != channel.version:
             raise EditedMeanwhile
         if "config" in changes:
-            changes["config"] = merged(channel.config, changes["config"])
+            changes["config"] = destinations.changed(
+                channel.kind, channel.config, changes["config"], now=database_now()
+            )
         changed = [name for name in _COLUMNS if name in changes and changes[name] != getattr(channel, name)]
         for name in changed:
             setattr(channel, name, changes[name])
@@ -100,6 +106,19 @@ def edit(
         if not channel.enabled:
             _give_up_waiting(channel, monitors=held)
     return channel
+
+
+def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
+    """Let messages of `channel` be signed with a new secret, and return it: it is never readable again.
+
+    For `destinations.OVERLAP` they are signed with the one before, too, so that the receiver has time.
+
+    Raises:
+        Channel.DoesNotExist: it was deleted.
+    """
+    config = destinations.new_signing_secret()
+    edit(channel=channel, by=by, config=config)
+    return config["secret"]
 
 
 def assign(

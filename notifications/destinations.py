@@ -1,13 +1,15 @@
 """Where a channel leads: what may be entered for each kind, and what of it is stored.
 
-`Channel.config` holds the members of a kind as they were entered, but for a webhook's secret, which
-is in there sealed, under a name of its own.
+`Channel.config` holds the members that the fields of its kind name, as they were cleaned. A secret one is
+in there as `{"sealed": token}`: it leaves only through `opened`, for sending. Pages and the API are given
+what `shown` leaves of it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from notifications import signing
+from notifications.kinds import Field, kinds
+from notifications.models import Channel
+from tianji import keys
 
 ADDRESSES_MOST = 20
 ADDRESS_LENGTH = 320
@@ -29,12 +34,35 @@ NOT_A_URL = gettext_lazy(
 NOT_A_SECRET = gettext_lazy(
     "Give whsec_ and the base64 of 24 to 64 bytes, such as openssl rand -base64 32 gives."
 )
-_SECRET, _SEALED = "secret", "sealed_secret"
+# Stands for a secret where one is shown. Written back, it keeps the one there is.
+MASK = "********"
+# After a change of what messages are signed with, the one before goes on counting for so long.
+OVERLAP = timedelta(hours=24)
+_PURPOSE = b"tianji channel secrets"
+_SEALED = "sealed"
+_SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
+_SEPARATORS = re.compile(r"[,;\s]+")
 
 
-def clean_addresses(given: Iterable[str]) -> list[str]:
-    """Return the email addresses, each once, in the order given. Raises ValidationError."""
-    addresses = list(dict.fromkeys(given))
+class Unreadable(Exception):
+    """A secret of the channel cannot be opened; says what to do, in the reader's language."""
+
+    def __str__(self) -> str:
+        return _(
+            "The secret of this channel cannot be read: SECRET_KEY is not what it was. Enter it again."
+        )
+
+
+def clean_addresses(given: Iterable[str] | str) -> list[str]:
+    """Return the email addresses, each once, in the order given; of a text, as people separate them.
+
+    Raises:
+        ValidationError: with an error for each that is none; its `params` say its place as `index`.
+    """
+    if isinstance(given, str):
+        given = filter(None, _SEPARATORS.split(given))
+    listed = list(given)
+    addresses = list(dict.fromkeys(listed))
     if not addresses:
         raise ValidationError(_("Give at least one email address, such as anna@example.com."))
     errors = []
@@ -42,6 +70,7 @@ def clean_addresses(given: Iterable[str]) -> list[str]:
         try:
             clean_address(address)
         except ValidationError as error:
+            error.params = {**(error.params or {}), "index": listed.index(address)}
             errors.append(error)
     if len(addresses) > ADDRESSES_MOST:
         errors.append(
@@ -97,28 +126,129 @@ def clean_secret(secret: str) -> str:
     return secret
 
 
-def merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is stored after `changes` to the stored `config`: None removes a member.
+# --- What is stored, opened and shown ---------------------------------------------------------------
 
-    A secret in `changes` is in the clear, and one that is there already is not sealed anew, so that
-    nothing differs where nothing was changed.
+
+def secret_names(kind: str) -> set[str]:
+    """Return the members of a config of `kind` that are sealed; none of a kind not known here."""
+    known = kinds().get(kind)
+    return {field.name for field in known.fields if field.secret} if known else set()
+
+
+def changed(
+    kind: str, config: Mapping[str, Any], changes: Mapping[str, Any], *, now: datetime
+) -> dict[str, Any]:
+    """Return what is stored after `changes` to the stored `config` of a channel of `kind`.
+
+    Secrets in `changes` are in the clear; None removes a member. A secret that is there already is not
+    sealed anew, so that nothing differs where nothing was changed. A kind that signs goes on signing with
+    the secret before for OVERLAP, too.
     """
     stored = dict(config)
+    secrets = secret_names(kind)
     for name, value in changes.items():
         if value is None:
-            stored.pop(_SEALED if name == _SECRET else name, None)
-        elif name != _SECRET:
+            stored.pop(name, None)
+        elif name not in secrets:
             stored[name] = value
-        elif not has_secret(stored) or signing.unseal(stored[_SEALED]) != value:
-            stored[_SEALED] = signing.seal(value)
+        elif _open(stored.get(name)) != value:
+            stored[name] = sealed(value)
+    if stored.get(_SIGNS) != config.get(_SIGNS) and _PREVIOUS in secrets:
+        _overlap(stored, config.get(_SIGNS), until=now + OVERLAP)
     return stored
 
 
+def _overlap(stored: dict[str, Any], before: Any, *, until: datetime) -> None:
+    if _SIGNS in stored and _open(before) is not None:
+        stored |= {_PREVIOUS: before, _UNTIL: until.isoformat()}
+    else:
+        # Nothing is signed any more, or nothing was, or not with what anybody can read.
+        stored.pop(_PREVIOUS, None)
+        stored.pop(_UNTIL, None)
+
+
+def can_sign(kind: str) -> bool:
+    """Return whether messages of `kind` can be signed with a secret that is changed with an overlap."""
+    return {_SIGNS, _PREVIOUS} <= secret_names(kind)
+
+
+def new_signing_secret() -> dict[str, str]:
+    """Return the change to a config that makes a channel sign with a new secret, in the clear."""
+    return {_SIGNS: signing.new_secret()}
+
+
+def overlap_ends(channel: Channel, now: datetime) -> datetime | None:
+    """Return until when messages are signed with the secret before, too; None where they are not."""
+    try:
+        until = datetime.fromisoformat(channel.config.get(_UNTIL) or "")
+    except (TypeError, ValueError):
+        return None
+    return until if until.tzinfo and until > now else None
+
+
+def sealed(text: str) -> dict[str, str]:
+    """Return a secret as a config holds it."""
+    return {_SEALED: keys.seal(text, purpose=_PURPOSE)}
+
+
+def is_kept(channel: Channel, name: str) -> bool:
+    """Return whether the config of `channel` has the member `name`, readable or not."""
+    return channel.config.get(name) not in (None, "")
+
+
+def opened(channel: Channel) -> dict[str, Any]:
+    """Return the config of `channel` in the clear, for sending and for nothing else.
+
+    Raises:
+        Unreadable: SECRET_KEY and its fallbacks are not what it was sealed with.
+    """
+    config = {name: _open(value) for name, value in channel.config.items()}
+    if None in config.values():
+        raise Unreadable
+    return config
+
+
+def shown(channel: Channel) -> dict[str, Any]:
+    """Return the config of `channel` for people: MASK for each secret, of a secret URL all but the host."""
+    known = kinds().get(channel.kind)
+    fields = {field.name: field for field in known.fields} if known else {}
+    return {name: _shown(fields.get(name), value) for name, value in channel.config.items()}
+
+
+def _shown(field: Field | None, value: Any) -> Any:
+    if field is not None and not field.secret and not _is_sealed(value):
+        return value
+    if field is None or field.widget != "url":
+        return MASK
+    try:
+        parts = urlsplit(_open(value) or "")
+        host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    except (TypeError, ValueError):
+        return MASK
+    return f"{parts.scheme}://{host}/{MASK}" if host else MASK
+
+
+def is_mask(value: object) -> bool:
+    """Return whether `value` is what stands for a secret, not one."""
+    return isinstance(value, str) and value.endswith(MASK)
+
+
+def _is_sealed(value: object) -> bool:
+    return isinstance(value, dict) and _SEALED in value
+
+
+def _open(value: Any) -> Any:
+    """Return a member in the clear; None where it is sealed and cannot be opened."""
+    return keys.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value
+
+
 def has_secret(config: Mapping[str, Any]) -> bool:
-    """Return whether what is sent by `config` is signed."""
-    return _SEALED in config
+    return False
 
 
 def secret_of(config: Mapping[str, Any]) -> str | None:
-    """Return the secret to sign with. None: SECRET_KEY is no longer the one it was sealed with."""
-    return signing.unseal(config[_SEALED])
+    return None
+
+
+def merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {**config, **changes}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 from base64 import b64decode, b64encode
-
-from tianji import keys
 
 PREFIX = "whsec_"
 # The base64 of 24 to 64 bytes.
@@ -16,7 +15,7 @@ PATTERN = (
     r"|(?:[A-Za-z0-9+/]{4}){8,21}[A-Za-z0-9+/]{2}=="
     r"|(?:[A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{3}=)"
 )
-_PURPOSE = b"tianji webhook secrets"
+_BYTES = 32
 
 
 def is_secret(text: str) -> bool:
@@ -24,14 +23,9 @@ def is_secret(text: str) -> bool:
     return re.fullmatch(PATTERN, text, re.ASCII) is not None
 
 
-def seal(secret: str) -> str:
-    """Return `secret` as it is stored."""
-    return keys.seal(secret, purpose=_PURPOSE)
-
-
-def unseal(sealed: str) -> str | None:
-    """Return the secret, or None where SECRET_KEY is no longer the one it was sealed with."""
-    return keys.unseal(sealed, purpose=_PURPOSE)
+def new_secret() -> str:
+    """Return a secret of 32 random bytes."""
+    return PREFIX + b64encode(secrets.token_bytes(_BYTES)).decode()
 
 
 def signature(secret: str, *, message_id: str, timestamp: str, body: bytes) -> str:

@@ -36,6 +36,8 @@ _ADDRESSES_MOST = 4
 _CONNECT_SECONDS = 3.0
 # Shorter members of a config are no secrets, and cutting them out would garble what the other side says.
 _SECRET_LENGTH = 6
+# Longer than “Bearer” and the like.
+_WORD_LENGTH = 7
 
 # Tests put the address of a fake here, by the origin of the provider that it stands in for.
 stand_ins: dict[str, str] = {}
@@ -54,12 +56,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. The names of `headers` are in lower case; `body` is the beginning of it."""
+    """What came back. The names of `headers` are in lower case; `body` is the beginning of it.
+
+    `secrets` are what `said` leaves out.
+    """
 
     status: int
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -91,7 +97,8 @@ class Answer:
     def said(self, words: object = "") -> str:
         """Return the status line and `words` of the provider, or the beginning of the body."""
         text = words if isinstance(words, str) and words.strip() else self.text
-        excerpt = one_line(text[: _EXCERPT * 4])[:_EXCERPT]
+        # First the secrets, then the length: half a secret is one too.
+        excerpt = scrub(one_line(text), self.secrets)[:_EXCERPT]
         return f"{self.line}: {excerpt}" if excerpt else self.line
 
 
@@ -148,18 +155,29 @@ def sender(
 
 def deliver(call: Call, judge: Judge, *, secrets: Iterable[object] = ()) -> Result:
     """Make one attempt and return what came of it; `secrets` are cut out of what it tells."""
+    (result,) = deliver_each([call], judge, secrets=secrets)
+    return result
+
+
+def deliver_each(calls: Iterable[Call], judge: Judge, *, secrets: Iterable[object] = ()) -> list[Result]:
+    """Make one attempt of each call, all at once, and return what came of them in their order."""
+    hidden = tuple(secret for secret in secrets if isinstance(secret, str) and secret)
+
+    async def all_of_them() -> list[Result]:
+        return list(await asyncio.gather(*(_attempt(call, judge, hidden) for call in calls)))
+
     # Not asyncio.run: closing, that waits for its threads, and a look-up of a name that hangs in one of
     # them would outlast the limit.
     loop = asyncio.new_event_loop()
     try:
-        result = loop.run_until_complete(_attempt(call, judge))
+        results = loop.run_until_complete(all_of_them())
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-    return replace(result, detail=scrub(result.detail, secrets))
+    return [replace(result, detail=scrub(result.detail, hidden)) for result in results]
 
 
-async def _attempt(call: Call, judge: Judge) -> Result:
+async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result:
     import httpx  # late: it costs a quarter of a second, which only workers should pay
 
     headers = {
@@ -176,7 +194,7 @@ async def _attempt(call: Call, judge: Judge) -> Result:
             ) as client,
             client.stream(call.method, _stood_in(call.url), content=call.body, headers=headers) as response,
         ):
-            answer = await _answer(response, call)
+            answer = replace(await _answer(response, call), secrets=secrets)
     except (TimeoutError, httpx.TimeoutException):
         return Failed(f"No answer within {TOTAL_SECONDS:.0f} s.")
     except guard.Refused as error:
@@ -284,22 +302,23 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def scrub(text: str, secrets: Iterable[object]) -> str:
+def scrub(text: str, secrets: Iterable[str]) -> str:
     """Return `text` without `secrets`, as they are and as parts of addresses write them.
 
-    Of an address its path, each longer part of that, its query's values and its password count as secrets.
+    Of an address its path, each longer part of that, its query's values and its password count as secrets,
+    and of several words each that is long.
     """
     found: set[str] = set()
     for secret in secrets:
-        if isinstance(secret, str) and secret:
-            found |= _forms(secret)
+        found |= _forms(secret)
     for form in sorted(found, key=len, reverse=True):
         text = text.replace(form, "…")
     return text
 
 
-def _forms(secret: str) -> set[str]:
-    parts = {secret, *secret.split()}
+@functools.lru_cache(maxsize=64)
+def _forms(secret: str) -> frozenset[str]:
+    parts = {secret} | {word for word in secret.split() if len(word) > _WORD_LENGTH and word[-1] != ":"}
     try:
         address = urlsplit(secret)
         if "://" in secret:
@@ -308,4 +327,4 @@ def _forms(secret: str) -> set[str]:
     except ValueError:
         pass
     forms = {form for part in parts for form in (part, unquote(part), quote(part, safe=""), quote_plus(part))}
-    return {form for form in forms if len(form) >= _SECRET_LENGTH}
+    return frozenset(form for form in forms if len(form) >= _SECRET_LENGTH)

@@ -39,7 +39,11 @@ class WebhookTransport:
                     "The secret cannot be read: SECRET_KEY is not what it was. Enter the secret again."
                 )
             config = {**config, "secret": secret}
-        return deliver(build(config, outgoing), judge, secrets=[config.get(name) for name in SECRETS])
+        try:
+            call = build(config, outgoing)
+        except ValueError:
+            return Failed("This channel's own body is not JSON. Open the channel and correct it.")
+        return deliver(call, judge, secrets=[config.get(name) for name in SECRETS])
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:

@@ -96,8 +96,15 @@ class Plant:
 
 
 @pytest.fixture
-def plant(postgres_url: str, own_postgres: Postgres, own_redis: Redis) -> Iterator[Plant]:
-    """Web and Celery Beat run; the worker is the test's to start."""
+def plant(standing: Plant) -> Iterator[Plant]:
+    """Web and Celery Beat run, and there is nothing to tell; the worker is the test's to start."""
+    standing.query("TRUNCATE monitors_monitor, notifications_channel CASCADE")
+    yield standing
+    standing.kill("worker")
+
+
+@pytest.fixture(scope="module")
+def standing(own_postgres: Postgres, own_redis: Redis) -> Iterator[Plant]:
     database = own_postgres.create_database(f"telling{free_port()}")
     with tempfile.TemporaryDirectory() as data:
         port = free_port()

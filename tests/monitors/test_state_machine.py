@@ -40,6 +40,8 @@ class Model:
     """What should be true of one monitor."""
 
     overdue_after: int
+    # Of its values: "" for none, "high" for at most 10, "required" for at most 10, and there has to be one.
+    rules: str = ""
     status: str = "new"
     silence: int = 0
     heartbeats: list[str] = field(default_factory=list)
@@ -51,8 +53,16 @@ class Model:
     def overdue(self) -> bool:
         return self.status == "up" and self.silence > self.overdue_after
 
-    def push(self, up: bool) -> None:
+    def push(self, up: bool, value: float | None) -> None:
         self.heartbeats.append("up" if up else "down")
+        fault = "" if up else "reported"
+        if up and self.rules == "required" and value is None:
+            fault = "value"
+        if up and self.rules and value is not None and value > 10:
+            fault = "value"
+        self._hear(up=not fault, fault=fault)
+
+    def _hear(self, up: bool, fault: str) -> None:
         if self.status == "paused":
             pass
         elif self.overdue:
@@ -66,8 +76,8 @@ class Model:
                 self.told[RESOLVED] += 1
             self._to("up", "heartbeat")
         elif not up and self.status != "down":
-            self._to("down", "reported")
-            self.causes.append("reported")
+            self._to("down", fault)
+            self.causes.append(fault)
             self.told[OPENED] += 1
         self.silence = 0
 
@@ -117,12 +127,20 @@ class Monitors(RuleBasedStateMachine):
         self.for_all = make_channel(workspace=workspace)
         self.for_some = make_channel(workspace=workspace, monitors=self.monitors[:2])
 
-    @rule(pushes=st.lists(st.tuples(indexes, st.booleans(), st.integers(0, 1)), min_size=1, max_size=8))
+    @rule(
+        pushes=st.lists(
+            st.tuples(indexes, st.booleans(), st.integers(0, 1), st.sampled_from([None, 10.0, 11.0])),
+            min_size=1,
+            max_size=8,
+        )
+    )
     def push(self, pushes) -> None:
-        arrivals = [arrival(self.secrets[index][token], up=up) for index, up, token in pushes]
+        arrivals = [
+            arrival(self.secrets[index][token], up=up, value=value) for index, up, token, value in pushes
+        ]
         assert set(recorder.record(arrivals)) == {Outcome.RECORDED}
-        for index, up, _ in pushes:
-            self.models[index].push(up)
+        for index, up, _, value in pushes:
+            self.models[index].push(up, value)
 
     @rule(index=indexes, steps=st.integers(1, 14))
     def silence(self, index, steps) -> None:
@@ -160,6 +178,18 @@ class Monitors(RuleBasedStateMachine):
         if differs:
             self.models[index].sweep()
         self.models[index].overdue_after = overdue_after
+
+    @rule(index=indexes, rules=st.sampled_from(["", "high", "required"]))
+    def ask_for_values(self, index, rules) -> None:
+        # The past is not judged: only what was missed already is.
+        lifecycle.edit(
+            monitor=self.monitors[index],
+            value_max=10.0 if rules else None,
+            value_required=rules == "required",
+        )
+        if rules != self.models[index].rules:
+            self.models[index].sweep()
+        self.models[index].rules = rules
 
     @rule(index=indexes)
     def fall_silent(self, index) -> None:

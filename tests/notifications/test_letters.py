@@ -84,7 +84,7 @@ def test_the_thread_is_that_of_the_outage_people_know_of(channel, monitor):
 )
 def test_the_tone_tells_what_is_over_from_what_is_not(channel, monitor, event, tone):
     now = database_now()
-    incident = make_incident(monitor, resolved_at=now if tone is Tone.UP else None)
+    incident = make_incident(monitor, started_at=now, resolved_at=now if tone is Tone.UP else None)
     assert letter_of(make_delivery(channel, monitor, incident=incident, event=event)).tone is tone
 
 

@@ -246,3 +246,13 @@ def test_what_is_read_costs_the_same_however_many_channels_there_are(django_asse
         make_channel(workspace=monitor.workspace)
     with django_assert_num_queries(3):
         assert len(rule_changes.choices_of(monitor)) == 5
+
+
+def test_the_preview_says_what_will_hold():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace, delay=60)
+    choice = Choice(delay=600, events=("down",))
+    meant = rule_changes.rules_from(OWN, monitor.workspace), rule_changes.routes_from([(channel, choice)])
+    change(monitor, {channel: choice}, own=OWN)
+    held = rules(monitor), routes_of([monitor])[monitor.pk]
+    assert meant == held

@@ -33,6 +33,7 @@ NEW, UP, DOWN, PAUSED = Status.NEW, Status.UP, Status.DOWN, Status.PAUSED
 
 UP_PUSH = HeartbeatCame(NOW, up=True)
 DOWN_PUSH = HeartbeatCame(NOW, up=False)
+BAD_PUSH = HeartbeatCame(NOW, up=True, value_is_good=False)
 LOOK = TimePassed(NOW)
 PAUSE, RESUME = PauseAsked(NOW), ResumeAsked(NOW)
 
@@ -60,6 +61,12 @@ TABLE = [
         DOWN_PUSH,
         Decision(DOWN, (change(NEW, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
     ),
+    (
+        NEW,
+        None,
+        BAD_PUSH,
+        Decision(DOWN, (change(NEW, DOWN, Reason.VALUE),), opens=Opening(Cause.VALUE, NOW)),
+    ),
     (NEW, None, LOOK, Decision(NEW)),
     (NEW, None, PAUSE, Decision(PAUSED, (change(NEW, PAUSED, Reason.PAUSED),), tells=False)),
     (NEW, None, RESUME, Decision(NEW)),
@@ -70,12 +77,19 @@ TABLE = [
         DOWN_PUSH,
         Decision(DOWN, (change(UP, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
     ),
+    (
+        UP,
+        SOON,
+        BAD_PUSH,
+        Decision(DOWN, (change(UP, DOWN, Reason.VALUE),), opens=Opening(Cause.VALUE, NOW)),
+    ),
     (UP, SOON, LOOK, Decision(UP)),
     (UP, AGO, LOOK, Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))),
     (UP, SOON, PAUSE, Decision(PAUSED, (change(UP, PAUSED, Reason.PAUSED),), tells=False)),
     (UP, SOON, RESUME, Decision(UP)),
     (DOWN, None, UP_PUSH, Decision(UP, (change(DOWN, UP, Reason.HEARTBEAT),), resolves=True)),
     (DOWN, None, DOWN_PUSH, Decision(DOWN)),
+    (DOWN, None, BAD_PUSH, Decision(DOWN)),
     (DOWN, None, LOOK, Decision(DOWN)),
     (
         DOWN,
@@ -86,6 +100,7 @@ TABLE = [
     (DOWN, None, RESUME, Decision(DOWN)),
     (PAUSED, None, UP_PUSH, Decision(PAUSED)),
     (PAUSED, None, DOWN_PUSH, Decision(PAUSED)),
+    (PAUSED, None, BAD_PUSH, Decision(PAUSED)),
     (PAUSED, None, LOOK, Decision(PAUSED)),
     (PAUSED, None, PAUSE, Decision(PAUSED)),
     (PAUSED, None, RESUME, Decision(NEW, (change(PAUSED, NEW, Reason.RESUMED),))),
@@ -98,8 +113,8 @@ def test_the_table_holds_row_by_row(status, deadline, event, expected):
 
 
 def test_the_table_has_a_row_for_each_status_and_kind_of_event():
-    kinds = {(status, type(event), getattr(event, "up", None)) for status, _, event, _ in TABLE}
-    assert len(kinds) == len(Status) * 5
+    kinds = {(status, type(event), getattr(event, "fault", None)) for status, _, event, _ in TABLE}
+    assert len(kinds) == len(Status) * 6
 
 
 def test_an_up_push_after_an_unseen_deadline_leaves_a_pair_and_an_incident_that_is_over():
@@ -111,8 +126,13 @@ def test_an_up_push_after_an_unseen_deadline_leaves_a_pair_and_an_incident_that_
     )
 
 
-def test_a_down_push_after_an_unseen_deadline_opens_the_incident_at_the_deadline():
-    assert decide(facts(UP, AGO), DOWN_PUSH) == Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))
+@pytest.mark.parametrize("event", [DOWN_PUSH, BAD_PUSH])
+def test_a_failure_after_an_unseen_deadline_opens_the_incident_at_the_deadline(event):
+    assert decide(facts(UP, AGO), event) == Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))
+
+
+def test_what_says_down_is_reported_whatever_its_value():
+    assert HeartbeatCame(NOW, up=False, value_is_good=False).fault is Cause.REPORTED
 
 
 @pytest.mark.parametrize("event", [UP_PUSH, LOOK])
@@ -127,7 +147,7 @@ def test_a_monitor_that_is_up_without_a_deadline_is_left_alone(event):
 
 
 @pytest.mark.parametrize("status", [NEW, DOWN, PAUSED])
-@pytest.mark.parametrize("event", [UP_PUSH, DOWN_PUSH, LOOK, PAUSE, RESUME])
+@pytest.mark.parametrize("event", [UP_PUSH, DOWN_PUSH, BAD_PUSH, LOOK, PAUSE, RESUME])
 def test_the_deadline_is_not_calculated_where_it_does_not_matter(status, event):
     decide(Facts(status, never_asked), event)
 
@@ -138,7 +158,7 @@ def test_pausing_needs_no_deadline():
 
 times = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 events = st.one_of(
-    st.builds(HeartbeatCame, times, st.booleans()),
+    st.builds(HeartbeatCame, times, st.booleans(), st.booleans()),
     st.builds(TimePassed, times),
     st.builds(PauseAsked, times),
     st.builds(ResumeAsked, times),
@@ -184,6 +204,14 @@ def test_no_change_lies_after_its_event_and_each_is_at_or_after_the_one_before(b
     ats = [step.at for step in decide(before, event).changes]
     assert ats == sorted(ats)
     assert all(at <= event.at for at in ats)
+
+
+@given(all_facts, events)
+def test_a_failure_is_never_taken_for_a_good_heartbeat(before, event):
+    decision = decide(before, event)
+    if isinstance(event, HeartbeatCame) and event.fault is not None:
+        assert decision.status is not UP
+        assert not decision.resolves
 
 
 @given(all_facts, events)

@@ -1,0 +1,176 @@
+"""Everything that apprise reaches over HTTP, in a thread of its own that may do nothing else.
+
+apprise costs a second and 47 MB, so it is loaded when the first channel needs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from django.utils.translation import get_language, override
+from django.utils.translation import gettext as _
+
+from notifications.phrases import one_line
+from notifications.transports.apprise_services import ALLOWED
+from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.fence import Fence, fenced, wait_of
+from notifications.transports.http import scrub
+
+_SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]+")
+_NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
+_SAID_MOST = 300
+
+
+class AppriseTransport:
+    """Sends through the service that `config["url"]` describes, within TOTAL_SECONDS."""
+
+    def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
+        url = config.get("url")
+        if not isinstance(url, str) or not url:
+            return Failed("This channel has no URL.")
+        return _Sending(url, outgoing).result_within(TOTAL_SECONDS)
+
+
+def check(url: str) -> str:
+    """Return what is wrong with an address of apprise, in a sentence; empty for a good one."""
+    if not _SCHEMA.fullmatch(url):
+        return _("Give one address as apprise writes them, such as mmost://chat.example.com/token.")
+    _library()
+    with _words.heard() as said, fenced(Fence(online=False)):
+        found = _service(url)
+    if isinstance(found, str):
+        return found
+    if found is None:
+        why = scrub(said[-1], [url]) if said else ""
+        return _("apprise does not understand this address. %(why)s") % {"why": why}
+    return ""
+
+
+@cache
+def _library() -> Any:
+    import apprise
+    from apprise.manager_plugins import NotificationManager
+
+    logger = logging.getLogger("apprise")
+    logger.addHandler(_words)
+    # What it logs may hold what is secret; it is told in the attempt, without that.
+    logger.propagate = False
+    NotificationManager().load_modules()
+    return apprise
+
+
+def _service(url: str) -> Any:
+    """Return the service that `url` describes, None for none, and a sentence where it may not be used."""
+    from apprise.manager_plugins import NotificationManager
+    from apprise.plugins import url_to_dict
+
+    library, manager = _library(), NotificationManager()
+    results = url_to_dict(url)
+    schema = str((results or {}).get("schema") or url.partition("://")[0]).lower()
+    if schema not in manager:
+        return None
+    plugin = manager[schema]
+    if plugin.__module__.split(".")[2] not in ALLOWED:
+        return _("“%(schema)s” cannot be used here: only services that are reached over HTTP can.") % {
+            "schema": schema
+        }
+    if results is None:
+        return None
+    asset = library.AppriseAsset(storage_mode="memory", async_mode=False)
+    asset.http_redirects = False
+    asset.app_id, asset.app_desc, asset.app_url = "Tianji", "Tianji", ""
+    return library.Apprise.instantiate(results, asset=asset)
+
+
+class _Sending:
+    """One attempt in a thread of its own, which is given up when its time is over."""
+
+    def __init__(self, url: str, outgoing: Outgoing) -> None:
+        self.url, self.outgoing = url, outgoing
+        self.language = get_language()
+        self.fence = Fence()
+        self.result: Result | None = None
+        self.done = threading.Event()
+
+    def result_within(self, seconds: float) -> Result:
+        threading.Thread(target=self._run, name="apprise", daemon=True).start()
+        self.done.wait(seconds)
+        if self.result is not None:
+            return self.result
+        self.fence.cut_off()
+        return Failed(f"No answer within {seconds:.0f} s.")
+
+    def _run(self) -> None:
+        try:
+            _library()
+            with override(self.language), _words.heard() as said, fenced(self.fence):
+                result = self._judged(_service(self.url), said)
+        except Exception as error:  # whatever a service raises, the attempt failed
+            result = Failed(self._refusal() or f"{type(error).__name__}: {error}")
+        detail = scrub(one_line(result.detail), [self.url])[:_SAID_MOST]
+        self.result = Sent(detail) if isinstance(result, Sent) else Failed(detail, result.retry_after)
+        self.done.set()
+
+    def _judged(self, service: Any, said: list[str]) -> Result:
+        if isinstance(service, str):
+            return Failed(service)
+        if service is None:
+            return Failed(f"This address cannot be used: {said[-1] if said else 'apprise does not know it'}")
+        message = self.outgoing.message
+        told = service.notify(
+            body=message.text,
+            title=message.title,
+            notify_type=_library().NotifyType(_NOTIFY_TYPES[self.outgoing.tone]),
+            body_format="text",
+        )
+        answer = self.fence.answer
+        if told:
+            return Sent(answer.line if answer else "Handed over.")
+        if refusal := self._refusal():
+            return Failed(refusal)
+        # The last answer is that of what failed; where there was none, apprise knows why.
+        if answer is not None and not answer.ok:
+            return Failed(answer.said(), wait_of(answer))
+        words = said[-1] if said else ""
+        return Failed(f"{answer.said()} {words}".strip() if answer else words or "It could not be sent.")
+
+    def _refusal(self) -> str:
+        return str(self.fence.refused) if self.fence.refused else ""
+
+
+class _Words(logging.Handler):
+    """What apprise logs, kept for the thread that it is said in."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.here = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines: list[str] | None = getattr(self.here, "lines", None)
+        if lines is not None:
+            lines.append(one_line(record.getMessage()))
+
+    def heard(self) -> _Hearing:
+        return _Hearing(self)
+
+
+class _Hearing:
+    """As long as it is open, what is logged in this thread is in the list that it gives."""
+
+    def __init__(self, words: _Words) -> None:
+        self.words = words
+
+    def __enter__(self) -> list[str]:
+        self.words.here.lines = []
+        return self.words.here.lines
+
+    def __exit__(self, *_error: object) -> None:
+        self.words.here.lines = None
+
+
+_words = _Words()

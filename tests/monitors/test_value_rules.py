@@ -1,0 +1,158 @@
+"""Heartbeats that say up with a value that the monitor's rules forbid."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitors import lifecycle
+from monitors.models import Incident
+from monitors.recorder import Limited, Outcome
+from monitors.values import ValueRules
+from notifications.models import Delivery
+from tests.factories import make_channel, make_monitor, secret_of
+from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "good"),
+    [
+        (ValueRules(), None, True),
+        (ValueRules(), -1e300, True),
+        (ValueRules(low=0.0), -0.1, False),
+        (ValueRules(low=0.0), 0.0, True),
+        (ValueRules(high=10.0), 10.0, True),
+        (ValueRules(high=10.0), 10.000001, False),
+        (ValueRules(low=-5.0, high=-1.0), -3.0, True),
+        (ValueRules(low=-5.0, high=-1.0), 0.0, False),
+        (ValueRules(high=10.0), None, True),
+        (ValueRules(high=10.0, required=True), None, False),
+        (ValueRules(required=True), 0.0, True),
+    ],
+)
+def test_a_good_value_lies_within_both_bounds_and_is_there_where_it_has_to_be(rules, value, good):
+    assert rules.allow(value) is good
+
+
+def test_a_value_above_the_bound_opens_an_incident_that_says_so():
+    monitor = make_monitor(value_max=10)
+    push(monitor, value=3)
+    push(monitor, value=12, message="disk nearly full")
+    incident = Incident.objects.get()
+    assert (incident.cause, incident.resolved_at) == ("value", None)
+    assert (incident.opening_message, incident.opening_value) == ("disk nearly full", 12)
+    assert transitions_of(monitor)[-1] == ("up", "down", "value")
+
+
+def test_the_heartbeat_is_stored_as_it_was_sent():
+    monitor = make_monitor(value_max=10)
+    push(monitor, value=12, message="disk nearly full")
+    heartbeat = monitor.heartbeats.get()
+    assert (heartbeat.status, heartbeat.value, heartbeat.message) == ("up", 12, "disk nearly full")
+    state = state_of(monitor)
+    assert (state.status, state.last_value, state.due_at) == ("down", 12, None)
+
+
+def test_a_new_monitor_with_a_bad_value_is_down():
+    monitor = make_monitor(value_min=1)
+    push(monitor, value=0)
+    assert transitions_of(monitor) == [("new", "down", "value")]
+
+
+def test_a_heartbeat_without_a_value_is_a_failure_where_one_is_required():
+    monitor = make_monitor(value_required=True)
+    push(monitor)
+    assert Incident.objects.get().cause == "value"
+    assert Incident.objects.get().opening_value is None
+
+
+def test_the_next_good_value_ends_it_and_a_bad_one_does_not():
+    monitor = make_monitor(value_max=10)
+    push(monitor, value=12)
+    push(monitor, value=11)
+    assert Incident.objects.get().resolved_at is None
+    push(monitor, value=10, message="cleaned up")
+    incident = Incident.objects.get()
+    assert incident.resolved_at is not None
+    assert (incident.opening_value, incident.closing_value, incident.closing_message) == (
+        12,
+        10,
+        "cleaned up",
+    )
+    assert state_of(monitor).status == "up"
+
+
+def test_a_bad_value_does_not_end_what_was_reported():
+    monitor = make_monitor(value_max=10)
+    push(monitor, up=False)
+    push(monitor, value=12)
+    assert state_of(monitor).status == "down"
+    assert Incident.objects.get().cause == "reported"
+
+
+def test_a_bad_value_after_a_deadline_that_nobody_saw_passing_is_a_missed_one():
+    monitor = make_monitor(value_max=10, timeout=60, grace=0)
+    push(monitor, value=1)
+    let_pass(monitor, minutes=5)
+    push(monitor, value=12)
+    assert state_of(monitor).status == "down"
+    assert Incident.objects.get().cause == "missed"
+
+
+def test_a_bad_value_of_a_paused_monitor_is_kept_and_changes_nothing():
+    monitor = make_monitor(value_max=10)
+    lifecycle.pause(monitor=monitor)
+    push(monitor, value=12)
+    assert state_of(monitor).status == "paused"
+    assert monitor.heartbeats.get().value == 12
+
+
+def test_what_says_down_with_a_bad_value_is_reported():
+    monitor = make_monitor(value_max=10)
+    push(monitor, up=False, value=12)
+    assert Incident.objects.get().cause == "reported"
+
+
+def test_people_are_owed_a_message_of_it_and_of_its_end():
+    monitor = make_monitor(value_max=10)
+    make_channel(workspace=monitor.workspace)
+    push(monitor, value=12)
+    push(monitor, value=1)
+    assert set(Delivery.objects.values_list("event", flat=True)) == {
+        Delivery.Event.OPENED,
+        Delivery.Event.RESOLVED,
+    }
+
+
+def test_a_bad_value_that_comes_too_fast_is_recorded_because_it_may_change_something():
+    monitor = make_monitor(value_max=10)
+    push(monitor, value=1)
+    assert isinstance(push(monitor, value=2, limiter=TooFast()), Limited)
+    assert push(monitor, value=12, limiter=TooFast()) is Outcome.RECORDED
+    assert state_of(monitor).status == "down"
+
+
+def test_a_good_push_costs_no_more_statements_with_rules_than_without():
+    plain, ruled = make_monitor(), make_monitor(value_min=0, value_max=10, value_required=True)
+    counts = []
+    for monitor in (plain, ruled):
+        secret = secret_of(monitor)
+        push(secret, value=1)
+        with Queries() as queries:
+            push(secret, value=2)
+        counts.append(len(queries.statements))
+    assert counts[0] == counts[1] == 3
+
+
+def test_new_bounds_do_not_judge_the_past():
+    monitor = make_monitor()
+    push(monitor, value=12)
+    lifecycle.edit(monitor=monitor, value_max=10.0)
+    assert state_of(monitor).status == "up"
+    assert not Incident.objects.exists()
+    push(monitor, value=12)
+    lifecycle.edit(monitor=monitor, value_max=100.0)
+    assert state_of(monitor).status == "down"
+    push(monitor, value=12)
+    assert state_of(monitor).status == "up"
