@@ -136,6 +136,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tianji.middleware.PushGate",
+    "tianji.middleware.OnlyUtf8",
     "tianji.middleware.UnchangedGate",
     "tianji.logging.RequestLog",
     "django.middleware.security.SecurityMiddleware",
