@@ -25,7 +25,7 @@ from monitors.listing import Standing
 from monitors.models import Monitor, MonitorState
 from tianji.clock import database_now
 
-ROWS = 50
+ROWS = 40
 KEPT_SECONDS = 0.5
 _OLD_SECONDS = 2.0
 _KEPT_MOST = 500

@@ -196,7 +196,7 @@ class Person:
         assert answer.status_code == 200, f"{path}: {answer.status_code}\n{answer.text}"
         return answer
 
-    def submit_to(self, path: str, **fields: str) -> requests.Response:
+    def submit_to(self, path: str, **fields: str | list[str]) -> requests.Response:
         """Press a button whose form goes to `path`, which has no page of its own."""
         token = self.session.cookies.get("csrftoken", "")
         return self.session.post(

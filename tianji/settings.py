@@ -138,6 +138,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tianji.middleware.PushGate",
+    "tianji.middleware.OnlyUtf8",
     "tianji.middleware.UnchangedGate",
     "tianji.logging.RequestLog",
     "django.middleware.security.SecurityMiddleware",

@@ -47,8 +47,19 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
     typed = [request.POST] if request.method == "POST" else []
     form = MonitorForm(*typed, monitor=monitor, rate=_inherited_rate(monitor.workspace))
     if form.is_bound and form.is_valid():
+        seen = request.POST.get("version", "")
+        version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
         try:
-            lifecycle.edit(monitor=monitor, by=actor_of(request), **form.columns())
+            lifecycle.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
+        except lifecycle.EditedMeanwhile:
+            # It was read again: what is sent now is about what it is now.
+            form.add_error(
+                None,
+                _(
+                    "Somebody else changed this monitor meanwhile. Nothing is saved yet: what you typed is "
+                    "below. Save again to overwrite the other changes, or open the page anew to see them."
+                ),
+            )
         except lifecycle.SlugTaken:
             monitor.refresh_from_db(fields=["name"])
             _tell_slug_taken(form)

@@ -13,7 +13,7 @@
 
   // --- Other views of the same page ----------------------------------------------------------------
 
-  let visiting = false;
+  let visiting = false, travelled = false;
 
   function visit(url, { replace = false } = {}) {
     if (url !== window.location.href) history[replace ? "replaceState" : "pushState"](null, "", url);
@@ -22,7 +22,12 @@
     htmx.trigger(live, "tianji:visit");
   }
 
-  window.addEventListener("popstate", () => visit(window.location.href));
+  window.addEventListener("popstate", () => {
+    clearTimeout(typing);
+    typed = false;
+    travelled = true;
+    visit(window.location.href);
+  });
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-view]");
@@ -42,6 +47,7 @@
   let typed = false;
   document.addEventListener("input", (event) => {
     if (event.target.id !== "q") return;
+    travelled = false;
     clearTimeout(typing);
     const form = event.target.form;
     // One entry in the history for a search, not one for each letter.
@@ -57,10 +63,10 @@
 
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== live) return;
-    // What was typed stays, unless it was another link that led here.
+    // What was typed stays, unless it was another link, or the browser's Back, that led here.
     const field = search();
-    if (visiting && field && field !== document.activeElement) field.value = field.defaultValue;
-    visiting = false;
+    if (visiting && field && (travelled || field !== document.activeElement)) field.value = field.defaultValue;
+    visiting = travelled = false;
     showChoice();
     showDown();
   });
@@ -211,4 +217,6 @@
   showDown();
   showChoice();
   showNotify();
+  // A browser that goes back restores what was chosen after this script ran.
+  window.addEventListener("pageshow", showChoice);
 })();

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.product import EMAIL, PASSWORD, Up, up
 from tests.sinks import HttpSink, SmtpSink
@@ -69,16 +69,7 @@ def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                complaints.append(message.text)
-                # A form that is refused is answered 422, which Chromium reports as an error.
-                if message.type == "error" and "422" not in message.text
-                else None
-            ),
-        )
+        listen(page, complaints)
         if signed_in:
             page.goto("/")
             page.get_by_label("Email").fill(EMAIL)
@@ -91,6 +82,19 @@ def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def listen(page: Page, complaints: list[str]) -> None:
+    """Write down in `complaints` what the page, or Chromium of it, complains of."""
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if _complains(message) else None)
+
+
+def _complains(message: ConsoleMessage) -> bool:
+    # A form that is refused is answered 422, which Chromium reports as an error; and htmx one of a look
+    # that was given up for another view or page.
+    expected = "422" in message.text or message.text.startswith(("htmx:afterRequest", "htmx:sendAbort"))
+    return message.type == "error" and not expected
 
 
 def shoot(page: Page, name: str) -> None:

@@ -246,3 +246,19 @@ def test_the_server_writes_times_in_the_browsers_zone_from_the_next_page_on(hous
     time = page.locator("time[data-past]").first
     expect(time).to_have_attribute("title", re.compile(r"GMT\+7 · [-0-9]+ [0-9:]+ UTC$"))
     context.close()
+
+
+def test_no_script_holds_up_the_first_paint(house: House):
+    house.furnish()
+    found = []
+    with requests.Session() as session:
+        for name, path in (house.pages | {"sign-in": "/accounts/login/", "api": "/api/docs"}).items():
+            # Who is signed in is sent away from the page that signs in.
+            session.cookies.update({} if name == "sign-in" else house.cookies)
+            page = session.get(house.url + path, timeout=20).text
+            scripts = re.findall(r"<script\b([^>]*)>", page)
+            assert scripts, name
+            late = re.compile(r"\s(defer|async|type=\"(module|application/json)\")(?=\s|=|$)")
+            found += [f"{name}: <script{script}>" for script in scripts if not late.search(script)]
+            session.cookies.clear()
+    assert not found, "\n".join(found)

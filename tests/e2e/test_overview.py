@@ -192,6 +192,52 @@ def test_the_keys_do_what_the_help_says(open_page: Callable[..., Page], make: Ca
     expect(page.get_by_role("heading", name="Key one")).to_be_visible()
 
 
+def test_going_back_brings_back_what_the_search_said(
+    open_page: Callable[..., Page], make: Callable[..., Created]
+):
+    for name in ("Back one", "Back two"):
+        make(name, tags="back")
+    page = open_page()
+    page.goto("/?tag=back")
+    field = page.get_by_label("Search monitors")
+    field.fill("one")
+    expect(page).to_have_url(re.compile("q=one"))
+    expect(page.locator("tbody .monitor")).to_have_count(1)
+    # The cursor is still in the field.
+    page.go_back()
+    expect(page.locator("tbody .monitor")).to_have_count(2)
+    expect(field).to_have_value("")
+    page.go_forward()
+    expect(page.locator("tbody .monitor")).to_have_count(1)
+    expect(field).to_have_value("one")
+
+
+def test_what_was_chosen_is_still_told_after_going_back(
+    open_page: Callable[..., Page], make: Callable[..., Created]
+):
+    for name in ("Chosen one", "Chosen two"):
+        make(name)
+    page = open_page()
+    page.goto("/?q=Chosen&sort=name")
+    row_of(page, "Chosen one").get_by_role("checkbox").check()
+    row_of(page, "Chosen two").get_by_role("link", name="Chosen two").click()
+    expect(page.get_by_role("heading", name="Chosen two")).to_be_visible()
+    page.go_back()
+    expect(row_of(page, "Chosen one").get_by_role("checkbox")).to_be_checked()
+    expect(page.locator("#bulk-count")).to_have_text("1 chosen")
+    expect(page.locator("#bulk")).to_be_visible()
+
+
+@pytest.mark.parametrize("part", ["", "edit/", "log/", "incidents/", "usage/", "refused/", "charts/"])
+def test_a_long_name_without_a_space_fits_a_phone(
+    open_page: Callable[..., Page], make: Callable[..., Created], part: str
+):
+    monitor = make("W" * 100)
+    page = open_page(viewport=PHONE)
+    page.goto(monitor.path + part)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 def test_several_monitors_are_paused_tagged_and_deleted(
     open_page: Callable[..., Page], make: Callable[..., Created]
 ):

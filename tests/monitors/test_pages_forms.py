@@ -300,3 +300,29 @@ def test_the_form_has_its_preview_from_the_start(admin):
 def test_the_preview_is_for_members_only(client):
     response = client.post(reverse("monitors:preview"), {"kind": "interval"})
     assert response.status_code == 302
+
+
+def test_an_edit_that_would_undo_somebody_elses_is_asked_about(admin, workspace):
+    monitor = make_monitor(workspace=workspace, name="Backup")
+    address = reverse("monitors:edit", args=[monitor.public_id])
+    seen = {**INTERVAL, "name": "Backup", "version": monitor.version}
+    admin.post(address, seen | {"name": "Nightly backup"})
+    response = admin.post(address, seen | {"tags": "db"})
+    assert response.status_code == 422
+    assert "Somebody else changed this monitor meanwhile." in response.text
+    assert 'value="db"' in response.text
+    monitor.refresh_from_db()
+    assert (monitor.name, monitor.tags) == ("Nightly backup", [])
+    newer = re.search(r'name="version" value="(\d+)"', response.text)[1]
+    admin.post(address, seen | {"tags": "db", "version": newer})
+    monitor.refresh_from_db()
+    assert (monitor.name, monitor.tags) == ("Backup", ["db"])
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_another_charset_lets_nothing_through_that_no_database_takes(admin, kind):
+    address = f"{reverse('monitors:overview')}?q=%2B2AA-"
+    assert admin.get(address, headers={"Content-Type": f"{kind}; charset=utf-7"}).status_code == 200
+    body = "name=%2B2AA-&kind=interval&timeout=60"
+    response = admin.post(reverse("monitors:create"), body, content_type=f"{kind}; charset=utf-7")
+    assert response.status_code < 500
