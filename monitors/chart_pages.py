@@ -18,6 +18,7 @@ from monitors.plots import Plot, Point, Shade, draw
 from monitors.schedules import ScheduleError
 from monitors.series import Bucket, Range, Series
 from monitors.status import Cause
+from monitors.values import ValueRules
 
 LABELS = {
     "1h": gettext_lazy("1 hour"),
@@ -27,7 +28,11 @@ LABELS = {
     "90d": gettext_lazy("90 days"),
 }
 WHATS = ("value", "interval")
-_CAUSES = {Cause.MISSED: gettext_lazy("no heartbeat came"), Cause.REPORTED: gettext_lazy("reported down")}
+_CAUSES = {
+    Cause.MISSED: gettext_lazy("no heartbeat came"),
+    Cause.REPORTED: gettext_lazy("reported down"),
+    Cause.VALUE: gettext_lazy("its value was not a good one"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
         down=_down(series, shades),
         bridge=_agreed(monitor),
     )
-    return [_values(frame), _intervals(frame)]
+    return [_values(frame, monitor.value_rules), _intervals(frame)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,21 @@ class _Frame:
         for bucket, when, is_down in zip(self.series.buckets, self.at, self.down, strict=True):
             yield bucket, self.words.said(when, facts(bucket), is_down=is_down)
 
-    def draw(self, points: list[Point], scale: scales.Scale, title: str) -> Plot:
-        label = f"{title}, {LABELS[self.series.range.slug]}"
+    def draw(
+        self,
+        points: list[Point],
+        scale: scales.Scale,
+        title: str,
+        bounds: Sequence[tuple[float, str]] = (),
+    ) -> Plot:
         return draw(
-            points, scale=scale, now=self.series.now, bridge=self.bridge, shades=self.shades, label=label
+            points,
+            scale=scale,
+            now=self.series.now,
+            bridge=self.bridge,
+            shades=self.shades,
+            bounds=bounds,
+            label=f"{title}, {LABELS[self.series.range.slug]}",
         )
 
     def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
@@ -95,7 +111,7 @@ class _Frame:
         return mark_safe("".join(rows))  # noqa: S308
 
 
-def _values(frame: _Frame) -> Chart:
+def _values(frame: _Frame, rules: ValueRules) -> Chart:
     title, words = _("Value"), frame.words
     told = [bucket for bucket in frame.series.buckets if bucket.values]
     low = min((bucket.low for bucket in told if bucket.low is not None), default=0.0)
@@ -115,7 +131,9 @@ def _values(frame: _Frame) -> Chart:
         what="value",
         title=title,
         summary=summary,
-        legend=_("Line: mean. Band: lowest to highest."),
+        legend=_("Line: mean. Band: lowest to highest. Dashed: the bounds of good values.")
+        if _bounds(rules, words)
+        else _("Line: mean. Band: lowest to highest."),
         columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
         rows=frame.rows(
             lambda bucket: (
@@ -124,8 +142,13 @@ def _values(frame: _Frame) -> Chart:
                 else []
             )
         ),
-        plot=frame.draw(points, scales.numbers(low, high), title) if told else None,
+        plot=frame.draw(points, scales.numbers(low, high), title, _bounds(rules, words)) if told else None,
     )
+
+
+def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
+    named = ((rules.low, _("Lowest good value: %(value)s")), (rules.high, _("Highest good value: %(value)s")))
+    return [(value, said % {"value": words.figure(value)}) for value, said in named if value is not None]
 
 
 def _intervals(frame: _Frame) -> Chart:

@@ -26,8 +26,8 @@ _COUNTED = (Shown.DOWN, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
 class Row:
     """One monitor: how it stands, its bar of 24 h, and its uptimes as words.
 
-    `watched` is whether it was up or down at any time of the last 30 days; `said_down` is the message
-    of the heartbeat that reported it down.
+    `watched` is whether it was up or down at any time of the last 30 days; `said_down` is what the
+    heartbeat said that it is down by.
     """
 
     reading: Reading
@@ -174,9 +174,11 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
 
 
 def _said_down(reading: Reading) -> str:
-    """Return what the sender said of the fault: the message of a heartbeat that reported down."""
+    """Return what the sender said of the fault: a value that is not good, or the message of its report."""
     state = reading.state
+    if fault := presenting.fault_told(reading):
+        return fault
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""
-    reported = state.last_heartbeat_at >= state.status_changed_at
-    return state.last_message if reported and state.last_message != DEFAULT_MESSAGE[False] else ""
+    spoke = state.last_heartbeat_at >= state.status_changed_at
+    return state.last_message if spoke and state.last_message not in DEFAULT_MESSAGE.values() else ""

@@ -31,7 +31,21 @@ MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 _COLUMNS = (
     *("name", "description", "tags", "slug", "post_only", "push_rate"),
     *("kind", "timeout", "interval", "grace", "cron", "timezone"),
+    *("value_min", "value_max", "value_required"),
 )
+_ANY_NUMBER = {"invalid": _("Give a number, such as 12.5.")}
+
+
+def _number(label: Any, **kwargs: Any) -> forms.FloatField:
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    return forms.FloatField(label=label, required=False, widget=widget, error_messages=_ANY_NUMBER, **kwargs)
+
+
+def require_order_of_values(form: forms.BaseForm) -> None:
+    """Add an error to `form` where its lowest good value is above its highest."""
+    low, high = form.cleaned_data.get("value_min"), form.cleaned_data.get("value_max")
+    if low is not None and high is not None and low > high:
+        form.add_error("value_max", _("This is below the lowest good value."))
 
 
 @cache
@@ -247,6 +261,14 @@ class MonitorForm(ScheduleForm):
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
 
+    value_min = _number(_("Lowest good value"))
+    value_max = _number(_("Highest good value"))
+    value_required = forms.BooleanField(
+        label=_("A value is required"),
+        required=False,
+        help_text=_("Then a heartbeat without one is a failure too."),
+    )
+
     def __init__(self, *args: Any, monitor: Monitor | None = None, rate: int = 0, **kwargs: Any) -> None:
         """Args:
         monitor: the one that is edited.
@@ -268,6 +290,17 @@ class MonitorForm(ScheduleForm):
         self.fields["push_rate"].help_text = format_lazy(
             "{} {}", _("How often each of its tokens may send; 0 is no limit."), inherited
         )
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        require_order_of_values(self)
+        return self.cleaned_data
+
+    @property
+    def says_of_values(self) -> bool:
+        """Whether anything is typed, or wrong, in the fields about values."""
+        names = ("value_min", "value_max", "value_required")
+        return any(self[name].value() not in (None, "", False) or self[name].errors for name in names)
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Monitor that a valid form sets; the other kind's get defaults."""

@@ -15,8 +15,10 @@ from accounts.models import AuditEntry
 from monitors import deeds
 from monitors.entries import Cursor, Entry, Fact, Filter, Kind, length
 from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.presenting import value_told
 from monitors.push import DEFAULT_MESSAGE
 from monitors.status import Cause, Reason, Status
+from monitors.values import ValueRules
 
 INCIDENT_DEEDS = (AuditEntry.Action.INCIDENT_NOTED, AuditEntry.Action.INCIDENT_ACKNOWLEDGED)
 
@@ -65,10 +67,11 @@ def transitions(monitor: Monitor, asked: Filter, before: Cursor | None, limit: i
         )
     if before is not None:
         rows = before.older(rows, "at", Kind.STATUS)
-    return [_transition(row) for row in rows.select_related("incident").order_by("-at", "-pk")[:limit]]
+    rules = monitor.value_rules
+    return [_transition(row, rules) for row in rows.select_related("incident").order_by("-at", "-pk")[:limit]]
 
 
-def _transition(row: Transition) -> Entry:
+def _transition(row: Transition, rules: ValueRules) -> Entry:
     match row.reason, row.incident:
         case Reason.MISSED, Incident() as incident:
             return _status(row, "missed", _("missed"), " · ".join(_missed(incident)))
@@ -76,6 +79,11 @@ def _transition(row: Transition) -> Entry:
             said = _worth_saying(incident.opening_message, up=False)
             text = _("Reported down with “%(message)s”") % {"message": said} if said else _("Reported down")
             return _status(row, "down", _("down"), text, said=incident.opening_message)
+        case Reason.VALUE, Incident() as incident:
+            parts = [value_told(incident.opening_value, rules)]
+            if said := _worth_saying(incident.opening_message, up=True):
+                parts.append(f"“{said}”")
+            return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)
         case Reason.HEARTBEAT, Incident() as incident:
             parts = [_("Back after %(length)s") % {"length": length(incident.started_at, row.at)}]
             if said := _worth_saying(incident.closing_message, up=True):

@@ -26,6 +26,10 @@ class SlugTaken(Exception):
     """Another monitor of the workspace has this slug."""
 
 
+class BoundsCrossed(Exception):
+    """The lowest good value is above the highest, so that none would be good."""
+
+
 class EditedMeanwhile(Exception):
     """The monitor is not at the version any more that the edit was made for."""
 
@@ -46,7 +50,9 @@ def create(
 
     Raises:
         SlugTaken: `slug` was given and another monitor has it.
+        BoundsCrossed: no value would be a good one.
     """
+    _require_order(fields.get("value_min"), fields.get("value_max"))
     with transaction.atomic():
         monitor = _insert(workspace, slug, fields)
         MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
@@ -93,6 +99,7 @@ def edit(
     Raises:
         EditedMeanwhile: it is not.
         SlugTaken: another monitor has the slug that is wanted.
+        BoundsCrossed: no value would be a good one.
     """
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
@@ -103,6 +110,9 @@ def edit(
         others = channels is not None and _choose(monitor, channels)
         if not (changed or others):
             return monitor
+        _require_order(
+            changed.get("value_min", monitor.value_min), changed.get("value_max", monitor.value_max)
+        )
         now = database_now()
         # A deadline that passed under the old schedule was missed, though no sweep has looked yet.
         book = journal.Journal(now)
@@ -123,6 +133,11 @@ def edit(
             fields=sorted({*changed, *(["channels"] if others else [])}),
         )
     return monitor
+
+
+def _require_order(low: float | None, high: float | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise BoundsCrossed
 
 
 def _choose(monitor: Monitor, channels: Iterable[Any]) -> bool:

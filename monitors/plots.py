@@ -65,6 +65,7 @@ def draw(
     now: datetime,
     bridge: timedelta,
     shades: Sequence[Shade] = (),
+    bounds: Sequence[tuple[float, str]] = (),
     label: str,
 ) -> Plot:
     """Return the chart of `points`, oldest first, from the start of the first one to `now`.
@@ -73,6 +74,7 @@ def draw(
         scale: holds every point.
         bridge: for how long there may be nothing without a gap in the line.
         shades: in any order; what lies outside the chart is cut off.
+        bounds: values to draw a line at, each with what it is; what lies outside the scale is left out.
         label: what the chart shows, for those who do not see it.
     """
     frame = _Frame(points[0].start, now, scale)
@@ -82,6 +84,7 @@ def draw(
         f'<svg viewBox="0 0 {_UNITS} {_UNITS}" width="100%" height="100%" preserveAspectRatio="none">',
         *_paths(points, frame, bridge),
         "</svg>",
+        *_bounds(bounds, frame),
         *_targets(points, frame),
         # Above the targets, so that it can be pointed at.
         *_shades(shades, frame, "chart-mark", "6"),
@@ -170,6 +173,18 @@ def _shades(shades: Sequence[Shade], frame: _Frame, kind: str, height: str) -> l
             f'<rect class="{kind}" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
             f' height="{height}"><title>{escape(shade.said)}</title></rect>'
         )
+    return found
+
+
+def _bounds(bounds: Sequence[tuple[float, str]], frame: _Frame) -> list[str]:
+    found = []
+    for value, said in bounds:
+        y = frame.y(value)
+        if 0 <= y <= 1:
+            found.append(
+                f'<line class="chart-bound" x1="0" x2="100%" y1="{y * 100:.2f}%" y2="{y * 100:.2f}%">'
+                f"<title>{escape(said)}</title></line>"
+            )
     return found
 
 

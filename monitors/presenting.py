@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from monitors.models import Monitor, MonitorState
 from monitors.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
 from monitors.status import Shown, Status, shown
+from monitors.values import ValueRules
 from monitors.words import HOUR, MINUTE, cron_in_words, exactly
 
 SHOWN_LABELS = {
@@ -102,6 +103,55 @@ def percent(share: float | None) -> str:
         hundredths = 9_999
     figure = "100" if hundredths >= 10_000 else number_format(hundredths / 100, 2)
     return _("%(figure)s\u00a0%%") % {"figure": figure}
+
+
+def value_told(value: float | None, rules: ValueRules) -> str:
+    """Return what was wrong with a value that is not a good one: "Value 12 is above 10".
+
+    Args:
+        rules: the monitor's, as they are now; where they allow the value by now, that it was not good.
+    """
+    if value is None:
+        return _("No value, though one is required")
+    words = {"value": _number(value)}
+    if rules.high is not None and value > rules.high:
+        return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
+    if rules.low is not None and value < rules.low:
+        return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
+    return _("Value %(value)s was not a good one") % words
+
+
+def good_values(rules: ValueRules) -> str:
+    """Return which values are good, in a few words: "0 to 10", "at least 0"; "" where each is."""
+    words = {
+        "low": None if rules.low is None else _number(rules.low),
+        "high": None if rules.high is None else _number(rules.high),
+    }
+    match rules.low, rules.high:
+        case None, None:
+            return ""
+        case None, _high:
+            return _("at most %(high)s") % words
+        case _low, None:
+            return _("at least %(low)s") % words
+    return _("%(low)s to %(high)s") % words
+
+
+def _number(value: float) -> str:
+    # All its digits: 10.0000001 is above 10.
+    return f"{value:.15g}"
+
+
+def fault_told(reading: Reading) -> str:
+    """Return what was wrong with the value of the heartbeat that a monitor that is down spoke last with.
+
+    "" where it is not down, has not spoken since it is, or its value is a good one.
+    """
+    state, rules = reading.state, reading.monitor.value_rules
+    if state.status != Status.DOWN or state.last_heartbeat_at is None:
+        return ""
+    spoke = state.last_heartbeat_at >= state.status_changed_at
+    return value_told(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
 
 
 def schedule_in_short(monitor: Monitor) -> str:

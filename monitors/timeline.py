@@ -133,10 +133,12 @@ def _walk(monitor: Monitor, asked: Filter, kind: Kind) -> Iterator[Entry]:
 
 # Which message to people goes with which change of status.
 _TOLD_WITH = {
-    "incident.opened": ("missed", "down"),
+    "incident.opened": ("missed", "down", "value"),
     "incident.resolved": ("resolved",),
     "incident.passed": ("resolved",),
 }
+# What the heartbeat says that makes a change. One with a value that is not good says up.
+_SAID_WITH = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
 _BY = {"monitor.paused": "paused", "monitor.resumed": "resumed"}
 
 
@@ -176,7 +178,7 @@ def _together(newer: Entry, older: Entry) -> Entry | None:
 def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
     if any(entry.kind is Kind.HEARTBEATS for entry in change.with_):
         return None
-    if change.tone != heartbeat.tone or change.code not in ("down", "resolved", "began"):
+    if heartbeat.code != _SAID_WITH.get(change.code):
         return None
     if change.code != "began" and change.said != heartbeat.text:
         return None

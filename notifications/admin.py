@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
-from notifications import channels
+from notifications import channels, templating
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.queries import destination
 from tianji.admin import LargeTableAdmin, ReadOnly, SiteAdmin
@@ -30,6 +30,9 @@ class ChannelForm(forms.ModelForm):
                 self.add_error("monitors", _("Choose at least one monitor, or all of them."))
             elif chosen.exclude(workspace=self.instance.workspace_id).exists():
                 self.add_error("monitors", _("Choose monitors of the channel's own workspace."))
+        for name in ("title", "body"):
+            for error in templating.check(cleaned.get(name) or ""):
+                self.add_error(name, error)
         return cleaned
 
 
@@ -38,8 +41,8 @@ class ChannelAdmin(SiteAdmin):
     """Channels are made and led elsewhere by forms that know what each kind needs."""
 
     form = ChannelForm
-    list_display = ("name", "workspace", "kind", "masked_destination", "enabled", "all_monitors")
-    list_filter = ("kind", "enabled", "all_monitors")
+    list_display = ("name", "workspace", "kind", "masked_destination", "enabled", "broken_at", "all_monitors")
+    list_filter = ("kind", "enabled", ("broken_at", admin.EmptyFieldListFilter), "all_monitors")
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__name")
     fields = (
@@ -50,11 +53,25 @@ class ChannelAdmin(SiteAdmin):
         "enabled",
         "all_monitors",
         "monitors",
+        "delay",
+        "on_down",
+        "on_recovery",
+        "on_late",
+        "on_reminder",
+        "title",
+        "body",
+        "failures",
+        "broken_at",
+        "quiet_until",
         "public_id",
         "created_at",
         "updated_at",
     )
-    readonly_fields = ("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at")
+    readonly_fields = ("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at") + (
+        "failures",
+        "broken_at",
+        "quiet_until",
+    )
     autocomplete_fields = ("monitors",)
     secret_fields = ("config",)
     delete_warning = _("It is told nothing more, and the record of what it was told goes with it.")
@@ -93,16 +110,20 @@ class AttemptInline(ReadOnly, admin.TabularInline):
 class DeliveryAdmin(ReadOnly, LargeTableAdmin):
     list_display = ("created_at", "event", "monitor", "channel", "status", "attempt_count", "next_attempt_at")
     list_filter = ("status", "event")
-    list_select_related = ("channel", "incident__monitor")
-    search_fields = ("channel__name", "incident__monitor__name")
+    list_select_related = ("channel", "monitor")
+    search_fields = ("channel__name", "monitor__name")
     search_help_text = _("The name of a channel or monitor.")
     fields = (
         "event",
         "monitor",
         "incident",
+        "subject",
         "channel",
+        "digest",
         "status",
+        "note",
         "created_at",
+        "planned_at",
         "attempt_count",
         "next_attempt_at",
         "sent_at",
@@ -111,8 +132,4 @@ class DeliveryAdmin(ReadOnly, LargeTableAdmin):
     inlines = (AttemptInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("channel", "incident__monitor")
-
-    @admin.display(description=_("monitor"))
-    def monitor(self, delivery: Delivery) -> str:
-        return str(delivery.incident.monitor)
+        return super().get_queryset(request).select_related("channel", "monitor", "incident__monitor")

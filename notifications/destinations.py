@@ -40,6 +40,8 @@ MASK = "********"
 OVERLAP = timedelta(hours=24)
 _PURPOSE = b"tianji channel secrets"
 _SEALED = "sealed"
+# Of a secret with so many characters, so many at its end may be shown.
+_LONG, _ENDING = 16, 4
 _SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
 _SEPARATORS = re.compile(r"[,;\s]+")
 
@@ -48,9 +50,7 @@ class Unreadable(Exception):
     """A secret of the channel cannot be opened; says what to do, in the reader's language."""
 
     def __str__(self) -> str:
-        return _(
-            "The secret of this channel cannot be read: SECRET_KEY is not what it was. Enter it again."
-        )
+        return _("The secret of this channel cannot be read: SECRET_KEY is not what it was. Enter it again.")
 
 
 def clean_addresses(given: Iterable[str] | str) -> list[str]:
@@ -208,22 +208,36 @@ def opened(channel: Channel) -> dict[str, Any]:
     return config
 
 
-def shown(channel: Channel) -> dict[str, Any]:
-    """Return the config of `channel` for people: MASK for each secret, of a secret URL all but the host."""
+def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
+    """Return the config of `channel` for people, without its secrets.
+
+    MASK stands for a secret, and of a secret address the host is left. Who may change the channel (not
+    `masked`) sees how a long secret ends as well, to tell one from another.
+    """
     known = kinds().get(channel.kind)
     fields = {field.name: field for field in known.fields} if known else {}
-    return {name: _shown(fields.get(name), value) for name, value in channel.config.items()}
+    return {
+        name: _without_secret(fields.get(name), value, masked=masked)
+        for name, value in channel.config.items()
+    }
 
 
-def _shown(field: Field | None, value: Any) -> Any:
+def _without_secret(field: Field | None, value: Any, *, masked: bool) -> Any:
     if field is not None and not field.secret and not _is_sealed(value):
         return value
-    if field is None or field.widget != "url":
+    text = _open(value)
+    if field is not None and field.widget == "url":
+        return _host_of(str(text or ""))
+    if masked or not isinstance(text, str) or len(text) < _LONG:
         return MASK
+    return f"{MASK}{text[-_ENDING:]}"
+
+
+def _host_of(url: str) -> str:
     try:
-        parts = urlsplit(_open(value) or "")
+        parts = urlsplit(url)
         host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
-    except (TypeError, ValueError):
+    except ValueError:
         return MASK
     return f"{parts.scheme}://{host}/{MASK}" if host else MASK
 

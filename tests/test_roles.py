@@ -79,16 +79,18 @@ monitors:rename_token       token     GET     200      200      403      404    
 monitors:rename_token       token     POST    303      303      403      404       sign-in
 monitors:revoke_token       token     GET     200      200      403      404       sign-in
 monitors:revoke_token       token     POST    303      303      403      404       sign-in
-notifications:list          -         GET     200*     200*     200      200       sign-in
+notifications:list          -         GET     200      200      200      200       sign-in
 notifications:new           -         GET     200      200      403      200       sign-in
 notifications:assign        -         POST    302      302      403      302       sign-in
 notifications:create        webhook   GET     200      200      403      200       sign-in
 notifications:create        webhook   POST    302      302      403      302       sign-in
-notifications:detail        channel   GET     200*     200*     200      404       sign-in
-notifications:edit          channel   GET     200*     200*     403      404       sign-in
+notifications:detail        channel   GET     200      200      200      404       sign-in
+notifications:edit          channel   GET     200      200      403      404       sign-in
 notifications:edit          channel   POST    302      302      403      404       sign-in
 notifications:delete        channel   GET     200      200      403      404       sign-in
 notifications:delete        channel   POST    302      302      403      404       sign-in
+notifications:new_secret    channel   GET     200      200      403      404       sign-in
+notifications:new_secret    channel   POST    200      200      403      404       sign-in
 notifications:test          channel   POST    302      302      403      404       sign-in
 notifications:for_monitor   monitor   GET     200      200      200      404       sign-in
 notifications:of_incident   incident  GET     200      200      200      404       sign-in
@@ -179,7 +181,7 @@ api:^v1/     nothing  DELETE 404
 """
 
 _MONITOR = {"name": "Oven", "kind": "interval", "timeout": "3600", "grace": ""}
-_CHANNEL = {"name": "Bell", "url": "http://127.0.0.1:9/", "scope": "all", "enabled": "on"}
+_CHANNEL = {"name": "Bell", "url": "http://127.0.0.1:9/", "scope": "all", "events": "down", "enabled": "on"}
 _MONITOR_JSON = {"name": "Oven", "schedule": {"kind": "interval", "timeout": 3600}}
 _CHANNEL_JSON = {"name": "Bell", "kind": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
 BODIES: dict[str, dict[str, Any]] = {
@@ -220,7 +222,6 @@ BODIES: dict[str, dict[str, Any]] = {
 IN_PART = {
     "monitors:waiting GET": {"303": "200"},
     "monitors:test_heartbeat POST": {"303": "200"},
-    "notifications:detail GET": {"200*": "200"},
     "notifications:test POST": {"302": "200"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

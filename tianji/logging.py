@@ -95,6 +95,9 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
             "kombu.connection": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
+            # Their lines name addresses, which hold what is secret.
+            "urllib3": {"level": "ERROR"},
+            "apprise": {"level": "WARNING", "propagate": False},
             "mail.log": {"level": "WARNING"},
         },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -112,6 +113,23 @@ class Whole(serializers.IntegerField):
         if isinstance(data, bool | str) or (isinstance(data, float) and not data.is_integer()):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Number(serializers.FloatField):
+    """A JSON number that a double can hold, neither text nor true."""
+
+    default_error_messages = {"invalid": _("Give a number, such as 12.5.")}
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        try:
+            number = float(data)
+        except OverflowError:
+            self.fail("invalid")
+        if not isfinite(number):
+            self.fail("invalid")
+        return number
 
 
 class YesNo(serializers.BooleanField):

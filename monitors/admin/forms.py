@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from monitors import tokens
-from monitors.forms import DurationField, ScheduleForm, TagsField
+from monitors.forms import DurationField, ScheduleForm, TagsField, require_order_of_values
 from monitors.models import Monitor
 
 # What is written through `lifecycle`; everything else of a monitor is only shown.
@@ -26,6 +26,9 @@ COLUMNS = (
     "grace",
     "post_only",
     "push_rate",
+    "value_min",
+    "value_max",
+    "value_required",
 )
 
 
@@ -53,6 +56,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
     def clean(self) -> dict[str, Any]:
         super().clean()
         ScheduleForm.clean(self)
+        require_order_of_values(self)
         cleaned = self.cleaned_data
         # What belongs to the other kind of schedule gets what a new monitor has.
         if cleaned.get("kind") == Monitor.Kind.CRON:

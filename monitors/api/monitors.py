@@ -105,6 +105,9 @@ class MonitorView(ApiView):
             "schedule": ScheduleField().to_representation(monitor),
             "post_only": monitor.post_only,
             "push_rate": monitor.push_rate,
+            "value_min": monitor.value_min,
+            "value_max": monitor.value_max,
+            "value_required": monitor.value_required,
             "channels": sorted(str(channel.public_id) for channel in monitor.channels.all()),
             "status": reading.shown.value,
             "last_heartbeat_at": in_utc(monitor.state.last_heartbeat_at),
@@ -171,6 +174,10 @@ def _slug_taken() -> Problem:
     return Problem("conflict", sentence, errors=[("slug", sentence)])
 
 
+def _bounds_crossed() -> Problem:
+    return impossible("value_max", _("It is below value_min, so that no value would be a good one."))
+
+
 def _is_slug(text: str) -> bool:
     return len(text) <= SLUG_LENGTH and re.fullmatch(SLUG, text) is not None
 
@@ -234,6 +241,8 @@ class MonitorList(MonitorView):
             monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
         except lifecycle.SlugTaken:
             raise _slug_taken() from None
+        except lifecycle.BoundsCrossed:
+            raise _bounds_crossed() from None
         return self.answer(monitor, status=201, Location=_address(monitor))
 
 
@@ -294,6 +303,8 @@ def change(monitor: Monitor, columns: dict[str, Any], *, request: Request, view:
         raise Problem("changed-meanwhile") from None
     except lifecycle.SlugTaken:
         raise _slug_taken() from None
+    except lifecycle.BoundsCrossed:
+        raise _bounds_crossed() from None
 
 
 class MonitorBySlug(MonitorView):
@@ -342,6 +353,8 @@ class MonitorBySlug(MonitorView):
             except lifecycle.SlugTaken:
                 # Somebody else was quicker by a moment: then it is there to be changed.
                 monitor = get_object_or_404(self.monitors(), slug=slug)
+            except lifecycle.BoundsCrossed:
+                raise _bounds_crossed() from None
             else:
                 return self.answer(monitor, status=201, Location=_address(monitor))
         monitor.workspace = self.workspace

@@ -15,6 +15,7 @@ from accounts.api.fields import (
     LineOrNothing,
     Matching,
     Moment,
+    Number,
     OneOf,
     Sought,
     StrictSerializer,
@@ -154,6 +155,17 @@ class MonitorSerializer(StrictSerializer):
         required=False,
         help_text="Pushes a minute for each token; 0 is no limit, null the workspace's.",
     )
+    value_min = Number(
+        allow_null=True,
+        required=False,
+        help_text="A heartbeat with a value below counts as a failure; null for no such bound.",
+    )
+    value_max = Number(
+        allow_null=True,
+        required=False,
+        help_text="A heartbeat with a value above counts as a failure; at least value_min.",
+    )
+    value_required = YesNo(required=False, help_text="A heartbeat without a value counts as a failure.")
     channels = serializers.ListField(
         child=Id(),
         max_length=CHANNELS_MOST,

@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import charts, deeds, words
+from monitors import charts, deeds, presenting, words
+from monitors.models import Incident, Monitor
 from monitors.presenting import SHOWN_LABELS, schedule_in_short
 from monitors.slots import Slot
 from monitors.status import Shown
@@ -23,6 +24,7 @@ from monitors.status import Shown
 register = template.Library()
 register.filter("duration", words.exactly)
 register.filter("schedule_in_short", schedule_in_short)
+register.filter("fault_told", presenting.fault_told)
 register.filter("cron_in_words", words.cron_in_words)
 register.filter("deed_in_words", deeds.in_words)
 
@@ -44,6 +46,18 @@ def status_word(status: str, number: int) -> str:
 def figure(value: float | None) -> str:
     """A heartbeat's value as people would write it: 123, 0.1, 1.5e+16; "" for None."""
     return "" if value is None else f"{value:.12g}"
+
+
+@register.filter
+def value_told(incident: Incident, monitor: Monitor) -> str:
+    """What was wrong with the value that an incident of `monitor` opened for."""
+    return presenting.value_told(incident.opening_value, monitor.value_rules)
+
+
+@register.filter
+def good_values(monitor: Monitor) -> str:
+    """Which values are good: "0 to 10"; "" where each is."""
+    return presenting.good_values(monitor.value_rules)
 
 
 @register.filter

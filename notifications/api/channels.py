@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -24,15 +23,16 @@ from accounts.api.keyset import PageSerializer
 from accounts.api.problems import Problem, impossible
 from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
 from monitors.models import Monitor
-from notifications import channels, delivery, destinations, queries
+from notifications import channels, delivery, templating
+from notifications.api import configs
 from notifications.api.serializers import (
-    MASK,
     ChannelSerializer,
     NewChannelSerializer,
     TestedSerializer,
 )
 from notifications.forms import email_is_not_set_up
 from notifications.models import Channel
+from notifications.rules import EVENTS
 from notifications.transports.base import Sent
 
 TAG = "channels"
@@ -62,10 +62,16 @@ class ChannelView(ApiView):
                 "id": str(channel.public_id),
                 "name": channel.name,
                 "kind": channel.kind,
-                "config": _shown(channel, masked=masked),
+                "config": configs.shown(channel, masked=masked),
                 "enabled": channel.enabled,
                 "all_monitors": channel.all_monitors,
                 "monitors": [str(monitor.public_id) for monitor in channel.monitors.all()],
+                "delay": channel.delay,
+                "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
+                "title": channel.title,
+                "body": channel.body,
+                "broken_at": in_utc(channel.broken_at),
+                "quiet_until": in_utc(channel.quiet_until),
                 "created_at": in_utc(channel.created_at),
                 "updated_at": in_utc(channel.updated_at),
             }
@@ -79,12 +85,12 @@ class ChannelView(ApiView):
 
     def columns(self, said: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
         """Return what `notifications.channels` takes, of what the serializer has cleaned. Raises Problem."""
-        columns = {name: value for name, value in said.items() if name != "kind"}
+        columns = {name: value for name, value in said.items() if name not in ("kind", "events")}
+        _checked(said)
         if "config" in said:
-            described, members = said["config"]
-            if described != kind:
-                raise impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
-            columns["config"] = _config(members, before)
+            columns["config"] = configs.cleaned(kind, said["config"], before=before)
+        if "events" in said:
+            columns |= {f"on_{name}": name in said["events"] for name in EVENTS}
         if "monitors" in said:
             columns["monitors"] = self._monitors(said["monitors"])
             if said["monitors"]:
@@ -100,30 +106,10 @@ class ChannelView(ApiView):
         return found
 
 
-def _shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
-    """Return the destination: whole for those who may change it, else only to recognise it by."""
-    config = channel.config
-    if channel.kind == "email":
-        addresses = config.get("addresses", [])
-        return {"addresses": ["…"] * len(addresses) if masked else addresses}
-    url = queries.destination(channel, masked=True) if masked else config.get("url", "")
-    return {"url": url, "secret": MASK if destinations.has_secret(config) else None}
-
-
-def _config(members: dict[str, Any], before: Channel | None) -> dict[str, Any]:
-    """Return the members of a config to change, of those that were sent. Raises Problem."""
-    if "url" in members:
-        try:
-            destinations.clean_url(members["url"])
-        except DjangoValidationError as error:
-            raise impossible("config.url", error.messages[0]) from None
-    if "addresses" in members:
-        members["addresses"] = list(dict.fromkeys(members["addresses"]))
-    if members.get("secret") == MASK:
-        del members["secret"]
-        if before is None or not destinations.has_secret(before.config):
-            raise impossible("config.secret", _("There is no secret to keep. Give one, or null."))
-    return members
+def _checked(said: dict[str, Any]) -> None:
+    for name in ("title", "body"):
+        for error in templating.check(said.get(name, "")):
+            raise impossible(name, error)
 
 
 class ChannelList(ChannelView):
@@ -192,7 +178,7 @@ class ChannelDetail(ChannelView):
     )
     def patch(self, request: Request, public_id: UUID) -> Response:
         channel = self.channel(public_id)
-        said = self.read(NewChannelSerializer, partial=True)
+        said = self.read(NewChannelSerializer, partial=True, kind=channel.kind)
         if said.get("kind", channel.kind) != channel.kind:
             raise impossible("kind", _("The kind of a channel cannot change. Create another channel."))
         columns = self.columns(said, kind=channel.kind, before=channel)

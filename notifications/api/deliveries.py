@@ -12,15 +12,17 @@ from accounts.api import keyset
 from accounts.api.base import ApiView
 from accounts.api.fields import in_utc
 from accounts.api.schema import paged
+from monitors.models import Incident, Monitor
 from notifications import queries
 from notifications.api.serializers import DeliveryFilter, DeliverySerializer
-from notifications.models import Delivery, DeliveryAttempt
+from notifications.models import Channel, Delivery, DeliveryAttempt
 
 _COLUMNS = {
     "status": "status",
     "event": "event",
     "channel": "channel__public_id",
-    "monitor": "incident__monitor__public_id",
+    "monitor": "monitor__public_id",
+    "digest": "digest__public_id",
 }
 
 
@@ -48,21 +50,28 @@ class Deliveries(ApiView):
 
 
 def _delivery(row: Delivery, *, masked: bool) -> dict[str, Any]:
-    monitor = row.incident.monitor
     return {
         "id": str(row.public_id),
         "event": row.event,
         "status": row.status,
         "channel": str(row.channel.public_id),
         "channel_name": row.channel.name,
-        "monitor": str(monitor.public_id),
-        "monitor_name": monitor.name,
-        "incident": str(row.incident.public_id),
+        "monitor": _id(row.monitor),
+        "monitor_name": row.monitor.name if row.monitor else None,
+        "incident": _id(row.incident),
+        "subject": _id(row.subject),
+        "digest": _id(row.digest),
+        "note": row.note or None,
         "created_at": in_utc(row.created_at),
+        "planned_at": in_utc(row.planned_at),
         "next_attempt_at": in_utc(row.next_attempt_at),
         "sent_at": in_utc(row.sent_at),
         "attempts": [_attempt(attempt, masked=masked) for attempt in row.attempts.all()],
     }
+
+
+def _id(row: Monitor | Incident | Channel | Delivery | None) -> str | None:
+    return str(row.public_id) if row else None
 
 
 def _attempt(attempt: DeliveryAttempt, *, masked: bool) -> dict[str, Any]:

@@ -4,82 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError as DjangoValidationError
-from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Text, YesNo
+from accounts.api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, YesNo
 from accounts.api.keyset import PageSerializer
-from notifications import destinations, signing
-from notifications.models import Delivery
+from notifications.api.configs import ConfigField, ShownConfigField
+from notifications.kinds import kinds
+from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
+from notifications.rules import EVENTS as HEARD_OF
 
 MONITORS_MOST = 5000
-# Says that there is a secret. Written back, it keeps the one there is.
-MASK = f"{signing.PREFIX}********"
 EVENTS = [event.value for event in Delivery.Event]
 STATUSES = [status.value for status in Delivery.Status]
-KINDS = ["email", "webhook"]
-
-
-class Address(Text):
-    """An email address."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=destinations.ADDRESS_LENGTH, trim_whitespace=False, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        address = super().to_internal_value(data)
-        try:
-            return destinations.clean_address(address)
-        except DjangoValidationError as error:
-            raise serializers.ValidationError(error.messages) from None
-
-
-class Url(Matching):
-    """An address over http(s), as far as a pattern can say; `destinations.clean_url` says the rest."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            rf"^{destinations.URL}\Z", destinations.NOT_A_URL, max_length=destinations.URL_LENGTH, **kwargs
-        )
-
-
-class Secret(Matching):
-    """A secret to sign with, or the mask that is read in its place."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        pattern = rf"^(?:{signing.PATTERN}|{signing.PREFIX}\*{{8}})\Z"
-        super().__init__(pattern, destinations.NOT_A_SECRET, allow_null=True, **kwargs)
-
-
-class WebhookConfigSerializer(StrictSerializer):
-    """A POST of JSON to `url`, signed where there is a `secret`."""
-
-    url = Url()
-    secret = Secret(
-        required=False,
-        help_text=(
-            "whsec_ and the base64 of 24 to 64 bytes. Never readable: it is shown as whsec_********, and "
-            "leaving it out or writing that back keeps it. null is no secret."
-        ),
-    )
-
-
-class EmailConfigSerializer(StrictSerializer):
-    """One message to all of the addresses."""
-
-    addresses = serializers.ListField(
-        child=extend_schema_field({"type": "string", "format": "email", "maxLength": 320})(Address)(),
-        min_length=1,
-        max_length=destinations.ADDRESSES_MOST,
-    )
-
-
-CONFIGS: dict[str, type[StrictSerializer]] = {
-    "webhook": WebhookConfigSerializer,
-    "email": EmailConfigSerializer,
-}
+NOTES = [note.value for note in Delivery.Note]
+KINDS = list(kinds())
 
 
 class _MonitorIds(serializers.ListField):
@@ -94,29 +33,11 @@ class _MonitorIds(serializers.ListField):
         )
 
 
-@extend_schema_field(
-    PolymorphicProxySerializer(
-        component_name="ChannelConfig", serializers=list(CONFIGS.values()), resource_type_field_name=None
-    )
-)
-class _ConfigField(serializers.Field[Any, Any, Any, Any]):
-    """A destination, with the kind that it is of: whether that is the channel's, the view knows."""
-
-    default_error_messages = {"invalid": _("Give an object with a url, or one with addresses.")}
-
-    def to_internal_value(self, data: Any) -> tuple[str, dict[str, Any]]:
-        if not isinstance(data, dict):
-            self.fail("invalid")
-        kind = self._kind(data)
-        body = CONFIGS[kind](data=data)
-        body.is_valid(raise_exception=True)
-        return kind, dict(body.validated_data)
-
-    def _kind(self, data: dict[str, Any]) -> str:
-        if "url" in data or "addresses" in data:
-            return "webhook" if "url" in data else "email"
-        said = self.parent.initial_data.get("kind")
-        return "email" if said == "email" else "webhook"
+class _Template(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            max_length=TEMPLATE_LENGTH, allow_blank=True, required=False, trim_whitespace=False, **kwargs
+        )
 
 
 @extend_schema_serializer(component_name="NewChannel")
@@ -126,39 +47,32 @@ class NewChannelSerializer(StrictSerializer):
     id = Id(read_only=True)
     name = Line(max_length=100)
     kind = OneOf(KINDS)
-    config = _ConfigField()
+    config = ConfigField()
     enabled = YesNo(required=False, help_text="While it is off, nothing is sent, and not later either.")
     all_monitors = YesNo(
         required=False,
         help_text="Tells about all monitors, also those to come. True unless monitors names some.",
     )
     monitors = _MonitorIds()
+    delay = Whole(
+        min_value=0,
+        max_value=DELAY_MAX,
+        required=False,
+        help_text="In seconds: it hears only of what is still down after that. 0 is at once.",
+    )
+    events = serializers.ListField(
+        child=OneOf(HEARD_OF),
+        required=False,
+        min_length=1,
+        max_length=len(HEARD_OF),
+        help_text="What it hears of. Left out in a new channel, all but late.",
+    )
+    title = _Template(help_text="A title of its own, with {placeholders}; empty for the usual.")
+    body = _Template(help_text="A text of its own, with {placeholders}; empty for the usual.")
+    broken_at = Moment(read_only=True)
+    quiet_until = Moment(read_only=True)
     created_at = Moment(read_only=True)
     updated_at = Moment(read_only=True)
-
-
-class ShownWebhookSerializer(serializers.Serializer[Any]):
-    """A webhook. Who may only read sees the host of the url."""
-
-    url = serializers.CharField()
-    secret = serializers.CharField(allow_null=True, help_text="whsec_******** where there is one.")
-
-
-class ShownEmailSerializer(serializers.Serializer[Any]):
-    """Email addresses. Who may only read sees how many."""
-
-    addresses = serializers.ListField(child=serializers.CharField())
-
-
-@extend_schema_field(
-    PolymorphicProxySerializer(
-        component_name="ShownConfig",
-        serializers=[ShownWebhookSerializer, ShownEmailSerializer],
-        resource_type_field_name=None,
-    )
-)
-class _ShownConfigField(serializers.Field[Any, Any, Any, Any]):
-    pass
 
 
 class ChannelSerializer(serializers.Serializer[Any]):
@@ -167,10 +81,20 @@ class ChannelSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
     kind = serializers.ChoiceField(KINDS)
-    config = _ShownConfigField()
+    config = ShownConfigField()
     enabled = serializers.BooleanField()
     all_monitors = serializers.BooleanField()
     monitors = serializers.ListField(child=serializers.UUIDField())
+    delay = serializers.IntegerField()
+    events = serializers.ListField(child=serializers.ChoiceField(HEARD_OF))
+    title = serializers.CharField(allow_blank=True)
+    body = serializers.CharField(allow_blank=True)
+    broken_at = Moment(
+        allow_null=True, help_text="Since when too many attempts failed, or nobody is there any more."
+    )
+    quiet_until = Moment(
+        allow_null=True, help_text="Until then nothing is sent: the other side asked for it."
+    )
     created_at = Moment()
     updated_at = Moment()
 
@@ -197,17 +121,25 @@ class AttemptSerializer(serializers.Serializer[Any]):
 
 
 class DeliverySerializer(serializers.Serializer[Any]):
-    """One event for one channel. `id` is the one that every attempt carries."""
+    """One event for one channel. `id` is the one that every attempt carries.
+
+    What was told together is in one delivery with an event that begins with "digest."; the single ones
+    name it as their `digest` and share its end.
+    """
 
     id = serializers.UUIDField()
     event = serializers.ChoiceField(EVENTS)
     status = serializers.ChoiceField(STATUSES)
     channel = serializers.UUIDField()
     channel_name = serializers.CharField()
-    monitor = serializers.UUIDField()
-    monitor_name = serializers.CharField()
-    incident = serializers.UUIDField()
+    monitor = serializers.UUIDField(allow_null=True, help_text="null for a digest and news of a channel.")
+    monitor_name = serializers.CharField(allow_null=True)
+    incident = serializers.UUIDField(allow_null=True, help_text="null as well where a monitor is only late.")
+    subject = serializers.UUIDField(allow_null=True, help_text="The channel that is said to be broken.")
+    digest = serializers.UUIDField(allow_null=True, help_text="The delivery that tells of it with others.")
+    note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was withdrawn.")
     created_at = Moment()
+    planned_at = Moment(allow_null=True, help_text="When the rules let people be told.")
     next_attempt_at = Moment(allow_null=True)
     sent_at = Moment(allow_null=True)
     attempts = AttemptSerializer(many=True)
@@ -218,3 +150,4 @@ class DeliveryFilter(PageSerializer):
     event = OneOf(EVENTS, required=False)
     channel = Id(required=False, help_text="To this channel.")
     monitor = Id(required=False, help_text="About this monitor.")
+    digest = Id(required=False, help_text="Told in this digest.")

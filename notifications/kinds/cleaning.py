@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy
 from notifications.destinations import clean_url
 
 if TYPE_CHECKING:
-    from notifications.kinds.base import Words
+    from django.utils.functional import _StrPromise
+
+    Words = str | _StrPromise
 
 _SHOWN, _LONG = 4, 12
 

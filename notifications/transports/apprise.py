@@ -21,7 +21,7 @@ from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Resul
 from notifications.transports.fence import Fence, fenced, wait_of
 from notifications.transports.http import scrub
 
-_SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]+")
+_SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
 _SAID_MOST = 300
 

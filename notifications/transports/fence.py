@@ -30,7 +30,15 @@ _NEVER = frozenset(
     {"subprocess.Popen", "pty.spawn", "socket.bind", "socket.sethostname", "ctypes.dlopen", "os.system"}
     | {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.putenv"}
     | {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
-    | {"os.chown", "os.kill", "os.killpg", "shutil.rmtree", "shutil.move", "shutil.copyfile", "signal.pthread_kill"}
+    | {
+        "os.chown",
+        "os.kill",
+        "os.killpg",
+        "shutil.rmtree",
+        "shutil.move",
+        "shutil.copyfile",
+        "signal.pthread_kill",
+    }
 )
 _SENDS = ("socket.connect", "socket.sendto", "socket.sendmsg")
 

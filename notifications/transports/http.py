@@ -144,6 +144,8 @@ def sender(
     def send(config: Mapping[str, Any], outgoing: Outgoing) -> Result:
         try:
             call = build(config, outgoing)
+            if not all(isinstance(part, str) for part in (call.url, *call.headers.values())):
+                raise TypeError
         except (KeyError, TypeError, ValueError) as error:
             # The words of a KeyError are the member that is missing; others might repeat what it held.
             what = f" ({error})" if isinstance(error, KeyError) else ""

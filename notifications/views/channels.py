@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,20 +18,15 @@ from accounts.actors import actor_of
 from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.views.bulk import address_said, chosen_monitors
 from monitors.views.detail import workspace_context
-from notifications import channels, delivery, queries
+from notifications import channels, delivery, destinations, queries
 from notifications.access import get_channel_or_404, get_channel_to_change
-from notifications.forms import FORMS, AssignForm, ChannelForm, email_is_not_set_up
-from notifications.kinds import kind_named
+from notifications.forms import AssignForm
 from notifications.transports.base import Sent
+from notifications.views.describing import lacks_a_mail_server, part
 from tianji.clock import database_now
 
 _PER_PAGE = 50
 _NAMED = 10
-
-
-def _part(request: HttpRequest, template: str, part: str) -> str:
-    """Return the template's part for a request of htmx, else the whole of it."""
-    return f"{template}#{part}" if request.headers.get("HX-Request") == "true" else template
 
 
 @require_GET
@@ -40,43 +34,8 @@ def _part(request: HttpRequest, template: str, part: str) -> str:
 def channel_list(request: HttpRequest) -> HttpResponse:
     membership = membership_of(request)
     rows = queries.channels_of(membership.workspace, masked=not membership.may_change)
-    template = _part(request, "notifications/list.html", "channels")
+    template = part(request, "notifications/list.html", "channels")
     return render(request, template, {"rows": rows, "now": database_now()})
-
-
-@require_GET
-@members_only
-def choose_kind(request: HttpRequest) -> HttpResponse:
-    require_change(request)
-    return render(request, "notifications/new.html")
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@members_only
-def create(request: HttpRequest, kind: str) -> HttpResponse:
-    workspace = require_change(request).workspace
-    if kind not in FORMS:
-        raise Http404("There is no such kind of channel.")
-    form = FORMS[kind](request.POST if request.method == "POST" else None, workspace=workspace)
-    if form.is_valid():
-        channel = channels.create(workspace=workspace, kind=kind, by=actor_of(request), **form.columns())
-        messages.success(request, _("The channel is there. Send a test to see that it works."))
-        return redirect("notifications:detail", channel.public_id)
-    return _form_page(request, form, kind)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@members_only
-def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    channel = get_channel_to_change(request, public_id)
-    form = FORMS[channel.kind](
-        request.POST if request.method == "POST" else None, workspace=channel.workspace, channel=channel
-    )
-    if form.is_valid():
-        channels.edit(channel=channel, by=actor_of(request), **form.columns())
-        messages.success(request, _("Saved."))
-        return redirect("notifications:detail", channel.public_id)
-    return _form_page(request, form, channel.kind)
 
 
 @require_POST
@@ -112,20 +71,6 @@ def assign(request: HttpRequest) -> HttpResponse:
     return render(request, "notifications/assign.html", context, status=422 if answered else 200)
 
 
-def _form_page(request: HttpRequest, form: ChannelForm, kind: str) -> HttpResponse:
-    context = {
-        "form": form,
-        "channel": form.channel,
-        "kind": kind_named(kind),
-        "notice": email_is_not_set_up() if _lacks_a_server(kind) and not form.non_field_errors() else "",
-    }
-    return render(request, "notifications/form.html", context, status=422 if form.is_bound else 200)
-
-
-def _lacks_a_server(kind: str) -> bool:
-    return kind == "email" and not settings.TIANJI_EMAIL_URL
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @members_only
 def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
@@ -141,7 +86,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "button": _("Delete the channel"),
         "cancel": reverse("notifications:detail", args=[channel.public_id]),
     }
-    template = _part(request, "components/confirm.html", "question")
+    template = part(request, "components/confirm.html", "question")
     return render(request, template, context)
 
 
@@ -169,17 +114,22 @@ def test(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A channel with what it was told, every attempt included."""
     channel, membership = get_channel_or_404(request, public_id)
+    masked, now = not membership.may_change, database_now()
     page = Paginator(queries.deliveries_to(channel), _PER_PAGE).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         **workspace_context(membership),
         "channel": channel,
-        "destination": queries.destination(channel, masked=not membership.may_change),
+        "destination": queries.destination(channel, masked=masked),
+        "how": queries.how(channel),
+        "broken": queries.broken_of(channel, masked=masked),
+        "can_sign": destinations.can_sign(channel.kind),
+        "overlap_ends": destinations.overlap_ends(channel, now),
         "chosen": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),
         "page": page,
-        "now": database_now(),
-        "lacks_a_server": _lacks_a_server(channel.kind),
+        "now": now,
+        "lacks_a_server": lacks_a_mail_server(channel.kind),
     }
-    template = _part(request, "notifications/detail.html", "deliveries")
+    template = part(request, "notifications/detail.html", "deliveries")
     return render(request, template, context)
 
 

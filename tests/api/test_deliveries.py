@@ -55,7 +55,11 @@ def test_a_delivery_tells_what_became_of_it(writer, workspace, monitor):
             "monitor": str(monitor.public_id),
             "monitor_name": monitor.name,
             "incident": str(row.incident.public_id),
+            "subject": None,
+            "digest": None,
+            "note": None,
             "created_at": in_utc(row.created_at),
+            "planned_at": in_utc(row.planned_at),
             "next_attempt_at": None,
             "sent_at": in_utc(row.sent_at),
             "attempts": [
@@ -76,6 +80,42 @@ def test_a_delivery_tells_what_became_of_it(writer, workspace, monitor):
             ],
         }
     ]
+
+
+def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
+    channel, now = make_channel(workspace=workspace), database_now()
+    digest = Delivery.objects.create(
+        channel=channel, event=Delivery.Event.DIGEST_DOWN, created_at=now, planned_at=now, next_attempt_at=now
+    )
+    member = make_delivery(
+        channel, monitor, status=Delivery.Status.MERGED, next_attempt_at=None, digest=digest
+    )
+    (said,) = results(reader.get(f"deliveries/?digest={digest.public_id}"))
+    assert (said["id"], said["digest"]) == (str(member.public_id), str(digest.public_id))
+    (said,) = results(reader.get("deliveries/?event=digest.down"))
+    assert (said["monitor"], said["incident"], said["monitor_name"]) == (None, None, None)
+
+
+def test_what_was_not_needed_says_why(reader, workspace, monitor):
+    fields = {"status": Delivery.Status.WITHDRAWN, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
+    make_delivery(make_channel(workspace=workspace), monitor, **fields)
+    (said,) = results(reader.get("deliveries/?status=withdrawn"))
+    assert said["note"] == "recovered"
+
+
+def test_the_news_of_a_broken_channel_names_it(reader, workspace):
+    now = database_now()
+    broken = make_channel(workspace=workspace)
+    Delivery.objects.create(
+        channel=make_channel(workspace=workspace),
+        subject=broken,
+        event=Delivery.Event.BROKEN,
+        created_at=now,
+        planned_at=now,
+        next_attempt_at=now,
+    )
+    (said,) = results(reader.get("deliveries/"))
+    assert (said["event"], said["subject"]) == ("channel.broken", str(broken.public_id))
 
 
 def test_who_may_only_read_does_not_see_what_the_other_side_said(reader, workspace, monitor):
@@ -142,6 +182,7 @@ def test_pages_are_stable_and_cost_the_same_however_long(
     Delivery.objects.bulk_create(
         Delivery(
             incident=incident,
+            monitor=monitor,
             channel=channel,
             event=Delivery.Event.OPENED,
             sequence=n,

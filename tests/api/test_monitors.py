@@ -50,6 +50,9 @@ class TestCreating:
             "schedule": INTERVAL,
             "post_only": True,
             "push_rate": 120,
+            "value_min": -1.5,
+            "value_max": 10.0,
+            "value_required": True,
             "channels": [str(channel.public_id)],
         }
         answer = writer.post("monitors/", body)
@@ -391,3 +394,20 @@ class TestBySlug:
         assert writer.put("monitors/by-slug/backup/", self.BODY).status_code == 201
         assert other.get("monitors/by-slug/backup/").status_code == 404
         assert other.put("monitors/by-slug/backup/", self.BODY).status_code == 201
+
+
+class TestValueRules:
+    @pytest.mark.parametrize("value", ["12", True, [], 10**400])
+    def test_a_bound_is_a_number_that_a_double_can_hold(self, writer, value):
+        answer = writer.post("monitors/", {"name": "Job", "schedule": INTERVAL, "value_min": value})
+        assert answer.status_code == 400
+        assert "Give a number" in errors_of(answer)["value_min"]
+
+    def test_bounds_that_no_value_fits_are_refused_also_one_by_one(self, writer):
+        body = {"name": "Job", "schedule": INTERVAL, "value_min": 2, "value_max": 1}
+        assert writer.post("monitors/", body).status_code == 422
+        said = writer.post("monitors/", {**body, "value_max": 3}).json()
+        answer = writer.patch(f"monitors/{said['id']}/", {"value_max": 1})
+        assert answer.status_code == 422
+        assert "below value_min" in errors_of(answer)["value_max"]
+        assert writer.patch(f"monitors/{said['id']}/", {"value_min": None, "value_max": 1}).status_code == 200

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.urls import reverse
 
-from monitors import lifecycle
+from monitors import lifecycle, presenting, timeline
 from monitors.models import Incident
 from monitors.recorder import Limited, Outcome
 from monitors.values import ValueRules
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
+from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -156,3 +158,102 @@ def test_new_bounds_do_not_judge_the_past():
     assert state_of(monitor).status == "down"
     push(monitor, value=12)
     assert state_of(monitor).status == "up"
+
+
+# --- What people see -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "rules", "words"),
+    [
+        (12.0, ValueRules(high=10.0), "Value 12 is above 10"),
+        (0.5, ValueRules(low=1.0), "Value 0.5 is below 1"),
+        (10.0000001, ValueRules(high=10.0), "Value 10.0000001 is above 10"),
+        (None, ValueRules(required=True), "No value, though one is required"),
+        (12.0, ValueRules(high=100.0), "Value 12 was not a good one"),
+    ],
+)
+def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
+    assert presenting.value_told(value, rules) == words
+
+
+def fallen(workspace):
+    monitor = make_monitor(workspace=workspace, name="Disk", value_max=10)
+    push(monitor, value=12, message="nearly full")
+    return monitor
+
+
+def test_the_overview_the_page_and_the_log_say_which_bound_was_broken(viewer, workspace):
+    monitor = fallen(workspace)
+    address = reverse("monitors:detail", args=[monitor.public_id])
+    for page in (
+        viewer.get("/").content.decode(),
+        viewer.get(address).content.decode(),
+        viewer.get(f"{address}log/").content.decode(),
+        viewer.get(f"{address}incidents/").content.decode(),
+        viewer.get(reverse("monitors:incident_list")).content.decode(),
+        viewer.get(reverse("monitors:incident", args=[Incident.objects.get().public_id])).content.decode(),
+    ):
+        assert "Value 12 is above 10" in page
+
+
+def test_the_change_its_heartbeat_and_its_message_are_one_row_of_the_log(workspace):
+    monitor = fallen(workspace)
+    rows = timeline.newest(monitor, now=database_now()).rows
+    assert [(row.code, row.text, row.value) for row in rows if row.kind != "changes"] == [
+        ("value", "Value 12 is above 10 · “nearly full”", 12.0)
+    ]
+
+
+def test_an_up_message_is_not_shown_as_a_fault_where_the_bounds_are_others_by_now(viewer, workspace):
+    monitor = make_monitor(workspace=workspace, value_max=10)
+    push(monitor, value=12)
+    lifecycle.edit(monitor=monitor, value_max=None)
+    assert 'text-down">OK' not in viewer.get("/").content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_incidents_for_values(viewer, workspace):
+    monitor = fallen(workspace)
+    address = reverse("monitors:incidents", args=[monitor.public_id])
+    with Queries() as few:
+        viewer.get(address)
+    for value in (1, 12, 2, 13):
+        push(monitor, value=value)
+    with Queries() as more:
+        viewer.get(address)
+    assert len(more.statements) == len(few.statements)
+
+
+def test_the_chart_of_values_has_its_bounds(viewer, workspace):
+    monitor = make_monitor(workspace=workspace, value_min=-1000, value_max=10)
+    push(monitor, value=1)
+    push(monitor, value=12)
+    page = viewer.get(reverse("monitors:charts", args=[monitor.public_id])).content.decode()
+    assert "Highest good value: 10" in page
+    assert "Lowest good value" not in page
+
+
+def test_the_form_takes_bounds_and_folds_what_is_not_used(admin, workspace):
+    monitor = make_monitor(workspace=workspace)
+    address = reverse("monitors:edit", args=[monitor.public_id])
+    assert '<details class="card card-flush fold" >' in admin.get(address).content.decode()
+    typed = {"name": "Disk", "kind": "interval", "timeout": "60", "value_min": "-1.5", "value_required": "on"}
+    assert admin.post(address, typed).status_code == 303
+    monitor.refresh_from_db()
+    assert (monitor.value_min, monitor.value_max, monitor.value_required) == (-1.5, None, True)
+    assert '<details class="card card-flush fold" open>' in admin.get(address).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({"value_min": "2", "value_max": "1"}, "This is below the lowest good value."),
+        ({"value_min": "inf"}, "Give a number, such as 12.5."),
+        ({"value_max": "much"}, "Give a number, such as 12.5."),
+    ],
+)
+def test_bounds_that_cannot_be_are_told_at_their_field(admin, typed, error):
+    base = {"name": "Disk", "kind": "interval", "timeout": "60"}
+    response = admin.post(reverse("monitors:create"), {**base, **typed})
+    assert response.status_code == 422
+    assert error in response.content.decode()

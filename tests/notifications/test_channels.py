@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
-from notifications import channels, destinations
+from notifications import channels, destinations, signing
 from notifications.models import Channel
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
+from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 SECRET = "whsec_" + "QUJD" * 8
@@ -37,8 +39,7 @@ def test_what_somebody_else_changed_meanwhile_stays():
     stale = Channel.objects.get(pk=channel.pk)
     channels.edit(channel=channel, config={"secret": SECRET})
     edited = channels.edit(channel=stale, config={"url": "https://b.example/"})
-    assert edited.config["url"] == "https://b.example/"
-    assert destinations.secret_of(edited.config) == SECRET
+    assert destinations.opened(edited) == {"url": "https://b.example/", "secret": SECRET}
 
 
 def test_an_edit_for_another_version_is_refused():
@@ -103,6 +104,47 @@ def test_an_edit_of_a_channel_that_was_deleted_says_so():
     channels.delete(channel=channel)
     with pytest.raises(Channel.DoesNotExist):
         channels.edit(channel=stale, name="New")
+
+
+def signed():
+    config = {"url": URL, "secret": SECRET}
+    return channels.create(workspace=make_workspace(), kind="webhook", name="Chat", config=config)
+
+
+def test_a_new_secret_is_said_once_and_the_one_before_counts_for_a_day():
+    channel = signed()
+    secret = channels.new_secret(channel=channel)
+    channel.refresh_from_db()
+    opened = destinations.opened(channel)
+    assert signing.is_secret(secret)
+    assert (opened["secret"], opened["previous_secret"]) == (secret, SECRET)
+    left = destinations.overlap_ends(channel, database_now()) - database_now()
+    assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
+    assert entries(channel)[-1].details == {"kind": "webhook", "fields": ["config"]}
+
+
+def test_the_first_secret_has_none_before_it():
+    channel = make_channel(workspace=make_workspace(), config={"url": URL})
+    channels.new_secret(channel=channel)
+    channel.refresh_from_db()
+    assert "previous_secret" not in channel.config
+    assert destinations.overlap_ends(channel, database_now()) is None
+
+
+def test_without_a_secret_none_before_it_counts_either():
+    channel = signed()
+    channels.new_secret(channel=channel)
+    channels.edit(channel=channel, config={"secret": None})
+    channel.refresh_from_db()
+    assert destinations.opened(channel) == {"url": URL}
+
+
+def test_a_secret_that_nobody_can_read_does_not_count_after_a_change():
+    channel = signed()
+    Channel.objects.update(config={"url": URL, "secret": {"sealed": "lost"}})
+    channels.new_secret(channel=channel)
+    channel.refresh_from_db()
+    assert set(destinations.opened(channel)) == {"url", "secret"}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,7 +6,8 @@ import pytest
 from environs import Env
 
 from notifications import channels, destinations
-from notifications.forms import EMAIL_URL_EXAMPLE, EmailForm, WebhookForm
+from notifications.forms import EMAIL_URL_EXAMPLE, ChannelForm
+from notifications.kinds import Field, Kind, kind_named, kinds
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -17,14 +18,26 @@ def email_is_set_up(settings):
     settings.TIANJI_EMAIL_URL = "smtp://mail.example.com"
 
 
+COMMON = {"scope": "all", "events": ["down", "recovery"], "enabled": "on"}
+
+
+def form_of(kind, data, *, workspace=None, channel=None):
+    known = kind if isinstance(kind, Kind) else kind_named(kind)
+    workspace = workspace or (channel.workspace if channel else make_workspace())
+    return ChannelForm({**COMMON, **data}, kind=known, workspace=workspace, channel=channel)
+
+
 def email_form(addresses, **data):
-    data = {"name": "Team", "scope": "all", "enabled": "on", "addresses": addresses, **data}
-    return EmailForm(data, workspace=data.pop("workspace", None) or make_workspace())
+    return form_of("email", {"name": "Team", "addresses": addresses, **data})
 
 
-def webhook_form(url, **data):
-    data = {"name": "Chat", "scope": "all", "enabled": "on", "url": url, **data}
-    return WebhookForm(data, workspace=data.pop("workspace", None) or make_workspace())
+def webhook_form(url, *, workspace=None, **data):
+    return form_of("webhook", {"name": "Chat", "url": url, **data}, workspace=workspace)
+
+
+def destination(form):
+    """What the form says of where the channel leads, but for what is empty."""
+    return {name: value for name, value in form.config().items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -34,13 +47,13 @@ def webhook_form(url, **data):
 def test_addresses_may_be_separated_as_people_do(text):
     form = email_form(text)
     assert form.is_valid(), form.errors
-    assert form.config() == {"addresses": ["a@example.com", "b@example.com"]}
+    assert destination(form) == {"addresses": ["a@example.com", "b@example.com"]}
 
 
 def test_an_address_given_twice_counts_once():
     form = email_form("a@example.com a@example.com")
     assert form.is_valid()
-    assert form.config() == {"addresses": ["a@example.com"]}
+    assert destination(form) == {"addresses": ["a@example.com"]}
 
 
 def test_each_bad_address_is_named_with_what_is_allowed():
@@ -83,7 +96,7 @@ def test_without_a_mail_server_an_email_channel_is_refused_by_name_of_the_settin
 def test_a_web_address_is_accepted(url):
     form = webhook_form(url)
     assert form.is_valid(), form.errors
-    assert form.config() == {"url": url}
+    assert destination(form) == {"url": url}
 
 
 @pytest.mark.parametrize(
@@ -154,8 +167,7 @@ def channel_with(secret):
 
 
 def edited(channel, **data):
-    data = {"name": "Chat", "scope": "all", "enabled": "on", "url": "https://example.com/", **data}
-    form = WebhookForm(data, workspace=channel.workspace, channel=channel)
+    form = form_of("webhook", {"name": "Chat", "url": "", **data}, channel=channel)
     assert form.is_valid(), form.errors
     return channels.edit(channel=channel, **form.columns())
 
@@ -163,7 +175,7 @@ def edited(channel, **data):
 def test_a_secret_may_be_left_out():
     form = webhook_form("https://example.com/", secret="")
     assert form.is_valid()
-    assert form.config() == {"url": "https://example.com/"}
+    assert destination(form) == {"url": "https://example.com/"}
 
 
 def test_a_secret_that_is_none_is_refused_and_not_shown_again():
@@ -172,23 +184,143 @@ def test_a_secret_that_is_none_is_refused_and_not_shown_again():
     assert "hunter2" not in form.as_p()
 
 
+def test_what_was_typed_and_is_not_shown_is_asked_for_again():
+    form = webhook_form("https://example.com/hidden", secret=SECRET, name="")
+    assert not form.is_valid()
+    assert "Enter it again" in str(form.fields["secret"].help_text)
+    assert "Enter it again" not in str(form.fields["headers"].help_text)
+    assert "hidden" not in form.as_p()
+
+
 def test_an_empty_secret_keeps_the_one_there_is():
     channel = edited(channel_with(SECRET), secret="")
-    assert destinations.secret_of(channel.config) == SECRET
+    assert destinations.opened(channel) == {"url": "https://example.com/", "secret": SECRET}
 
 
 def test_another_secret_takes_its_place():
     other = "whsec_" + "REVG" * 8
-    assert destinations.secret_of(edited(channel_with(SECRET), secret=other).config) == other
+    assert destinations.opened(edited(channel_with(SECRET), secret=other))["secret"] == other
 
 
 def test_a_secret_can_be_removed():
-    assert not destinations.has_secret(edited(channel_with(SECRET), unsigned="on").config)
+    channel = edited(channel_with(SECRET), **{"secret-remove": "on"})
+    assert destinations.opened(channel) == {"url": "https://example.com/"}
 
 
 def test_only_who_has_a_secret_is_asked_whether_to_remove_it():
-    channel = channel_with(None)
-    assert "unsigned" not in WebhookForm(workspace=channel.workspace, channel=channel).fields
-    page = WebhookForm(workspace=channel.workspace, channel=channel_with(SECRET)).as_p()
-    assert "unsigned" in page
+    none, some = channel_with(None), channel_with(SECRET)
+    without = ChannelForm(kind=kind_named("webhook"), workspace=none.workspace, channel=none)
+    page = ChannelForm(kind=kind_named("webhook"), workspace=some.workspace, channel=some).as_p()
+    assert "secret-remove" not in without.fields
+    assert "secret-remove" in page
     assert SECRET not in page
+
+
+def test_headers_of_a_webhook_are_secret_and_kept():
+    channel = edited(channel_with(None), headers="Authorization: Bearer abc\nX-Team: ops")
+    assert destinations.opened(channel)["headers"] == "Authorization: Bearer abc\nX-Team: ops"
+    page = ChannelForm(kind=kind_named("webhook"), workspace=channel.workspace, channel=channel).as_p()
+    assert "Bearer" not in page.replace("“Authorization: Bearer abc”", "").replace(
+        'placeholder="Authorization: Bearer abc"', ""
+    )
+    assert destinations.opened(edited(channel))["headers"].startswith("Authorization")
+
+
+# --- When, of what, and in which words -------------------------------------------------------------
+
+
+def test_a_delay_is_written_as_people_do():
+    form = webhook_form("https://example.com/", delay="10 min")
+    assert form.is_valid()
+    assert form.columns()["delay"] == 600
+
+
+def test_no_delay_is_at_once():
+    form = webhook_form("https://example.com/", delay="")
+    assert form.is_valid()
+    assert form.columns()["delay"] == 0
+
+
+def test_a_delay_of_more_than_a_week_is_refused_with_what_is_allowed():
+    assert "7 d" in webhook_form("https://example.com/", delay="8 d").errors["delay"][0]
+
+
+def test_the_events_chosen_are_the_ones_it_hears_of():
+    form = webhook_form("https://example.com/", events=["late"])
+    assert form.is_valid()
+    said = form.columns()
+    assert [name for name in said if name.startswith("on_") and said[name]] == ["on_late"]
+
+
+def test_a_channel_hears_of_something():
+    assert form_of("webhook", {"events": []}).errors["events"] == [
+        "Choose at least one, or switch the channel off."
+    ]
+
+
+def test_a_new_channel_hears_of_all_but_lateness():
+    form = ChannelForm(kind=kind_named("webhook"), workspace=make_workspace())
+    assert form["events"].value() == ["down", "recovery", "reminder"]
+
+
+@pytest.mark.parametrize("name", ["title", "body"])
+def test_a_template_with_an_unknown_placeholder_names_the_known_ones(name):
+    (error,) = webhook_form("https://example.com/", **{name: "{pigeon} is down"}).errors[name]
+    assert "{pigeon}" in error
+    assert "{monitor}" in error
+
+
+# --- Every kind --------------------------------------------------------------------------------------
+
+KINDS = sorted(kinds())
+
+
+@pytest.mark.parametrize("slug", KINDS)
+def test_no_field_of_a_kind_takes_the_name_of_a_common_one(slug):
+    names = {field.name for field in kind_named(slug).fields}
+    assert not names & set(ChannelForm.base_fields)
+    assert not names & {"preview", "csrfmiddlewaretoken"}
+
+
+@pytest.mark.parametrize("slug", KINDS)
+def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
+    form = form_of(slug, {"name": "New"})
+    asked = [field for field in kind_named(slug).fields if field.asked]
+    assert all(str(form.fields[field.name].label) for field in asked)
+    missing = {field.name for field in asked if field.required and field.widget not in ("choice", "yes")}
+    assert missing <= set(form.errors)
+
+
+@pytest.mark.parametrize("slug", KINDS)
+def test_no_secret_of_a_kind_is_filled_in_by_a_browser(slug):
+    form = ChannelForm(kind=kind_named(slug), workspace=make_workspace())
+    for field in kind_named(slug).fields:
+        if field.secret and field.asked:
+            assert form.fields[field.name].widget.attrs["autocomplete"] in ("off", "new-password")
+
+
+def kind_with(*fields):
+    return Kind("made-up", "Made up", "", fields, send=lambda *_: None, shown=lambda *_: "")
+
+
+def test_a_choice_a_yes_and_lines_are_kept_as_they_are_said():
+    kind = kind_with(
+        Field("room", "Room", widget="choice", choices=(("a", "A"), ("b", "B"))),
+        Field("loud", "Loud", widget="yes"),
+        Field("numbers", "Numbers", widget="lines", clean=str.split),
+    )
+    form = form_of(kind, {"name": "New", "room": "b", "loud": "on", "numbers": "1\n2"})
+    assert form.is_valid(), form.errors
+    assert form.config() == {"room": "b", "loud": True, "numbers": ["1", "2"]}
+
+
+def test_a_yes_that_is_not_said_is_a_no():
+    form = form_of(kind_with(Field("loud", "Loud", widget="yes")), {"name": "New"})
+    assert form.is_valid()
+    assert form.config() == {"loud": False}
+
+
+def test_what_is_emptied_is_taken_away():
+    form = form_of(kind_with(Field("topic", "Topic", required=False)), {"name": "New", "topic": " "})
+    assert form.is_valid()
+    assert form.config() == {"topic": None}

@@ -164,7 +164,16 @@ def test_of_several_addresses_only_the_good_ones_are_left(nothing_private):
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]"]
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ]
     + ["0.0.0.0", "[::]"],
 )
 def test_this_machine_is_refused_however_it_is_written(host, nothing_private):

@@ -1,0 +1,195 @@
+"""The config of a channel over HTTP: for each kind, what its fields say.
+
+What has the wrong shape is 400; what a field's `clean` refuses is 422. Secrets can be written, never read:
+MASK is shown, and leaving one out or writing the mask back keeps the one there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from accounts.api.fields import Matching, OneOf, StrictSerializer, Text, YesNo
+from accounts.api.problems import Problem, impossible
+from notifications import destinations
+from notifications.destinations import MASK
+from notifications.kinds import Field, Kind, kinds
+from notifications.models import Channel
+
+_LINES_MOST = 200
+_HIDDEN = "…"
+_SECRET = f"Never readable: it is shown as {MASK}, and leaving it out or writing that back keeps it."
+
+
+class _OneLine(Matching):
+    """Text without line breaks, nor white space around it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z",
+            gettext_lazy("Give one line, without spaces around it or control characters."),
+            **kwargs,
+        )
+
+
+@extend_schema_field(
+    {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": _LINES_MOST},
+            {"type": "string", "minLength": 1},
+            {"type": "null"},
+        ]
+    }
+)
+class _Lines(serializers.Field[Any, Any, Any, Any]):
+    """Several lines: a list of them, or one text."""
+
+    default_error_messages = {"invalid": gettext_lazy("Give a list of lines, or one text.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str):
+            return Text(min_length=1, trim_whitespace=False).run_validation(data)
+        if not isinstance(data, list):
+            self.fail("invalid")
+        child = Text(min_length=1, trim_whitespace=False)
+        return serializers.ListField(child=child, max_length=_LINES_MOST).run_validation(data)
+
+
+def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
+    """Return how a kind's field is written."""
+    about = " ".join(filter(None, (str(field.help or field.label), _SECRET if field.secret else "")))
+    needed = field.required and not field.secret and field.default is None
+    common: dict[str, Any] = {"required": needed, "help_text": about}
+    # What may be there may be taken away.
+    common["allow_null"] = not field.required
+    if field.widget == "yes":
+        return YesNo(**{**common, "required": False})
+    if field.widget == "choice":
+        return OneOf(field.choices, **common)
+    if field.widget == "lines" and not field.secret:
+        return _Lines(**common)
+    if field.widget == "lines":
+        return Text(min_length=1, max_length=field.max_length, trim_whitespace=False, **common)
+    return _OneLine(max_length=field.max_length, **common)
+
+
+def _serializer(kind: Kind) -> type[StrictSerializer]:
+    members = {field.name: _member(field) for field in kind.fields if field.asked}
+    made = type(f"{kind.slug.title()}Config", (StrictSerializer,), {**members, "__doc__": str(kind.about)})
+    return extend_schema_serializer(component_name=f"{kind.slug.title()}Config")(made)
+
+
+CONFIGS: dict[str, type[StrictSerializer]] = {slug: _serializer(kind) for slug, kind in kinds().items()}
+
+
+class ConfigField(serializers.Field[Any, Any, Any, Any]):
+    """A destination, as the fields of the channel's kind describe it."""
+
+    default_error_messages = {"invalid": gettext_lazy("Give an object.")}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        kind = self.context.get("kind") or self.parent.initial_data.get("kind")
+        if not isinstance(kind, str) or kind not in CONFIGS:
+            return {}  # what is wrong with the kind is said of the kind
+        body = CONFIGS[kind](data=data)
+        strange = set(data) - set(body.fields)
+        if strange and any(other(data=data).is_valid() for other in CONFIGS.values()):
+            raise impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+
+class _ConfigInTheSchema(OpenApiSerializerFieldExtension):
+    """Any of the kinds: those of two may look alike, so it is not exactly one."""
+
+    target_class = "notifications.api.configs.ConfigField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
+        return {"anyOf": [auto_schema.resolve_serializer(one, direction).ref for one in CONFIGS.values()]}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "description": (
+            f"The members of the kind's config. {MASK} stands for a secret, of a secret address the host is "
+            f"left, and null is what is not there. Who may only read sees {_HIDDEN} for what leads to people."
+        ),
+        "additionalProperties": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "boolean"},
+                {"type": "null"},
+            ]
+        },
+    }
+)
+class ShownConfigField(serializers.Field[Any, Any, Any, Any]):
+    pass
+
+
+def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
+    """Return the config of `channel` as it is read: without secrets, and `masked` only to recognise it by."""
+    kind = kinds().get(channel.kind)
+    config = destinations.shown(channel, masked=True)
+    asked = [field for field in kind.fields if field.asked] if kind else []
+    return {field.name: _read(field, config.get(field.name), masked=masked) for field in asked}
+
+
+def _read(field: Field, value: Any, *, masked: bool) -> Any:
+    if not masked or value is None or field.secret or field.widget in ("choice", "yes"):
+        return value
+    return [_HIDDEN] * len(value) if isinstance(value, list) else _HIDDEN
+
+
+def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> dict[str, Any]:
+    """Return the changes to a config that `said` asks for, as `notifications.channels` takes them.
+
+    Raises:
+        Problem: a field refuses its value, or a new channel lacks a secret that it needs.
+    """
+    changes: dict[str, Any] = {}
+    for field in kinds()[kind].fields:
+        kept = before is not None and destinations.is_kept(before, field.name)
+        if field.name not in said:
+            if field.required and not kept and field.asked:
+                if field.default is None:
+                    raise impossible(f"config.{field.name}", _("Give it: there is none yet."))
+                changes[field.name] = field.default
+            continue
+        value = said[field.name]
+        if field.secret and destinations.is_mask(value):
+            if not kept:
+                raise impossible(f"config.{field.name}", _("There is no secret to keep. Give one, or null."))
+        else:
+            changes[field.name] = value if value is None else _cleaned(field, value)
+    return changes
+
+
+def _cleaned(field: Field, value: Any) -> Any:
+    if isinstance(value, str) and field.widget == "lines":
+        value = value.strip()
+    try:
+        return field.clean(value) if field.clean else value
+    except DjangoValidationError as error:
+        raise Problem("impossible", _("Some fields are not right."), errors=_errors(field, error)) from None
+
+
+def _errors(field: Field, error: DjangoValidationError) -> list[tuple[str, Any]]:
+    """Return each error with the place that it is about: of a list, the line."""
+    found: list[tuple[str, Any]] = []
+    for one in error.error_list:
+        index = (one.params or {}).get("index")
+        place = f"config.{field.name}" if index is None else f"config.{field.name}.{index}"
+        found.append((place, one.messages[0]))
+    return found

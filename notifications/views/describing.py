@@ -1,0 +1,144 @@
+"""The pages on which people describe a channel: which kind, its form, and the secret that it signs with."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import require_change
+from accounts.actors import actor_of
+from monitors.access import members_only
+from notifications import channels, destinations, previews, templating
+from notifications.access import get_channel_to_change
+from notifications.forms import ChannelForm, email_is_not_set_up
+from notifications.kinds import Kind, kinds
+from notifications.models import Channel
+from notifications.phrases import Message
+from tianji.clock import database_now
+
+_PREVIEW = "preview"
+
+
+def part(request: HttpRequest, template: str, name: str) -> str:
+    """Return the template's part for a request of htmx, else the whole of it."""
+    return f"{template}#{name}" if request.headers.get("HX-Request") == "true" else template
+
+
+@require_GET
+@members_only
+def choose_kind(request: HttpRequest) -> HttpResponse:
+    """The kinds of channels as cards; `q` is what people type to find theirs."""
+    require_change(request)
+    sought = request.GET.get("q", "").strip()
+    found = [kind for kind in kinds().values() if _matches(kind, sought)]
+    context = {"kinds": found, "sought": sought}
+    return render(request, part(request, "notifications/new.html", "kinds"), context)
+
+
+def _matches(kind: Kind, sought: str) -> bool:
+    said = f"{kind.slug} {kind.label} {kind.about}".casefold()
+    return all(word in said for word in sought.casefold().split())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def create(request: HttpRequest, kind: str) -> HttpResponse:
+    workspace = require_change(request).workspace
+    data = request.POST if request.method == "POST" else None
+    form = ChannelForm(data, kind=_kind_or_404(kind), workspace=workspace)
+    if _PREVIEW in request.POST:
+        return _form_page(request, form, status=200)
+    if form.is_valid():
+        channel = channels.create(workspace=workspace, kind=kind, by=actor_of(request), **form.columns())
+        messages.success(request, _("The channel is there. Send a test to see that it works."))
+        return redirect("notifications:detail", channel.public_id)
+    return _form_page(request, form, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    channel = get_channel_to_change(request, public_id)
+    data = request.POST if request.method == "POST" else None
+    form = ChannelForm(data, kind=_kind_or_404(channel.kind), workspace=channel.workspace, channel=channel)
+    if _PREVIEW in request.POST:
+        return _form_page(request, form, status=200)
+    if form.is_valid():
+        channels.edit(channel=channel, by=actor_of(request), **form.columns())
+        messages.success(request, _("Saved."))
+        return redirect("notifications:detail", channel.public_id)
+    return _form_page(request, form, status=422 if form.is_bound else 200)
+
+
+def _kind_or_404(slug: str) -> Kind:
+    try:
+        return kinds()[slug]
+    except KeyError:
+        raise Http404("There is no such kind of channel.") from None
+
+
+def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpResponse:
+    lacks_a_server = lacks_a_mail_server(form.kind.slug) and not form.non_field_errors()
+    context = {
+        "form": form,
+        "channel": form.channel,
+        "kind": form.kind,
+        "notice": email_is_not_set_up() if lacks_a_server else "",
+        "said": _said(form),
+        "placeholders": templating.placeholders(),
+    }
+    return render(request, part(request, "notifications/form.html", "said"), context, status=status)
+
+
+def _said(form: ChannelForm) -> list[Message]:
+    """Return what the channel would say, as far as its title and text are good."""
+    if form.is_bound and {"title", "body"} & form.errors.keys():
+        return []
+    return previews.messages(
+        form.workspace,
+        name=str(form["name"].value() or ""),
+        title=str(form["title"].value() or "").strip(),
+        body=str(form["body"].value() or "").strip(),
+        now=database_now(),
+    )
+
+
+def lacks_a_mail_server(kind: str) -> bool:
+    return kind == "email" and not settings.TIANJI_EMAIL_URL
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@members_only
+def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask, then make a new secret to sign with; the answer shows it, and nothing ever again."""
+    channel = get_channel_to_change(request, public_id)
+    if not destinations.can_sign(channel.kind):
+        raise Http404("Messages of this kind are not signed.")
+    if request.method == "POST":
+        had_one = destinations.is_kept(channel, "secret")
+        secret = channels.new_secret(channel=channel, by=actor_of(request))
+        context = {"channel": channel, "secret": secret, "had_one": had_one}
+        return render(request, "notifications/secret.html", context)
+    context = {
+        "title": _("Sign the messages of “%(name)s” with a new secret?") % {"name": channel.name},
+        "text": _what_happens(channel),
+        "action": reverse("notifications:new_secret", args=[channel.public_id]),
+        "button": _("Make a new secret"),
+        "cancel": reverse("notifications:detail", args=[channel.public_id]),
+    }
+    return render(request, part(request, "components/confirm.html", "question"), context)
+
+
+def _what_happens(channel: Channel) -> str:
+    if not destinations.is_kept(channel, "secret"):
+        return _("It is shown once. From then on every message is signed with it.")
+    return _("It is shown once. For 24 hours messages carry both signatures, so the receiver has time.")
