@@ -13,11 +13,12 @@ from django.utils.formats import number_format
 from django.utils.translation import get_language
 
 from accounts.models import AuditEntry
-from monitors import gaps, presenting
+from monitors import gaps, maintenance, presenting
 from monitors.advice import Advice, advise
 from monitors.bars import bars_of
 from monitors.history import onsets_of
 from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.occurrences import Stretch
 from monitors.presenting import Reading
 from monitors.rhythm import Rhythm
 from monitors.schedules import IntervalSchedule
@@ -76,13 +77,15 @@ class Figure:
 class CloseUp:
     """One monitor at the moment `now`.
 
-    `window` is the picture of the time until people are told, None while nobody will be. `times` are
+    `maintenance_until` is when planned maintenance ends, None where there is none now. `window` is the
+    picture of the time until people are told, None while nobody will be. `times` are
     the next times of a cron schedule. `incidents` and `down`, how long it was, are those of 30 days.
     `median` and `p99` say how often heartbeats came, "" where too few did.
     """
 
     reading: Reading
     now: datetime
+    maintenance_until: datetime | None
     range: Range
     slots: list[Slot]
     window: Window | None
@@ -98,22 +101,26 @@ class CloseUp:
 def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
     """Return what the page of `monitor`, loaded with its state, shows at `now`, the database's time.
 
-    Nine queries, and one more for an interval whose timeout may be badly chosen.
+    Ten queries, one more for an interval whose timeout may be badly chosen, and one more where
+    maintenance is planned.
     """
     reading = presenting.read(monitor, now)
     onsets = onsets_of([monitor], start=now - QUARTER, end=now, now=now)[monitor.pk]
-    month = uptime(onsets, start=now - MONTH, end=now)
+    windows = maintenance.of_monitors([monitor])
+    without = windows.left_out([monitor], start=now - QUARTER, end=now).get(monitor.pk, ())
+    month = uptime(onsets, start=now - MONTH, end=now, without=without)
     seen = gaps.rhythm_of(monitor, onsets, now=now)
     told = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
     return CloseUp(
         reading=reading,
         now=now,
+        maintenance_until=windows.held_until([monitor], now).get(monitor.pk),
         range=chosen,
         slots=bars_of([monitor], now=now, span=chosen.span, slots=chosen.slots)[monitor.pk],
         window=picture,
         times=times,
-        uptimes=[_figure(onsets, one, now) for one in RANGES if one.span >= DAY],
+        uptimes=[_figure(onsets, without, one, now) for one in RANGES if one.span >= DAY],
         incidents=month.incidents,
         down=about(month.down.total_seconds()),
         median=_seconds(told.median) if told else "",
@@ -122,8 +129,8 @@ def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
     )
 
 
-def _figure(onsets: Sequence[Onset], of: Range, now: datetime) -> Figure:
-    share = uptime(onsets, start=now - of.span, end=now).share
+def _figure(onsets: Sequence[Onset], without: Sequence[Stretch], of: Range, now: datetime) -> Figure:
+    share = uptime(onsets, start=now - of.span, end=now, without=without).share
     return Figure(of.words, presenting.percent(share), share == 1)
 
 

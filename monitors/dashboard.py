@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accounts.models import Workspace
-from monitors import polls, presenting
+from monitors import maintenance, polls, presenting
 from monitors.asked import Asked
 from monitors.bars import bars_of
 from monitors.history import onsets_of
@@ -36,6 +36,7 @@ class Row:
     month: str
     watched: bool
     said_down: str
+    in_maintenance: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +156,24 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
         return []
     bars = bars_of(monitors, now=now)
     onsets = onsets_of(monitors, start=now - MONTH, end=now, now=now)
+    windows = maintenance.of_monitors(monitors)
+    left_out = windows.left_out(monitors, start=now - MONTH, end=now)
+    held = windows.held_until(monitors, now)
     rows = []
     for monitor in monitors:
         reading = presenting.read(monitor, now)
-        stood = onsets[monitor.pk]
-        month = uptime(stood, start=now - MONTH, end=now)
+        stood, without = onsets[monitor.pk], left_out.get(monitor.pk, ())
+        day = uptime(stood, start=now - DAY, end=now, without=without)
+        month = uptime(stood, start=now - MONTH, end=now, without=without)
         rows.append(
             Row(
                 reading=reading,
                 slots=bars[monitor.pk],
-                day=presenting.percent(uptime(stood, start=now - DAY, end=now).share),
+                day=presenting.percent(day.share),
                 month=presenting.percent(month.share),
                 watched=month.share is not None,
                 said_down=_said_down(reading),
+                in_maintenance=monitor.pk in held,
             )
         )
     return rows

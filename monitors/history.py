@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from monitors import presenting
+from monitors import maintenance, presenting
 from monitors.models import Monitor, Transition
 from monitors.status import Shown, Status
 from monitors.uptime import Onset, Uptime, uptime
@@ -21,7 +21,8 @@ def uptimes(
 ) -> dict[int, Uptime]:
     """Return the uptime of each of `monitors` from `start` to `end` by its row id.
 
-    Two queries for any number of them. What lies after `now`, the database's time, is left out; an
+    Two queries for any number of them, and up to two for maintenance, which is left out where it is
+    planned so. What lies after `now`, the database's time, is left out; an
     incident that is open then counts until then, and so does a deadline that passed unseen.
 
     Args:
@@ -29,7 +30,11 @@ def uptimes(
     """
     end = min(end, now)
     onsets = onsets_of(monitors, start=start, end=end, now=now)
-    return {monitor.pk: uptime(onsets[monitor.pk], start=start, end=end) for monitor in monitors}
+    without = maintenance.left_out(monitors, start=start, end=end)
+    return {
+        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without.get(monitor.pk, ()))
+        for monitor in monitors
+    }
 
 
 def onsets_of(

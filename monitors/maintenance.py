@@ -140,6 +140,12 @@ class Windows:
         return self._named
 
 
-def of_workspace(workspace_id: int) -> Windows:
-    """Return all windows of a workspace, those that are over too."""
-    return Windows(MaintenanceWindow.objects.filter(workspace_id=workspace_id))
+def of_monitors(monitors: Iterable[Monitor]) -> Windows:
+    """Return all windows of the workspaces of `monitors`, those that are over too."""
+    workspaces = {monitor.workspace_id for monitor in monitors}
+    return Windows(MaintenanceWindow.objects.filter(workspace_id__in=workspaces))
+
+
+def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, Sequence[Stretch]]:
+    """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id."""
+    return of_monitors(monitors).left_out(monitors, start=start, end=end)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
+from monitors.occurrences import Stretch
 from monitors.status import Status
 
 _NOTHING = timedelta(0)
@@ -36,18 +39,22 @@ class Uptime:
         return (self.watched - self.down) / self.watched if self.watched else None
 
 
-def uptime(onsets: Iterable[Onset], *, start: datetime, end: datetime) -> Uptime:
+def uptime(
+    onsets: Iterable[Onset], *, start: datetime, end: datetime, without: Sequence[Stretch] = ()
+) -> Uptime:
     """Return the uptime from `start` to `end`.
 
     Args:
         onsets: in the order of their times. Before the first one, the monitor did not exist. The
             last one goes on until `end`, so do not let that lie in the future.
+        without: times that count neither as watched nor as down, such as maintenance, in order and
+            apart. An incident in one of them is still one.
     """
     stood = list(onsets)
     watched = down = _NOTHING
     incidents, counted = 0, False
     for onset, until in zip(stood, [*(later.at for later in stood[1:]), end], strict=False):
-        length = max(min(until, end) - max(onset.at, start), _NOTHING)
+        length = _counted(max(onset.at, start), min(until, end), without)
         if onset.status in (Status.UP, Status.DOWN):
             watched += length
         if onset.status is not Status.DOWN:
@@ -59,3 +66,16 @@ def uptime(onsets: Iterable[Onset], *, start: datetime, end: datetime) -> Uptime
         if touches and not counted:
             incidents, counted = incidents + 1, True
     return Uptime(watched, down, incidents)
+
+
+def _counted(start: datetime, end: datetime, without: Sequence[Stretch]) -> timedelta:
+    """Return how long it is from `start` to `end`, less what lies in `without`; nothing where it is over."""
+    if start >= end:
+        return _NOTHING
+    length = end - start
+    first = bisect_right(without, start, key=lambda stretch: stretch[1])
+    for begin, stop in islice(without, first, None):
+        if begin >= end:
+            break
+        length -= min(stop, end) - max(begin, start)
+    return length

@@ -8,19 +8,17 @@ What was tried before goes on under its own id, because the other side may know 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Min, Q
 from django.utils.translation import gettext as _
 
 from monitors.models import MonitorState
-from notifications import judging, reminders
-from notifications.circumstances import Circumstances
-from notifications.judging import Event, Hold, Tell, Why, Withdraw
+from notifications import reminders, verdicts
+from notifications.judging import Event
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
@@ -33,9 +31,8 @@ STORM = timedelta(seconds=30)
 # Of what one channel is owed, no more than this is looked at in one turn; and so few at first.
 _MOST, _FEW = 10_000, 20
 
-# What there is to judge: digests and news about channels are told as they are.
-_JUDGED = frozenset(event.value for event in Event)
 _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
+_ENDS = (Event.RESOLVED, Event.PASSED)
 _DIGESTS: dict[str, Delivery.Event] = {
     Event.OPENED: Delivery.Event.DIGEST_DOWN,
     Event.RESOLVED: Delivery.Event.DIGEST_UP,
@@ -63,159 +60,99 @@ def claim_next() -> Claim | None:
 
     What is not to be told now is held or withdrawn on the way.
     """
-    passed_over: set[int] = set()
-    while True:
-        candidate = (
-            _claimable(database_now())
-            .exclude(channel__in=passed_over)
-            .select_related("incident")
-            .order_by("next_attempt_at", "pk")
-            .first()
-        )
-        if candidate is None:
-            return None
-        if claim := take_turn(candidate):
+    for channel in _channels_with_something_due(database_now()):
+        # None: another worker serves this channel, or it has nothing to say now.
+        if claim := take_turn(channel):
             return claim
-        # Another worker serves this channel, or it has nothing to say now.
-        passed_over.add(candidate.channel_id)
+    return None
 
 
-def _claimable(now: datetime) -> QuerySet[Delivery]:
-    """Deliveries that are due, of channels that are free, and first of their incident.
-
-    Due is also one in flight whose lease ran out. What a storm holds back is not due before its end.
-    """
+def _channels_with_something_due(now: datetime) -> list[int]:
+    """Return the row ids of channels that are free, the one that has waited longest first."""
     in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
-    return (
-        Delivery.objects.filter(~Exists(_earlier(now)), next_attempt_at__lte=now)
+    due = (
+        Delivery.objects.filter(next_attempt_at__lte=now)
         .exclude(channel__in=in_flight.values("channel"))
         .exclude(channel__quiet_until__gt=now)
         .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__gt=now)
-        .exclude(event__in=(Event.RESOLVED, Event.PASSED), attempt_count=0, channel__ups_until__gt=now)
+        .exclude(event__in=_ENDS, attempt_count=0, channel__ups_until__gt=now)
     )
+    waiting = due.values("channel").annotate(since=Min("next_attempt_at")).order_by("since", "channel")
+    return [channel for channel, _since in waiting.values_list("channel", "since")]
 
 
-def _earlier(now: datetime) -> QuerySet[Delivery]:
-    """What has to be finished before a delivery: what the channel is owed of the same incident, if due.
-
-    What only the future will decide (a delay, a reminder) does not hold up the news of the end.
-    """
-    return Delivery.objects.filter(
-        Q(status__in=_OPEN, next_attempt_at__lte=now)
-        | Q(status__in=_OPEN, attempt_count__gt=0)
-        | Q(status=Delivery.Status.MERGED),
-        incident=OuterRef("incident"),
-        channel=OuterRef("channel"),
-        pk__lt=OuterRef("pk"),
-    )
-
-
-def take_turn(candidate: Delivery) -> Claim | None:
-    """Return what the channel of `candidate` is to send now, claimed; None for nothing, or no turn."""
-    interrupted = candidate.status == Delivery.Status.SENDING
+def take_turn(channel_id: int) -> Claim | None:
+    """Return what a channel (its row id) is to send now, claimed; None for nothing, or no turn."""
     with transaction.atomic():
-        if interrupted:
-            hold_monitor(candidate)
-        # Two workers may each see another delivery of this channel as the next: the channel's lock
-        # lets one of them through, and the look below comes after the lock.
-        channel = _hold_channel(candidate.channel_id)
+        interrupted = _interrupted(channel_id, database_now())
+        if interrupted is not None:
+            hold_monitor(interrupted)
+        # Two workers may see the same channel as the next: its lock lets one of them through, and the
+        # look below comes after the lock.
+        channel = _hold_channel(channel_id)
         if channel is None:
             return None
         now = database_now()
-        if interrupted:
-            return _claim_again(candidate, now)
+        if _is_busy(channel, now):
+            return None
+        if interrupted is not None:
+            return _claim_again(interrupted, now)
         # In a storm's first moment one message is all there is to find, and the rest can wait.
         for most in (_FEW, _MOST):
-            last = most == _MOST
-            due = _due(channel, now, most)
+            found = _waiting(channel, now, most)
+            due = _first_of_their_incidents(channel, found, now)
             if due and not channel.enabled:
                 return _claim(due[0], now)
-            ready = _judge(channel, due, now)
-            if claim := _choose(channel, ready, now, all_known=last or len(due) < most):
+            all_known = most == _MOST or len(found) < most
+            if claim := _choose(channel, verdicts.judge(channel, due, now), now, all_known=all_known):
                 return claim
-            if len(due) < most:
+            if len(found) < most:
                 break
     return None
 
 
-def _due(channel: Channel, now: datetime, most: int) -> list[Delivery]:
+def _interrupted(channel: int, now: datetime) -> Delivery | None:
+    """Return what was being sent when its worker died, if anything was."""
+    sending = Delivery.objects.filter(channel=channel, status=Delivery.Status.SENDING)
+    return sending.filter(next_attempt_at__lte=now).order_by("pk").first()
+
+
+def _is_busy(channel: Channel, now: datetime) -> bool:
+    sending = channel.deliveries.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
+    return (channel.quiet_until is not None and channel.quiet_until > now) or sending.exists()
+
+
+def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
     """Return what `channel` may be told now, oldest first and `most` of it, and lock it.
 
-    What somebody else holds, who deletes a monitor perhaps, is left for the next turn: nobody waits
-    here, so nobody waits for ever.
+    What a storm holds back is left out, before its end; and what somebody else holds, who deletes a
+    monitor perhaps, is left for the next turn: nobody waits here, so nobody waits for ever.
     """
-    rows = (
-        _claimable(now)
-        .filter(channel=channel, status=Delivery.Status.PENDING)
-        .select_for_update(skip_locked=True, of=("self",), no_key=True)
-        .select_related("incident", "monitor")
-    )
-    return list(rows.order_by("pk")[:most])
+    rows = channel.deliveries.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
+    if channel.downs_until is not None and channel.downs_until > now:
+        rows = rows.exclude(event=Event.OPENED, attempt_count=0)
+    if channel.ups_until is not None and channel.ups_until > now:
+        rows = rows.exclude(event__in=_ENDS, attempt_count=0)
+    locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
+    return list(locked.select_related("incident", "monitor").order_by("pk")[:most])
 
 
-# --- Judging ---------------------------------------------------------------------------------------
+def _first_of_their_incidents(channel: Channel, rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
+    """Return those of `rows` before which nothing of the same incident has to be finished.
 
-
-def _judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
-    """Hold and withdraw of `due` what is not to be told now; return the rest."""
-    judged = [row for row in due if row.event in _JUDGED]
-    facts = Circumstances(channel, judged, now)
-    told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
-    held: list[tuple[Hold, Delivery]] = []
-    withdrawn: list[tuple[Why, Delivery]] = []
-    for row in judged:
-        match judging.judge(facts.situation(row)):
-            case Tell():
-                if row.event in (Event.RESOLVED, Event.REMINDER) and row.incident_id in facts.openings:
-                    row.thread = facts.openings[row.incident_id].thread
-                told.append(row)
-            case Hold() as hold:
-                held.append((hold, row))
-            case Withdraw(Why.CONTINUES) if row.event == Event.OPENED:
-                if not _continue(row, facts):
-                    held.append((Hold(now + judging.LOOK_AGAIN), row))
-            case Withdraw(why):
-                withdrawn.append((why, row))
-    ready = reminders.may_follow(told)
-    held += [(Hold(now + judging.LOOK_AGAIN), row) for row in told if row.pk not in ready]
-    _hold(held)
-    for why, rows in groupby(sorted(withdrawn, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
-        withdraw([row.pk for _why, row in rows], Delivery.Note(why))
-    return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
-
-
-def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
-    by_hold: dict[Hold, list[int]] = {}
-    for hold, row in held:
-        by_hold.setdefault(hold, []).append(row.pk)
-    for hold, ids in by_hold.items():
-        planned = {"planned_at": hold.until} if hold.replan else {}
-        Delivery.objects.filter(pk__in=among(ids)).update(next_attempt_at=hold.until, **planned)
-
-
-def _continue(row: Delivery, facts: Circumstances) -> bool:
-    """Let the outage that the channel was told of go on with `row`, whose beginning it is not told.
-
-    Return False where somebody else holds the news of the earlier end.
+    What only the future will decide (a delay, a reminder) does not hold up the news of the end.
     """
-    earlier = facts.untold_before(row)
-    ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)
-    held = reminders.free(ends)
-    if len(held) < len(earlier):
-        return False
-    opening = Delivery.objects.filter(
-        channel=row.channel_id, incident=earlier[-1].incident_id, event=Event.OPENED
-    ).first()
-    withdraw(held, Delivery.Note.DOWN_AGAIN)
-    withdraw([row.pk], Delivery.Note.CONTINUES, thread=opening.thread if opening else row.thread)
-    return True
-
-
-def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None:
-    """Close deliveries that nobody tried yet and that need not be sent, saying why."""
-    Delivery.objects.filter(pk__in=among(ids), status=Delivery.Status.PENDING).update(
-        status=Delivery.Status.WITHDRAWN, note=note, next_attempt_at=None, **changes
+    incidents = among({row.incident_id for row in rows if row.incident_id is not None})
+    unfinished = channel.deliveries.filter(
+        Q(status__in=_OPEN, next_attempt_at__lte=now)
+        | Q(status__in=_OPEN, attempt_count__gt=0)
+        | Q(status=Delivery.Status.MERGED),
+        incident__in=incidents,
     )
+    first: dict[int | None, int] = {}
+    for pk, incident in unfinished.values_list("pk", "incident_id"):
+        first[incident] = min(pk, first.get(incident, pk))
+    return [row for row in rows if row.incident_id is None or first.get(row.incident_id, row.pk) >= row.pk]
 
 
 # --- Choosing --------------------------------------------------------------------------------------
@@ -289,7 +226,7 @@ def _merge(channel: Channel, rows: Sequence[Delivery], event: Delivery.Event, no
 
 def _claim_again(row: Delivery, now: datetime) -> Claim | None:
     """Claim a delivery whose worker died with it, under the same id."""
-    as_seen = _claimable(now).filter(
+    as_seen = Delivery.objects.filter(
         pk=row.pk, status=row.status, attempt_count=row.attempt_count, next_attempt_at=row.next_attempt_at
     )
     claimed = as_seen.update(attempt_count=F("attempt_count") + 1, next_attempt_at=now + LEASE)

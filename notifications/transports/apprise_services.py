@@ -11,7 +11,7 @@ REFUSED = frozenset(
     """
     amqp aprs blink1 dbus deltachat email fcm glib gnome growl irc macosx mqtt nostr rsyslog smpp
     syslog vapid windows xmpp
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 ALLOWED = frozenset(
@@ -31,5 +31,5 @@ ALLOWED = frozenset(
     sns sogs sparkpost spike splunk spugpush squadcast stackfield streamlabs synology techuluspush
     telegram telesign telnyx threema trigv twilio twist twitter viber voipms vonage webexteams
     wechat wecombot whapi whatsapp workflows wpush wxpusher xmatters youlmk zalo zoom zulip
-    """.split()
+    """.split()  # noqa: SIM905
 )

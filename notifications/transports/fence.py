@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+
 from notifications.transports import guard
 from notifications.transports.base import TOTAL_SECONDS
 from notifications.transports.http import Answer
@@ -67,9 +69,8 @@ class Fence:
         """End what the thread waits for, and let it connect nowhere any more."""
         self.cut = True
         for line in tuple(self.sockets):
-            # The plain socket's method: TLS must not wait for an answer here.
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(line, socket.SHUT_RDWR)
+                line.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -81,6 +82,8 @@ def fenced(fence: Fence) -> Iterator[None]:
         yield
     finally:
         _here.fence = None
+        for line in fence.sockets:
+            line.close()
 
 
 def _build() -> None:
@@ -130,7 +133,8 @@ def _judge(fence: Fence, event: str, arguments: tuple[Any, ...]) -> None:
             raise Forbidden("This service wants to reach this machine itself, and may not.")
         target = _text(address[0])
         guard.check(target, host=fence.host or target)
-        fence.sockets.append(line)
+        # A double of its own: TLS takes the socket itself over.
+        fence.sockets.append(line.dup())
 
 
 def _judge_file(path: object, mode: object, flags: object) -> None:
@@ -160,8 +164,8 @@ def _readable() -> tuple[str, ...]:
         found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         found |= {os.path.dirname(certifi.where()), "/etc/ssl", "/usr/share/zoneinfo"}
         found |= {path for path in ssl.get_default_verify_paths()[:2] if path}
-        # Names of hosts and services, which the encodings and protocols of sockets may look up.
-        found |= {"/etc/mime.types"}
+        # What is refused is said in the reader's language.
+        found |= {str(path) for path in settings.LOCALE_PATHS}
         _readable_folders = tuple(sorted({os.path.realpath(path) for path in found}))
     return _readable_folders
 

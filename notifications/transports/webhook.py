@@ -9,20 +9,19 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from notifications import destinations
 from notifications.signing import signature
 from notifications.transports.base import Failed, Outgoing, Result
 from notifications.transports.http import Answer, Call, by_status, deliver
 from notifications.transports.webhook_body import filled
 
 # Members of the config that nobody is told.
-SECRETS = ("secret", "previous_secret", "headers")
+SECRETS = ("url", "secret", "previous_secret", "headers")
 
 
 class WebhookTransport:
-    """POSTs the payload to `config["url"]`, or what the channel's own template makes of it. Any 2xx is success.
+    """POSTs the payload to `config["url"]`, or what the channel's own template makes of it.
 
-    Only 410 Gone is permanent: everything else may be a receiver that is just being repaired. Where the
+    Any 2xx is success. Only 410 Gone is permanent: everything else may be a receiver that is just being repaired. Where the
     channel has a secret, each request is signed with it; after a change, with the previous one too, until
     `config["previous_secret_until"]`.
     """
@@ -31,14 +30,6 @@ class WebhookTransport:
         url = config.get("url")
         if not isinstance(url, str) or not url:
             return Failed("This channel has no URL.")
-        if "secret" not in config and destinations.has_secret(config):
-            secret = destinations.secret_of(config)
-            if secret is None:
-                # Unsigned, the receiver would refuse it or, worse, learn to do without.
-                return Failed(
-                    "The secret cannot be read: SECRET_KEY is not what it was. Enter the secret again."
-                )
-            config = {**config, "secret": secret}
         try:
             call = build(config, outgoing)
         except ValueError:

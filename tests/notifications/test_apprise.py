@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import subprocess
 import threading
 import time
+import warnings
 from datetime import timedelta
 
 import pytest
@@ -18,6 +20,7 @@ from notifications.transports import apprise, apprise_services
 from notifications.transports.base import Failed, Sent
 from notifications.transports.fence import Fence, Forbidden, fenced
 from tests.notifications import samples
+from tests.notifications.certificates import certificate_for
 from tests.sinks import Answer, HttpSink
 
 KIND = kind_named("apprise")
@@ -116,6 +119,21 @@ def test_what_was_given_up_ends_soon(one_second):
         while any(thread.name == "apprise" for thread in threading.enumerate()):
             assert time.monotonic() < end
             time.sleep(0.05)
+
+
+def test_what_was_given_up_ends_soon_behind_tls_too(one_second, tmp_path):
+    certificate, key = certificate_for("localhost", tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    with HttpSink(default=Answer(drip_head=0.05)) as sink:
+        sink._server.socket = server.wrap_socket(sink._server.socket, server_side=True)
+        url = json_url(sink).replace("json://", "jsons://") + "?verify=no"
+        with warnings.catch_warnings(action="ignore"):
+            assert send(url) == Failed("No answer within 1 s.")
+            end = time.monotonic() + 5
+            while any(thread.name == "apprise" for thread in threading.enumerate()):
+                assert time.monotonic() < end
+                time.sleep(0.05)
 
 
 def test_of_a_huge_answer_only_the_beginning_is_read():
@@ -230,7 +248,7 @@ def test_addresses_of_services_over_http_are_good(url):
     ],
 )
 def test_what_is_not_http_is_refused(url):
-    with pytest.raises(ValidationError, match="cannot be used here|does not understand"):
+    with pytest.raises(ValidationError, match=r"cannot be used here|does not understand"):
         clean(url)
     result = send(url)
     assert isinstance(result, Failed)

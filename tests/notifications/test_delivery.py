@@ -445,7 +445,7 @@ def test_two_workers_that_look_at_different_deliveries_never_serve_one_channel_a
     for _ in range(10):
         channel = make_channel(workspace=workspace)
         seen = [make_delivery(channel, None, incident=incident_of(monitor)) for monitor in monitors]
-        in_threads(3, lambda rows=seen: turns.take_turn(rows.pop()))
+        in_threads(3, lambda rows=seen: turns.take_turn(rows.pop().channel_id))
         assert channel.deliveries.filter(status=SENDING).count() == 1
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
 import ssl
 from uuid import uuid4
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from notifications.kinds import kind_named
 from notifications.messages import Message
 from notifications.transports import guard, http
 from notifications.transports.base import Failed, Outgoing, Sent
 from notifications.transports.http import Call, by_status, deliver
+from tests.notifications.certificates import certificate_for
 from tests.sinks import Answer, HttpSink
 
 SETTING = "TIANJI_ALLOW_PRIVATE_WEBHOOKS"
@@ -162,20 +159,10 @@ def test_of_several_addresses_only_the_good_ones_are_left(nothing_private):
 # --- At connect ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "127.1",
-        "2130706433",
-        "0x7f000001",
-        "localhost",
-        "LOCALHOST",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-    ]
-    + ["0.0.0.0", "[::]"],
-)
+HERE = "127.0.0.1 127.1 2130706433 0x7f000001 localhost LOCALHOST [::1] [::ffff:127.0.0.1] 0.0.0.0 [::]"
+
+
+@pytest.mark.parametrize("host", HERE.split())
 def test_this_machine_is_refused_however_it_is_written(host, nothing_private):
     with HttpSink() as sink:
         port = sink.url.rpartition(":")[2]
@@ -234,31 +221,6 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch):
 
 
 # --- TLS -----------------------------------------------------------------------------------------
-
-
-def certificate_for(name, folder):
-    """Write a key and a certificate for `name`, signed by itself; return their paths."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    certificate_path, key_path = folder / "certificate.pem", folder / "key.pem"
-    certificate_path.write_bytes(certificate.public_bytes(pem))
-    key_path.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_path, key_path
 
 
 @pytest.fixture

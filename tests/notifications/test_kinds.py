@@ -17,6 +17,7 @@ from notifications.transports import http
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples
 from tests.notifications.providers import FAKES
+from tests.notifications.providers.base import Reply
 from tests.notifications.providers.chats import Discord, Feishu, Matrix, Slack, Telegram
 from tests.notifications.providers.oncall import Opsgenie, PagerDuty
 from tests.notifications.providers.phones import Gotify, Ntfy, Pushover, Twilio
@@ -158,16 +159,14 @@ def test_no_secret_is_told(any_fake, mode, caplog):
 
 
 def test_a_secret_that_the_provider_repeats_is_not_told(any_fake):
-    any_fake.take = lambda request: http_echo(request)
+    any_fake.take = echo
     said = send(any_fake).detail
     for secret in any_fake.secrets:
         assert secret not in said
         assert secret[:12] not in said
 
 
-def http_echo(request):
-    from tests.notifications.providers.base import Reply
-
+def echo(request):
     return Reply(400, f"who is {request.path} {request.query} {request.headers} {request.body.decode()}")
 
 
@@ -296,7 +295,7 @@ def test_no_page_shows_a_secret(fake_class, masked):
     for secret in fake_class.secrets:
         assert secret not in shown
     # Also where a secret cannot be read any more.
-    assert kind.shown({**clear, **dict.fromkeys(secret_names, {"sealed": "x"})}, masked)
+    assert kind.shown({**clear, **{name: {"sealed": "x"} for name in secret_names}}, masked)
     assert kind.shown({}, masked)
 
 
@@ -337,8 +336,6 @@ def test_telegram_says_where_a_group_went(opened):
     fake = opened(Telegram)
     words = "Bad Request: group chat was upgraded to a supergroup chat"
     said = {"ok": False, "error_code": 400, "description": words, "parameters": {"migrate_to_chat_id": -1009}}
-    from tests.notifications.providers.base import Reply
-
     fake.take = lambda request: Reply(400, said)
     assert send(fake).detail.endswith("(chat ID -1009)")
 

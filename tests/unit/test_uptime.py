@@ -19,9 +19,14 @@ def at(seconds):
     return ZERO + timedelta(seconds=seconds)
 
 
-def measured(*onsets, start=0, end=100):
+def measured(*onsets, start=0, end=100, without=()):
     """Return (watched seconds, down seconds, incidents) of (second, status) pairs."""
-    found = uptime([Onset(at(second), status) for second, status in onsets], start=at(start), end=at(end))
+    found = uptime(
+        [Onset(at(second), status) for second, status in onsets],
+        start=at(start),
+        end=at(end),
+        without=[(at(first), at(last)) for first, last in without],
+    )
     return found.watched.total_seconds(), found.down.total_seconds(), found.incidents
 
 
@@ -92,3 +97,49 @@ def test_two_parts_of_a_time_add_up_to_the_whole(history, middle):
     whole = measured(*onsets, start=start, end=end)
     assert (first[0] + second[0], first[1] + second[1]) == whole[:2]
     assert max(first[2], second[2]) <= whole[2] <= first[2] + second[2]
+
+
+@pytest.mark.parametrize(
+    ("without", "expected"),
+    [
+        ([(20, 40)], (80, 0, 1)),
+        ([(0, 100)], (0, 0, 1)),
+        ([(10, 30)], (80, 10, 1)),
+        ([(-50, 10), (35, 200)], (25, 15, 1)),
+        ([(-50, -10), (150, 200)], (100, 20, 1)),
+    ],
+)
+def test_what_is_left_out_is_neither_watched_nor_down_and_its_incidents_are_incidents(without, expected):
+    assert measured((0, UP), (20, DOWN), (40, UP), without=without) == expected
+
+
+def test_a_time_of_which_all_is_left_out_has_no_uptime():
+    found = uptime([Onset(at(0), DOWN)], start=at(0), end=at(100), without=[(at(-1), at(101))])
+    assert found.share is None
+
+
+stretches = st.lists(st.integers(-40, 140), max_size=12, unique=True).map(
+    lambda seconds: list(zip(sorted(seconds)[::2], sorted(seconds)[1::2], strict=False))
+)
+
+
+@given(histories(), stretches)
+def test_with_times_left_out_it_agrees_with_counting_second_by_second(history, without):
+    onsets, start, end = history
+    watched = down = 0
+    for second in range(start, end):
+        if any(first <= second < last for first, last in without):
+            continue
+        status = next((status for at, status in reversed(onsets) if at <= second), None)
+        watched += status in (UP, DOWN)
+        down += status is DOWN
+    assert measured(*onsets, start=start, end=end, without=without)[:2] == (watched, down)
+
+
+@given(histories(), stretches)
+def test_leaving_times_out_never_adds_any(history, without):
+    onsets, start, end = history
+    less, whole = (measured(*onsets, start=start, end=end, without=part) for part in (without, ()))
+    assert 0 <= less[1] <= less[0] <= whole[0]
+    assert less[1] <= whole[1]
+    assert less[2] == whole[2]

@@ -62,7 +62,7 @@ KIND = Kind(
     about=_("A notification through your own Gotify server."),
     fields=FIELDS,
     send=sender(build, judge, secrets=("token",)),
-    shown=lambda config, masked: host_of(config.get("server")) or "Gotify",
+    shown=lambda config, _masked: host_of(config.get("server")) or "Gotify",
     where=(
         _("In Gotify, open “Apps” and choose “Create Application”."),
         _("Show the token of the new application and copy it."),

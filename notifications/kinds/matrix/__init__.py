@@ -22,7 +22,10 @@ _TITLE, _TEXT_BYTES = 300, 6_000
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message, links = outgoing.message, texts.links(outgoing.message)
-    title, text = texts.shorten(texts.signed(outgoing), _TITLE), texts.shorten_bytes(texts.body(message), _TEXT_BYTES)
+    title, text = (
+        texts.shorten(texts.signed(outgoing), _TITLE),
+        texts.shorten_bytes(texts.body(message), _TEXT_BYTES),
+    )
     paragraphs = [
         f"<strong>{escape(title)}</strong>",
         *(escape(part).replace("\n", "<br>") for part in text.split("\n\n") if part),
@@ -92,12 +95,8 @@ KIND = Kind(
     send=sender(build, judge, secrets=("access_token",)),
     shown=lambda config, masked: "Matrix" if masked else str(config.get("room_id") or "Matrix"),
     where=(
-        _(
-            "Make an account for Tianji and invite it to a room that is not encrypted; accept as that account."
-        ),
-        _(
-            "In Element, signed in as it, open “All settings”, then “Help & About”: the access token is there."
-        ),
+        _("Make an account for Tianji, invite it to a room that is not encrypted, and accept as it."),
+        _("In Element, as that account, open “All settings”, then “Help & About”: there is its token."),
         _("The room’s ID is in its settings, under “Advanced”."),
     ),
     documentation="https://spec.matrix.org/latest/client-server-api/",

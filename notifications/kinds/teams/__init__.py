@@ -23,7 +23,9 @@ _CARD = "application/vnd.microsoft.card.adaptive"
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     """Return an Adaptive Card. Runs of text are not read as Markdown, as blocks of text would be."""
     message = outgoing.message
-    lines = [line for line in texts.shorten_bytes(texts.body(message), _TEXT_BYTES).split("\n") if line.strip()]
+    lines = [
+        line for line in texts.shorten_bytes(texts.body(message), _TEXT_BYTES).split("\n") if line.strip()
+    ]
     if len(lines) > _LINES:
         lines[_LINES - 1 :] = ["…"]
     title = {

@@ -11,9 +11,9 @@ MOST = 20
 LENGTH_MAX = 4000
 # What the request itself decides (RFC 9110, 7.6.1 and 8.6), and what is said of the body we send.
 _OURS = frozenset(
-    ("connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive")
-    + ("proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer")
-    + ("transfer-encoding", "upgrade")
+    {"connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive"}
+    | {"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}
 )
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Printable ASCII and inner blanks: what every server understands (RFC 9110, 5.5).

@@ -182,7 +182,7 @@ class Telegram(Fake):
 
 
 class Teams(Fake):
-    """A workflow that posts the Adaptive Card of a request; https://adaptivecards.io/explorer/ has the cards."""
+    """A workflow that posts the card of a request: https://adaptivecards.io/explorer/."""
 
     kind = "teams"
     config: ClassVar = {
