@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Membership, Role, User, Workspace
-from monitors.models import Incident, Monitor, MonitorState
+from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -87,6 +87,25 @@ def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
         monitor__workspace__memberships__user=cast(User, request.user),
         public_id=public_id,
     )
+
+
+def get_maintenance_or_404(
+    request: HttpRequest, public_id: UUID, *, to_change: bool = False
+) -> MaintenanceWindow:
+    """Return a maintenance window of any workspace of the signed-in user, with its workspace loaded.
+
+    Raises:
+        Http404: there is none, or it belongs to people the user has nothing to do with.
+        PermissionDenied: the user may see it, but not change it, and `to_change` asks for that.
+    """
+    window = get_object_or_404(
+        MaintenanceWindow.objects.select_related("workspace"),
+        workspace__memberships__user=cast(User, request.user),
+        public_id=public_id,
+    )
+    if to_change and not membership_in(request, window.workspace).may_change:
+        raise PermissionDenied
+    return window
 
 
 def push_url(request: HttpRequest, secret: str) -> str:

@@ -24,7 +24,7 @@ class Once:
 
     def between(self, start: datetime, end: datetime) -> Iterator[Stretch]:
         """Yield the stretch if any of it lies between `start` and `end`."""
-        if self.start < end and self.end > start:
+        if start < end and self.start < end and self.end > start:
             yield self.start, self.end
 
 
@@ -46,6 +46,8 @@ class Weekly:
     def between(self, start: datetime, end: datetime) -> Iterator[Stretch]:
         """Yield the stretches of which any part lies between `start` and `end`, in order."""
         start, end = max(start, self.begins or _FIRST, _FIRST), min(end, self.until or _LAST, _LAST)
+        if start >= end:
+            return
         zone = ZoneInfo(self.zone)
         # A day more at both ends: what is skipped moves, and days begin at other times elsewhere.
         day = (start - self.length).astimezone(zone).date() - _DAY

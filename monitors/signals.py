@@ -1,8 +1,8 @@
 """What the monitors tell the rest of the program, inside the transaction that makes it true.
 
-Those about incidents are sent with `incidents`, a list of `Incident` rows that are saved and whose `monitor` is loaded,
-and `at`, the database's time. A receiver that raises rolls the whole transaction back, so that an
-incident never exists without the deliveries it owes.
+Those about incidents are sent with `incidents`, a list of `Incident` rows that are saved and whose
+`monitor` is loaded, and `at`, the database's time. A receiver that raises rolls the whole transaction
+back, so that an incident never exists without the deliveries it owes.
 """
 
 from django.dispatch import Signal

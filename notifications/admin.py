@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
-from notifications import channels, templating
+from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.queries import destination
 from tianji.admin import LargeTableAdmin, ReadOnly, SiteAdmin
@@ -30,9 +30,6 @@ class ChannelForm(forms.ModelForm):
                 self.add_error("monitors", _("Choose at least one monitor, or all of them."))
             elif chosen.exclude(workspace=self.instance.workspace_id).exists():
                 self.add_error("monitors", _("Choose monitors of the channel's own workspace."))
-        for name in ("title", "body"):
-            for error in templating.check(cleaned.get(name) or ""):
-                self.add_error(name, error)
         return cleaned
 
 
@@ -67,10 +64,10 @@ class ChannelAdmin(SiteAdmin):
         "created_at",
         "updated_at",
     )
-    readonly_fields = ("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at") + (
-        "failures",
-        "broken_at",
-        "quiet_until",
+    readonly_fields = (
+        *("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at"),
+        *("delay", "on_down", "on_recovery", "on_late", "on_reminder", "title", "body"),
+        *("failures", "broken_at", "quiet_until"),
     )
     autocomplete_fields = ("monitors",)
     secret_fields = ("config",)

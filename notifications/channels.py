@@ -19,11 +19,9 @@ from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
 
 _BATCH = 1000
-_COLUMNS = ("name", "config", "enabled", "all_monitors", "delay", "title", "body") + (
-    "on_down",
-    "on_recovery",
-    "on_late",
-    "on_reminder",
+_COLUMNS = (
+    *("name", "config", "enabled", "all_monitors", "delay", "title", "body"),
+    *("on_down", "on_recovery", "on_late", "on_reminder"),
 )
 
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from notifications import backoff, letters, turns
+from notifications import backoff, destinations, letters, turns
 from notifications.kinds import kind_named, kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.phrases import one_line
@@ -105,7 +105,9 @@ def _send(delivery: Delivery) -> Result:
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
     let_go_of_the_connection()
     try:
-        result = kind_named(channel.kind).send(channel.config, outgoing)
+        result = kind_named(channel.kind).send(destinations.opened(channel), outgoing)
+    except destinations.Unreadable as error:
+        result = Failed(str(error))
     except Exception as error:
         log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
         result = Failed(f"{type(error).__name__}: {error}")

@@ -254,15 +254,3 @@ def _is_sealed(value: object) -> bool:
 def _open(value: Any) -> Any:
     """Return a member in the clear; None where it is sealed and cannot be opened."""
     return keys.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value
-
-
-def has_secret(config: Mapping[str, Any]) -> bool:
-    return False
-
-
-def secret_of(config: Mapping[str, Any]) -> str | None:
-    return None
-
-
-def merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {**config, **changes}

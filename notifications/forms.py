@@ -42,6 +42,17 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
             ) from None
 
 
+class _EventsField(forms.MultipleChoiceField):
+    """What a channel hears of. The page sends an empty one with those that are ticked: so none is none, and
+    what nobody was asked stays as it is."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def clean(self, value: Any) -> Any:
+        given = [value] if isinstance(value, str) else list(value or ())
+        return super().clean([name for name in given if name]) if given else list(self.initial)
+
+
 class TemplateField(forms.CharField):
     """A title or text of one's own, in which {placeholders} are filled in; empty for the usual."""
 
@@ -83,9 +94,8 @@ class ChannelForm(forms.Form):
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    events = forms.MultipleChoiceField(
+    events = _EventsField(
         label=gettext_lazy("Hears of"),
-        widget=forms.CheckboxSelectMultiple,
         error_messages={"required": gettext_lazy("Choose at least one, or switch the channel off.")},
     )
     delay = DurationField(
@@ -119,9 +129,9 @@ class ChannelForm(forms.Form):
         super().__init__(*args, **kwargs)
         labels = sentences.event_labels()
         events = self.fields["events"]
-        assert isinstance(events, forms.MultipleChoiceField)
+        assert isinstance(events, _EventsField)
         events.choices = [(name, labels[name].capitalize()) for name in EVENTS]
-        events.initial = [name for name in EVENTS if name != "late"]
+        events.initial = self.initial.get("events") or [name for name in EVENTS if name != "late"]
         monitors = self.fields["monitors"]
         assert isinstance(monitors, _MonitorsField)
         monitors.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
@@ -301,10 +311,12 @@ def _widget(field: Field) -> forms.Widget:
 
 
 def _help(field: Field, *, kept: bool) -> str:
-    about = str(field.help)
-    if not kept:
-        return about
-    return f"{about} {_('There is one, which is not shown. Leave this empty to keep it.')}".strip()
+    more = ""
+    if kept:
+        more = _("There is one, which is not shown. Leave this empty to keep it.")
+    elif not field.required and field.widget not in ("yes", "choice"):
+        more = _("May stay empty.")
+    return f"{field.help} {more}".strip()
 
 
 def _removal(field: Field) -> str:

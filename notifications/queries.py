@@ -34,7 +34,7 @@ class ChannelRow:
 
 
 def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
-    """Return the channels of `workspace` by name; `masked` as in `destination`. A constant number of queries."""
+    """Return the channels of `workspace` by name; `masked` as in `destination`. Few queries, however many."""
     newest = Delivery.objects.filter(channel=OuterRef("pk"), digest=None).order_by("-pk").values("pk")[:1]
     channels = list(
         Channel.objects.filter(workspace=workspace)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,13 +20,14 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
-from monitors import tokens
-from monitors.models import Incident, Monitor, MonitorState, PushToken, Transition
+from monitors import planning, tokens
+from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
 from notifications import links
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
 from tianji import hints
+from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +38,15 @@ PAGES = """
 address                     of        method  owner    admin    viewer   elsewhere nobody
 monitors:overview           -         GET     200      200      200      200       sign-in
 monitors:tokens             -         GET     200      200      200      200       sign-in
+monitors:maintenance        -         GET     200      200      200      200       sign-in
+monitors:plan_maintenance   -         GET     200      200      403      200       sign-in
+monitors:plan_maintenance   -         POST    303      303      403      303       sign-in
+monitors:preview_maintenance -        POST    200      200      200      200       sign-in
+monitors:change_maintenance window    GET     200      200      403      404       sign-in
+monitors:change_maintenance window    POST    303      303      403      404       sign-in
+monitors:end_maintenance    window    POST    303      303      403      404       sign-in
+monitors:delete_maintenance window    GET     200      200      403      404       sign-in
+monitors:delete_maintenance window    POST    303      303      403      404       sign-in
 monitors:bulk               -         POST    303      303      403      303       sign-in
 monitors:create             -         GET     200      200      403      200       sign-in
 monitors:create             -         POST    303      303      403      303       sign-in
@@ -142,10 +153,10 @@ api:monitor_incidents  monitor   GET     200   200   200    404       200   200 
 api:transitions        monitor   GET     200   200   200    404       200   200  404    401
 api:uptime             monitor   GET     200   200   200    404       200   200  404    401
 api:incidents          -         GET     200   200   200    200       200   200  200    401
-api:channels           -         GET     200*  200*  200    200       200*  200  200    401
+api:channels           -         GET     200   200   200    200       200   200  200    401
 api:channels           -         POST    201   201   403    201       201   403  201    401
-api:channel            channel   GET     200*  200*  200    404       200*  200  404    401
-api:channel            channel   PATCH   200*  200*  403    404       200*  403  404    401
+api:channel            channel   GET     200   200   200    404       200   200  404    401
+api:channel            channel   PATCH   200   200   403    404       200   403  404    401
 api:channel            channel   DELETE  204   204   403    404       204   403  404    401
 api:test_channel       channel   POST    200   200   403    404       200   403  404    401
 api:deliveries         -         GET     200   200   200    200       200   200  200    401
@@ -181,11 +192,21 @@ api:^v1/     nothing  DELETE 404
 """
 
 _MONITOR = {"name": "Oven", "kind": "interval", "timeout": "3600", "grace": ""}
+_MAINTENANCE = {
+    "name": "Clean the oven",
+    "kind": "once",
+    "starts_at": "2026-11-28T22:00",
+    "ends_at": "2026-11-29T02:00",
+    "scope": "all",
+}
 _CHANNEL = {"name": "Bell", "url": "http://127.0.0.1:9/", "scope": "all", "events": "down", "enabled": "on"}
 _MONITOR_JSON = {"name": "Oven", "schedule": {"kind": "interval", "timeout": 3600}}
 _CHANNEL_JSON = {"name": "Bell", "kind": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
 BODIES: dict[str, dict[str, Any]] = {
     "monitors:create POST": _MONITOR,
+    "monitors:plan_maintenance POST": _MAINTENANCE,
+    "monitors:preview_maintenance POST": _MAINTENANCE,
+    "monitors:change_maintenance POST": _MAINTENANCE | {"name": "Clean the oven again"},
     "monitors:preview POST": _MONITOR,
     "monitors:edit POST": _MONITOR | {"name": "Grill"},
     "monitors:timeout POST": {"timeout": "2 h"},
@@ -312,6 +333,7 @@ class House:
             (Delivery, "channel__workspace"),
             (ApiKey, "workspace"),
             (AuditEntry, "workspace"),
+            (MaintenanceWindow, "workspace"),
         ):
             yield model, {path: self.workspace.pk}
 
@@ -331,6 +353,14 @@ def house(db, settings, monkeypatch) -> House:
     make_user(workspace=ours, role=Role.VIEWER, email="cook@example.com")
     monitor = make_monitor(workspace=ours, name="Our oven", slug="oven", timeout=3600)
     channel = make_channel(workspace=ours, config={"url": f"http://127.0.0.1:9/{DESTINATION}"})
+    now = database_now()
+    window = planning.plan(
+        workspace=ours,
+        name="Clean the oven",
+        starts_at=now,
+        ends_at=now + timedelta(days=1),
+        monitors=[monitor],
+    )
     secret = secret_of(monitor)
     push(monitor, up=False)
     tokens.import_token(monitor=monitor, secret=IMPORTED)
@@ -362,6 +392,7 @@ def house(db, settings, monkeypatch) -> House:
             "incident": [monitor.incidents.get().public_id],
             "channel": [channel.public_id],
             "webhook": ["webhook"],
+            "window": [window.public_id],
             "key": [issued["read"].key.public_id],
             "workspace": [ours.public_id],
             "secret": [secret],

@@ -39,15 +39,13 @@ class _OneLine(Matching):
         )
 
 
-@extend_schema_field(
-    {
-        "anyOf": [
-            {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": _LINES_MOST},
-            {"type": "string", "minLength": 1},
-            {"type": "null"},
-        ]
-    }
-)
+_LINES: list[dict[str, Any]] = [
+    {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": _LINES_MOST},
+    {"type": "string", "minLength": 1},
+]
+
+
+@extend_schema_field({"anyOf": _LINES})
 class _Lines(serializers.Field[Any, Any, Any, Any]):
     """Several lines: a list of them, or one text."""
 
@@ -62,6 +60,11 @@ class _Lines(serializers.Field[Any, Any, Any, Any]):
         return serializers.ListField(child=child, max_length=_LINES_MOST).run_validation(data)
 
 
+@extend_schema_field({"anyOf": [*_LINES, {"type": "null"}]})
+class _LinesOrNone(_Lines):
+    """The same, where there may be none."""
+
+
 def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
     """Return how a kind's field is written."""
     about = " ".join(filter(None, (str(field.help or field.label), _SECRET if field.secret else "")))
@@ -74,7 +77,7 @@ def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
     if field.widget == "choice":
         return OneOf(field.choices, **common)
     if field.widget == "lines" and not field.secret:
-        return _Lines(**common)
+        return (_Lines if field.required else _LinesOrNone)(**common)
     if field.widget == "lines":
         return Text(min_length=1, max_length=field.max_length, trim_whitespace=False, **common)
     return _OneLine(max_length=field.max_length, **common)

@@ -19,7 +19,7 @@ from notifications.phrases import one_line
 from notifications.transports.apprise_services import ALLOWED
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
 from notifications.transports.fence import Fence, fenced, wait_of
-from notifications.transports.http import scrub
+from notifications.transports.scrubbing import scrub
 
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}

@@ -14,10 +14,11 @@ import socket
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -25,7 +26,11 @@ from notifications.transports import guard
 from notifications.transports.base import TOTAL_SECONDS
 from notifications.transports.http import Answer
 
+if TYPE_CHECKING:
+    from urllib3.response import HTTPResponse
+
 _BODY_LIMIT = 64 * 1024
+_BODY_SECONDS = 3.0
 # Each waits for one piece; the sum is bounded by whoever gives the thread up.
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, TOTAL_SECONDS
 _NEVER = frozenset(
@@ -166,7 +171,7 @@ def _readable() -> tuple[str, ...]:
         found |= {path for path in ssl.get_default_verify_paths()[:2] if path}
         # What is refused is said in the reader's language.
         found |= {str(path) for path in settings.LOCALE_PATHS}
-        _readable_folders = tuple(sorted({os.path.realpath(path) for path in found}))
+        _readable_folders = tuple(sorted({os.path.realpath(path) + os.sep for path in found}))
     return _readable_folders
 
 
@@ -186,7 +191,7 @@ def _hear_answers() -> None:
         options |= {"stream": True, "timeout": (_CONNECT_SECONDS, _READ_SECONDS), "proxies": {}}
         request.headers["Accept-Encoding"] = "identity"
         response = original(self, request, **options)
-        body = response.raw.read(_BODY_LIMIT, decode_content=True) or b""
+        body = _beginning(response.raw)
         response._content, response._content_consumed = body, True  # type: ignore[attr-defined]
         response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -194,6 +199,17 @@ def _hear_answers() -> None:
         return response
 
     HTTPAdapter.send = send  # type: ignore[method-assign]
+
+
+def _beginning(raw: HTTPResponse) -> bytes:
+    """Return the beginning of an answer's body, or what of it comes in time."""
+    from urllib3.exceptions import HTTPError
+
+    read, end = bytearray(), time.monotonic() + _BODY_SECONDS
+    with contextlib.suppress(HTTPError, OSError):
+        while len(read) < _BODY_LIMIT and time.monotonic() < end and (piece := raw.read1(_BODY_LIMIT)):
+            read += piece
+    return bytes(read[:_BODY_LIMIT])
 
 
 def _text(name: object) -> str:

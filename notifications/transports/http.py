@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from notifications.backoff import parse_retry_after
 from notifications.phrases import one_line
 from notifications.transports import guard
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+from notifications.transports.scrubbing import scrub
 from tianji import __version__
 
 if TYPE_CHECKING:
@@ -34,10 +33,6 @@ _EXCERPT = 300
 # A name may lead to several addresses. Each but the last gets so many seconds to accept a connection.
 _ADDRESSES_MOST = 4
 _CONNECT_SECONDS = 3.0
-# Shorter members of a config are no secrets, and cutting them out would garble what the other side says.
-_SECRET_LENGTH = 6
-# Longer than “Bearer” and the like.
-_WORD_LENGTH = 7
 
 # Tests put the address of a fake here, by the origin of the provider that it stands in for.
 stand_ins: dict[str, str] = {}
@@ -192,7 +187,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
         async with (
             asyncio.timeout(TOTAL_SECONDS),
             httpx.AsyncClient(
-                transport=_guarded_transport(), timeout=TOTAL_SECONDS, follow_redirects=False, trust_env=False
+                transport=_guarded()(), timeout=TOTAL_SECONDS, follow_redirects=False, trust_env=False
             ) as client,
             client.stream(call.method, _stood_in(call.url), content=call.body, headers=headers) as response,
         ):
@@ -244,7 +239,8 @@ async def _beginning(response: httpx.Response) -> bytes:
     return bytes(read[:_BODY_LIMIT])
 
 
-def _guarded_transport() -> httpx.AsyncBaseTransport:
+@functools.cache
+def _guarded() -> type[httpx.AsyncBaseTransport]:
     import httpx
 
     class Guarded(httpx.AsyncBaseTransport):
@@ -284,7 +280,7 @@ def _guarded_transport() -> httpx.AsyncBaseTransport:
         async def aclose(self) -> None:
             await self.inner.aclose()
 
-    return Guarded()
+    return Guarded
 
 
 async def _look_up(host: str, port: int) -> list[str]:
@@ -302,31 +298,3 @@ def _tls() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context(trust_env=False)
-
-
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without `secrets`, as they are and as parts of addresses write them.
-
-    Of an address its path, each longer part of that, its query's values and its password count as secrets,
-    and of several words each that is long.
-    """
-    found: set[str] = set()
-    for secret in secrets:
-        found |= _forms(secret)
-    for form in sorted(found, key=len, reverse=True):
-        text = text.replace(form, "…")
-    return text
-
-
-@functools.lru_cache(maxsize=64)
-def _forms(secret: str) -> frozenset[str]:
-    parts = {secret} | {word for word in secret.split() if len(word) > _WORD_LENGTH and word[-1] != ":"}
-    try:
-        address = urlsplit(secret)
-        if "://" in secret:
-            parts |= {address.path, address.query, address.username or "", address.password or ""}
-            parts |= set(re.split(r"[/:@]", address.path)) | {value for _, value in parse_qsl(address.query)}
-    except ValueError:
-        pass
-    forms = {form for part in parts for form in (part, unquote(part), quote(part, safe=""), quote_plus(part))}
-    return frozenset(form for form in forms if len(form) >= _SECRET_LENGTH)

@@ -21,9 +21,9 @@ SECRETS = ("url", "secret", "previous_secret", "headers")
 class WebhookTransport:
     """POSTs the payload to `config["url"]`, or what the channel's own template makes of it.
 
-    Any 2xx is success. Only 410 Gone is permanent: everything else may be a receiver that is just being repaired. Where the
-    channel has a secret, each request is signed with it; after a change, with the previous one too, until
-    `config["previous_secret_until"]`.
+    Any 2xx is success. Only 410 Gone is permanent: everything else may be a receiver that is just being
+    repaired. Where the channel has a secret, each request is signed with it; after a change, with the
+    previous one too, until `config["previous_secret_until"]`.
     """
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:

@@ -120,7 +120,7 @@ def house(db) -> House:
             "path of the channel": "hidden-path",
             "query of the channel": "hidden-key",
             "secret of the channel": WEBHOOK_SECRET,
-            "sealed secret of the channel": channel.config["sealed_secret"],
+            "sealed secret of the channel": channel.config["secret"]["sealed"],
             "TOTP secret": TOTP_SECRET,
             "sealed TOTP secret": factor.data["secret"],
             "recovery seed": "c0ffee" * 10,

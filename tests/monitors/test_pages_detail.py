@@ -20,7 +20,7 @@ from tianji.clock import database_now
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 # Of a poll that finds something new, with a session and who it is.
-QUERIES = 21
+QUERIES = 22
 CHANGES = ["pause", "resume", "delete", "issue_token", "import_token"]
 
 

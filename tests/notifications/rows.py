@@ -8,10 +8,10 @@ from typing import Any
 from django.db.models import F
 
 from monitors import recorder, tokens
-from monitors.models import Incident, Monitor
+from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
 from monitors.push import Push
 from notifications import delivery
-from notifications.models import Channel, Delivery
+from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.factories import secret_of
 from tianji.clock import database_now
 
@@ -58,6 +58,27 @@ def let_time_pass(**length: float) -> None:
     Channel.objects.update(
         quiet_until=F("quiet_until") - age, downs_until=F("downs_until") - age, ups_until=F("ups_until") - age
     )
+
+
+# The columns that hold a time which means something to who is told when.
+_TIMES = (
+    (Heartbeat, ("received_at",)),
+    (MonitorState, ("status_changed_at", "last_heartbeat_at", "due_at")),
+    (Incident, ("started_at", "detected_at", "resolved_at", "last_heartbeat_at", "acknowledged_at")),
+    (Transition, ("at",)),
+    (MaintenanceWindow, ("starts_at", "ends_at")),
+    (Delivery, ("occasion", "created_at", "planned_at", "next_attempt_at", "sent_at")),
+    (DeliveryAttempt, ("started_at", "finished_at")),
+    (Channel, ("broken_at", "quiet_until", "downs_until", "ups_until")),
+    (MonitorRules, ("snoozed_until",)),
+)
+
+
+def age(**length: float) -> None:
+    """Let time pass for monitors, rules and deliveries alike; windows that repeat stay where they are."""
+    by = timedelta(**length)
+    for model, columns in _TIMES:
+        model._default_manager.update(**{name: F(name) - by for name in columns})
 
 
 def deliver_with_retries(*, rounds: int = 3) -> None:

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 
 from notifications.kinds import kind_named
 from notifications.messages import Event
-from notifications.transports import apprise, apprise_services
+from notifications.transports import apprise, apprise_services, fence
 from notifications.transports.base import Failed, Sent
 from notifications.transports.fence import Fence, Forbidden, fenced
 from tests.notifications import samples
@@ -110,6 +110,14 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
         result = send(json_url(sink))
         assert time.monotonic() - started < 3
     assert result == Failed("No answer within 1 s.")
+
+
+def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
+    monkeypatch.setattr(fence, "_BODY_SECONDS", 0.5)
+    with HttpSink(default=Answer(200, body=b"x" * 1000, drip=0.1)) as sink:
+        started = time.monotonic()
+        assert send(json_url(sink)) == Sent("HTTP 200 OK")
+        assert time.monotonic() - started < 3
 
 
 def test_what_was_given_up_ends_soon(one_second):

@@ -253,9 +253,18 @@ def test_the_events_chosen_are_the_ones_it_hears_of():
 
 
 def test_a_channel_hears_of_something():
-    assert form_of("webhook", {"events": []}).errors["events"] == [
+    assert form_of("webhook", {"events": [""]}).errors["events"] == [
         "Choose at least one, or switch the channel off."
     ]
+
+
+def test_what_nobody_was_asked_stays_as_it_is():
+    channel = channel_with(None)
+    channels.edit(channel=channel, on_late=True, on_down=False)
+    channel.refresh_from_db()
+    form = form_of("webhook", {"name": "Chat", "events": []}, channel=channel)
+    assert form.is_valid(), form.errors
+    assert (form.columns()["on_late"], form.columns()["on_down"]) == (True, False)
 
 
 def test_a_new_channel_hears_of_all_but_lateness():

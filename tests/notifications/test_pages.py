@@ -391,9 +391,9 @@ def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspac
     client.force_login(User.objects.create_superuser("root@example.com", "correct horse battery"))
     address = reverse("admin:notifications_channel_change", args=[channel.pk])
     assert "http://127.0.0.1:9/…" in client.get(address).content.decode()
-    client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on", "delay": "60"})
+    client.post(address, {"name": "Renamed", "config": "[]", "all_monitors": "on"})
     channel.refresh_from_db()
-    assert (channel.name, channel.delay, type(channel.config)) == ("Renamed", 60, dict)
+    assert (channel.name, channel.on_down, type(channel.config)) == ("Renamed", True, dict)
 
 
 class TestAssigning:

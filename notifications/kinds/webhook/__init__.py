@@ -58,6 +58,7 @@ KIND = Kind(
             _("URL"),
             _("Each message is a POST of JSON to this address. Any answer of 200 to 299 is success."),
             widget="url",
+            secret=True,
             max_length=destinations.URL_LENGTH,
             placeholder="https://example.com/tianji",
             clean=destinations.clean_url,

@@ -1,0 +1,137 @@
+"""Planned maintenance of a workspace: the list, the form, the end."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import membership_of, require_change
+from accounts.actors import actor_of
+from accounts.models import Workspace
+from monitors import maintenance_pages, planning
+from monitors.access import get_maintenance_or_404, members_only, membership_in
+from monitors.forms import zones
+from monitors.maintenance_forms import MaintenanceForm, WhenForm
+from monitors.models import MaintenanceWindow
+from monitors.views.detail import workspace_context
+from monitors.views.monitors import confirm
+from tianji.clock import database_now
+
+
+@require_GET
+@members_only
+def maintenance(request: HttpRequest) -> HttpResponse:
+    """What goes on, what comes and what has been in the workspace."""
+    now = database_now()
+    lists = maintenance_pages.lists_of(membership_of(request).workspace, now)
+    return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def plan(request: HttpRequest) -> HttpResponse:
+    workspace = require_change(request).workspace
+    form = MaintenanceForm(request.POST if request.method == "POST" else None, workspace=workspace)
+    if _is_to_be_saved(request, form):
+        window = planning.plan(workspace=workspace, by=actor_of(request), **form.columns())
+        messages.success(request, _("“%(name)s” is planned.") % {"name": window.name})
+        return _to_list()
+    return _form_page(request, form, workspace)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def change(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    window = get_maintenance_or_404(request, public_id, to_change=True)
+    typed = [request.POST] if request.method == "POST" else []
+    form = MaintenanceForm(*typed, workspace=window.workspace, window=window)
+    if _is_to_be_saved(request, form):
+        try:
+            planning.change(window=window, by=actor_of(request), **form.columns())
+        except MaintenanceWindow.DoesNotExist:
+            raise Http404 from None
+        messages.success(request, _("Saved."))
+        return _to_list()
+    return _form_page(request, form, window.workspace, window)
+
+
+def _is_to_be_saved(request: HttpRequest, form: MaintenanceForm) -> bool:
+    """Return whether what was typed is valid, and sent to be saved rather than to be shown in words."""
+    return form.is_bound and form.is_valid() and "show" not in request.POST
+
+
+def _form_page(
+    request: HttpRequest,
+    form: MaintenanceForm,
+    workspace: Workspace,
+    window: MaintenanceWindow | None = None,
+) -> HttpResponse:
+    context: dict[str, Any] = {"form": form, "window": window, "zones": zones()}
+    if form.is_bound or window is not None:
+        context |= _preview(WhenForm({name: form[name].value() for name in WhenForm.base_fields}))
+    if window is not None:
+        context |= workspace_context(membership_in(request, workspace))
+    failed = bool(form.errors) and "show" not in request.POST
+    return render(request, "monitors/maintenance_form.html", context, status=422 if failed else 200)
+
+
+@require_POST
+@members_only
+def preview(request: HttpRequest) -> HttpResponse:
+    """Say in words what a form means and when that is next, or what is missing. Changes nothing."""
+    context = _preview(WhenForm(request.POST))
+    return render(request, "monitors/maintenance_form.html#preview", context)
+
+
+def _preview(form: WhenForm) -> dict[str, Any]:
+    if not form.is_valid():
+        return {"problem": next(iter(form.errors.values()))[0]}
+    return {"preview": maintenance_pages.preview(form, database_now())}
+
+
+@require_POST
+@members_only
+def end(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    window = get_maintenance_or_404(request, public_id, to_change=True)
+    try:
+        ended = planning.end_now(window=window, by=actor_of(request))
+    except MaintenanceWindow.DoesNotExist:
+        raise Http404 from None
+    if ended:
+        messages.success(request, _("“%(name)s” has ended.") % {"name": window.name})
+    else:
+        messages.info(request, _("“%(name)s” was over before.") % {"name": window.name})
+    return _to_list()
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask first (GET), then delete (POST)."""
+    window = get_maintenance_or_404(request, public_id, to_change=True)
+    if request.method == "POST":
+        try:
+            planning.delete(window=window, by=actor_of(request))
+        except MaintenanceWindow.DoesNotExist:
+            raise Http404 from None
+        messages.success(request, _("“%(name)s” was deleted.") % {"name": window.name})
+        return _to_list()
+    text = _("It does not come again, and what it left out of uptimes counts again.")
+    return confirm(
+        request,
+        title=_("Delete “%(name)s”?") % {"name": window.name},
+        text=text,
+        button=_("Delete"),
+        cancel=reverse("monitors:maintenance"),
+    )
+
+
+def _to_list() -> HttpResponse:
+    return HttpResponseRedirect(reverse("monitors:maintenance"), status=303)

@@ -1,0 +1,126 @@
+"""How many failures it takes: against counting them one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.judging import LOOK_AGAIN
+from notifications.rules import Tolerance
+from notifications.tolerance import after_reports, after_silence
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+# Longer than any test looks ahead, in periods.
+HORIZON = 60
+
+TOLERANCES = st.integers(1, 12).flatmap(
+    lambda of: st.integers(1, of).map(lambda needed: Tolerance(needed, of))
+)
+FAILURES = st.lists(st.booleans(), max_size=15)
+
+
+# --- Reports ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("needed", "of", "failures", "enough"),
+    [
+        (1, 1, [True], True),
+        (1, 1, [False, True], False),
+        (2, 2, [True], False),
+        (2, 2, [True, True], True),
+        (2, 2, [True, False, True], False),
+        (3, 5, [True, False, True, False, True], True),
+        (3, 5, [True, False, True, False, False, True], False),
+        (3, 5, [], False),
+    ],
+)
+def test_so_many_of_the_last_reports_are_enough(needed, of, failures, enough):
+    look = after_reports(Tolerance(needed, of), failures, now=NOW)
+    assert (look is None) == enough
+    assert look is None or look == NOW + LOOK_AGAIN
+
+
+@given(TOLERANCES, FAILURES)
+def test_reports_are_counted_one_by_one(allowed, failures):
+    count = 0
+    for index, failed in enumerate(failures):
+        if index < allowed.of and failed:
+            count += 1
+    look = after_reports(allowed, failures, now=NOW)
+    assert (look is None) == (count >= allowed.needed)
+
+
+@given(TOLERANCES, FAILURES)
+def test_a_failure_more_never_makes_it_fewer(allowed, failures):
+    """Where the newest of all is a failure in place of a good one."""
+    if failures and after_reports(allowed, [False, *failures[1:]], now=NOW) is None:
+        assert after_reports(allowed, [True, *failures[1:]], now=NOW) is None
+
+
+# --- Silence ---------------------------------------------------------------------------------------
+
+
+def counted(allowed, *, periods, before):
+    """Whether `needed` are missing of the last `of`, that many whole `periods` into the silence."""
+    slots = [True] * (1 + periods) + list(before)
+    return sum(slots[: allowed.of]) >= allowed.needed
+
+
+@given(TOLERANCES, FAILURES, st.integers(0, 20), st.integers(1, 59))
+def test_what_is_missing_is_counted_one_by_one(allowed, before, periods, seconds):
+    started_at = NOW - periods * MINUTE - timedelta(seconds=seconds)
+    look = after_silence(
+        allowed, started_at=started_at, ended_at=None, now=NOW, period=MINUTE, before=before
+    )
+    assert (look is None) == counted(allowed, periods=periods, before=before)
+
+
+@given(TOLERANCES, FAILURES, st.integers(0, 20))
+def test_a_silence_that_ended_counts_as_long_as_it_was(allowed, before, periods):
+    started_at = NOW - 3 * HORIZON * MINUTE
+    ended_at = started_at + periods * MINUTE + timedelta(seconds=30)
+    look = after_silence(
+        allowed, started_at=started_at, ended_at=ended_at, now=NOW, period=MINUTE, before=before
+    )
+    assert (look is None) == counted(allowed, periods=periods, before=before)
+
+
+@given(TOLERANCES, FAILURES, st.integers(0, 59))
+def test_looked_at_when_it_says_it_never_tells_later_than_it_could(allowed, before, seconds):
+    """Follow the times at which it wants to be asked again: none lies beyond the first that is enough."""
+    started_at = NOW - timedelta(seconds=seconds)
+    enough = next(p for p in range(HORIZON) if counted(allowed, periods=p, before=before))
+    right = max(started_at + enough * MINUTE, NOW)
+    now = NOW
+    for _ in range(HORIZON):
+        look = after_silence(
+            allowed, started_at=started_at, ended_at=None, now=now, period=MINUTE, before=before
+        )
+        if look is None:
+            break
+        assert look >= now + LOOK_AGAIN
+        now = look
+    assert right <= now <= right + LOOK_AGAIN
+
+
+@given(TOLERANCES, FAILURES, st.integers(1, 10_000))
+def test_every_silence_is_enough_in_the_end(allowed, before, seconds):
+    started_at = NOW - timedelta(days=30)
+    period = timedelta(seconds=seconds)
+    assert (
+        after_silence(allowed, started_at=started_at, ended_at=None, now=NOW, period=period, before=before)
+        is None
+    )
+
+
+def test_a_deadline_that_lies_ahead_of_the_clock_is_the_first_that_is_missing():
+    """Two servers may differ by a tick; a silence is never shorter than nothing."""
+    look = after_silence(
+        Tolerance(1, 1), started_at=NOW + timedelta(seconds=1), ended_at=None, now=NOW, period=MINUTE
+    )
+    assert look is None
