@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from accounts import audit
@@ -181,20 +181,22 @@ def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
     return list(
         MonitorState.objects.select_for_update(no_key=True)
-        .filter(monitor__in=waiting.values("incident__monitor"))
+        .filter(monitor__in=waiting.values("monitor"))
         .order_by("monitor_id")
         .values_list("monitor_id", flat=True)
     )
 
 
 def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
-    """Close what is waiting about `monitors`, with a note.
+    """Close what is waiting about `monitors`, or about no single one, with a note.
 
     The caller holds the channel, so nothing of it is claimed, and the monitors. What another one adds
     at this moment is given up by the attempt, which looks whether the channel is on.
     """
-    waiting = channel.deliveries.filter(status=Delivery.Status.PENDING, incident__monitor__in=monitors)
-    now = database_now()
+    waiting = channel.deliveries.filter(
+        Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
+    )
+    now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
             delivery_id=pk,
@@ -204,8 +206,11 @@ def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
             ok=False,
             detail=_("Not sent: the channel was switched off."),
         )
-        for pk, count in waiting.values_list("pk", "attempt_count")
+        for pk, count in counts
     )
+    # What was told together ends together.
+    members = channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=waiting.values("pk"))
+    members.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
 
 

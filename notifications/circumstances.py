@@ -9,7 +9,7 @@ from itertools import islice
 from django.db.models import OuterRef, Subquery
 
 from monitors import maintenance
-from monitors.models import Heartbeat, Incident, Monitor, MonitorState
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.schedules import CronSchedule, ScheduleError
 from monitors.status import Cause, Status
 from notifications import rules, tolerance
@@ -35,7 +35,7 @@ class Circumstances:
     Attributes:
         rules: of a monitor, by its row id.
         openings: the delivery of each incident's beginning to this channel, by the incident's row id.
-        recoveries: by monitor, the deliveries of ends of outages that the channel has not been told.
+        recoveries: by monitor, the deliveries of ends of outages that nobody tried to tell the channel yet.
     """
 
     def __init__(self, channel: Channel, rows: Sequence[Delivery], now: datetime) -> None:
@@ -45,9 +45,11 @@ class Circumstances:
         self.rules = rules.rules_in(channel.workspace_id)
         self._routes = self._find_routes(ids)
         self._maintenance = maintenance.held_until(ids, now) if ids else {}
-        about_ends = {row.incident_id for row in rows if row.event in (Event.RESOLVED, Event.REMINDER)}
-        self.openings = self._find_openings(about_ends)
         self.recoveries = self._find_recoveries(ids)
+        about_ends = {row.incident_id for row in rows if row.event in (Event.RESOLVED, Event.REMINDER)}
+        about_ends |= {row.incident_id for ends in self.recoveries.values() for row in ends}
+        self.openings = self._find_openings(about_ends)
+        self._silenced = self._find_silenced(rows)
         self._latest = self._find_latest(
             {row.monitor_id for row in rows if row.event == Event.RESOLVED and row.monitor_id is not None}
         )
@@ -68,6 +70,9 @@ class Circumstances:
         wanted = route is not None and _NAMES[event] in route.events
         if event is Event.REMINDER:
             wanted = wanted and mine.remind_every is not None
+        if event is Event.OPENED:
+            wanted = wanted and row.incident_id not in self._silenced
+        earlier = {self._told(other) for other in self._ends_before(row)}
         snoozed = mine.snoozed_until
         return Situation(
             event=event,
@@ -82,7 +87,8 @@ class Circumstances:
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
             tolerated_until=self._tolerated_until(row, mine),
             told=self._told(row),
-            recovery_untold=any(other.pk < row.pk for other in self.untold_before(row)),
+            recovery_untold=Told.YES in earlier,
+            earlier_undecided=Told.SOON in earlier,
             good=self._good(row, mine),
             good_needed=mine.recovery,
             every=mine.remind_every or timedelta(hours=1),
@@ -90,7 +96,12 @@ class Circumstances:
         )
 
     def untold_before(self, row: Delivery) -> list[Delivery]:
-        """Return the deliveries of ends of earlier outages that the channel has not been told."""
+        """Return the deliveries of ends that the channel was not told, of earlier outages that it was."""
+        return [other for other in self._ends_before(row) if self._told(other) is Told.YES]
+
+    def _ends_before(self, row: Delivery) -> list[Delivery]:
+        if row.event not in (Event.OPENED, Event.PASSED):
+            return []
         return [
             other
             for other in self.recoveries.get(row.monitor_id or 0, ())
@@ -123,10 +134,19 @@ class Circumstances:
         rows = self.channel.deliveries.filter(
             monitor__in=among(ids), event=Event.RESOLVED, status=Delivery.Status.PENDING, attempt_count=0
         )
-        for row in rows.order_by("pk"):
+        for row in rows.select_related("incident").order_by("pk"):
             assert row.monitor_id is not None
             found.setdefault(row.monitor_id, []).append(row)
         return found
+
+    def _find_silenced(self, rows: Sequence[Delivery]) -> set[int]:
+        """Return the incidents that were closed because their monitor was paused: nobody hears of the end."""
+        over = {row.incident_id for row in rows if row.event == Event.OPENED and _is_over(row)}
+        if not over:
+            return set()
+        known = among(pk for pk in over if pk is not None)
+        paused = Transition.objects.filter(incident__in=known, target=Status.PAUSED)
+        return {pk for pk in paused.values_list("incident_id", flat=True) if pk is not None}
 
     def _find_latest(self, ids: Collection[int]) -> dict[int, Incident]:
         """Return the newest incident of each of these monitors."""
@@ -220,6 +240,10 @@ class Circumstances:
             period=period_of(monitor, incident.started_at),
             before=[missing for _at, missing in before],
         )
+
+
+def _is_over(row: Delivery) -> bool:
+    return row.incident is not None and row.incident.resolved_at is not None
 
 
 def period_of(monitor: Monitor, at: datetime) -> timedelta:

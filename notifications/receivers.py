@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from monitors import signals
 from monitors.models import Incident
-from notifications import reminders
+from notifications import holds, reminders
 from notifications.models import Delivery
 from notifications.rules import DEFAULT, Route, routes_of, rules_of
 from tianji.hints import wake_on_commit
@@ -22,6 +22,7 @@ def connect() -> None:
     signals.incidents_opened.connect(_opened, dispatch_uid="notifications.opened")
     signals.incidents_resolved.connect(_resolved, dispatch_uid="notifications.resolved")
     signals.incidents_passed.connect(_passed, dispatch_uid="notifications.passed")
+    signals.maintenance_ended.connect(_free, dispatch_uid="notifications.free")
 
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
@@ -63,6 +64,16 @@ def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
             if at - incident.started_at >= route.delay
         ]
     )
+
+
+def _free(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs: Any) -> None:
+    """Judge what waits for the end of maintenance when that is, now that it is sooner."""
+    together: dict[tuple[datetime, datetime], list[int]] = {}
+    for monitor, before in held.items():
+        together.setdefault((before, until[monitor]), []).append(monitor)
+    for (before, sooner), monitors in together.items():
+        holds.ask_again(monitors, held_until=before, at=sooner)
+    wake_on_commit("notifications.tasks.deliver")
 
 
 def _delivery(

@@ -12,7 +12,8 @@ from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry
 from monitors.models import Monitor, MonitorState
-from notifications.models import Delivery, MonitorRules
+from notifications.holds import ask_again
+from notifications.models import MonitorRules
 from notifications.rule_changes import forget_if_empty
 from tianji.clock import database_now
 from tianji.hints import wake_on_commit
@@ -43,7 +44,7 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
             return
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
         if before is not None and until < before:
-            _ask_again(monitor, held_until=before, at=until)
+            ask_again([monitor.pk], held_until=before, at=until)
         _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
@@ -61,7 +62,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
             return False
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
         forget_if_empty(monitor, now=now)
-        _ask_again(monitor, held_until=before, at=now)
+        ask_again([monitor.pk], held_until=before, at=now)
         _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
         wake_on_commit("notifications.tasks.deliver")
     return True
@@ -76,21 +77,6 @@ def snoozed_among(monitors: Collection[int], *, now: datetime) -> dict[int, date
     """Return when the snoozes end of those of `monitors`, row ids, that are snoozed at `now`. One query."""
     rows = MonitorRules.objects.filter(pk__in=monitors, snoozed_until__gt=now)
     return {row.pk: row.snoozed_until for row in rows if row.snoozed_until is not None}
-
-
-def _ask_again(monitor: Monitor, *, held_until: datetime, at: datetime) -> None:
-    """Judge at `at` what waits for the end of a snooze that does not end then any more.
-
-    What a worker holds at this moment is being judged; it is found at its own time.
-    """
-    waiting = Delivery.objects.filter(
-        monitor=monitor, status=Delivery.Status.PENDING, attempt_count=0, next_attempt_at=held_until
-    )
-    ids = list(waiting.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
-    held = Delivery.objects.filter(pk__in=ids)
-    # What is over by the time for which it is planned is not told.
-    held.filter(planned_at=held_until).update(planned_at=at)
-    held.update(next_attempt_at=at)
 
 
 def _record(monitor: Monitor, by: Actor, action: str, **details: str) -> None:

@@ -33,6 +33,8 @@ _MOST, _FEW = 10_000, 20
 
 _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 _ENDS = (Event.RESOLVED, Event.PASSED)
+# What tells people whether a monitor is down.
+_NEWS = (Event.OPENED, *_ENDS)
 _DIGESTS: dict[str, Delivery.Event] = {
     Event.OPENED: Delivery.Event.DIGEST_DOWN,
     Event.RESOLVED: Delivery.Event.DIGEST_UP,
@@ -100,7 +102,7 @@ def take_turn(channel_id: int) -> Claim | None:
         # In a storm's first moment one message is all there is to find, and the rest can wait.
         for most in (_FEW, _MOST):
             found = _waiting(channel, now, most)
-            due = _first_of_their_incidents(channel, found, now)
+            due = _in_their_order(channel, found, now)
             if due and not channel.enabled:
                 return _claim(due[0], now)
             all_known = most == _MOST or len(found) < most
@@ -137,10 +139,11 @@ def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
     return list(locked.select_related("incident", "monitor").order_by("pk")[:most])
 
 
-def _first_of_their_incidents(channel: Channel, rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
-    """Return those of `rows` before which nothing of the same incident has to be finished.
+def _in_their_order(channel: Channel, rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
+    """Return those of `rows` before which nothing of the same incident or monitor has to be finished.
 
-    What only the future will decide (a delay, a reminder) does not hold up the news of the end.
+    What only the future will decide (a delay, a reminder) does not hold up the news of the end. What is
+    under way holds up what happened to its monitor after it: else the older news would be the last word.
     """
     incidents = among({row.incident_id for row in rows if row.incident_id is not None})
     unfinished = channel.deliveries.filter(
@@ -152,7 +155,31 @@ def _first_of_their_incidents(channel: Channel, rows: Sequence[Delivery], now: d
     first: dict[int | None, int] = {}
     for pk, incident in unfinished.values_list("pk", "incident_id"):
         first[incident] = min(pk, first.get(incident, pk))
-    return [row for row in rows if row.incident_id is None or first.get(row.incident_id, row.pk) >= row.pk]
+    news = _news_under_way(channel)
+    return [
+        row
+        for row in rows
+        if row.incident_id is None
+        or min(first.get(row.incident_id, row.pk), news.get(row.monitor_id, row.pk)) >= row.pk
+    ]
+
+
+def _news_under_way(channel: Channel) -> dict[int | None, int]:
+    """Return, by monitor, the first delivery that was tried, and may have arrived, and is not finished."""
+    tried = channel.deliveries.filter(next_attempt_at__isnull=False, attempt_count__gt=0)
+    open_digests, found = [], []
+    for pk, monitor, event in tried.values_list("pk", "monitor_id", "event"):
+        if event in _DIGESTS.values():
+            open_digests.append(pk)
+        elif event in _NEWS:
+            found.append((pk, monitor))
+    if open_digests:
+        members = channel.deliveries.filter(digest__in=open_digests, event__in=_NEWS)
+        found += members.values_list("pk", "monitor_id")
+    first: dict[int | None, int] = {}
+    for pk, monitor in found:
+        first[monitor] = min(pk, first.get(monitor, pk))
+    return first
 
 
 # --- Choosing --------------------------------------------------------------------------------------

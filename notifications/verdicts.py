@@ -23,6 +23,8 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
     withdrawn: list[tuple[Why, Delivery]] = []
+    # Ends of outages that go on: whatever was found of them in this turn does not hold any more.
+    outdated: set[int] = set()
     for row in judged:
         match judging.judge(facts.situation(row)):
             case Tell():
@@ -32,10 +34,14 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
             case Hold() as hold:
                 held.append((hold, row))
             case Withdraw(Why.CONTINUES) if row.event == Event.OPENED:
-                if not _continue(row, facts):
+                if _continue(row, facts):
+                    outdated |= {other.pk for other in facts.untold_before(row)}
+                else:
                     held.append((Hold(now + judging.LOOK_AGAIN), row))
             case Withdraw(why):
                 withdrawn.append((why, row))
+    told = [row for row in told if row.pk not in outdated]
+    held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(told)
     held += [(Hold(now + judging.LOOK_AGAIN), row) for row in told if row.pk not in ready]
     _hold(held)

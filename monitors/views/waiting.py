@@ -71,6 +71,8 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def _in_words(push: Push, status: Status) -> str:
     if status is Status.PAUSED:
         return _("The test heartbeat is in the log. The monitor stays paused.")
+    if push.up and status is Status.DOWN:
+        return _("The test heartbeat has no value, and one is required: the monitor is down.")
     if push.up:
         return _("The test heartbeat was received.")
     return _("The test heartbeat was received: the monitor is down until the next good one.")

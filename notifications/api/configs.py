@@ -104,11 +104,18 @@ class ConfigField(serializers.Field[Any, Any, Any, Any]):
         if not isinstance(kind, str) or kind not in CONFIGS:
             return {}  # what is wrong with the kind is said of the kind
         body = CONFIGS[kind](data=data)
-        strange = set(data) - set(body.fields)
-        if strange and any(other(data=data).is_valid() for other in CONFIGS.values()):
-            raise impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
+        if not body.is_valid() and any(other(data=data).is_valid() for other in CONFIGS.values()):
+            # It fits the schema, as a config of another kind.
+            raise _of_another_kind(kind, body)
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
+
+
+def _of_another_kind(kind: str, body: StrictSerializer) -> Problem:
+    if set(body.initial_data) - set(body.fields):
+        return impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
+    errors = [(f"config.{name}", said) for name, all_said in body.errors.items() for said in all_said]
+    return Problem("impossible", _("Some fields are not right."), errors=errors)
 
 
 class _ConfigInTheSchema(OpenApiSerializerFieldExtension):

@@ -196,7 +196,7 @@ def test_a_body_that_describes_nothing_is_refused(writer, body):
 def test_a_config_of_another_kind_is_refused(writer):
     assert "config" in problem(writer.post("channels/", {**TEAM, "config": BODY["config"]}), 422)
     assert "config" in problem(writer.post("channels/", {**BODY, "config": TEAM["config"]}), 422)
-    assert "config.addresses" in problem(writer.post("channels/", {**TEAM, "config": {}}), 400)
+    assert "config.addresses" in problem(writer.post("channels/", {**TEAM, "config": {}}), 422)
 
 
 def test_monitors_of_others_are_not_told_from_none(writer):

@@ -257,3 +257,10 @@ def test_bounds_that_cannot_be_are_told_at_their_field(admin, typed, error):
     response = admin.post(reverse("monitors:create"), {**base, **typed})
     assert response.status_code == 422
     assert error in response.content.decode()
+
+
+def test_a_test_heartbeat_that_fails_for_want_of_a_value_says_so(admin, workspace):
+    monitor = make_monitor(workspace=workspace, value_required=True)
+    address = reverse("monitors:test_heartbeat", args=[monitor.public_id])
+    page = admin.post(address, follow=True).content.decode()
+    assert "The test heartbeat has no value, and one is required: the monitor is down." in page

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from notifications.kinds import kinds
+from tests.notifications.memory import Memory
 from tianji import hints
 
 
@@ -13,3 +15,16 @@ def hinted(monkeypatch):
     tasks: list[str] = []
     monkeypatch.setattr(hints, "_publish", lambda task, args: tasks.append(task))
     return tasks
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Channels of kind "memory" arrive here, those of "single" do not merge, "slow" ones rest 10 s."""
+    memory = Memory()
+    for kind in (
+        memory.kind("memory"),
+        memory.kind("single", merges=False),
+        memory.kind("slow", spacing=10.0),
+    ):
+        monkeypatch.setitem(kinds(), kind.slug, kind)
+    return memory

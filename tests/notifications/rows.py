@@ -7,12 +7,13 @@ from typing import Any
 
 from django.db.models import F
 
+from accounts.models import Workspace
 from monitors import recorder, tokens
 from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
 from monitors.push import Push
 from notifications import delivery
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
-from tests.factories import secret_of
+from tests.factories import make_channel, secret_of
 from tianji.clock import database_now
 
 
@@ -86,3 +87,14 @@ def deliver_with_retries(*, rounds: int = 3) -> None:
     for _ in range(rounds):
         delivery.deliver_due()
         let_time_pass(hours=1, minutes=10)
+
+
+def deliver_after(**length: float) -> int:
+    """Let time pass for everything, deliver, and return the number of attempts."""
+    age(**length)
+    return delivery.deliver_due()
+
+
+def box_for(workspace: Workspace, box: str = "a", kind: str = "memory", **fields: Any) -> Channel:
+    """A channel that leads to a box of the `memory` fixture."""
+    return make_channel(workspace=workspace, kind=kind, config={"box": box}, **fields)

@@ -1,0 +1,168 @@
+"""Late monitors and broken channels: looked for, and told once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from monitors.models import MonitorState
+from notifications import delivery, notices, snoozing
+from notifications.models import ChannelRule, Delivery
+from tests.factories import make_channel, make_monitor, make_workspace
+from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+LATE, BROKEN = "monitor.late", "channel.broken"
+
+
+def late_monitor(**fields):
+    """Past its timeout of 60 s, and a minute before the end of its grace."""
+    monitor = make_monitor(timeout=60, grace=120, **fields)
+    push(monitor)
+    age(seconds=120)
+    assert MonitorState.objects.get(monitor=monitor).status == "up"
+    return monitor
+
+
+# --- Late ------------------------------------------------------------------------------------------
+
+
+def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, "early", on_late=True)
+    box_for(monitor.workspace, "calm")
+    assert notices.look() == 1
+    assert notices.look() == 0
+    delivery.deliver_due()
+    assert memory.events("early") == [LATE]
+    assert memory.events("calm") == []
+
+
+def test_the_next_silence_is_told_again(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, on_late=True)
+    notices.look()
+    delivery.deliver_due()
+    push(monitor)
+    assert notices.look() == 0
+    age(seconds=120)
+    assert notices.look() == 1
+    delivery.deliver_due()
+    assert memory.events("a") == [LATE, LATE]
+
+
+def test_what_came_before_the_news_left_makes_it_needless(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, on_late=True)
+    notices.look()
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == []
+    assert Delivery.objects.get().note == Delivery.Note.NOT_LATE
+
+
+def test_a_monitor_may_have_its_lateness_told_where_its_channel_says_nothing_of_it(memory):
+    monitor = late_monitor()
+    channel = box_for(monitor.workspace)
+    ChannelRule.objects.create(monitor=monitor, channel=channel, events=["late"])
+    assert notices.look() == 1
+    delivery.deliver_due()
+    assert memory.events("a") == [LATE]
+
+
+def test_a_snoozed_monitor_is_late_in_silence(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, on_late=True)
+    snoozing.snooze(monitor=monitor, until=database_now() + timedelta(minutes=10))
+    notices.look()
+    delivery.deliver_due()
+    assert memory.events("a") == []
+
+
+def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
+    monitor = late_monitor()
+    box_for(make_workspace(), "other", on_late=True)
+    box_for(monitor.workspace, "off", on_late=True, enabled=False)
+    assert notices.look() == 0
+
+
+# --- Broken ----------------------------------------------------------------------------------------
+
+
+def fail_often(channel, times=20):
+    """Have that many deliveries of a channel fail, one after the other."""
+    workspace = channel.workspace
+    for _ in range(times):
+        make_delivery(channel, make_monitor(workspace=workspace), created_at=database_now())
+        Delivery.objects.filter(channel=channel, attempt_count__gt=0).delete()
+        delivery.deliver_due()
+        age(seconds=31)
+
+
+def test_twenty_failures_in_a_row_are_a_broken_channel_and_told_once_over_another(memory):
+    workspace = make_workspace()
+    channel = box_for(workspace, "broken", name="Ops")
+    memory.answers = {"broken": "failed"}
+    fail_often(channel, 19)
+    channel.refresh_from_db()
+    assert (channel.failures, channel.broken_at) == (19, None)
+    fail_often(channel, 1)
+    channel.refresh_from_db()
+    assert channel.broken_at is not None
+    other = box_for(workspace, "other")
+    assert notices.look() == 1
+    assert notices.look() == 0
+    delivery.deliver_due()
+    assert memory.events("other") == [BROKEN]
+    assert "Ops" in memory.to("other")[0].message.title
+    assert other.deliveries.get().subject == channel
+
+
+def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
+    workspace = make_workspace()
+    channel = box_for(workspace, "broken")
+    box_for(workspace, "other", on_down=False)
+    for _ in range(2):
+        memory.answers = {"broken": "failed"}
+        fail_often(channel)
+        notices.look()
+        memory.answers = {}
+        deliver_after(hours=2)
+        channel.refresh_from_db()
+        assert (channel.failures, channel.broken_at) == (0, None)
+    assert memory.events("other") == [BROKEN, BROKEN]
+
+
+def test_one_that_is_gone_is_switched_off_and_told(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace, "gone")
+    box_for(monitor.workspace, "other")
+    memory.answers = {"gone": "gone"}
+    push(monitor, up=False)
+    delivery.deliver_due()
+    channel.refresh_from_db()
+    assert not channel.enabled
+    notices.look()
+    delivery.deliver_due()
+    assert memory.events("other") == ["incident.opened", BROKEN]
+
+
+def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
+    workspace = make_workspace()
+    make_channel(workspace=workspace, broken_at=database_now(), failures=20)
+    assert notices.look() == 0
+    box_for(workspace)
+    assert notices.look() == 1
+
+
+def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
+    workspace = make_workspace()
+    make_channel(workspace=workspace, broken_at=database_now(), failures=20)
+    narrow = [make_channel(workspace=workspace, monitors=[]) for _ in range(3)]
+    wide = [make_channel(workspace=workspace) for _ in range(2)]
+    box_for(make_workspace())
+    assert notices.look() == 3
+    told = set(Delivery.objects.values_list("channel", flat=True))
+    assert told == {narrow[0].pk, *(channel.pk for channel in wide)}

@@ -1,0 +1,157 @@
+"""Reminders of what is still down: every so often, so many times, and not of what somebody sees to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.actors import COMMAND
+from monitors import incidents
+from notifications import delivery, rule_changes, snoozing
+from notifications.models import Delivery, MonitorRules
+from notifications.rule_changes import Own, Reminders
+from notifications.rules import Tolerance
+from tests.factories import make_monitor, make_workspace
+from tests.notifications.rows import age, box_for, deliver_after, push
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"
+
+
+def reminded(*, every=600, most=3, workspace=None, **own):
+    monitor = make_monitor(workspace=workspace)
+    rule_changes.change(monitor=monitor, own=Own(reminders=Reminders(every, most), **own))
+    return monitor
+
+
+def test_who_is_told_is_reminded_every_so_often_and_so_many_times(memory):
+    monitor = reminded(most=2)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    assert deliver_after(seconds=590) == 0
+    assert deliver_after(seconds=11) == 1
+    assert deliver_after(seconds=590) == 0
+    assert deliver_after(seconds=11) == 1
+    assert deliver_after(hours=3) == 0
+    assert memory.events("a") == [DOWN, REMINDER, REMINDER]
+    assert [outgoing.payload["reminder"] for outgoing in memory.to("a")] == [
+        None,
+        {"number": 1, "of": 2},
+        {"number": 2, "of": 2},
+    ]
+    assert len({outgoing.thread for outgoing in memory.to("a")}) == 1
+
+
+def test_without_a_rule_nobody_is_reminded(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    deliver_after(days=2)
+    assert memory.events("a") == [DOWN]
+
+
+def test_the_recovery_ends_reminders(memory):
+    monitor = reminded()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    push(monitor)
+    delivery.deliver_due()
+    deliver_after(hours=3)
+    assert memory.events("a") == [DOWN, UP]
+    assert Delivery.objects.get(event=Delivery.Event.REMINDER).note == Delivery.Note.RECOVERED
+
+
+def test_who_acknowledges_is_not_reminded_and_hears_of_the_end(memory):
+    monitor = reminded()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
+    deliver_after(hours=3)
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_rules_that_want_no_reminders_any_more_end_those_to_come(memory):
+    monitor = reminded()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    deliver_after(seconds=601)
+    rule_changes.change(monitor=monitor, own=Own())
+    deliver_after(hours=3)
+    assert memory.events("a") == [DOWN, REMINDER]
+
+
+def test_a_channel_that_does_not_want_reminders_gets_none(memory):
+    monitor = reminded()
+    box_for(monitor.workspace, "calm", on_reminder=False)
+    box_for(monitor.workspace, "loud")
+    push(monitor, up=False)
+    delivery.deliver_due()
+    deliver_after(seconds=601)
+    assert memory.events("calm") == [DOWN]
+    assert memory.events("loud") == [DOWN, REMINDER]
+
+
+def test_the_first_comes_as_long_after_the_message_as_it_should_though_that_was_held(memory):
+    monitor = reminded(reported=Tolerance(2, 2))
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    age(seconds=1200)
+    delivery.deliver_due()
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    assert deliver_after(seconds=590) == 0
+    deliver_after(seconds=11)
+    assert memory.events("a") == [DOWN, REMINDER]
+
+
+def test_nobody_is_reminded_during_a_snooze(memory):
+    monitor = reminded()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    snoozing.snooze(monitor=monitor, until=database_now() + timedelta(hours=1))
+    deliver_after(minutes=50)
+    assert memory.events("a") == [DOWN]
+    deliver_after(minutes=11)
+    assert memory.events("a") == [DOWN, REMINDER]
+    assert MonitorRules.objects.get().snoozed_until < database_now()
+
+
+def test_reminders_of_several_monitors_come_in_one_message(memory):
+    workspace = make_workspace()
+    monitors = [reminded(workspace=workspace) for _ in range(4)]
+    box_for(workspace)
+    push(*monitors, up=False)
+    delivery.deliver_due()
+    deliver_after(seconds=31)
+    deliver_after(seconds=700)
+    assert memory.events("a") == [DOWN, "digest.down", "digest.reminder"]
+    assert memory.to("a")[2].payload["digest"]["count"] == 4
+    deliver_after(seconds=601)
+    assert memory.events("a")[3:] == ["digest.reminder"]
+
+
+def test_a_reminder_that_fails_is_tried_again_and_the_next_one_counts_from_its_time(memory):
+    monitor = reminded(most=2)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    memory.answers = {"a": "failed"}
+    deliver_after(seconds=601)
+    memory.answers = {}
+    deliver_after(seconds=10)
+    assert memory.events("a") == [DOWN, REMINDER]
+    deliver_after(seconds=600)
+    deliver_after(hours=2)
+    assert memory.events("a") == [DOWN, REMINDER, REMINDER]
