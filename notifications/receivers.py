@@ -13,7 +13,7 @@ from monitors import signals
 from monitors.models import Incident
 from notifications import holds, reminders
 from notifications.models import Delivery
-from notifications.rules import DEFAULT, Route, routes_of, rules_of
+from notifications.rules import DEFAULT, Route, routes_of, rules_of_loaded
 from tianji.hints import wake_on_commit
 
 
@@ -26,7 +26,7 @@ def connect() -> None:
 
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
-    rules = rules_of({incident.monitor_id for incident in incidents})
+    rules = rules_of_loaded(incident.monitor for incident in incidents)
     rows: list[Delivery] = []
     for incident, route in _routes(incidents, "down"):
         planned_at = max(at, incident.started_at + route.delay)

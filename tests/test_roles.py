@@ -242,7 +242,6 @@ BODIES: dict[str, dict[str, Any]] = {
 # Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
 IN_PART = {
     "monitors:waiting GET": {"303": "200"},
-    "monitors:test_heartbeat POST": {"303": "200"},
     "notifications:test POST": {"302": "200"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -1,0 +1,336 @@
+"""What keeps people from hearing, and what is told once it does not any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.actors import COMMAND
+from monitors import incidents, lifecycle, planning, sweep
+from notifications import delivery, rule_changes, snoozing, verdicts
+from notifications.circumstances import period_of
+from notifications.models import ChannelRule, Delivery
+from notifications.rule_changes import Own
+from notifications.rules import Tolerance
+from tests.factories import make_monitor, make_workspace
+from tests.notifications.rows import age, box_for, deliver_after, push
+from tianji.clock import database_now
+
+pytestmark = pytest.mark.django_db
+DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"
+Note = Delivery.Note
+
+
+def with_rules(*, timeout=300, grace=30, **own):
+    monitor = make_monitor(timeout=timeout, grace=grace, value_max=10.0)
+    rule_changes.change(monitor=monitor, own=Own(**own))
+    return monitor
+
+
+def sweep_after(**length):
+    age(**length)
+    sweep.declare_missed()
+    return delivery.deliver_due()
+
+
+# --- A delay -----------------------------------------------------------------------------------------
+
+
+def test_who_hears_of_what_lasts_hears_nothing_of_what_is_over_before(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, "chat")
+    box_for(monitor.workspace, "phone", delay=600)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    age(minutes=9)
+    push(monitor)
+    delivery.deliver_due()
+    deliver_after(minutes=2)
+    assert memory.events("chat") == [DOWN, UP]
+    assert memory.events("phone") == []
+    assert set(Delivery.objects.filter(status="withdrawn").values_list("note", flat=True)) == {
+        Note.RECOVERED,
+        Note.NEVER_TOLD,
+    }
+
+
+def test_who_hears_of_what_lasts_hears_of_it_and_of_its_end(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, delay=600)
+    push(monitor, up=False)
+    assert deliver_after(minutes=9) == 0
+    assert deliver_after(minutes=2) == 1
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_what_lasted_long_enough_is_told_though_it_is_over_when_a_worker_looks(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, delay=60)
+    push(monitor, up=False)
+    age(minutes=2)
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_a_monitor_may_have_a_delay_of_its_own(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    ChannelRule.objects.create(monitor=monitor, channel=channel, delay=60)
+    push(monitor, up=False)
+    assert delivery.deliver_due() == 0
+    assert deliver_after(seconds=61) == 1
+
+
+def test_who_acknowledges_spares_those_who_hear_later(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, "chat")
+    box_for(monitor.workspace, "phone", delay=600)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
+    deliver_after(minutes=11)
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("chat") == [DOWN, UP]
+    assert memory.events("phone") == []
+
+
+# --- Snooze and maintenance --------------------------------------------------------------------------
+
+
+def snoozed(monitor, until):
+    snoozing.snooze(monitor=monitor, until=until)
+
+
+def maintained(monitor, until):
+    planning.plan(
+        workspace=monitor.workspace, name="Work", starts_at=database_now(), ends_at=until, monitors=[monitor]
+    )
+
+
+@pytest.mark.parametrize("kept_quiet", [snoozed, maintained])
+def test_what_is_still_down_at_the_end_is_told_then_and_nothing_of_what_is_over(memory, kept_quiet):
+    workspace = make_workspace()
+    still, over = (make_monitor(workspace=workspace) for _ in range(2))
+    box_for(workspace)
+    for monitor in (still, over):
+        kept_quiet(monitor, database_now() + timedelta(hours=1))
+    push(still, over, up=False)
+    delivery.deliver_due()
+    age(minutes=30)
+    push(over)
+    assert delivery.deliver_due() == 0
+    deliver_after(minutes=31)
+    deliver_after(minutes=1)
+    (arrived,) = memory.to("a")
+    assert (arrived.payload["event"], arrived.payload["monitor"]["name"]) == (DOWN, still.name)
+    assert not Delivery.objects.filter(monitor=over).exclude(status="withdrawn").exists()
+
+
+def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(memory):
+    workspace = make_workspace()
+    one, two = (make_monitor(workspace=workspace) for _ in range(2))
+    box_for(workspace, kind="single")
+    push(one, two, up=False)
+    delivery.deliver_due()
+    until = database_now() + timedelta(hours=1)
+    snoozed(one, until)
+    maintained(two, until)
+    push(one, two)
+    delivery.deliver_due()
+    assert memory.to("a")[-1].payload["monitor"]["name"] == one.name
+    assert memory.events("a") == [DOWN, DOWN, UP]
+    deliver_after(minutes=61)
+    assert memory.events("a") == [DOWN, DOWN, UP, UP]
+
+
+def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_told(memory):
+    monitor = make_monitor(timeout=60, grace=0)
+    box_for(monitor.workspace)
+    push(monitor)
+    snoozed(monitor, database_now() + timedelta(hours=1))
+    age(minutes=5)
+    push(monitor)
+    delivery.deliver_due()
+    deliver_after(hours=2)
+    assert memory.events("a") == []
+
+
+# --- Tolerance ---------------------------------------------------------------------------------------
+
+
+def test_reports_in_a_row_are_counted(memory):
+    monitor = with_rules(reported=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    assert memory.events("a") == []
+    push(monitor, value=11.0)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+
+
+def test_a_good_heartbeat_in_between_begins_the_row_anew(memory):
+    monitor = with_rules(reported=Tolerance(2, 2))
+    box_for(monitor.workspace)
+    for up in (False, True, False, True, False):
+        push(monitor, up=up)
+        deliver_after(seconds=3)
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    push(monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_so_many_of_the_last_reports_are_enough(memory):
+    monitor = with_rules(reported=Tolerance(2, 3))
+    box_for(monitor.workspace)
+    for up in (False, True):
+        push(monitor, up=up)
+        deliver_after(seconds=3)
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+
+
+def test_missed_heartbeats_in_a_row_are_counted_by_the_time_that_passes(memory):
+    monitor = with_rules(missed=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    assert sweep_after(seconds=340) == 0
+    assert deliver_after(seconds=300) == 0
+    assert deliver_after(seconds=280) == 0
+    assert deliver_after(seconds=30) == 1
+    assert memory.events("a") == [DOWN]
+
+
+def test_so_many_missed_of_the_last_are_enough(memory):
+    monitor = with_rules(missed=Tolerance(2, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    push(monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == []
+    sweep_after(seconds=340)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+
+
+def test_missed_and_reported_are_counted_apart(memory):
+    monitor = with_rules(missed=Tolerance(2, 2), reported=Tolerance(1, 1))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    assert memory.events("a") == []
+    push(monitor)
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+
+
+def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
+    monitor = with_rules(missed=Tolerance(2, 2))
+    box_for(monitor.workspace)
+    push(monitor)
+    age(seconds=340)
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == []
+    age(seconds=1000)
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [PASSED]
+
+
+# --- Recovery ----------------------------------------------------------------------------------------
+
+
+def test_an_end_is_told_after_good_heartbeats_enough(memory):
+    monitor = with_rules(recovery=3)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    for _ in range(2):
+        push(monitor)
+        deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+    push(monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_a_relapse_before_that_is_the_same_outage_told_once_and_ended_once(memory):
+    monitor = with_rules(recovery=3)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    for up in (True, True, False, True, True, False, True, True, True):
+        push(monitor, up=up)
+        deliver_after(seconds=40)
+    assert memory.events("a") == [DOWN, UP]
+    beginning, end = memory.to("a")
+    assert beginning.thread == end.thread
+    assert monitor.incidents.count() == 3
+    notes = Delivery.objects.filter(status="withdrawn").values_list("event", "note")
+    assert sorted(notes) == [(DOWN, Note.CONTINUES)] * 2 + [(UP, Note.DOWN_AGAIN)] * 2
+
+
+def test_a_relapse_that_is_looked_at_together_with_the_end_before_it_fails_nothing(memory):
+    monitor = with_rules(recovery=2)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    age(seconds=40)
+    push(monitor)
+    push(monitor, up=False)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN]
+    ends = Delivery.objects.filter(event=UP)
+    assert list(ends.values_list("status", "note")) == [("withdrawn", Note.DOWN_AGAIN)]
+
+
+def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
+    monitor = with_rules(recovery=3)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    push(monitor)
+    lifecycle.pause(monitor=monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN, UP]
+
+
+# --- Arithmetic and cost -----------------------------------------------------------------------------
+
+
+def test_a_heartbeat_is_due_as_often_as_the_schedule_says():
+    now = database_now()
+    assert period_of(make_monitor(timeout=90), now) == timedelta(seconds=90)
+    hourly = make_monitor(kind="cron", cron="0 * * * *")
+    assert period_of(hourly, now) == timedelta(hours=1)
+    broken = make_monitor(kind="cron", cron="not a cron")
+    assert period_of(broken, now) == timedelta(hours=1)
+
+
+def test_judging_many_costs_as_many_queries_as_judging_few():
+    workspace = make_workspace()
+    channel = box_for(workspace)
+    counts = []
+    for number in (2, 20):
+        monitors = [make_monitor(workspace=workspace) for _ in range(number)]
+        push(*monitors, up=False)
+        rows = Delivery.objects.filter(monitor__in=monitors).select_related("incident", "monitor")
+        with CaptureQueriesContext(connection) as queries:
+            assert len(verdicts.judge(channel, list(rows), database_now())) == number
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
