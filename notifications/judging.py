@@ -59,7 +59,7 @@ class Situation:
         tolerated_until: None where there were failures enough; else when to look again.
         told: what the channel knows of the beginning of this incident.
         recovery_untold: it was told of an earlier outage of this monitor, and not yet of its end.
-        earlier_undecided: it may be about to be told of an earlier outage, which is over.
+        earlier_undecided: it may be about to be told of an earlier outage, which is over: that comes first.
         good, good_needed: good heartbeats in a row since the end, and how many people want to see.
         every: the time between reminders.
         still_late: no heartbeat came since.
@@ -135,9 +135,9 @@ def _opened(facts: Situation) -> Verdict:
         until = facts.tolerated_until
     if until is not None:
         return Withdraw(Why.RECOVERED) if facts.resolved_at is not None else Hold(until, replan=True)
-    if facts.recovery_untold:
-        return Withdraw(Why.CONTINUES)
-    return Hold(facts.now + LOOK_AGAIN) if facts.earlier_undecided else Tell()
+    if facts.earlier_undecided:
+        return Hold(facts.now + LOOK_AGAIN)
+    return Withdraw(Why.CONTINUES) if facts.recovery_untold else Tell()
 
 
 def _passed(facts: Situation) -> Verdict:
@@ -145,9 +145,9 @@ def _passed(facts: Situation) -> Verdict:
         return Withdraw(Why.UNWANTED)
     if _held_until(facts) is not None or facts.tolerated_until is not None:
         return Withdraw(Why.RECOVERED)
-    if facts.recovery_untold:
-        return Withdraw(Why.CONTINUES)
-    return Hold(facts.now + LOOK_AGAIN) if facts.earlier_undecided else Tell()
+    if facts.earlier_undecided:
+        return Hold(facts.now + LOOK_AGAIN)
+    return Withdraw(Why.CONTINUES) if facts.recovery_untold else Tell()
 
 
 def _resolved(facts: Situation) -> Verdict:

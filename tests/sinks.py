@@ -158,6 +158,16 @@ class Received:
         return json.loads(self.body)
 
 
+_TOLD_TOGETHER = {"digest.down": "incident.opened", "digest.up": "incident.resolved"}
+
+
+def told_in(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return of what a webhook tells: each event with its monitor's name, those of a digest one by one."""
+    if body["digest"] is not None:
+        return [(_TOLD_TOGETHER[body["event"]], each["name"]) for each in body["digest"]["monitors"]]
+    return [(body["event"], body["monitor"]["name"])] if body["monitor"] else []
+
+
 class HttpSink:
     """An HTTP server. `answers` are used up one a request; after the last, `default` answers."""
 

@@ -64,7 +64,7 @@ class Told:
 
     def events(self, name: str) -> list[dict]:
         bodies = [request.json for request in list(self.web.requests)]
-        return [body for body in bodies if body["monitor"]["name"] == name]
+        return [body for body in bodies if body["monitor"] and body["monitor"]["name"] == name]
 
     def wait(self, name: str, count: int, *, seconds: float) -> None:
         wait_for(
@@ -75,17 +75,24 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[Told]:
-    with (
-        SmtpSink() as mail,
-        HttpSink() as web,
-        up(TIANJI_EMAIL_URL=mail.url) as product,
-        Person(product.url) as person,
-    ):
+def running() -> Iterator[tuple[Up, Person, SmtpSink]]:
+    with SmtpSink() as mail, up(TIANJI_EMAIL_URL=mail.url) as product, Person(product.url) as person:
+        yield product, person, mail
+
+
+@pytest.fixture
+def told(running: tuple[Up, Person, SmtpSink]) -> Iterator[Told]:
+    """Channels of each test's own: what falls soon after a monitor of another test would be a storm."""
+    product, person, mail = running
+    with HttpSink() as web:
         common = {"scope": "all", "enabled": "on"}
-        person.submit("/channels/new/email/", name="Team", addresses="team@example.com", **common)
-        person.submit("/channels/new/webhook/", name="Ops", url=web.url, **common)
+        made = [
+            person.submit("/channels/new/email/", name="Team", addresses="team@example.com", **common),
+            person.submit("/channels/new/webhook/", name="Ops", url=web.url, **common),
+        ]
         yield Told(product, person, mail, web)
+        for page in made:
+            person.submit(page.url.removeprefix(product.url) + "delete/")
 
 
 @contextlib.contextmanager
@@ -195,7 +202,7 @@ def test_a_real_cron_line_with_a_deadline_told_late_still_leaves_one_incident(to
         subprocess.run(["curl", "-fsS", "-X", "POST", monitor.push_url], check=True, capture_output=True)
         time.sleep(1.4)
     subprocess.run(["curl", "-fsS", "-X", "POST", monitor.push_url], check=True, capture_output=True)
-    wait_for(lambda: len(told.events(name)) >= 3, seconds=15)
+    wait_for(lambda: len(told.events(name)) >= 2, seconds=15)
     for event in told.events(name):
         assert event["event"] in ("incident.opened", "incident.resolved", "incident.passed")
     ids = [(event["incident"]["id"], event["event"]) for event in told.events(name)]

@@ -48,7 +48,12 @@ TABLE = [
     (OPENED, {"recovery_untold": True, "snoozed_until": SOON}, Hold(SOON, replan=True)),
     (OPENED, {"recovery_untold": True, "resolved_at": AGO}, no(Why.RECOVERED)),
     (OPENED, {"recovery_untold": True, "under_way": True}, Tell()),
+    # What happened first is decided first.
+    (OPENED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
+    (OPENED, {"earlier_undecided": True, "recovery_untold": True}, Hold(NOW + LOOK_AGAIN)),
+    (OPENED, {"earlier_undecided": True, "under_way": True}, Tell()),
     (PASSED, {}, Tell()),
+    (PASSED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
     (PASSED, {"wanted": False}, no(Why.UNWANTED)),
     (PASSED, {"maintenance_until": SOON}, no(Why.RECOVERED)),
     (PASSED, {"snoozed_until": SOON}, no(Why.RECOVERED)),
@@ -112,6 +117,7 @@ SITUATIONS = st.builds(
     tolerated_until=st.none() | future,
     told=st.sampled_from(Told),
     recovery_untold=st.booleans(),
+    earlier_undecided=st.booleans(),
     good=st.integers(0, 4),
     good_needed=st.integers(1, 4),
     every=st.integers(60, 86_400).map(lambda seconds: timedelta(seconds=seconds)),
@@ -146,7 +152,7 @@ def test_an_outage_that_goes_on_is_given_up_only_for_those_who_need_not_hear_of_
 def test_an_outage_that_nothing_speaks_against_is_told(facts):
     ended = facts.resolved_at if facts.resolved_at and facts.resolved_at > facts.planned_at else None
     quiet = {"maintenance_until": None, "snoozed_until": None, "tolerated_until": None}
-    plain = {"wanted": True, "delayed": False, "recovery_untold": False}
+    plain = {"wanted": True, "delayed": False, "recovery_untold": False, "earlier_undecided": False}
     assert judge(replace(facts, event=OPENED, resolved_at=ended, **plain, **quiet)) == Tell()
 
 
@@ -193,7 +199,8 @@ def test_only_the_beginning_of_an_outage_is_planned_anew(facts):
 @given(SITUATIONS)
 def test_held_again_and_again_an_outage_is_told_once_nothing_holds_it(facts):
     """Follow a beginning through its holds, each of which ends when it said that it would."""
-    facts = replace(facts, event=OPENED, wanted=True, delayed=False, resolved_at=None, recovery_untold=False)
+    facts = replace(facts, event=OPENED, wanted=True, delayed=False, resolved_at=None)
+    facts = replace(facts, recovery_untold=False, earlier_undecided=False)
     for _ in range(10):
         verdict = judge(facts)
         if not isinstance(verdict, Hold):
