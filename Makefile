@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: up test messages lock bench-push bench-sweep bench-dashboard clean
+.PHONY: up test messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -29,6 +29,9 @@ bench-push: .venv/.dev-installed
 
 bench-sweep: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.sweep
+
+bench-deliver: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.deliver
 
 # Needs GNU gettext.
 messages: .venv/.dev-installed

@@ -35,7 +35,7 @@ TOO_HIGH, GOOD = 11.0, 1.0
 TIMEOUT = 300
 # Shorter than the timeout, so that who pushes once a round is never missed.
 ROUND = 240
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
 # Seconds that a test may really take, for comparing its own clock with the database's.
 SLACK = 60
 

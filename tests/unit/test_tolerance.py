@@ -74,9 +74,7 @@ def counted(allowed, *, periods, before):
 @given(TOLERANCES, FAILURES, st.integers(0, 20), st.integers(1, 59))
 def test_what_is_missing_is_counted_one_by_one(allowed, before, periods, seconds):
     started_at = NOW - periods * MINUTE - timedelta(seconds=seconds)
-    look = after_silence(
-        allowed, started_at=started_at, ended_at=None, now=NOW, period=MINUTE, before=before
-    )
+    look = after_silence(allowed, started_at=started_at, ended_at=None, now=NOW, period=MINUTE, before=before)
     assert (look is None) == counted(allowed, periods=periods, before=before)
 
 
