@@ -214,8 +214,10 @@ class Circumstances:
         if allowed.of == 1:
             return None
         beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
-        failures = [_is_bad(monitor, *said) for said in beats.values_list("status", "value")[: allowed.of]]
-        return tolerance.after_reports(allowed, failures, now=self.now)
+        last = list(beats.values_list("received_at", "status", "value")[: allowed.of])
+        failures = [_is_bad(monitor, *said) for _at, *said in last]
+        silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
+        return tolerance.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
 
     def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Tolerance) -> datetime | None:
         if allowed.of == 1:
@@ -256,6 +258,13 @@ def period_of(monitor: Monitor, at: datetime) -> timedelta:
     except ScheduleError:
         return _SOME_PERIOD
     return times[1] - times[0] if len(times) == 2 else _SOME_PERIOD
+
+
+def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:
+    try:
+        return monitor.schedule.due_after(heartbeat).deadline
+    except ScheduleError:
+        return heartbeat + _SOME_PERIOD
 
 
 def _is_bad(monitor: Monitor, status: str, value: float | None) -> bool:

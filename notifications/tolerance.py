@@ -9,13 +9,20 @@ from notifications.judging import LOOK_AGAIN
 from notifications.rules import Tolerance
 
 
-def after_reports(tolerance: Tolerance, failures: Sequence[bool], *, now: datetime) -> datetime | None:
+def after_reports(
+    tolerance: Tolerance, failures: Sequence[bool], *, now: datetime, silent_at: datetime | None = None
+) -> datetime | None:
     """Return None where a monitor failed often enough, else when to look again.
+
+    Who reports a failure and is never heard again is not waited for: silence past `silent_at` is enough.
 
     Args:
         failures: of its last heartbeats, newest first: whether each was a failure.
+        silent_at: the deadline of the next heartbeat, if there is one.
     """
-    return None if sum(failures[: tolerance.of]) >= tolerance.needed else now + LOOK_AGAIN
+    if sum(failures[: tolerance.of]) >= tolerance.needed or (silent_at is not None and silent_at <= now):
+        return None
+    return now + LOOK_AGAIN
 
 
 def after_silence(

@@ -62,9 +62,7 @@ def test_down_and_up_arrive_by_email_as_one_conversation(settings):
     with SmtpSink() as sink:
         for name, value in sink.settings.items():
             setattr(settings, name, value)
-        make_channel(
-            workspace=monitor.workspace, kind="email", config={"addresses": ["anna@example.com"]}
-        )
+        make_channel(workspace=monitor.workspace, kind="email", config={"addresses": ["anna@example.com"]})
         push(monitor, up=False, message="disk is full")
         push(monitor)
         delivery.deliver_due()

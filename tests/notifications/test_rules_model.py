@@ -44,15 +44,7 @@ SLACK = 60
 class Rules:
     """What a monitor's rules say, as the model keeps it."""
 
-    reported: tuple[int, int] = (1, 1)
     snoozed_until: float = 0.0
-    # Of its heartbeats, oldest first: whether it was a failure.
-    failures: list[bool] = field(default_factory=list)
-
-    @property
-    def reports_are_enough(self) -> bool:
-        needed, of = self.reported
-        return sum(self.failures[-of:]) >= needed
 
 
 monitors = st.integers(0, 1)
@@ -128,7 +120,6 @@ class People(RuleBasedStateMachine):
     def _push(self, which: list[Monitor], said: str) -> None:
         push(*which, up=said != "down", value=TOO_HIGH if said == "value" else GOOD)
         for monitor in which:
-            self.rules[monitor.pk].failures.append(said != "up")
 
     def _wait(self, seconds: int) -> None:
         age(seconds=seconds)
@@ -191,7 +182,6 @@ class People(RuleBasedStateMachine):
         monitor = self.monitors[index]
         own = Own(Tolerance(*missed), Tolerance(*reported), recovery, Reminders(every, 2))
         rule_changes.change(monitor=monitor, own=own)
-        self.rules[monitor.pk].reported = reported
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
@@ -292,13 +282,8 @@ class People(RuleBasedStateMachine):
         return list(rows.select_related("incident"))
 
     def _is_to_end(self, row: Delivery) -> bool:
-        """Whether it is no reminder to come, and nothing that is tolerated for ever."""
-        if row.event == Delivery.Event.REMINDER:
-            return False
-        return row.event != Delivery.Event.OPENED or not self._is_tolerated(row.incident)
-
-    def _is_tolerated(self, incident: Incident) -> bool:
-        return incident.cause != "missed" and not self.rules[incident.monitor_id].reports_are_enough
+        """Whether it is no reminder to come."""
+        return row.event != Delivery.Event.REMINDER
 
     def _everybody_believes_what_is(self) -> None:
         for monitor in self.monitors:
@@ -311,9 +296,7 @@ class People(RuleBasedStateMachine):
                 assert belief == expected, f"{box} believes that {monitor.pk} is {belief}"
 
     def _may_not_have_heard(self, channel: Channel, incident: Incident) -> bool:
-        if channel.delay and incident.acknowledged_at is not None:
-            return True
-        return self._is_tolerated(incident)
+        return bool(channel.delay) and incident.acknowledged_at is not None
 
 
 @pytest.mark.django_db

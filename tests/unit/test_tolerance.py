@@ -55,6 +55,12 @@ def test_reports_are_counted_one_by_one(allowed, failures):
     assert (look is None) == (count >= allowed.needed)
 
 
+def test_silence_after_a_report_is_not_waited_for():
+    allowed = Tolerance(3, 3)
+    assert after_reports(allowed, [True], now=NOW, silent_at=NOW + MINUTE) == NOW + LOOK_AGAIN
+    assert after_reports(allowed, [True], now=NOW, silent_at=NOW) is None
+
+
 @given(TOLERANCES, FAILURES)
 def test_a_failure_more_never_makes_it_fewer(allowed, failures):
     """Where the newest of all is a failure in place of a good one."""
