@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -119,7 +119,6 @@ class People(RuleBasedStateMachine):
 
     def _push(self, which: list[Monitor], said: str) -> None:
         push(*which, up=said != "down", value=TOO_HIGH if said == "value" else GOOD)
-        for monitor in which:
 
     def _wait(self, seconds: int) -> None:
         age(seconds=seconds)
