@@ -2,7 +2,8 @@
 //
 // The server writes what a chart says into a <title> for each stripe of it, which browsers show on
 // hover. This script says the same at once, above the chart, and makes the chart a slider over its
-// stripes for the keyboard. #charts is asked for again now and then, at the address in [data-charts].
+// stripes for the keyboard. #charts is asked for again now and then: at the address that the page asked
+// for last ([data-asked]), which may be before any chart has come, or that of the charts shown.
 (() => {
   "use strict";
 
@@ -117,8 +118,9 @@
     htmx.trigger("#charts", "tianji:charts");
   });
   document.addEventListener("htmx:configRequest", (event) => {
-    const shown = event.detail.elt.id === "charts" && event.detail.elt.querySelector("[data-charts]");
-    if (shown) event.detail.path = shown.dataset.charts;
+    if (event.detail.elt.id !== "charts") return;
+    const shown = event.detail.elt.querySelector("[data-charts]");
+    event.detail.path = event.detail.elt.dataset.asked ?? shown?.dataset.charts ?? event.detail.path;
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!event.detail.target.querySelector("[data-chart]")) return;

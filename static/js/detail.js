@@ -66,10 +66,9 @@
     htmx.trigger(live, "htmx:abort");
     htmx.trigger(live, "tianji:visit");
     const charts = document.getElementById("charts");
-    const shown = charts?.querySelector("[data-charts]");
-    if (!shown) return;
+    if (!charts) return;
     const range = new URL(url).searchParams.get("range");
-    shown.dataset.charts = range ? `${charts.dataset.address}?range=${encodeURIComponent(range)}` : charts.dataset.address;
+    charts.dataset.asked = range ? `${charts.dataset.address}?range=${encodeURIComponent(range)}` : charts.dataset.address;
     htmx.trigger(charts, "htmx:abort");
     htmx.trigger(charts, "tianji:charts");
   }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.product import Created, Person, Up, up
@@ -125,6 +125,24 @@ def test_an_open_page_is_kept_current_and_keeps_what_is_read(
     expect(slider).to_have_attribute("aria-valuenow", "1")
     expect(chart(page).locator("details")).to_have_attribute("open", "")
     expect(chart(page).locator(".chart-said")).to_contain_text("no value")
+
+
+def test_a_range_chosen_before_any_chart_came_is_the_one_that_comes(
+    open_page: Callable[..., Page], monitor: Created
+):
+    page = open_page()
+    held: list[Route] = []
+    first = re.compile(r"/charts/\?range=24h")
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(first, hold)
+    with page.expect_request(first):
+        page.goto(monitor.path)
+    page.locator("a[data-range='7d']").click()
+    expect(chart(page).get_by_role("slider")).to_have_attribute("aria-valuemax", "168")
+    assert len(held) == 1
 
 
 def test_the_table_and_the_file_say_the_same(open_page: Callable[..., Page], monitor: Created):
