@@ -8,7 +8,7 @@ always the same text however large the batch, because the rows travel as one JSO
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +20,7 @@ from accounts.models import Workspace
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.values import ValueRules
 from tianji.clock import sql_now
+from tianji.rows import as_select, run, write_time
 
 _TOKENS = PushToken._meta.db_table
 _STATES = MonitorState._meta.db_table
@@ -144,9 +145,9 @@ def _hold_statement(postgresql: bool) -> str:
 
 def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
     """Write the last heartbeat of monitors whose status stays: by monitor id, its message and value."""
-    _run(
+    run(
         _touch_statement(_is_postgresql()),
-        [(monitor_id, _write_time(at), *said) for monitor_id, said in heartbeats.items()],
+        [(monitor_id, write_time(at), *said) for monitor_id, said in heartbeats.items()],
     )
 
 
@@ -158,17 +159,17 @@ def _touch_statement(postgresql: bool) -> str:
 
 def write_states(states: Iterable[MonitorState]) -> None:
     """Write states that the caller holds locked, in one statement for all of them."""
-    _run(
+    run(
         _write_states_statement(_is_postgresql()),
         [
             (
                 state.monitor_id,
                 state.status,
-                _write_time(state.status_changed_at),
-                _write_time(state.last_heartbeat_at),
+                write_time(state.status_changed_at),
+                write_time(state.last_heartbeat_at),
                 state.last_message,
                 state.last_value,
-                _write_time(state.due_at),
+                write_time(state.due_at),
                 state.fault,
             )
             for state in states
@@ -183,7 +184,7 @@ def _write_states_statement(postgresql: bool) -> str:
 
 def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
     kept = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
-    given = _given(columns, postgresql)
+    given = as_select(columns, postgresql)
     return (
         f"UPDATE {_STATES} SET {kept} FROM ({given}) AS given WHERE {_STATES}.monitor_id = given.monitor_id"
     )
@@ -191,29 +192,29 @@ def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
 
 def insert_heartbeats(rows: Iterable[tuple[Any, ...]], *, received_at: datetime) -> None:
     """Insert heartbeats: rows of (monitor id, status, value, message, source address, token id)."""
-    at = _write_time(received_at)
+    at = write_time(received_at)
     statement = _insert_heartbeats_statement(_is_postgresql())
-    _run(statement, [(monitor_id, at, *rest) for monitor_id, *rest in rows])
+    run(statement, [(monitor_id, at, *rest) for monitor_id, *rest in rows])
 
 
 @cache
 def _insert_heartbeats_statement(postgresql: bool) -> str:
     names = ", ".join(_HEARTBEAT_COLUMNS)
-    given = _given(_HEARTBEAT_COLUMNS, postgresql)
+    given = as_select(_HEARTBEAT_COLUMNS, postgresql)
     return f"INSERT INTO {_HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
 
 
 def note_use(used: dict[int, str | None], *, at: datetime) -> None:
     """Write when and from where tokens were used: by token id, the address of the sender."""
-    _run(
+    run(
         _note_use_statement(_is_postgresql()),
-        [(token_id, _write_time(at), source) for token_id, source in used.items()],
+        [(token_id, write_time(at), source) for token_id, source in used.items()],
     )
 
 
 @cache
 def _note_use_statement(postgresql: bool) -> str:
-    given = _given({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
+    given = as_select({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
     return (
         f"UPDATE {_TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
         f" FROM ({given}) AS given WHERE {_TOKENS}.id = given.id"
@@ -228,7 +229,7 @@ def note_limited(refused: dict[int, int], *, at: datetime) -> None:
     given = ids if _is_postgresql() else json.dumps(ids)
     with connection.cursor() as cursor:
         cursor.execute(
-            _note_limited_statement(_is_postgresql()), [json.dumps(refused), _write_time(at), given]
+            _note_limited_statement(_is_postgresql()), [json.dumps(refused), write_time(at), given]
         )
 
 
@@ -243,28 +244,3 @@ def _note_limited_statement(postgresql: bool) -> str:
     return (
         f"UPDATE {_TOKENS} SET limited_count = limited_count + {number}, limited_at = {at} WHERE id {among}"
     )
-
-
-def _given(columns: dict[str, str], postgresql: bool) -> str:
-    """Return the rows of a JSON array of arrays as a SELECT."""
-    if postgresql:
-        picked = ", ".join(
-            f"(value->>{at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items())
-        )
-        return f"SELECT {picked} FROM json_array_elements(%s::json)"
-    picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns))
-    return f"SELECT {picked} FROM json_each(%s)"
-
-
-def _run(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [json.dumps(rows)])
-
-
-def _write_time(value: datetime | None) -> str | None:
-    """Return a time as the database's column writes it."""
-    if value is None:
-        return None
-    return str(connection.ops.adapt_datetimefield_value(value))

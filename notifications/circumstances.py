@@ -215,7 +215,7 @@ class Circumstances:
             return None
         beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
         last = list(beats.values_list("received_at", "status", "value")[: allowed.of])
-        failures = [_is_bad(monitor, *said) for _at, *said in last]
+        failures = [_is_bad(monitor, status, value) for _at, status, value in last]
         silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
         return tolerance.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
 

@@ -130,6 +130,7 @@ def facts_of(delivery: Delivery, now: datetime) -> messages.Facts:
         bounds=messages.Bounds(monitor.value_min, monitor.value_max, monitor.value_required),
         reminder=delivery.sequence if event is Event.REMINDER else 0,
         reminders=most,
+        down_again=incident is not None and _is_down_again(incident),
         workspace=delivery.channel.workspace.name,
         acknowledge_url=(
             links.acknowledge_url(incident, delivery.channel) if incident and may_be_acknowledged else ""
@@ -157,6 +158,12 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
         "closing_message": incident.closing_message,
         "closing_value": incident.closing_value,
     }
+
+
+def _is_down_again(incident: Incident) -> bool:
+    if incident.resolved_at is None:
+        return False
+    return Incident.objects.filter(monitor=incident.monitor_id, resolved_at=None).exists()
 
 
 def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:

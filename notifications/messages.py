@@ -50,7 +50,8 @@ class Facts:
     before the incident; the closing fields are the heartbeat's that ended it. `resolved_at` may be known
     for an OPENED event too, when the message leaves late. For LATE there is no incident: `started_at` is
     when the heartbeat was expected, `deadline` when the monitor is down without one. `reminder` is which
-    it is, of `reminders` (0 where nobody counts them).
+    it is, of `reminders` (0 where nobody counts them). `down_again` says that another outage followed and
+    goes on.
     """
 
     event: Event
@@ -73,6 +74,7 @@ class Facts:
     deadline: datetime | None = None
     reminder: int = 0
     reminders: int = 0
+    down_again: bool = False
     workspace: str = ""
     acknowledge_url: str = ""
 
@@ -202,7 +204,8 @@ def _reasons(facts: Facts) -> list[str]:
 
 
 def _meanwhile(facts: Facts) -> list[str]:
-    if facts.resolved_at is None:
+    # The last word that people hear must not be that it is up: the next beginning continues this one.
+    if facts.resolved_at is None or facts.down_again:
         return []
     return [_("Meanwhile it is up again, since %(time)s.") % {"time": moment(facts.resolved_at)}]
 

@@ -11,8 +11,9 @@ from django.db.models import Q
 
 from monitors import signals
 from monitors.models import Incident
-from notifications import holds, reminders
+from notifications import holds, outbox, reminders
 from notifications.models import Delivery
+from notifications.outbox import Owed
 from notifications.rules import DEFAULT, Route, routes_of, rules_of_loaded
 from tianji.hints import wake_on_commit
 
@@ -27,7 +28,7 @@ def connect() -> None:
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     rules = rules_of_loaded(incident.monitor for incident in incidents)
-    rows: list[Delivery] = []
+    rows: list[Owed] = []
     for incident, route in _routes(incidents, "down"):
         planned_at = max(at, incident.started_at + route.delay)
         rows.append(_delivery(Delivery.Event.OPENED, incident, route.channel.pk, at, planned_at))
@@ -78,28 +79,17 @@ def _free(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs:
 
 def _delivery(
     event: Delivery.Event, incident: Incident, channel: int, at: datetime, planned_at: datetime
-) -> Delivery:
-    return Delivery(
-        monitor_id=incident.monitor_id,
-        incident=incident,
-        channel_id=channel,
-        event=event,
-        thread=incident.public_id,
-        status=Delivery.Status.PENDING,
-        created_at=at,
-        planned_at=planned_at,
-        next_attempt_at=planned_at,
-    )
+) -> Owed:
+    return Owed(incident.monitor_id, incident.pk, channel, event.value, incident.public_id, at, planned_at)
 
 
-def _owe(rows: list[Delivery]) -> None:
+def _owe(rows: list[Owed]) -> None:
     """Write deliveries, and wake a worker after the commit."""
     there = _held({row.channel_id for row in rows})
     rows = [row for row in rows if row.channel_id in there]
     if not rows:
         return
-    # Told twice of one event, the constraint keeps the first row.
-    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+    outbox.write(rows)
     wake_on_commit("notifications.tasks.deliver")
 
 

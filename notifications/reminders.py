@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from monitors.models import Incident, MonitorState
+from notifications import outbox
 from notifications.models import Delivery
+from notifications.outbox import Owed
 from notifications.rules import Route, Rules, rules_in
 from tianji.many import among
 
 _FIRST = 1
 
 
-def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> Delivery | None:
+def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> Owed | None:
     """Return the first reminder of `incident` for a route that is told at `planned_at`, not yet saved."""
     if rules.remind_every is None or not rules.remind_most or not {"down", "reminder"} <= route.events:
         return None
@@ -63,7 +65,7 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
         Delivery.objects.filter(pk__in=among(waiting)).update(
             status=Delivery.Status.WITHDRAWN, note=Delivery.Note.RECOVERED, next_attempt_at=None
         )
-    more: list[Delivery] = []
+    more: list[Owed] = []
     for row in reminded:
         if row.attempt_count or row.monitor_id is None or row.incident is None:
             continue
@@ -71,7 +73,7 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
         if mine.remind_every is not None and row.sequence < mine.remind_most:
             at = now + mine.remind_every
             more.append(_reminder(row.incident, row.channel_id, row.sequence + 1, at, now))
-    Delivery.objects.bulk_create(more, ignore_conflicts=True)
+    outbox.write(more)
 
 
 def free(rows: QuerySet[Delivery]) -> list[int]:
@@ -94,16 +96,8 @@ def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
     )
 
 
-def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> Delivery:
-    return Delivery(
-        monitor_id=incident.monitor_id,
-        incident=incident,
-        channel_id=channel,
-        event=Delivery.Event.REMINDER,
-        sequence=sequence,
-        thread=incident.public_id,
-        status=Delivery.Status.PENDING,
-        created_at=now,
-        planned_at=at,
-        next_attempt_at=at,
+def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> Owed:
+    event = Delivery.Event.REMINDER.value
+    return Owed(
+        incident.monitor_id, incident.pk, channel, event, incident.public_id, now, at, sequence=sequence
     )

@@ -293,6 +293,24 @@ def test_up_waits_until_down_is_finished():
 
 
 @pytest.mark.django_db
+def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
+    monitor = make_monitor()
+    with HttpSink(Answer(500)) as sink:
+        webhook_for(sink, monitor.workspace)
+        push(monitor, up=False)
+        delivery.deliver_due()
+        push(monitor)
+        push(monitor, up=False)
+        let_time_pass(seconds=10)
+        delivery.deliver_due()
+        let_time_pass(seconds=60)
+        delivery.deliver_due()
+        told = [request.json for request in sink.requests]
+    assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
+    assert "up again" not in told[-1]["text"]
+
+
+@pytest.mark.django_db
 def test_up_is_sent_though_down_was_given_up():
     monitor = make_monitor()
     with HttpSink() as sink:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"
 
 
-def reminded(*, every=600, most=3, workspace=None, **own):
-    monitor = make_monitor(workspace=workspace)
+def reminded(*, every=600, most=3, workspace=None, timeout=60, **own):
+    monitor = make_monitor(workspace=workspace, timeout=timeout)
     rule_changes.change(monitor=monitor, own=Own(reminders=Reminders(every, most), **own))
     return monitor
 
@@ -101,7 +101,7 @@ def test_a_channel_that_does_not_want_reminders_gets_none(memory):
 
 
 def test_the_first_comes_as_long_after_the_message_as_it_should_though_that_was_held(memory):
-    monitor = reminded(reported=Tolerance(2, 2))
+    monitor = reminded(reported=Tolerance(2, 2), timeout=3600)
     box_for(monitor.workspace)
     push(monitor, up=False)
     delivery.deliver_due()
