@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
-from functools import cache
 from typing import Any
 
 from django import forms
@@ -24,6 +22,7 @@ from monitors.schedules import (
     IntervalSchedule,
     Schedule,
     ScheduleError,
+    is_time_zone,
 )
 from monitors.words import exactly, parse_duration
 
@@ -46,18 +45,6 @@ def require_order_of_values(form: forms.BaseForm) -> None:
     low, high = form.cleaned_data.get("value_min"), form.cleaned_data.get("value_max")
     if low is not None and high is not None and low > high:
         form.add_error("value_max", _("This is below the lowest good value."))
-
-
-@cache
-def _known_zones() -> set[str]:
-    return zoneinfo.available_timezones()
-
-
-@cache
-def zones() -> tuple[str, ...]:
-    """Return the time zones to offer: UTC and those named by a place."""
-    named = (zone for zone in _known_zones() if "/" in zone and not zone.startswith("Etc/"))
-    return ("UTC", *sorted(named))
 
 
 class DurationField(forms.Field):
@@ -197,7 +184,7 @@ class ScheduleForm(forms.Form):
 
     def _clean_cron(self) -> None:
         self.cleaned_data["timezone"] = zone = self.cleaned_data.get("timezone") or "UTC"
-        if zone not in _known_zones():
+        if not is_time_zone(zone):
             unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
             self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
         expression = self.cleaned_data["cron"] = " ".join((self.cleaned_data.get("cron") or "").split())

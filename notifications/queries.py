@@ -110,11 +110,6 @@ def _attempts(before: str = "") -> Prefetch[str]:
     return Prefetch(f"{before}attempts", DeliveryAttempt.objects.order_by("number", "pk"))
 
 
-def told_about(monitor: Monitor) -> list[Channel]:
-    """Return the enabled channels that hear of `monitor`, by name."""
-    return list(_hearing_of(monitor).filter(enabled=True).order_by("name", "pk"))
-
-
 def _hearing_of(monitor: Monitor) -> QuerySet[Channel]:
     silent = ChannelRule.objects.filter(monitor=monitor, channel=OuterRef("pk"), told=False)
     return Channel.objects.filter(

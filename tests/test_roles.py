@@ -164,6 +164,14 @@ api:rules              -         GET     200   200   200    200       200   200 
 api:rules              -         PUT     200   200   403    200       200   403  200    401
 api:monitor_rules      monitor   GET     200   200   200    404       200   200  404    401
 api:monitor_rules      monitor   PUT     200   200   403    404       200   403  404    401
+api:snooze             monitor   PUT     200   200   403    404       200   403  404    401
+api:snooze             monitor   DELETE  200   200   403    404       200   403  404    401
+api:maintenance        -         GET     200   200   200    200       200   200  200    401
+api:maintenance        -         POST    201   201   403    201       201   403  201    401
+api:maintenance_window window    GET     200   200   200    404       200   200  404    401
+api:maintenance_window window    PUT     200   200   403    404       200   403  404    401
+api:maintenance_window window    DELETE  204   204   403    404       204   403  404    401
+api:end_maintenance    window    POST    200   200   403    404       200   403  404    401
 """
 
 # What anybody may ask for, the same for all. Whoever has a push token may push with it; the set-up
@@ -238,6 +246,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "api:channel PATCH": {"name": "Gong"},
     "api:rules PUT": {"recovery": 2},
     "api:monitor_rules PUT": {"recovery": 2},
+    "api:snooze PUT": {"duration": 3600},
+    "api:maintenance POST": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
+    "api:maintenance_window PUT": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
 }
 # Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
 IN_PART = {

@@ -327,6 +327,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "push tokens"},
         {"name": "history", "description": "What happened to monitors."},
         {"name": "channels", "description": "Who is told, and what they were told."},
+        {"name": "maintenance", "description": "When nobody is told."},
     ],
     # The pages of the documentation come from this server alone.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -1,8 +1,8 @@
-"""The addresses of monitors and their tokens in the management API."""
+"""The addresses of monitors, their tokens and maintenance in the management API."""
 
 from django.urls import path, re_path
 
-from monitors.api import monitors, tokens
+from monitors.api import maintenance, monitors, tokens
 
 # Any text: the view says what a slug is, which "there is no such address" would not.
 _SLUG = r"(?P<slug>[^/]+)"
@@ -20,4 +20,7 @@ urlpatterns = [
         "monitors/<uuid:public_id>/tokens/<uuid:token_id>/overlap/", tokens.Overlap.as_view(), name="overlap"
     ),
     path("monitors/<uuid:public_id>/tokens/<uuid:token_id>/revoke/", tokens.Revoke.as_view(), name="revoke"),
+    path("maintenance/", maintenance.MaintenanceList.as_view(), name="maintenance"),
+    path("maintenance/<uuid:public_id>/", maintenance.MaintenanceDetail.as_view(), name="maintenance_window"),
+    path("maintenance/<uuid:public_id>/end/", maintenance.EndMaintenance.as_view(), name="end_maintenance"),
 ]

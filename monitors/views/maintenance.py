@@ -17,12 +17,12 @@ from accounts.actors import actor_of
 from accounts.models import Workspace
 from monitors import maintenance_pages, planning
 from monitors.access import get_maintenance_or_404, members_only, membership_in
-from monitors.forms import zones
 from monitors.maintenance_forms import MaintenanceForm, WhenForm
 from monitors.models import MaintenanceWindow
 from monitors.views.detail import workspace_context
 from monitors.views.monitors import confirm
 from tianji.clock import database_now
+from tianji.zones import offered_zones
 
 
 @require_GET
@@ -73,7 +73,7 @@ def _form_page(
     workspace: Workspace,
     window: MaintenanceWindow | None = None,
 ) -> HttpResponse:
-    context: dict[str, Any] = {"form": form, "window": window, "zones": zones()}
+    context: dict[str, Any] = {"form": form, "window": window, "zones": offered_zones()}
     if form.is_bound or window is not None:
         context |= _preview(WhenForm({name: form[name].value() for name in WhenForm.base_fields}))
     if window is not None:

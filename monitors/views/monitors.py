@@ -17,11 +17,12 @@ from accounts.actors import actor_of
 from accounts.models import Role, Workspace
 from monitors import lifecycle, limits, presenting
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.forms import MonitorForm, ScheduleForm, zones
+from monitors.forms import MonitorForm, ScheduleForm
 from monitors.models import Monitor
 from monitors.schedules import ScheduleError
 from monitors.views.detail import show_next, workspace_context
 from tianji.clock import database_now
+from tianji.zones import offered_zones
 
 
 @require_http_methods(["GET", "POST"])
@@ -81,7 +82,7 @@ def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None 
     context = {
         "form": form,
         "monitor": monitor,
-        "zones": zones(),
+        "zones": offered_zones(),
         **_preview(ScheduleForm({name: form[name].value() for name in ScheduleForm.base_fields})),
     }
     if monitor:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from notifications.api import channels, deliveries, rules
+from notifications.api import channels, deliveries, rules, snooze
 
 urlpatterns = [
     path("channels/", channels.ChannelList.as_view(), name="channels"),
@@ -11,4 +11,5 @@ urlpatterns = [
     path("deliveries/", deliveries.Deliveries.as_view(), name="deliveries"),
     path("rules/", rules.WorkspaceRulesView.as_view(), name="rules"),
     path("monitors/<uuid:public_id>/rules/", rules.MonitorRulesView.as_view(), name="monitor_rules"),
+    path("monitors/<uuid:public_id>/snooze/", snooze.Snooze.as_view(), name="snooze"),
 ]

@@ -13,14 +13,17 @@ __all__ = ["Field", "Kind", "kind_named", "kinds"]
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """Return all kinds by their slugs, in the order of their labels in English; email and webhook first."""
+    """Return all kinds by their slugs, in the order of their labels in English.
+
+    Email and webhook come first, and what leads to whatever else there is comes last.
+    """
     found = [
         import_module(f"{__name__}.{module.name}").KIND
         for module in pkgutil.iter_modules(__path__)
         if module.ispkg
     ]
-    first = ("email", "webhook")
-    found.sort(key=lambda kind: (kind.slug not in first, str(kind.label).lower()))
+    first, last = ("email", "webhook"), ("apprise",)
+    found.sort(key=lambda kind: (kind.slug in last, kind.slug not in first, str(kind.label).lower()))
     return {kind.slug: kind for kind in found}
 
 

@@ -48,7 +48,7 @@ def test_it_is_valid_openapi_3_1(document):
 
 def test_every_address_and_method_of_the_api_is_in_it(document):
     there = {
-        (re.sub(r"/(monitors|channels)/\{public_id\}", _with_its_name, path), method)
+        (re.sub(r"/(monitors|channels|maintenance)/\{public_id\}", _with_its_name, path), method)
         for path, cls in views(get_resolver())
         for method in METHODS
         if hasattr(cls, method)

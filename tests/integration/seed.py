@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import time, timedelta
 from typing import Any
 
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import Workspace
-from monitors import lifecycle, tokens
-from monitors.models import Monitor
+from monitors import lifecycle, planning, tokens
+from monitors.models import MaintenanceWindow, Monitor
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
+from tianji.clock import database_now
 
 COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")
 _TO_DELETE = 8
@@ -55,6 +57,7 @@ def fill(workspace: Workspace) -> dict[str, Any]:
     push(down, up=False, message="Again")
     lifecycle.pause(monitor=paused)
     doomed = [make_monitor(workspace=workspace, name="doomed") for _ in range(_TO_DELETE)]
+    windows, doomed_windows = some_windows(workspace), some_windows(workspace)
     doomed_channels = [make_channel(workspace=workspace, monitors=[]) for _ in range(_TO_DELETE)]
     return {
         "push_tokens": [secret_of(up)],
@@ -64,6 +67,8 @@ def fill(workspace: Workspace) -> dict[str, Any]:
         "channels": ids(channels),
         "doomed_monitors": ids(doomed),
         "doomed_channels": ids(doomed_channels),
+        "windows": ids(windows),
+        "doomed_windows": ids(doomed_windows),
     }
 
 
@@ -79,6 +84,17 @@ def some_tokens(monitor: Monitor) -> dict[str, list[Any]]:
         "tokens_to_revoke": issued[12:],
         "rotated_tokens": rotated,
     }
+
+
+def some_windows(workspace: Workspace) -> list[MaintenanceWindow]:
+    """Plan maintenance of both kinds, some of which goes on."""
+    now = database_now()
+    weekly = {"kind": "weekly", "weekdays": [0, 6], "start_time": time(22), "duration": 3600}
+    return [
+        planning.plan(workspace=workspace, name="Work", all_monitors=True, **columns)
+        for columns in ({"starts_at": now, "ends_at": now + timedelta(hours=1)}, weekly)
+        for _ in range(_TO_DELETE // 2)
+    ]
 
 
 def ids(rows: list[Any]) -> list[str]:

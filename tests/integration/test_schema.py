@@ -67,14 +67,24 @@ expressions = { values = ["*/5 * * * *", "0 3 * * 1-5", "30 2 1 1 *"] }
 OF_OPERATIONS = {
     "delete_monitor": {"monitor_id": "doomed_monitors"},
     "delete_channel": {"channel_id": "doomed_channels"},
+    "delete_maintenance": {"maintenance_id": "doomed_windows"},
     "read_token": {"monitor_id": "monitor_with_tokens", "token_id": "tokens"},
     "rename_token": {"monitor_id": "monitor_with_tokens", "token_id": "tokens"},
     "rotate_token": {"monitor_id": "monitor_with_tokens", "token_id": "tokens_to_rotate"},
     "revoke_token": {"monitor_id": "monitor_with_tokens", "token_id": "tokens_to_revoke"},
     "set_overlap": {"monitor_id": "monitor_with_tokens", "token_id": "rotated_tokens"},
 }
-OF_ALL = {"path.monitor_id": "monitors", "path.channel_id": "channels", "path.token": "push_tokens"}
-BODIES = {"body.schedule.timezone": "zones", "body.schedule.expression": "expressions"}
+OF_ALL = {
+    "path.monitor_id": "monitors",
+    "path.channel_id": "channels",
+    "path.maintenance_id": "windows",
+    "path.token": "push_tokens",
+}
+BODIES = {
+    "body.schedule.timezone": "zones",
+    "body.when.timezone": "zones",
+    "body.schedule.expression": "expressions",
+}
 
 
 @dataclass(frozen=True)

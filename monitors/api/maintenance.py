@@ -1,0 +1,361 @@
+"""Maintenance over HTTP: list, plan, read, replace, end, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import (
+    OpenApiExample,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import keyset
+from accounts.api.base import ApiView, idempotent
+from accounts.api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from accounts.api.keyset import PageSerializer
+from accounts.api.problems import impossible
+from accounts.api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
+from monitors import planning
+from monitors.api.serializers import TagsField
+from monitors.maintenance import plan_of
+from monitors.maintenance_forms import LONGEST
+from monitors.models import MaintenanceWindow, Monitor
+from monitors.occurrences import current
+from monitors.schedules import is_time_zone
+from monitors.words import MINUTE
+from tianji.clock import database_now
+
+TAG = "maintenance"
+MONITORS_MOST = 10_000
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_YEARS = range(2000, 2101)
+Kind = MaintenanceWindow.Kind
+
+
+# --- Bodies -----------------------------------------------------------------------------------------
+
+
+@extend_schema_serializer(component_name="Once")
+class OnceSerializer(StrictSerializer):
+    """From a time until another. Without `starts_at`: from now on. With `duration`: for so many seconds."""
+
+    kind = OneOf(["once"])
+    starts_at = Moment(required=False, allow_null=True)
+    ends_at = Moment(required=False, allow_null=True)
+    duration = Whole(min_value=1, max_value=LONGEST, required=False, allow_null=True, write_only=True)
+
+
+@extend_schema_serializer(component_name="Weekly")
+class WeeklySerializer(StrictSerializer):
+    """On some days of each week, from a time of day on, for `duration` seconds."""
+
+    kind = OneOf(["weekly"])
+    weekdays = serializers.ListField(child=OneOf(WEEKDAYS), min_length=1, max_length=len(WEEKDAYS))
+    start_time = Matching(
+        r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Give a time of day, such as 22:00.")
+    )
+    duration = Whole(min_value=MINUTE, max_value=LONGEST)
+    timezone = Line(max_length=64, required=False, help_text="Left out, the workspace's.")
+    starts_at = Moment(required=False, allow_null=True, help_text="Not before.")
+    ends_at = Moment(required=False, allow_null=True, help_text="Not after.")
+
+
+KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEKLY: WeeklySerializer}
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        component_name="When", serializers=list(KINDS.values()), resource_type_field_name=None
+    )
+)
+class WhenField(serializers.Field[Any, Any, Any, Any]):
+    """When it is: once or every week."""
+
+    default_error_messages = {
+        "kind": gettext_lazy("Give kind: “once” with an end or a duration, or “weekly” with weekdays."),
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        kind = data.get("kind") if isinstance(data, dict) else None
+        if not isinstance(kind, str) or kind not in KINDS:
+            self.fail("kind")
+        body = KINDS[kind](data=data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+
+class MaintenanceSerializer(StrictSerializer):
+    """Maintenance. It is about all monitors, unless it names tags or monitors."""
+
+    id = serializers.UUIDField(read_only=True)
+    name = Line(max_length=100)
+    when = WhenField()
+    all_monitors = YesNo(required=False)
+    tags = TagsField(required=False)
+    monitors = serializers.ListField(child=Id(), required=False, max_length=MONITORS_MOST)
+    excluded_from_uptime = YesNo(required=False, help_text="True, where it is left out.")
+    under_way_until = Moment(
+        read_only=True, allow_null=True, help_text="When it ends, where it goes on at this moment."
+    )
+    created_at = Moment(read_only=True)
+
+
+_EXAMPLE = OpenApiExample(
+    "Ten minutes from now on",
+    value={
+        "name": "Deploy",
+        "when": {"kind": "once", "duration": 600},
+        "tags": ["shop"],
+    },
+    request_only=True,
+)
+
+
+# --- Views ------------------------------------------------------------------------------------------
+
+
+class MaintenanceView(ApiView):
+    """What the views of maintenance share."""
+
+    def windows(self) -> QuerySet[MaintenanceWindow]:
+        """Return the workspace's windows with the monitors chosen for them: two queries."""
+        monitors = Monitor.objects.in_workspace(self.workspace).only("public_id").order_by("public_id")
+        return MaintenanceWindow.objects.filter(workspace=self.workspace).prefetch_related(
+            Prefetch("monitors", monitors)
+        )
+
+    def window(self, public_id: UUID) -> MaintenanceWindow:
+        """Return a window of the workspace. Raises Http404."""
+        found: MaintenanceWindow = get_object_or_404(self.windows(), public_id=public_id)
+        found.workspace = self.workspace
+        return found
+
+    def represent(self, rows: Sequence[MaintenanceWindow]) -> list[dict[str, Any]]:
+        """Return windows, loaded as `windows()` does, as JSON."""
+        now = database_now()
+        return [_as_json(window, now) for window in rows]
+
+    def answer(self, window: MaintenanceWindow, *, status: int = 200, **headers: str) -> Response:
+        """Answer with `window` as it is now."""
+        fresh = self.window(window.public_id)
+        return Response(self.represent([fresh])[0], status=status, headers=headers)
+
+    def columns(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Return what `monitors.planning` takes, of what the serializer has cleaned. Raises Problem."""
+        when = dict(said["when"])
+        if when["kind"] == Kind.ONCE:
+            columns = _once(when, database_now())
+        else:
+            columns = _weekly(when, self.workspace.timezone)
+        for name in ("starts_at", "ends_at"):
+            if columns[name] is not None and columns[name].year not in _YEARS:
+                raise impossible(f"when.{name}", _("Give a time from the year 2000 to 2100."))
+        starts, ends = columns["starts_at"], columns["ends_at"]
+        if starts is not None and ends is not None and starts >= ends:
+            raise impossible("when.ends_at", _("It has to end after it begins."))
+        tags, named = said.get("tags", []), said.get("monitors", [])
+        all_monitors = said.get("all_monitors", not (tags or named))
+        if all_monitors and (tags or named):
+            sentence = _("Leave out tags and monitors, or say that it is not about all monitors.")
+            raise impossible("all_monitors", sentence)
+        if not (all_monitors or tags or named):
+            raise impossible("monitors", _("Name tags or monitors, or say that it is about all monitors."))
+        return {
+            "name": said["name"],
+            **columns,
+            "all_monitors": all_monitors,
+            "tags": tags,
+            "monitors": self._monitors(named),
+            "excluded_from_uptime": said.get("excluded_from_uptime", True),
+        }
+
+    def _monitors(self, public_ids: Sequence[UUID]) -> list[Monitor]:
+        found = list(Monitor.objects.in_workspace(self.workspace).filter(public_id__in=set(public_ids)))
+        unknown = set(public_ids) - {monitor.public_id for monitor in found}
+        if unknown:
+            named = ", ".join(sorted(map(str, unknown))[:5])
+            raise impossible("monitors", _("There is no monitor %s in this workspace.") % named)
+        return found
+
+
+def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
+    starts, ends, duration = (when.get(name) for name in ("starts_at", "ends_at", "duration"))
+    starts = starts or now
+    if (ends is None) == (duration is None):
+        raise impossible("when", _("Give either ends_at or duration."))
+    if ends is None:
+        try:
+            ends = starts + timedelta(seconds=duration or 0)
+        except OverflowError:
+            raise impossible("when.starts_at", _("Give a time from the year 2000 to 2100.")) from None
+    return {
+        "kind": Kind.ONCE,
+        "starts_at": starts,
+        "ends_at": ends,
+        "weekdays": [],
+        "start_time": None,
+        "duration": None,
+        "timezone": "UTC",
+    }
+
+
+def _weekly(when: dict[str, Any], zone_of_workspace: str) -> dict[str, Any]:
+    zone = when.get("timezone", zone_of_workspace)
+    if not is_time_zone(zone):
+        unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+        raise impossible("when.timezone", unknown % {"zone": zone})
+    return {
+        "kind": Kind.WEEKLY,
+        "starts_at": when.get("starts_at"),
+        "ends_at": when.get("ends_at"),
+        "weekdays": sorted({WEEKDAYS.index(name) for name in when["weekdays"]}),
+        "start_time": time.fromisoformat(when["start_time"]),
+        "duration": when["duration"],
+        "timezone": zone,
+    }
+
+
+def _as_json(window: MaintenanceWindow, now: datetime) -> dict[str, Any]:
+    when: dict[str, Any] = {
+        "kind": window.kind,
+        "starts_at": in_utc(window.starts_at),
+        "ends_at": in_utc(window.ends_at),
+    }
+    if window.kind == Kind.WEEKLY:
+        when |= {
+            "weekdays": [WEEKDAYS[day] for day in window.weekdays],
+            "start_time": f"{window.start_time:%H:%M}",
+            "duration": window.duration,
+            "timezone": window.timezone,
+        }
+    here = current(plan_of(window), now)
+    return {
+        "id": str(window.public_id),
+        "name": window.name,
+        "when": when,
+        "all_monitors": window.all_monitors,
+        "tags": window.tags,
+        "monitors": [str(monitor.public_id) for monitor in window.monitors.all()],
+        "excluded_from_uptime": window.excluded_from_uptime,
+        "under_way_until": in_utc(here[1]) if here else None,
+        "created_at": in_utc(window.created_at),
+    }
+
+
+class MaintenanceList(MaintenanceView):
+    query = tuple(PageSerializer().fields)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="list_maintenance",
+        summary="List maintenance",
+        description="Oldest first, also what is over.",
+        parameters=[PageSerializer],
+        responses=paged(MaintenanceSerializer, "PageOfMaintenance"),
+    )
+    def get(self, request: Request) -> Response:
+        return keyset.page(
+            request,
+            self.windows(),
+            time=None,
+            asked=self.asked(PageSerializer),
+            serialize=self.represent,
+            oldest_first=True,
+        )
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="plan_maintenance",
+        summary="Plan maintenance",
+        description="While it goes on heartbeats are recorded as ever, and nobody hears of an outage.",
+        request=MaintenanceSerializer,
+        examples=[_EXAMPLE],
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        responses=answers(201, MaintenanceSerializer, writes=True),
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        columns = self.columns(self.read(MaintenanceSerializer))
+        window = planning.plan(workspace=self.workspace, by=self.actor, **columns)
+        address = reverse("api:maintenance_window", args=[window.public_id])
+        return self.answer(window, status=201, Location=address)
+
+
+class MaintenanceDetail(MaintenanceView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="read_maintenance",
+        summary="Read maintenance",
+        responses=answers(200, MaintenanceSerializer),
+    )
+    def get(self, request: Request, public_id: UUID) -> Response:
+        return self.answer(self.window(public_id))
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="replace_maintenance",
+        summary="Change maintenance",
+        description="What it left out of uptimes so far follows what it says now.",
+        request=MaintenanceSerializer,
+        responses=answers(200, MaintenanceSerializer, writes=True),
+    )
+    def put(self, request: Request, public_id: UUID) -> Response:
+        window = self.window(public_id)
+        columns = self.columns(self.read(MaintenanceSerializer))
+        try:
+            planning.change(window=window, by=self.actor, **columns)
+        except MaintenanceWindow.DoesNotExist:
+            raise Http404 from None
+        return self.answer(window)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="delete_maintenance",
+        summary="Delete maintenance",
+        description="What it left out of uptimes counts again.",
+        responses=answers(204, None, changes=True),
+    )
+    def delete(self, request: Request, public_id: UUID) -> Response:
+        try:
+            planning.delete(window=self.window(public_id), by=self.actor)
+        except MaintenanceWindow.DoesNotExist:
+            raise Http404 from None
+        return Response(status=204)
+
+
+class EndMaintenance(MaintenanceView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="end_maintenance",
+        summary="End maintenance now",
+        description=(
+            "The time of it that goes on, if one does; the next one of what repeats stays planned. What is "
+            "still down is told now."
+        ),
+        request=None,
+        parameters=[IDEMPOTENCY_KEY],
+        responses=answers(200, MaintenanceSerializer, changes=True),
+    )
+    @idempotent
+    def post(self, request: Request, public_id: UUID) -> Response:
+        window = self.window(public_id)
+        try:
+            planning.end_now(window=window, by=self.actor)
+        except MaintenanceWindow.DoesNotExist:
+            raise Http404 from None
+        return self.answer(window)

@@ -1,0 +1,93 @@
+"""Snooze over HTTP: until a time, nobody hears that a monitor is down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.base import ApiView
+from accounts.api.fields import Moment, StrictSerializer, Whole, in_utc
+from accounts.api.problems import impossible
+from accounts.api.schema import answers
+from monitors.models import Monitor, MonitorState
+from notifications import snoozing
+from notifications.api.rules import TAG
+from tianji.clock import database_now
+
+_LONGEST = int(snoozing.LONGEST.total_seconds())
+
+
+class SnoozeSerializer(StrictSerializer):
+    """Until when: a time, or so many seconds from now. Give one of the two."""
+
+    until = Moment(required=False, allow_null=True)
+    duration = Whole(min_value=1, max_value=_LONGEST, required=False, allow_null=True)
+
+
+class SnoozedSerializer(StrictSerializer):
+    """Until when nobody hears that the monitor is down."""
+
+    snoozed_until = Moment(allow_null=True)
+
+
+class Snooze(ApiView):
+    @extend_schema(
+        tags=[TAG],
+        operation_id="snooze_monitor",
+        summary="Snooze a monitor",
+        description="Until a time, 30 days from now at most, nobody hears that it is down; it always ends.",
+        request=SnoozeSerializer,
+        responses=answers(200, SnoozedSerializer, writes=True),
+    )
+    def put(self, request: Request, public_id: UUID) -> Response:
+        monitor = self._monitor(public_id)
+        said = self.read(SnoozeSerializer)
+        until, duration = said.get("until"), said.get("duration")
+        if (until is None) == (duration is None):
+            raise impossible("until", _("Give either until or duration."))
+        if until is None:
+            # Not later than allowed, by the moment that passes until it is looked at.
+            until = database_now() + timedelta(seconds=duration or 0)
+        try:
+            snoozing.snooze(monitor=monitor, until=until, by=self.actor)
+        except snoozing.NoSuchTime:
+            sentence = _("Give a time in the future, 30 days from now at most.")
+            raise impossible("until", sentence) from None
+        except MonitorState.DoesNotExist:
+            raise Http404 from None
+        return self._answer(monitor)
+
+    @extend_schema(
+        tags=[TAG],
+        operation_id="unsnooze_monitor",
+        summary="End the snooze of a monitor",
+        description="What it held back is told now.",
+        responses=answers(200, SnoozedSerializer, changes=True),
+    )
+    def delete(self, request: Request, public_id: UUID) -> Response:
+        monitor = self._monitor(public_id)
+        try:
+            snoozing.unsnooze(monitor=monitor, by=self.actor)
+        except MonitorState.DoesNotExist:
+            raise Http404 from None
+        return self._answer(monitor)
+
+    def _monitor(self, public_id: UUID) -> Monitor:
+        monitor: Monitor = get_object_or_404(
+            Monitor.objects.in_workspace(self.workspace), public_id=public_id
+        )
+        monitor.workspace = self.workspace
+        return monitor
+
+    def _answer(self, monitor: Monitor) -> Response:
+        until = snoozing.snoozed_until(monitor, now=database_now())
+        content: dict[str, Any] = {"snoozed_until": in_utc(until)}
+        return Response(content)
