@@ -2,6 +2,8 @@
 
 from django.conf import settings
 
+from tianji import file_broker
+
 if settings.REDIS_URL:
     broker_url = settings.REDIS_URL
     # A hint that cannot be published must fail fast: the periodic ticks find what it told of.
@@ -15,7 +17,8 @@ else:
     _folder = settings.TIANJI_DATA / "broker"
     for _name in ("messages", "control", "processed"):
         (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    broker_url = "filesystem://"
+    file_broker.register()
+    broker_url = f"{file_broker.SCHEME}://"
     broker_transport_options = {
         "data_folder_in": str(_folder / "messages"),
         "data_folder_out": str(_folder / "messages"),

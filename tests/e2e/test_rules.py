@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import PHONE, shoot
-from tests.product import Created, Person
+from tests.product import Created, Person, Up, up
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[Up]:
+    """A product of this module's own: other channels would be named beside these."""
+    with up() as product:
+        yield product
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,7 @@ def test_a_worker_killed_before_the_claim_costs_nothing_but_time(plant: Plant):
         requests.post(f"{push_url}?status=down", timeout=10)
         assert [row["status"] for row in plant.deliveries()] == ["pending"]
         plant.start("worker")
-        sink.wait_for(1, seconds=30)
+        sink.wait_for(1, seconds=90)
         until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
         assert len(plant.deliveries()) == 1
         assert ids(sink) == [str(plant.deliveries()[0]["public_id"])]
@@ -163,12 +163,12 @@ def test_a_worker_killed_while_it_sends_is_followed_by_one_that_sends_the_same(p
         push_url = plant.monitor("while it sends")
         plant.start("worker")
         requests.post(f"{push_url}?status=down", timeout=10)
-        sink.wait_for(1, seconds=30)
+        sink.wait_for(1, seconds=90)
         plant.kill("worker")
         assert [row["status"] for row in plant.deliveries()] == ["sending"]
         plant.let_the_lease_run_out()
         plant.start("worker")
-        sink.wait_for(2, seconds=30)
+        sink.wait_for(2, seconds=90)
         until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
         (row,) = plant.deliveries()
         assert ids(sink) == [str(row["public_id"])] * 2
@@ -181,7 +181,7 @@ def test_a_worker_killed_before_it_notes_what_arrived_sends_it_again_under_the_s
         push_url = plant.monitor("before the record")
         plant.start("worker")
         requests.post(f"{push_url}?status=down", timeout=10)
-        sink.wait_for(1, seconds=30)
+        sink.wait_for(1, seconds=90)
         with psycopg.connect(plant.database) as holder:
             # The receiver answers meanwhile, and its answer waits to be written down.
             holder.execute("SELECT * FROM monitors_monitorstate FOR UPDATE")
@@ -191,7 +191,7 @@ def test_a_worker_killed_before_it_notes_what_arrived_sends_it_again_under_the_s
         assert [row["status"] for row in plant.deliveries()] == ["sending"]
         plant.let_the_lease_run_out()
         plant.start("worker")
-        sink.wait_for(2, seconds=30)
+        sink.wait_for(2, seconds=90)
         until(lambda: plant.deliveries()[0]["status"] == "sent", what="the delivery is sent")
         (row,) = plant.deliveries()
         assert set(ids(sink)) == {str(row["public_id"])}

@@ -258,7 +258,7 @@ class _Guide:
         webhook = {"name": "API", "kind": "webhook", "config": config}
         channel = writer.ask("POST", "/api/v1/channels/", json=webhook, expect=201).json()["id"]
         cut = {**webhook, "config": config | {"secret": hidden[:-1]}}
-        writer.ask("POST", "/api/v1/channels/", json=cut, expect=400)
+        writer.ask("POST", "/api/v1/channels/", json=cut, expect=422)
         writer.ask("POST", f"/api/v1/channels/{channel}/test/")
         for wrong in (f"tja_{self.newest[4:]}", self.newest, hidden, f"{self.keys['write'][:-1]}-"):
             self.nobody.get(api, headers={"Authorization": f"Bearer {wrong}"}, expect=401)
