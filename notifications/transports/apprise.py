@@ -168,8 +168,12 @@ class _Words(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         lines: list[str] | None = getattr(self.here, "lines", None)
-        if lines is not None:
-            lines.append(one_line(record.getMessage()))
+        if lines is None:
+            return
+        # The parts of an address as a program sees them, secrets too, come last and say nothing to people.
+        line, parts, _rest = one_line(record.getMessage()).partition(" URL: {")
+        if not (parts and lines):
+            lines.append(line)
 
     def heard(self) -> _Hearing:
         return _Hearing(self)

@@ -294,6 +294,16 @@ def test_what_is_no_address_is_refused_in_words(url):
         clean(url)
 
 
+def test_what_is_wrong_with_an_address_is_told_without_its_parts():
+    url = f"twilio://AC{'0' * 32}:{'ab' * 16}@bad/"
+    with pytest.raises(ValidationError) as refused:
+        clean(url)
+    for said in (refused.value.messages[0], send(url).detail):
+        assert "(bad) is invalid." in said
+        assert "password" not in said
+        assert "ab" * 16 not in said
+
+
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_channel_without_a_url_is_a_failure(config):
     assert KIND.send(config, samples.outgoing()) == Failed("This channel has no URL.")
