@@ -214,8 +214,12 @@ def _hold_channel(pk: int) -> Channel | None:
 def send_test(*, channel: Channel) -> Result:
     """Send a test message through `channel` at once, within the time of one attempt.
 
-    It belongs to no incident, is tried once and leaves no row.
+    It belongs to no incident, is tried once and leaves no row. One that arrives mends a broken channel:
+    who has repaired it must not see it red until something is down again.
     """
     test_id = uuid.uuid4()
     letter = letters.test(channel, test_id, database_now())
-    return _transmit(channel, Outgoing(test_id, letter.message, letter.payload))
+    result = _transmit(channel, Outgoing(test_id, letter.message, letter.payload))
+    if isinstance(result, Sent):
+        Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, broken_at=None)
+    return result

@@ -42,6 +42,8 @@ _PURPOSE = b"tianji channel secrets"
 _SEALED = "sealed"
 # Of a secret with so many characters, so many at its end may be shown.
 _LONG, _ENDING = 16, 4
+# So many secrets before the one there is count, at most.
+_COUNTING_MOST = 3
 _SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
 _SEPARATORS = re.compile(r"[,;\s]+")
 
@@ -154,13 +156,22 @@ def changed(
         elif _open(stored.get(name)) != value:
             stored[name] = sealed(value)
     if stored.get(_SIGNS) != config.get(_SIGNS) and _PREVIOUS in secrets:
-        _overlap(stored, config.get(_SIGNS), until=now + OVERLAP)
+        _overlap(stored, config, now)
     return stored
 
 
-def _overlap(stored: dict[str, Any], before: Any, *, until: datetime) -> None:
-    if _SIGNS in stored and _open(before) is not None:
-        stored |= {_PREVIOUS: before, _UNTIL: until.isoformat()}
+def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -> None:
+    """Let what was signed with count beside the new secret.
+
+    What counted beside that goes on, too: the receiver may have neither of the two that came after it,
+    when somebody pressed the button twice.
+    """
+    before = _open(config.get(_SIGNS))
+    if _SIGNS in stored and before is not None:
+        earlier = _open(config.get(_PREVIOUS)) if _ends(config, now) else None
+        counting = [one for one in (before, *(earlier or "").split()) if one != _open(stored[_SIGNS])]
+        until = (now + OVERLAP).isoformat()
+        stored |= {_PREVIOUS: sealed(" ".join(dict.fromkeys(counting[:_COUNTING_MOST]))), _UNTIL: until}
     else:
         # Nothing is signed any more, or nothing was, or not with what anybody can read.
         stored.pop(_PREVIOUS, None)
@@ -179,8 +190,12 @@ def new_signing_secret() -> dict[str, str]:
 
 def overlap_ends(channel: Channel, now: datetime) -> datetime | None:
     """Return until when messages are signed with the secret before, too; None where they are not."""
+    return _ends(channel.config, now)
+
+
+def _ends(config: Mapping[str, Any], now: datetime) -> datetime | None:
     try:
-        until = datetime.fromisoformat(channel.config.get(_UNTIL) or "")
+        until = datetime.fromisoformat(config.get(_UNTIL) or "")
     except (TypeError, ValueError):
         return None
     return until if until.tzinfo and until > now else None

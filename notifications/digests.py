@@ -57,7 +57,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What a message about a channel that is broken needs. `detail` is what the other side said last."""
+    """What a message about a channel that is broken needs. `detail` is what the other side said last.
+
+    `enabled`: it goes on being tried.
+    """
 
     at: datetime
     channel: str
@@ -69,6 +72,7 @@ class Broken:
     failures: int
     broken_at: datetime | None
     detail: str = ""
+    enabled: bool = True
 
 
 def compose(facts: Facts) -> Message:
@@ -179,6 +183,9 @@ def compose_broken(facts: Broken) -> Message:
         )
     else:
         lines.append(_("Meanwhile a message got through again."))
+    if not facts.enabled:
+        # By the answer that nobody is there any more, or by somebody since.
+        lines.append(_("It is switched off."))
     if detail := one_line(facts.detail):
         lines.append(_("What the other side said last: %(detail)s") % {"detail": detail})
     if facts.broken_at is not None:

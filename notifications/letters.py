@@ -242,6 +242,7 @@ def broken_facts(delivery: Delivery) -> digests.Broken:
         failures=subject.failures,
         broken_at=subject.broken_at,
         detail=last.detail if last else "",
+        enabled=subject.enabled,
     )
 
 

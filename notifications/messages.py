@@ -178,7 +178,7 @@ def _late(facts: Facts) -> Message:
         lines.append(_("Meanwhile a heartbeat came, at %(time)s.") % {"time": moment(facts.resolved_at)})
     elif facts.deadline is not None:
         at = clock(facts.deadline, beside=facts.started_at)
-        lines.append(_("It is down, and people are told, at %(time)s unless one arrives.") % {"time": at})
+        lines.append(_("It is down at %(time)s unless one arrives.") % {"time": at})
     lines += _last_heartbeat(facts)
     lines += _said(facts.opening_message, facts.opening_value, last=True)
     return _message(facts, _("Late: %(monitor)s") % {"monitor": name}, lines)

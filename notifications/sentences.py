@@ -31,7 +31,7 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
     snoozed = snooze(rules.snoozed_until, now=now)
     heard = [route for route in routes if _hears(route, rules)]
     if not heard:
-        reason = _("no channel is on") if not routes else _("no channel hears of anything")
+        reason = _("no channel hears of it") if not routes else _("no channel hears of anything")
         return [*snoozed, _("Nobody is told: %(reason)s.") % {"reason": reason}]
     return [*snoozed, who(rules, heard), *when(rules)]
 

@@ -24,6 +24,8 @@ from notifications.transports.scrubbing import scrub
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
 _SAID_MOST = 300
+# Names of hosts without a dot are shorter.
+_TOKEN_LENGTH = 20
 
 
 class AppriseTransport:
@@ -46,7 +48,7 @@ def check(url: str) -> str:
     if isinstance(found, str):
         return found
     if found is None:
-        why = scrub(said[-1], [url]) if said else ""
+        why = scrub(said[-1], _secrets_of(url)) if said else ""
         return _("apprise does not understand this address. %(why)s") % {"why": why}
     return ""
 
@@ -87,6 +89,18 @@ def _service(url: str) -> Any:
     return library.Apprise.instantiate(results, asset=asset)
 
 
+def _secrets_of(url: str) -> list[str]:
+    """Return what nobody is told of an address: many services have a token where others have the host."""
+    from apprise.manager_plugins import NotificationManager
+
+    schema, _colon, rest = url.partition("://")
+    manager, schema = NotificationManager(), schema.lower()
+    parts = re.split(r"[:@]", re.split(r"[/?#]", rest, maxsplit=1)[0])
+    if schema not in manager or any("{host}" in template for template in manager[schema].templates):
+        parts = [part for part in parts if "." not in part and len(part) >= _TOKEN_LENGTH]
+    return [url, *parts]
+
+
 class _Sending:
     """One attempt in a thread of its own, which is given up when its time is over."""
 
@@ -106,13 +120,15 @@ class _Sending:
         return Failed(f"No answer within {seconds:.0f} s.")
 
     def _run(self) -> None:
+        secrets = [self.url]
         try:
             _library()
+            secrets = _secrets_of(self.url)
             with override(self.language), _words.heard() as said, fenced(self.fence):
                 result = self._judged(_service(self.url), said)
         except Exception as error:  # whatever a service raises, the attempt failed
             result = Failed(self._refusal() or f"{type(error).__name__}: {error}")
-        detail = scrub(one_line(result.detail), [self.url])[:_SAID_MOST]
+        detail = scrub(one_line(result.detail), secrets)[:_SAID_MOST]
         self.result = Sent(detail) if isinstance(result, Sent) else Failed(detail, result.retry_after)
         self.done.set()
 
@@ -152,8 +168,12 @@ class _Words(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         lines: list[str] | None = getattr(self.here, "lines", None)
-        if lines is not None:
-            lines.append(one_line(record.getMessage()))
+        if lines is None:
+            return
+        # The parts of an address as a program sees them, secrets too, come last and say nothing to people.
+        line, parts, _rest = one_line(record.getMessage()).partition(" URL: {")
+        if not (parts and lines):
+            lines.append(line)
 
     def heard(self) -> _Hearing:
         return _Hearing(self)

@@ -64,14 +64,14 @@ def judge(answer: Answer) -> Result:
 
 
 def _secrets(config: Mapping[str, Any]) -> list[str]:
-    """Return what to sign with: the secret, then the one before it as long as that still counts."""
+    """Return what to sign with: the secret, then those before it as long as they still count."""
     secrets = [config["secret"]] if config.get("secret") else []
     if (
         secrets
         and (previous := config.get("previous_secret"))
         and _still(config.get("previous_secret_until"))
     ):
-        secrets.append(previous)
+        secrets += previous.split()
     return secrets
 
 

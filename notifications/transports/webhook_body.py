@@ -55,6 +55,8 @@ def check(template: str) -> list[str]:
         return [_("Give at most %(count)d characters.") % {"count": LENGTH_MAX}]
     try:
         content = json.loads(template)
+        # What others cannot read as JSON, Python reads: NaN, and half a character.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
         texts = list(_texts(content, 0))
     except RecursionError:
         return [_("This is nested too deeply.")]

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.product import EMAIL, PASSWORD, Created, Person, Process, environment_of, manage
 from tests.servers import free_port
+from tests.sinks import HttpSink
 
 # WCAG 2.2 AA, and what axe-core holds to be good practice.
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -40,6 +41,11 @@ PAGES = {
     "channel-new": "/channels/new/",
     "channel-email": "/channels/new/email/",
     "channel-webhook": "/channels/new/webhook/",
+    "channel-telegram": "/channels/new/telegram/",
+    "channel-twilio": "/channels/new/twilio/",
+    "rules-of-the-workspace": "/channels/rules/",
+    "maintenance": "/maintenance/",
+    "maintenance-plan": "/maintenance/new/",
     "settings": "/settings/",
     "members": "/settings/members/",
     "api-keys": "/settings/api-keys/",
@@ -110,6 +116,8 @@ class House:
         self.pages |= {f"monitor-{name}": it.path for name, it in
                        (("down", down), ("paused", paused), ("new", new), ("cron", cron))}  # fmt: skip
         self.pages["monitor-cron-edit"] = f"{cron.path}edit/"
+        for name in ("rules", "snooze"):
+            self.pages[name] = f"/channels/{name}/{down.path.strip('/').split('/')[-1]}/"
 
     def open(self, browser: Browser, language: str, *, signed_in: bool = True) -> tuple[BrowserContext, Page]:
         context = browser.new_context(
@@ -191,6 +199,20 @@ def test_all_pages_are_for_everybody(house: House, browser: Browser, language: s
     context, page = house.open(browser, language)
     found = [fault for name, path in house.pages.items() for fault in faults(page, name, path, language)]
     context.close()
+    assert not found, "\n".join(found)
+
+
+def test_the_page_behind_the_link_in_a_message_is_for_everybody(house: House, browser: Browser):
+    house.own()
+    with HttpSink() as sink, Person(house.url) as person:
+        person.submit("/channels/new/webhook/", name="Sink", url=sink.url, scope="all", enabled="on")
+        push(person.create_monitor("Ice house"), status="down", msg="warm")
+        (told,) = sink.wait_for(1)
+    found = []
+    for language in LANGUAGES:
+        context, page = house.open(browser, language, signed_in=False)
+        found += faults(page, "acknowledge", told.json["acknowledge_url"], language)
+        context.close()
     assert not found, "\n".join(found)
 
 

@@ -94,7 +94,7 @@ def test_a_new_monitor_waits_and_shows_how_to_send_the_first_heartbeat(admin, mo
 def test_a_monitor_that_is_up_says_when_people_are_told(admin, monitor):
     push(monitor)
     text = text_of(detail(admin, monitor))
-    assert re.search(r"Up for \d s · people are told at \d\d:\d\d:\d\d UTC unless a heartbeat arrives", text)
+    assert re.search(r"Up for \d s · it is down at \d\d:\d\d:\d\d UTC unless a heartbeat arrives", text)
 
 
 def test_a_fallen_monitor_shows_its_ongoing_incident_with_its_message(admin, monitor):
@@ -267,7 +267,7 @@ def test_the_current_window_is_drawn_and_said_in_words(admin, workspace):
     clock = r"\d\d:\d\d:\d\d UTC"
     assert re.search(
         rf"Last heartbeat {clock} Recommended next {clock} Timeout of 60 s ends {clock} "
-        rf"Grace ends, people are told {clock}",
+        rf"Grace ends, it is down {clock}",
         text_of(page),
     )
 
@@ -276,7 +276,7 @@ def test_a_late_monitor_still_says_when_people_are_told(admin, monitor):
     push(monitor)
     let_pass(monitor, seconds=63)
     page = detail(admin, monitor)
-    assert re.search(r"Late by [23] s · people are told at \d\d:\d\d:\d\d UTC unless", text_of(page))
+    assert re.search(r"Late by [23] s · it is down at \d\d:\d\d:\d\d UTC unless", text_of(page))
     assert "window-late" in page
 
 

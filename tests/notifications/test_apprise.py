@@ -92,6 +92,29 @@ def test_no_secret_is_told_or_logged(caplog):
     assert "geheimnis" not in result.detail + caplog.text
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        (
+            "tgram://123456789:AAabcdefghijabcdefghijabcdefghij1234/12345",
+            "AAabcdefghijabcdefghijabcdefghij1234",
+        ),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/", "T1JJ3T3L2"),
+        ("pover://uuuuuuuuuuuuuuuuuuuuuuuuuuuuuu@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a" * 30),
+        ("prowl://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a" * 40),
+    ],
+)
+def test_a_token_in_the_place_of_the_host_is_not_told(url, secret, monkeypatch):
+    said = Failed(f"HTTP 400 Bad Request: nobody knows {secret}")
+    monkeypatch.setattr(apprise._Sending, "_judged", lambda *_: said)
+    assert secret not in send(url).detail
+
+
+def test_the_host_of_a_service_of_ones_own_is_told(settings):
+    settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS = []
+    assert "“127.0.0.1” is a private address" in send("json://127.0.0.1/x").detail
+
+
 def test_nobody_listening_is_a_failure_in_words():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -269,6 +292,16 @@ def test_what_is_not_http_is_refused(url):
 def test_what_is_no_address_is_refused_in_words(url):
     with pytest.raises(ValidationError):
         clean(url)
+
+
+def test_what_is_wrong_with_an_address_is_told_without_its_parts():
+    url = f"twilio://AC{'0' * 32}:{'ab' * 16}@bad/"
+    with pytest.raises(ValidationError) as refused:
+        clean(url)
+    for said in (refused.value.messages[0], send(url).detail):
+        assert "(bad) is invalid." in said
+        assert "password" not in said
+        assert "ab" * 16 not in said
 
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])

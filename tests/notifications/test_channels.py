@@ -8,12 +8,16 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from standardwebhooks.webhooks import Webhook
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from notifications import channels, destinations, signing
 from notifications.models import Channel
+from notifications.transports.webhook import WebhookTransport
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.notifications import samples
+from tests.sinks import HttpSink
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +133,21 @@ def test_the_first_secret_has_none_before_it():
     channel.refresh_from_db()
     assert "previous_secret" not in channel.config
     assert destinations.overlap_ends(channel, database_now()) is None
+
+
+def test_a_receiver_that_missed_a_change_of_the_secret_is_not_lost_by_the_next():
+    channel = signed()
+    second = channels.new_secret(channel=channel)
+    third = channels.new_secret(channel=channel)
+    channel.refresh_from_db()
+    opened = destinations.opened(channel)
+    assert opened["secret"] == third
+    assert opened["previous_secret"].split() == [second, SECRET]
+    with HttpSink() as sink:
+        WebhookTransport().send({**opened, "url": sink.url}, samples.outgoing())
+        (request,) = sink.requests
+    for secret in (third, second, SECRET):
+        Webhook(secret).verify(request.body, request.headers)
 
 
 def test_without_a_secret_none_before_it_counts_either():

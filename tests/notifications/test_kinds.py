@@ -83,8 +83,16 @@ def test_the_links_are_there(any_fake):
     outgoing = samples.outgoing()
     content = sent(any_fake, outgoing).body.decode().replace("%3A", ":").replace("%2F", "/")
     assert outgoing.message.url in content
-    if any_fake.kind not in ("twilio", "pushover"):
-        assert outgoing.message.ack_url in content
+    assert outgoing.message.ack_url in content
+
+
+def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(opened):
+    fake, outgoing = opened(Twilio), samples.outgoing()
+    long = replace(outgoing.message, url=f"https://tianji.example.com/{'a' * 150}/")
+    said = fake.told(sent(fake, replace(outgoing, message=long)))
+    assert outgoing.message.title in said
+    assert outgoing.message.ack_url in said
+    assert long.url not in said
 
 
 @pytest.mark.parametrize("event", [Event.OPENED, Event.RESOLVED])

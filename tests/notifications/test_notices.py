@@ -135,6 +135,19 @@ def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
     assert memory.events("other") == [BROKEN, BROKEN]
 
 
+def test_a_test_that_arrives_mends_it_too(memory):
+    workspace = make_workspace()
+    channel = box_for(workspace, "broken", broken_at=database_now(), failures=20)
+    memory.answers = {"broken": "failed"}
+    delivery.send_test(channel=channel)
+    channel.refresh_from_db()
+    assert channel.failures == 20
+    memory.answers = {}
+    delivery.send_test(channel=channel)
+    channel.refresh_from_db()
+    assert (channel.failures, channel.broken_at) == (0, None)
+
+
 def test_one_that_is_gone_is_switched_off_and_told(memory):
     monitor = make_monitor()
     channel = box_for(monitor.workspace, "gone")
@@ -147,6 +160,7 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     notices.look()
     delivery.deliver_due()
     assert memory.events("other") == ["incident.opened", BROKEN]
+    assert "It is switched off." in memory.to("other")[1].message.text
 
 
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):

@@ -247,7 +247,14 @@ def test_a_channel_that_is_off_can_be_seen_and_is_not_told(admin, monitor, works
     page = admin.get(url(monitor)).content.decode()
     assert "Asleep" in page
     assert "Switched off" in page
-    assert "Nobody is told: no channel is on." in page
+    assert "Nobody is told: no channel hears of it." in page
+
+
+def test_where_the_only_channel_has_no_tick_it_is_not_said_to_be_off(admin, monitor, channel):
+    fields = form_of(admin, url(monitor))
+    fields.pop(of(channel, "told"), None)
+    admin.post(url(monitor), fields)
+    assert "Nobody is told: no channel hears of it." in admin.get(url(monitor)).content.decode()
 
 
 def test_a_viewer_reads_the_sentences_and_no_form(viewer, monitor, channel):

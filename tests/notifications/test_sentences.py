@@ -37,7 +37,7 @@ def test_what_everybody_expects_is_not_said():
 
 
 def test_where_no_channel_is_on_nobody_is_told():
-    assert said(Rules(recovery=3)) == ["Nobody is told: no channel is on."]
+    assert said(Rules(recovery=3)) == ["Nobody is told: no channel hears of it."]
 
 
 def test_where_no_channel_hears_of_anything_nobody_is_told():

@@ -27,11 +27,16 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message = outgoing.message
     down = outgoing.tone is Tone.DOWN
     priority = str(config.get("priority") or "0") if down else "0"
+    acknowledge = f"\n\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
+    if len(acknowledge) > _MESSAGE // 2:
+        acknowledge = ""
+    text = texts.shorten(texts.body(message) or message.title, _MESSAGE - len(acknowledge))
     content: dict[str, Any] = {
         "token": config["token"],
         "user": config["user"],
         "title": texts.shorten(message.title, _TITLE),
-        "message": texts.shorten(texts.body(message) or message.title, _MESSAGE),
+        # There is one address to open beside it, so the other is in the text, where it can be opened too.
+        "message": f"{text}{acknowledge}",
         "priority": int(priority),
         "url": message.url if len(message.url) <= _URL else "",
         "url_title": texts.shorten(texts.links(message)[0].label, _URL_TITLE) if message.url else "",

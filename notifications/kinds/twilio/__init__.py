@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from notifications.kinds import texts
 from notifications.kinds.base import Field, Kind
 from notifications.kinds.cleaning import matching
+from notifications.phrases import Message
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 from notifications.transports.http import Answer, Call, by_status, deliver_each
 
@@ -22,15 +23,17 @@ ADDRESS = "https://api.twilio.com"
 TO_MOST = 10
 # Each 70 characters that are not plain ASCII cost one message more; Twilio takes 1600.
 _TEXT, _NUMBER = 320, r"\+[1-9]\d{6,14}"
+# Addresses leave so much of it to what happened.
+_SAID_LEAST = 90
 _SECRETS = ("auth_token",)
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> list[Call]:
-    """Return a call for each number: the title, and where to read on."""
+    """Return a call for each number: what happened, where to read on, and where to acknowledge."""
     message = outgoing.message
-    link = f"\n{message.url}" if message.url and len(message.url) < _TEXT // 2 else ""
+    links = _links(message)
     said = message.written or "\n".join([message.title, *message.lines])
-    text = f"{texts.shorten(said, _TEXT - len(link))}{link}"
+    text = f"{texts.shorten(said, _TEXT - len(links))}{links}"
     account, origin = config["account_sid"], config["from"]
     signed_in = b64encode(f"{account}:{config['auth_token']}".encode()).decode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Basic {signed_in}"}
@@ -43,6 +46,14 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> list[Call]:
         )
         for number in config["to"]
     ]
+
+
+def _links(message: Message) -> str:
+    """Return the links that there is room for: before all, the one that ends reminders and escalation."""
+    read = f"\n{message.url}" if message.url else ""
+    acknowledge = f"\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
+    ways = (f"{read}{acknowledge}", acknowledge, read)
+    return next((links for links in ways if len(links) <= _TEXT - _SAID_LEAST), "")
 
 
 def judge(answer: Answer) -> Result:
