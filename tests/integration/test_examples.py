@@ -58,6 +58,11 @@ class Told:
 
     def __init__(self, product: Up, person: Person, mail: SmtpSink, web: HttpSink) -> None:
         self.product, self.person, self.mail, self.web = product, person, mail, web
+        self.made: list[Created] = []
+
+    def create_monitor(self, name: str, **fields: str) -> Created:
+        self.made.append(self.person.create_monitor(name, **fields))
+        return self.made[-1]
 
     def subjects(self, name: str) -> list[str]:
         return [mail.subject for mail in list(self.mail.mails) if name in mail.subject]
@@ -90,7 +95,11 @@ def told(running: tuple[Up, Person, SmtpSink]) -> Iterator[Told]:
             person.submit("/channels/new/email/", name="Team", addresses="team@example.com", **common),
             person.submit("/channels/new/webhook/", name="Ops", url=web.url, **common),
         ]
-        yield Told(product, person, mail, web)
+        told = Told(product, person, mail, web)
+        yield told
+        # Whose sender is gone would fall during the next test.
+        for monitor in told.made:
+            person.submit(f"{monitor.path}pause/")
         for page in made:
             person.submit(page.url.removeprefix(product.url) + "delete/")
 
@@ -133,7 +142,7 @@ SENDERS = {
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_sender_that_stops_is_noticed_told_and_told_again_when_it_is_back(told: Told, name: str):
     command = SENDERS[name]()
-    monitor = told.person.create_monitor(name, timeout=str(TIMEOUT), grace=str(GRACE))
+    monitor = told.create_monitor(name, timeout=str(TIMEOUT), grace=str(GRACE))
     with sender(command, monitor.push_url):
         wait_for(lambda: status_of(told, monitor) == "up", seconds=10)
         # Longer than the deadline: heartbeats go on arriving and nothing is told.
@@ -161,7 +170,7 @@ def test_a_sender_that_stops_is_noticed_told_and_told_again_when_it_is_back(told
 
 def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):
     name = "nightly backup"
-    monitor = told.person.create_monitor(name, timeout="1 h")
+    monitor = told.create_monitor(name, timeout="1 h")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "with-heartbeat"
         script.write_text(BASH_CRON_SCRIPT)
@@ -197,7 +206,7 @@ def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):
 def test_a_real_cron_line_with_a_deadline_told_late_still_leaves_one_incident(told: Told):
     """A push after the deadline, before any sweep looked, is one message that says both, or two in order."""
     name = "late by a little"
-    monitor = told.person.create_monitor(name, timeout="1", grace="0")
+    monitor = told.create_monitor(name, timeout="1", grace="0")
     for _ in range(3):
         subprocess.run(["curl", "-fsS", "-X", "POST", monitor.push_url], check=True, capture_output=True)
         time.sleep(1.4)
