@@ -208,7 +208,12 @@ class Circumstances:
             return None
         if row.incident.cause != Cause.MISSED:
             return self._after_reports(row.monitor, mine.reported)
-        return self._after_silence(row.monitor, row.incident, mine.missed)
+        silence = self._after_silence(row.monitor, row.incident, mine.missed)
+        if silence is None or _first_report(row.incident) is None:
+            return silence
+        # It did not come in time, and then it said down: that counts as any report.
+        reports = self._after_reports(row.monitor, mine.reported)
+        return None if reports is None else min(silence, reports)
 
     def _after_reports(self, monitor: Monitor, allowed: Tolerance) -> datetime | None:
         if allowed.of == 1:
@@ -237,7 +242,7 @@ class Circumstances:
         return tolerance.after_silence(
             allowed,
             started_at=incident.started_at,
-            ended_at=incident.resolved_at,
+            ended_at=_first_report(incident) or incident.resolved_at,
             now=self.now,
             period=period_of(monitor, incident.started_at),
             before=[missing for _at, missing in before],
@@ -246,6 +251,14 @@ class Circumstances:
 
 def _is_over(row: Delivery) -> bool:
     return row.incident is not None and row.incident.resolved_at is not None
+
+
+def _first_report(incident: Incident) -> datetime | None:
+    """Return when the monitor of a silence was heard first and was not good, if it was."""
+    beats = Heartbeat.objects.filter(monitor=incident.monitor_id, received_at__gte=incident.started_at)
+    if incident.resolved_at is not None:
+        beats = beats.filter(received_at__lt=incident.resolved_at)
+    return beats.order_by("received_at").values_list("received_at", flat=True).first()
 
 
 def period_of(monitor: Monitor, at: datetime) -> timedelta:

@@ -238,6 +238,33 @@ def test_missed_and_reported_are_counted_apart(memory):
     assert memory.events("a") == [DOWN]
 
 
+def test_a_report_after_a_silence_that_is_tolerated_is_told_as_any_report(memory):
+    monitor = with_rules(missed=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=300)
+    push(monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_reports_after_a_silence_are_no_silence(memory):
+    monitor = with_rules(missed=Tolerance(2, 2), reported=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    for _ in range(2):
+        push(monitor, up=False)
+        deliver_after(seconds=200)
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=300)
+    assert memory.events("a") == [DOWN]
+
+
 def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
     monitor = with_rules(missed=Tolerance(2, 2))
     box_for(monitor.workspace)
