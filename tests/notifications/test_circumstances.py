@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import COMMAND
 from monitors import incidents, lifecycle, planning, sweep
+from monitors.models import Monitor
 from notifications import delivery, rule_changes, snoozing, verdicts
 from notifications.circumstances import period_of
 from notifications.models import ChannelRule, Delivery
@@ -148,6 +149,58 @@ def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(
     assert memory.events("a") == [DOWN, DOWN, UP]
     deliver_after(minutes=61)
     assert memory.events("a") == [DOWN, DOWN, UP, UP]
+
+
+def test_a_snooze_that_was_made_longer_and_is_ended_tells_what_it_held_back(memory):
+    monitor, until = make_monitor(), database_now() + timedelta(hours=1)
+    box_for(monitor.workspace)
+    snoozed(monitor, until)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    snoozed(monitor, until + timedelta(hours=1))
+    snoozing.unsnooze(monitor=monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN]
+
+
+def lengthened(window):
+    planning.change(window=window, ends_at=window.ends_at + timedelta(hours=1))
+    planning.end_now(window=window)
+
+
+def followed_by_another(window):
+    other = planning.plan(
+        workspace=window.workspace,
+        name="More work",
+        starts_at=window.ends_at,
+        ends_at=window.ends_at + timedelta(hours=1),
+        all_monitors=True,
+    )
+    planning.end_now(window=window)
+    planning.delete(window=other)
+
+
+def left_by_its_tag(window):
+    lifecycle.edit(monitor=Monitor.objects.get(tags=window.tags), tags=[])
+
+
+@pytest.mark.parametrize("ended", [lengthened, followed_by_another, left_by_its_tag])
+def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, ended):
+    monitor, now = make_monitor(tags=["db"]), database_now()
+    box_for(monitor.workspace)
+    window = planning.plan(
+        workspace=monitor.workspace,
+        name="Work",
+        starts_at=now,
+        ends_at=now + timedelta(hours=1),
+        tags=["db"],
+    )
+    push(monitor, up=False)
+    delivery.deliver_due()
+    assert memory.events("a") == []
+    ended(window)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN]
 
 
 def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_told(memory):
