@@ -102,6 +102,18 @@ def test_who_acknowledges_spares_those_who_hear_later(memory):
     assert memory.events("phone") == []
 
 
+def test_who_acknowledges_during_a_storm_spares_those_who_wait_for_its_end(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(3)]
+    box_for(workspace, "phone", delay=600)
+    push(*monitors, up=False)
+    deliver_after(minutes=10, seconds=1)
+    for monitor in monitors:
+        incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
+    deliver_after(seconds=31)
+    assert memory.events("phone") == [DOWN]
+
+
 # --- Snooze and maintenance --------------------------------------------------------------------------
 
 
