@@ -69,7 +69,7 @@ class Circumstances:
         route = self._routes.get(row.monitor_id or 0)
         wanted = route is not None and _NAMES[event] in route.events
         if event is Event.REMINDER:
-            wanted = wanted and mine.remind_every is not None
+            wanted = wanted and mine.remind_every is not None and row.sequence <= mine.remind_most
         if event is Event.OPENED:
             wanted = wanted and row.incident_id not in self._silenced
         earlier = {self._told(other) for other in self._ends_before(row)}
