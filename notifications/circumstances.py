@@ -236,15 +236,15 @@ class Circumstances:
             for start, end in missed.order_by("-started_at").values_list("started_at", "resolved_at")[
                 : allowed.of
             ]:
-                number = 1 + ((end or start) - start) // period_of(monitor, start)
-                before += [(start, True)] * min(number, allowed.of)
+                before += [
+                    (start, True) for at in missed_at(monitor, start, allowed.of) if at <= (end or start)
+                ]
             before.sort(reverse=True)
         return tolerance.after_silence(
             allowed,
-            started_at=incident.started_at,
+            missed_at=missed_at(monitor, incident.started_at, allowed.of),
             ended_at=_first_report(incident) or incident.resolved_at,
             now=self.now,
-            period=period_of(monitor, incident.started_at),
             before=[missing for _at, missing in before],
         )
 
@@ -261,16 +261,17 @@ def _first_report(incident: Incident) -> datetime | None:
     return beats.order_by("received_at").values_list("received_at", flat=True).first()
 
 
-def period_of(monitor: Monitor, at: datetime) -> timedelta:
-    """Return how often a heartbeat of `monitor` is due, around `at`."""
-    schedule = monitor.schedule
-    if not isinstance(schedule, CronSchedule):
-        return timedelta(seconds=schedule.timeout)
-    try:
-        times = list(islice(schedule.times_after(at), 2))
-    except ScheduleError:
-        return _SOME_PERIOD
-    return times[1] - times[0] if len(times) == 2 else _SOME_PERIOD
+def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
+    """Return when the first `most` heartbeats are missing in a silence that is one at `first`."""
+    schedule, period = monitor.schedule, _SOME_PERIOD
+    if isinstance(schedule, CronSchedule):
+        try:
+            return [first, *islice(schedule.deadlines_after(first), most - 1)]
+        except ScheduleError:
+            pass
+    else:
+        period = timedelta(seconds=schedule.timeout)
+    return [first + number * period for number in range(most)]
 
 
 def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:

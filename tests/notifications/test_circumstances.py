@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -12,7 +12,7 @@ from accounts.actors import COMMAND
 from monitors import incidents, lifecycle, planning, sweep
 from monitors.models import Monitor
 from notifications import delivery, rule_changes, snoozing, verdicts
-from notifications.circumstances import period_of
+from notifications.circumstances import missed_at
 from notifications.models import ChannelRule, Delivery
 from notifications.rule_changes import Own
 from notifications.rules import Tolerance
@@ -405,13 +405,16 @@ def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
 # --- Arithmetic and cost -----------------------------------------------------------------------------
 
 
-def test_a_heartbeat_is_due_as_often_as_the_schedule_says():
-    now = database_now()
-    assert period_of(make_monitor(timeout=90), now) == timedelta(seconds=90)
-    hourly = make_monitor(kind="cron", cron="0 * * * *")
-    assert period_of(hourly, now) == timedelta(hours=1)
+def test_heartbeats_are_missing_one_by_one_when_the_schedule_expects_them():
+    friday = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
+    every = make_monitor(timeout=90)
+    assert missed_at(every, friday, 3) == [friday + number * timedelta(seconds=90) for number in range(3)]
+    weekdays = make_monitor(kind="cron", cron="0 9 * * 1-5", grace=300)
+    assert missed_at(weekdays, friday, 2) == [friday, friday + timedelta(days=3)]
+    twice = make_monitor(kind="cron", cron="0 9,17 * * *", grace=300)
+    assert missed_at(twice, friday, 2) == [friday, friday + timedelta(hours=8)]
     broken = make_monitor(kind="cron", cron="not a cron")
-    assert period_of(broken, now) == timedelta(hours=1)
+    assert missed_at(broken, friday, 2) == [friday, friday + timedelta(hours=1)]
 
 
 def test_judging_many_costs_as_many_queries_as_judging_few():
