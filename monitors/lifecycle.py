@@ -11,7 +11,7 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
-from monitors import journal, tokens
+from monitors import journal, maintenance, tokens
 from monitors.models import Monitor, MonitorState
 from monitors.slugs import free_slug
 from monitors.status import PauseAsked, ResumeAsked, Status, TimePassed
@@ -119,10 +119,12 @@ def edit(
         book.know_open_incidents([state])
         book.decide(state, monitor, TimePassed(now))
         book.write()
-        for name, value in changed.items():
-            setattr(monitor, name, value)
-        monitor.version += 1
-        _save(monitor, [*changed, "version", "updated_at"])
+        # Its tags say in which maintenance it is.
+        with maintenance.telling_of_other_ends([monitor] if "tags" in changed else []):
+            for name, value in changed.items():
+                setattr(monitor, name, value)
+            monitor.version += 1
+            _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
             journal.arm(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
+from monitors import signals
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import Once, Plan, Stretch, Weekly, current, over_at, taken_together
 from monitors.schedules import is_time_zone
+from tianji.clock import database_now
 from tianji.many import among
 
 
@@ -149,3 +152,20 @@ def of_monitors(monitors: Iterable[Monitor]) -> Windows:
 def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, Sequence[Stretch]]:
     """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id."""
     return of_monitors(monitors).left_out(monitors, start=start, end=end)
+
+
+@contextmanager
+def telling_of_other_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
+    """Send `maintenance_moved` of those whose maintenance ends at another time by what is done meanwhile."""
+    now = database_now()
+    before = of_monitors(monitors).held_until(monitors, now)
+    yield
+    after = of_monitors(monitors).held_until(monitors, now) if before else {}
+    moved = {pk: until for pk, until in before.items() if after.get(pk, now) != until}
+    if moved:
+        signals.maintenance_moved.send(
+            sender=MaintenanceWindow,
+            held=moved,
+            until={pk: after.get(pk, now) for pk in moved},
+            at=now,
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
-from monitors import maintenance, signals
+from monitors import maintenance
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import current
 from tianji.clock import database_now
@@ -28,8 +28,9 @@ def plan(
         monitors: of `workspace`, those it is about; besides those with one of its tags, or all.
     """
     with transaction.atomic():
-        window = MaintenanceWindow.objects.create(workspace=workspace, **fields)
-        window.monitors.set(monitors)
+        with _telling_of_other_ends(workspace.pk):
+            window = MaintenanceWindow.objects.create(workspace=workspace, **fields)
+            window.monitors.set(monitors)
         _record(window, by, AuditEntry.Action.MAINTENANCE_PLANNED)
     return window
 
@@ -58,7 +59,7 @@ def change(
         others = wanted is not None and wanted != set(window.monitors.values_list("pk", flat=True))
         if not (changed or others):
             return window
-        with _telling_who_is_free(window.workspace_id):
+        with _telling_of_other_ends(window.workspace_id):
             for name, value in changed.items():
                 setattr(window, name, value)
             window.save(update_fields=list(changed))
@@ -84,7 +85,7 @@ def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
         here = current(maintenance.plan_of(window), now)
         if here is None:
             return False
-        with _telling_who_is_free(window.workspace_id):
+        with _telling_of_other_ends(window.workspace_id):
             _cut(window, now=now, end=here[1])
         _record(window, by, AuditEntry.Action.MAINTENANCE_CHANGED, fields=["ends_at"])
     return True
@@ -118,7 +119,7 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
     with transaction.atomic():
         window = _lock(window)
         _record(window, by, AuditEntry.Action.MAINTENANCE_DELETED)
-        with _telling_who_is_free(window.workspace_id):
+        with _telling_of_other_ends(window.workspace_id):
             window.delete()
 
 
@@ -126,22 +127,9 @@ def _lock(window: MaintenanceWindow) -> MaintenanceWindow:
     return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
 
 
-@contextmanager
-def _telling_who_is_free(workspace_id: int) -> Iterator[None]:
-    """Send `maintenance_ended` of the monitors whose maintenance ends sooner by what is done meanwhile."""
-    monitors = list(Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags"))
-    now = database_now()
-    before = maintenance.of_monitors(monitors).held_until(monitors, now)
-    yield
-    after = maintenance.of_monitors(monitors).held_until(monitors, now) if before else {}
-    sooner = {pk: until for pk, until in before.items() if after.get(pk, now) < until}
-    if sooner:
-        signals.maintenance_ended.send(
-            sender=MaintenanceWindow,
-            held=sooner,
-            until={pk: after.get(pk, now) for pk in sooner},
-            at=now,
-        )
+def _telling_of_other_ends(workspace_id: int) -> AbstractContextManager[None]:
+    monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
+    return maintenance.telling_of_other_ends(list(monitors))
 
 
 def _record(window: MaintenanceWindow, by: Actor, action: str, **details: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -88,6 +89,20 @@ class CronSchedule:
                 (following - expected).total_seconds() if following else GRACE_MOST * GRACE_ONE_IN
             )
         return Due(expected, expected + timedelta(seconds=grace))
+
+    def deadlines_after(self, start: datetime) -> Iterator[datetime]:
+        """Yield the deadlines after `start`, of the times that are scheduled, in order.
+
+        Raises:
+            ScheduleError: the expression or the time zone cannot be evaluated.
+        """
+        longest = timedelta(seconds=GRACE_MOST if self.grace is None else self.grace)
+        for expected, following in pairwise(self.times_after(start - longest)):
+            grace = self.grace
+            if grace is None:
+                grace = default_grace((following - expected).total_seconds())
+            if (deadline := expected + timedelta(seconds=grace)) > start:
+                yield deadline
 
     def times_after(self, start: datetime) -> Iterator[datetime]:
         """Yield the scheduled times after `start`, in UTC; nothing when there are none in 50 years.

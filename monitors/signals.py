@@ -13,6 +13,6 @@ incidents_opened = Signal()
 incidents_resolved = Signal()
 # A deadline passed unseen before the push that ended the silence: both at once.
 incidents_passed = Signal()
-# Maintenance of monitors ends sooner than it was planned to. Sent with `held`, by the monitor's row id when
-# it was to end, `until`, when it ends now, and `at`.
-maintenance_ended = Signal()
+# Maintenance of monitors ends sooner or later than it was planned to. Sent with `held`, by the monitor's row
+# id when it was to end, `until`, when it ends now, and `at`.
+maintenance_moved = Signal()

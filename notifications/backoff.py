@@ -23,7 +23,7 @@ _JITTER = 0.1
 
 def next_attempt_at(
     *,
-    created_at: datetime,
+    first_at: datetime,
     attempts: int,
     now: datetime,
     rng: Random,
@@ -33,13 +33,14 @@ def next_attempt_at(
 
     Each wait is 10 % shorter or longer at random, so that what failed together does not come back
     together, but never shorter than the other side asked for with `retry_after` (1 h at most of it
-    is honoured). Given up is what would be tried later than 24 h after `created_at`.
+    is honoured). Given up is what would be tried later than 24 h after `first_at`, the first attempt: what
+    happened may be much older, where people were not to hear of it before.
     """
     wait = WAITS[min(attempts, len(WAITS)) - 1] * rng.uniform(1 - _JITTER, 1 + _JITTER)
     if retry_after is not None:
         wait = max(wait, min(retry_after, RETRY_AFTER_MOST))
     time = now + wait
-    return None if time > created_at + GIVE_UP_AFTER else time
+    return None if time > first_at + GIVE_UP_AFTER else time
 
 
 def parse_retry_after(header: str, *, now: datetime) -> timedelta | None:

@@ -69,7 +69,7 @@ class Circumstances:
         route = self._routes.get(row.monitor_id or 0)
         wanted = route is not None and _NAMES[event] in route.events
         if event is Event.REMINDER:
-            wanted = wanted and mine.remind_every is not None
+            wanted = wanted and mine.remind_every is not None and row.sequence <= mine.remind_most
         if event is Event.OPENED:
             wanted = wanted and row.incident_id not in self._silenced
         earlier = {self._told(other) for other in self._ends_before(row)}
@@ -208,7 +208,12 @@ class Circumstances:
             return None
         if row.incident.cause != Cause.MISSED:
             return self._after_reports(row.monitor, mine.reported)
-        return self._after_silence(row.monitor, row.incident, mine.missed)
+        silence = self._after_silence(row.monitor, row.incident, mine.missed)
+        if silence is None or _first_report(row.incident) is None:
+            return silence
+        # It did not come in time, and then it said down: that counts as any report.
+        reports = self._after_reports(row.monitor, mine.reported)
+        return None if reports is None else min(silence, reports)
 
     def _after_reports(self, monitor: Monitor, allowed: Tolerance) -> datetime | None:
         if allowed.of == 1:
@@ -231,15 +236,15 @@ class Circumstances:
             for start, end in missed.order_by("-started_at").values_list("started_at", "resolved_at")[
                 : allowed.of
             ]:
-                number = 1 + ((end or start) - start) // period_of(monitor, start)
-                before += [(start, True)] * min(number, allowed.of)
+                before += [
+                    (start, True) for at in missed_at(monitor, start, allowed.of) if at <= (end or start)
+                ]
             before.sort(reverse=True)
         return tolerance.after_silence(
             allowed,
-            started_at=incident.started_at,
-            ended_at=incident.resolved_at,
+            missed_at=missed_at(monitor, incident.started_at, allowed.of),
+            ended_at=_first_report(incident) or incident.resolved_at,
             now=self.now,
-            period=period_of(monitor, incident.started_at),
             before=[missing for _at, missing in before],
         )
 
@@ -248,16 +253,25 @@ def _is_over(row: Delivery) -> bool:
     return row.incident is not None and row.incident.resolved_at is not None
 
 
-def period_of(monitor: Monitor, at: datetime) -> timedelta:
-    """Return how often a heartbeat of `monitor` is due, around `at`."""
-    schedule = monitor.schedule
-    if not isinstance(schedule, CronSchedule):
-        return timedelta(seconds=schedule.timeout)
-    try:
-        times = list(islice(schedule.times_after(at), 2))
-    except ScheduleError:
-        return _SOME_PERIOD
-    return times[1] - times[0] if len(times) == 2 else _SOME_PERIOD
+def _first_report(incident: Incident) -> datetime | None:
+    """Return when the monitor of a silence was heard first and was not good, if it was."""
+    beats = Heartbeat.objects.filter(monitor=incident.monitor_id, received_at__gte=incident.started_at)
+    if incident.resolved_at is not None:
+        beats = beats.filter(received_at__lt=incident.resolved_at)
+    return beats.order_by("received_at").values_list("received_at", flat=True).first()
+
+
+def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
+    """Return when the first `most` heartbeats are missing in a silence that is one at `first`."""
+    schedule, period = monitor.schedule, _SOME_PERIOD
+    if isinstance(schedule, CronSchedule):
+        try:
+            return [first, *islice(schedule.deadlines_after(first), most - 1)]
+        except ScheduleError:
+            pass
+    else:
+        period = timedelta(seconds=schedule.timeout)
+    return [first + number * period for number in range(most)]
 
 
 def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:

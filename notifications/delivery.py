@@ -17,6 +17,7 @@ from random import SystemRandom
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from notifications import backoff, destinations, letters, turns
@@ -83,12 +84,20 @@ def attempt(claim: Claim) -> bool:
     if delivery is None:
         return False  # deleted with its monitor or channel
     started_at = database_now()
-    if claim.interrupted and started_at > delivery.created_at + backoff.GIVE_UP_AFTER:
+    if claim.interrupted and started_at > _first_tried_at(claim, started_at) + backoff.GIVE_UP_AFTER:
         # Else what kills its worker would be tried for ever: only a result leads to a next time.
         result: Result = Failed(_("Given up: the attempts were interrupted."), permanent=True)
     else:
         result = _send(delivery)
     return _record(delivery, claim, result, started_at)
+
+
+def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
+    """Return when the first attempt began: people may have had to be left alone for days before."""
+    if claim.number == 1:
+        return started_at
+    attempts = DeliveryAttempt.objects.filter(delivery=claim.delivery_id)
+    return attempts.aggregate(first=Min("started_at"))["first"] or started_at
 
 
 def _send(delivery: Delivery) -> Result:
@@ -125,7 +134,8 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
         if channel is None:
             return False
         now = database_now()
-        outcome = _outcome(delivery, claim, result, now, took=now - started_at)
+        first_at = _first_tried_at(claim, started_at)
+        outcome = _outcome(claim, result, now, first_at=first_at, took=now - started_at)
         sent_at = now if outcome.status == Delivery.Status.SENT else None
         recorded = Delivery.objects.filter(
             pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
@@ -184,13 +194,13 @@ class _Outcome:
     rest_until: datetime | None = None
 
 
-def _outcome(delivery: Delivery, claim: Claim, result: Result, now: datetime, *, took: timedelta) -> _Outcome:
+def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime, took: timedelta) -> _Outcome:
     if isinstance(result, Sent):
         return _Outcome(Delivery.Status.SENT)
     if result.permanent:
         return _Outcome(Delivery.Status.FAILED)
     next_time = backoff.next_attempt_at(
-        created_at=delivery.created_at,
+        first_at=first_at,
         attempts=claim.number,
         now=now,
         rng=_rng,

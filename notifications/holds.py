@@ -1,4 +1,4 @@
-"""What waits for the end of a snooze or of maintenance, where that comes sooner."""
+"""What waits for the end of a snooze or of maintenance, where that is moved."""
 
 from __future__ import annotations
 

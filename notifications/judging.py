@@ -128,7 +128,8 @@ def _opened(facts: Situation) -> Verdict:
         return Withdraw(Why.UNWANTED)
     if facts.resolved_at is not None and facts.resolved_at <= facts.planned_at:
         return Withdraw(Why.RECOVERED)
-    if facts.delayed and facts.acknowledged_at is not None and facts.acknowledged_at <= facts.planned_at:
+    # Also where it waited for its turn meanwhile: who saw to it wanted to spare whoever is not called yet.
+    if facts.delayed and facts.acknowledged_at is not None:
         return Withdraw(Why.ACKNOWLEDGED)
     until = _held_until(facts)
     if until is None:

@@ -14,10 +14,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
+from django.db.models import Q
 from django.urls import reverse
 
 from monitors.models import Incident
-from notifications.models import Channel
+from notifications.models import Channel, Delivery
 
 # An outage may last, and the message about it is found again by the one that was away.
 VALID = timedelta(days=90)
@@ -27,7 +28,7 @@ _UUID_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What an address is about. `incident` is loaded with its monitor and workspace."""
+    """What an address is about now. `incident` is loaded with its monitor and workspace."""
 
     incident: Incident
     channel: Channel
@@ -62,7 +63,23 @@ def read(token: str) -> Link | None:
     channel = Channel.objects.filter(
         public_id=UUID(bytes=both[_UUID_BYTES:]), workspace=incident.monitor.workspace_id
     ).first()
-    return Link(incident, channel) if channel else None
+    return Link(_latest_part(incident, channel), channel) if channel else None
+
+
+def _latest_part(incident: Incident, channel: Channel) -> Incident:
+    """Return the open incident with which the outage goes on that `channel` was told of, or `incident`.
+
+    Who was not told that it was over in between hears of no new beginning, and has no other link.
+    """
+    if incident.resolved_at is None:
+        return incident
+    ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Delivery.Event.RESOLVED)
+    untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.WITHDRAWN])
+    mine = ends.filter(untold, incident=incident).first()
+    if mine is None or ends.filter(~untold, pk__gt=mine.pk).exists():
+        return incident
+    later = Incident.objects.select_related("monitor__workspace").filter(monitor=incident.monitor_id)
+    return later.filter(resolved_at=None).first() or incident
 
 
 def _signer() -> signing.TimestampSigner:

@@ -23,7 +23,7 @@ def connect() -> None:
     signals.incidents_opened.connect(_opened, dispatch_uid="notifications.opened")
     signals.incidents_resolved.connect(_resolved, dispatch_uid="notifications.resolved")
     signals.incidents_passed.connect(_passed, dispatch_uid="notifications.passed")
-    signals.maintenance_ended.connect(_free, dispatch_uid="notifications.free")
+    signals.maintenance_moved.connect(_moved, dispatch_uid="notifications.moved")
 
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
@@ -67,13 +67,13 @@ def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     )
 
 
-def _free(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs: Any) -> None:
-    """Judge what waits for the end of maintenance when that is, now that it is sooner."""
+def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs: Any) -> None:
+    """Judge what waits for the end of maintenance when that is, now that it is another time."""
     together: dict[tuple[datetime, datetime], list[int]] = {}
     for monitor, before in held.items():
         together.setdefault((before, until[monitor]), []).append(monitor)
-    for (before, sooner), monitors in together.items():
-        holds.ask_again(monitors, held_until=before, at=sooner)
+    for (before, then), monitors in together.items():
+        holds.ask_again(monitors, held_until=before, at=then)
     wake_on_commit("notifications.tasks.deliver")
 
 

@@ -43,7 +43,8 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         if before == until:
             return
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
-        if before is not None and until < before:
+        if before is not None:
+            # Also where it is later now: it may yet be ended sooner, and has to be found then.
             ask_again([monitor.pk], held_until=before, at=until)
         _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from notifications.judging import LOOK_AGAIN
 from notifications.rules import Tolerance
@@ -28,24 +28,23 @@ def after_reports(
 def after_silence(
     tolerance: Tolerance,
     *,
-    started_at: datetime,
+    missed_at: Sequence[datetime],
     ended_at: datetime | None,
     now: datetime,
-    period: timedelta,
     before: Sequence[bool] = (),
 ) -> datetime | None:
     """Return None where enough heartbeats are missing, else when to look again.
 
-    The first one is missing at `started_at`, and another one after each `period` of silence.
-
     Args:
+        missed_at: when a heartbeat is missing in a silence that lasts, in order: at least the first of them,
+            and all until now.
         ended_at: when the silence ended, if it did.
         before: what came before the silence, newest first: True for a heartbeat that was missing.
     """
-    silence = max((ended_at or now) - started_at, timedelta(0))
-    missing = min(1 + silence // period, tolerance.of)
+    # The first one is what opened the incident, whatever the clocks say.
+    missing = 1 + sum(at <= (ended_at or now) for at in missed_at[1 : tolerance.of])
     short = tolerance.needed - missing - sum(before[: tolerance.of - missing])
     if short <= 0:
         return None
     # Each one that is missing from now on may push one out at the other end.
-    return max(started_at + missing * period, now + LOOK_AGAIN)
+    return max([*missed_at[missing : missing + 1], now + LOOK_AGAIN])

@@ -322,15 +322,15 @@ class TestUptime:
 
 @pytest.fixture
 def freed():
-    """What was told of maintenance that ends sooner."""
+    """What was told of maintenance that ends at another time."""
     told = []
 
     def hear(sender, **said):
         told.append(said)
 
-    signals.maintenance_ended.connect(hear)
+    signals.maintenance_moved.connect(hear)
     yield told
-    signals.maintenance_ended.disconnect(hear)
+    signals.maintenance_moved.disconnect(hear)
 
 
 def actions():
@@ -366,7 +366,7 @@ class TestPlanning:
         longer = make_window(monitor.workspace, minutes=90)
         planning.end_now(window=window)
         assert held(monitor) == {monitor.pk: longer.ends_at}
-        assert freed == []
+        assert [told["until"] for told in freed] == [{monitor.pk: longer.ends_at}]
 
     def test_what_repeats_ends_now_and_comes_again(self):
         monitor = make_monitor()

@@ -56,6 +56,7 @@ def let_time_pass(**length: float) -> None:
         planned_at=F("planned_at") - age,
         next_attempt_at=F("next_attempt_at") - age,
     )
+    DeliveryAttempt.objects.update(started_at=F("started_at") - age, finished_at=F("finished_at") - age)
     Channel.objects.update(
         quiet_until=F("quiet_until") - age, downs_until=F("downs_until") - age, ups_until=F("ups_until") - age
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -10,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import COMMAND
 from monitors import incidents, lifecycle, planning, sweep
+from monitors.models import Monitor
 from notifications import delivery, rule_changes, snoozing, verdicts
-from notifications.circumstances import period_of
+from notifications.circumstances import missed_at
 from notifications.models import ChannelRule, Delivery
 from notifications.rule_changes import Own
 from notifications.rules import Tolerance
@@ -101,6 +102,18 @@ def test_who_acknowledges_spares_those_who_hear_later(memory):
     assert memory.events("phone") == []
 
 
+def test_who_acknowledges_during_a_storm_spares_those_who_wait_for_its_end(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(3)]
+    box_for(workspace, "phone", delay=600)
+    push(*monitors, up=False)
+    deliver_after(minutes=10, seconds=1)
+    for monitor in monitors:
+        incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
+    deliver_after(seconds=31)
+    assert memory.events("phone") == [DOWN]
+
+
 # --- Snooze and maintenance --------------------------------------------------------------------------
 
 
@@ -148,6 +161,58 @@ def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(
     assert memory.events("a") == [DOWN, DOWN, UP]
     deliver_after(minutes=61)
     assert memory.events("a") == [DOWN, DOWN, UP, UP]
+
+
+def test_a_snooze_that_was_made_longer_and_is_ended_tells_what_it_held_back(memory):
+    monitor, until = make_monitor(), database_now() + timedelta(hours=1)
+    box_for(monitor.workspace)
+    snoozed(monitor, until)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    snoozed(monitor, until + timedelta(hours=1))
+    snoozing.unsnooze(monitor=monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN]
+
+
+def lengthened(window):
+    planning.change(window=window, ends_at=window.ends_at + timedelta(hours=1))
+    planning.end_now(window=window)
+
+
+def followed_by_another(window):
+    other = planning.plan(
+        workspace=window.workspace,
+        name="More work",
+        starts_at=window.ends_at,
+        ends_at=window.ends_at + timedelta(hours=1),
+        all_monitors=True,
+    )
+    planning.end_now(window=window)
+    planning.delete(window=other)
+
+
+def left_by_its_tag(window):
+    lifecycle.edit(monitor=Monitor.objects.get(tags=window.tags), tags=[])
+
+
+@pytest.mark.parametrize("ended", [lengthened, followed_by_another, left_by_its_tag])
+def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, ended):
+    monitor, now = make_monitor(tags=["db"]), database_now()
+    box_for(monitor.workspace)
+    window = planning.plan(
+        workspace=monitor.workspace,
+        name="Work",
+        starts_at=now,
+        ends_at=now + timedelta(hours=1),
+        tags=["db"],
+    )
+    push(monitor, up=False)
+    delivery.deliver_due()
+    assert memory.events("a") == []
+    ended(window)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN]
 
 
 def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_told(memory):
@@ -238,6 +303,33 @@ def test_missed_and_reported_are_counted_apart(memory):
     assert memory.events("a") == [DOWN]
 
 
+def test_a_report_after_a_silence_that_is_tolerated_is_told_as_any_report(memory):
+    monitor = with_rules(missed=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=300)
+    push(monitor)
+    deliver_after(seconds=3)
+    assert memory.events("a") == [DOWN, UP]
+
+
+def test_reports_after_a_silence_are_no_silence(memory):
+    monitor = with_rules(missed=Tolerance(2, 2), reported=Tolerance(3, 3))
+    box_for(monitor.workspace)
+    push(monitor)
+    sweep_after(seconds=340)
+    for _ in range(2):
+        push(monitor, up=False)
+        deliver_after(seconds=200)
+    assert memory.events("a") == []
+    push(monitor, up=False)
+    deliver_after(seconds=300)
+    assert memory.events("a") == [DOWN]
+
+
 def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
     monitor = with_rules(missed=Tolerance(2, 2))
     box_for(monitor.workspace)
@@ -313,13 +405,16 @@ def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
 # --- Arithmetic and cost -----------------------------------------------------------------------------
 
 
-def test_a_heartbeat_is_due_as_often_as_the_schedule_says():
-    now = database_now()
-    assert period_of(make_monitor(timeout=90), now) == timedelta(seconds=90)
-    hourly = make_monitor(kind="cron", cron="0 * * * *")
-    assert period_of(hourly, now) == timedelta(hours=1)
+def test_heartbeats_are_missing_one_by_one_when_the_schedule_expects_them():
+    friday = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
+    every = make_monitor(timeout=90)
+    assert missed_at(every, friday, 3) == [friday + number * timedelta(seconds=90) for number in range(3)]
+    weekdays = make_monitor(kind="cron", cron="0 9 * * 1-5", grace=300)
+    assert missed_at(weekdays, friday, 2) == [friday, friday + timedelta(days=3)]
+    twice = make_monitor(kind="cron", cron="0 9,17 * * *", grace=300)
+    assert missed_at(twice, friday, 2) == [friday, friday + timedelta(hours=8)]
     broken = make_monitor(kind="cron", cron="not a cron")
-    assert period_of(broken, now) == timedelta(hours=1)
+    assert missed_at(broken, friday, 2) == [friday, friday + timedelta(hours=1)]
 
 
 def test_judging_many_costs_as_many_queries_as_judging_few():

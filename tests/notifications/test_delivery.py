@@ -152,6 +152,19 @@ def test_a_day_of_failures_ends_in_giving_up_with_every_attempt_kept():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_was_held_back_for_days_is_tried_as_often_as_anything_else(interrupted):
+    monitor, days_ago = make_monitor(), database_now() - timedelta(days=3)
+    with HttpSink(Answer() if interrupted else Answer(500)) as sink:
+        row = make_delivery(webhook_for(sink, monitor.workspace), monitor, created_at=days_ago)
+        if interrupted:
+            delivery.claim_next()
+        deliver_with_retries()
+    row.refresh_from_db()
+    assert (row.status, row.attempt_count) == (SENT, 2)
+
+
+@pytest.mark.django_db
 def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
     monitor = make_monitor()
     incident = make_incident(monitor)

@@ -12,10 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
-from notifications import links, snoozing
+from notifications import delivery, links, rule_changes, snoozing
 from notifications.models import MonitorRules
+from notifications.rule_changes import Own
 from tests.factories import make_channel, make_monitor, make_workspace
-from tests.notifications.rows import make_incident
+from tests.notifications.rows import box_for, deliver_after, make_incident, push
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +132,23 @@ def test_what_is_over_says_so(client, path, incident):
         assert "It is over" in said
         assert "<button" not in response.content.decode().split("<main")[1]
     assert not deeds().exists()
+
+
+def test_the_link_of_an_outage_that_went_on_untold_is_about_what_is_down_now(client, memory, workspace):
+    monitor = make_monitor(workspace=workspace)
+    rule_changes.change(monitor=monitor, own=Own(recovery=3))
+    box_for(workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    push(monitor)
+    push(monitor, up=False)
+    (told,) = memory.to("a")
+    path = urlsplit(told.payload["acknowledge_url"]).path
+    for _ in range(2):
+        assert f"{monitor.name} is down" in text_of(client.get(path))
+        deliver_after(seconds=31)
+    client.post(path)
+    assert monitor.incidents.get(resolved_at=None).acknowledged_at is not None
 
 
 def test_the_log_of_the_monitor_says_by_way_of_which_channel(client, path, monitor, admin):

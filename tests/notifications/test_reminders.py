@@ -89,6 +89,17 @@ def test_rules_that_want_no_reminders_any_more_end_those_to_come(memory):
     assert memory.events("a") == [DOWN, REMINDER]
 
 
+def test_rules_that_want_fewer_reminders_than_there_were_end_those_to_come(memory):
+    monitor = reminded(every=600, most=3)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    deliver_after(minutes=11)
+    rule_changes.change(monitor=monitor, own=Own(reminders=Reminders(600, 1)))
+    deliver_after(minutes=11)
+    assert memory.events("a").count("incident.reminder") == 1
+
+
 def test_a_channel_that_does_not_want_reminders_gets_none(memory):
     monitor = reminded()
     box_for(monitor.workspace, "calm", on_reminder=False)

@@ -17,7 +17,7 @@ from notifications.backoff import (
     parse_retry_after,
 )
 
-CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+FIRST = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 seeds = st.integers(0, 2**32).map(Random)
 waits = st.none() | st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=400))
 
@@ -28,37 +28,33 @@ waits = st.none() | st.timedeltas(min_value=timedelta(0), max_value=timedelta(da
 )
 def test_the_waits_are_those_of_the_table_give_or_take_a_tenth(attempts, seconds):
     for seed in range(50):
-        time = next_attempt_at(created_at=CREATED, attempts=attempts, now=CREATED, rng=Random(seed))
+        time = next_attempt_at(first_at=FIRST, attempts=attempts, now=FIRST, rng=Random(seed))
         assert time is not None
-        assert 0.9 * seconds <= (time - CREATED).total_seconds() <= 1.1 * seconds
+        assert 0.9 * seconds <= (time - FIRST).total_seconds() <= 1.1 * seconds
 
 
 @given(seeds, st.integers(1, 500), st.timedeltas(timedelta(0), timedelta(days=3)), waits)
 def test_a_next_attempt_is_later_than_now_and_never_later_than_the_end(rng, attempts, age, retry_after):
-    now = CREATED + age
-    time = next_attempt_at(created_at=CREATED, attempts=attempts, now=now, rng=rng, retry_after=retry_after)
+    now = FIRST + age
+    time = next_attempt_at(first_at=FIRST, attempts=attempts, now=now, rng=rng, retry_after=retry_after)
     if time is not None:
-        assert now < time <= CREATED + GIVE_UP_AFTER
+        assert now < time <= FIRST + GIVE_UP_AFTER
 
 
 @given(seeds, st.integers(1, 10), waits)
 def test_the_other_side_is_never_asked_earlier_than_it_wants_within_an_hour(rng, attempts, retry_after):
-    time = next_attempt_at(
-        created_at=CREATED, attempts=attempts, now=CREATED, rng=rng, retry_after=retry_after
-    )
+    time = next_attempt_at(first_at=FIRST, attempts=attempts, now=FIRST, rng=rng, retry_after=retry_after)
     assert time is not None
-    assert time - CREATED >= min(retry_after or timedelta(0), RETRY_AFTER_MOST)
-    assert time - CREATED <= WAITS[-1] * 1.1
+    assert time - FIRST >= min(retry_after or timedelta(0), RETRY_AFTER_MOST)
+    assert time - FIRST <= WAITS[-1] * 1.1
 
 
 def test_after_a_day_of_failures_it_is_given_up():
-    now, attempts = CREATED, 1
-    while (
-        time := next_attempt_at(created_at=CREATED, attempts=attempts, now=now, rng=Random(1))
-    ) is not None:
+    now, attempts = FIRST, 1
+    while (time := next_attempt_at(first_at=FIRST, attempts=attempts, now=now, rng=Random(1))) is not None:
         now, attempts = time, attempts + 1
     assert 25 <= attempts <= 35
-    assert now - CREATED > timedelta(hours=22)
+    assert now - FIRST > timedelta(hours=22)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +68,14 @@ def test_after_a_day_of_failures_it_is_given_up():
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header, seconds):
-    assert parse_retry_after(header, now=CREATED) == timedelta(seconds=seconds)
+    assert parse_retry_after(header, now=FIRST) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("header", ["", "soon", "-5", "1.5", "Sun, 99 Nov 2026", "١٢"])
 def test_a_retry_after_that_says_nothing_is_none(header):
-    assert parse_retry_after(header, now=CREATED) is None
+    assert parse_retry_after(header, now=FIRST) is None
 
 
 @given(st.text(max_size=60))
 def test_no_retry_after_raises(header):
-    parse_retry_after(header, now=CREATED)
+    parse_retry_after(header, now=FIRST)

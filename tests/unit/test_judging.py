@@ -32,7 +32,8 @@ TABLE = [
     (OPENED, {"resolved_at": AGO + TICK}, Tell()),
     # An escalation is stopped by who sees to it; whoever hears at once hears all the same.
     (OPENED, {"delayed": True, "acknowledged_at": AGO - TICK}, no(Why.ACKNOWLEDGED)),
-    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK}, Tell()),
+    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK}, no(Why.ACKNOWLEDGED)),
+    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK, "under_way": True}, Tell()),
     (OPENED, {"acknowledged_at": AGO - TICK}, Tell()),
     (OPENED, {"delayed": True}, Tell()),
     (OPENED, {"maintenance_until": SOON}, Hold(SOON, replan=True)),

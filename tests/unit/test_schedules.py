@@ -278,3 +278,19 @@ def test_whatever_is_typed_only_a_schedule_error_comes_out_and_soon(expression, 
         assert str(error)  # noqa: PT017
     else:
         assert due.expected_by > start
+
+
+def test_deadlines_follow_each_other_as_the_times_do():
+    jobs = CronSchedule("0 9 * * 1-5", grace=600)
+    friday, monday = utc(2026, 11, 20, 9, 10), utc(2026, 11, 23, 9, 10)
+    found = jobs.deadlines_after(friday - timedelta(seconds=1))
+    assert [next(found), next(found)] == [friday, monday]
+    assert next(jobs.deadlines_after(friday)) == monday
+
+
+@given(st.sampled_from(["*/7 * * * *", "0 9,10 * * *", "0 0 1 * *"]), st.sampled_from([None, 0, 90, 7200]))
+def test_the_next_deadline_is_that_of_the_next_time(expression, grace):
+    schedule = CronSchedule(expression, grace=grace)
+    for expected in islice(schedule.times_after(NOON), 3):
+        deadline = schedule.due_after(expected - timedelta(microseconds=1)).deadline
+        assert deadline in list(islice(schedule.deadlines_after(NOON), 100))

@@ -71,6 +71,10 @@ def test_a_failure_more_never_makes_it_fewer(allowed, failures):
 # --- Silence ---------------------------------------------------------------------------------------
 
 
+def each(first, period=MINUTE):
+    return [first + number * period for number in range(HORIZON)]
+
+
 def counted(allowed, *, periods, before):
     """Whether `needed` are missing of the last `of`, that many whole `periods` into the silence."""
     slots = [True] * (1 + periods) + list(before)
@@ -80,7 +84,7 @@ def counted(allowed, *, periods, before):
 @given(TOLERANCES, FAILURES, st.integers(0, 20), st.integers(1, 59))
 def test_what_is_missing_is_counted_one_by_one(allowed, before, periods, seconds):
     started_at = NOW - periods * MINUTE - timedelta(seconds=seconds)
-    look = after_silence(allowed, started_at=started_at, ended_at=None, now=NOW, period=MINUTE, before=before)
+    look = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=NOW, before=before)
     assert (look is None) == counted(allowed, periods=periods, before=before)
 
 
@@ -88,9 +92,7 @@ def test_what_is_missing_is_counted_one_by_one(allowed, before, periods, seconds
 def test_a_silence_that_ended_counts_as_long_as_it_was(allowed, before, periods):
     started_at = NOW - 3 * HORIZON * MINUTE
     ended_at = started_at + periods * MINUTE + timedelta(seconds=30)
-    look = after_silence(
-        allowed, started_at=started_at, ended_at=ended_at, now=NOW, period=MINUTE, before=before
-    )
+    look = after_silence(allowed, missed_at=each(started_at), ended_at=ended_at, now=NOW, before=before)
     assert (look is None) == counted(allowed, periods=periods, before=before)
 
 
@@ -102,9 +104,7 @@ def test_looked_at_when_it_says_it_never_tells_later_than_it_could(allowed, befo
     right = max(started_at + enough * MINUTE, NOW)
     now = NOW
     for _ in range(HORIZON):
-        look = after_silence(
-            allowed, started_at=started_at, ended_at=None, now=now, period=MINUTE, before=before
-        )
+        look = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=now, before=before)
         if look is None:
             break
         assert look >= now + LOOK_AGAIN
@@ -117,14 +117,12 @@ def test_every_silence_is_enough_in_the_end(allowed, before, seconds):
     started_at = NOW - timedelta(days=30)
     period = timedelta(seconds=seconds)
     assert (
-        after_silence(allowed, started_at=started_at, ended_at=None, now=NOW, period=period, before=before)
+        after_silence(allowed, missed_at=each(started_at, period), ended_at=None, now=NOW, before=before)
         is None
     )
 
 
 def test_a_deadline_that_lies_ahead_of_the_clock_is_the_first_that_is_missing():
     """Two servers may differ by a tick; a silence is never shorter than nothing."""
-    look = after_silence(
-        Tolerance(1, 1), started_at=NOW + timedelta(seconds=1), ended_at=None, now=NOW, period=MINUTE
-    )
+    look = after_silence(Tolerance(1, 1), missed_at=each(NOW + timedelta(seconds=1)), ended_at=None, now=NOW)
     assert look is None
