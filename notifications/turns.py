@@ -35,7 +35,7 @@ _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 _ENDS = (Event.RESOLVED, Event.PASSED)
 # What tells people whether a monitor is down.
 _NEWS = (Event.OPENED, *_ENDS)
-_DIGESTS: dict[str, Delivery.Event] = {
+DIGESTS: dict[str, Delivery.Event] = {
     Event.OPENED: Delivery.Event.DIGEST_DOWN,
     Event.RESOLVED: Delivery.Event.DIGEST_UP,
     Event.PASSED: Delivery.Event.DIGEST_UP,
@@ -169,7 +169,7 @@ def _news_under_way(channel: Channel) -> dict[int | None, int]:
     tried = channel.deliveries.filter(next_attempt_at__isnull=False, attempt_count__gt=0)
     open_digests, found = [], []
     for pk, monitor, event in tried.values_list("pk", "monitor_id", "event"):
-        if event in _DIGESTS.values():
+        if event in DIGESTS.values():
             open_digests.append(pk)
         elif event in _NEWS:
             found.append((pk, monitor))
@@ -198,10 +198,10 @@ def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known
     merges = kind is not None and kind.merges
     if ready:
         first = ready[0]
-        digest = _DIGESTS.get(first.event) if merges else None
+        digest = DIGESTS.get(first.event) if merges else None
         if digest is None:
             return _claim(first, now)
-        alike = [row for row in ready if _DIGESTS.get(row.event) is digest]
+        alike = [row for row in ready if DIGESTS.get(row.event) is digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
         # The rest of a storm, and what piled up while the channel could not be reached.

@@ -133,6 +133,20 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
     assert channel.deliveries.filter(monitor__in=monitors).count() == 4
 
 
+def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
+    workspace, monitors = several(4)
+    with HttpSink(Answer(), Answer(500)) as sink:
+        channel = webhook_for(sink, workspace)
+        push(*monitors, up=False)
+        delivery.deliver_due()
+        deliver_after(seconds=31)
+        for monitor in monitors:
+            lifecycle.delete(monitor=monitor)
+        deliver_after(seconds=10)
+        assert events(sink) == [DOWN, "digest.down"]
+    assert channel.deliveries.get().status == WITHDRAWN
+
+
 def test_what_was_tried_goes_on_under_its_own_id_and_is_never_merged():
     workspace, monitors = several(3)
     with HttpSink(Answer(500)) as sink:
