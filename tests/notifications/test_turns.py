@@ -114,6 +114,17 @@ def test_a_storm_after_a_quiet_time_begins_with_a_message_of_its_own(memory):
     assert memory.events("a") == [DOWN, "digest.down", DOWN, "digest.down"]
 
 
+def test_a_storm_does_not_go_on_because_the_clock_was_set_back(memory):
+    workspace, [monitor] = several(1)
+    tomorrow = database_now() + timedelta(days=1)
+    box_for(workspace, downs_until=tomorrow, ups_until=tomorrow)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
 def test_the_single_records_of_a_digest_stay_and_share_its_end():
     workspace, monitors = several(4)
     with HttpSink(Answer(), Answer(500)) as sink:
