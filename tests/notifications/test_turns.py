@@ -144,6 +144,21 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
     assert channel.deliveries.filter(monitor__in=monitors).count() == 4
 
 
+def test_a_digest_says_that_who_fell_again_before_it_left_is_down():
+    workspace, monitors = several(4)
+    with HttpSink() as sink:
+        webhook_for(sink, workspace)
+        push(*monitors, up=False)
+        delivery.deliver_due()
+        push(*monitors[1:])
+        push(*monitors[1:3], up=False)
+        for _ in range(3):
+            deliver_after(seconds=31)
+        down = {monitor.name for monitor in monitors[1:3]}
+        digest = next(request.json["digest"] for request in sink.requests if request.json["digest"])
+        assert {each["name"] for each in digest["monitors"] if each["resolved_at"] is None} == down
+
+
 def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
     workspace, monitors = several(4)
     with HttpSink(Answer(), Answer(500)) as sink:
