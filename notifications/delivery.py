@@ -83,6 +83,8 @@ def attempt(claim: Claim) -> bool:
     )
     if delivery is None:
         return False  # deleted with its monitor or channel
+    if delivery.event in turns.DIGESTS.values() and not delivery.members.exists():
+        return _drop(delivery, claim)
     started_at = database_now()
     if claim.interrupted and started_at > _first_tried_at(claim, started_at) + backoff.GIVE_UP_AFTER:
         # Else what kills its worker would be tried for ever: only a result leads to a next time.
@@ -90,6 +92,15 @@ def attempt(claim: Claim) -> bool:
     else:
         result = _send(delivery)
     return _record(delivery, claim, result, started_at)
+
+
+def _drop(delivery: Delivery, claim: Claim) -> bool:
+    """Close a digest of which all monitors were deleted since; there is nothing to say any more."""
+    claimed = Delivery.objects.filter(
+        pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
+    )
+    claimed.update(status=Delivery.Status.WITHDRAWN, note=Delivery.Note.UNWANTED, next_attempt_at=None)
+    return False
 
 
 def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:

@@ -194,13 +194,20 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
 
 
 def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
-    """Return what a digest says: two queries, of which one reads LISTED rows at most."""
+    """Return what a digest says: three queries, of which none reads more than LISTED rows."""
     members = delivery.members.filter(incident__isnull=False)
     whole = members.aggregate(
         count=Count("pk"), first=Min("incident__started_at"), last=Max("incident__started_at")
     )
     listed = members.select_related("incident__monitor").order_by("incident__started_at", "pk")
+    rows = [row.incident for row in listed[: digests.LISTED] if row.incident]
     event = Event(delivery.event)
+    down: set[int] = set()
+    if event is not Event.DIGEST_UP:
+        # Who fell again before people heard of the end is down, and no other message will say so.
+        fallen = [incident.monitor_id for incident in rows if incident.resolved_at is not None]
+        again = Incident.objects.filter(monitor__in=fallen, resolved_at=None)
+        down = set(again.values_list("monitor_id", flat=True))
     query = "" if event is Event.DIGEST_UP else "?status=down"
     return digests.Facts(
         event=event,
@@ -209,20 +216,20 @@ def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
         workspace=delivery.channel.workspace.name,
         url=f"{_url('monitors:overview')}{query}",
         count=whole["count"],
-        members=tuple(_member(row.incident) for row in listed[: digests.LISTED] if row.incident),
+        members=tuple(_member(incident, down) for incident in rows),
         first_at=whole["first"] or delivery.created_at,
         last_at=whole["last"] or delivery.created_at,
     )
 
 
-def _member(incident: Incident) -> digests.Member:
+def _member(incident: Incident, down: set[int]) -> digests.Member:
     return digests.Member(
         monitor=incident.monitor.name,
         monitor_id=str(incident.monitor.public_id),
         monitor_url=_url("monitors:detail", incident.monitor.public_id),
         cause=Cause(incident.cause),
         started_at=incident.started_at,
-        resolved_at=incident.resolved_at,
+        resolved_at=None if incident.monitor_id in down else incident.resolved_at,
     )
 
 

@@ -35,7 +35,7 @@ _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 _ENDS = (Event.RESOLVED, Event.PASSED)
 # What tells people whether a monitor is down.
 _NEWS = (Event.OPENED, *_ENDS)
-_DIGESTS: dict[str, Delivery.Event] = {
+DIGESTS: dict[str, Delivery.Event] = {
     Event.OPENED: Delivery.Event.DIGEST_DOWN,
     Event.RESOLVED: Delivery.Event.DIGEST_UP,
     Event.PASSED: Delivery.Event.DIGEST_UP,
@@ -72,12 +72,13 @@ def claim_next() -> Claim | None:
 def _channels_with_something_due(now: datetime) -> list[int]:
     """Return the row ids of channels that are free, the one that has waited longest first."""
     in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
+    storm = (now + timedelta.resolution, now + STORM)
     due = (
         Delivery.objects.filter(next_attempt_at__lte=now)
         .exclude(channel__in=in_flight.values("channel"))
         .exclude(channel__quiet_until__gt=now)
-        .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__gt=now)
-        .exclude(event__in=_ENDS, attempt_count=0, channel__ups_until__gt=now)
+        .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__range=storm)
+        .exclude(event__in=_ENDS, attempt_count=0, channel__ups_until__range=storm)
     )
     waiting = due.values("channel").annotate(since=Min("next_attempt_at")).order_by("since", "channel")
     return [channel for channel, _since in waiting.values_list("channel", "since")]
@@ -131,12 +132,17 @@ def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
     monitor perhaps, is left for the next turn: nobody waits here, so nobody waits for ever.
     """
     rows = channel.deliveries.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
-    if channel.downs_until is not None and channel.downs_until > now:
+    if _goes_on(channel.downs_until, now):
         rows = rows.exclude(event=Event.OPENED, attempt_count=0)
-    if channel.ups_until is not None and channel.ups_until > now:
+    if _goes_on(channel.ups_until, now):
         rows = rows.exclude(event__in=_ENDS, attempt_count=0)
     locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
     return list(locked.select_related("incident", "monitor").order_by("pk")[:most])
+
+
+def _goes_on(until: datetime | None, now: datetime) -> bool:
+    """Return whether a storm lasts `until` then; one that ends later began before the clock was set back."""
+    return until is not None and now < until <= now + STORM
 
 
 def _in_their_order(channel: Channel, rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
@@ -169,7 +175,7 @@ def _news_under_way(channel: Channel) -> dict[int | None, int]:
     tried = channel.deliveries.filter(next_attempt_at__isnull=False, attempt_count__gt=0)
     open_digests, found = [], []
     for pk, monitor, event in tried.values_list("pk", "monitor_id", "event"):
-        if event in _DIGESTS.values():
+        if event in DIGESTS.values():
             open_digests.append(pk)
         elif event in _NEWS:
             found.append((pk, monitor))
@@ -198,10 +204,10 @@ def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known
     merges = kind is not None and kind.merges
     if ready:
         first = ready[0]
-        digest = _DIGESTS.get(first.event) if merges else None
+        digest = DIGESTS.get(first.event) if merges else None
         if digest is None:
             return _claim(first, now)
-        alike = [row for row in ready if _DIGESTS.get(row.event) is digest]
+        alike = [row for row in ready if DIGESTS.get(row.event) is digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
         # The rest of a storm, and what piled up while the channel could not be reached.

@@ -114,6 +114,17 @@ def test_a_storm_after_a_quiet_time_begins_with_a_message_of_its_own(memory):
     assert memory.events("a") == [DOWN, "digest.down", DOWN, "digest.down"]
 
 
+def test_a_storm_does_not_go_on_because_the_clock_was_set_back(memory):
+    workspace, [monitor] = several(1)
+    tomorrow = database_now() + timedelta(days=1)
+    box_for(workspace, downs_until=tomorrow, ups_until=tomorrow)
+    push(monitor, up=False)
+    delivery.deliver_due()
+    push(monitor)
+    delivery.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
 def test_the_single_records_of_a_digest_stay_and_share_its_end():
     workspace, monitors = several(4)
     with HttpSink(Answer(), Answer(500)) as sink:
@@ -131,6 +142,35 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
     digest.refresh_from_db()
     assert set(digest.members.values_list("status", "sent_at")) == {(SENT, digest.sent_at)}
     assert channel.deliveries.filter(monitor__in=monitors).count() == 4
+
+
+def test_a_digest_says_that_who_fell_again_before_it_left_is_down():
+    workspace, monitors = several(4)
+    with HttpSink() as sink:
+        webhook_for(sink, workspace)
+        push(*monitors, up=False)
+        delivery.deliver_due()
+        push(*monitors[1:])
+        push(*monitors[1:3], up=False)
+        for _ in range(3):
+            deliver_after(seconds=31)
+        down = {monitor.name for monitor in monitors[1:3]}
+        digest = next(request.json["digest"] for request in sink.requests if request.json["digest"])
+        assert {each["name"] for each in digest["monitors"] if each["resolved_at"] is None} == down
+
+
+def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
+    workspace, monitors = several(4)
+    with HttpSink(Answer(), Answer(500)) as sink:
+        channel = webhook_for(sink, workspace)
+        push(*monitors, up=False)
+        delivery.deliver_due()
+        deliver_after(seconds=31)
+        for monitor in monitors:
+            lifecycle.delete(monitor=monitor)
+        deliver_after(seconds=10)
+        assert events(sink) == [DOWN, "digest.down"]
+    assert channel.deliveries.get().status == WITHDRAWN
 
 
 def test_what_was_tried_goes_on_under_its_own_id_and_is_never_merged():
