@@ -33,7 +33,7 @@ def test_the_preview_follows_what_is_typed(open_page):
 def test_what_is_wrong_is_said_beside_it_and_nothing_typed_is_lost(open_page):
     page = open_page()
     page.goto("/channels/new/telegram/")
-    page.get_by_label("Name").fill("On-call")
+    page.get_by_label("Name", exact=True).fill("On-call")
     page.get_by_label("Bot token").fill("nonsense-and-secret")
     page.get_by_label("Chat ID").fill("-1001234567890")
     page.get_by_label("Only if still down after").fill("10 min")
@@ -48,7 +48,7 @@ def test_what_is_wrong_is_said_beside_it_and_nothing_typed_is_lost(open_page):
 def test_a_channel_that_is_left_as_it_is_keeps_its_secret(open_page, web):
     page = open_page()
     page.goto("/channels/new/webhook/")
-    page.get_by_label("Name").fill("Bridge")
+    page.get_by_label("Name", exact=True).fill("Bridge")
     page.get_by_label("URL").fill(f"{web.url}?key=hidden-key")
     page.get_by_role("button", name="Add the channel").click()
     page.get_by_role("link", name="Edit").click()

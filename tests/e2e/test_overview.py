@@ -63,11 +63,11 @@ def test_an_empty_workspace_creates_its_first_monitor_in_one_form(open_page: Cal
     page = open_page()
     expect(page.get_by_role("heading", name="No monitors yet")).to_be_visible()
     shoot(page, "overview-first")
-    page.get_by_label("Name").fill("The first")
+    page.get_by_label("Name", exact=True).fill("The first")
     page.get_by_label("Timeout").fill("")
     page.get_by_role("button", name="Create monitor").click()
     # Refused in words, in the form with everything in it.
-    expect(page.get_by_label("Name")).to_have_value("The first")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("The first")
     page.get_by_label("Timeout").fill("5 min")
     page.get_by_role("button", name="Create monitor").click()
     expect(page.get_by_role("heading", name="The first", exact=True)).to_be_visible()
