@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from math import ceil
 
-from monitors.rhythm import Rhythm
 from monitors.schedules import TIMEOUT_MAX, IntervalSchedule
 
+# A silence that is so many times as long as usual, and as what was agreed, is an outage and no rhythm.
+_OUTAGE_OF_USUAL, _OUTAGE_OF_AGREED = 10, 2
+
+Stretch = tuple[datetime, datetime]
 GAPS_LEAST = 50
 # A timeout leaves half as much again as the sender mostly needs.
 _ROOM = 1.5
@@ -19,6 +23,56 @@ _WORTH, _SAVES_LEAST = 0.75, 10
 _WATCHED_LEAST = timedelta(hours=4)
 # From how many seconds on a timeout is rounded up to which steps.
 _STEPS = ((86_400, 3600), (3600, 300), (600, 60), (120, 10), (0, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The gaps between heartbeats in seconds, shortest first, at least one; `covers` is their time.
+
+    Outages and gaps in which nothing was expected are not among them.
+    """
+
+    gaps: tuple[float, ...]
+    covers: timedelta
+
+    @property
+    def median(self) -> float:
+        return self.under(0.5)
+
+    @property
+    def p99(self) -> float:
+        return self.under(0.99)
+
+    def under(self, share: float) -> float:
+        """Return the gap that `share` (0 to 1) of all gaps do not exceed (nearest rank)."""
+        rank = -int(-len(self.gaps) * share // 1)
+        return self.gaps[max(rank, 1) - 1]
+
+
+def rhythm(
+    times: Sequence[datetime], *, unwatched: Iterable[Stretch] = (), agreed: float | None = None
+) -> Rhythm | None:
+    """Return the rhythm of heartbeats that came at `times`, oldest first; None where there is no gap.
+
+    Args:
+        unwatched: when nothing was expected, because the monitor was paused or new; in order.
+        agreed: the silence in seconds after which the sender counts as down. None where that is not
+            one length, by a cron schedule; then nothing is an outage.
+    """
+    left = list(unwatched)
+    gaps = []
+    for start, end in pairwise(times):
+        while left and left[0][1] <= start:
+            left.pop(0)
+        if left and left[0][0] < end:
+            continue
+        gaps.append((end - start).total_seconds())
+    gaps.sort()
+    if gaps and agreed is not None:
+        usual = gaps[(len(gaps) - 1) // 2]
+        longest = max(_OUTAGE_OF_USUAL * usual, _OUTAGE_OF_AGREED * agreed)
+        gaps = [gap for gap in gaps if gap <= longest]
+    return Rhythm(tuple(gaps), timedelta(seconds=sum(gaps))) if gaps else None
 
 
 @dataclass(frozen=True, slots=True)

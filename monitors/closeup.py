@@ -14,13 +14,12 @@ from django.utils.translation import get_language
 
 from accounts.models import AuditEntry
 from monitors import gaps, maintenance, presenting
-from monitors.advice import Advice, advise
+from monitors.advice import Advice, Rhythm, advise
 from monitors.bars import bars_of
 from monitors.history import onsets_of
 from monitors.models import Heartbeat, Incident, Monitor, Transition
 from monitors.occurrences import Stretch
 from monitors.presenting import Reading
-from monitors.rhythm import Rhythm
 from monitors.schedules import IntervalSchedule
 from monitors.slots import Slot
 from monitors.uptime import Onset, uptime

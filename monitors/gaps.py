@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from monitors.advice import Rhythm, Stretch, rhythm
 from monitors.models import Heartbeat, Incident, Monitor
-from monitors.rhythm import Rhythm, Stretch, rhythm
 from monitors.schedules import IntervalSchedule
 from monitors.status import Cause, Status
 from monitors.uptime import Onset

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.text import slugify
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
 from monitors import journal, maintenance, tokens
-from monitors.models import Monitor, MonitorState
-from monitors.slugs import free_slug
+from monitors.models import SLUG_LENGTH, Monitor, MonitorState
 from monitors.status import PauseAsked, ResumeAsked, Status, TimePassed
 from tianji.clock import database_now
 from tianji.hints import wake_on_commit
 
 # Of several that are created at once under one name, each finds another one's slug once at most.
 _SLUG_TRIES = 20
+_FALLBACK_SLUG = "monitor"
+_ROOM_FOR_A_NUMBER = 7
 
 
 class SlugTaken(Exception):
@@ -211,3 +214,20 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
 def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
     deed = Deed(monitor.public_id, monitor.name, details)
     audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
+
+
+def slug_of(name: str) -> str:
+    """Return `name` as a slug; "monitor" where nothing of it can be written as one."""
+    slug = slugify(name).replace("_", "-")[: SLUG_LENGTH - _ROOM_FOR_A_NUMBER]
+    return "-".join(part for part in slug.split("-") if part) or _FALLBACK_SLUG
+
+
+def free_slug(workspace: Workspace, name: str) -> str:
+    """Return the slug of `name`, with a number where another monitor of `workspace` has it."""
+    wanted = slug_of(name)
+    taken = set(
+        Monitor.objects.in_workspace(workspace).filter(slug__startswith=wanted).values_list("slug", flat=True)
+    )
+    if wanted not in taken:
+        return wanted
+    return next(slug for number in count(2) if (slug := f"{wanted}-{number}") not in taken)

@@ -14,7 +14,7 @@ from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import Once, Plan, Stretch, Weekly, current, over_at, taken_together
 from monitors.schedules import is_time_zone
 from tianji.clock import database_now
-from tianji.many import among
+from tianji.rows import among
 
 
 def held_until(monitor_ids: Collection[int], now: datetime) -> dict[int, datetime]:

@@ -16,7 +16,7 @@ from notifications import rules, tolerance
 from notifications.judging import Event, Situation, Told
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import Route, Rules, Tolerance
-from tianji.many import among
+from tianji.rows import among
 
 # Where nobody can say how often a heartbeat is due.
 _SOME_PERIOD = timedelta(hours=1)

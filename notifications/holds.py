@@ -7,7 +7,7 @@ from datetime import datetime
 
 from notifications import reminders
 from notifications.models import Delivery
-from tianji.many import among
+from tianji.rows import among
 
 
 def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) -> None:

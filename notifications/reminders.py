@@ -12,7 +12,7 @@ from notifications import outbox
 from notifications.models import Delivery
 from notifications.outbox import Owed
 from notifications.rules import Route, Rules, rules_in
-from tianji.many import among
+from tianji.rows import among
 
 _FIRST = 1
 

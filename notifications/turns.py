@@ -22,7 +22,7 @@ from notifications.judging import Event
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tianji.clock import database_now
-from tianji.many import among
+from tianji.rows import among
 
 # Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
 LEASE = timedelta(seconds=60)

@@ -6,11 +6,12 @@ Through the ORM, putting such a statement together costs several times what the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
 
 def as_select(columns: Mapping[str, str], postgresql: bool) -> str:
@@ -41,3 +42,14 @@ def write_time(value: datetime | None) -> str | None:
     if value is None:
         return None
     return str(connection.ops.adapt_datetimefield_value(value))
+
+
+def among(ids: Iterable[int]) -> Any:
+    """Return what `...__in=` takes for `ids`, one parameter however many they are.
+
+    As a parameter each, thousands of them take longer to send than the rows take to read.
+    """
+    given = list(ids)
+    if connection.vendor != "postgresql":
+        return given
+    return RawSQL("SELECT unnest(%s::bigint[])", [given])

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitors.advice import Advice, advise
-from monitors.rhythm import Rhythm, rhythm
+from monitors.advice import Advice, Rhythm, advise, rhythm
 from monitors.schedules import IntervalSchedule
 
 START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
