@@ -13,7 +13,7 @@ COPY . .
 # Collecting static files needs a key to start with and uses it for nothing; it does not stay in the image.
 RUN SECRET_KEY=only-for-the-build TIANJI_DATA=/tmp/data TIANJI_STATIC=/app/static-root \
     /opt/venv/bin/python manage.py collectstatic --no-input --verbosity 0 \
-    && /opt/venv/bin/python -m compileall -q accounts monitors notifications tianji
+    && /opt/venv/bin/python -m compileall -q accounts api core monitors notifications tianji
 
 FROM python:${PYTHON_VERSION}-slim
 ENV PATH=/opt/venv/bin:$PATH \

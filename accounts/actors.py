@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from accounts.models import ApiKey, AuditEntry, User
-from tianji.addresses import address_of
+from core.client_ip import address_of
 
 
 @dataclass(frozen=True, slots=True)

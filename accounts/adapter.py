@@ -10,7 +10,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest
 
-from tianji import keys
+from core import credentials
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class MFAAdapter(DefaultMFAAdapter):
     """Second factors are kept encrypted with SECRET_KEY, like push tokens."""
 
     def encrypt(self, text: str) -> str:
-        return _SEALED + keys.seal(text, purpose=_PURPOSE)
+        return _SEALED + credentials.seal(text, purpose=_PURPOSE)
 
     def decrypt(self, encrypted_text: str) -> str:
         """Return the secret; what was stored before secrets were encrypted is the secret itself.
@@ -47,7 +47,7 @@ class MFAAdapter(DefaultMFAAdapter):
         """
         if not encrypted_text.startswith(_SEALED):
             return encrypted_text
-        secret = keys.unseal(encrypted_text.removeprefix(_SEALED), purpose=_PURPOSE)
+        secret = credentials.unseal(encrypted_text.removeprefix(_SEALED), purpose=_PURPOSE)
         if secret is None:
             log.warning("second factor cannot be decrypted; is SECRET_KEY another one?")
             return base64.b32encode(secrets.token_bytes(20)).decode()

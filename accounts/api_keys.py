@@ -12,8 +12,8 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import Deed
 from accounts.models import ApiKey, AuditEntry, Workspace
-from tianji import keys
-from tianji.clock import database_now
+from core import credentials
+from core.clock import database_now
 
 PREFIX = "tja_"
 # "Last used" is written at most this often.
@@ -32,13 +32,13 @@ def issue(
     *, workspace: Workspace, name: str, scope: str, by: Actor, expires_at: datetime | None = None
 ) -> IssuedKey:
     """Make a key to `workspace`. `scope` is "read" or "write"."""
-    secret = keys.new_key(PREFIX)
+    secret = credentials.new_key(PREFIX)
     with transaction.atomic():
         key = ApiKey.objects.create(
             workspace=workspace,
             name=name,
             scope=ApiKey.Scope(scope),
-            digest=keys.digest(secret),
+            digest=credentials.digest(secret),
             last_four=secret[-4:],
             created_at=database_now(),
             created_by=by.user,
@@ -50,12 +50,14 @@ def issue(
 
 def find(secret: str, *, address: str | None) -> ApiKey | None:
     """Return the key that `secret` opens with, its workspace loaded, and note its use; else None."""
-    if keys.is_mistyped(secret, PREFIX) or not secret.startswith(PREFIX):
+    if credentials.is_mistyped(secret, PREFIX) or not secret.startswith(PREFIX):
         return None
     now = database_now()
     key = (
         ApiKey.objects.select_related("workspace")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=keys.digest(secret), revoked_at=None)
+        .filter(
+            Q(expires_at=None) | Q(expires_at__gt=now), digest=credentials.digest(secret), revoked_at=None
+        )
         .first()
     )
     if key is None:

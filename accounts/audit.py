@@ -10,7 +10,7 @@ from uuid import UUID
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry, Workspace
-from tianji.clock import database_now
+from core.clock import database_now
 
 # Somebody who looks at a token again within this time has not done a second thing.
 _LOOKS_AGAIN = timedelta(hours=1)

@@ -12,7 +12,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PUSH_RATE_MAX, TOKEN_AGE_MAX, ApiKey, Role, User, Workspace
-from tianji.zones import known_zones
+from core.timezones import known_zones
 
 _KEY_DAYS_MAX = 3650
 

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.models import StoredAnswer
-from tianji import keys
-from tianji.clock import database_now
+from core import credentials
+from core.clock import database_now
 
 KEPT_FOR = timedelta(hours=24)
 # Longer than any request takes: what was begun before that was cut off.
@@ -103,7 +103,7 @@ def _stored(owner: str, key: str, request_digest: str) -> Answer:
         raise StillRunning
     if stored.request_digest != request_digest:
         raise KeyReused
-    content = keys.unseal(stored.sealed, purpose=_PURPOSE) if stored.status else None
+    content = credentials.unseal(stored.sealed, purpose=_PURPOSE) if stored.status else None
     if stored.status is None or content is None:
         raise StillRunning
     kept = json.loads(content)
@@ -113,5 +113,5 @@ def _stored(owner: str, key: str, request_digest: str) -> Answer:
 def _keep(claimed: StoredAnswer, answer: Answer) -> None:
     # Sealed, because it may hold a new token.
     content = json.dumps({"headers": answer.headers, "data": answer.data})
-    claimed.status, claimed.sealed = answer.status, keys.seal(content, purpose=_PURPOSE)
+    claimed.status, claimed.sealed = answer.status, credentials.seal(content, purpose=_PURPOSE)
     claimed.save(update_fields=["status", "sealed"])

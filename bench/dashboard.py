@@ -83,10 +83,10 @@ def _seed(days: int) -> _Seeded:
     from django.db import connection
     from django.test import Client
 
+    from core.clock import database_now
     from monitors import tokens
     from monitors.models import Monitor, MonitorState, Transition
     from tests.factories import make_user, make_workspace
-    from tianji.clock import database_now
 
     call_command("migrate", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)

@@ -63,10 +63,10 @@ def _prepare(addresses: list[str]) -> list[str]:
     from django.core.management import call_command
     from django.db import connection
 
+    from core.clock import database_now
     from monitors import tokens
     from monitors.models import Monitor, MonitorState
     from tests.factories import make_channel, make_workspace
-    from tianji.clock import database_now
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()
@@ -211,7 +211,7 @@ def _let_fall() -> datetime:
 
 
 def _now() -> datetime:
-    from tianji.clock import database_now
+    from core.clock import database_now
 
     return database_now()
 

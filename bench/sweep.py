@@ -61,9 +61,9 @@ def prepare() -> None:
     from django.core.management import call_command
     from django.db import connection
 
+    from core.clock import database_now
     from monitors.models import Monitor, MonitorState
     from tests.factories import make_channel, make_workspace
-    from tianji.clock import database_now
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()
@@ -111,8 +111,8 @@ def fall_silent() -> tuple[float, float]:
     Return, in seconds, how long after its deadline an incident was detected at the median, and how
     long after the last deadline all of them could be read.
     """
+    from core.clock import database_now
     from monitors.models import Incident, MonitorState
-    from tianji.clock import database_now
 
     # Ticks are already coming when the deadlines pass.
     first = database_now() + timedelta(seconds=8)

@@ -8,8 +8,8 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors.models import Incident
-from tianji.clock import database_now
 
 
 def acknowledge(*, incident: Incident, by: Actor) -> bool:

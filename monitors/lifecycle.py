@@ -13,11 +13,11 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
+from core.wakeups import wake_on_commit
 from monitors import journal, maintenance, tokens
 from monitors.models import SLUG_LENGTH, Monitor, MonitorState
 from monitors.status import PauseAsked, ResumeAsked, Status, TimePassed
-from tianji.clock import database_now
-from tianji.hints import wake_on_commit
 
 # Of several that are created at once under one name, each finds another one's slug once at most.
 _SLUG_TRIES = 20

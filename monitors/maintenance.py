@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
+from core.clock import database_now
+from core.sql import among
 from monitors import signals
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import Once, Plan, Stretch, Weekly, current, over_at, taken_together
 from monitors.schedules import is_time_zone
-from tianji.clock import database_now
-from tianji.rows import among
 
 
 def held_until(monitor_ids: Collection[int], now: datetime) -> dict[int, datetime]:

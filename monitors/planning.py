@@ -13,10 +13,10 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
 from monitors import maintenance
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import current
-from tianji.clock import database_now
 
 
 def plan(

@@ -19,11 +19,11 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.encoding import force_bytes
 
+from core.clock import database_now
 from monitors import listing
 from monitors.asked import Asked
 from monitors.listing import Standing
 from monitors.models import Monitor, MonitorState
-from tianji.clock import database_now
 
 ROWS = 40
 KEPT_SECONDS = 0.5

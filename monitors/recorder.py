@@ -12,13 +12,13 @@ from enum import Enum, auto
 
 from django.db import transaction
 
+from core.clock import database_now
 from monitors import journal, statements
 from monitors.limits import Limiter, Over
 from monitors.models import Heartbeat, Monitor, MonitorState
 from monitors.push import Push
 from monitors.statements import Held
 from monitors.status import HeartbeatCame, Status
-from tianji.clock import database_now
 
 # "Last used" is written at most this often for a token, so that a push costs no third row.
 _LAST_USED_EVERY_SECONDS = 60

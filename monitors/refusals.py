@@ -18,8 +18,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Count
 
+from core.clock import database_now
 from monitors.models import PushToken, Refusal
-from tianji.clock import database_now
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import QuerySet
 
+from core.clock import database_now
 from monitors import refusals
 from monitors.models import ROLLUP_DAYS, Heartbeat, Refusal, RolledUp, Rollup
-from tianji.clock import database_now
 
 BATCH = 1000
 

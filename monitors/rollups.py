@@ -12,8 +12,8 @@ from itertools import islice
 
 from django.db import connection
 
+from core.clock import database_now
 from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
-from tianji.clock import database_now
 
 HALF_HOUR = timedelta(minutes=30)
 BATCH = 500

@@ -17,10 +17,10 @@ from typing import Any
 from django.db import connection
 
 from accounts.models import Workspace
+from core.clock import sql_now
+from core.sql import as_select, run, write_time
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.values import ValueRules
-from tianji.clock import sql_now
-from tianji.rows import as_select, run, write_time
 
 _TOKENS = PushToken._meta.db_table
 _STATES = MonitorState._meta.db_table

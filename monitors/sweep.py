@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from core.clock import database_now
 from monitors import journal, statements
 from monitors.models import Monitor, MonitorState
 from monitors.status import Status, TimePassed
-from tianji.clock import database_now
 
 BATCH = 500
 

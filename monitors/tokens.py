@@ -14,10 +14,10 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry
+from core import credentials
+from core.clock import database_now
 from monitors.models import Monitor, MonitorState, PushToken
 from monitors.schedules import ScheduleError
-from tianji import keys
-from tianji.clock import database_now
 
 PREFIX = "tjp_"
 OVERLAP_MAX = timedelta(days=7)
@@ -81,7 +81,7 @@ class Rotated:
 
 def new_secret() -> str:
     """Return `tjp_`, 30 random base62 characters and 6 of their CRC32, so that a typo can be told."""
-    return keys.new_key(PREFIX)
+    return credentials.new_key(PREFIX)
 
 
 def digest_of(secret: str) -> str | None:
@@ -90,9 +90,9 @@ def digest_of(secret: str) -> str | None:
     Tokens are 8-64 URL-safe characters, and those that begin with tjp_ have a checksum: a typo does
     not even reach the database.
     """
-    if not _ACCEPTABLE.fullmatch(secret) or keys.is_mistyped(secret, PREFIX):
+    if not _ACCEPTABLE.fullmatch(secret) or credentials.is_mistyped(secret, PREFIX):
         return None
-    return keys.digest(secret)
+    return credentials.digest(secret)
 
 
 def reveal(token: PushToken) -> str | None:
@@ -100,7 +100,7 @@ def reveal(token: PushToken) -> str | None:
 
     Whoever shows it to somebody calls `show` instead, which keeps the record.
     """
-    return keys.unseal(token.sealed, purpose=_PURPOSE)
+    return credentials.unseal(token.sealed, purpose=_PURPOSE)
 
 
 def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor) -> dict[int, str]:
@@ -298,8 +298,8 @@ def _make(monitor: Monitor, by: Actor, *, secret: str, label: str, imported: boo
     token = PushToken.objects.create(
         monitor=monitor,
         label=label,
-        digest=keys.digest(secret),
-        sealed=keys.seal(secret, purpose=_PURPOSE),
+        digest=credentials.digest(secret),
+        sealed=credentials.seal(secret, purpose=_PURPOSE),
         last_four=secret[-4:] if len(secret) >= _SHORT else secret[-2:],
         created_at=database_now(),
         created_by=by.user,

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
+from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.queries import destination
-from tianji.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 
 
 class ChannelForm(forms.ModelForm):

@@ -13,10 +13,10 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications import destinations
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from tianji.clock import database_now
 
 _BATCH = 1000
 _COLUMNS = (

@@ -8,6 +8,7 @@ from itertools import islice
 
 from django.db.models import OuterRef, Subquery
 
+from core.sql import among
 from monitors import maintenance
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.schedules import CronSchedule, ScheduleError
@@ -16,7 +17,6 @@ from notifications import rules, tolerance
 from notifications.judging import Event, Situation, Told
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import Route, Rules, Tolerance
-from tianji.rows import among
 
 # Where nobody can say how often a heartbeat is due.
 _SOME_PERIOD = timedelta(hours=1)

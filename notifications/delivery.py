@@ -20,14 +20,14 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
+from core.clock import database_now
+from core.connections import let_go_of_the_connection
 from notifications import backoff, destinations, letters, turns
 from notifications.kinds import kind_named, kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.phrases import one_line
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 from notifications.turns import Claim, claim_next
-from tianji.clock import database_now
-from tianji.connections import let_go_of_the_connection
 
 log = structlog.get_logger(__name__)
 

@@ -18,10 +18,10 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
+from core import credentials
 from notifications import signing
 from notifications.kinds import Field, kinds
 from notifications.models import Channel
-from tianji import keys
 
 ADDRESSES_MOST = 20
 ADDRESS_LENGTH = 320
@@ -203,7 +203,7 @@ def _ends(config: Mapping[str, Any], now: datetime) -> datetime | None:
 
 def sealed(text: str) -> dict[str, str]:
     """Return a secret as a config holds it."""
-    return {_SEALED: keys.seal(text, purpose=_PURPOSE)}
+    return {_SEALED: credentials.seal(text, purpose=_PURPOSE)}
 
 
 def is_kept(channel: Channel, name: str) -> bool:
@@ -268,4 +268,4 @@ def _is_sealed(value: object) -> bool:
 
 def _open(value: Any) -> Any:
     """Return a member in the clear; None where it is sealed and cannot be opened."""
-    return keys.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value
+    return credentials.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value

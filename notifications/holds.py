@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+from core.sql import among
 from notifications import reminders
 from notifications.models import Delivery
-from tianji.rows import among
 
 
 def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) -> None:

@@ -17,6 +17,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import Workspace
+from core.clock import database_now
+from core.timezones import known_zones
 from monitors.models import Incident, Monitor
 from monitors.schedules import ScheduleError
 from monitors.status import Cause
@@ -26,8 +28,6 @@ from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.phrases import cut, one_line, plain
 from notifications.rules import rules_of
 from notifications.transports.base import Tone
-from tianji.clock import database_now
-from tianji.zones import known_zones
 
 _DIGESTS = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
 _TONES = {

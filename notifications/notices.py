@@ -13,13 +13,13 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
 from accounts.models import Workspace
+from core.clock import database_now
+from core.wakeups import wake_on_commit
 from monitors import listing
 from monitors.models import Monitor, MonitorState
 from monitors.status import Shown
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import routes_of
-from tianji.clock import database_now
-from tianji.hints import wake_on_commit
 
 # Of many channels, this many are told that another one is broken.
 _TOLD_MOST = 3

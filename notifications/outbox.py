@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from core import sql
 from notifications.models import Delivery
-from tianji import rows
 
 _COLUMNS = {
     "public_id": "uuid",
@@ -46,10 +46,10 @@ def write(owed: Iterable[Owed]) -> None:
 
     def written(at: datetime) -> str | None:
         if at not in times:
-            times[at] = rows.write_time(at)
+            times[at] = sql.write_time(at)
         return times[at]
 
-    rows.run(
+    sql.run(
         _statement(connection.vendor == "postgresql"),
         [
             (
@@ -74,7 +74,7 @@ def _statement(postgresql: bool) -> str:
     names = ", ".join(_COLUMNS)
     return (
         f"INSERT INTO {Delivery._meta.db_table} ({names}, status, note, attempt_count)"
-        f" SELECT {names}, 'pending', '', 0 FROM ({rows.as_select(_COLUMNS, postgresql)}) AS given"
+        f" SELECT {names}, 'pending', '', 0 FROM ({sql.as_select(_COLUMNS, postgresql)}) AS given"
         # SQLite takes ON for the beginning of a join without a WHERE.
         " WHERE true ON CONFLICT DO NOTHING"
     )

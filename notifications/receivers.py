@@ -9,13 +9,13 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 
+from core.wakeups import wake_on_commit
 from monitors import signals
 from monitors.models import Incident
 from notifications import holds, outbox, reminders
 from notifications.models import Delivery
 from notifications.outbox import Owed
 from notifications.rules import DEFAULT, Route, routes_of, rules_of_loaded
-from tianji.hints import wake_on_commit
 
 
 def connect() -> None:

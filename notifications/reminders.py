@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
+from core.sql import among
 from monitors.models import Incident, MonitorState
 from notifications import outbox
 from notifications.models import Delivery
 from notifications.outbox import Owed
 from notifications.rules import Route, Rules, rules_in
-from tianji.rows import among
 
 _FIRST = 1
 

@@ -15,10 +15,10 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules import EVENTS, Route, Rules, Tolerance, put_together, route
-from tianji.clock import database_now
 
 NEEDED_MOST, OF_MOST = 20, 50
 REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100

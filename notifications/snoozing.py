@@ -11,12 +11,12 @@ from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import Deed
 from accounts.models import AuditEntry
+from core.clock import database_now
+from core.wakeups import wake_on_commit
 from monitors.models import Monitor, MonitorState
 from notifications.holds import ask_again
 from notifications.models import MonitorRules
 from notifications.rule_changes import forget_if_empty
-from tianji.clock import database_now
-from tianji.hints import wake_on_commit
 
 LONGEST = timedelta(days=30)
 

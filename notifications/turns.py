@@ -16,13 +16,13 @@ from django.db import transaction
 from django.db.models import F, Min, Q
 from django.utils.translation import gettext as _
 
+from core.clock import database_now
+from core.sql import among
 from monitors.models import MonitorState
 from notifications import reminders, verdicts
 from notifications.judging import Event
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from tianji.clock import database_now
-from tianji.rows import among
 
 # Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
 LEASE = timedelta(seconds=60)

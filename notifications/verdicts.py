@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from core.sql import among
 from notifications import judging, reminders
 from notifications.circumstances import Circumstances
 from notifications.judging import Event, Hold, Tell, Why, Withdraw
 from notifications.models import Channel, Delivery
-from tianji.rows import among
 
 # What there is to judge: digests and news about channels are told as they are.
 _JUDGED = frozenset(event.value for event in Event)

@@ -15,7 +15,17 @@ import polib
 
 ROOT = Path(__file__).parent.parent
 LANGUAGES = ("id",)
-_SOURCE = ("accounts", "monitors", "notifications", "tianji", "templates", "locale", "manage.py")
+_SOURCE = (
+    "accounts",
+    "api",
+    "core",
+    "monitors",
+    "notifications",
+    "tianji",
+    "templates",
+    "locale",
+    "manage.py",
+)
 # Dates and numbers of versions that change with each run and say nothing of a message.
 _KEPT = (
     "Project-Id-Version",

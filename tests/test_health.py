@@ -13,13 +13,13 @@ from django.core.management import call_command
 from django.db.utils import ConnectionHandler
 from django_celery_beat.models import PeriodicTask
 
+from core.clock import database_now
 from monitors.models import Incident, MonitorState
 from notifications.models import Delivery
 from tests.admin.schedule import install_schedule
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.servers import redis_server
 from tianji import health
-from tianji.clock import database_now
 
 READY = {"status": "ok", "database": "ok", "migrations": "ok"}
 

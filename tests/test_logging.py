@@ -10,11 +10,11 @@ import pytest
 import structlog
 from django.test import Client
 
+from core.credentials import checksum
 from monitors import recorder
 from monitors.api import push as push_views
 from monitors.batching import GroupCommit
 from tests.factories import make_monitor, secret_of
-from tianji.keys import checksum
 from tianji.logging import logging_config, redact
 
 _BODY = "a1B2c3" * 5

@@ -11,7 +11,7 @@ from django.template import Context, Template
 from django.urls import reverse
 from django.utils import timezone
 
-from tianji.zones import ReadersZone
+from core.timezones import ReadersZone
 
 pytestmark = pytest.mark.django_db
 

@@ -20,14 +20,14 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
+from core import wakeups
+from core.clock import database_now
 from monitors import planning, tokens
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
 from notifications import links
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
-from tianji import hints
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -350,7 +350,7 @@ class House:
 
 @pytest.fixture
 def house(db, settings, monkeypatch) -> House:
-    monkeypatch.setattr(hints, "_publish", lambda task, args: None)
+    monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
     # A person or key makes fewer requests in a minute than these tests do.
     settings.TIANJI_API_RATE = 0
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")

@@ -22,12 +22,12 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_celery_beat.models import PeriodicTask
 
+from core.clock import database_now
 from monitors.models import MonitorState
 from monitors.words import exactly
 from notifications.models import Delivery
 from tianji import schedule
 from tianji.celeryconfig import broker_transport_options
-from tianji.clock import database_now
 
 # Celery Beat writes what it ran about every 30 s (tianji/celeryconfig.py), half as often with a task off.
 BEAT_IS_SILENT_AFTER = timedelta(minutes=2)

@@ -6,8 +6,9 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
+from core import theme
 from notifications.views import links
-from tianji import appearance, health
+from tianji import health
 
 # The admin site's own sign-in form knows neither the second factor nor the limit on failed sign-ins.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -18,7 +19,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("healthz", health.healthz, name="healthz"),
     path("language/", require_POST(set_language), name="set_language"),
-    path("theme/", appearance.set_theme, name="set_theme"),
+    path("theme/", theme.set_theme, name="set_theme"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("channels/", include("notifications.urls")),

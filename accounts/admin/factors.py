@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
 from accounts.admin.people import may_touch
-from tianji.admin import SiteAdmin
+from core.admin import SiteAdmin
 
 # A second place for addresses: what stands there signs in, whatever the person's own page says.
 admin.site.unregister(EmailAddress)

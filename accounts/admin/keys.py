@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from accounts import api_keys
 from accounts.actors import actor_of
 from accounts.models import ApiKey, AuditEntry
-from tianji.admin import LargeTableAdmin, ReadOnly, SiteAdmin
-from tianji.bulk import Bulk, Outcome, ask_and_do
+from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
+from core.admin_bulk import Bulk, Outcome, ask_and_do
 
 
 @admin.register(ApiKey)

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Membership, Role, User
-from tianji.admin import Refused, SiteAdmin
+from core.admin import Refused, SiteAdmin
 
 
 class _LowerCaseEmail:

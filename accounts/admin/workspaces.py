@@ -16,7 +16,7 @@ from accounts import members, workspaces
 from accounts.actors import Actor, actor_of
 from accounts.forms import clean_zone
 from accounts.models import AuditEntry, Membership, Role, Workspace
-from tianji.admin import Refused, SiteAdmin
+from core.admin import Refused, SiteAdmin
 
 _LAST_OWNER = gettext_lazy("A workspace keeps one owner at least, so nothing was changed.")
 

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from accounts import api_keys
 from accounts.access import membership_of
 from accounts.models import ApiKey, User, Workspace
-from tianji.addresses import address_of
+from core.client_ip import address_of
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -19,7 +19,7 @@ from accounts.access import require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import ApiKeyForm
 from accounts.models import ApiKey, Workspace
-from tianji.clock import database_now
+from core.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])

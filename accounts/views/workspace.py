@@ -15,8 +15,8 @@ from accounts.access import membership_of, require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import WorkspaceForm
 from accounts.models import AuditEntry
-from tianji.paging import page_of
-from tianji.zones import offered_zones
+from core.pagination import page_of
+from core.timezones import offered_zones
 
 
 @require_http_methods(["GET", "POST"])

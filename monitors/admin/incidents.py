@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
+from core.admin import LargeTableAdmin, ReadOnly
 from monitors.models import Incident, Transition
-from tianji.admin import LargeTableAdmin, ReadOnly
 
 
 class TransitionInline(ReadOnly, admin.TabularInline):

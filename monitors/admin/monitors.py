@@ -17,13 +17,13 @@ from django.utils.translation import gettext_lazy
 
 from accounts.actors import actor_of
 from accounts.models import AuditEntry
+from core.admin import SiteAdmin
+from core.admin_bulk import Bulk, Outcome, ask_and_do
 from monitors import lifecycle, presenting
 from monitors.admin.forms import COLUMNS, MonitorForm
 from monitors.admin.rotating import masked_url, state_of
 from monitors.models import Monitor, PushToken
 from monitors.status import Shown
-from tianji.admin import SiteAdmin
-from tianji.bulk import Bulk, Outcome, ask_and_do
 
 _INCIDENTS_SHOWN = 10
 _STATE = (

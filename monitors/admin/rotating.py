@@ -11,9 +11,9 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
+from core.admin_bulk import Outcome
 from monitors import tokens
 from monitors.models import PushToken
-from tianji.bulk import Outcome
 
 
 def masked_url(token: PushToken) -> str:

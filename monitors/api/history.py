@@ -23,6 +23,8 @@ from accounts.api import keyset
 from accounts.api.base import ApiView
 from accounts.api.problems import impossible
 from accounts.api.schema import answers, paged, said
+from core.clock import database_now
+from core.connections import let_go_of_the_connection
 from monitors import history
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
@@ -37,8 +39,6 @@ from monitors.api.history_serializers import (
 )
 from monitors.exports import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
-from tianji.clock import database_now
-from tianji.connections import let_go_of_the_connection
 
 TAG = "history"
 UPTIME_OF = timedelta(days=30)

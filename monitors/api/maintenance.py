@@ -30,6 +30,7 @@ from accounts.api.fields import Id, Line, Matching, Moment, OneOf, StrictSeriali
 from accounts.api.keyset import PageSerializer
 from accounts.api.problems import impossible
 from accounts.api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
+from core.clock import database_now
 from monitors import planning
 from monitors.api.serializers import TagsField
 from monitors.maintenance import plan_of
@@ -38,7 +39,6 @@ from monitors.models import MaintenanceWindow, Monitor
 from monitors.occurrences import current
 from monitors.schedules import is_time_zone
 from monitors.words import MINUTE
-from tianji.clock import database_now
 
 TAG = "maintenance"
 MONITORS_MOST = 10_000

@@ -23,12 +23,12 @@ from accounts.api.base import ApiView, etag, expected_version, idempotent, named
 from accounts.api.fields import in_utc
 from accounts.api.problems import Problem, impossible
 from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from core.clock import database_now
 from monitors import lifecycle, listing, presenting, tokens
 from monitors.access import push_url
 from monitors.api.serializers import STATUSES, MonitorFilter, MonitorSerializer, ScheduleField
 from monitors.models import SLUG, SLUG_LENGTH, Monitor, PushToken
 from monitors.schedules import CronSchedule, ScheduleError, is_time_zone
-from tianji.clock import database_now
 
 TAG = "monitors"
 EXAMPLES = [

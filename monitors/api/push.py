@@ -17,6 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from core.client_ip import address_of
 from monitors import tokens
 from monitors.batching import GroupCommit, QueueFull
 from monitors.limits import Limiter, RedisStore
@@ -24,7 +25,6 @@ from monitors.own_connection import OwnConnection
 from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
 from monitors.recorder import Arrival, Limited, Outcome, Result, record
 from monitors.refusals import Notebook, Reason
-from tianji.addresses import address_of
 
 log = structlog.get_logger(__name__)
 

@@ -22,6 +22,7 @@ from accounts.api.fields import in_utc
 from accounts.api.keyset import PageSerializer
 from accounts.api.problems import Problem, impossible
 from accounts.api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
+from core.clock import database_now
 from monitors import tokens
 from monitors.access import push_url
 from monitors.api.monitors import MonitorView
@@ -33,7 +34,6 @@ from monitors.api.serializers import (
     TokenSerializer,
 )
 from monitors.models import Monitor, PushToken
-from tianji.clock import database_now
 
 TAG = "push tokens"
 

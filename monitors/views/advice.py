@@ -16,13 +16,13 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.actors import actor_of
 from accounts.models import Role
+from core.clock import database_now
 from monitors import lifecycle, presenting
 from monitors.access import get_monitor_or_404, members_only
 from monitors.forms import DurationField
 from monitors.models import Monitor
 from monitors.schedules import TIMEOUT_MAX, TIMEOUT_MIN, IntervalSchedule
 from monitors.words import exactly
-from tianji.clock import database_now
 
 
 class TimeoutForm(forms.Form):

@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from core.clock import database_now
 from monitors import chart_pages, series
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.series import Range
 from monitors.views.detail import workspace_context
-from tianji.clock import database_now
 
 # How often, in seconds, an open page asks for a newer picture of each range.
 _EVERY = {"1h": 15, "24h": 60}

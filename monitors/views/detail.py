@@ -11,13 +11,13 @@ from django.views.decorators.http import require_GET
 
 from accounts.actors import actor_of
 from accounts.models import Membership
+from core.clock import database_now
 from monitors import closeup, presenting, timeline, token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
 from monitors.models import Monitor, PushToken
 from monitors.status import Shown
 from monitors.token_pages import PushLines
 from monitors.views.log import newest_incidents
-from tianji.clock import database_now
 
 _SHOW_NEXT, _VERSION = "show_next", "Tianji-Version"
 

@@ -17,13 +17,13 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import membership_of
 from accounts.actors import actor_of
 from accounts.models import Membership
+from core.clock import database_now
 from monitors import incidents, timeline
 from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.entries import Entry, Filter
 from monitors.incident_pages import BadCursor, incidents_of
 from monitors.log_forms import NoteForm
 from monitors.models import Incident
-from tianji.clock import database_now
 
 _VERSION = "Tianji-Version"
 # More than an incident ever has; of one that had more, the newest.

@@ -15,15 +15,15 @@ from django.utils import translation
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEntry
+from core.clock import database_now
+from core.connections import let_go_of_the_connection
+from core.pagination import PAGE, Page, page_of
 from monitors import timeline
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.entries import BadCursor, Cursor, Entry, Filter, Kind
 from monitors.exports import MEDIA_TYPES, WRITERS
 from monitors.log_forms import LogForm
 from monitors.models import Incident, Monitor
-from tianji.clock import database_now
-from tianji.connections import let_go_of_the_connection
-from tianji.paging import PAGE, Page, page_of
 
 NEWEST_INCIDENTS = 10
 EXPORT_ROWS = 1000

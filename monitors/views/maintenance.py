@@ -15,14 +15,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from accounts.models import Workspace
+from core.clock import database_now
+from core.timezones import offered_zones
 from monitors import maintenance_pages, planning
 from monitors.access import get_maintenance_or_404, members_only, membership_in
 from monitors.maintenance_forms import MaintenanceForm, WhenForm
 from monitors.models import MaintenanceWindow
 from monitors.views.detail import workspace_context
 from monitors.views.monitors import confirm
-from tianji.clock import database_now
-from tianji.zones import offered_zones
 
 
 @require_GET

@@ -15,14 +15,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import require_change
 from accounts.actors import actor_of
 from accounts.models import Role, Workspace
+from core.clock import database_now
+from core.timezones import offered_zones
 from monitors import lifecycle, limits, presenting
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.forms import MonitorForm, ScheduleForm
 from monitors.models import Monitor
 from monitors.schedules import ScheduleError
 from monitors.views.detail import show_next, workspace_context
-from tianji.clock import database_now
-from tianji.zones import offered_zones
 
 
 @require_http_methods(["GET", "POST"])

@@ -10,13 +10,13 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from core.clock import database_now
 from monitors import limits, token_pages
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import Monitor, PushToken, Refusal
 from monitors.push import BODY_LIMIT
 from monitors.refusals import KINDS_MOST
 from monitors.views.detail import workspace_context
-from tianji.clock import database_now
 
 
 @dataclass(frozen=True, slots=True)

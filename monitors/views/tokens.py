@@ -19,6 +19,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import membership_of
 from accounts.actors import actor_of
 from accounts.models import Role
+from core.clock import database_now
+from core.pagination import page_of
 from monitors import token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only
 from monitors.models import Monitor, PushToken
@@ -27,8 +29,6 @@ from monitors.token_pages import OldToken, TokenRow
 from monitors.views.detail import detail_page, reveal, show_next
 from monitors.views.monitors import confirm
 from monitors.words import about, exactly
-from tianji.clock import database_now
-from tianji.paging import page_of
 
 
 @require_GET

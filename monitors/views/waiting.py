@@ -14,13 +14,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.actors import actor_of
 from accounts.models import Role
+from core.clock import database_now
 from monitors import presenting, recorder
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import MESSAGE_LENGTH, Monitor
 from monitors.push import Push
 from monitors.status import Status
 from monitors.views.detail import workspace_context
-from tianji.clock import database_now
 
 
 @require_GET

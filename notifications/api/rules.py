@@ -20,6 +20,7 @@ from accounts.api.base import ApiView, etag, expected_version
 from accounts.api.fields import Id, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
 from accounts.api.problems import Problem, impossible
 from accounts.api.schema import ETAG, IF_MATCH, answers
+from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications import rule_changes, snoozing
 from notifications.models import DELAY_MAX, Channel
@@ -35,7 +36,6 @@ from notifications.rule_changes import (
     Reminders,
 )
 from notifications.rules import EVENTS, Tolerance
-from tianji.clock import database_now
 
 TAG = "channels"
 CHANNELS_MOST = 1000

@@ -17,10 +17,10 @@ from accounts.api.base import ApiView
 from accounts.api.fields import Moment, StrictSerializer, Whole, in_utc
 from accounts.api.problems import impossible
 from accounts.api.schema import answers
+from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications import snoozing
 from notifications.api.rules import TAG
-from tianji.clock import database_now
 
 _LONGEST = int(snoozing.LONGEST.total_seconds())
 

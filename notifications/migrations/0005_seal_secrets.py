@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import migrations
 
-from tianji import keys
+from core import credentials
 
 _BEFORE, _PURPOSE = b"tianji webhook secrets", b"tianji channel secrets"
 
@@ -16,7 +16,7 @@ def seal(apps: Any, schema_editor: Any) -> None:
     for channel in channels.filter(kind="webhook").only("config").order_by("pk").iterator():
         config = dict(channel.config)
         if isinstance(token := config.pop("sealed_secret", None), str):
-            secret = keys.unseal(token, purpose=_BEFORE)
+            secret = credentials.unseal(token, purpose=_BEFORE)
             # One that cannot be read stays: the channel goes on saying so.
             config["secret"] = {"sealed": token if secret is None else _sealed(secret)}
         if isinstance(url := config.get("url"), str):
@@ -26,7 +26,7 @@ def seal(apps: Any, schema_editor: Any) -> None:
 
 
 def _sealed(text: str) -> str:
-    return keys.seal(text, purpose=_PURPOSE)
+    return credentials.seal(text, purpose=_PURPOSE)
 
 
 class Migration(migrations.Migration):

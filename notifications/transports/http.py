@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from core import __version__
 from notifications.backoff import parse_retry_after
 from notifications.phrases import one_line
 from notifications.transports import guard
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
 from notifications.transports.scrubbing import scrub
-from tianji import __version__
 
 if TYPE_CHECKING:
     import httpx

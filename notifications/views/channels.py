@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
+from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.views.bulk import address_said, chosen_monitors
 from monitors.views.detail import workspace_context
@@ -23,7 +24,6 @@ from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.forms import AssignForm
 from notifications.transports.base import Sent
 from notifications.views.describing import lacks_a_mail_server, part
-from tianji.clock import database_now
 
 _PER_PAGE = 50
 _NAMED = 10

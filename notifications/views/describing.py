@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import require_change
 from accounts.actors import actor_of
+from core.clock import database_now
 from monitors.access import members_only
 from notifications import channels, destinations, previews, templating
 from notifications.access import get_channel_to_change
@@ -22,7 +23,6 @@ from notifications.forms import ChannelForm, email_is_not_set_up
 from notifications.kinds import Kind, kinds
 from notifications.models import Channel
 from notifications.phrases import Message
-from tianji.clock import database_now
 
 _PREVIEW = "preview"
 

@@ -17,15 +17,15 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry, Workspace
+from core.client_ip import address_of
+from core.clock import database_now
+from core.timezones import known_zones
 from monitors import incidents
 from monitors.models import Incident
 from monitors.status import Cause
 from notifications import digests, links, snoozing
 from notifications.models import Channel
 from notifications.phrases import moment
-from tianji.addresses import address_of
-from tianji.clock import database_now
-from tianji.zones import known_zones
 
 _HOURS = {"1h": 1, "4h": 4}
 _LENGTHS = {

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from accounts.models import Role, Workspace
+from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import Monitor
 from monitors.views.detail import workspace_context
@@ -26,7 +27,6 @@ from notifications import rule_changes, sentences, snoozing
 from notifications.rule_changes import ChangedMeanwhile, Own
 from notifications.rule_forms import MonitorRulesForm, OwnForm, expected
 from notifications.rules import DEFAULT, routes_of, rules_of
-from tianji.clock import database_now
 
 _PREVIEW = "preview"
 

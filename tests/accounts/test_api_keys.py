@@ -15,9 +15,9 @@ from django.db.models import F
 from accounts import api_keys
 from accounts.actors import COMMAND, Actor
 from accounts.models import ApiKey, AuditEntry
+from core import credentials
+from core.clock import database_now
 from tests.factories import make_user, make_workspace
-from tianji import keys
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,7 @@ def test_a_key_begins_with_its_prefix_and_only_its_digest_is_kept(workspace):
     assert re.fullmatch(r"tja_[0-9A-Za-z]{36}", issued.secret)
     kept = ApiKey.objects.values().get()
     assert issued.secret not in map(str, kept.values())
-    assert (kept["digest"], kept["last_four"]) == (keys.digest(issued.secret), issued.secret[-4:])
+    assert (kept["digest"], kept["last_four"]) == (credentials.digest(issued.secret), issued.secret[-4:])
 
 
 def test_a_key_is_found_by_its_secret(workspace):
@@ -61,7 +61,14 @@ def test_a_scope_that_does_not_exist_is_refused(workspace):
 
 def test_strangers_are_not_found(workspace):
     issue(workspace)
-    for secret in ("", "tja_", keys.new_key("tja_"), keys.new_key("tjp_"), "x" * 5000, "tja_\x00é"):
+    for secret in (
+        "",
+        "tja_",
+        credentials.new_key("tja_"),
+        credentials.new_key("tjp_"),
+        "x" * 5000,
+        "tja_\x00é",
+    ):
         assert find(secret) is None
 
 

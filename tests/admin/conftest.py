@@ -14,12 +14,12 @@ from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.adapter import MFAAdapter
 from accounts.models import User, Workspace
+from core.clock import database_now
 from monitors import tokens
 from monitors.models import Incident, Monitor, PushToken, Transition
 from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
-from tianji.clock import database_now
 
 
 def make_staff(*, superuser: bool = False, email: str = "") -> User:

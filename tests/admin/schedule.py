@@ -5,8 +5,8 @@ from __future__ import annotations
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
+from core.clock import database_now
 from tianji.celeryconfig import beat_schedule
-from tianji.clock import database_now
 
 
 def install_schedule() -> None:

@@ -172,7 +172,7 @@ def test_the_page_shows_the_state_as_members_see_it(root: Client, pushed: Monito
 def test_a_monitor_that_is_overdue_is_shown_as_down_in_the_list(root: Client, pushed: Monitor):
     from datetime import timedelta
 
-    from tianji.clock import database_now
+    from core.clock import database_now
 
     MonitorState.objects.update(last_heartbeat_at=database_now() - timedelta(hours=1))
     assert '<td class="field-shown">Down</td>' in root.get(reverse(CHANGELIST)).text

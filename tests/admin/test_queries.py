@@ -12,6 +12,8 @@ from django.urls import reverse
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import AuditEntry
+from core.admin import LargeTableAdmin
+from core.clock import database_now
 from monitors import tokens
 from monitors.models import Heartbeat, Incident
 from notifications.models import Delivery
@@ -19,8 +21,6 @@ from tests.admin.conftest import House, make_incident
 from tests.admin.schedule import install_schedule
 from tests.admin.test_walk import pages
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
-from tianji.admin import LargeTableAdmin
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -147,7 +147,7 @@ def test_large_tables_are_counted_up_to_a_bound(root: Client):
 
 
 def test_a_list_that_is_cut_says_so(root: Client, monkeypatch):
-    from tianji import admin as shared
+    from core import admin as shared
 
     monkeypatch.setattr(shared, "COUNTED_MOST", 5)
     for _number in range(6):

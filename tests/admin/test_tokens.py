@@ -10,11 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
+from core import admin_bulk
+from core.clock import database_now
 from monitors import lifecycle, tokens
 from monitors.models import MonitorState, PushToken
 from tests.factories import make_monitor, make_workspace
-from tianji import bulk
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -222,7 +222,7 @@ def test_tokens_made_meanwhile_are_not_meant(root: Client, token):
 
 
 def test_many_are_done_in_steps_that_go_on_where_the_last_one_ended(root: Client, monkeypatch):
-    monkeypatch.setattr(bulk, "STEP_ROWS", 3)
+    monkeypatch.setattr(admin_bulk, "STEP_ROWS", 3)
     for _number in range(7):
         make_monitor()
     told = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")
@@ -238,7 +238,7 @@ def test_many_are_done_in_steps_that_go_on_where_the_last_one_ended(root: Client
 
 
 def test_a_step_ends_when_its_time_is_over(root: Client, monkeypatch):
-    monkeypatch.setattr(bulk, "STEP_SECONDS", 0)
+    monkeypatch.setattr(admin_bulk, "STEP_SECONDS", 0)
     for _number in range(3):
         make_monitor()
     told = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from core import wakeups
 from tests.api.callers import Caller
-from tianji import hints
 
 
 @pytest.fixture(autouse=True)
 def no_hints(monkeypatch):
     """Publish nothing."""
-    monkeypatch.setattr(hints, "_publish", lambda task, args: None)
+    monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
 
 
 @pytest.fixture

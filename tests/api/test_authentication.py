@@ -11,10 +11,10 @@ from django.test import Client
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role
+from core.clock import database_now
 from monitors.models import Monitor
 from tests.api.callers import Caller
 from tests.factories import make_monitor, make_user, make_workspace, secret_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}

@@ -12,6 +12,8 @@ import pytest
 
 from accounts.api.fields import in_utc
 from accounts.models import AuditEntry
+from core import credentials
+from core.clock import database_now
 from notifications import channels, destinations
 from notifications.destinations import MASK
 from notifications.models import Channel, Delivery
@@ -19,8 +21,6 @@ from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery
 from tests.sinks import Answer, HttpSink
-from tianji import keys
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 URL = "https://user:pw@chat.example.com/in/very-secret?key=1"
@@ -451,7 +451,7 @@ def test_the_same_secret_again_changes_nothing(writer, workspace):
 
 def test_a_secret_that_cannot_be_opened_any_more_can_be_replaced(writer, workspace):
     channel = signed_channel(workspace)
-    sealed = keys.seal(SECRET, purpose=b"another key")
+    sealed = credentials.seal(SECRET, purpose=b"another key")
     Channel.objects.update(config={"url": URL, "secret": {"sealed": sealed}})
     assert writer.get(path(channel)).json()["config"]["secret"] == MASK
     writer.patch(path(channel), {"config": {"url": URL, "secret": SECRET}})

@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils.timezone import get_fixed_timezone
 
 from accounts.api.fields import in_utc
+from core.clock import database_now
 from monitors import tokens
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
@@ -21,7 +22,6 @@ from tests.api.callers import Caller
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
 from tests.notifications.rows import make_incident
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 ZERO = datetime(2026, 11, 1, tzinfo=UTC)

@@ -13,13 +13,13 @@ from django.test import Client
 from accounts import idempotency
 from accounts.idempotency import Answer, StillRunning
 from accounts.models import AuditEntry, Membership, Role, StoredAnswer
+from core.clock import database_now
 from monitors import tokens
 from monitors.models import Monitor
 from notifications import delivery
 from notifications.transports.base import Sent
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
-from tianji.clock import database_now
 
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 KEY = {"Idempotency-Key": "9d5f-1"}

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import maintenance
 from monitors.models import MaintenanceWindow
 from notifications import snoozing
 from tests.factories import make_monitor, make_workspace
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 ONCE = {"kind": "once", "starts_at": "2026-11-28T22:00:00Z", "ends_at": "2026-11-29T02:00:00Z"}

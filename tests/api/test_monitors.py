@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import lifecycle
 from monitors.models import Monitor, MonitorState
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 INTERVAL = {"kind": "interval", "timeout": 60, "interval": 60, "grace": 6}

@@ -14,6 +14,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 
+from core.clock import database_now
 from monitors import recorder, tokens
 from monitors.api import push as views
 from monitors.batching import GroupCommit
@@ -22,7 +23,6 @@ from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
 from monitors.refusals import Notebook
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
-from tianji.clock import database_now
 
 OK = b'{"ok":true}'
 NOWHERE = tokens.new_secret()

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from notifications import rule_changes, snoozing
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rule_changes import Own
 from notifications.rules import Rules, Tolerance, routes_of, rules_of
 from tests.factories import make_channel, make_monitor
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 NOTHING = {"missed": None, "reported": None, "recovery": None, "reminders": None}

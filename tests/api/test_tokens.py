@@ -10,12 +10,12 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import tokens
 from monitors.models import PushToken
 from tests.api.callers import Caller
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 DAY = 86400

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from core.clock import database_now
 from monitors import history, lifecycle
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -10,11 +10,11 @@ from typing import Any
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import Workspace
+from core.clock import database_now
 from monitors import lifecycle, planning, tokens
 from monitors.models import MaintenanceWindow, Monitor
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
-from tianji.clock import database_now
 
 COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")
 _TO_DELETE = 8

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tianji import hints
+from core import wakeups
 
 
 @pytest.fixture(autouse=True)
 def hinted(monkeypatch):
     """The hints that were given, as (task, arguments); nothing is published."""
     given: list[tuple[str, tuple[object, ...]]] = []
-    monkeypatch.setattr(hints, "_publish", lambda task, args: given.append((task, args)))
+    monkeypatch.setattr(wakeups, "_publish", lambda task, args: given.append((task, args)))
     return given

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from core.clock import database_now
 from monitors import lifecycle, rollups
 from monitors.bars import bars_of
 from monitors.models import Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
@@ -14,7 +15,6 @@ from monitors.rollups import HALF_HOUR
 from monitors.status import Status
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

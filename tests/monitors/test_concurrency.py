@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import lifecycle, recorder, sweep, tokens
 from monitors.batching import GroupCommit
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
@@ -21,7 +22,6 @@ from monitors.recorder import Limited, Outcome
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _PATIENCE = 20.0

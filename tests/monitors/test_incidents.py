@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import deeds, incidents
 from monitors.incident_pages import BadCursor, incidents_of
 from monitors.models import NOTE_LENGTH, Incident
@@ -19,7 +20,6 @@ from notifications import delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass, push
 from tests.notifications.rows import make_incident
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -10,13 +10,13 @@ from django.db.models import F
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import lifecycle, sweep, tasks, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.recorder import Outcome
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import let_pass, push, state_of, transitions_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis as Client
 
+from core.clock import database_now
 from monitors import limits, recorder, tokens
 from monitors.limits import Limiter, LocalStore, Over, RedisStore
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
@@ -21,7 +22,6 @@ from monitors.recorder import Limited, Outcome
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.servers import Redis, redis_server
-from tianji.clock import database_now
 
 RECORDED, UNKNOWN = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN
 TOKEN, OTHER = "a" * 64, "b" * 64

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from core.clock import database_now
 from monitors import listing, presenting
 from monitors.models import Monitor, MonitorState
 from monitors.status import Shown
 from tests.factories import make_monitor, make_workspace
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 SCHEDULES = [

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import history, lifecycle, maintenance, planning, signals
 from monitors.models import MaintenanceWindow, Monitor, Transition
 from monitors.occurrences import (
@@ -25,7 +26,6 @@ from monitors.occurrences import (
 )
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
-from tianji.clock import database_now
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
+from core.clock import database_now
 from monitors import rollups
 from monitors.exports import as_csv
 from monitors.models import Heartbeat, Incident, MonitorState
 from tests.factories import make_monitor
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -9,13 +9,13 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Membership, Role
+from core.clock import database_now
 from monitors import lifecycle, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
 from monitors.status import Status
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import make_delivery, make_incident, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

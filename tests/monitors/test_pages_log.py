@@ -12,11 +12,11 @@ import pytest
 from django.db import OperationalError, connection
 from django.urls import reverse
 
+from core.clock import database_now
 from monitors import timeline
 from monitors.models import Heartbeat
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -8,11 +8,11 @@ from datetime import UTC, timedelta
 import pytest
 from django.urls import reverse
 
+from core.clock import database_now
 from monitors import planning
 from monitors.models import MaintenanceWindow
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -16,13 +16,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
+from core.clock import database_now
 from monitors import lifecycle, polls
 from monitors.asked import Asked
 from monitors.models import Monitor, MonitorState, PushToken
 from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -10,13 +10,13 @@ from django.db.models import F
 from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
+from core.clock import database_now
 from monitors import recorder, tokens
 from monitors.models import Heartbeat, PushToken
 from monitors.push import Push
 from monitors.schedules import CronSchedule
 from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.notifications.rows import push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

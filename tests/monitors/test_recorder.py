@@ -10,6 +10,7 @@ from django.db.models import F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.clock import database_now
 from monitors import recorder, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.recorder import Outcome
@@ -17,7 +18,6 @@ from monitors.status import Cause
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push, state_of, transitions_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 RECORDED, UNKNOWN, POST_ONLY = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN, Outcome.POST_ONLY

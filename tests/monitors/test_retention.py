@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import StoredAnswer
+from core.clock import database_now
 from monitors import retention, tasks
 from monitors.models import Heartbeat
 from tests.factories import make_monitor
 from tests.monitors.acts import Queries
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
+from core.clock import database_now
 from monitors import retention, rollups, tasks
 from monitors.models import Heartbeat, Monitor, RolledUp, Rollup
 from monitors.rollups import HALF_HOUR
 from tests.factories import make_monitor
 from tests.monitors.acts import Queries
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

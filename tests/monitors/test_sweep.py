@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from core.clock import database_now
 from monitors import sweep, tasks
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from monitors.status import Cause
@@ -14,7 +15,6 @@ from monitors.sweep import Swept
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

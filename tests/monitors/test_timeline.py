@@ -8,6 +8,7 @@ import pytest
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import lifecycle, sweep, timeline, tokens
 from monitors.entries import BadCursor, Cursor, Filter, Kind
 from monitors.models import Heartbeat, Transition
@@ -15,7 +16,6 @@ from notifications import delivery
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_user
 from tests.monitors.acts import let_pass, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -12,13 +12,13 @@ from django.db.models import F
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
+from core import credentials
+from core.clock import database_now
 from monitors import recorder, tokens
 from monitors.models import PushToken
 from monitors.recorder import Outcome
 from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push
-from tianji import keys
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 OLD_KEY, NEW_KEY = "old-" + "x" * 50, "new-" + "y" * 50
@@ -74,7 +74,7 @@ def test_a_secret_is_marked_as_ours_and_long_enough_to_be_unguessable():
 
 def test_a_secret_ends_in_its_checksum():
     secret = tokens.new_secret().removeprefix(tokens.PREFIX)
-    assert keys.checksum(secret[:30]) == secret[30:]
+    assert credentials.checksum(secret[:30]) == secret[30:]
 
 
 def test_a_secret_is_looked_up_by_its_sha256():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from core.clock import database_now
 from monitors import lifecycle, presenting, timeline
 from monitors.models import Incident
 from monitors.recorder import Limited, Outcome
@@ -12,7 +13,6 @@ from monitors.values import ValueRules
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

@@ -8,6 +8,7 @@ import pytest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from core.clock import database_now
 from monitors import recorder, token_pages, tokens
 from monitors.models import Heartbeat, Incident, MonitorState
 from monitors.push import Push
@@ -18,7 +19,6 @@ from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import let_pass, push, state_of, transitions_of
 from tests.monitors.test_concurrency import at_once
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from core import wakeups
 from notifications.kinds import kinds
 from tests.notifications.memory import Memory
-from tianji import hints
 
 
 @pytest.fixture(autouse=True)
 def hinted(monkeypatch):
     """The tasks that hints asked for; nothing is published."""
     tasks: list[str] = []
-    monkeypatch.setattr(hints, "_publish", lambda task, args: tasks.append(task))
+    monkeypatch.setattr(wakeups, "_publish", lambda task, args: tasks.append(task))
     return tasks
 
 

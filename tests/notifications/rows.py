@@ -8,13 +8,13 @@ from typing import Any
 from django.db.models import F
 
 from accounts.models import Workspace
+from core.clock import database_now
 from monitors import recorder, tokens
 from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
 from monitors.push import Push
 from notifications import delivery
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.factories import make_channel, secret_of
-from tianji.clock import database_now
 
 
 def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float | None = None) -> None:

@@ -12,13 +12,13 @@ from standardwebhooks.webhooks import Webhook
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
+from core.clock import database_now
 from notifications import channels, destinations, signing
 from notifications.models import Channel
 from notifications.transports.webhook import WebhookTransport
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications import samples
 from tests.sinks import HttpSink
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 SECRET = "whsec_" + "QUJD" * 8

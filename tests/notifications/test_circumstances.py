@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import COMMAND
+from core.clock import database_now
 from monitors import incidents, lifecycle, planning, sweep
 from monitors.models import Monitor
 from notifications import delivery, rule_changes, snoozing, verdicts
@@ -18,7 +19,6 @@ from notifications.rule_changes import Own
 from notifications.rules import Tolerance
 from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
+from core.clock import database_now
 from monitors import lifecycle
 from monitors.models import MonitorState
 from notifications import channels, delivery, turns
@@ -18,7 +19,6 @@ from notifications.transports import http
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.sinks import Answer, HttpSink, SmtpSink, wait_until
-from tianji.clock import database_now
 
 SENT, FAILED = Delivery.Status.SENT, Delivery.Status.FAILED
 PENDING, SENDING = Delivery.Status.PENDING, Delivery.Status.SENDING

@@ -10,13 +10,13 @@ from django.db.models import F
 from django.utils import translation
 
 from accounts.models import Workspace
+from core.clock import database_now
 from monitors.models import MonitorState
 from notifications import letters
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)

@@ -12,12 +12,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
 from notifications import delivery, links, rule_changes, snoozing
 from notifications.models import MonitorRules
 from notifications.rule_changes import Own
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import box_for, deliver_after, make_incident, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

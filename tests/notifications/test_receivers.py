@@ -8,13 +8,13 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from core.clock import database_now
 from monitors import lifecycle, signals, sweep
 from monitors.models import Incident, MonitorState
 from notifications import channels, receivers
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_incident, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED

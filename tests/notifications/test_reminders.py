@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.actors import COMMAND
+from core.clock import database_now
 from monitors import incidents
 from notifications import delivery, rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
@@ -14,7 +15,6 @@ from notifications.rule_changes import Own, Reminders
 from notifications.rules import Tolerance
 from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"

@@ -9,13 +9,13 @@ from html import unescape
 import pytest
 from django.urls import reverse
 
+from core.clock import database_now
 from notifications import channels as channel_operations
 from notifications import rule_changes, snoozing
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rule_changes import Choice, Own
 from notifications.rules import Rules, Tolerance, routes_of, rules_of
 from tests.factories import make_channel, make_monitor
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from accounts.actors import COMMAND
+from core.clock import database_now
 from monitors import incidents, lifecycle, planning, sweep
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 from notifications import delivery, notices, rule_changes, snoozing
@@ -28,7 +29,6 @@ from notifications.rules import Tolerance
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.memory import Memory
 from tests.notifications.rows import age, push
-from tianji.clock import database_now
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 TOO_HIGH, GOOD = 11.0, 1.0

@@ -11,12 +11,12 @@ from django.db import connection
 from django.urls import reverse
 
 from accounts.models import AuditEntry, User
+from core import credentials
 from notifications import channels, destinations
 from notifications.kinds import kind_named, kinds
 from notifications.models import Channel
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_workspace
-from tianji import keys
 
 pytestmark = pytest.mark.django_db
 KINDS = sorted(kinds())
@@ -86,7 +86,7 @@ def test_a_key_that_was_kept_as_a_fallback_opens_it(workspace, settings):
 
 def test_what_is_sealed_for_another_purpose_does_not_open(workspace):
     channel = make_channel(
-        workspace=workspace, config={"secret": {"sealed": keys.seal(SECRET, purpose=b"push tokens")}}
+        workspace=workspace, config={"secret": {"sealed": credentials.seal(SECRET, purpose=b"push tokens")}}
     )
     with pytest.raises(destinations.Unreadable):
         destinations.opened(channel)
@@ -195,7 +195,7 @@ def stored(config, **fields):
 
 
 def test_a_webhook_of_before_is_sealed_anew():
-    sealed = keys.seal(SECRET, purpose=b"tianji webhook secrets")
+    sealed = credentials.seal(SECRET, purpose=b"tianji webhook secrets")
     channel = stored({"url": URL, "sealed_secret": sealed})
     migrate()
     channel.refresh_from_db()

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry
+from core.clock import database_now
 from monitors import deeds
 from notifications import rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
@@ -16,7 +17,6 @@ from notifications.rule_changes import Own
 from notifications.rules import rules_of
 from tests.factories import make_channel, make_monitor
 from tests.notifications.rows import make_delivery, push
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)

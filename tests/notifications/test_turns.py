@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
+from core.clock import database_now
 from monitors import lifecycle, planning
 from monitors.models import MonitorState
 from notifications import channels, delivery, rule_changes, turns
@@ -18,7 +19,6 @@ from notifications.rules import Tolerance
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.sinks import Answer, HttpSink
-from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db
 SENT, FAILED, WITHDRAWN = Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.WITHDRAWN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tianji import hints
+from core import wakeups
 
 
 class Broker:
@@ -25,13 +25,13 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch):
     broker = Broker()
-    monkeypatch.setattr(hints, "current_app", broker)
-    monkeypatch.setattr(hints, "_leave_alone_until", 0.0)
+    monkeypatch.setattr(wakeups, "current_app", broker)
+    monkeypatch.setattr(wakeups, "_leave_alone_until", 0.0)
     return broker
 
 
 def test_a_hint_asks_for_a_task_once_and_for_a_short_time(broker):
-    hints._publish("some.task", (7,))
+    wakeups._publish("some.task", (7,))
     ((task, args, options),) = broker.published
     assert (task, args) == ("some.task", (7,))
     assert options["retry"] is False
@@ -40,23 +40,23 @@ def test_a_hint_asks_for_a_task_once_and_for_a_short_time(broker):
 
 def test_a_broker_that_is_away_raises_nothing(broker):
     broker.away = True
-    hints._publish("some.task", ())
+    wakeups._publish("some.task", ())
 
 
 def test_a_broker_that_was_away_is_left_alone_for_a_while(broker, monkeypatch):
     broker.away = True
     for _ in range(3):
-        hints._publish("some.task", ())
+        wakeups._publish("some.task", ())
     assert broker.tries == 1
     broker.away = False
-    monkeypatch.setattr(hints, "_leave_alone_until", 0.0)
-    hints._publish("some.task", ())
+    monkeypatch.setattr(wakeups, "_leave_alone_until", 0.0)
+    wakeups._publish("some.task", ())
     assert len(broker.published) == 1
 
 
 @pytest.mark.django_db
 def test_a_hint_waits_for_the_commit(broker, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        hints.wake_on_commit("some.task", 7)
+        wakeups.wake_on_commit("some.task", 7)
         assert not broker.published
     assert [(task, args) for task, args, _ in broker.published] == [("some.task", (7,))]

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, Workspace
-from tianji.clock import database_now
+from core.clock import database_now
 
 _NAME_LENGTH = 60
 _DAYS_MAX = 3650
