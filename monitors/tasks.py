@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from accounts import idempotency
+from api import idempotency
 from monitors import retention as retention_
 from monitors import rollups
 from monitors import sweep as sweep_

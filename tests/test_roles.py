@@ -17,9 +17,9 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
+from accounts.services import api_keys
 from core import wakeups
 from core.clock import database_now
 from monitors import planning, tokens

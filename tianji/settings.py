@@ -171,7 +171,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "accounts.context.workspace",
+                "accounts.context_processors.workspace",
                 "core.theme.theme",
             ],
         },
@@ -248,8 +248,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
-MFA_ADAPTER = "accounts.adapter.MFAAdapter"
+ACCOUNT_ADAPTER = "accounts.allauth_adapter.AccountAdapter"
+MFA_ADAPTER = "accounts.allauth_adapter.MFAAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -319,8 +319,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "PREPROCESSING_HOOKS": ["accounts.api.schema.only_the_api"],
-    "POSTPROCESSING_HOOKS": ["accounts.api.schema.exact", "monitors.api.push_schema.describe"],
+    "PREPROCESSING_HOOKS": ["api.schema.only_the_api"],
+    "POSTPROCESSING_HOOKS": ["api.schema.exact", "monitors.api.push_schema.describe"],
     "TAGS": [
         {"name": "push", "description": "What senders do."},
         {"name": "monitors"},

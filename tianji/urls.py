@@ -25,7 +25,7 @@ urlpatterns = [
     path("channels/", include("notifications.urls")),
     path("acknowledge/<str:token>/", links.acknowledge, name="acknowledge"),
     path("", include("accounts.urls")),
-    path("api/", include("tianji.api_urls")),
+    path("api/", include("api.urls")),
     path("", include("monitors.api.urls")),
     path("", include("monitors.urls")),
 ]

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import api_keys
 from accounts.actors import actor_of
 from accounts.models import ApiKey, AuditEntry
+from accounts.services import api_keys
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 from core.admin_bulk import Bulk, Outcome, ask_and_do
 

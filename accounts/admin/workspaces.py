@@ -12,10 +12,10 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import members, workspaces
 from accounts.actors import Actor, actor_of
 from accounts.forms import clean_zone
 from accounts.models import AuditEntry, Membership, Role, Workspace
+from accounts.services import members, workspaces
 from core.admin import Refused, SiteAdmin
 
 _LAST_OWNER = gettext_lazy("A workspace keeps one owner at least, so nothing was changed.")

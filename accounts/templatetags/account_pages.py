@@ -3,7 +3,7 @@
 from django import template
 from django.conf import settings
 
-from accounts import setup
+from accounts.services import setup
 
 register = template.Library()
 

@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from accounts import api_keys
 from accounts.access import require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import ApiKeyForm
 from accounts.models import ApiKey, Workspace
+from accounts.services import api_keys
 from core.clock import database_now
 
 

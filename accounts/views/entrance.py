@@ -15,10 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import setup as setup_
 from accounts.access import SESSION_KEY
 from accounts.forms import SetupForm
 from accounts.models import Membership, User
+from accounts.services import setup as setup_
 
 
 @require_http_methods(["GET", "POST"])

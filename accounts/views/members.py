@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import members
 from accounts.access import membership_of, require_owner, signed_in
 from accounts.actors import actor_of
 from accounts.forms import MemberForm, RoleForm
 from accounts.models import Membership, Role, User, Workspace
+from accounts.services import members
 
 
 @require_http_methods(["GET", "POST"])

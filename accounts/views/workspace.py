@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts import workspaces
 from accounts.access import membership_of, require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import WorkspaceForm
 from accounts.models import AuditEntry
+from accounts.services import workspaces
 from core.pagination import page_of
 from core.timezones import offered_zones
 

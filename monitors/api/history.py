@@ -19,10 +19,10 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import ApiView
-from accounts.api.problems import impossible
-from accounts.api.schema import answers, paged, said
+from api import keyset
+from api.base import ApiView
+from api.problems import impossible
+from api.schema import answers, paged, said
 from core.clock import database_now
 from core.connections import let_go_of_the_connection
 from monitors import history
@@ -185,7 +185,7 @@ def _tokens_of(monitor: Monitor) -> dict[int, str]:
 
 
 def _iso(at: datetime) -> str:
-    """Return `at` as accounts.api.fields.in_utc does, quickly enough for millions."""
+    """Return `at` as api.fields.in_utc does, quickly enough for millions."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 

@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.api.fields import Id, Moment, OneOf, Sought, StrictSerializer
-from accounts.api.keyset import PageSerializer
+from api.fields import Id, Moment, OneOf, Sought, StrictSerializer
+from api.keyset import PageSerializer
 from monitors.models import MESSAGE_LENGTH
 from monitors.status import Cause, Reason, Status
 

@@ -24,12 +24,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import ApiView, idempotent
-from accounts.api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
-from accounts.api.keyset import PageSerializer
-from accounts.api.problems import impossible
-from accounts.api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
+from api import keyset
+from api.base import ApiView, idempotent
+from api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from api.keyset import PageSerializer
+from api.problems import impossible
+from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
 from monitors import planning
 from monitors.api.serializers import TagsField

@@ -18,11 +18,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import ApiView, etag, expected_version, idempotent, named_etags
-from accounts.api.fields import in_utc
-from accounts.api.problems import Problem, impossible
-from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from api import keyset
+from api.base import ApiView, etag, expected_version, idempotent, named_etags
+from api.fields import in_utc
+from api.problems import Problem, impossible
+from api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
 from core.clock import database_now
 from monitors import lifecycle, listing, presenting, tokens
 from monitors.access import push_url

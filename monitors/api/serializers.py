@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.api.fields import (
+from accounts.models import PUSH_RATE_MAX
+from api.fields import (
     Id,
     Line,
     LineOrNothing,
@@ -23,8 +24,7 @@ from accounts.api.fields import (
     Whole,
     YesNo,
 )
-from accounts.api.keyset import PageSerializer
-from accounts.models import PUSH_RATE_MAX
+from api.keyset import PageSerializer
 from monitors.models import SLUG, SLUG_LENGTH, Monitor
 from monitors.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
 from monitors.status import Shown

@@ -16,12 +16,12 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import idempotent
-from accounts.api.fields import in_utc
-from accounts.api.keyset import PageSerializer
-from accounts.api.problems import Problem, impossible
-from accounts.api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
+from api import keyset
+from api.base import idempotent
+from api.fields import in_utc
+from api.keyset import PageSerializer
+from api.problems import Problem, impossible
+from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
 from monitors import tokens
 from monitors.access import push_url

@@ -16,12 +16,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import ApiView, etag, expected_version, idempotent, idempotent_outside
-from accounts.api.fields import in_utc
-from accounts.api.keyset import PageSerializer
-from accounts.api.problems import Problem, impossible
-from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from api import keyset
+from api.base import ApiView, etag, expected_version, idempotent, idempotent_outside
+from api.fields import in_utc
+from api.keyset import PageSerializer
+from api.problems import Problem, impossible
+from api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
 from monitors.models import Monitor
 from notifications import channels, delivery, templating
 from notifications.api import configs

@@ -16,8 +16,8 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.api.fields import Matching, OneOf, StrictSerializer, Text, YesNo
-from accounts.api.problems import Problem, impossible
+from api.fields import Matching, OneOf, StrictSerializer, Text, YesNo
+from api.problems import Problem, impossible
 from notifications import destinations
 from notifications.destinations import MASK
 from notifications.kinds import Field, Kind, kinds

@@ -8,10 +8,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import keyset
-from accounts.api.base import ApiView
-from accounts.api.fields import in_utc
-from accounts.api.schema import paged
+from api import keyset
+from api.base import ApiView
+from api.fields import in_utc
+from api.schema import paged
 from monitors.models import Incident, Monitor
 from notifications import queries
 from notifications.api.serializers import DeliveryFilter, DeliverySerializer

@@ -16,10 +16,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import ApiView, etag, expected_version
-from accounts.api.fields import Id, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
-from accounts.api.problems import Problem, impossible
-from accounts.api.schema import ETAG, IF_MATCH, answers
+from api.base import ApiView, etag, expected_version
+from api.fields import Id, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from api.problems import Problem, impossible
+from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications import rule_changes, snoozing

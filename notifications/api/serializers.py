@@ -7,8 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, YesNo
-from accounts.api.keyset import PageSerializer
+from api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, YesNo
+from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.kinds import kinds
 from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery

@@ -13,10 +13,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import ApiView
-from accounts.api.fields import Moment, StrictSerializer, Whole, in_utc
-from accounts.api.problems import impossible
-from accounts.api.schema import answers
+from api.base import ApiView
+from api.fields import Moment, StrictSerializer, Whole, in_utc
+from api.problems import impossible
+from api.schema import answers
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications import snoozing

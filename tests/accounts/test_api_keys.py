@@ -12,9 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import F
 
-from accounts import api_keys
 from accounts.actors import COMMAND, Actor
 from accounts.models import ApiKey, AuditEntry
+from accounts.services import api_keys
 from core import credentials
 from core.clock import database_now
 from tests.factories import make_user, make_workspace

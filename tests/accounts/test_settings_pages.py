@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
-from accounts import api_keys, members
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
+from accounts.services import api_keys, members
 from core.clock import database_now
 from monitors import lifecycle
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace

@@ -13,8 +13,8 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone, translation
 
-from accounts import setup
 from accounts.models import Membership, Role, SetupLink, User, Workspace
+from accounts.services import setup
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db

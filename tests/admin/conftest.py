@@ -10,10 +10,10 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accounts import api_keys
 from accounts.actors import COMMAND
-from accounts.adapter import MFAAdapter
+from accounts.allauth_adapter import MFAAdapter
 from accounts.models import User, Workspace
+from accounts.services import api_keys
 from core.clock import database_now
 from monitors import tokens
 from monitors.models import Incident, Monitor, PushToken, Transition

@@ -10,8 +10,8 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from accounts import api_keys
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
+from accounts.services import api_keys
 from tests.admin.conftest import House, make_staff, signed_in
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
 

@@ -9,9 +9,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import AuditEntry
+from accounts.services import api_keys
 from core.admin import LargeTableAdmin
 from core.clock import database_now
 from monitors import tokens

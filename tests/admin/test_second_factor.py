@@ -11,7 +11,7 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from django.core.cache import cache
 from django.test import Client
 
-from accounts.adapter import MFAAdapter
+from accounts.allauth_adapter import MFAAdapter
 from accounts.models import User
 from tests.admin.conftest import TOTP_SECRET, make_staff
 from tests.factories import PASSWORD

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.test import Client
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import Workspace
+from accounts.services import api_keys
 
 
 class Caller:

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role
+from accounts.services import api_keys
 from core.clock import database_now
 from monitors.models import Monitor
 from tests.api.callers import Caller

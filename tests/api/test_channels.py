@@ -10,8 +10,8 @@ import uuid
 
 import pytest
 
-from accounts.api.fields import in_utc
 from accounts.models import AuditEntry
+from api.fields import in_utc
 from core import credentials
 from core.clock import database_now
 from notifications import channels, destinations

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from accounts.api.fields import in_utc
+from api.fields import in_utc
 from core.clock import database_now
 from notifications import delivery
 from notifications.models import Delivery, DeliveryAttempt

@@ -10,8 +10,8 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from drf_spectacular.validation import validate_schema
 
-from accounts.api.problems import KINDS
-from accounts.api.views import Nothing
+from api.problems import KINDS
+from api.views import Nothing
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.utils.timezone import get_fixed_timezone
 
-from accounts.api.fields import in_utc
+from api.fields import in_utc
 from core.clock import database_now
 from monitors import tokens
 from monitors.api.history import _iso

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts import idempotency
-from accounts.idempotency import Answer, StillRunning
 from accounts.models import AuditEntry, Membership, Role, StoredAnswer
+from api import idempotency
+from api.idempotency import Answer, StillRunning
 from core.clock import database_now
 from monitors import tokens
 from monitors.models import Monitor

@@ -8,8 +8,8 @@ import pytest
 from django.db import DataError, OperationalError
 from django.test import Client
 
-from accounts.api.parsers import BODY_LIMIT
-from accounts.api.problems import KINDS
+from api.parsers import BODY_LIMIT
+from api.problems import KINDS
 from monitors import lifecycle
 from monitors.api.monitors import MonitorList
 from tests.factories import make_monitor
@@ -182,7 +182,7 @@ def test_a_database_that_is_away_before_the_key_is_known_is_503_too(writer, monk
     def away(*args, **kwargs):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("accounts.api_keys.find", away)
+    monkeypatch.setattr("accounts.services.api_keys.find", away)
     problem_of(writer.get("monitors/"), "unavailable")
     problem_of(writer.post("monitors/", JOB), "unavailable")
 

@@ -7,9 +7,9 @@ import sys
 from datetime import time, timedelta
 from typing import Any
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import Workspace
+from accounts.services import api_keys
 from core.clock import database_now
 from monitors import lifecycle, planning, tokens
 from monitors.models import MaintenanceWindow, Monitor

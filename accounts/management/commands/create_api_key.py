@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import api_keys
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, Workspace
+from accounts.services import api_keys
 from core.clock import database_now
 
 _NAME_LENGTH = 60

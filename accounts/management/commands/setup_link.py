@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import setup
+from accounts.services import setup
 
 
 class Command(BaseCommand):

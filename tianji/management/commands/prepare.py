@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from accounts import setup
+from accounts.services import setup
 from tianji import schedule
 
 # Any number will do, as long as all preparations take the same.

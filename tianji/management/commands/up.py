@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from accounts import setup
+from accounts.services import setup
 from tianji import schedule, static
 from tianji.processes import ROLES, command
 from tianji.supervisor import Child, Supervisor

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from accounts.api.problems import Problem
+from api.problems import Problem
 
 BODY_LIMIT = 1_000_000
 _DEPTH_MOST = 20

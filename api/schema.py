@@ -10,8 +10,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from accounts.api.fields import Text
-from accounts.api.problems import KINDS, MEDIA_TYPE, type_of
+from api.fields import Text
+from api.problems import KINDS, MEDIA_TYPE, type_of
 
 
 class SaidByTheOperation(AutoSchema):
@@ -122,7 +122,7 @@ def paged(serializer: Any, name: str) -> dict[Any, Any]:
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    target_class = "accounts.api.authentication.ApiKeyAuthentication"
+    target_class = "api.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class BrowserScheme(OpenApiAuthenticationExtension):
-    target_class = "accounts.api.authentication.BrowserAuthentication"
+    target_class = "api.authentication.BrowserAuthentication"
     name = "browser"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class BrowserScheme(OpenApiAuthenticationExtension):
 class TextSchema(OpenApiSerializerFieldExtension):
     """A text's length and pattern."""
 
-    target_class = "accounts.api.fields.Text"
+    target_class = "api.fields.Text"
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from accounts.api.views import Nothing, problem, schema
+from api.views import Nothing, problem, schema
 
 app_name = "api"
 

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.request import Request
 
-from accounts.api.base import ApiView
-from accounts.api.problems import KINDS, Problem
+from api.base import ApiView
+from api.problems import KINDS, Problem
 
 
 @require_safe

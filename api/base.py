@@ -22,21 +22,20 @@ from rest_framework.serializers import Serializer
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from accounts import idempotency
 from accounts.actors import Actor, actor_of
-from accounts.api import problems
-from accounts.api.authentication import (
+from accounts.models import AuditEntry, User, Workspace
+from api import idempotency, problems
+from api.authentication import (
     ApiKeyAuthentication,
     BrowserAuthentication,
     ReadsOrMayChange,
     may_change,
     workspace_of,
 )
-from accounts.api.parsers import JsonBody
-from accounts.api.problems import Problem
-from accounts.api.schema import SaidByTheOperation
-from accounts.idempotency import Answer
-from accounts.models import AuditEntry, User, Workspace
+from api.idempotency import Answer
+from api.parsers import JsonBody
+from api.problems import Problem
+from api.schema import SaidByTheOperation
 
 # What If-Match may hold by RFC 9110.
 _QUOTED = r'(W/)?"[!#-~]*"'

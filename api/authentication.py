@@ -11,9 +11,9 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts import api_keys
 from accounts.access import membership_of
 from accounts.models import ApiKey, User, Workspace
+from accounts.services import api_keys
 from core.client_ip import address_of
 
 

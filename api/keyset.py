@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from accounts.api.fields import StrictSerializer
+from api.fields import StrictSerializer
 
 PAGE, PAGE_MOST = 100, 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
