@@ -84,8 +84,8 @@ def _seed(days: int) -> _Seeded:
     from django.test import Client
 
     from core.clock import database_now
-    from monitors import tokens
     from monitors.models import Monitor, MonitorState, Transition
+    from monitors.services import tokens
     from tests.factories import make_user, make_workspace
 
     call_command("migrate", verbosity=0)

@@ -64,8 +64,8 @@ def _prepare(addresses: list[str]) -> list[str]:
     from django.db import connection
 
     from core.clock import database_now
-    from monitors import tokens
     from monitors.models import Monitor, MonitorState
+    from monitors.services import tokens
     from tests.factories import make_channel, make_workspace
 
     call_command("migrate", verbosity=0)

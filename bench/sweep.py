@@ -95,7 +95,7 @@ def prepare() -> None:
 
 def idle_sweep() -> float:
     """Return the median time in seconds of a sweep that finds nothing."""
-    from monitors.sweep import declare_missed
+    from monitors.heartbeats.missed import declare_missed
 
     taken = []
     for _ in range(IDLE_SWEEPS):

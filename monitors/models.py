@@ -11,8 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from accounts.models import PUSH_RATE_MAX, User, Workspace
-from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet, PushTokenQuerySet
-from monitors.schedules import (
+from monitors.domain.schedules import (
     GRACE_MAX,
     TIMEOUT_MAX,
     TIMEOUT_MIN,
@@ -20,14 +19,16 @@ from monitors.schedules import (
     IntervalSchedule,
     Schedule,
 )
-from monitors.status import Cause, Reason, Status
-from monitors.values import ValueRules
+from monitors.domain.state_machine import Cause, Reason, Status
+from monitors.domain.value_rules import ValueRules
+from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet, PushTokenQuerySet
 
 MESSAGE_LENGTH = 500
 NOTE_LENGTH = 4000
 # How long what was added up of heartbeats is kept; the heartbeats themselves go earlier.
 ROLLUP_DAYS = 400
 SLUG_LENGTH = 60
+MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
 STATUS_LABELS = [

@@ -3,9 +3,9 @@
 from celery import shared_task
 
 from api import idempotency
-from monitors import retention as retention_
-from monitors import rollups
-from monitors import sweep as sweep_
+from monitors.heartbeats import missed as sweep_
+from monitors.history import rollups
+from monitors.services import retention as retention_
 
 
 @shared_task

@@ -9,10 +9,10 @@ from itertools import islice
 from django.db.models import OuterRef, Subquery
 
 from core.sql import among
-from monitors import maintenance
+from monitors.domain.schedules import CronSchedule, ScheduleError
+from monitors.domain.state_machine import Cause, Status
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
-from monitors.schedules import CronSchedule, ScheduleError
-from monitors.status import Cause, Status
+from monitors.services import maintenance
 from notifications import rules, tolerance
 from notifications.judging import Event, Situation, Told
 from notifications.models import Channel, ChannelRule, Delivery

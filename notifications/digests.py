@@ -8,8 +8,8 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import words
-from monitors.status import Cause
+from monitors.domain import durations
+from monitors.domain.state_machine import Cause
 from notifications.messages import Event
 from notifications.phrases import BULLET, Message, clock, cut, moment, one_line
 
@@ -132,7 +132,7 @@ def _line(member: Member, facts: Facts) -> str:
     said = {
         "monitor": one_line(member.monitor),
         "cause": cause_of(member.cause),
-        "length": words.about(
+        "length": durations.about(
             max(((member.resolved_at or facts.now) - member.started_at).total_seconds(), 0)
         ),
     }

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Workspace
-from monitors.forms import DurationField
+from monitors.forms.monitors import DurationField
 from monitors.models import Monitor
 from notifications import destinations, sentences, templating
 from notifications.kinds import Field, Kind

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 from accounts.models import Workspace
 from core.clock import database_now
 from core.timezones import known_zones
+from monitors.domain.schedules import ScheduleError
+from monitors.domain.state_machine import Cause
 from monitors.models import Incident, Monitor
-from monitors.schedules import ScheduleError
-from monitors.status import Cause
 from notifications import digests, links, messages, payloads, templating, values
 from notifications.messages import Event, Message
 from notifications.models import Channel, Delivery, DeliveryAttempt

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
-from monitors import words
-from monitors.status import Cause
+from monitors.domain import durations
+from monitors.domain.state_machine import Cause
 from notifications.phrases import Message, clock, cut, moment, number, one_line
 
 
@@ -87,7 +87,7 @@ class Facts:
     def lasted(self) -> str:
         """How long it was down, or is by now, in words."""
         until = self.resolved_at or self.now or self.at
-        return words.about(max((until - self.started_at).total_seconds(), 0))
+        return durations.about(max((until - self.started_at).total_seconds(), 0))
 
     @property
     def message(self) -> str:

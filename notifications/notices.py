@@ -15,9 +15,9 @@ from django.db.models import Exists, F, OuterRef
 from accounts.models import Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
-from monitors import listing
+from monitors.domain.state_machine import Shown
 from monitors.models import Monitor, MonitorState
-from monitors.status import Shown
+from monitors.pages.overview import filters
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import routes_of
 
@@ -49,10 +49,10 @@ def tell_of_late() -> int:
 def _tell_of_late_in(workspace: Workspace) -> int:
     now = database_now()
     monitors = Monitor.objects.filter(workspace=workspace)
-    seen = listing.standing(monitors, now)
+    seen = filters.standing(monitors, now)
     if not seen.counts[Shown.LATE]:
         return 0
-    late = list(listing.by_status(monitors, [Shown.LATE], now=now, seen=seen).select_related("state"))
+    late = list(filters.by_status(monitors, [Shown.LATE], now=now, seen=seen).select_related("state"))
     routes = routes_of(late)
     wanted = {
         (monitor.pk, route.channel.pk)

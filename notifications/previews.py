@@ -8,8 +8,8 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from accounts.models import Workspace
+from monitors.domain.state_machine import Cause
 from monitors.models import Incident, Monitor
-from monitors.status import Cause
 from notifications import letters
 from notifications.models import Channel, Delivery
 from notifications.phrases import Message

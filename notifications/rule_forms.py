@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from monitors.forms import DurationField
+from monitors.forms.monitors import DurationField
 from notifications import sentences
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rule_changes import (

@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors.words import DAY, HOUR, MINUTE, about, exactly
+from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly
 from notifications.rules import EVENTS, Route, Rules, Tolerance
 
 # More channels than this are counted: "A, B, C, D and 4 more".

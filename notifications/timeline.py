@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import timeline
-from monitors.entries import Cursor, Entry, Fact, Filter, Kind, Told
 from monitors.models import Monitor
+from monitors.pages.log import feed
+from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Told
 from notifications.models import Delivery
 
 _DOWN = (Delivery.Event.OPENED, Delivery.Event.REMINDER)
@@ -17,7 +17,7 @@ _TONES = {Delivery.Status.SENT: "", Delivery.Status.WITHDRAWN: "", Delivery.Stat
 
 def connect() -> None:
     """Add the deliveries to the log; called once, when the app is ready."""
-    timeline.register(Kind.MESSAGES, deliveries)
+    feed.register(Kind.MESSAGES, deliveries)
 
 
 def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:

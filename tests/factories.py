@@ -6,8 +6,9 @@ import itertools
 from typing import Any
 
 from accounts.models import Membership, Role, User, Workspace
-from monitors import lifecycle, tokens
 from monitors.models import Monitor
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from notifications.models import Channel
 
 _numbers = itertools.count(1)
@@ -27,7 +28,7 @@ def make_user(*, workspace: Workspace | None = None, role: Role = Role.OWNER, em
 
 def make_monitor(*, workspace: Workspace | None = None, name: str = "", **fields: Any) -> Monitor:
     """A monitor as people create one: with its state and one push token."""
-    return lifecycle.create(
+    return monitor_service.create(
         workspace=workspace or make_workspace(), name=name or f"Monitor {next(_numbers)}", **fields
     )
 

@@ -43,7 +43,7 @@ def catalog(language: str, root: Path = ROOT) -> Path:
 
 
 def catalogs() -> list[Path]:
-    """Return all catalogs, those of cron expressions (monitors/words.py) too."""
+    """Return all catalogs, those of cron expressions (monitors/domain/durations.py) too."""
     return sorted((ROOT / "locale").rglob("*.po"))
 
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from monitors.domain.state_machine import Cause
+from monitors.heartbeats.parser import BODY_LIMIT, Push, parse_push
 from monitors.models import MESSAGE_LENGTH
-from monitors.push import BODY_LIMIT, Push, parse_push
-from monitors.status import Cause
 from notifications import messages, payloads, templating
 from notifications.backoff import WAITS
 from tianji.processes import ROLES

@@ -11,9 +11,9 @@ import structlog
 from django.test import Client
 
 from core.credentials import checksum
-from monitors import recorder
 from monitors.api import push as push_views
-from monitors.batching import GroupCommit
+from monitors.heartbeats import recorder
+from monitors.heartbeats.group_commit import GroupCommit
 from tests.factories import make_monitor, secret_of
 from tianji.logging import logging_config, redact
 

@@ -22,8 +22,8 @@ from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspac
 from accounts.services import api_keys
 from core import wakeups
 from core.clock import database_now
-from monitors import planning, tokens
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
+from monitors.services import maintenance_windows, tokens
 from notifications import links
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
@@ -364,7 +364,7 @@ def house(db, settings, monkeypatch) -> House:
     monitor = make_monitor(workspace=ours, name="Our oven", slug="oven", timeout=3600)
     channel = make_channel(workspace=ours, config={"url": f"http://127.0.0.1:9/{DESTINATION}"})
     now = database_now()
-    window = planning.plan(
+    window = maintenance_windows.plan(
         workspace=ours,
         name="Clean the oven",
         starts_at=now,

@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 from django.utils import translation
 
-from monitors.words import cron_in_words, exactly, parse_duration
+from monitors.domain.durations import cron_in_words, exactly, parse_duration
 from tests.messages import LANGUAGES, ROOT, catalog, catalogs, extracted, to_do
 
 # %(name)s, %d and %% of Python, {} and {name} of ours, <strong> and &nbsp; of templates.

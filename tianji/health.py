@@ -23,8 +23,8 @@ from django.views.decorators.vary import vary_on_headers
 from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
+from monitors.domain.durations import exactly
 from monitors.models import MonitorState
-from monitors.words import exactly
 from notifications.models import Delivery
 from tianji import schedule
 from tianji.celeryconfig import broker_transport_options

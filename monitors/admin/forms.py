@@ -8,9 +8,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from monitors import tokens
-from monitors.forms import DurationField, ScheduleForm, TagsField, require_order_of_values
+from monitors.forms.monitors import DurationField, ScheduleForm, TagsField, require_order_of_values
 from monitors.models import Monitor
+from monitors.services import tokens
 
 # What is written through `lifecycle`; everything else of a monitor is only shown.
 COLUMNS = (

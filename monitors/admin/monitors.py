@@ -19,11 +19,12 @@ from accounts.actors import actor_of
 from accounts.models import AuditEntry
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, Outcome, ask_and_do
-from monitors import lifecycle, presenting
 from monitors.admin.forms import COLUMNS, MonitorForm
 from monitors.admin.rotating import masked_url, state_of
+from monitors.domain.state_machine import Shown
+from monitors.history import current
 from monitors.models import Monitor, PushToken
-from monitors.status import Shown
+from monitors.services import monitors as monitor_service
 
 _INCIDENTS_SHOWN = 10
 _STATE = (
@@ -101,14 +102,14 @@ class MonitorAdmin(SiteAdmin):
 
     @admin.display(description=gettext_lazy("status"), ordering="state__status")
     def shown(self, monitor: Any) -> str:
-        return str(presenting.SHOWN_LABELS[self._shown(monitor)])
+        return str(current.SHOWN_LABELS[self._shown(monitor)])
 
     def _shown(self, monitor: Any) -> Shown:
-        return presenting.read(monitor, monitor.read_at).shown
+        return current.read(monitor, monitor.read_at).shown
 
     @admin.display(description=gettext_lazy("schedule"))
     def schedule_in_short(self, monitor: Monitor) -> str:
-        return presenting.schedule_in_short(monitor)
+        return current.schedule_in_short(monitor)
 
     @admin.display(description=gettext_lazy("those that work"))
     def push_tokens(self, monitor: Any) -> str:
@@ -141,11 +142,11 @@ class MonitorAdmin(SiteAdmin):
     ) -> Any:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except lifecycle.EditedMeanwhile:
+        except monitor_service.EditedMeanwhile:
             words = _(
                 "Somebody else changed this monitor meanwhile, so nothing was saved. Look, and try again."
             )
-        except lifecycle.SlugTaken:
+        except monitor_service.SlugTaken:
             words = _("Another monitor of the workspace has this slug, so nothing was saved.")
         self.message_user(request, words, messages.ERROR)
         return HttpResponseRedirect(request.path)
@@ -156,13 +157,13 @@ class MonitorAdmin(SiteAdmin):
         if change:
             monitor = Monitor.objects.select_related("workspace").get(pk=obj.pk)
             version = form.cleaned_data["seen_version"]
-            lifecycle.edit(monitor=monitor, by=by, version=version, **form.columns())
+            monitor_service.edit(monitor=monitor, by=by, version=version, **form.columns())
         else:
-            created = lifecycle.create(workspace=obj.workspace, by=by, **form.columns())
+            created = monitor_service.create(workspace=obj.workspace, by=by, **form.columns())
             obj.pk = created.pk
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        lifecycle.delete(monitor=obj, by=actor_of(request, via=AuditEntry.Via.ADMIN))
+        monitor_service.delete(monitor=obj, by=actor_of(request, via=AuditEntry.Via.ADMIN))
 
     @admin.action(description=gettext_lazy("Pause selected monitors"), permissions=["change"])
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Monitor]) -> HttpResponse:
@@ -170,7 +171,7 @@ class MonitorAdmin(SiteAdmin):
             request,
             queryset,
             action="pause_selected",
-            do=lifecycle.pause,
+            do=monitor_service.pause,
             done=_("Paused"),
             title=_("Pause monitors"),
             warning=_("Nobody is told of them until they are resumed. Open incidents are closed."),
@@ -183,7 +184,7 @@ class MonitorAdmin(SiteAdmin):
             request,
             queryset,
             action="resume_selected",
-            do=lifecycle.resume,
+            do=monitor_service.resume,
             done=_("Watched"),
             title=_("Resume monitors"),
             warning=_("Those that are paused are watched again from their next heartbeat on."),
@@ -196,7 +197,7 @@ class MonitorAdmin(SiteAdmin):
             request,
             queryset,
             action="delete_chosen",
-            do=lifecycle.delete,
+            do=monitor_service.delete,
             done=_("Deleted"),
             title=_("Delete monitors"),
             warning=f"{self.delete_warning} {_('This cannot be undone.')}",

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
 from core.admin_bulk import Outcome
-from monitors import tokens
 from monitors.models import PushToken
+from monitors.services import tokens
 
 
 def masked_url(token: PushToken) -> str:

@@ -20,11 +20,11 @@ from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, ask_and_do
-from monitors import tokens
 from monitors.admin import rotating
 from monitors.admin.forms import RotateForm
 from monitors.admin.rotating import masked_url, state_of
 from monitors.models import PushToken
+from monitors.services import tokens
 
 
 def _by(request: HttpRequest) -> Actor:

@@ -25,7 +25,6 @@ from api.problems import impossible
 from api.schema import answers, paged, said
 from core.clock import database_now
 from core.connections import let_go_of_the_connection
-from monitors import history
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
     HeartbeatFilter,
@@ -37,7 +36,8 @@ from monitors.api.history_serializers import (
     TransitionSerializer,
     UptimeSerializer,
 )
-from monitors.exports import MEDIA_TYPES, WRITERS
+from monitors.history import uptimes
+from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 
 TAG = "history"
@@ -138,7 +138,7 @@ class Heartbeats(HistoryView):
         # What arrives while it is written belongs to the next one.
         rows = rows.filter(received_at__lte=database_now()).values("pk", *_HEARTBEAT[:-1], "token_id")
         tokens = _tokens_of(monitor)
-        chunks = history.in_chunks(rows, time="received_at")
+        chunks = uptimes.in_chunks(rows, time="received_at")
         # The first one now, while a database that cannot answer still can be said.
         first: list[dict[str, Any]] = next(chunks, [])
         written = _written(chain([first], chunks if self.request.method == "GET" else ()), tokens)
@@ -234,7 +234,7 @@ class Incidents(HistoryView):
 def _incidents(request: Request, incidents: QuerySet[Incident], asked: dict[str, Any]) -> Response:
     if "open" in asked:
         incidents = incidents.filter(resolved_at__isnull=asked["open"])
-    incidents = history.overlapping(incidents, start=asked.get("from"), end=asked.get("to"))
+    incidents = uptimes.overlapping(incidents, start=asked.get("from"), end=asked.get("to"))
     return keyset.page(
         request,
         incidents.select_related("monitor"),
@@ -324,7 +324,7 @@ class Uptime(HistoryView):
         end: datetime = asked.get("to", now)
         start: datetime = asked.get("from") or _earlier(end, UPTIME_OF)
         _require_order(start, end)
-        measured = history.uptimes([monitor], start=start, end=end, now=now)[monitor.pk]
+        measured = uptimes.uptimes([monitor], start=start, end=end, now=now)[monitor.pk]
         return Response(
             {
                 "from": _iso(start),

@@ -10,8 +10,8 @@ from rest_framework import serializers
 
 from api.fields import Id, Moment, OneOf, Sought, StrictSerializer
 from api.keyset import PageSerializer
+from monitors.domain.state_machine import Cause, Reason, Status
 from monitors.models import MESSAGE_LENGTH
-from monitors.status import Cause, Reason, Status
 
 FORMATS = ("json", "csv", "ndjson")
 

@@ -31,14 +31,14 @@ from api.keyset import PageSerializer
 from api.problems import impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
-from monitors import planning
 from monitors.api.serializers import TagsField
-from monitors.maintenance import plan_of
-from monitors.maintenance_forms import LONGEST
+from monitors.domain.durations import MINUTE
+from monitors.domain.recurrence import current
+from monitors.domain.schedules import is_time_zone
+from monitors.forms.maintenance import LONGEST
 from monitors.models import MaintenanceWindow, Monitor
-from monitors.occurrences import current
-from monitors.schedules import is_time_zone
-from monitors.words import MINUTE
+from monitors.services import maintenance_windows
+from monitors.services.maintenance import plan_of
 
 TAG = "maintenance"
 MONITORS_MOST = 10_000
@@ -156,7 +156,10 @@ class MaintenanceView(ApiView):
         return Response(self.represent([fresh])[0], status=status, headers=headers)
 
     def columns(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Return what `monitors.planning` takes, of what the serializer has cleaned. Raises Problem."""
+        """Return what `services.maintenance_windows` takes, of what the serializer has cleaned.
+
+        Raises Problem.
+        """
         when = dict(said["when"])
         if when["kind"] == Kind.ONCE:
             columns = _once(when, database_now())
@@ -291,7 +294,7 @@ class MaintenanceList(MaintenanceView):
     @idempotent
     def post(self, request: Request) -> Response:
         columns = self.columns(self.read(MaintenanceSerializer))
-        window = planning.plan(workspace=self.workspace, by=self.actor, **columns)
+        window = maintenance_windows.plan(workspace=self.workspace, by=self.actor, **columns)
         address = reverse("api:maintenance_window", args=[window.public_id])
         return self.answer(window, status=201, Location=address)
 
@@ -318,7 +321,7 @@ class MaintenanceDetail(MaintenanceView):
         window = self.window(public_id)
         columns = self.columns(self.read(MaintenanceSerializer))
         try:
-            planning.change(window=window, by=self.actor, **columns)
+            maintenance_windows.change(window=window, by=self.actor, **columns)
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
         return self.answer(window)
@@ -332,7 +335,7 @@ class MaintenanceDetail(MaintenanceView):
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
         try:
-            planning.delete(window=self.window(public_id), by=self.actor)
+            maintenance_windows.delete(window=self.window(public_id), by=self.actor)
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
         return Response(status=204)
@@ -355,7 +358,7 @@ class EndMaintenance(MaintenanceView):
     def post(self, request: Request, public_id: UUID) -> Response:
         window = self.window(public_id)
         try:
-            planning.end_now(window=window, by=self.actor)
+            maintenance_windows.end_now(window=window, by=self.actor)
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
         return self.answer(window)

@@ -24,11 +24,14 @@ from api.fields import in_utc
 from api.problems import Problem, impossible
 from api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
 from core.clock import database_now
-from monitors import lifecycle, listing, presenting, tokens
 from monitors.access import push_url
 from monitors.api.serializers import STATUSES, MonitorFilter, MonitorSerializer, ScheduleField
+from monitors.domain.schedules import CronSchedule, ScheduleError, is_time_zone
+from monitors.history import current as current_state
 from monitors.models import SLUG, SLUG_LENGTH, Monitor, PushToken
-from monitors.schedules import CronSchedule, ScheduleError, is_time_zone
+from monitors.pages.overview import filters
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 
 TAG = "monitors"
 EXAMPLES = [
@@ -94,7 +97,7 @@ class MonitorView(ApiView):
     def _as_json(
         self, monitor: Monitor, token: PushToken | None, shown: dict[int, str], now: Any
     ) -> dict[str, Any]:
-        reading = presenting.read(monitor, now)
+        reading = current_state.read(monitor, now)
         secret = shown.get(token.pk) if token else None
         return {
             "id": str(monitor.public_id),
@@ -216,11 +219,11 @@ class MonitorList(MonitorView):
         asked = self.asked(MonitorFilter)
         monitors = self.monitors()
         if "status" in asked:
-            monitors = listing.by_status(monitors, asked["status"], now=database_now())
+            monitors = filters.by_status(monitors, asked["status"], now=database_now())
         if "tag" in asked:
-            monitors = listing.by_tag(monitors, asked["tag"])
+            monitors = filters.by_tag(monitors, asked["tag"])
         if "q" in asked:
-            monitors = listing.by_text(monitors, asked["q"])
+            monitors = filters.by_text(monitors, asked["q"])
         return keyset.page(
             request, monitors, time=None, asked=asked, serialize=self.represent, oldest_first=True
         )
@@ -238,10 +241,10 @@ class MonitorList(MonitorView):
     def post(self, request: Request) -> Response:
         columns = self.columns(self.read(MonitorSerializer))
         try:
-            monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
-        except lifecycle.SlugTaken:
+            monitor = monitor_service.create(workspace=self.workspace, by=self.actor, **columns)
+        except monitor_service.SlugTaken:
             raise _slug_taken() from None
-        except lifecycle.BoundsCrossed:
+        except monitor_service.BoundsCrossed:
             raise _bounds_crossed() from None
         return self.answer(monitor, status=201, Location=_address(monitor))
 
@@ -288,8 +291,8 @@ class MonitorDetail(MonitorView):
         monitor = self.monitor(public_id)
         version = expected_version(request, monitor)
         try:
-            lifecycle.delete(monitor=monitor, by=self.actor, version=version)
-        except lifecycle.EditedMeanwhile:
+            monitor_service.delete(monitor=monitor, by=self.actor, version=version)
+        except monitor_service.EditedMeanwhile:
             raise Problem("changed-meanwhile") from None
         return Response(status=204)
 
@@ -298,12 +301,12 @@ def change(monitor: Monitor, columns: dict[str, Any], *, request: Request, view:
     """Apply `columns` to `monitor` as lifecycle.edit does; what it refuses is raised as a Problem."""
     version = expected_version(request, monitor)
     try:
-        return lifecycle.edit(monitor=monitor, by=view.actor, version=version, **columns)
-    except lifecycle.EditedMeanwhile:
+        return monitor_service.edit(monitor=monitor, by=view.actor, version=version, **columns)
+    except monitor_service.EditedMeanwhile:
         raise Problem("changed-meanwhile") from None
-    except lifecycle.SlugTaken:
+    except monitor_service.SlugTaken:
         raise _slug_taken() from None
-    except lifecycle.BoundsCrossed:
+    except monitor_service.BoundsCrossed:
         raise _bounds_crossed() from None
 
 
@@ -349,11 +352,11 @@ class MonitorBySlug(MonitorView):
             if named_etags(request) is not None:
                 raise Problem("changed-meanwhile", _("There is no monitor with this slug."))
             try:
-                monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
-            except lifecycle.SlugTaken:
+                monitor = monitor_service.create(workspace=self.workspace, by=self.actor, **columns)
+            except monitor_service.SlugTaken:
                 # Somebody else was quicker by a moment: then it is there to be changed.
                 monitor = get_object_or_404(self.monitors(), slug=slug)
-            except lifecycle.BoundsCrossed:
+            except monitor_service.BoundsCrossed:
                 raise _bounds_crossed() from None
             else:
                 return self.answer(monitor, status=201, Location=_address(monitor))
@@ -374,7 +377,7 @@ class Pause(MonitorView):
     @idempotent
     def post(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        lifecycle.pause(monitor=monitor, by=self.actor)
+        monitor_service.pause(monitor=monitor, by=self.actor)
         return self.answer(monitor)
 
 
@@ -391,5 +394,5 @@ class Resume(MonitorView):
     @idempotent
     def post(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        lifecycle.resume(monitor=monitor, by=self.actor)
+        monitor_service.resume(monitor=monitor, by=self.actor)
         return self.answer(monitor)

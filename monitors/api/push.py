@@ -18,13 +18,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from core.client_ip import address_of
-from monitors import tokens
-from monitors.batching import GroupCommit, QueueFull
-from monitors.limits import Limiter, RedisStore
-from monitors.own_connection import OwnConnection
-from monitors.push import BODY_LIMIT, METHODS, Rejection, parse_push
-from monitors.recorder import Arrival, Limited, Outcome, Result, record
-from monitors.refusals import Notebook, Reason
+from monitors.heartbeats.connection import OwnConnection
+from monitors.heartbeats.group_commit import GroupCommit, QueueFull
+from monitors.heartbeats.parser import BODY_LIMIT, METHODS, Rejection, parse_push
+from monitors.heartbeats.rate_limit import Limiter, RedisStore
+from monitors.heartbeats.recorder import Arrival, Limited, Outcome, Result, record
+from monitors.heartbeats.rejections import Notebook, Reason
+from monitors.services import tokens
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitors.push import BODY_LIMIT
+from monitors.heartbeats.parser import BODY_LIMIT
 
 _TOKEN = {
     "name": "token",

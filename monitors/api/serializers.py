@@ -25,12 +25,11 @@ from api.fields import (
     YesNo,
 )
 from api.keyset import PageSerializer
-from monitors.models import SLUG, SLUG_LENGTH, Monitor
-from monitors.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
-from monitors.status import Shown
-from monitors.tokens import OVERLAP_DEFAULT, OVERLAP_MAX
+from monitors.domain.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
+from monitors.domain.state_machine import Shown
+from monitors.models import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor
+from monitors.services.tokens import OVERLAP_DEFAULT, OVERLAP_MAX
 
-TAGS_MOST, TAG_LENGTH = 20, 30
 LABEL_LENGTH = 60
 CHANNELS_MOST = 200
 STATUSES = [status.value for status in Shown]
@@ -122,10 +121,10 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
 class TagsField(serializers.ListField):
     """Tags without repetitions, each as people see it: single spaces, none at the ends."""
 
-    child = Line(max_length=TAG_LENGTH, trim_whitespace=True)
+    child = Line(max_length=MAX_TAG_LENGTH, trim_whitespace=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=TAGS_MOST, **kwargs)
+        super().__init__(max_length=MAX_TAGS, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[str]:
         tags: list[str] = super().to_internal_value(data)

@@ -23,7 +23,6 @@ from api.keyset import PageSerializer
 from api.problems import Problem, impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
-from monitors import tokens
 from monitors.access import push_url
 from monitors.api.monitors import MonitorView
 from monitors.api.serializers import (
@@ -34,6 +33,7 @@ from monitors.api.serializers import (
     TokenSerializer,
 )
 from monitors.models import Monitor, PushToken
+from monitors.services import tokens
 
 TAG = "push tokens"
 

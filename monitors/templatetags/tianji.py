@@ -15,18 +15,21 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitors import charts, deeds, presenting, words
+from monitors.domain import durations
+from monitors.domain.state_machine import Shown
+from monitors.domain.time_slots import Slot
+from monitors.history import current
+from monitors.history.current import SHOWN_LABELS, schedule_in_short
 from monitors.models import Incident, Monitor
-from monitors.presenting import SHOWN_LABELS, schedule_in_short
-from monitors.slots import Slot
-from monitors.status import Shown
+from monitors.pages.charts import status_bar
+from monitors.pages.log import audit_text
 
 register = template.Library()
-register.filter("duration", words.exactly)
+register.filter("duration", durations.exactly)
 register.filter("schedule_in_short", schedule_in_short)
-register.filter("fault_told", presenting.fault_told)
-register.filter("cron_in_words", words.cron_in_words)
-register.filter("deed_in_words", deeds.in_words)
+register.filter("fault_told", current.fault_told)
+register.filter("cron_in_words", durations.cron_in_words)
+register.filter("deed_in_words", audit_text.in_words)
 
 
 @register.filter
@@ -51,13 +54,13 @@ def figure(value: float | None) -> str:
 @register.filter
 def value_told(incident: Incident, monitor: Monitor) -> str:
     """What was wrong with the value that an incident of `monitor` opened for."""
-    return presenting.value_told(incident.opening_value, monitor.value_rules)
+    return current.value_told(incident.opening_value, monitor.value_rules)
 
 
 @register.filter
 def good_values(monitor: Monitor) -> str:
     """Which values are good: "0 to 10"; "" where each is."""
-    return presenting.good_values(monitor.value_rules)
+    return current.good_values(monitor.value_rules)
 
 
 @register.filter
@@ -81,7 +84,7 @@ def until(context: template.Context, when: datetime | None) -> str:
 @register.simple_tag(takes_context=True)
 def remaining(context: template.Context, when: datetime) -> str:
     """The time that is left until `when` ("21 h")."""
-    return _relative(context, when, past=words.about(0), future="{}")
+    return _relative(context, when, past=durations.about(0), future="{}")
 
 
 @register.simple_tag(takes_context=True)
@@ -111,7 +114,7 @@ def iso(when: datetime) -> str:
 @register.simple_tag
 def lasted(start: datetime, end: datetime) -> str:
     """How long it was from `start` to `end`."""
-    return words.about(max((end - start).total_seconds(), 0))
+    return durations.about(max((end - start).total_seconds(), 0))
 
 
 @register.simple_tag
@@ -124,14 +127,14 @@ def pill(status: str, modifier: str = "") -> SafeString:
 
 @register.simple_tag
 def bar(slots: Sequence[Slot] | None, size: str = "") -> SafeString:
-    """The heartbeat bar of `slots` (monitors.bars). `size` is "" for a row, "large" for a page's head."""
-    return charts.bar_svg(slots or (), size=size)
+    """The heartbeat bar of `slots` (history.status_bars). `size` is "" for a row, "large" for a heading."""
+    return status_bar.bar_svg(slots or (), size=size)
 
 
 @register.simple_tag
 def spark(slots: Sequence[Slot] | None) -> SafeString:
     """A small line of the mean values of `slots`."""
-    return charts.spark_svg(slots or ())
+    return status_bar.spark_svg(slots or ())
 
 
 def _relative(context: template.Context, when: datetime | None, *, past: str, future: str) -> str:
@@ -145,7 +148,7 @@ def _relative(context: template.Context, when: datetime | None, *, past: str, fu
         _exact(when),
         past,
         future,
-        pattern.replace("{}", words.about(abs(passed) if future else max(passed, 0))),
+        pattern.replace("{}", durations.about(abs(passed) if future else max(passed, 0))),
     )
 
 

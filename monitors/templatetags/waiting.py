@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django import template
 
-from monitors import presenting, snippets
+from monitors.history import current
 from monitors.models import Monitor
-from monitors.snippets import Language, Snippet
+from monitors.pages import snippets
+from monitors.pages.snippets import Language, Snippet
 
 register = template.Library()
 
@@ -25,4 +26,4 @@ def first_languages(monitor: Monitor) -> list[Language]:
 
 def _programs(monitor: Monitor) -> tuple[str, str]:
     # Cron starts a job once a minute at most; what pushes more often loops.
-    return ("crontab" if presenting.crontab_times(monitor) else "bash"), "python"
+    return ("crontab" if current.crontab_times(monitor) else "bash"), "python"

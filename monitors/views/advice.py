@@ -17,12 +17,13 @@ from django.views.decorators.http import require_http_methods
 from accounts.actors import actor_of
 from accounts.models import Role
 from core.clock import database_now
-from monitors import lifecycle, presenting
 from monitors.access import get_monitor_or_404, members_only
-from monitors.forms import DurationField
+from monitors.domain.durations import exactly
+from monitors.domain.schedules import TIMEOUT_MAX, TIMEOUT_MIN, IntervalSchedule
+from monitors.forms.monitors import DurationField
+from monitors.history import current
 from monitors.models import Monitor
-from monitors.schedules import TIMEOUT_MAX, TIMEOUT_MIN, IntervalSchedule
-from monitors.words import exactly
+from monitors.services import monitors as monitor_service
 
 
 class TimeoutForm(forms.Form):
@@ -64,7 +65,7 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
     page = reverse("monitors:detail", args=[public_id])
     if form.is_bound and form.is_valid():
         before, after = monitor.timeout, form.cleaned_data["timeout"]
-        lifecycle.edit(monitor=monitor, by=actor_of(request), timeout=after)
+        monitor_service.edit(monitor=monitor, by=actor_of(request), timeout=after)
         words = {"before": exactly(before), "after": exactly(after)}
         messages.success(request, _("The timeout was %(before)s and is %(after)s now.") % words)
         return HttpResponseRedirect(page, status=303)
@@ -92,4 +93,4 @@ def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
         "after": exactly(wanted),
     }
     schedule = IntervalSchedule(wanted, monitor.grace)
-    return f"{change} {presenting.promise(schedule, interval=None, now=database_now()).told}"
+    return f"{change} {current.promise(schedule, interval=None, now=database_now()).told}"

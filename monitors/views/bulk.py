@@ -17,13 +17,13 @@ from django.views.decorators.http import require_POST
 from accounts.access import require_change
 from accounts.actors import Actor, actor_of
 from accounts.models import Workspace
-from monitors import bulk
 from monitors.access import members_only
-from monitors.asked import Asked
-from monitors.bulk import Outcome, Outcomes
-from monitors.forms import TagsField
+from monitors.forms.monitors import TagsField
 from monitors.models import Monitor
-from monitors.polls import ROWS
+from monitors.pages.overview.params import Asked
+from monitors.pages.overview.versions import ROWS
+from monitors.services import bulk
+from monitors.services.bulk import Outcome, Outcomes
 
 _NAMED = 10
 

@@ -10,9 +10,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from core.clock import database_now
-from monitors import chart_pages, series
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.series import Range
+from monitors.history import buckets
+from monitors.history.buckets import Range
+from monitors.pages.charts import page as chart_page
 from monitors.views.detail import workspace_context
 
 # How often, in seconds, an open page asks for a newer picture of each range.
@@ -29,10 +30,10 @@ def charts(request: HttpRequest, public_id: UUID) -> HttpResponse:
     wanted, now = _range(request), database_now()
     context = {
         "monitor": monitor,
-        "ranges": [(slug, label, slug == wanted.slug) for slug, label in chart_pages.LABELS.items()],
+        "ranges": [(slug, label, slug == wanted.slug) for slug, label in chart_page.LABELS.items()],
         "range": wanted.slug,
         "every": _EVERY.get(wanted.slug, _EVERY_OTHER),
-        "charts": chart_pages.charts_of(monitor, series.series_of(monitor, wanted, now=now)),
+        "charts": chart_page.charts_of(monitor, buckets.series_of(monitor, wanted, now=now)),
         "now": now,
         **workspace_context(membership),
     }
@@ -53,14 +54,14 @@ def charts_csv(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id)
     wanted = _range(request)
     what = request.GET.get("what", "")
-    if what not in chart_pages.WHATS:
-        what = chart_pages.WHATS[0]
-    shown = series.series_of(monitor, wanted, now=database_now())
+    if what not in chart_page.WHATS:
+        what = chart_page.WHATS[0]
+    shown = buckets.series_of(monitor, wanted, now=database_now())
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{chart_pages.filename(monitor, wanted, what)}"'
-    csv.writer(response).writerows(chart_pages.records(shown, what))
+    response["Content-Disposition"] = f'attachment; filename="{chart_page.filename(monitor, wanted, what)}"'
+    csv.writer(response).writerows(chart_page.records(shown, what))
     return response
 
 
 def _range(request: HttpRequest) -> Range:
-    return series.RANGES.get(request.GET.get("range", ""), series.RANGES[series.DEFAULT])
+    return buckets.RANGES.get(request.GET.get("range", ""), buckets.RANGES[buckets.DEFAULT])

@@ -12,11 +12,15 @@ from django.views.decorators.http import require_GET
 from accounts.actors import actor_of
 from accounts.models import Membership
 from core.clock import database_now
-from monitors import closeup, presenting, timeline, token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
+from monitors.domain.state_machine import Shown
+from monitors.history import current
 from monitors.models import Monitor, PushToken
-from monitors.status import Shown
-from monitors.token_pages import PushLines
+from monitors.pages import detail as detail_context
+from monitors.pages import tokens as token_page
+from monitors.pages.log import feed
+from monitors.pages.tokens import PushLines
+from monitors.services import tokens
 from monitors.views.log import newest_incidents
 
 _SHOW_NEXT, _VERSION = "show_next", "Tianji-Version"
@@ -48,25 +52,25 @@ def detail_page(
     """
     membership = membership_in(request, monitor.workspace)
     now = database_now()
-    chosen = closeup.range_named(request.GET.get("range", ""))
+    chosen = detail_context.range_named(request.GET.get("range", ""))
     # Before all else is read: what changes meanwhile makes another version, and is shown next time.
-    version = closeup.version(monitor, chosen, now=now, may_change=membership.may_change)
+    version = detail_context.version(monitor, chosen, now=now, may_change=membership.may_change)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)
     lines = reveal(request, monitor, shown) if shown and membership.may_change else {}
-    page = closeup.close_up(monitor, chosen, now=now)
+    page = detail_context.close_up(monitor, chosen, now=now)
     context = {
         "monitor": monitor,
         "page": page,
         "reading": page.reading,
         "now": now,
         "version": version,
-        "ranges": closeup.RANGES,
-        "grace": presenting.grace_of(monitor),
-        "log": timeline.newest(monitor, now=now),
+        "ranges": detail_context.RANGES,
+        "grace": current.grace_of(monitor),
+        "log": feed.newest(monitor, now=now),
         "waits": page.reading.shown is Shown.NEW and page.reading.state.last_heartbeat_at is None,
         "incidents": newest_incidents(monitor),
-        "tokens": token_pages.section(monitor, now, lines),
+        "tokens": token_page.section(monitor, now, lines),
         **workspace_context(membership),
     }
     return render(request, template, context)
@@ -87,7 +91,7 @@ def reveal(request: HttpRequest, monitor: Monitor, token: PushToken) -> dict[int
     The caller has seen to it that the reader may change the monitor.
     """
     secret = tokens.show(monitors=[monitor], tokens=[token], by=actor_of(request)).get(token.pk)
-    return {token.pk: token_pages.push_lines(monitor, push_url(request, secret)) if secret else None}
+    return {token.pk: token_page.push_lines(monitor, push_url(request, secret)) if secret else None}
 
 
 def show_next(request: HttpRequest, token: PushToken) -> None:

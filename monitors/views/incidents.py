@@ -18,12 +18,13 @@ from accounts.access import membership_of
 from accounts.actors import actor_of
 from accounts.models import Membership
 from core.clock import database_now
-from monitors import incidents, timeline
 from monitors.access import get_incident_or_404, members_only, membership_in
-from monitors.entries import Entry, Filter
-from monitors.incident_pages import BadCursor, incidents_of
-from monitors.log_forms import NoteForm
+from monitors.forms.log import NoteForm
 from monitors.models import Incident
+from monitors.pages.incidents import BadCursor, incidents_of
+from monitors.pages.log import feed
+from monitors.pages.log.entries import Entry, Filter
+from monitors.services import incidents
 
 _VERSION = "Tianji-Version"
 # More than an incident ever has; of one that had more, the newest.
@@ -44,7 +45,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
     shown = [
         (row.pk, row.resolved_at, row.acknowledged_at, bool(row.note), row.monitor.name) for row in page.rows
     ]
-    version = timeline.version(timeline.Page([]), shown, page.more)
+    version = feed.version(feed.Page([]), shown, page.more)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)
     context = {
@@ -90,9 +91,9 @@ def _incident_page(
     request: HttpRequest, found: Incident, membership: Membership, form: NoteForm | None = None
 ) -> HttpResponse:
     asked = Filter(incident=found.public_id)
-    entries: list[Entry] = list(islice(timeline.entries(found.monitor, asked), _ENTRIES))[::-1]
-    version = timeline.version(
-        timeline.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
+    entries: list[Entry] = list(islice(feed.entries(found.monitor, asked), _ENTRIES))[::-1]
+    version = feed.version(
+        feed.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
     )
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)

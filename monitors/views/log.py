@@ -18,12 +18,12 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from core.connections import let_go_of_the_connection
 from core.pagination import PAGE, Page, page_of
-from monitors import timeline
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.entries import BadCursor, Cursor, Entry, Filter, Kind
-from monitors.exports import MEDIA_TYPES, WRITERS
-from monitors.log_forms import LogForm
+from monitors.forms.log import LogForm
+from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Incident, Monitor
+from monitors.pages.log import feed
+from monitors.pages.log.entries import BadCursor, Cursor, Entry, Filter, Kind
 
 NEWEST_INCIDENTS = 10
 EXPORT_ROWS = 1000
@@ -46,17 +46,17 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id)
     form = LogForm(request.GET)
     if not form.is_valid():
-        return _log_page(request, monitor, form, timeline.Page([]), status=422)
+        return _log_page(request, monitor, form, feed.Page([]), status=422)
     try:
         if file_format := request.GET.get("format"):
             return cast(HttpResponse, _export(monitor, form.asked, file_format))
         before = request.GET.get("before")
-        page = timeline.page(monitor, form.asked, before=Cursor.read(before) if before else None)
+        page = feed.page(monitor, form.asked, before=Cursor.read(before) if before else None)
     except BadCursor as error:
         raise Http404 from error
-    except timeline.TooSlow:
-        return _log_page(request, monitor, form, timeline.Page([]), status=422, too_slow=True)
-    version = timeline.version(page)
+    except feed.TooSlow:
+        return _log_page(request, monitor, form, feed.Page([]), status=422, too_slow=True)
+    version = feed.version(page)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)
     # A search reads much, and older pages stay as they are: neither is asked for again and again.
@@ -68,7 +68,7 @@ def _log_page(
     request: HttpRequest,
     monitor: Monitor,
     form: LogForm,
-    page: timeline.Page,
+    page: feed.Page,
     *,
     status: int = 200,
     **more: Any,
@@ -98,9 +98,9 @@ def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpR
     """Return all that is asked for as a file, read and sent a chunk at a time."""
     if file_format not in WRITERS:
         raise Http404
-    rows = timeline.entries(monitor, asked)
+    rows = feed.entries(monitor, asked)
     # The first ones now, while a database that cannot answer still can be said.
-    with timeline.patience():
+    with feed.patience():
         first = list(islice(rows, EXPORT_ROWS))
     language = translation.get_language() or "en"
     response = StreamingHttpResponse(

@@ -17,10 +17,11 @@ from accounts.actors import actor_of
 from accounts.models import Workspace
 from core.clock import database_now
 from core.timezones import offered_zones
-from monitors import maintenance_pages, planning
 from monitors.access import get_maintenance_or_404, members_only, membership_in
-from monitors.maintenance_forms import MaintenanceForm, WhenForm
+from monitors.forms.maintenance import MaintenanceForm, WhenForm
 from monitors.models import MaintenanceWindow
+from monitors.pages import maintenance as maintenance_page
+from monitors.services import maintenance_windows
 from monitors.views.detail import workspace_context
 from monitors.views.monitors import confirm
 
@@ -30,7 +31,7 @@ from monitors.views.monitors import confirm
 def maintenance(request: HttpRequest) -> HttpResponse:
     """What goes on, what comes and what has been in the workspace."""
     now = database_now()
-    lists = maintenance_pages.lists_of(membership_of(request).workspace, now)
+    lists = maintenance_page.lists_of(membership_of(request).workspace, now)
     return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
 
 
@@ -40,7 +41,7 @@ def plan(request: HttpRequest) -> HttpResponse:
     workspace = require_change(request).workspace
     form = MaintenanceForm(request.POST if request.method == "POST" else None, workspace=workspace)
     if _is_to_be_saved(request, form):
-        window = planning.plan(workspace=workspace, by=actor_of(request), **form.columns())
+        window = maintenance_windows.plan(workspace=workspace, by=actor_of(request), **form.columns())
         messages.success(request, _("“%(name)s” is planned.") % {"name": window.name})
         return _to_list()
     return _form_page(request, form, workspace)
@@ -54,7 +55,7 @@ def change(request: HttpRequest, public_id: UUID) -> HttpResponse:
     form = MaintenanceForm(*typed, workspace=window.workspace, window=window)
     if _is_to_be_saved(request, form):
         try:
-            planning.change(window=window, by=actor_of(request), **form.columns())
+            maintenance_windows.change(window=window, by=actor_of(request), **form.columns())
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
         messages.success(request, _("Saved."))
@@ -93,7 +94,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 def _preview(form: WhenForm) -> dict[str, Any]:
     if not form.is_valid():
         return {"problem": next(iter(form.errors.values()))[0]}
-    return {"preview": maintenance_pages.preview(form, database_now())}
+    return {"preview": maintenance_page.preview(form.plan, form.cleaned_data["timezone"], database_now())}
 
 
 @require_POST
@@ -101,7 +102,7 @@ def _preview(form: WhenForm) -> dict[str, Any]:
 def end(request: HttpRequest, public_id: UUID) -> HttpResponse:
     window = get_maintenance_or_404(request, public_id, to_change=True)
     try:
-        ended = planning.end_now(window=window, by=actor_of(request))
+        ended = maintenance_windows.end_now(window=window, by=actor_of(request))
     except MaintenanceWindow.DoesNotExist:
         raise Http404 from None
     if ended:
@@ -118,7 +119,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     window = get_maintenance_or_404(request, public_id, to_change=True)
     if request.method == "POST":
         try:
-            planning.delete(window=window, by=actor_of(request))
+            maintenance_windows.delete(window=window, by=actor_of(request))
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
         messages.success(request, _("“%(name)s” was deleted.") % {"name": window.name})

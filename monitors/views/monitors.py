@@ -17,11 +17,13 @@ from accounts.actors import actor_of
 from accounts.models import Role, Workspace
 from core.clock import database_now
 from core.timezones import offered_zones
-from monitors import lifecycle, limits, presenting
 from monitors.access import get_monitor_or_404, members_only, membership_in
-from monitors.forms import MonitorForm, ScheduleForm
+from monitors.domain.schedules import ScheduleError
+from monitors.forms.monitors import MonitorForm, ScheduleForm
+from monitors.heartbeats import rate_limit
+from monitors.history import current
 from monitors.models import Monitor
-from monitors.schedules import ScheduleError
+from monitors.services import monitors as monitor_service
 from monitors.views.detail import show_next, workspace_context
 
 
@@ -32,8 +34,8 @@ def create(request: HttpRequest) -> HttpResponse:
     form = MonitorForm(request.POST if request.method == "POST" else None, rate=_inherited_rate(workspace))
     if form.is_bound and form.is_valid():
         try:
-            monitor = lifecycle.create(workspace=workspace, by=actor_of(request), **form.columns())
-        except lifecycle.SlugTaken:
+            monitor = monitor_service.create(workspace=workspace, by=actor_of(request), **form.columns())
+        except monitor_service.SlugTaken:
             _tell_slug_taken(form)
         else:
             show_next(request, monitor.tokens.get())
@@ -51,8 +53,8 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         seen = request.POST.get("version", "")
         version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
         try:
-            lifecycle.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
-        except lifecycle.EditedMeanwhile:
+            monitor_service.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
+        except monitor_service.EditedMeanwhile:
             # It was read again: what is sent now is about what it is now.
             form.add_error(
                 None,
@@ -61,7 +63,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
                     "below. Save again to overwrite the other changes, or open the page anew to see them."
                 ),
             )
-        except lifecycle.SlugTaken:
+        except monitor_service.SlugTaken:
             monitor.refresh_from_db(fields=["name"])
             _tell_slug_taken(form)
         else:
@@ -71,7 +73,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _inherited_rate(workspace: Workspace) -> int:
-    return limits.default_rate() if workspace.push_rate is None else workspace.push_rate
+    return rate_limit.default_rate() if workspace.push_rate is None else workspace.push_rate
 
 
 def _tell_slug_taken(form: MonitorForm) -> None:
@@ -103,7 +105,7 @@ def _preview(form: ScheduleForm) -> dict[str, Any]:
     now = database_now()
     interval = form.cleaned_data["interval"]
     try:
-        promise = presenting.promise(form.schedule, interval=interval, now=now)
+        promise = current.promise(form.schedule, interval=interval, now=now)
     except ScheduleError as error:
         return {"problem": str(error)}
     return {"promise": promise, "zone": form.cleaned_data["timezone"], "now": now}
@@ -113,7 +115,7 @@ def _preview(form: ScheduleForm) -> dict[str, Any]:
 @members_only
 def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    lifecycle.pause(monitor=monitor, by=actor_of(request))
+    monitor_service.pause(monitor=monitor, by=actor_of(request))
     return _to_detail(monitor)
 
 
@@ -121,7 +123,7 @@ def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @members_only
 def resume(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    lifecycle.resume(monitor=monitor, by=actor_of(request))
+    monitor_service.resume(monitor=monitor, by=actor_of(request))
     return _to_detail(monitor)
 
 
@@ -131,7 +133,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Ask first (GET), then delete (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "POST":
-        lifecycle.delete(monitor=monitor, by=actor_of(request))
+        monitor_service.delete(monitor=monitor, by=actor_of(request))
         messages.success(request, _("“%(name)s” was deleted.") % {"name": monitor.name})
         return HttpResponseRedirect(reverse("monitors:overview"), status=303)
     return confirm(

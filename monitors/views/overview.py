@@ -15,11 +15,12 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import membership_of
 from accounts.models import Membership, Workspace
-from monitors import dashboard, news, polls
 from monitors.access import members_only
-from monitors.asked import Asked
-from monitors.forms import MonitorForm
+from monitors.forms.monitors import MonitorForm
 from monitors.models import PushToken
+from monitors.pages.overview import announcements, versions
+from monitors.pages.overview import page as overview_page
+from monitors.pages.overview.params import Asked
 
 _PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
 
@@ -40,7 +41,7 @@ def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
     if not said or request.method != "GET" or request.path_info != _PATH:
         return None
     try:
-        same = polls.is_current(said, Asked.of(request.GET))
+        same = versions.is_current(said, Asked.of(request.GET))
     except (DatabaseError, InterfaceError):
         # The page says it better.
         return None
@@ -74,8 +75,8 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
     # First, so that what happens meanwhile is told next time.
-    newest = news.newest()
-    page = dashboard.overview(workspace, asked)
+    newest = announcements.newest()
+    page = overview_page.overview(workspace, asked)
     context: dict[str, Any] = {"overview": page, "newest": newest, "now": page.now}
     if not page.total:
         context["first_form"] = MonitorForm()
@@ -88,7 +89,7 @@ def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[b
     It is what was drawn for another page where that one shows the same.
     """
     reader = (membership.may_change, get_language(), timezone.get_current_timezone_name())
-    version = polls.version(membership.workspace.public_id, asked)
+    version = versions.version(membership.workspace.public_id, asked)
     drawn = _drawn.get((version, *reader))
     if drawn is None:
         context = _context(membership.workspace, asked)
@@ -107,7 +108,7 @@ def _tell(response: HttpResponse, workspace: Workspace, last: str, *, until: int
         return
     told = [
         {"text": change.text, "status": change.shown, "url": change.url}
-        for change in news.since(workspace, int(last), until=until)
+        for change in announcements.since(workspace, int(last), until=until)
     ]
     if told:
         response["HX-Trigger"] = json.dumps({"tianji:news": told})

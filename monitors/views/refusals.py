@@ -11,11 +11,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.clock import database_now
-from monitors import limits, token_pages
 from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.heartbeats import rate_limit
+from monitors.heartbeats.parser import BODY_LIMIT
+from monitors.heartbeats.rejections import KINDS_MOST
 from monitors.models import Monitor, PushToken, Refusal
-from monitors.push import BODY_LIMIT
-from monitors.refusals import KINDS_MOST
+from monitors.pages import tokens as token_page
 from monitors.views.detail import workspace_context
 
 
@@ -40,7 +41,7 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "monitor": monitor,
         "rows": [_Row(refusal, _advice(monitor, refusal)) for refusal in newest],
         "token": token,
-        "lines": token_pages.push_lines(monitor, token_pages.masked_url(token)) if token else None,
+        "lines": token_page.push_lines(monitor, token_page.masked_url(token)) if token else None,
         "now": database_now(),
         **workspace_context(membership),
     }
@@ -60,7 +61,7 @@ def _advice(monitor: Monitor, refusal: Refusal) -> str:
         case Refusal.Reason.METHOD:
             return _("Have the sender use GET, HEAD or POST.")
         case Refusal.Reason.LIMIT:
-            rate = limits.rate_of(monitor)
+            rate = rate_limit.rate_of(monitor)
             return _(
                 "Have the sender push less often than %(rate)s times a minute, "
                 "or raise the limit in the monitor's settings."

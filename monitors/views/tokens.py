@@ -21,14 +21,15 @@ from accounts.actors import actor_of
 from accounts.models import Role
 from core.clock import database_now
 from core.pagination import page_of
-from monitors import token_pages, tokens
 from monitors.access import get_monitor_or_404, members_only
+from monitors.domain.durations import about, exactly
+from monitors.forms.tokens import ImportForm, LabelForm, RemainingForm, RotateForm
 from monitors.models import Monitor, PushToken
-from monitors.token_forms import ImportForm, LabelForm, RemainingForm, RotateForm
-from monitors.token_pages import OldToken, TokenRow
+from monitors.pages import tokens as token_page
+from monitors.pages.tokens import OldToken, TokenRow
+from monitors.services import tokens
 from monitors.views.detail import detail_page, reveal, show_next
 from monitors.views.monitors import confirm
-from monitors.words import about, exactly
 
 
 @require_GET
@@ -349,7 +350,7 @@ def _get_token_or_404(request: HttpRequest, public_id: UUID, token_id: UUID) -> 
 
 
 def _row_of(monitor: Monitor, token: PushToken) -> TokenRow:
-    row = token_pages.section(monitor, database_now()).row_of(token.public_id)
+    row = token_page.section(monitor, database_now()).row_of(token.public_id)
     if row is None:
         raise Http404
     return row

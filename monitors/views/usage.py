@@ -12,9 +12,10 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET
 
 from accounts.actors import actor_of
-from monitors import snippets, tokens
 from monitors.access import get_monitor_or_404, members_only, membership_in, push_url
 from monitors.models import Monitor, PushToken
+from monitors.pages import snippets
+from monitors.services import tokens
 from monitors.views.detail import workspace_context
 
 # A list to choose from, not a page of its own; monitors with more tokens say which by `?token=`.

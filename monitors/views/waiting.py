@@ -15,11 +15,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.actors import actor_of
 from accounts.models import Role
 from core.clock import database_now
-from monitors import presenting, recorder
 from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.domain.state_machine import Status
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push
+from monitors.history import current
 from monitors.models import MESSAGE_LENGTH, Monitor
-from monitors.push import Push
-from monitors.status import Status
 from monitors.views.detail import workspace_context
 
 
@@ -82,7 +83,7 @@ def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:
     template = "monitors/test_heartbeat.html"
     if request.htmx:  # type: ignore[attr-defined]
         template += "#question"
-    reading = presenting.read(monitor, database_now())
+    reading = current.read(monitor, database_now())
     membership = membership_in(request, monitor.workspace)
     context = {"monitor": monitor, "reading": reading, "up": up, **workspace_context(membership)}
     return render(request, template, context)

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from django import template
 
-from monitors.dashboard import Row
 from monitors.models import Monitor
+from monitors.pages.overview.page import Row
 from notifications import snoozing
 
 register = template.Library()

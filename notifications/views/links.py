@@ -20,9 +20,9 @@ from accounts.models import AuditEntry, Workspace
 from core.client_ip import address_of
 from core.clock import database_now
 from core.timezones import known_zones
-from monitors import incidents
+from monitors.domain.state_machine import Cause
 from monitors.models import Incident
-from monitors.status import Cause
+from monitors.services import incidents
 from notifications import digests, links, snoozing
 from notifications.models import Channel
 from notifications.phrases import moment

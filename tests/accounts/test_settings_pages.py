@@ -14,7 +14,7 @@ from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from accounts.services import api_keys, members
 from core.clock import database_now
-from monitors import lifecycle
+from monitors.services import monitors as monitor_service
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -251,7 +251,7 @@ def test_a_viewer_revokes_nothing(viewer, workspace):
 
 def test_the_audit_tells_everything_in_the_workspace_newest_first(admin, workspace):
     monitor = make_monitor(workspace=workspace, name="Backup")
-    lifecycle.pause(monitor=make_monitor(name="Foreign"))
+    monitor_service.pause(monitor=make_monitor(name="Foreign"))
     admin.post(reverse("monitors:pause", args=[monitor.public_id]))
     admin.post(url("api_keys"), {"name": "ci", "scope": "write"})
     admin.post(url("settings"), {"name": "Acme"})

@@ -15,8 +15,8 @@ from accounts.allauth_adapter import MFAAdapter
 from accounts.models import User, Workspace
 from accounts.services import api_keys
 from core.clock import database_now
-from monitors import tokens
 from monitors.models import Incident, Monitor, PushToken, Transition
+from monitors.services import tokens
 from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of

@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from monitors import lifecycle
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
+from monitors.services import monitors as monitor_service
 from tests.admin.conftest import make_incident
 from tests.factories import make_monitor, make_workspace, secret_of
 
@@ -138,7 +138,7 @@ def test_a_heartbeat_between_looking_and_saving_is_not_overwritten(root: Client,
 
 def test_a_page_that_is_out_of_date_saves_nothing(root: Client, monitor: Monitor):
     fields = fields_of(root, monitor, name="Stove")
-    lifecycle.edit(monitor=monitor, description="Theirs")
+    monitor_service.edit(monitor=monitor, description="Theirs")
     answer = root.post(page_of(monitor), fields, follow=True)
     assert "Somebody else changed this monitor" in answer.text
     assert Monitor.objects.values_list("name", "description").get() == ("Oven", "Theirs")
@@ -154,9 +154,9 @@ def test_a_slug_of_another_monitor_of_the_workspace_is_refused(root: Client, mon
 
 def test_a_slug_that_is_taken_at_the_last_moment_saves_nothing(root: Client, monitor: Monitor, monkeypatch):
     def taken(**kwargs):
-        raise lifecycle.SlugTaken
+        raise monitor_service.SlugTaken
 
-    monkeypatch.setattr(lifecycle, "edit", taken)
+    monkeypatch.setattr(monitor_service, "edit", taken)
     answer = root.post(page_of(monitor), fields_of(root, monitor, name="Stove"), follow=True)
     assert "has this slug" in answer.text
 

@@ -108,11 +108,11 @@ def test_nobody_deletes_themselves(root: Client, superuser):
 
 def test_what_somebody_did_stays_when_the_account_goes(house: House, root: Client):
     from accounts.actors import Actor
-    from monitors import lifecycle
+    from monitors.services import monitors as monitor_service
 
     member = house.rows["member"]
     make_user(workspace=house.workspace)
-    lifecycle.pause(monitor=house.monitor, by=Actor(member))
+    monitor_service.pause(monitor=house.monitor, by=Actor(member))
     root.post(page_of(member, "delete"), {"post": "yes"})
     assert not User.objects.filter(pk=member.pk).exists()
     entry = AuditEntry.objects.get(action="monitor.paused")

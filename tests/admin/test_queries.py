@@ -14,8 +14,8 @@ from accounts.models import AuditEntry
 from accounts.services import api_keys
 from core.admin import LargeTableAdmin
 from core.clock import database_now
-from monitors import tokens
 from monitors.models import Heartbeat, Incident
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.admin.conftest import House, make_incident
 from tests.admin.schedule import install_schedule

@@ -27,7 +27,7 @@ def test_no_page_of_a_full_tour_shows_a_secret(house: House, root: Client):
 
 
 def test_no_answer_of_a_rotation_shows_a_secret(house: House, root: Client):
-    from monitors import tokens
+    from monitors.services import tokens
 
     rotate = reverse("admin:monitors_pushtoken_rotate", args=[house.token.pk])
     answer = root.post(rotate, {"overlap": "1 h", "force": "on"}, follow=True)

@@ -12,8 +12,9 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from core import admin_bulk
 from core.clock import database_now
-from monitors import lifecycle, tokens
 from monitors.models import MonitorState, PushToken
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -276,7 +277,7 @@ def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Cli
 
     def vanish_first(*, token, **kwargs):
         if token.pk == other.pk:
-            lifecycle.delete(monitor=other.monitor)
+            monitor_service.delete(monitor=other.monitor)
         return rotate(token=token, **kwargs)
 
     monkeypatch.setattr(tokens, "rotate", vanish_first)

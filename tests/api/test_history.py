@@ -15,9 +15,9 @@ from django.utils.timezone import get_fixed_timezone
 
 from api.fields import in_utc
 from core.clock import database_now
-from monitors import tokens
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
+from monitors.services import tokens
 from tests.api.callers import Caller
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push

@@ -14,8 +14,8 @@ from accounts.models import AuditEntry, Membership, Role, StoredAnswer
 from api import idempotency
 from api.idempotency import Answer, StillRunning
 from core.clock import database_now
-from monitors import tokens
 from monitors.models import Monitor
+from monitors.services import tokens
 from notifications import delivery
 from notifications.transports.base import Sent
 from tests.api.callers import Caller

@@ -9,8 +9,8 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import maintenance
 from monitors.models import MaintenanceWindow
+from monitors.services import maintenance
 from notifications import snoozing
 from tests.factories import make_monitor, make_workspace
 

@@ -9,8 +9,8 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import lifecycle
 from monitors.models import Monitor, MonitorState
+from monitors.services import monitors as monitor_service
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
@@ -212,7 +212,7 @@ class TestReading:
         silent_for(late, 62)
         silent_for(overdue, 90)
         silent_for(cron, 150)
-        lifecycle.pause(monitor=paused)
+        monitor_service.pause(monitor=paused)
         shown = {row["name"]: row["status"] for row in writer.get("monitors/").json()["results"]}
         assert shown == {
             **{name: name for name in ("new", "up", "late", "down", "paused")},

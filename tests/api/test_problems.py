@@ -10,8 +10,8 @@ from django.test import Client
 
 from api.parsers import BODY_LIMIT
 from api.problems import KINDS
-from monitors import lifecycle
 from monitors.api.monitors import MonitorList
+from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -238,11 +238,11 @@ def test_a_page_of_the_site_that_is_missing_is_a_page():
 
 def test_what_somebody_else_deletes_meanwhile_is_404(writer, workspace, monkeypatch):
     monitor = make_monitor(workspace=workspace)
-    pause = lifecycle.pause
+    pause = monitor_service.pause
 
     def pause_too_late(*, monitor, by):
-        lifecycle.delete(monitor=type(monitor).objects.get(pk=monitor.pk))
+        monitor_service.delete(monitor=type(monitor).objects.get(pk=monitor.pk))
         pause(monitor=monitor, by=by)
 
-    monkeypatch.setattr(lifecycle, "pause", pause_too_late)
+    monkeypatch.setattr(monitor_service, "pause", pause_too_late)
     assert writer.post(f"monitors/{monitor.public_id}/pause/").status_code == 404

@@ -15,12 +15,13 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 
 from core.clock import database_now
-from monitors import recorder, tokens
 from monitors.api import push as views
-from monitors.batching import GroupCommit
-from monitors.limits import Limiter, LocalStore
+from monitors.heartbeats import recorder
+from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.rate_limit import Limiter, LocalStore
+from monitors.heartbeats.rejections import Notebook
 from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
-from monitors.refusals import Notebook
+from monitors.services import tokens
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
 

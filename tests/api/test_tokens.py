@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import tokens
 from monitors.models import PushToken
+from monitors.services import tokens
 from tests.api.callers import Caller
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, push

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from monitors import history, lifecycle
+from monitors.history import uptimes
 from monitors.models import Incident, Monitor, MonitorState, Transition
+from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
 
@@ -106,7 +107,7 @@ def test_what_really_happened_adds_up(reader, monitor):
     push(monitor)
     push(monitor, up=False)
     push(monitor)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     incident = Incident.objects.get()
     said = uptime_of(reader, monitor)
     assert said["incidents"] == 1
@@ -150,5 +151,5 @@ def test_many_monitors_cost_as_many_queries_as_one(workspace, django_assert_num_
     now = database_now()
     loaded = list(Monitor.objects.in_workspace(workspace).select_related("state"))
     with django_assert_num_queries(3):
-        found = history.uptimes(loaded, start=now - timedelta(days=1), end=now, now=now)
+        found = uptimes.uptimes(loaded, start=now - timedelta(days=1), end=now, now=now)
     assert {pk for pk, uptime in found.items() if uptime.incidents} == {m.pk for m in monitors[:6]}

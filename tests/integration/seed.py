@@ -11,8 +11,9 @@ from accounts.actors import COMMAND
 from accounts.models import Workspace
 from accounts.services import api_keys
 from core.clock import database_now
-from monitors import lifecycle, planning, tokens
 from monitors.models import MaintenanceWindow, Monitor
+from monitors.services import maintenance_windows, tokens
+from monitors.services import monitors as monitor_service
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
 
@@ -55,7 +56,7 @@ def fill(workspace: Workspace) -> dict[str, Any]:
     push(down, up=False, message="It broke")
     push(down, message="Back", value=1.5)
     push(down, up=False, message="Again")
-    lifecycle.pause(monitor=paused)
+    monitor_service.pause(monitor=paused)
     doomed = [make_monitor(workspace=workspace, name="doomed") for _ in range(_TO_DELETE)]
     windows, doomed_windows = some_windows(workspace), some_windows(workspace)
     doomed_channels = [make_channel(workspace=workspace, monitors=[]) for _ in range(_TO_DELETE)]
@@ -91,7 +92,7 @@ def some_windows(workspace: Workspace) -> list[MaintenanceWindow]:
     now = database_now()
     weekly = {"kind": "weekly", "weekdays": [0, 6], "start_time": time(22), "duration": 3600}
     return [
-        planning.plan(workspace=workspace, name="Work", all_monitors=True, **columns)
+        maintenance_windows.plan(workspace=workspace, name="Work", all_monitors=True, **columns)
         for columns in ({"starts_at": now, "ends_at": now + timedelta(hours=1)}, weekly)
         for _ in range(_TO_DELETE // 2)
     ]

@@ -26,7 +26,7 @@ from playwright.sync_api import sync_playwright
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Error, Literal, Punctuation
 
-from monitors.snippets import LANGUAGES
+from monitors.pages.snippets import LANGUAGES
 from tests.integration.senders import (
     FAULT,
     RUNNERS,

@@ -9,11 +9,12 @@ from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from monitors import recorder, tokens
-from monitors.limits import Limiter, Over
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push
+from monitors.heartbeats.rate_limit import Limiter, Over
+from monitors.heartbeats.recorder import Arrival, Result
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
-from monitors.push import Push
-from monitors.recorder import Arrival, Result
+from monitors.services import tokens
 from tests.factories import secret_of
 
 

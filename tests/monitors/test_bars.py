@@ -8,11 +8,12 @@ from itertools import pairwise
 import pytest
 
 from core.clock import database_now
-from monitors import lifecycle, rollups
-from monitors.bars import bars_of
+from monitors.domain.state_machine import Status
+from monitors.history import rollups
+from monitors.history.rollups import HALF_HOUR
+from monitors.history.status_bars import bars_of
 from monitors.models import Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
-from monitors.rollups import HALF_HOUR
-from monitors.status import Status
+from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
 
@@ -188,7 +189,7 @@ def test_what_really_happened_is_seen():
     push(monitor)
     push(monitor, up=False, message="disk full")
     push(monitor)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     now = database_now()
     bar = bar_of(monitor, now + timedelta(milliseconds=1))
     assert sum(slot.ups for slot in bar) == 2

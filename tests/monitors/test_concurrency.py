@@ -15,10 +15,12 @@ from django.db import connection, transaction
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import lifecycle, recorder, sweep, tokens
-from monitors.batching import GroupCommit
+from monitors.heartbeats import missed, recorder
+from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.recorder import Limited, Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
-from monitors.recorder import Limited, Outcome
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
@@ -74,7 +76,7 @@ def test_two_sweeps_at_once_open_one_incident():
     make_channel(workspace=workspace)
     for _ in range(10):
         silent(workspace=workspace)
-    swept = at_once(*[lambda: sweep.declare_missed(batch=3)] * 3)
+    swept = at_once(*[lambda: missed.declare_missed(batch=3)] * 3)
     assert sum(each.missed for each in swept) == 10
     assert Incident.objects.count() == 10
     assert Delivery.objects.count() == 10
@@ -87,7 +89,7 @@ def test_a_push_that_commits_first_keeps_the_monitor_up():
 
     def look():
         assert pushed.wait(_PATIENCE)
-        return sweep.declare_missed()
+        return missed.declare_missed()
 
     with Threads(1) as threads:
         swept = threads.start(look)
@@ -112,7 +114,7 @@ def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened():
     with Threads(1) as threads:
         outcome = threads.start(push_meanwhile)
         with transaction.atomic():
-            assert sweep.declare_missed().missed == 1
+            assert missed.declare_missed().missed == 1
             swept.set()
         assert outcome.result(_PATIENCE) is Outcome.RECORDED
     incident, state = Incident.objects.get(), state_of(monitor)
@@ -213,7 +215,7 @@ def test_an_up_push_that_waits_for_a_down_one_resolves_its_incident():
 def test_an_up_push_that_waits_for_a_pause_finds_the_monitor_paused():
     monitor = make_monitor()
     push(monitor)
-    up_push_that_waits_for(lambda: lifecycle.pause(monitor=monitor), monitor)
+    up_push_that_waits_for(lambda: monitor_service.pause(monitor=monitor), monitor)
     state = state_of(monitor)
     assert (state.status, state.due_at, state.last_message) == ("paused", None, "waited")
 
@@ -221,7 +223,7 @@ def test_an_up_push_that_waits_for_a_pause_finds_the_monitor_paused():
 def test_an_up_push_that_waits_for_an_edit_keeps_the_earlier_deadline():
     monitor = make_monitor(timeout=86_400, grace=0)
     push(monitor)
-    up_push_that_waits_for(lambda: lifecycle.edit(monitor=monitor, timeout=60), monitor)
+    up_push_that_waits_for(lambda: monitor_service.edit(monitor=monitor, timeout=60), monitor)
     state = state_of(monitor)
     assert (state.due_at - state.last_heartbeat_at).total_seconds() <= 60
 
@@ -253,7 +255,7 @@ def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
     with Threads(1) as threads:
         waiting = threads.start(push_meanwhile)
         with transaction.atomic():
-            lifecycle.edit(monitor=monitor, timeout=60)
+            monitor_service.edit(monitor=monitor, timeout=60)
             edited.set()
         waiting.result(_PATIENCE)
     assert Incident.objects.get().resolved_at
@@ -289,7 +291,7 @@ def test_pushes_and_edits_at_once_never_leave_a_deadline_too_late():
 
     def edit(timeout):
         for _ in range(3):
-            lifecycle.edit(monitor=Monitor.objects.get(), timeout=timeout)
+            monitor_service.edit(monitor=Monitor.objects.get(), timeout=timeout)
 
     at_once(
         lambda: edit(30),
@@ -306,7 +308,7 @@ def test_pausing_during_pushes_loses_no_heartbeat_and_ends_paused():
     secret = secret_of(monitor)
     at_once(
         lambda: [push(secret, up=number % 2 == 0) for number in range(10)],
-        lambda: lifecycle.pause(monitor=monitor),
+        lambda: monitor_service.pause(monitor=monitor),
     )
     assert state_of(monitor).status == "paused"
     assert Heartbeat.objects.count() == 10
@@ -318,7 +320,7 @@ def test_deleting_during_pushes_ends_in_unknown_tokens_and_no_fault():
     secret = secret_of(monitor)
     outcomes, _ = at_once(
         lambda: [push(secret, up=number % 2 == 0) for number in range(15)],
-        lambda: lifecycle.delete(monitor=monitor),
+        lambda: monitor_service.delete(monitor=monitor),
     )
     assert set(outcomes) <= {Outcome.RECORDED, Outcome.UNKNOWN_TOKEN}
     assert push(secret) is Outcome.UNKNOWN_TOKEN

@@ -13,9 +13,10 @@ from django.urls import reverse
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import deeds, incidents
-from monitors.incident_pages import BadCursor, incidents_of
 from monitors.models import NOTE_LENGTH, Incident
+from monitors.pages.incidents import BadCursor, incidents_of
+from monitors.pages.log import audit_text
+from monitors.services import incidents
 from notifications import delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass, push
@@ -47,7 +48,7 @@ def text_of(response):
 
 def deeds_of(monitor):
     entries = AuditEntry.objects.filter(subject=monitor.public_id, action__startswith="incident.")
-    return [deeds.in_words(entry) for entry in entries.order_by("pk")]
+    return [audit_text.in_words(entry) for entry in entries.order_by("pk")]
 
 
 def make_past(monitor, number):

@@ -11,9 +11,12 @@ from django.db.models import F
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import lifecycle, sweep, tasks, tokens
+from monitors import tasks
+from monitors.heartbeats import missed
+from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
-from monitors.recorder import Outcome
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import let_pass, push, state_of, transitions_of
@@ -38,7 +41,7 @@ def due_after(monitor):
 def test_a_monitor_begins_new_with_one_token_that_works():
     workspace = make_workspace()
     user = make_user(workspace=workspace)
-    monitor = lifecycle.create(workspace=workspace, by=Actor(user), name="Backup", timeout=300)
+    monitor = monitor_service.create(workspace=workspace, by=Actor(user), name="Backup", timeout=300)
     state = state_of(monitor)
     assert (state.status, state.due_at, state.last_heartbeat_at) == ("new", None, None)
     assert state.status_changed_at <= database_now()
@@ -49,7 +52,7 @@ def test_a_monitor_begins_new_with_one_token_that_works():
 def test_a_new_monitor_is_not_missed_before_its_first_heartbeat():
     monitor = make_monitor(timeout=1, grace=0)
     let_pass(monitor, days=1)
-    assert sweep.declare_missed().missed == 0
+    assert missed.declare_missed().missed == 0
 
 
 @pytest.mark.parametrize(
@@ -81,11 +84,11 @@ def test_a_monitor_is_named_for_programs_by_its_name_and_its_namesake_by_another
 def test_a_slug_that_another_monitor_of_the_workspace_has_is_refused():
     workspace = make_workspace()
     make_monitor(workspace=workspace, slug="backup")
-    with pytest.raises(lifecycle.SlugTaken):
+    with pytest.raises(monitor_service.SlugTaken):
         make_monitor(workspace=workspace, slug="backup")
     other = make_monitor(workspace=workspace, name="Other")
-    with pytest.raises(lifecycle.SlugTaken):
-        lifecycle.edit(monitor=other, slug="backup")
+    with pytest.raises(monitor_service.SlugTaken):
+        monitor_service.edit(monitor=other, slug="backup")
     assert Monitor.objects.count() == 2
     assert Monitor.objects.filter(slug="backup").count() == 1
 
@@ -94,13 +97,13 @@ def test_what_is_done_to_a_monitor_is_recorded_with_who_did_it():
     workspace = make_workspace()
     by = Actor(make_user(workspace=workspace), address="192.0.2.7")
     monitor = make_monitor(workspace=workspace, by=by)
-    lifecycle.edit(monitor=monitor, by=by, timeout=120)
-    lifecycle.pause(monitor=monitor, by=by)
-    lifecycle.pause(monitor=monitor, by=by)
-    lifecycle.resume(monitor=monitor, by=by)
-    lifecycle.resume(monitor=monitor, by=by)
+    monitor_service.edit(monitor=monitor, by=by, timeout=120)
+    monitor_service.pause(monitor=monitor, by=by)
+    monitor_service.pause(monitor=monitor, by=by)
+    monitor_service.resume(monitor=monitor, by=by)
+    monitor_service.resume(monitor=monitor, by=by)
     public_id = monitor.public_id
-    lifecycle.delete(monitor=monitor, by=by)
+    monitor_service.delete(monitor=monitor, by=by)
     entries = AuditEntry.objects.filter(subject=public_id).order_by("id")
     assert [entry.action for entry in entries] == [
         "monitor.created",
@@ -120,9 +123,9 @@ def test_what_is_done_to_a_monitor_is_recorded_with_who_did_it():
 def test_an_edit_made_for_an_older_version_is_refused():
     monitor = make_monitor(name="First")
     version = monitor.version
-    lifecycle.edit(monitor=monitor, version=version, name="Second")
-    with pytest.raises(lifecycle.EditedMeanwhile):
-        lifecycle.edit(monitor=Monitor.objects.get(), version=version, name="Third")
+    monitor_service.edit(monitor=monitor, version=version, name="Second")
+    with pytest.raises(monitor_service.EditedMeanwhile):
+        monitor_service.edit(monitor=Monitor.objects.get(), version=version, name="Third")
     stored = Monitor.objects.get()
     assert (stored.name, stored.version) == ("Second", version + 1)
 
@@ -130,7 +133,7 @@ def test_an_edit_made_for_an_older_version_is_refused():
 def test_an_edit_that_changes_nothing_is_none():
     monitor = make_monitor(timeout=60)
     before = Monitor.objects.values().get()
-    lifecycle.edit(monitor=monitor, timeout=60)
+    monitor_service.edit(monitor=monitor, timeout=60)
     assert Monitor.objects.values().get() == before
     assert not AuditEntry.objects.filter(action="monitor.changed").exists()
 
@@ -138,8 +141,8 @@ def test_an_edit_that_changes_nothing_is_none():
 def test_an_edit_changes_only_what_it_names():
     monitor = make_monitor(name="Old", timeout=60)
     stale = Monitor.objects.get(pk=monitor.pk)
-    lifecycle.edit(monitor=monitor, name="New")
-    lifecycle.edit(monitor=stale, timeout=120)
+    monitor_service.edit(monitor=monitor, name="New")
+    monitor_service.edit(monitor=stale, timeout=120)
     monitor.refresh_from_db()
     assert (monitor.name, monitor.timeout) == ("New", 120)
 
@@ -147,55 +150,55 @@ def test_an_edit_changes_only_what_it_names():
 def test_an_edit_notes_its_time():
     monitor = make_monitor()
     Monitor.objects.update(updated_at=F("updated_at") - timedelta(days=1))
-    lifecycle.edit(monitor=monitor, name="New")
+    monitor_service.edit(monitor=monitor, name="New")
     assert Monitor.objects.get().updated_at > database_now() - timedelta(hours=1)
 
 
 def test_a_shorter_timeout_moves_the_deadline_at_once():
     monitor = up(timeout=3600, grace=0)
-    lifecycle.edit(monitor=monitor, timeout=60)
+    monitor_service.edit(monitor=monitor, timeout=60)
     assert due_after(monitor) == 60
 
 
 def test_a_longer_timeout_keeps_a_monitor_up_that_would_have_been_missed():
     monitor = up(timeout=60, grace=0)
-    lifecycle.edit(monitor=monitor, timeout=3600)
+    monitor_service.edit(monitor=monitor, timeout=3600)
     let_pass(monitor, minutes=30)
-    assert sweep.declare_missed().missed == 0
+    assert missed.declare_missed().missed == 0
     assert state_of(monitor).status == "up"
 
 
 def test_a_shorter_grace_moves_the_deadline_at_once():
     monitor = up(timeout=60, grace=600)
-    lifecycle.edit(monitor=monitor, grace=0)
+    monitor_service.edit(monitor=monitor, grace=0)
     assert due_after(monitor) == 60
 
 
 def test_a_change_to_cron_moves_the_deadline_at_once():
     monitor = up(timeout=86_400, grace=0)
-    lifecycle.edit(monitor=monitor, kind="cron", cron="* * * * *", grace=0)
+    monitor_service.edit(monitor=monitor, kind="cron", cron="* * * * *", grace=0)
     assert 0 < due_after(monitor) <= 60
 
 
 def test_a_change_to_an_interval_moves_the_deadline_at_once():
     monitor = up(kind="cron", cron="0 0 1 1 *", timeout=60, grace=0)
-    lifecycle.edit(monitor=monitor, kind="interval")
+    monitor_service.edit(monitor=monitor, kind="interval")
     assert due_after(monitor) == 60
 
 
 def test_a_deadline_shortened_into_the_past_is_found_by_the_next_sweep():
     monitor = up(timeout=86_400, grace=0)
     let_pass(monitor, hours=1)
-    lifecycle.edit(monitor=monitor, timeout=60)
-    assert sweep.declare_missed().missed == 1
+    monitor_service.edit(monitor=monitor, timeout=60)
+    assert missed.declare_missed().missed == 1
     assert state_of(monitor).status == "down"
 
 
 def test_a_deadline_follows_what_somebody_else_changed_meanwhile():
     monitor = up(timeout=86_400, grace=0)
     stale = Monitor.objects.get(pk=monitor.pk)
-    lifecycle.edit(monitor=monitor, timeout=60)
-    edited = lifecycle.edit(monitor=stale, grace=5)
+    monitor_service.edit(monitor=monitor, timeout=60)
+    edited = monitor_service.edit(monitor=stale, grace=5)
     assert due_after(monitor) == 65
     assert (edited.timeout, edited.grace) == (60, 5)
 
@@ -205,7 +208,7 @@ def test_an_edit_does_not_undo_a_heartbeat():
     with_old_state = Monitor.objects.select_related("state").get()
     let_pass(monitor, seconds=50)
     push(monitor, message="fresh")
-    lifecycle.edit(monitor=with_old_state, name="New")
+    monitor_service.edit(monitor=with_old_state, name="New")
     state = state_of(monitor)
     assert state.last_message == "fresh"
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=60)
@@ -215,7 +218,7 @@ def test_an_edit_does_not_undo_a_heartbeat():
 def test_an_edit_of_a_monitor_that_is_not_up_leaves_it_without_a_deadline(status):
     monitor = up()
     MonitorState.objects.update(status=status, due_at=None)
-    lifecycle.edit(monitor=monitor, timeout=1)
+    monitor_service.edit(monitor=monitor, timeout=1)
     assert state_of(monitor).due_at is None
 
 
@@ -223,16 +226,16 @@ def test_an_edit_clears_the_fault_of_the_schedule_it_replaces():
     monitor = up()
     Monitor.objects.update(kind="cron", cron="nonsense")
     let_pass(monitor, hours=1)
-    sweep.declare_missed()
+    missed.declare_missed()
     assert state_of(monitor).fault
-    lifecycle.edit(monitor=monitor, cron="0 2 * * *")
+    monitor_service.edit(monitor=monitor, cron="0 2 * * *")
     assert state_of(monitor).fault == ""
 
 
 def test_an_edit_that_is_refused_changes_nothing():
     monitor = up(timeout=60, grace=0)
     with pytest.raises(IntegrityError), transaction.atomic():
-        lifecycle.edit(monitor=monitor, timeout=0)
+        monitor_service.edit(monitor=monitor, timeout=0)
     assert Monitor.objects.get().timeout == 60
     assert due_after(monitor) == 60
 
@@ -245,7 +248,7 @@ def test_a_pause_is_a_transition_and_ends_the_deadline(status):
     monitor = make_monitor()
     if status != "new":
         push(monitor, up=status == "up")
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     state = state_of(monitor)
     assert (state.status, state.due_at) == ("paused", None)
     assert transitions_of(monitor)[-1] == (status, "paused", "paused")
@@ -255,7 +258,7 @@ def test_a_pause_closes_the_incident_and_tells_nobody():
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False, message="broken")
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     incident = Incident.objects.get()
     assert incident.resolved_at == state_of(monitor).status_changed_at
     assert incident.closing_message == ""
@@ -265,29 +268,29 @@ def test_a_pause_closes_the_incident_and_tells_nobody():
 
 def test_a_paused_monitor_is_not_missed():
     monitor = up(timeout=60, grace=0)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     let_pass(monitor, days=1)
-    assert sweep.declare_missed() == sweep.Swept()
+    assert missed.declare_missed() == missed.Swept()
 
 
 def test_pausing_twice_is_pausing_once():
     monitor = up()
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     paused_at = state_of(monitor).status_changed_at
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     assert state_of(monitor).status_changed_at == paused_at
     assert Transition.objects.count() == 2
 
 
 def test_a_resumed_monitor_is_new_until_its_next_heartbeat():
     monitor = up(timeout=60, grace=0)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     let_pass(monitor, days=1)
-    lifecycle.resume(monitor=monitor)
+    monitor_service.resume(monitor=monitor)
     state = state_of(monitor)
     assert (state.status, state.due_at) == ("new", None)
     assert transitions_of(monitor)[-1] == ("paused", "new", "resumed")
-    assert sweep.declare_missed() == sweep.Swept()
+    assert missed.declare_missed() == missed.Swept()
     push(monitor)
     assert transitions_of(monitor)[-1] == ("new", "up", "heartbeat")
     assert not Incident.objects.exists()
@@ -299,15 +302,15 @@ def test_resuming_what_is_not_paused_changes_nothing(status):
     if status != "new":
         push(monitor, up=status == "up")
     before = MonitorState.objects.values().get()
-    lifecycle.resume(monitor=monitor)
+    monitor_service.resume(monitor=monitor)
     assert MonitorState.objects.values().get() == before
 
 
 def test_an_incident_after_a_pause_is_another_one():
     monitor = make_monitor()
     push(monitor, up=False)
-    lifecycle.pause(monitor=monitor)
-    lifecycle.resume(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
+    monitor_service.resume(monitor=monitor)
     push(monitor, up=False)
     assert Incident.objects.count() == 2
     assert Incident.objects.filter(resolved_at=None).count() == 1
@@ -322,7 +325,7 @@ def test_a_deleted_monitor_takes_all_that_belongs_to_it_along():
         make_channel(workspace=each.workspace)
         push(each, up=False)
     secret = secret_of(monitor)
-    lifecycle.delete(monitor=monitor)
+    monitor_service.delete(monitor=monitor)
     for model in (Monitor, MonitorState, PushToken, Incident, Transition, Delivery):
         assert model.objects.count() == 1, model
     assert push(secret) is Outcome.UNKNOWN_TOKEN
@@ -335,7 +338,7 @@ def test_the_heartbeats_of_a_deleted_monitor_are_removed_afterwards(
     monitor, other = up(), up()
     monitor_id = monitor.pk
     with django_capture_on_commit_callbacks(execute=True):
-        lifecycle.delete(monitor=monitor)
+        monitor_service.delete(monitor=monitor)
     assert hinted == [("monitors.tasks.purge", (monitor_id,))]
     tasks.purge(monitor_id)
     assert Heartbeat.objects.get().monitor == other
@@ -344,7 +347,7 @@ def test_the_heartbeats_of_a_deleted_monitor_are_removed_afterwards(
 def test_a_token_of_a_monitor_that_is_gone_is_unknown_and_not_a_fault():
     monitor = make_monitor()
     secret = tokens.issue(monitor=monitor).secret
-    lifecycle.delete(monitor=monitor)
+    monitor_service.delete(monitor=monitor)
     assert push(secret) is Outcome.UNKNOWN_TOKEN
     assert not Heartbeat.objects.exists()
 
@@ -352,8 +355,8 @@ def test_a_token_of_a_monitor_that_is_gone_is_unknown_and_not_a_fault():
 def test_a_monitor_that_was_edited_meanwhile_is_not_deleted():
     monitor = make_monitor()
     seen = monitor.version
-    lifecycle.edit(monitor=monitor, name="Edited")
-    with pytest.raises(lifecycle.EditedMeanwhile):
-        lifecycle.delete(monitor=monitor, version=seen)
-    lifecycle.delete(monitor=monitor, version=monitor.version)
+    monitor_service.edit(monitor=monitor, name="Edited")
+    with pytest.raises(monitor_service.EditedMeanwhile):
+        monitor_service.delete(monitor=monitor, version=seen)
+    monitor_service.delete(monitor=monitor, version=monitor.version)
     assert not Monitor.objects.exists()

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from redis import Redis as Client
 
 from core.clock import database_now
-from monitors import limits, recorder, tokens
-from monitors.limits import Limiter, LocalStore, Over, RedisStore
+from monitors.heartbeats import rate_limit, recorder
+from monitors.heartbeats.rate_limit import Limiter, LocalStore, Over, RedisStore
+from monitors.heartbeats.recorder import Limited, Outcome
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
-from monitors.recorder import Limited, Outcome
+from monitors.services import tokens
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.servers import Redis, redis_server
@@ -60,7 +61,7 @@ def through(store, digest, number, *, rate=60):
 
 @pytest.mark.parametrize(("rate", "burst"), [(60, 30), (1, 1), (2, 1), (3, 1), (4, 2), (6000, 3000)])
 def test_a_burst_is_half_a_minutes_pushes_and_at_least_one(local, rate, burst):
-    assert limits.burst_of(rate) == burst
+    assert rate_limit.burst_of(rate) == burst
     assert through(local, TOKEN, burst + 10, rate=rate) == burst
 
 
@@ -124,7 +125,7 @@ def test_whatever_a_sender_does_no_more_than_rate_and_burst_are_counted(rate, pa
         (wait,) = store.take([(TOKEN, rate)])
         assert 0 <= wait <= 60 / rate + 1e-6
         counted += not wait
-    assert counted <= limits.burst_of(rate) + (clock.now - started) * rate / 60 + 1e-3
+    assert counted <= rate_limit.burst_of(rate) + (clock.now - started) * rate / 60 + 1e-3
 
 
 def test_the_memory_has_a_bound_and_keeps_whom_it_limits(clock):
@@ -159,7 +160,7 @@ def test_a_monitors_rate_wins_over_its_workspaces_and_that_over_the_setting(
 ):
     of = make_monitor(push_rate=monitor, workspace=make_workspace())
     of.workspace.push_rate = workspace
-    assert limits.rate_of(of) == rate
+    assert rate_limit.rate_of(of) == rate
 
 
 @pytest.mark.django_db
@@ -229,7 +230,7 @@ def test_a_rate_that_is_no_longer_its_own_is_forgotten(rate_of_60):
 
 
 def test_what_look_ups_said_is_bounded_too(monkeypatch):
-    monkeypatch.setattr(limits, "_TOKENS_REMEMBERED", 10)
+    monkeypatch.setattr(rate_limit, "_TOKENS_REMEMBERED", 10)
     limiter = Limiter()
     for number in range(100):
         limiter.learn({str(number): 5})
@@ -447,7 +448,7 @@ def another_store(redis):
 def told(monkeypatch):
     """What was logged."""
     said: list[str] = []
-    monkeypatch.setattr(limits, "log", Log(said))
+    monkeypatch.setattr(rate_limit, "log", Log(said))
     return said
 
 
@@ -556,7 +557,7 @@ def test_while_redis_hangs_a_push_waits_a_moment_once_and_is_then_counted_here(r
             started = time.monotonic()
             for _ in range(20):
                 limiter.ask([token])
-            assert time.monotonic() - started < limits._REDIS_TIMEOUT_SECONDS
+            assert time.monotonic() - started < rate_limit._REDIS_TIMEOUT_SECONDS
         finally:
             server._process.send_signal(signal.SIGCONT)
         store.close()

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from monitors import listing, presenting
+from monitors.domain.state_machine import Shown
+from monitors.history import current
 from monitors.models import Monitor, MonitorState
-from monitors.status import Shown
+from monitors.pages.overview import filters
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -38,11 +39,11 @@ def test_each_status_has_exactly_the_monitors_that_are_shown_so(seconds):
     for schedule in SCHEDULES:
         silent_since(make_monitor(workspace=workspace, **schedule), now - timedelta(seconds=seconds))
     monitors = Monitor.objects.in_workspace(workspace).select_related("state")
-    shown = {monitor.pk: presenting.read(monitor, now).shown for monitor in monitors}
+    shown = {monitor.pk: current.read(monitor, now).shown for monitor in monitors}
     for status in Shown:
-        found = set(listing.by_status(monitors, [status], now=now).values_list("pk", flat=True))
+        found = set(filters.by_status(monitors, [status], now=now).values_list("pk", flat=True))
         assert found == {pk for pk, seen in shown.items() if seen is status}, status
-    both = listing.by_status(monitors, [Shown.LATE, Shown.UP], now=now)
+    both = filters.by_status(monitors, [Shown.LATE, Shown.UP], now=now)
     assert both.count() == sum(seen in (Shown.LATE, Shown.UP) for seen in shown.values())
 
 
@@ -54,4 +55,4 @@ def test_overdue_monitors_are_not_read_to_find_them(django_assert_num_queries):
     now = database_now()
     # One for those with cron, of which there are none, and one for the answer.
     with django_assert_num_queries(2):
-        assert len(listing.by_status(monitors, [Shown.DOWN], now=now)) == 3
+        assert len(filters.by_status(monitors, [Shown.DOWN], now=now)) == 3

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import history, lifecycle, maintenance, planning, signals
-from monitors.models import MaintenanceWindow, Monitor, Transition
-from monitors.occurrences import (
+from monitors import signals
+from monitors.domain.recurrence import (
     FOLLOWED,
     Once,
     Weekly,
@@ -24,6 +23,10 @@ from monitors.occurrences import (
     taken_together,
     together,
 )
+from monitors.history import uptimes
+from monitors.models import MaintenanceWindow, Monitor, Transition
+from monitors.services import maintenance, maintenance_windows
+from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
 
@@ -177,7 +180,7 @@ def make_window(workspace, *, monitors=(), minutes=60, starts=-10, **fields):
     fields.setdefault("all_monitors", not monitors and not fields.get("tags"))
     fields.setdefault("starts_at", now + timedelta(minutes=starts))
     fields.setdefault("ends_at", now + timedelta(minutes=minutes))
-    return planning.plan(workspace=workspace, name="Work", monitors=monitors, **fields)
+    return maintenance_windows.plan(workspace=workspace, name="Work", monitors=monitors, **fields)
 
 
 def held(*monitors, now=None):
@@ -229,7 +232,7 @@ class TestHeld:
 
     def test_a_weekly_one(self):
         monitor = make_monitor()
-        planning.plan(
+        maintenance_windows.plan(
             workspace=monitor.workspace,
             name="Nights",
             kind="weekly",
@@ -244,7 +247,7 @@ class TestHeld:
 
     def test_a_zone_that_this_system_does_not_know_is_taken_for_utc(self):
         monitor = make_monitor()
-        planning.plan(
+        maintenance_windows.plan(
             workspace=monitor.workspace,
             name="Nights",
             kind="weekly",
@@ -290,7 +293,7 @@ def stood(monitor, *changes):
 def uptime_of(monitor, minutes=100):
     monitor = Monitor.objects.select_related("state").get(pk=monitor.pk)
     now = database_now()
-    return history.uptimes([monitor], start=now - timedelta(minutes=minutes), end=now, now=now)[monitor.pk]
+    return uptimes.uptimes([monitor], start=now - timedelta(minutes=minutes), end=now, now=now)[monitor.pk]
 
 
 @pytest.mark.django_db
@@ -345,32 +348,32 @@ def actions():
 class TestPlanning:
     def test_each_step_is_in_the_audit_and_what_changes_nothing_is_not(self):
         window = make_window(make_workspace())
-        planning.change(window=window, name="More work")
-        planning.change(window=window, name="More work")
-        planning.delete(window=window)
+        maintenance_windows.change(window=window, name="More work")
+        maintenance_windows.change(window=window, name="More work")
+        maintenance_windows.delete(window=window)
         assert actions() == ["maintenance.planned", "maintenance.changed", "maintenance.deleted"]
 
     def test_what_is_once_ends_now_and_is_told_who_is_free(self, freed):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
-        assert planning.end_now(window=window)
+        assert maintenance_windows.end_now(window=window)
         assert held(monitor) == {}
         (told,) = freed
         assert told["held"] == {monitor.pk: window.ends_at}
         assert told["until"] == {monitor.pk: told["at"]}
-        assert not planning.end_now(window=window)
+        assert not maintenance_windows.end_now(window=window)
 
     def test_whom_another_window_holds_is_not_free(self, freed):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
         longer = make_window(monitor.workspace, minutes=90)
-        planning.end_now(window=window)
+        maintenance_windows.end_now(window=window)
         assert held(monitor) == {monitor.pk: longer.ends_at}
         assert [told["until"] for told in freed] == [{monitor.pk: longer.ends_at}]
 
     def test_what_repeats_ends_now_and_comes_again(self):
         monitor = make_monitor()
-        window = planning.plan(
+        window = maintenance_windows.plan(
             workspace=monitor.workspace,
             name="Always",
             kind="weekly",
@@ -380,7 +383,7 @@ class TestPlanning:
             monitors=[monitor],
         )
         until = held(monitor)[monitor.pk]
-        assert planning.end_now(window=window)
+        assert maintenance_windows.end_now(window=window)
         assert held(monitor) == {}
         assert held(monitor, now=until + 23 * HOUR) == {monitor.pk: until + DAY}
         before = database_now() - DAY
@@ -392,17 +395,17 @@ class TestPlanning:
 
     def test_a_deleted_one_frees_those_that_it_held(self, freed):
         monitor = make_monitor()
-        planning.delete(window=make_window(monitor.workspace))
+        maintenance_windows.delete(window=make_window(monitor.workspace))
         assert list(freed[0]["held"]) == [monitor.pk]
 
     def test_what_has_not_begun_frees_nobody(self, freed):
-        planning.delete(window=make_window(make_monitor().workspace, starts=10))
+        maintenance_windows.delete(window=make_window(make_monitor().workspace, starts=10))
         assert freed == []
 
     def test_a_deleted_monitor_leaves_its_window(self):
         monitor = make_monitor()
         window = make_window(monitor.workspace, monitors=[monitor])
-        lifecycle.delete(monitor=monitor)
+        monitor_service.delete(monitor=monitor)
         assert list(MaintenanceWindow.objects.get(pk=window.pk).monitors.all()) == []
 
     def test_heartbeats_are_recorded_as_ever(self):

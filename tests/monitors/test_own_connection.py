@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
+from monitors.heartbeats.connection import OwnConnection
 from monitors.models import Monitor
-from monitors.own_connection import OwnConnection
 from tests.factories import make_monitor
 
 

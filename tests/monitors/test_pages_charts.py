@@ -10,8 +10,8 @@ import pytest
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import rollups
-from monitors.exports import as_csv
+from monitors.history import rollups
+from monitors.history.export import as_csv
 from monitors.models import Heartbeat, Incident, MonitorState
 from tests.factories import make_monitor
 

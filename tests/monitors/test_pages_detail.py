@@ -10,9 +10,10 @@ from django.urls import reverse
 
 from accounts.models import Membership, Role
 from core.clock import database_now
-from monitors import lifecycle, tokens
+from monitors.domain.state_machine import Status
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
-from monitors.status import Status
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import make_delivery, make_incident, push
@@ -206,9 +207,9 @@ def change_it(monitor, by):
         case "heartbeat":
             push(monitor)
         case "pause":
-            lifecycle.pause(monitor=monitor)
+            monitor_service.pause(monitor=monitor)
         case "edit":
-            lifecycle.edit(monitor=monitor, name="Other")
+            monitor_service.edit(monitor=monitor, name="Other")
         case "token":
             tokens.issue(monitor=monitor)
         case "delivery":
@@ -293,7 +294,10 @@ def test_a_window_by_cron_shows_the_expected_times_in_their_zone(admin, workspac
     [
         (lambda monitor: None, "It opens with the first heartbeat."),
         (lambda monitor: push(monitor, up=False), "Nothing is due until the next good heartbeat"),
-        (lambda monitor: lifecycle.pause(monitor=monitor), "Nothing is due while the monitor is paused."),
+        (
+            lambda monitor: monitor_service.pause(monitor=monitor),
+            "Nothing is due while the monitor is paused.",
+        ),
     ],
     ids=["new", "down", "paused"],
 )
@@ -462,7 +466,7 @@ def test_viewers_see_the_changes_and_no_secret(viewer, monitor):
 
 
 def test_changes_of_other_monitors_are_not_among_them(admin, monitor):
-    lifecycle.pause(monitor=make_monitor(workspace=monitor.workspace))
+    monitor_service.pause(monitor=make_monitor(workspace=monitor.workspace))
     assert "Paused" not in admin.get(url("changes", monitor)).content.decode()
 
 
@@ -475,8 +479,8 @@ def test_changes_are_loaded_into_the_page_when_they_are_opened(admin, monitor):
 
 def test_older_changes_follow_page_by_page(admin, monitor):
     for _ in range(30):
-        lifecycle.pause(monitor=monitor)
-        lifecycle.resume(monitor=monitor)
+        monitor_service.pause(monitor=monitor)
+        monitor_service.resume(monitor=monitor)
     page = admin.get(url("changes", monitor)).content.decode()
     assert "Created the monitor" not in page
     older = admin.get(older_link(page)[1]).content.decode()
@@ -523,5 +527,5 @@ def test_deleting_removes_the_monitor_and_its_incidents(admin, monitor):
 
 
 def test_a_paused_monitor_says_that_nobody_is_told(admin, monitor):
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     assert "heartbeats are kept, and nobody is told of silence" in text_of(detail(admin, monitor))

@@ -7,8 +7,8 @@ import re
 import pytest
 from django.urls import reverse
 
+from monitors.domain.durations import exactly
 from monitors.models import Monitor
-from monitors.words import exactly
 from tests.factories import make_monitor
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,8 @@ from django.db import OperationalError, connection
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import timeline
 from monitors.models import Heartbeat
+from monitors.pages.log import feed
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import push
 
@@ -227,9 +227,9 @@ def test_a_broken_cursor_is_not_found(admin, monitor, cursor):
 
 def test_a_search_that_takes_too_long_says_so(admin, monitor, monkeypatch):
     def too_slow(*args, **kwargs):
-        raise timeline.TooSlow
+        raise feed.TooSlow
 
-    monkeypatch.setattr(timeline, "page", too_slow)
+    monkeypatch.setattr(feed, "page", too_slow)
     response = get(admin, monitor, "q=needle")
     assert response.status_code == 422
     assert "This search takes too long." in text_of(response)
@@ -237,7 +237,7 @@ def test_a_search_that_takes_too_long_says_so(admin, monitor, monkeypatch):
 
 
 def test_a_database_that_is_away_is_not_taken_for_a_slow_search():
-    with pytest.raises(OperationalError), timeline.patience():
+    with pytest.raises(OperationalError), feed.patience():
         raise OperationalError("gone")
 
 
@@ -288,8 +288,8 @@ def test_a_file_of_another_kind_does_not_exist(admin, monitor):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no statement timeout")
 def test_a_statement_that_takes_too_long_is_given_up(monkeypatch):
-    monkeypatch.setattr(timeline, "_SEARCH_MS", 50)
-    with pytest.raises(timeline.TooSlow), timeline.patience(), connection.cursor() as cursor:
+    monkeypatch.setattr(feed, "_SEARCH_MS", 50)
+    with pytest.raises(feed.TooSlow), feed.patience(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(10)")
     # Nor does what comes after it in the same transaction have so little time.
     with connection.cursor() as cursor:

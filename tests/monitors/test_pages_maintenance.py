@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import planning
 from monitors.models import MaintenanceWindow
+from monitors.services import maintenance_windows
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
 
@@ -48,7 +48,7 @@ def words(response):
 def make_window(workspace, *, starts=-10, minutes=60, **fields):
     now = database_now()
     fields = {"name": "Work", "all_monitors": True, **fields}
-    return planning.plan(
+    return maintenance_windows.plan(
         workspace=workspace,
         starts_at=now + timedelta(minutes=starts),
         ends_at=now + timedelta(minutes=minutes),

@@ -17,9 +17,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
 from core.clock import database_now
-from monitors import lifecycle, polls
-from monitors.asked import Asked
 from monitors.models import Monitor, MonitorState, PushToken
+from monitors.pages.overview import versions
+from monitors.pages.overview.params import Asked
+from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import push
@@ -31,12 +32,12 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """What a poll finds is not kept for the next one: tests do not wait."""
-    monkeypatch.setattr(polls, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
 
 
 def first_overview(client, query=""):
     """A page as the first of all that this process shows."""
-    polls._pages.clear()
+    versions._pages.clear()
     return overview(client, query)
 
 
@@ -113,7 +114,7 @@ def test_down_comes_first_then_late_then_the_rest_by_name(admin, workspace):
     push(by_name["Alpha"], by_name["Gamma"], by_name["Epsilon"])
     push(by_name["Delta"], up=False, message="disk full")
     silent_for(by_name["Epsilon"], 90)
-    lifecycle.pause(monitor=by_name["Beta"])
+    monitor_service.pause(monitor=by_name["Beta"])
     assert names_in_order(overview(admin)) == ["Delta", "Epsilon", "Alpha", "Beta", "Gamma"]
 
 
@@ -258,7 +259,7 @@ class TestFilters:
         push(made["down"], up=False)
         silent_for(made["late"], 90)
         silent_for(made["overdue"], 150)
-        lifecycle.pause(monitor=made["paused"])
+        monitor_service.pause(monitor=made["paused"])
 
     def test_counts_are_those_of_the_statuses_as_shown(self, admin):
         assert "2 down 1 late 1 up 1 paused 1 new" in text_of(overview(admin))
@@ -367,7 +368,7 @@ class TestOrder:
 class TestPages:
     @pytest.fixture(autouse=True)
     def more_than_a_page(self, workspace, monkeypatch):
-        monkeypatch.setattr(polls, "ROWS", 3)
+        monkeypatch.setattr(versions, "ROWS", 3)
         for number in range(1, 8):
             make_monitor(workspace=workspace, name=f"Number {number}")
 
@@ -401,9 +402,9 @@ class TestPolling:
         [
             pytest.param(push, id="heartbeat"),
             pytest.param(lambda monitor: push(monitor, up=False), id="down"),
-            pytest.param(lambda monitor: lifecycle.pause(monitor=monitor), id="pause"),
-            pytest.param(lambda monitor: lifecycle.edit(monitor=monitor, name="Other"), id="edit"),
-            pytest.param(lambda monitor: lifecycle.delete(monitor=monitor), id="delete"),
+            pytest.param(lambda monitor: monitor_service.pause(monitor=monitor), id="pause"),
+            pytest.param(lambda monitor: monitor_service.edit(monitor=monitor, name="Other"), id="edit"),
+            pytest.param(lambda monitor: monitor_service.delete(monitor=monitor), id="delete"),
             pytest.param(lambda monitor: make_monitor(workspace=monitor.workspace), id="create"),
             pytest.param(lambda monitor: silent_for(monitor, 90), id="late"),
             pytest.param(lambda monitor: silent_for(monitor, 9000), id="overdue"),
@@ -441,7 +442,7 @@ class TestPolling:
     ):
         make_monitor(workspace=workspace)
         page = overview(admin)
-        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
         with django_assert_num_queries(0):
             assert poll(admin, page).status_code == 204
 
@@ -452,7 +453,7 @@ class TestPolling:
         page = overview(admin)
         push(monitor)
         drawn = poll(admin, page).content
-        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
         # Who asks: session, user and membership; and the news.
         with django_assert_num_queries(4):
             assert poll(admin, page).content == drawn
@@ -479,12 +480,12 @@ class TestPolling:
         assert response.status_code == 302
 
     def test_a_look_that_is_old_is_not_served_while_another_is_taken(self, workspace, monkeypatch):
-        monkeypatch.setattr(polls, "KEPT_SECONDS", 0.0)
-        kept = polls.look_at(workspace.public_id)
-        with polls._looking:
-            assert polls._kept_look(workspace.public_id) is kept
-        polls._looks[workspace.public_id] = replace(kept, taken=kept.taken - 60)
-        assert polls._kept_look(workspace.public_id).now > kept.now
+        monkeypatch.setattr(versions, "KEPT_SECONDS", 0.0)
+        kept = versions.look_at(workspace.public_id)
+        with versions._looking:
+            assert versions._kept_look(workspace.public_id) is kept
+        versions._looks[workspace.public_id] = replace(kept, taken=kept.taken - 60)
+        assert versions._kept_look(workspace.public_id).now > kept.now
 
     def test_a_tab_of_another_workspace_is_loaded_anew(self, admin, workspace):
         make_monitor(workspace=workspace)
@@ -504,13 +505,13 @@ class TestPolling:
         assert poll(Client(), page).status_code == 302
 
     def test_bars_and_uptimes_are_not_older_than_two_minutes(self, workspace):
-        look, asked = polls.look_at(workspace.public_id), Asked()
-        chosen = polls.choose(look, asked)
-        versions = {
-            polls.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)
+        look, asked = versions.look_at(workspace.public_id), Asked()
+        chosen = versions.choose(look, asked)
+        seen = {
+            versions.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)
             for seconds in (0, 120)
         }
-        assert len(versions) == 2
+        assert len(seen) == 2
 
 
 class TestNews:
@@ -543,13 +544,13 @@ class TestNews:
         push(monitor)
         page = overview(admin)
         push(monitor, up=False)
-        monkeypatch.setattr(polls, "KEPT_SECONDS", 60)
-        polls.look_at(workspace.public_id)
+        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
+        versions.look_at(workspace.public_id)
         first = poll(admin, page)
         push(monitor)
         # Another tab is sent what was drawn, and no more news than that knows of.
         assert news(poll(admin, page)) == news(first) == ["Backup is down"]
-        monkeypatch.setattr(polls, "KEPT_SECONDS", -1)
+        monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
         assert news(poll(admin, first.content.decode())) == ["Backup is up again"]
 
     def test_names_of_any_language_are_told(self, admin, workspace):
@@ -561,9 +562,9 @@ class TestNews:
     def test_pausing_and_resuming_are_told(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Backup")
         page = overview(admin)
-        lifecycle.pause(monitor=monitor)
+        monitor_service.pause(monitor=monitor)
         response = poll(admin, page)
-        lifecycle.resume(monitor=monitor)
+        monitor_service.resume(monitor=monitor)
         again = poll(admin, response.content.decode())
         assert (news(response), news(again)) == (["Backup is paused"], ["Backup is watched again"])
 
@@ -590,7 +591,7 @@ class TestRows:
         push(monitor, value=12.5)
         let_pass(monitor, hours=40)
         push(monitor, value=12.75)
-        lifecycle.pause(monitor=monitor)
+        monitor_service.pause(monitor=monitor)
         page = overview(admin)
         assert page.count('class="slots"') == 1
         assert "12.75" in page
@@ -599,7 +600,7 @@ class TestRows:
         assert 0 <= float(month) < 1
 
     def test_uptime_is_never_rounded_up_to_the_whole(self):
-        from monitors.presenting import percent
+        from monitors.history.current import percent
 
         assert [percent(share) for share in (None, 1.0, 0.99999, 0.9731, 0.0)] == [
             "–",
@@ -621,7 +622,7 @@ class TestRows:
     def test_a_full_page_weighs_less_than_150_kb(self, admin, workspace, rng):
         monitors = [
             make_monitor(workspace=workspace, name=f"{word()} {word()} {number}", tags=[word(), word()])
-            for number in range(polls.ROWS)
+            for number in range(versions.ROWS)
             for word in [lambda: "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=9))]
         ]
         for age in (1300, 700, 60, 0):
@@ -629,7 +630,7 @@ class TestRows:
             for monitor in monitors:
                 let_pass(monitor, minutes=rng.uniform(0, age))
         page = overview(admin)
-        assert len(names_in_order(page)) == polls.ROWS
+        assert len(names_in_order(page)) == versions.ROWS
         assert len(gzip.compress(page.encode(), 6)) < 150_000
 
 
@@ -651,7 +652,7 @@ class TestBulk:
 
     def test_several_are_paused_and_resumed(self, admin, workspace):
         first, second, third = (make_monitor(workspace=workspace) for _ in range(3))
-        lifecycle.pause(monitor=second)
+        monitor_service.pause(monitor=second)
         response = self.do(admin, "pause", first, second)
         assert self.told(response) == ["1 monitor paused. 1 was so already."]
         assert self.statuses(first, second, third) == ["paused", "paused", "new"]

@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
 from core.clock import database_now
-from monitors import recorder, tokens
+from monitors.domain.schedules import CronSchedule
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, PushToken
-from monitors.push import Push
-from monitors.schedules import CronSchedule
+from monitors.services import tokens
 from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.notifications.rows import push
 

@@ -9,8 +9,9 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from monitors import snippets, tokens
 from monitors.models import PushToken
+from monitors.pages import snippets
+from monitors.services import tokens
 from tests.factories import make_monitor, secret_of
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitors.words import about, cron_in_words, exactly, parse_duration
+from monitors.domain.durations import about, cron_in_words, exactly, parse_duration
 
 
 @pytest.mark.parametrize(

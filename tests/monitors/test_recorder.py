@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.clock import database_now
-from monitors import recorder, tokens
+from monitors.domain.state_machine import Cause
+from monitors.heartbeats import recorder
+from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
-from monitors.recorder import Outcome
-from monitors.status import Cause
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push, state_of, transitions_of

@@ -12,9 +12,12 @@ from django.db import DatabaseError
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import lifecycle, refusals, retention, tasks, tokens
+from monitors import tasks
+from monitors.heartbeats import rejections
+from monitors.heartbeats.rejections import KINDS_MOST, Notebook, Reason
 from monitors.models import PushToken, Refusal
-from monitors.refusals import KINDS_MOST, Notebook, Reason
+from monitors.services import monitors as monitor_service
+from monitors.services import retention, tokens
 from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries
 from tests.monitors.test_concurrency import at_once
@@ -170,7 +173,7 @@ def test_of_one_token_so_many_kinds_are_held_between_two_writes(notebook, monito
 def test_of_so_many_tokens_any_are_held_between_two_writes(notebook, db):
     for number in range(2000):
         note(notebook, f"{number:064}", None)
-    assert len(notebook._notes) == refusals._TOKENS_MOST
+    assert len(notebook._notes) == rejections._TOKENS_MOST
 
 
 def test_a_monitor_keeps_its_newest_kinds(notebook, monitor):
@@ -214,13 +217,13 @@ def test_what_was_noted_is_written_by_itself_and_no_thread_stays():
 @pytest.mark.django_db(transaction=True)
 def test_what_cannot_be_written_is_dropped_and_pushes_go_on(monkeypatch):
     monitor, notebook = make_monitor(), Notebook(every=0.05)
-    write = refusals._write
+    write = rejections._write
 
     def fail(notes):
-        monkeypatch.setattr(refusals, "_write", write)
+        monkeypatch.setattr(rejections, "_write", write)
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(refusals, "_write", fail)
+    monkeypatch.setattr(rejections, "_write", fail)
     note(notebook, digest_of(monitor))
     wait_until_written(notebook)
     note(notebook, digest_of(monitor))
@@ -284,7 +287,7 @@ def test_a_deleted_monitor_leaves_none(monitor):
     other = make_refusal(make_monitor())
     make_refusal(monitor)
     monitor_id = monitor.pk
-    lifecycle.delete(monitor=monitor)
+    monitor_service.delete(monitor=monitor)
     retention.purge(monitor_id=monitor_id)
     assert Refusal.objects.get() == other
 

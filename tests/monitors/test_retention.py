@@ -8,8 +8,9 @@ import pytest
 
 from accounts.models import StoredAnswer
 from core.clock import database_now
-from monitors import retention, tasks
+from monitors import tasks
 from monitors.models import Heartbeat
+from monitors.services import retention
 from tests.factories import make_monitor
 from tests.monitors.acts import Queries
 

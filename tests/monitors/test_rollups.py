@@ -9,9 +9,11 @@ import pytest
 from django.db import connection
 
 from core.clock import database_now
-from monitors import retention, rollups, tasks
+from monitors import tasks
+from monitors.history import rollups
+from monitors.history.rollups import HALF_HOUR
 from monitors.models import Heartbeat, Monitor, RolledUp, Rollup
-from monitors.rollups import HALF_HOUR
+from monitors.services import retention
 from tests.factories import make_monitor
 from tests.monitors.acts import Queries
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitors import rollups
+from monitors.history import rollups
+from monitors.history.buckets import INCIDENTS, RANGES, Bucket, estimated, series_of
 from monitors.models import Heartbeat, Incident, RolledUp, Rollup
-from monitors.series import INCIDENTS, RANGES, Bucket, estimated, series_of
 from tests.factories import make_monitor
 
 pytestmark = pytest.mark.django_db

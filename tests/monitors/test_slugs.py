@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from monitors.lifecycle import slug_of
 from monitors.models import SLUG, SLUG_LENGTH, Monitor
+from monitors.services.monitors import slug_of
 from tests.api.callers import Caller
 from tests.factories import make_monitor, make_workspace
 

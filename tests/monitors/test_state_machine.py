@@ -13,9 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from monitors import lifecycle, recorder, sweep, tokens
+from monitors.heartbeats import missed, recorder
+from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
-from monitors.recorder import Outcome
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import arrival, let_look, let_pass
@@ -149,7 +151,7 @@ class Monitors(RuleBasedStateMachine):
 
     @rule(batch=st.integers(1, 3))
     def sweep(self, batch) -> None:
-        sweep.declare_missed(batch=batch)
+        missed.declare_missed(batch=batch)
         for model in self.models:
             model.sweep()
 
@@ -160,12 +162,12 @@ class Monitors(RuleBasedStateMachine):
 
     @rule(index=indexes)
     def pause(self, index) -> None:
-        lifecycle.pause(monitor=self.monitors[index])
+        monitor_service.pause(monitor=self.monitors[index])
         self.models[index].pause()
 
     @rule(index=indexes)
     def resume(self, index) -> None:
-        lifecycle.resume(monitor=self.monitors[index])
+        monitor_service.resume(monitor=self.monitors[index])
         self.models[index].resume()
 
     @rule(index=indexes, schedule=schedules)
@@ -173,7 +175,7 @@ class Monitors(RuleBasedStateMachine):
         columns, overdue_after = schedule
         monitor = Monitor.objects.get(pk=self.monitors[index].pk)
         differs = any(getattr(monitor, name) != value for name, value in columns.items())
-        lifecycle.edit(monitor=monitor, **columns)
+        monitor_service.edit(monitor=monitor, **columns)
         # What the old schedule had already missed is not forgiven by a new one.
         if differs:
             self.models[index].sweep()
@@ -182,7 +184,7 @@ class Monitors(RuleBasedStateMachine):
     @rule(index=indexes, rules=st.sampled_from(["", "high", "required"]))
     def ask_for_values(self, index, rules) -> None:
         # The past is not judged: only what was missed already is.
-        lifecycle.edit(
+        monitor_service.edit(
             monitor=self.monitors[index],
             value_max=10.0 if rules else None,
             value_required=rules == "required",

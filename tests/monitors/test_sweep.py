@@ -8,10 +8,11 @@ import pytest
 from django.db import connection
 
 from core.clock import database_now
-from monitors import sweep, tasks
+from monitors import tasks
+from monitors.domain.state_machine import Cause
+from monitors.heartbeats import missed
+from monitors.heartbeats.missed import Swept
 from monitors.models import Incident, Monitor, MonitorState, Transition
-from monitors.status import Cause
-from monitors.sweep import Swept
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
@@ -29,13 +30,13 @@ def silent(*, minutes=10, **fields):
 
 def test_with_nothing_due_there_is_nothing_to_do():
     push(make_monitor())
-    assert sweep.declare_missed() == Swept(missed=0, rearmed=0)
+    assert missed.declare_missed() == Swept(missed=0, rearmed=0)
 
 
 def test_a_passed_deadline_opens_an_incident_that_starts_at_the_deadline():
     monitor = silent(timeout=60, grace=30)
     heard_at = state_of(monitor).last_heartbeat_at
-    assert sweep.declare_missed() == Swept(missed=1)
+    assert missed.declare_missed() == Swept(missed=1)
     incident, state = Incident.objects.get(), state_of(monitor)
     assert incident.cause == Cause.MISSED
     assert incident.started_at == state.status_changed_at == heard_at + timedelta(seconds=90)
@@ -50,7 +51,7 @@ def test_a_missed_deadline_is_told_once_however_often_one_looks():
     monitor = silent()
     channel = make_channel(workspace=monitor.workspace)
     for _ in range(3):
-        sweep.declare_missed()
+        missed.declare_missed()
     assert [delivery.event for delivery in channel.deliveries.all()] == ["incident.opened"]
     assert Incident.objects.count() == 1
 
@@ -59,7 +60,7 @@ def test_a_monitor_inside_its_grace_is_left_alone():
     monitor = make_monitor(timeout=60, grace=60)
     push(monitor)
     let_pass(monitor, seconds=90)
-    assert sweep.declare_missed() == Swept()
+    assert missed.declare_missed() == Swept()
     assert state_of(monitor).status == "up"
 
 
@@ -67,12 +68,12 @@ def test_a_state_that_is_due_early_is_only_armed_again():
     monitor = make_monitor(timeout=600, grace=60)
     push(monitor)
     let_look(monitor)
-    assert sweep.declare_missed() == Swept(rearmed=1)
+    assert missed.declare_missed() == Swept(rearmed=1)
     state = state_of(monitor)
     assert state.status == "up"
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=660)
     assert Transition.objects.count() == 1
-    assert sweep.declare_missed() == Swept()
+    assert missed.declare_missed() == Swept()
 
 
 def test_heartbeats_that_left_the_due_time_alone_keep_the_monitor_up():
@@ -81,7 +82,7 @@ def test_heartbeats_that_left_the_due_time_alone_keep_the_monitor_up():
     let_pass(monitor, seconds=500)
     push(monitor)
     let_pass(monitor, seconds=500)
-    assert sweep.declare_missed() == Swept(rearmed=1)
+    assert missed.declare_missed() == Swept(rearmed=1)
     assert state_of(monitor).status == "up"
 
 
@@ -90,13 +91,13 @@ def test_a_monitor_that_is_not_up_is_never_due(status):
     monitor = silent()
     MonitorState.objects.update(status=status, due_at=None)
     let_pass(monitor, days=100)
-    assert sweep.declare_missed() == Swept()
+    assert missed.declare_missed() == Swept()
 
 
 def test_the_next_heartbeat_after_a_missed_deadline_resolves_the_incident():
     monitor = silent()
     channel = make_channel(workspace=monitor.workspace)
-    sweep.declare_missed()
+    missed.declare_missed()
     push(monitor, message="back")
     incident = Incident.objects.get()
     assert incident.closing_message == "back"
@@ -112,7 +113,7 @@ def test_a_cron_monitor_is_missed_at_its_time_plus_grace():
     push(monitor)
     let_pass(monitor, minutes=10)
     heard_at = state_of(monitor).last_heartbeat_at
-    sweep.declare_missed()
+    missed.declare_missed()
     expected = heard_at.replace(second=0, microsecond=0) + timedelta(seconds=90)
     assert Incident.objects.get().started_at == expected
 
@@ -123,19 +124,19 @@ def test_all_that_is_due_is_looked_at_in_batches():
         silent(workspace=workspace)
     for _ in range(4):
         let_look(silent(workspace=workspace, timeout=86_400))
-    assert sweep.declare_missed(batch=3) == Swept(missed=7, rearmed=4)
+    assert missed.declare_missed(batch=3) == Swept(missed=7, rearmed=4)
     assert Incident.objects.count() == 7
 
 
 def test_a_batch_that_is_exactly_full_ends():
     for _ in range(4):
         silent()
-    assert sweep.declare_missed(batch=2) == Swept(missed=4)
+    assert missed.declare_missed(batch=2) == Swept(missed=4)
 
 
 def test_the_longest_overdue_come_first():
     recent, long_ago = silent(minutes=5), silent(minutes=50)
-    sweep.declare_missed(batch=1)
+    missed.declare_missed(batch=1)
     first, second = Incident.objects.order_by("id")
     assert (first.monitor, second.monitor) == (long_ago, recent)
 
@@ -151,35 +152,35 @@ def broken(monitor):
 def test_a_schedule_that_cannot_be_evaluated_is_put_aside_for_an_hour_and_its_fault_is_kept():
     monitor = broken(silent())
     before = database_now()
-    assert sweep.declare_missed() == Swept(rearmed=1)
+    assert missed.declare_missed() == Swept(rearmed=1)
     state = state_of(monitor)
     assert state.status == "up"
     assert "day of month" in state.fault
     assert before + timedelta(minutes=59) < state.due_at < database_now() + timedelta(minutes=61)
     assert not Incident.objects.exists()
-    assert sweep.declare_missed() == Swept()
+    assert missed.declare_missed() == Swept()
 
 
 def test_a_broken_schedule_does_not_hold_up_the_others():
     broken(silent(minutes=60))
     others = [silent() for _ in range(3)]
-    assert sweep.declare_missed(batch=2).missed == 3
+    assert missed.declare_missed(batch=2).missed == 3
     assert {incident.monitor for incident in Incident.objects.all()} == set(others)
 
 
 def test_a_time_zone_that_is_gone_is_a_fault_too():
     monitor = silent()
     Monitor.objects.filter(pk=monitor.pk).update(kind="cron", cron="0 2 * * *", timezone="Mars/Olympus")
-    sweep.declare_missed()
+    missed.declare_missed()
     assert "Mars/Olympus" in state_of(monitor).fault
 
 
 def test_a_schedule_that_can_be_evaluated_again_is_judged_by_its_deadline():
     monitor = broken(silent())
-    sweep.declare_missed()
+    missed.declare_missed()
     Monitor.objects.filter(pk=monitor.pk).update(kind="interval")
     let_pass(monitor, hours=2)
-    assert sweep.declare_missed() == Swept(missed=1)
+    assert missed.declare_missed() == Swept(missed=1)
     assert state_of(monitor).fault == ""
 
 
@@ -189,7 +190,7 @@ def test_a_schedule_that_can_be_evaluated_again_is_judged_by_its_deadline():
 def test_an_idle_sweep_takes_no_write_lock():
     push(make_monitor())
     with Queries() as queries:
-        sweep.declare_missed()
+        missed.declare_missed()
     assert not [sql for sql in queries.statements if not sql.startswith("SELECT")]
     if not connection.features.has_select_for_update:
         # There a transaction is the write lock.
@@ -204,7 +205,7 @@ def test_fifty_missed_deadlines_cost_as_many_statements_as_one():
         for _ in range(number):
             silent(workspace=workspace)
         with Queries() as queries:
-            assert sweep.declare_missed() == Swept(missed=number)
+            assert missed.declare_missed() == Swept(missed=number)
         counts.append(len(queries.statements))
     assert counts[0] == counts[1] <= 15
     assert Delivery.objects.count() == 51
@@ -221,5 +222,5 @@ def test_a_deadline_a_few_seconds_ahead_is_not_missed_yet():
     push(monitor)
     let_pass(monitor, seconds=3590)
     let_look(monitor)
-    assert sweep.declare_missed() == Swept(rearmed=1)
+    assert missed.declare_missed() == Swept(rearmed=1)
     assert state_of(monitor).status == "up"

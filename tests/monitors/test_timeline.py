@@ -9,9 +9,12 @@ import pytest
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import lifecycle, sweep, timeline, tokens
-from monitors.entries import BadCursor, Cursor, Filter, Kind
+from monitors.heartbeats import missed
 from monitors.models import Heartbeat, Transition
+from monitors.pages.log import feed
+from monitors.pages.log.entries import BadCursor, Cursor, Filter, Kind
+from monitors.services import monitors as monitor_service
+from monitors.services import tokens
 from notifications import delivery
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_user
@@ -27,7 +30,7 @@ def monitor(workspace):
 
 def rows_of(monitor, **asked):
     asked.setdefault("kinds", (Kind.HEARTBEATS, Kind.STATUS, Kind.MESSAGES))
-    return timeline.page(monitor, Filter(**asked)).rows
+    return feed.page(monitor, Filter(**asked)).rows
 
 
 def said(monitor, **asked):
@@ -52,7 +55,7 @@ def fall_silent(monitor):
     """Its last heartbeat is long ago, and the sweep has seen it."""
     push(monitor, message="batch 881 done")
     let_pass(monitor, seconds=70)
-    sweep.declare_missed()
+    missed.declare_missed()
 
 
 # --- What it says --------------------------------------------------------------------------------
@@ -112,15 +115,15 @@ def test_a_late_push_leaves_both_the_silence_and_the_recovery(monitor):
 
 def test_pausing_says_who_did_it_in_one_row(monitor, workspace):
     user = make_user(workspace=workspace, email="ada@example.com")
-    lifecycle.pause(monitor=monitor, by=Actor(user, via=AuditEntry.Via.BROWSER))
-    row, *older = timeline.page(monitor, Filter()).rows
+    monitor_service.pause(monitor=monitor, by=Actor(user, via=AuditEntry.Via.BROWSER))
+    row, *older = feed.page(monitor, Filter()).rows
     assert row.word == "paused"
     assert row.text.endswith("nobody is told of silence · by ada@example.com")
     assert "paused" not in [one.word for one in older]
 
 
 def test_the_settings_and_tokens_changed_are_in_words(monitor):
-    lifecycle.edit(monitor=monitor, timeout=90)
+    monitor_service.edit(monitor=monitor, timeout=90)
     tokens.issue(monitor=monitor, label="host-b")
     texts = [text for _word, text in said(monitor, kinds=(Kind.CHANGES,))]
     assert texts[0].startswith("Made the push token tjp_")
@@ -147,8 +150,8 @@ def test_nothing_is_lost_where_rows_are_taken_together(monitor, workspace):
     def counted(rows):
         return sum(1 + counted(row.with_) for row in rows)
 
-    separately = list(timeline.entries(monitor, Filter()))
-    page = timeline.page(monitor, Filter(), size=1000)
+    separately = list(feed.entries(monitor, Filter()))
+    page = feed.page(monitor, Filter(), size=1000)
     assert len(page.rows) < len(separately) == counted(page.rows)
     assert len(separately) == (
         Heartbeat.objects.count()
@@ -180,7 +183,7 @@ def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspa
 def test_a_filter_by_kind_lets_only_that_through(monitor, workspace, kind):
     make_channel(workspace=workspace)
     push(monitor, up=False)
-    rows = timeline.page(monitor, Filter(kinds=(kind,))).rows
+    rows = feed.page(monitor, Filter(kinds=(kind,))).rows
     assert {row.kind for row in rows} == {kind}
 
 
@@ -188,7 +191,7 @@ def test_a_filter_by_status_leaves_out_what_has_none(monitor, workspace):
     make_channel(workspace=workspace)
     push(monitor)
     push(monitor, up=False)
-    kinds = {entry.code.partition(" ")[0] for entry in timeline.entries(monitor, Filter(status="down"))}
+    kinds = {entry.code.partition(" ")[0] for entry in feed.entries(monitor, Filter(status="down"))}
     assert kinds == {"down", "incident.opened"}
 
 
@@ -226,7 +229,7 @@ def test_a_range_of_time_includes_its_start_and_not_its_end(monitor):
 def walk(monitor, *, size, between=lambda: None):
     before, seen = None, []
     while True:
-        page = timeline.page(monitor, Filter(), before=before, size=size)
+        page = feed.page(monitor, Filter(), before=before, size=size)
         seen += page.rows
         if not page.more:
             return seen
@@ -255,7 +258,7 @@ def test_each_entry_is_on_exactly_one_page_also_at_equal_times(monitor, workspac
     Transition.objects.update(at=now)
     Delivery.objects.update(created_at=now)
     AuditEntry.objects.update(at=now)
-    wanted = {entry.id for entry in timeline.entries(monitor, Filter())}
+    wanted = {entry.id for entry in feed.entries(monitor, Filter())}
     seen = everything_in(walk(monitor, size=size))
     assert len(seen) == len(set(seen))
     assert set(seen) == wanted
@@ -276,13 +279,13 @@ def test_a_page_asks_once_for_each_kind(monitor, workspace, django_assert_num_qu
         push(monitor, up=False)
     now = database_now()
     with django_assert_num_queries(4):
-        timeline.newest(monitor, now=now)
+        feed.newest(monitor, now=now)
 
 
 def test_entries_are_read_in_chunks_and_all_of_them(monitor, monkeypatch):
-    monkeypatch.setattr(timeline, "_CHUNK", 7)
+    monkeypatch.setattr(feed, "_CHUNK", 7)
     heartbeats(monitor, 50, each=3)
-    assert len(list(timeline.entries(monitor, Filter(kinds=(Kind.HEARTBEATS,))))) == 50
+    assert len(list(feed.entries(monitor, Filter(kinds=(Kind.HEARTBEATS,))))) == 50
 
 
 @pytest.mark.parametrize(
@@ -301,7 +304,7 @@ def test_a_cursor_reads_back_what_it_says():
 def test_the_version_changes_with_what_is_shown(monitor, workspace):
     make_channel(workspace=workspace)
     push(monitor, up=False)
-    before = timeline.version(timeline.page(monitor, Filter()))
-    assert timeline.version(timeline.page(monitor, Filter())) == before
+    before = feed.version(feed.page(monitor, Filter()))
+    assert feed.version(feed.page(monitor, Filter())) == before
     delivery.deliver_due()
-    assert timeline.version(timeline.page(monitor, Filter())) != before
+    assert feed.version(feed.page(monitor, Filter())) != before

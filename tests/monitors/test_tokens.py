@@ -14,9 +14,10 @@ from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
-from monitors import recorder, tokens
+from monitors.heartbeats import recorder
+from monitors.heartbeats.recorder import Outcome
 from monitors.models import PushToken
-from monitors.recorder import Outcome
+from monitors.services import tokens
 from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push
 

@@ -6,10 +6,12 @@ import pytest
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import lifecycle, presenting, timeline
+from monitors.domain.value_rules import ValueRules
+from monitors.heartbeats.recorder import Limited, Outcome
+from monitors.history import current
 from monitors.models import Incident
-from monitors.recorder import Limited, Outcome
-from monitors.values import ValueRules
+from monitors.pages.log import feed
+from monitors.services import monitors as monitor_service
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
@@ -104,7 +106,7 @@ def test_a_bad_value_after_a_deadline_that_nobody_saw_passing_is_a_missed_one():
 
 def test_a_bad_value_of_a_paused_monitor_is_kept_and_changes_nothing():
     monitor = make_monitor(value_max=10)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     push(monitor, value=12)
     assert state_of(monitor).status == "paused"
     assert monitor.heartbeats.get().value == 12
@@ -150,11 +152,11 @@ def test_a_good_push_costs_no_more_statements_with_rules_than_without():
 def test_new_bounds_do_not_judge_the_past():
     monitor = make_monitor()
     push(monitor, value=12)
-    lifecycle.edit(monitor=monitor, value_max=10.0)
+    monitor_service.edit(monitor=monitor, value_max=10.0)
     assert state_of(monitor).status == "up"
     assert not Incident.objects.exists()
     push(monitor, value=12)
-    lifecycle.edit(monitor=monitor, value_max=100.0)
+    monitor_service.edit(monitor=monitor, value_max=100.0)
     assert state_of(monitor).status == "down"
     push(monitor, value=12)
     assert state_of(monitor).status == "up"
@@ -174,7 +176,7 @@ def test_new_bounds_do_not_judge_the_past():
     ],
 )
 def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
-    assert presenting.value_told(value, rules) == words
+    assert current.value_told(value, rules) == words
 
 
 def fallen(workspace):
@@ -199,7 +201,7 @@ def test_the_overview_the_page_and_the_log_say_which_bound_was_broken(viewer, wo
 
 def test_the_change_its_heartbeat_and_its_message_are_one_row_of_the_log(workspace):
     monitor = fallen(workspace)
-    rows = timeline.newest(monitor, now=database_now()).rows
+    rows = feed.newest(monitor, now=database_now()).rows
     assert [(row.code, row.text, row.value) for row in rows if row.kind != "changes"] == [
         ("value", "Value 12 is above 10 · “nearly full”", 12.0)
     ]
@@ -208,7 +210,7 @@ def test_the_change_its_heartbeat_and_its_message_are_one_row_of_the_log(workspa
 def test_an_up_message_is_not_shown_as_a_fault_where_the_bounds_are_others_by_now(viewer, workspace):
     monitor = make_monitor(workspace=workspace, value_max=10)
     push(monitor, value=12)
-    lifecycle.edit(monitor=monitor, value_max=None)
+    monitor_service.edit(monitor=monitor, value_max=None)
     assert 'text-down">OK' not in viewer.get("/").content.decode()
 
 

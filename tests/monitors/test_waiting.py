@@ -9,12 +9,14 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors import recorder, token_pages, tokens
+from monitors.domain.state_machine import Status
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push
+from monitors.heartbeats.recorder import ByHandTooSoon
 from monitors.models import Heartbeat, Incident, MonitorState
-from monitors.push import Push
-from monitors.recorder import ByHandTooSoon
-from monitors.status import Status
-from monitors.token_pages import push_lines
+from monitors.pages import tokens as token_page
+from monitors.pages.tokens import push_lines
+from monitors.services import tokens
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import let_pass, push, state_of, transitions_of
@@ -245,7 +247,7 @@ def room(monitor, *, may_change=True, in_full=False):
     token = monitor.tokens.get()
     secret = secret_of(monitor)
     lines = {token.pk: push_lines(monitor, f"https://t.example/api/push/{secret}")} if in_full else {}
-    section = token_pages.section(monitor, database_now(), lines)
+    section = token_page.section(monitor, database_now(), lines)
     context = {"monitor": monitor, "tokens": section, "may_change": may_change, "csrf_token": "x"}
     return render_to_string("monitors/_waiting.html", context)
 
@@ -281,7 +283,7 @@ def test_a_viewer_waits_along_and_sends_nothing(monitor):
 
 def test_without_a_token_that_works_the_room_says_so(monitor):
     tokens.revoke(token=monitor.tokens.get())
-    section = token_pages.section(monitor, database_now())
+    section = token_page.section(monitor, database_now())
     context = {"monitor": monitor, "tokens": section, "may_change": True}
     page = render_to_string("monitors/_waiting.html", context)
     assert "There is no push URL that works." in page

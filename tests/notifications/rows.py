@@ -9,9 +9,10 @@ from django.db.models import F
 
 from accounts.models import Workspace
 from core.clock import database_now
-from monitors import recorder, tokens
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
-from monitors.push import Push
+from monitors.services import tokens
 from notifications import delivery
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.factories import make_channel, secret_of

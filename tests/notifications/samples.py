@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from monitors.status import Cause
+from monitors.domain.state_machine import Cause
 from notifications import digests, messages, payloads
 from notifications.messages import Event, Message
 from notifications.transports.base import Outgoing, Tone

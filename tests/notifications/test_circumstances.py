@@ -10,8 +10,10 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import COMMAND
 from core.clock import database_now
-from monitors import incidents, lifecycle, planning, sweep
+from monitors.heartbeats import missed
 from monitors.models import Monitor
+from monitors.services import incidents, maintenance_windows
+from monitors.services import monitors as monitor_service
 from notifications import delivery, rule_changes, snoozing, verdicts
 from notifications.circumstances import missed_at
 from notifications.models import ChannelRule, Delivery
@@ -33,7 +35,7 @@ def with_rules(*, timeout=300, grace=30, **own):
 
 def sweep_after(**length):
     age(**length)
-    sweep.declare_missed()
+    missed.declare_missed()
     return delivery.deliver_due()
 
 
@@ -122,7 +124,7 @@ def snoozed(monitor, until):
 
 
 def maintained(monitor, until):
-    planning.plan(
+    maintenance_windows.plan(
         workspace=monitor.workspace, name="Work", starts_at=database_now(), ends_at=until, monitors=[monitor]
     )
 
@@ -176,31 +178,31 @@ def test_a_snooze_that_was_made_longer_and_is_ended_tells_what_it_held_back(memo
 
 
 def lengthened(window):
-    planning.change(window=window, ends_at=window.ends_at + timedelta(hours=1))
-    planning.end_now(window=window)
+    maintenance_windows.change(window=window, ends_at=window.ends_at + timedelta(hours=1))
+    maintenance_windows.end_now(window=window)
 
 
 def followed_by_another(window):
-    other = planning.plan(
+    other = maintenance_windows.plan(
         workspace=window.workspace,
         name="More work",
         starts_at=window.ends_at,
         ends_at=window.ends_at + timedelta(hours=1),
         all_monitors=True,
     )
-    planning.end_now(window=window)
-    planning.delete(window=other)
+    maintenance_windows.end_now(window=window)
+    maintenance_windows.delete(window=other)
 
 
 def left_by_its_tag(window):
-    lifecycle.edit(monitor=Monitor.objects.get(tags=window.tags), tags=[])
+    monitor_service.edit(monitor=Monitor.objects.get(tags=window.tags), tags=[])
 
 
 @pytest.mark.parametrize("ended", [lengthened, followed_by_another, left_by_its_tag])
 def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, ended):
     monitor, now = make_monitor(tags=["db"]), database_now()
     box_for(monitor.workspace)
-    window = planning.plan(
+    window = maintenance_windows.plan(
         workspace=monitor.workspace,
         name="Work",
         starts_at=now,
@@ -397,7 +399,7 @@ def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
     push(monitor, up=False)
     delivery.deliver_due()
     push(monitor)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN, UP]
 

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection, transaction
 
 from core.clock import database_now
-from monitors import lifecycle
 from monitors.models import MonitorState
+from monitors.services import monitors as monitor_service
 from notifications import channels, delivery, turns
 from notifications.models import Delivery
 from notifications.transports import http
@@ -231,7 +231,7 @@ def test_what_is_deleted_while_it_is_sent_does_not_stop_the_worker(what, monkeyp
 
     def send_and_delete(row):
         if what == "monitor":
-            lifecycle.delete(monitor=monitor)
+            monitor_service.delete(monitor=monitor)
         else:
             channels.delete(channel=channel)
         return delivery.Sent()
@@ -246,7 +246,7 @@ def test_what_is_deleted_after_the_claim_is_passed_over():
     monitor = make_monitor()
     make_delivery(make_channel(workspace=monitor.workspace), monitor)
     claim = delivery.claim_next()
-    lifecycle.delete(monitor=monitor)
+    monitor_service.delete(monitor=monitor)
     assert delivery.attempt(claim) is False
 
 
@@ -450,7 +450,7 @@ def test_switching_a_channel_off_waits_for_a_monitor_that_is_being_deleted():
         MonitorState.objects.select_for_update().get(monitor=monitor)
         thread.start()
         assert not switched_off.wait(0.5)
-        lifecycle.delete(monitor=monitor)
+        monitor_service.delete(monitor=monitor)
     thread.join(20)
     assert switched_off.is_set()
     assert not Delivery.objects.exists()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone, translation
 
-from monitors.status import Cause
+from monitors.domain.state_machine import Cause
 from notifications import digests
 from notifications.messages import Bounds, Event, Facts, Message, compose, value_sentence
 

@@ -9,8 +9,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from core.clock import database_now
-from monitors import lifecycle, signals, sweep
+from monitors import signals
+from monitors.heartbeats import missed
 from monitors.models import Incident, MonitorState
+from monitors.services import monitors as monitor_service
 from notifications import channels, receivers
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace
@@ -49,7 +51,7 @@ def test_silence_found_by_the_sweep_is_owed_too():
     push(monitor)
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
-    sweep.declare_missed()
+    missed.declare_missed()
     assert told(channel) == [OPENED]
 
 
@@ -67,7 +69,7 @@ def test_pausing_tells_nobody():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
-    lifecycle.pause(monitor=monitor)
+    monitor_service.pause(monitor=monitor)
     assert told(channel) == [OPENED]
 
 

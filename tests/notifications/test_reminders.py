@@ -8,7 +8,7 @@ import pytest
 
 from accounts.actors import COMMAND
 from core.clock import database_now
-from monitors import incidents
+from monitors.services import incidents
 from notifications import delivery, rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
 from notifications.rule_changes import Own, Reminders

@@ -19,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accounts.actors import COMMAND
 from core.clock import database_now
-from monitors import incidents, lifecycle, planning, sweep
+from monitors.heartbeats import missed as missed_heartbeats
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
+from monitors.services import incidents, maintenance_windows
+from monitors.services import monitors as monitor_service
 from notifications import delivery, notices, rule_changes, snoozing
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery
@@ -113,7 +115,7 @@ class People(RuleBasedStateMachine):
     @rule(seconds=lengths, given=boxes_answer)
     def wait_and_deliver(self, seconds, given) -> None:
         self._wait(seconds)
-        sweep.declare_missed()
+        missed_heartbeats.declare_missed()
         notices.tell_of_late()
         self._deliver(given)
 
@@ -155,7 +157,7 @@ class People(RuleBasedStateMachine):
         """Plan work on both, or on this one."""
         now = database_now()
         named = self.monitors if monitor == self.monitors[0] else [monitor]
-        window = planning.plan(
+        window = maintenance_windows.plan(
             workspace=monitor.workspace,
             name="Work",
             starts_at=now,
@@ -167,7 +169,7 @@ class People(RuleBasedStateMachine):
     def _end(self, monitor: Monitor, seconds: int) -> None:
         """End what goes on, whatever monitor it is about."""
         for window in MaintenanceWindow.objects.filter(workspace=monitor.workspace):
-            planning.end_now(window=window)
+            maintenance_windows.end_now(window=window)
         self.windows.clear()
 
     @rule(
@@ -184,7 +186,7 @@ class People(RuleBasedStateMachine):
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
-        lifecycle.pause(monitor=monitor)
+        monitor_service.pause(monitor=monitor)
         if incident is not None:
             # Nobody hears of this end, as everybody knows who reads what a pause is.
             for box in self.channels:
@@ -192,7 +194,7 @@ class People(RuleBasedStateMachine):
             self.silenced |= set(monitor.incidents.values_list("pk", flat=True))
 
     def _resume(self, monitor: Monitor, seconds: int) -> None:
-        lifecycle.resume(monitor=monitor)
+        monitor_service.resume(monitor=monitor)
 
     def _open_incident(self, monitor: Monitor) -> Incident | None:
         return monitor.incidents.select_related("monitor__workspace").filter(resolved_at=None).first()
@@ -257,7 +259,7 @@ class People(RuleBasedStateMachine):
         self._run_out()
         self._everybody_believes_what_is()
         for monitor in self.monitors:
-            lifecycle.resume(monitor=monitor)
+            monitor_service.resume(monitor=monitor)
         self._run_out(mend=True)
         self._everybody_believes_what_is()
         assert not self._open_deliveries(), [(row.event, row.note) for row in self._open_deliveries()]
@@ -270,7 +272,7 @@ class People(RuleBasedStateMachine):
             if fine := [monitor for monitor in self.monitors if mend or monitor.pk in up]:
                 self._push(fine, "up")
             self._wait(ROUND)
-            sweep.declare_missed()
+            missed_heartbeats.declare_missed()
             delivery.deliver_due()
             self.nobody_hears_what_they_should_not()
             if number >= 3 and not any(self._is_to_end(row) for row in self._open_deliveries()):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from monitors import deeds
+from monitors.pages.log import audit_text
 from notifications import rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
 from notifications.rule_changes import Own
@@ -118,9 +118,9 @@ def test_a_snooze_is_told_in_the_log_of_changes():
     monitor = make_monitor()
     snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
     entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_SNOOZED)
-    assert deeds.in_words(entry).startswith("Snoozed the monitor until ")
+    assert audit_text.in_words(entry).startswith("Snoozed the monitor until ")
     entry.details = {}
-    assert deeds.in_words(entry) == "Snoozed the monitor"
+    assert audit_text.in_words(entry) == "Snoozed the monitor"
 
 
 # --- The pages ------------------------------------------------------------------------------------

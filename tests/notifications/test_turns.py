@@ -10,8 +10,9 @@ import pytest
 from django.db import connection, transaction
 
 from core.clock import database_now
-from monitors import lifecycle, planning
 from monitors.models import MonitorState
+from monitors.services import maintenance_windows
+from monitors.services import monitors as monitor_service
 from notifications import channels, delivery, rule_changes, turns
 from notifications.models import Channel, Delivery
 from notifications.rule_changes import Own
@@ -167,7 +168,7 @@ def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
         delivery.deliver_due()
         deliver_after(seconds=31)
         for monitor in monitors:
-            lifecycle.delete(monitor=monitor)
+            monitor_service.delete(monitor=monitor)
         deliver_after(seconds=10)
         assert events(sink) == [DOWN, "digest.down"]
     assert channel.deliveries.get().status == WITHDRAWN
@@ -392,7 +393,7 @@ def test_a_member_whose_monitor_is_deleted_leaves_its_digest(memory):
     memory.answers = {"a": "failed"}
     deliver_after(seconds=40)
     memory.answers = {}
-    lifecycle.delete(monitor=monitors[3])
+    monitor_service.delete(monitor=monitors[3])
     deliver_after(seconds=40)
     digest = memory.to("a")[-1].payload["digest"]
     assert [each["name"] for each in digest["monitors"]] == [monitor.name for monitor in monitors[1:3]]
@@ -404,7 +405,7 @@ def test_an_outage_that_a_pause_ended_before_it_was_told_is_not_told(memory):
     box_for(workspace)
     push(*monitors, up=False)
     delivery.deliver_due()
-    lifecycle.pause(monitor=monitors[2])
+    monitor_service.pause(monitor=monitors[2])
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, DOWN]
     assert Delivery.objects.get(monitor=monitors[2]).status == WITHDRAWN
@@ -414,7 +415,7 @@ def test_maintenance_that_ends_sooner_tells_then_what_is_still_down(memory):
     workspace, [monitor] = several(1)
     box_for(workspace)
     now = database_now()
-    window = planning.plan(
+    window = maintenance_windows.plan(
         workspace=workspace,
         name="Work",
         starts_at=now,
@@ -425,7 +426,7 @@ def test_maintenance_that_ends_sooner_tells_then_what_is_still_down(memory):
     delivery.deliver_due()
     assert deliver_after(minutes=5) == 0
     window.refresh_from_db()
-    planning.end_now(window=window)
+    maintenance_windows.end_now(window=window)
     deliver_after(seconds=1)
     assert memory.events("a") == [DOWN]
 
@@ -476,6 +477,6 @@ def test_a_monitor_that_is_being_deleted_is_left_out_and_nobody_waits_for_it(mem
         MonitorState.objects.select_for_update().get(monitor=monitors[0])
         list(Delivery.objects.select_for_update().filter(monitor=monitors[0]))
         _in_threads(lambda: turns.take_turn(channel.pk))
-        lifecycle.delete(monitor=monitors[0])
+        monitor_service.delete(monitor=monitors[0])
     claimed = Delivery.objects.get(status=Delivery.Status.SENDING)
     assert claimed.monitor == monitors[1]

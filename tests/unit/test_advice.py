@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitors.advice import Advice, Rhythm, advise, rhythm
-from monitors.schedules import IntervalSchedule
+from monitors.domain.schedules import IntervalSchedule
+from monitors.domain.timeout_advice import Advice, Rhythm, advise, rhythm
 
 START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 

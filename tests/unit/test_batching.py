@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from django.db import DataError, InterfaceError, OperationalError
 
-from monitors.batching import GroupCommit, QueueFull
-from monitors.push import Push
-from monitors.recorder import Arrival, Outcome
+from monitors.heartbeats.group_commit import GroupCommit, QueueFull
+from monitors.heartbeats.parser import Push
+from monitors.heartbeats.recorder import Arrival, Outcome
 
 _PATIENCE = 10.0
 

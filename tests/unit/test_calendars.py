@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitors.calendars import on_calendar
-from monitors.schedules import CronSchedule
+from monitors.domain.on_calendar import on_calendar
+from monitors.domain.schedules import CronSchedule
 
 SAID = {
     "0 2 * * *": ("*-*-* 02:00:00 UTC",),

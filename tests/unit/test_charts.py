@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.charts import bar_svg, in_words, spark_svg
-from monitors.slots import Slot, edges, worst_of
-from monitors.status import Status
-from monitors.uptime import Onset
+from monitors.domain.state_machine import Status
+from monitors.domain.time_slots import Slot, edges, worst_of
+from monitors.domain.uptime import Onset
+from monitors.pages.charts.status_bar import bar_svg, in_words, spark_svg
 
 ZERO = datetime(2026, 11, 22, 14, tzinfo=UTC)
 NEW, UP, DOWN, PAUSED = Status.NEW, Status.UP, Status.DOWN, Status.PAUSED

@@ -11,7 +11,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.status import Cause
+from monitors.domain.state_machine import Cause
 from notifications import payloads
 from notifications.messages import Event, Facts, compose, compose_test, number, one_line
 

@@ -14,9 +14,9 @@ from django.utils import timezone, translation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors import scales
-from monitors.chart_words import Words
-from monitors.plots import Point, Shade, draw
+from monitors.pages.charts import axes
+from monitors.pages.charts.line_chart import Point, Shade, draw
+from monitors.pages.charts.text import Words
 
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 STEP = timedelta(minutes=10)
@@ -40,7 +40,7 @@ def points(*values):
 def drawn(*values, bridge=timedelta(0), shades=(), now=None, label="Value"):
     there = points(*values)
     known = [each for point in there for each in (point.low, point.high) if each is not None]
-    scale = scales.numbers(min(known), max(known))
+    scale = axes.numbers(min(known), max(known))
     return draw(there, scale=scale, now=now or there[-1].end, bridge=bridge, shades=shades, label=label)
 
 
@@ -66,14 +66,14 @@ def paths(plot, kind):
     ],
 )
 def test_ticks_are_round(low, high, expected):
-    found = [text.replace("e−", "e-") for text in labels(scales.numbers(low, high))]
+    found = [text.replace("e−", "e-") for text in labels(axes.numbers(low, high))]
     assert found == expected
 
 
 @given(st.tuples(FINITE, FINITE).map(sorted))
 def test_any_two_numbers_have_a_scale_that_holds_them(pair):
     low, high = pair
-    scale = scales.numbers(low, high)
+    scale = axes.numbers(low, high)
     assert 3 <= len(scale.ticks) <= 7
     assert 0 <= scale.share(low) <= scale.share(high) <= 1
     # Twelve digits tell two ticks apart, but for neighbours among the floats.
@@ -93,12 +93,12 @@ def test_any_two_numbers_have_a_scale_that_holds_them(pair):
     ],
 )
 def test_durations_are_round_for_people(longest, expected):
-    assert labels(scales.durations(longest)) == expected
+    assert labels(axes.durations(longest)) == expected
 
 
 @given(st.floats(0, 1e12))
 def test_any_duration_has_a_scale_that_holds_it(longest):
-    scale = scales.durations(longest)
+    scale = axes.durations(longest)
     assert 2 <= len(scale.ticks) <= 7
     assert 0 <= scale.share(longest) <= 1
 
@@ -108,12 +108,12 @@ def test_any_duration_has_a_scale_that_holds_it(longest):
     [(123.0, "123"), (1234.5, "1,234.5"), (0.1 + 0.2, "0.3"), (-5.0, "−5"), (1.5e16, "1.5e16"), (-0.0, "0")],
 )
 def test_a_figure_is_written_as_people_write_it(value, expected):
-    assert scales.figure(value) == expected
+    assert axes.figure(value) == expected
 
 
 def test_figures_fit_the_language():
     with translation.override("id"):
-        assert scales.figure(1234.5) == "1.234,5"
+        assert axes.figure(1234.5) == "1.234,5"
 
 
 # --- Times ------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_figures_fit_the_language():
 
 def shown(start, span, zone="UTC"):
     with timezone.override(ZoneInfo(zone)):
-        return [text for _, text in scales.times(start, start + span)]
+        return [text for _, text in axes.times(start, start + span)]
 
 
 def test_an_hour_has_every_ten_minutes():

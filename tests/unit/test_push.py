@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monitors.push import BODY_LIMIT, MESSAGE_LENGTH, Push, Rejection, parse_push
+from monitors.heartbeats.parser import BODY_LIMIT, MESSAGE_LENGTH, Push, Rejection, parse_push
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 NO_NUMBER = "value is not a finite number and was not recorded."

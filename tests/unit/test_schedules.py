@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitors.schedules import (
+from monitors.domain.schedules import (
     TIMEOUT_MAX,
     CronSchedule,
     IntervalSchedule,

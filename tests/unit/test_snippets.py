@@ -12,7 +12,7 @@ import pytest
 from django.utils import translation
 
 from monitors.models import Monitor
-from monitors.snippets import LANGUAGES, PLACEHOLDER, snippet_of, snippets_of
+from monitors.pages.snippets import LANGUAGES, PLACEHOLDER, snippet_of, snippets_of
 
 URL = "https://tianji.example.com/api/push/tjp_0123"
 FOLDER = Path(__file__).parent.parent.parent / "templates" / "monitors" / "snippets"

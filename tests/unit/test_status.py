@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.status import (
+from monitors.domain.state_machine import (
     Cause,
     Change,
     Decision,

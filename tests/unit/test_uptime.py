@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.status import Status
-from monitors.uptime import Onset, uptime
+from monitors.domain.state_machine import Status
+from monitors.domain.uptime import Onset, uptime
 
 ZERO = datetime(2026, 11, 22, tzinfo=UTC)
 NEW, UP, DOWN, PAUSED = Status.NEW, Status.UP, Status.DOWN, Status.PAUSED

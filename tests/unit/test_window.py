@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.schedules import CronSchedule, IntervalSchedule
-from monitors.window import Window, scheduled_around, window
+from monitors.domain.schedules import CronSchedule, IntervalSchedule
+from monitors.pages.charts.window import Window, scheduled_around, window
 
 LAST = datetime(2026, 11, 22, 14, 4, 6, tzinfo=UTC)
 

@@ -1,0 +1,108 @@
+"""What people ask of the log, and write about an incident."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from monitors.models import NOTE_LENGTH
+from monitors.pages.log.entries import KIND_LABELS, KINDS, Filter, Kind
+
+_TEXT_LENGTH = 100
+_FIRST_YEAR, _LAST_YEAR = 2000, 2199
+_NAMES = {"start": "from", "end": "to"}
+
+
+class TimeField(forms.DateTimeField):
+    """A date and time in the reader's zone, to the minute, or with a zone of its own."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    default_error_messages = {"invalid": _("Give a date and time such as 2026-11-22 14:03.")}
+
+    def to_python(self, value: Any) -> datetime | None:
+        try:
+            time: datetime | None = super().to_python(value)
+        except OverflowError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+        if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            years = {"first": _FIRST_YEAR, "last": _LAST_YEAR}
+            raise forms.ValidationError(_("Give a year from %(first)s to %(last)s."), params=years)
+        return time
+
+
+class LogForm(forms.Form):
+    """What of the log to show: it stands in the address, so nothing is required."""
+
+    kind = forms.MultipleChoiceField(
+        label=_("What"),
+        choices=[(kind.value, label) for kind, label in KIND_LABELS.items()],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "invalid_choice": _(
+                "“%(value)s” is not in the log. Choose among heartbeats, status, messages, changes."
+            ),
+        },
+    )
+    status = forms.ChoiceField(
+        label=_("Status"),
+        choices=[("", _("Any")), ("up", _("Up")), ("down", _("Down"))],
+        required=False,
+        error_messages={"invalid_choice": _("“%(value)s” is not a status here. Choose up or down.")},
+    )
+    q = forms.CharField(
+        label=_("Search"),
+        max_length=_TEXT_LENGTH,
+        required=False,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Message, channel or person"), "autocomplete": "off"}
+        ),
+    )
+    start = TimeField(label=_("From"), required=False)
+    end = TimeField(label=_("Until"), required=False)
+
+    def add_prefix(self, field_name: str) -> str:
+        return super().add_prefix(_NAMES.get(field_name, field_name))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        start, end = cleaned.get("start"), cleaned.get("end")
+        if start and end and start >= end:
+            self.add_error("end", _("It is not after “From”. Give a later time, or an earlier “From”."))
+        return cleaned
+
+    @property
+    def asked(self) -> Filter:
+        """What a valid form asks for."""
+        chosen = set(self.cleaned_data["kind"])
+        return Filter(
+            kinds=tuple(kind for kind in Kind if kind in chosen) or KINDS,
+            status=self.cleaned_data["status"],
+            text=self.cleaned_data["q"],
+            start=self.cleaned_data["start"],
+            end=self.cleaned_data["end"],
+        )
+
+
+class NoteField(forms.CharField):
+    """Text of several lines. A line break counts as one character, where browsers send two."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def to_python(self, value: Any) -> str:
+        text = super().to_python(value) or ""
+        return text.replace("\r\n", "\n")
+
+
+class NoteForm(forms.Form):
+    """What people write down about an incident."""
+
+    note = NoteField(
+        label=_("Note"),
+        max_length=NOTE_LENGTH,
+        required=False,
+        help_text=_("What happened, and what was done about it. Everybody in the workspace can read it."),
+    )

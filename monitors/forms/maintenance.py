@@ -1,0 +1,229 @@
+"""What people type about maintenance."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+from django.utils.dates import WEEKDAYS
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Workspace
+from monitors.domain.durations import DAY, MINUTE
+from monitors.domain.recurrence import Plan
+from monitors.domain.schedules import is_time_zone
+from monitors.forms.monitors import DurationField, TagsField
+from monitors.models import MaintenanceWindow, Monitor
+from monitors.services.maintenance import plan_of
+
+WEEKDAY_CHOICES = [(str(number), name) for number, name in WEEKDAYS.items()]
+LONGEST = 7 * DAY
+_YEARS = range(2000, 2101)
+Kind = MaintenanceWindow.Kind
+
+
+class WallTimeField(forms.Field):
+    """A date and time as a clock on the wall shows it; cleans to one without a time zone, or None."""
+
+    default_error_messages = {"invalid": _("Give a date and a time, such as 2026-11-28 22:00.")}
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        try:
+            parsed = parse_datetime(str(value).strip())
+        except ValueError:
+            parsed = None
+        if parsed is None or parsed.tzinfo is not None or parsed.year not in _YEARS:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return parsed
+
+
+class _MonitorsField(forms.ModelMultipleChoiceField):
+    """Monitors by their public id, which a page may show; a row's number stays inside."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except ValidationError:
+            # Gone, of another workspace or no id at all: the same to the reader.
+            gone = _("One of these monitors is not in this workspace any more. Choose again.")
+            raise ValidationError(gone) from None
+
+
+class WhenForm(forms.Form):
+    """When maintenance is. What belongs to the other kind is not looked at."""
+
+    kind = forms.ChoiceField(
+        label=_("Repeats"), choices=Kind.choices, initial=Kind.ONCE, widget=forms.RadioSelect
+    )
+    weekdays = forms.TypedMultipleChoiceField(
+        label=_("On"),
+        choices=WEEKDAY_CHOICES,
+        coerce=int,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    start_time = forms.TimeField(
+        label=_("Begins at"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+        error_messages={"invalid": _("Give a time of day, such as 22:00.")},
+    )
+    duration = DurationField(
+        label=_("Lasts"),
+        low=MINUTE,
+        high=LONGEST,
+        required=False,
+        help_text=_("Such as 90 min, 4 h or 1 d. It may reach into the next day."),
+    )
+    starts_at = WallTimeField(label=_("From"), required=False)
+    ends_at = WallTimeField(label=_("Until"), required=False)
+    timezone = forms.CharField(
+        label=_("Time zone"),
+        max_length=64,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("The one that these times are meant in."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        zone = data["timezone"] = data.get("timezone") or "UTC"
+        if not is_time_zone(zone):
+            unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+            self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
+            zone = "UTC"
+        for name in ("starts_at", "ends_at"):
+            if data.get(name) is not None:
+                data[name] = data[name].replace(tzinfo=ZoneInfo(zone))
+        match data.get("kind"):
+            case Kind.ONCE:
+                for name, nothing in (("weekdays", []), ("start_time", None), ("duration", None)):
+                    self.errors.pop(name, None)
+                    data[name] = nothing
+                self._require("starts_at", _("Give the date and time when it begins."))
+                self._require("ends_at", _("Give the date and time when it ends."))
+            case Kind.WEEKLY:
+                self._require("weekdays", _("Choose at least one day."))
+                self._require("start_time", _("Give the time of day when it begins."))
+                self._require("duration", _("Give how long it lasts, such as 4 h."))
+        starts, ends = data.get("starts_at"), data.get("ends_at")
+        if starts is not None and ends is not None and starts >= ends:
+            self.add_error("ends_at", _("It has to end after it begins."))
+        return data
+
+    def _require(self, name: str, error: Any) -> None:
+        if name not in self.errors and self.cleaned_data.get(name) in (None, []):
+            self.add_error(name, error)
+
+    @property
+    def plan(self) -> Plan:
+        """When it is, as a valid form says."""
+        return plan_of(MaintenanceWindow(**self.when()))
+
+    def when(self) -> dict[str, Any]:
+        """Return the columns of MaintenanceWindow that say when it is, of a valid form."""
+        data = self.cleaned_data
+        return {name: data[name] for name in WhenForm.base_fields} | {"weekdays": sorted(data["weekdays"])}
+
+
+class MaintenanceForm(WhenForm):
+    """Maintenance as people plan and change it."""
+
+    ALL, SOME = "all", "some"
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        help_text=_("What is done, such as “Database upgrade”."),
+        error_messages={"required": _("Give it a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scope = forms.ChoiceField(
+        label=_("It is about"),
+        choices=[
+            (ALL, _("All monitors, also those to come")),
+            (SOME, _("Monitors with a tag, and those chosen below")),
+        ],
+        initial=ALL,
+        widget=forms.RadioSelect,
+    )
+    tags = TagsField(
+        label=_("Tags"), required=False, help_text=_("Monitors with one of these. Separated by commas.")
+    )
+    monitors = _MonitorsField(label=_("Monitors"), required=False, widget=forms.CheckboxSelectMultiple)
+    excluded_from_uptime = forms.BooleanField(
+        label=_("Leave it out of uptimes"),
+        required=False,
+        initial=True,
+        help_text=_("Then this time counts neither as up nor as down."),
+    )
+
+    def __init__(
+        self, *args: Any, workspace: Workspace, window: MaintenanceWindow | None = None, **kwargs: Any
+    ) -> None:
+        """Args:
+        workspace: whose monitors may be chosen.
+        window: the one that is changed.
+        """
+        initial: dict[str, Any] = {"timezone": workspace.timezone}
+        if window is not None:
+            initial = _initial(window)
+        super().__init__(*args, **{"initial": initial, **kwargs})
+        field = self.fields["monitors"]
+        assert isinstance(field, _MonitorsField)
+        field.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        data = self.cleaned_data
+        if data.get("scope") == self.ALL:
+            for name in ("tags", "monitors"):
+                self.errors.pop(name, None)
+                data[name] = []
+        elif "scope" in data and not any(
+            data.get(name) or name in self.errors for name in ("tags", "monitors")
+        ):
+            self.add_error("tags", _("Give a tag, choose a monitor, or choose all of them above."))
+        return data
+
+    def columns(self) -> dict[str, Any]:
+        """Return what `planning` takes, of a valid form."""
+        data = self.cleaned_data
+        return {
+            **self.when(),
+            "name": data["name"],
+            "all_monitors": data["scope"] == self.ALL,
+            "tags": data["tags"],
+            "monitors": data["monitors"],
+            "excluded_from_uptime": data["excluded_from_uptime"],
+        }
+
+
+def _initial(window: MaintenanceWindow) -> dict[str, Any]:
+    zone = ZoneInfo(window.timezone) if is_time_zone(window.timezone) else ZoneInfo("UTC")
+    local = {
+        name: at.astimezone(zone).replace(tzinfo=None) if at else None
+        for name, at in (("starts_at", window.starts_at), ("ends_at", window.ends_at))
+    }
+    return {
+        **{name: getattr(window, name) for name in ("name", "kind", "start_time", "duration", "timezone")},
+        **local,
+        "weekdays": [str(day) for day in window.weekdays],
+        "scope": MaintenanceForm.ALL if window.all_monitors else MaintenanceForm.SOME,
+        "tags": window.tags,
+        "monitors": list(window.monitors.values_list("public_id", flat=True)),
+        "excluded_from_uptime": window.excluded_from_uptime,
+    }

@@ -1,0 +1,300 @@
+"""What people type about a monitor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import PUSH_RATE_MAX
+from monitors.domain.durations import exactly, parse_duration
+from monitors.domain.schedules import (
+    GRACE_MAX,
+    TIMEOUT_MAX,
+    TIMEOUT_MIN,
+    CronSchedule,
+    IntervalSchedule,
+    Schedule,
+    ScheduleError,
+    is_time_zone,
+)
+from monitors.models import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor
+
+_COLUMNS = (
+    *("name", "description", "tags", "slug", "post_only", "push_rate"),
+    *("kind", "timeout", "interval", "grace", "cron", "timezone"),
+    *("value_min", "value_max", "value_required"),
+)
+_ANY_NUMBER = {"invalid": _("Give a number, such as 12.5.")}
+
+
+def _number(label: Any, **kwargs: Any) -> forms.FloatField:
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    return forms.FloatField(label=label, required=False, widget=widget, error_messages=_ANY_NUMBER, **kwargs)
+
+
+def require_order_of_values(form: forms.BaseForm) -> None:
+    """Add an error to `form` where its lowest good value is above its highest."""
+    low, high = form.cleaned_data.get("value_min"), form.cleaned_data.get("value_max")
+    if low is not None and high is not None and low > high:
+        form.add_error("value_max", _("This is below the lowest good value."))
+
+
+class DurationField(forms.Field):
+    """A duration as people write it ("90", "5 min", "1h 30m"); cleans to whole seconds, or None.
+
+    Args:
+        low, high: the range allowed, in seconds, both included.
+    """
+
+    default_error_messages = {
+        "invalid": _("Write a duration like 90 s, 5 min or 1 h 30 min."),
+        "range": _("Give %(low)s to %(high)s, written like 90 s, 5 min or 1 h 30 min."),
+    }
+
+    def __init__(self, *, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low, self.high = low, high
+
+    def to_python(self, value: Any) -> int | None:
+        if value in self.empty_values or not str(value).strip():
+            return None
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value is not None and not self.low <= value <= self.high:
+            limits = {"low": exactly(self.low), "high": exactly(self.high)}
+            raise ValidationError(self.error_messages["range"], code="range", params=limits)
+
+    def prepare_value(self, value: Any) -> Any:
+        return exactly(value) if isinstance(value, int) else value
+
+
+class TagsField(forms.CharField):
+    """Tags separated by commas; cleans to a list without repetitions."""
+
+    default_error_messages = {
+        "too_many": _("Give at most %(limit)d tags."),
+        "too_long": _("“%(tag)s” is too long: a tag has at most %(limit)d characters."),
+    }
+
+    def clean(self, value: Any) -> list[str]:
+        text = super().clean(value)
+        tags = list(dict.fromkeys(tag for tag in (" ".join(part.split()) for part in text.split(",")) if tag))
+        for tag in tags:
+            if len(tag) > MAX_TAG_LENGTH:
+                params: dict[str, Any] = {"tag": tag, "limit": MAX_TAG_LENGTH}
+                raise ValidationError(self.error_messages["too_long"], code="too_long", params=params)
+        if len(tags) > MAX_TAGS:
+            params = {"limit": MAX_TAGS}
+            raise ValidationError(self.error_messages["too_many"], code="too_many", params=params)
+        return tags
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+
+class ScheduleForm(forms.Form):
+    """When a monitor is expected to speak. What belongs to the other kind of schedule is not looked at."""
+
+    kind = forms.ChoiceField(
+        label=_("Expected"),
+        choices=Monitor.Kind.choices,
+        initial=Monitor.Kind.INTERVAL,
+        widget=forms.RadioSelect,
+    )
+    timeout = DurationField(
+        label=_("Timeout"),
+        low=TIMEOUT_MIN,
+        high=TIMEOUT_MAX,
+        required=False,
+        initial=60,
+        help_text=_("The longest silence that is still fine, such as 60 s, 5 min or 1 d."),
+    )
+    interval = DurationField(
+        label=_("Recommended interval"),
+        low=1,
+        high=TIMEOUT_MAX,
+        required=False,
+        help_text=_("How often the sender should push. Leave it empty to say nothing about it."),
+    )
+    cron = forms.CharField(
+        label=_("Cron expression"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(
+            attrs={"placeholder": "0 2 * * *", "spellcheck": "false", "autocomplete": "off"}
+        ),
+        help_text=_("Minute, hour, day of month, month, day of week."),
+    )
+    timezone = forms.CharField(
+        label=_("Time zone"),
+        max_length=64,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("The one the job runs in, such as Asia/Jakarta."),
+    )
+    grace = DurationField(
+        label=_("Grace"),
+        low=0,
+        high=GRACE_MAX,
+        required=False,
+        help_text=_("How much later people are told. Leave it empty for a tenth of the time, up to 5 min."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["timezone"].initial = settings.TIME_ZONE
+
+    def clean(self) -> dict[str, Any]:
+        match self.cleaned_data.get("kind"):
+            case Monitor.Kind.INTERVAL:
+                self._forget("cron", "timezone")
+                self._clean_interval()
+            case Monitor.Kind.CRON:
+                self._forget("timeout", "interval")
+                self._clean_cron()
+        return self.cleaned_data
+
+    def _forget(self, *names: str) -> None:
+        """Drop fields of the kind not chosen: their controls may be hidden, errors in them unseen."""
+        for name in names:
+            self.errors.pop(name, None)
+            self.cleaned_data[name] = None
+
+    def _clean_interval(self) -> None:
+        timeout, interval = self.cleaned_data.get("timeout"), self.cleaned_data.get("interval")
+        if timeout is None:
+            if "timeout" not in self.errors:
+                self.add_error("timeout", _("Give a timeout, such as 60 s or 5 min."))
+        elif interval is not None and interval > timeout:
+            too_long = _("This is longer than the timeout: give at most %(timeout)s.")
+            self.add_error("interval", ValidationError(too_long, params={"timeout": exactly(timeout)}))
+
+    def _clean_cron(self) -> None:
+        self.cleaned_data["timezone"] = zone = self.cleaned_data.get("timezone") or "UTC"
+        if not is_time_zone(zone):
+            unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+            self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
+        expression = self.cleaned_data["cron"] = " ".join((self.cleaned_data.get("cron") or "").split())
+        if not expression:
+            if "cron" not in self.errors:
+                self.add_error("cron", _("Give a cron expression, such as 0 2 * * * for each night at two."))
+            return
+        try:
+            # The zone has its own error; what is asked here is whether the expression can be evaluated.
+            CronSchedule(expression).due_after(timezone.now())
+        except ScheduleError as error:
+            self.add_error("cron", str(error))
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that a valid form describes."""
+        data = self.cleaned_data
+        if data["kind"] == Monitor.Kind.CRON:
+            return CronSchedule(data["cron"], data["timezone"], data["grace"])
+        return IntervalSchedule(data["timeout"], data["grace"])
+
+
+class MonitorForm(ScheduleForm):
+    """A monitor as people create and edit it."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        error_messages={"required": _("Give the monitor a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    description = forms.CharField(
+        label=_("Description"),
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("What it is, and what to do when it falls silent. Optional."),
+    )
+    tags = TagsField(label=_("Tags"), required=False, help_text=_("Separated by commas. Optional."))
+    slug = forms.CharField(
+        label=_("Slug"),
+        max_length=SLUG_LENGTH,
+        required=False,
+        validators=[
+            RegexValidator(
+                SLUG, _("Use small letters, digits and single hyphens between them, such as nightly-backup.")
+            )
+        ],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
+    post_only = forms.BooleanField(
+        label=_("Only accept POST"),
+        required=False,
+        help_text=_("Then opening the push URL, or a link preview of it, sends no heartbeat."),
+    )
+    push_rate = forms.IntegerField(
+        label=_("Pushes a minute"),
+        min_value=0,
+        max_value=PUSH_RATE_MAX,
+        required=False,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+
+    value_min = _number(_("Lowest good value"))
+    value_max = _number(_("Highest good value"))
+    value_required = forms.BooleanField(
+        label=_("A value is required"),
+        required=False,
+        help_text=_("Then a heartbeat without one is a failure too."),
+    )
+
+    def __init__(self, *args: Any, monitor: Monitor | None = None, rate: int = 0, **kwargs: Any) -> None:
+        """Args:
+        monitor: the one that is edited.
+        rate: how many pushes a minute a token may send where the monitor says nothing.
+        """
+        if monitor is not None and not args:
+            kwargs["initial"] = {name: getattr(monitor, name) for name in _COLUMNS}
+        super().__init__(*args, **kwargs)
+        self.fields["slug"].help_text = (
+            _("Names the monitor for programs. Leave it empty to keep the one it has.")
+            if monitor
+            else _("Names the monitor for programs. Leave it empty to have one made from the name.")
+        )
+        inherited = (
+            _("Leave it empty for the workspace's limit, which is %(rate)d.") % {"rate": rate}
+            if rate
+            else _("Leave it empty for the workspace's limit, which is none.")
+        )
+        self.fields["push_rate"].help_text = format_lazy(
+            "{} {}", _("How often each of its tokens may send; 0 is no limit."), inherited
+        )
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        require_order_of_values(self)
+        return self.cleaned_data
+
+    @property
+    def says_of_values(self) -> bool:
+        """Whether anything is typed, or wrong, in the fields about values."""
+        names = ("value_min", "value_max", "value_required")
+        return any(self[name].value() not in (None, "", False) or self[name].errors for name in names)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of Monitor that a valid form sets; the other kind's get defaults."""
+        columns = dict(self.cleaned_data)
+        if not columns["slug"]:
+            del columns["slug"]
+        if columns["kind"] == Monitor.Kind.CRON:
+            columns["timeout"] = Monitor._meta.get_field("timeout").default
+        else:
+            columns["cron"], columns["timezone"] = "", "UTC"
+        return columns

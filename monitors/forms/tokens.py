@@ -1,0 +1,100 @@
+"""What people type about a monitor's push tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from monitors.forms.monitors import DurationField
+from monitors.models import PushToken
+from monitors.services.tokens import OVERLAP_MAX
+
+_OVERLAP_MAX_SECONDS = int(OVERLAP_MAX.total_seconds())
+_LABEL_LENGTH = PushToken._meta.get_field("label").max_length
+_IN_A_URL = re.compile(r"https?://[^?#]*/([^/?#]+)/?(?:[?#].*)?")
+
+
+class LabelForm(forms.Form):
+    """A token's label."""
+
+    label = forms.CharField(
+        label=_("Label"),
+        max_length=_LABEL_LENGTH,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_("Who sends with it, such as host-a. Optional."),
+    )
+
+
+class ImportForm(LabelForm):
+    """A token of another system; the push URL it stands in will do as well."""
+
+    field_order = ("secret", "label")
+
+    secret = forms.CharField(
+        label=_("Token"),
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+        help_text=_("8 to 64 letters, digits, hyphens and underscores, or the whole push URL it is part of."),
+        error_messages={
+            "required": _("Paste the token."),
+            "max_length": _("This is too long for a token, which has at most 64 characters."),
+        },
+    )
+
+    def clean_secret(self) -> str:
+        text: str = self.cleaned_data["secret"]
+        url = _IN_A_URL.fullmatch(text)
+        return url[1] if url else text
+
+
+class RemainingForm(forms.Form):
+    """How long an old token works from now on."""
+
+    remaining = DurationField(
+        label=_("Works for another"),
+        low=0,
+        high=_OVERLAP_MAX_SECONDS,
+        initial="24 h",
+        help_text=_("From now on: 0 s to 7 d, such as 12 h or 3 d. 0 s ends it at once."),
+    )
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(seconds=self.cleaned_data["remaining"])
+
+
+class RotateForm(forms.Form):
+    """For how long the old token works on.
+
+    Args:
+        running: whether an older one still works; then the form also asks whether to rotate again.
+    """
+
+    overlap = DurationField(
+        label=_("The old token works for another"),
+        low=0,
+        high=_OVERLAP_MAX_SECONDS,
+        initial="24 h",
+        help_text=_(
+            "0 s to 7 d, such as 12 h or 3 d. With 0 s the old one stops at once: every sender needs the "
+            "new one before the deadline, or people are told that the monitor is down."
+        ),
+    )
+    force = forms.BooleanField(
+        label=_("Rotate again all the same"),
+        error_messages={"required": _("Tick this to rotate again, or wait until the older token has ended.")},
+    )
+
+    def __init__(self, *args: Any, running: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not running:
+            del self.fields["force"]
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(seconds=self.cleaned_data["overlap"])

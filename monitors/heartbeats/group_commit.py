@@ -1,0 +1,116 @@
+"""Group commit: whatever arrives while one transaction commits forms the next.
+
+No timer and no thread of its own: of the threads that wait, the first in the queue records for all of
+them, then hands over. So a lone push waits for nobody, and under load the cost of a commit is shared.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from django.db import InterfaceError, OperationalError
+
+from monitors.heartbeats.recorder import Arrival, Result
+
+Record = Callable[[Sequence[Arrival]], list[Result]]
+
+
+class QueueFull(Exception):
+    """More pushes wait than this process takes on; the sender should try again shortly."""
+
+
+class _Waiting:
+    """One push in the queue, and the lock its thread sleeps on."""
+
+    __slots__ = ("arrival", "error", "leads", "outcome", "ready")
+
+    def __init__(self, arrival: Arrival) -> None:
+        self.arrival = arrival
+        self.outcome: Result | None = None
+        self.error: BaseException | None = None
+        self.leads = False
+        self.ready = threading.Lock()
+        self.ready.acquire()
+
+
+class GroupCommit:
+    """A bounded queue in front of `record`. One for each process; threads share it.
+
+    Args:
+        record: writes a batch and returns an outcome for each of its arrivals.
+        queue_limit: how many may wait; one more is refused.
+        batch_limit: how many share a transaction.
+    """
+
+    def __init__(self, record: Record, *, queue_limit: int, batch_limit: int) -> None:
+        self._record = record
+        self._queue_limit = queue_limit
+        self._batch_limit = batch_limit
+        self._mutex = threading.Lock()
+        self._queue: deque[_Waiting] = deque()
+        self._busy = False
+
+    def submit(self, arrival: Arrival) -> Result:
+        """Return what became of `arrival`, once that is committed.
+
+        Raises:
+            QueueFull: nothing was recorded.
+            django.db.Error: the database could not commit; nothing of this push was recorded.
+        """
+        mine = _Waiting(arrival)
+        with self._mutex:
+            if len(self._queue) >= self._queue_limit:
+                raise QueueFull
+            self._queue.append(mine)
+            mine.leads = not self._busy
+            self._busy = True
+        if not mine.leads:
+            mine.ready.acquire()
+        if mine.leads:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+        assert mine.outcome is not None
+        return mine.outcome
+
+    def _lead(self) -> None:
+        """Record the head of the queue, which is the caller's own push, with those behind it."""
+        with self._mutex:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+        try:
+            self._record_all(batch)
+        finally:
+            with self._mutex:
+                heir = self._queue[0] if self._queue else None
+                self._busy = heir is not None
+            for waiting in batch[1:]:
+                if waiting.outcome is None and waiting.error is None:
+                    waiting.error = OperationalError("Recording was interrupted.")
+                waiting.ready.release()
+            if heir is not None:
+                heir.leads = True
+                heir.ready.release()
+
+    def _record_all(self, batch: list[_Waiting]) -> None:
+        try:
+            outcomes = self._record([waiting.arrival for waiting in batch])
+        except (OperationalError, InterfaceError) as error:
+            # The database is away or overloaded: that is nobody's push's fault.
+            _fail(batch, error)
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # One of them cannot be written; alone, it fails alone.
+            for waiting in batch:
+                self._record_all([waiting])
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                waiting.outcome = outcome
+
+
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        waiting.error = error

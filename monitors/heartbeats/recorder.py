@@ -1,0 +1,206 @@
+"""The only write path of a heartbeat."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from django.db import transaction
+
+from core.clock import database_now
+from monitors.domain.state_machine import HeartbeatCame, Status
+from monitors.heartbeats import sql, transitions
+from monitors.heartbeats.parser import Push
+from monitors.heartbeats.rate_limit import Limiter, Over
+from monitors.heartbeats.sql import Held
+from monitors.models import Heartbeat, Monitor, MonitorState
+
+# "Last used" is written at most this often for a token, so that a push costs no third row.
+_LAST_USED_EVERY_SECONDS = 60
+# A statement that took longer than this waited for a lock, and what it says of the time is old.
+_WAITED_SECONDS = 0.05
+# Buttons have no rate limit of a token's; so often a monitor takes a heartbeat from one.
+BY_HAND_EVERY = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A push at the door: the digest of its token, what it says and where it came from."""
+
+    digest: str
+    push: Push
+    posted: bool = True
+    source: str | None = None
+
+
+class Outcome(Enum):
+    """What became of one push."""
+
+    RECORDED = auto()
+    UNKNOWN_TOKEN = auto()
+    POST_ONLY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What became of a push that came too fast and would have changed nothing: it is not recorded.
+
+    `retry_after` is in how many whole seconds the sender may try again, at least 1.
+    """
+
+    retry_after: int
+
+
+Result = Outcome | Limited
+
+
+class ByHandTooSoon(Exception):
+    """A heartbeat was just sent by hand; nothing is recorded."""
+
+
+def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> list[Result]:
+    """Record `arrivals`, in that order, in one transaction; return what became of each, committed.
+
+    Three statements for the whole batch while no status changes. All of the batch is received at one
+    instant: the database's time after the locks were granted.
+
+    Args:
+        limiter: says which of them come too fast. Of those, an up push is refused where the monitor
+            can do without it; whatever may change something is recorded.
+
+    Raises:
+        django.db.Error: the database could not commit; nothing of the batch is recorded.
+    """
+    # Before the transaction, because the answer may come over the network.
+    over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
+    with transaction.atomic():
+        digests = {arrival.digest for arrival in arrivals}
+        asked = time.monotonic()
+        held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+        if time.monotonic() - asked > _WAITED_SECONDS:
+            # Somebody else held a lock. It is ours now: ask again what holds since then.
+            held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+        results = _admit(arrivals, over, held)
+        admitted = [
+            (arrival, held[arrival.digest])
+            for arrival, result in zip(arrivals, results, strict=True)
+            if result is Outcome.RECORDED
+        ]
+        if admitted:
+            _write(admitted, now)
+        refused = Counter(
+            held[arrival.digest].token_id
+            for arrival, result in zip(arrivals, results, strict=True)
+            if isinstance(result, Limited)
+        )
+        sql.note_limited(refused, at=now)
+    if limiter:
+        limiter.learn({digest: each.push_rate for digest, each in held.items()})
+    return results
+
+
+def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
+    """Record a heartbeat that somebody sends from a page, without a token; return the status that follows.
+
+    It is a heartbeat like any other: decided under the same lock, by the same rules, and people are
+    told as of any other.
+
+    Raises:
+        ByHandTooSoon: somebody did so less than BY_HAND_EVERY ago.
+        django.db.Error: the database could not commit; nothing is recorded.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update().get(monitor=monitor)
+        now = database_now()
+        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
+        if lately.filter(token=None).exists():
+            raise ByHandTooSoon
+        sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
+        states = _decide([(monitor.pk, push)], now)
+    return Status(states[monitor.pk].status)
+
+
+def _admit(
+    arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, Held]
+) -> list[Result]:
+    """Return what is to become of each of `arrivals`; `over` says which of them come too fast."""
+    results: list[Result] = []
+    # By monitor, whether it can do without a good push, at this point of the batch.
+    spare = {each.monitor_id: each.spare for each in held.values()}
+    for arrival, too_fast in zip(arrivals, over, strict=True):
+        mine = held.get(arrival.digest)
+        if mine is None:
+            results.append(Outcome.UNKNOWN_TOKEN)
+        elif mine.post_only and not arrival.posted:
+            results.append(Outcome.POST_ONLY)
+        elif (
+            too_fast is not None
+            and spare[mine.monitor_id]
+            and mine.is_good(up=arrival.push.up, value=arrival.push.value)
+            # Else it was counted by a rate that is not, or no longer, the token's.
+            and too_fast.push_rate == mine.push_rate
+        ):
+            results.append(Limited(max(1, math.ceil(too_fast.wait))))
+        else:
+            results.append(Outcome.RECORDED)
+            spare[mine.monitor_id] = mine.is_good(up=arrival.push.up, value=arrival.push.value)
+    return results
+
+
+def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:
+    rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
+    sql.insert_heartbeats(rows, received_at=now)
+    to_decide = {
+        held.monitor_id
+        for arrival, held in admitted
+        if not (held.quiet and held.is_good(up=arrival.push.up, value=arrival.push.value))
+    }
+    sql.touch(
+        {
+            held.monitor_id: (arrival.push.message, arrival.push.value)
+            for arrival, held in admitted
+            if held.monitor_id not in to_decide
+        },
+        at=now,
+    )
+    sql.note_use({held.token_id: arrival.source for arrival, held in admitted if held.use_is_old}, at=now)
+    if to_decide:
+        _decide(
+            [(held.monitor_id, arrival.push) for arrival, held in admitted if held.monitor_id in to_decide],
+            now,
+        )
+
+
+def _row(
+    monitor_id: int, push: Push, source: str | None, token_id: int | None
+) -> tuple[int, str, float | None, str, str | None, int | None]:
+    return monitor_id, "up" if push.up else "down", push.value, push.message, source, token_id
+
+
+def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, MonitorState]:
+    """Apply the pushes that may change something, each with its monitor's id, in order of arrival.
+
+    States and schedules are read here, after the locks were granted, so that no edit is missed. Return
+    the states as they are written.
+    """
+    monitor_ids = {monitor_id for monitor_id, _ in pushes}
+    states = MonitorState.objects.in_bulk(monitor_ids)
+    monitors = Monitor.objects.in_bulk(monitor_ids)
+    book = transitions.Journal(now)
+    book.know_open_incidents(list(states.values()))
+    for monitor_id, push in pushes:
+        state, monitor = states[monitor_id], monitors[monitor_id]
+        came = HeartbeatCame(now, push.up, monitor.value_rules.allow(push.value))
+        book.decide(state, monitor, came, message=push.message, value=push.value)
+        state.last_heartbeat_at = now
+        state.last_message, state.last_value = push.message, push.value
+        if state.status == Status.UP and (state.due_at is None or state.due_at <= now):
+            transitions.arm(state, monitor, now=now)
+    sql.write_states(states.values())
+    book.write()
+    return states

@@ -1,0 +1,246 @@
+"""The statements of the hot path, written out.
+
+Through the ORM, putting these statements together cost several times what the database took to run
+them. They are one text for PostgreSQL and SQLite, but for the three dialect words at the top, and
+always the same text however large the batch, because the rows travel as one JSON parameter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import Workspace
+from core.clock import sql_now
+from core.sql import as_select, run, write_time
+from monitors.domain.value_rules import ValueRules
+from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
+
+_TOKENS = PushToken._meta.db_table
+_STATES = MonitorState._meta.db_table
+_MONITORS = Monitor._meta.db_table
+_WORKSPACES = Workspace._meta.db_table
+_HEARTBEATS = Heartbeat._meta.db_table
+
+# Columns with their PostgreSQL types; SQLite takes what JSON gives.
+_STATE_COLUMNS = {
+    "monitor_id": "bigint",
+    "status": "text",
+    "status_changed_at": "timestamptz",
+    "last_heartbeat_at": "timestamptz",
+    "last_message": "text",
+    "last_value": "float8",
+    "due_at": "timestamptz",
+    "fault": "text",
+}
+_HEARTBEAT_COLUMNS = {
+    "monitor_id": "bigint",
+    "received_at": "timestamptz",
+    "status": "text",
+    "value": "float8",
+    "message": "text",
+    "source": "inet",
+    "token_id": "bigint",
+}
+
+
+def _is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A token that works; its monitor's state is locked until the transaction ends.
+
+    `quiet` says that a good push changes nothing: the monitor is up and not yet due. `spare` says that
+    one may be left out: the monitor is paused, or it is up and no more of the time between its last
+    heartbeat and when it is due has passed than is left, so that a sender that goes on at this pace
+    comes again in time. `use_is_old` says that it is time to write the token's last use again.
+    `push_rate` is how many pushes a minute the monitor or its workspace allows, None where neither
+    says. `rules` are those of values, None where there are none.
+    """
+
+    token_id: int
+    monitor_id: int
+    post_only: bool
+    quiet: bool
+    spare: bool
+    use_is_old: bool
+    push_rate: int | None
+    rules: ValueRules | None
+
+    def is_good(self, *, up: bool, value: float | None) -> bool:
+        """Return whether a push is no failure: it says up, with a value that the rules allow."""
+        return up and (self.rules is None or self.rules.allow(value))
+
+
+def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
+    """Lock the states of the monitors that `digests` name, in the monitors' order.
+
+    Return what is held by digest, and the database's time, which lies after every change that was
+    committed to one of these states: where a lock had to be waited for and the row had been changed
+    meanwhile, PostgreSQL evaluates the whole row again, its clock included. Where the row had not been
+    changed, the time is that of the question; a caller that waited long asks again, now that the locks
+    are its own. `use_is_old_after` is in seconds.
+    """
+    with connection.cursor() as cursor:
+        given = list(digests) if _is_postgresql() else json.dumps(list(digests))
+        cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, given])
+        rows = cursor.fetchall()
+    held = {digest: _held(*row) for digest, *row, _epoch in rows}
+    now = max((float(epoch) for *_, epoch in rows), default=0.0)
+    return held, datetime.fromtimestamp(now, UTC)
+
+
+def _held(
+    token_id: int,
+    monitor_id: int,
+    post_only: bool,
+    quiet: bool,
+    spare: bool,
+    use_is_old: bool,
+    push_rate: int | None,
+    low: float | None,
+    high: float | None,
+    required: bool,
+) -> Held:
+    # SQLite has no booleans.
+    rules = ValueRules(low, high, bool(required)) if required or low is not None or high is not None else None
+    return Held(
+        token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate, rules
+    )
+
+
+@cache
+def _hold_statement(postgresql: bool) -> str:
+    if postgresql:
+        among, lock = "= ANY(%s)", "FOR UPDATE OF s"
+        since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
+        spare = "s.due_at - clock_timestamp() >= clock_timestamp() - s.last_heartbeat_at"
+        epoch = "extract(epoch from clock_timestamp())"
+    else:
+        among, lock = "IN (SELECT value FROM json_each(%s))", ""
+        since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
+        spare = "julianday(s.due_at) + julianday(s.last_heartbeat_at) >= 2 * julianday('now')"
+        # With the same milliseconds as a stored time.
+        epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
+    now = sql_now()
+    return (
+        f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
+        f" s.status = 'paused' OR s.status = 'up' AND {spare},"
+        f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate),"
+        f" m.value_min, m.value_max, m.value_required, {epoch}"
+        f" FROM {_TOKENS} t JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
+        f" JOIN {_WORKSPACES} w ON w.id = m.workspace_id"
+        f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
+        f" ORDER BY s.monitor_id {lock}"
+    )
+
+
+def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
+    """Write the last heartbeat of monitors whose status stays: by monitor id, its message and value."""
+    run(
+        _touch_statement(_is_postgresql()),
+        [(monitor_id, write_time(at), *said) for monitor_id, said in heartbeats.items()],
+    )
+
+
+@cache
+def _touch_statement(postgresql: bool) -> str:
+    names = ("monitor_id", "last_heartbeat_at", "last_message", "last_value")
+    return _update_statement({name: _STATE_COLUMNS[name] for name in names}, postgresql)
+
+
+def write_states(states: Iterable[MonitorState]) -> None:
+    """Write states that the caller holds locked, in one statement for all of them."""
+    run(
+        _write_states_statement(_is_postgresql()),
+        [
+            (
+                state.monitor_id,
+                state.status,
+                write_time(state.status_changed_at),
+                write_time(state.last_heartbeat_at),
+                state.last_message,
+                state.last_value,
+                write_time(state.due_at),
+                state.fault,
+            )
+            for state in states
+        ],
+    )
+
+
+@cache
+def _write_states_statement(postgresql: bool) -> str:
+    return _update_statement(_STATE_COLUMNS, postgresql)
+
+
+def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
+    kept = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
+    given = as_select(columns, postgresql)
+    return (
+        f"UPDATE {_STATES} SET {kept} FROM ({given}) AS given WHERE {_STATES}.monitor_id = given.monitor_id"
+    )
+
+
+def insert_heartbeats(rows: Iterable[tuple[Any, ...]], *, received_at: datetime) -> None:
+    """Insert heartbeats: rows of (monitor id, status, value, message, source address, token id)."""
+    at = write_time(received_at)
+    statement = _insert_heartbeats_statement(_is_postgresql())
+    run(statement, [(monitor_id, at, *rest) for monitor_id, *rest in rows])
+
+
+@cache
+def _insert_heartbeats_statement(postgresql: bool) -> str:
+    names = ", ".join(_HEARTBEAT_COLUMNS)
+    given = as_select(_HEARTBEAT_COLUMNS, postgresql)
+    return f"INSERT INTO {_HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
+
+
+def note_use(used: dict[int, str | None], *, at: datetime) -> None:
+    """Write when and from where tokens were used: by token id, the address of the sender."""
+    run(
+        _note_use_statement(_is_postgresql()),
+        [(token_id, write_time(at), source) for token_id, source in used.items()],
+    )
+
+
+@cache
+def _note_use_statement(postgresql: bool) -> str:
+    given = as_select({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
+    return (
+        f"UPDATE {_TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
+        f" FROM ({given}) AS given WHERE {_TOKENS}.id = given.id"
+    )
+
+
+def note_limited(refused: dict[int, int], *, at: datetime) -> None:
+    """Add to how many pushes of tokens were refused: by token id, how many more."""
+    if not refused:
+        return
+    ids = list(refused)
+    given = ids if _is_postgresql() else json.dumps(ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _note_limited_statement(_is_postgresql()), [json.dumps(refused), write_time(at), given]
+        )
+
+
+@cache
+def _note_limited_statement(postgresql: bool) -> str:
+    # Mostly it is one token, again and again: the table is not joined with what was given, which
+    # PostgreSQL would read all of it for.
+    if postgresql:
+        number, at, among = "(%s::json->>id::text)::bigint", "%s::timestamptz", "= ANY(%s)"
+    else:
+        number, at, among = "json_extract(%s, '$.' || id)", "%s", "IN (SELECT value FROM json_each(%s))"
+    return (
+        f"UPDATE {_TOKENS} SET limited_count = limited_count + {number}, limited_at = {at} WHERE id {among}"
+    )

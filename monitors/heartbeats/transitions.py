@@ -1,0 +1,168 @@
+"""Turn decisions into rows: incidents, transitions and the signals that owe people a message.
+
+The recorder, the sweep and the lifecycle operations all come through here, inside their own
+transaction and with the state rows locked.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.dispatch import Signal
+
+from monitors import signals
+from monitors.domain.schedules import ScheduleError
+from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
+from monitors.models import Incident, Monitor, MonitorState, Transition
+
+# How long a monitor whose schedule cannot be evaluated is left alone before it is tried again.
+QUARANTINE = timedelta(hours=1)
+_FAULT_LENGTH = 200
+
+
+def arm(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
+    """Set `due_at` of a monitor that is up to its deadline, in memory.
+
+    A schedule that cannot be evaluated is noted in `fault` and looked at again in an hour: it must
+    neither be taken for silence nor stop the sweep.
+    """
+    assert state.last_heartbeat_at is not None
+    try:
+        state.due_at = monitor.schedule.due_after(state.last_heartbeat_at).deadline
+        state.fault = ""
+    except ScheduleError as error:
+        state.due_at = now + QUARANTINE
+        state.fault = str(error)[:_FAULT_LENGTH]
+
+
+class Journal:
+    """What one transaction decided, collected in memory and written at once.
+
+    `now` is the database's time after the locks were granted.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self._open: dict[int, Incident] = {}
+        self._new: list[Incident] = []
+        self._ended: list[Incident] = []
+        self._transitions: list[Transition] = []
+        self._told: dict[Signal, list[Incident]] = {
+            signals.incidents_opened: [],
+            signals.incidents_passed: [],
+            signals.incidents_resolved: [],
+        }
+
+    def know_open_incidents(self, states: list[MonitorState]) -> None:
+        """Load the open incidents of the states that are down: one query for the whole batch."""
+        down = [state.monitor_id for state in states if state.status == Status.DOWN]
+        if down:
+            for incident in Incident.objects.filter(monitor_id__in=down, resolved_at=None):
+                self._open[incident.monitor_id] = incident
+
+    def decide(
+        self,
+        state: MonitorState,
+        monitor: Monitor,
+        event: Event,
+        *,
+        message: str = "",
+        value: float | None = None,
+    ) -> Decision:
+        """Decide `event` for one monitor and apply it to `state` in memory.
+
+        `message` and `value` are the heartbeat's, where the event is one. Call `write` before the
+        transaction ends.
+        """
+        facts = Facts(Status(state.status), lambda: self._deadline(state, monitor))
+        decision = decide(facts, event)
+        incident = self._open.get(monitor.pk)
+        if decision.opens:
+            incident = self._new_incident(decision.opens, state, monitor, event, message, value)
+        for change in decision.changes:
+            touches_incident = Status.DOWN in (change.source, change.target)
+            self._transitions.append(
+                Transition(
+                    monitor=monitor,
+                    at=change.at,
+                    source=change.source.value,
+                    target=change.target.value,
+                    reason=change.reason.value,
+                    incident=incident if touches_incident else None,
+                )
+            )
+        if decision.resolves and incident is not None:
+            self._end(incident, monitor, message, value)
+        if decision.tells and incident is not None:
+            self._owe(decision, incident)
+        if decision.changes:
+            state.status = decision.status.value
+            state.status_changed_at = decision.changes[-1].at
+        if decision.status is not Status.UP:
+            state.due_at, state.fault = None, ""
+        return decision
+
+    def _new_incident(
+        self,
+        opening: Opening,
+        state: MonitorState,
+        monitor: Monitor,
+        event: Event,
+        message: str,
+        value: float | None,
+    ) -> Incident:
+        # What is missed is told with what was heard last; else with what the heartbeat said.
+        said = opening.cause is not Cause.MISSED
+        incident = Incident(
+            monitor=monitor,
+            cause=opening.cause.value,
+            started_at=opening.started_at,
+            detected_at=self.now,
+            opening_message=message if said else state.last_message,
+            opening_value=value if said else state.last_value,
+            last_heartbeat_at=state.last_heartbeat_at,
+        )
+        self._new.append(incident)
+        self._open[monitor.pk] = incident
+        return incident
+
+    def _end(self, incident: Incident, monitor: Monitor, message: str, value: float | None) -> None:
+        incident.monitor = monitor
+        incident.resolved_at = max(self.now, incident.started_at)
+        incident.closing_message, incident.closing_value = message, value
+        del self._open[monitor.pk]
+        if incident.pk is not None:
+            self._ended.append(incident)
+
+    def _owe(self, decision: Decision, incident: Incident) -> None:
+        match decision:
+            case Decision(opens=Opening(), resolves=True):
+                self._told[signals.incidents_passed].append(incident)
+            case Decision(opens=Opening()):
+                self._told[signals.incidents_opened].append(incident)
+            case Decision(resolves=True):
+                self._told[signals.incidents_resolved].append(incident)
+
+    def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
+        # due_at is never later than the deadline, so before it there is nothing to calculate.
+        if state.last_heartbeat_at is None or state.due_at is None or state.due_at > self.now:
+            return None
+        try:
+            return monitor.schedule.due_after(state.last_heartbeat_at).deadline
+        except ScheduleError:
+            return None
+
+    def write(self) -> None:
+        """Write incidents and transitions and send the signals, inside the caller's transaction."""
+        if not self._transitions:
+            return
+        # Endings first: a monitor has at most one open incident, also between two statements.
+        if self._ended:
+            Incident.objects.bulk_update(
+                self._ended, ["resolved_at", "closing_message", "closing_value"], batch_size=200
+            )
+        Incident.objects.bulk_create(self._new)
+        Transition.objects.bulk_create(self._transitions)
+        for signal, incidents in self._told.items():
+            if incidents:
+                signal.send(sender=Incident, incidents=incidents, at=self.now)

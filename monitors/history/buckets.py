@@ -1,0 +1,268 @@
+"""What a monitor's heartbeats said over time, in buckets that a chart can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+
+from django.db import connection
+
+from monitors.domain.time_slots import edges
+from monitors.history.rollups import HALF_HOUR, Stretch, sums
+from monitors.history.uptimes import overlapping
+from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
+
+# Above this, a picture of so many pixels shows nothing more.
+INCIDENTS = 500
+_HALF_HOUR = int(HALF_HOUR.total_seconds())
+# A sum of any number of these is still a float.
+_HUGE = "1e300"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A length of time that a chart can show, in `buckets` equal parts.
+
+    `counted` ones are read from the heartbeats themselves; the others from what was added up of each
+    half hour, so their buckets are made of whole half hours.
+    """
+
+    slug: str
+    span: timedelta
+    buckets: int
+    counted: bool = False
+
+
+RANGES = {
+    each.slug: each
+    for each in (
+        Range("1h", timedelta(hours=1), 60, counted=True),
+        Range("24h", timedelta(days=1), 144, counted=True),
+        Range("7d", timedelta(days=7), 168),
+        Range("30d", timedelta(days=30), 180),
+        Range("90d", timedelta(days=90), 180),
+    )
+}
+DEFAULT = "24h"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The heartbeats from `start` to `end`, `end` not included.
+
+    `values` is how many of the `heartbeats` carried a value; `low`, `mean` and `high` are theirs, None
+    where there are none. `gaps` is how many gaps between two heartbeats ended in it; `gap_mean` and
+    `gap_max` are theirs in seconds, None where they are not known.
+    """
+
+    start: datetime
+    end: datetime
+    heartbeats: int = 0
+    values: int = 0
+    low: float | None = None
+    mean: float | None = None
+    high: float | None = None
+    gaps: int = 0
+    gap_mean: float | None = None
+    gap_max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The buckets of one range, oldest first, `now` in the last; and the incidents in it, newest first."""
+
+    range: Range
+    now: datetime
+    buckets: list[Bucket]
+    incidents: list[Incident]
+
+
+def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
+    """Return what the charts of `monitor` show of the time up to `now`, the database's time.
+
+    Two queries for a counted range, four for another one. Where gaps are not measured, their mean is
+    estimated from the number of heartbeats and the longest is not known. At most `INCIDENTS` incidents.
+    """
+    bounds = edges(now, span=wanted.span, slots=wanted.buckets)
+    found = _counted(monitor.pk, bounds) if wanted.counted else _added_up(monitor.pk, bounds, now)
+    buckets = [found.get(int(start.timestamp())) or Bucket(start, end) for start, end in pairwise(bounds)]
+    if not wanted.counted:
+        buckets = estimated(buckets, now)
+    incidents = overlapping(Incident.objects.filter(monitor=monitor), start=bounds[0], end=bounds[-1])
+    return Series(wanted, now, buckets, list(incidents.order_by("-started_at", "-pk")[:INCIDENTS]))
+
+
+def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
+    """Return `buckets`, oldest first, with the mean gap that follows from how many heartbeats came.
+
+    From the end of one bucket with heartbeats to the end of the next one, as many gaps ended as
+    heartbeats came. Before the first such bucket nothing is known; the newest one tells only when half
+    of a bucket's time has passed.
+    """
+    told: list[Bucket] = []
+    before: datetime | None = None
+    for bucket in buckets:
+        mean = None
+        if bucket.heartbeats and before is not None:
+            passed = min(bucket.end, now) - before
+            if passed * 2 >= bucket.end - bucket.start:
+                mean = passed.total_seconds() / bucket.heartbeats
+        gaps = bucket.heartbeats if mean is not None else 0
+        told.append(replace(bucket, gaps=gaps, gap_mean=mean, gap_max=None))
+        before = bucket.end if bucket.heartbeats else before
+    return told
+
+
+# --- From heartbeats --------------------------------------------------------------------------------
+
+
+def _counted(monitor_id: int, bounds: Sequence[datetime]) -> dict[int, Bucket]:
+    """Return the buckets in which heartbeats came, by their start in seconds since 1970. One query."""
+    width = bounds[1] - bounds[0]
+    start, end = _written((bounds[0], bounds[-1]))
+    seconds = int(width.total_seconds())
+    postgresql = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        by = [width] if postgresql else [seconds, seconds]
+        cursor.execute(
+            _counted_statement(postgresql), [*by, monitor_id, monitor_id, start, start, end, start]
+        )
+        rows = cursor.fetchall()
+    return {
+        epoch: Bucket(
+            start=datetime.fromtimestamp(epoch, UTC),
+            end=datetime.fromtimestamp(epoch + seconds, UTC),
+            heartbeats=heartbeats,
+            values=values,
+            low=low,
+            mean=_mean(total, values, low, high),
+            high=high,
+            gaps=gaps,
+            gap_mean=gap_sum / gaps if gaps else None,
+            gap_max=gap_max,
+        )
+        for epoch, heartbeats, values, low, high, total, gaps, gap_sum, gap_max in rows
+    }
+
+
+@cache
+def _counted_statement(postgresql: bool) -> str:
+    heartbeats = Heartbeat._meta.db_table
+    if postgresql:
+        bucket = "date_bin(%s, received_at, timestamptz '1970-01-01 00:00:00Z')"
+        epoch, at = "extract(epoch FROM bucket)::bigint", "received_at"
+        length = "extract(epoch FROM {}(gap))::float8"
+        clamped = f"greatest(least(value, {_HUGE}), -{_HUGE})"
+    else:
+        bucket = "CAST(strftime('%%s', received_at) AS INTEGER) / %s * %s"
+        epoch, at = "bucket", "julianday(received_at)"
+        length = "{}(gap) * 86400"
+        clamped = f"max(min(value, {_HUGE}), -{_HUGE})"
+    # From the last heartbeat before the range on, so that the first gap is known too.
+    return (
+        f"SELECT {epoch}, count(*), count(value), min(value), max(value),"
+        f" sum(CASE WHEN value IS NOT NULL THEN {clamped} END),"
+        f" count(gap), {length.format('sum')}, {length.format('max')}"
+        f" FROM (SELECT {bucket} AS bucket, received_at, value,"
+        f" {at} - lag({at}) OVER (ORDER BY received_at) AS gap"
+        f" FROM {heartbeats} WHERE monitor_id = %s AND received_at >= COALESCE("
+        f"(SELECT received_at FROM {heartbeats} WHERE monitor_id = %s AND received_at < %s"
+        " ORDER BY received_at DESC LIMIT 1), %s) AND received_at < %s) AS h"
+        " WHERE received_at >= %s GROUP BY bucket"
+    )
+
+
+# --- From rollups -----------------------------------------------------------------------------------
+
+# From when (seconds since 1970), heartbeats, values, their lowest, highest and sum.
+_Part = tuple[int, int, int, float | None, float | None, float | None]
+
+
+def _added_up(monitor_id: int, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
+    """Return the same as `_counted`, without gaps, from rollups and from what is not rolled up yet."""
+    # Before the rollups, and only those: what is being rolled up meanwhile would count twice.
+    done = _rolled_up(bounds)
+    parts = [part for part in _rollups(monitor_id, bounds) if part[0] in done]
+    stretches = _not_rolled_up(bounds, done, now)
+    for each in sums([monitor_id], stretches):
+        start = int(stretches[each.stretch][0].timestamp())
+        heartbeats = each.ups + each.downs
+        parts.append((start, heartbeats, each.value_count, each.value_min, each.value_max, each.value_sum))
+    seconds = int((bounds[1] - bounds[0]).total_seconds())
+    grouped: dict[int, list[_Part]] = {}
+    for part in parts:
+        grouped.setdefault(part[0] // seconds * seconds, []).append(part)
+    return {epoch: _merged(epoch, seconds, group) for epoch, group in grouped.items()}
+
+
+def _merged(epoch: int, seconds: int, parts: Sequence[_Part]) -> Bucket:
+    values = sum(part[2] for part in parts)
+    low = min((part[3] for part in parts if part[3] is not None), default=None)
+    high = max((part[4] for part in parts if part[4] is not None), default=None)
+    return Bucket(
+        start=datetime.fromtimestamp(epoch, UTC),
+        end=datetime.fromtimestamp(epoch + seconds, UTC),
+        heartbeats=sum(part[1] for part in parts),
+        values=values,
+        low=low,
+        mean=_mean(sum(part[5] or 0.0 for part in parts), values, low, high),
+        high=high,
+    )
+
+
+def _mean(total: float | None, values: int, low: float | None, high: float | None) -> float | None:
+    if not values or total is None or low is None or high is None:
+        return None
+    # The sum of what is beyond 1e300 is too small, and any sum is rounded.
+    return min(max(total / values, low), high)
+
+
+def _rolled_up(bounds: Sequence[datetime]) -> set[int]:
+    """Return the half hours of which all rollups are written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_epoch()} FROM {RolledUp._meta.db_table} WHERE start >= %s AND start < %s",
+            _written((bounds[0], bounds[-1])),
+        )
+        return {epoch for (epoch,) in cursor.fetchall()}
+
+
+def _rollups(monitor_id: int, bounds: Sequence[datetime]) -> list[_Part]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_epoch()}, ups + downs, value_count, value_min, value_max, value_sum"
+            f" FROM {Rollup._meta.db_table} WHERE monitor_id = %s AND start >= %s AND start < %s",
+            [monitor_id, *_written((bounds[0], bounds[-1]))],
+        )
+        return cursor.fetchall()
+
+
+def _not_rolled_up(bounds: Sequence[datetime], done: set[int], now: datetime) -> list[Stretch]:
+    """Return the stretches whose heartbeats have to be read, oldest first, none of them in two buckets."""
+    found: list[tuple[int, int]] = []
+    last = int(now.timestamp())
+    for start, end in pairwise(int(bound.timestamp()) for bound in bounds):
+        begun = len(found)
+        for at in range(start, min(end, last + 1), _HALF_HOUR):
+            if at in done:
+                continue
+            if len(found) > begun and found[-1][1] == at:
+                found[-1] = (found[-1][0], at + _HALF_HOUR)
+            else:
+                found.append((at, at + _HALF_HOUR))
+    return [(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)) for start, end in found]
+
+
+def _epoch() -> str:
+    """Return `start` as an expression: whole seconds since 1970, read in a fraction of a time's cost."""
+    if connection.vendor == "postgresql":
+        return "extract(epoch FROM start)::bigint"
+    return "CAST(strftime('%%s', start) AS INTEGER)"
+
+
+def _written(times: Iterable[datetime]) -> list[str | datetime | None]:
+    """Return times as the database takes them for parameters."""
+    return [connection.ops.adapt_datetimefield_value(at) for at in times]

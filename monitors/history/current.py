@@ -1,0 +1,249 @@
+"""What a reader sees of a monitor now: computed when it is read, so right even when nothing swept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import islice
+from math import floor
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from monitors.domain.durations import HOUR, MINUTE, cron_in_words, exactly
+from monitors.domain.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
+from monitors.domain.state_machine import Shown, Status, shown
+from monitors.domain.value_rules import ValueRules
+from monitors.models import Monitor, MonitorState
+
+SHOWN_LABELS = {
+    Shown.DOWN: gettext_lazy("Down"),
+    Shown.LATE: gettext_lazy("Late"),
+    Shown.UP: gettext_lazy("Up"),
+    Shown.NEW: gettext_lazy("New"),
+    Shown.PAUSED: gettext_lazy("Paused"),
+}
+_PREVIEWED_TIMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A monitor as it stands at one moment.
+
+    `expected_by` and `deadline` are set while the monitor is up or late; `since` is when it got the
+    status that is shown, where that is known to be one of the stored ones or a passed deadline.
+    """
+
+    monitor: Monitor
+    state: MonitorState
+    shown: Shown
+    since: datetime
+    expected_by: datetime | None = None
+    deadline: datetime | None = None
+
+
+def read(monitor: Monitor, now: datetime) -> Reading:
+    """Return how `monitor`, loaded with its state, stands at `now` (the database's time)."""
+    state = monitor.state
+    due = None
+    if state.status == Status.UP and state.last_heartbeat_at is not None:
+        due = _due(
+            *(monitor.kind, monitor.timeout, monitor.grace, monitor.cron, monitor.timezone),
+            state.last_heartbeat_at,
+        )
+    expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
+    seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
+    since = state.status_changed_at
+    if seen is Shown.DOWN and deadline is not None:
+        # Overdue: no sweep has looked yet, and the incident will start where the deadline passed.
+        since, expected_by, deadline = deadline, None, None
+    return Reading(monitor, state, seen, since, expected_by, deadline)
+
+
+def seen_up(
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, heard: datetime, now: datetime
+) -> Shown:
+    """Return how a monitor that is up as stored is seen at `now`: by its schedule's columns alone.
+
+    Args:
+        heard: when its last heartbeat came.
+    """
+    due = _due(kind, timeout, grace, cron, zone, heard)
+    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
+
+
+def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
+    """Return what is due after a heartbeat; None by a schedule that cannot be evaluated.
+
+    The page shows such a fault, and nothing is due then.
+    """
+    if kind == Monitor.Kind.INTERVAL:
+        return IntervalSchedule(timeout, grace).due_after(heard)
+    try:
+        return _due_by_cron(cron, zone, grace, heard)
+    except ScheduleError:
+        return None
+
+
+@lru_cache(maxsize=20_000)
+def _due_by_cron(cron: str, zone: str, grace: int | None, heard: datetime) -> Due:
+    # It takes a while, is asked for at every look, and changes with the next heartbeat only.
+    return CronSchedule(cron, zone, grace).due_after(heard)
+
+
+def percent(share: float | None) -> str:
+    """Return an uptime in words: "99.98 %", a dash for None. Only what was never down is "100 %"."""
+    if share is None:
+        return "–"
+    # Not rounded: 99.999 % is not the whole.
+    hundredths = floor(share * 10_000 + 1e-9)
+    if hundredths >= 10_000 and share < 1:
+        hundredths = 9_999
+    figure = "100" if hundredths >= 10_000 else number_format(hundredths / 100, 2)
+    return _("%(figure)s\u00a0%%") % {"figure": figure}
+
+
+def value_told(value: float | None, rules: ValueRules) -> str:
+    """Return what was wrong with a value that is not a good one: "Value 12 is above 10".
+
+    Args:
+        rules: the monitor's, as they are now; where they allow the value by now, that it was not good.
+    """
+    if value is None:
+        return _("No value, though one is required")
+    words = {"value": _number(value)}
+    if rules.high is not None and value > rules.high:
+        return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
+    if rules.low is not None and value < rules.low:
+        return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
+    return _("Value %(value)s was not a good one") % words
+
+
+def good_values(rules: ValueRules) -> str:
+    """Return which values are good, in a few words: "0 to 10", "at least 0"; "" where each is."""
+    words = {
+        "low": None if rules.low is None else _number(rules.low),
+        "high": None if rules.high is None else _number(rules.high),
+    }
+    match rules.low, rules.high:
+        case None, None:
+            return ""
+        case None, _high:
+            return _("at most %(high)s") % words
+        case _low, None:
+            return _("at least %(low)s") % words
+    return _("%(low)s to %(high)s") % words
+
+
+def _number(value: float) -> str:
+    # All its digits: 10.0000001 is above 10.
+    return f"{value:.15g}"
+
+
+def fault_told(reading: Reading) -> str:
+    """Return what was wrong with the value of the heartbeat that a monitor that is down spoke last with.
+
+    "" where it is not down, has not spoken since it is, or its value is a good one.
+    """
+    state, rules = reading.state, reading.monitor.value_rules
+    if state.status != Status.DOWN or state.last_heartbeat_at is None:
+        return ""
+    spoke = state.last_heartbeat_at >= state.status_changed_at
+    return value_told(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
+
+
+def schedule_in_short(monitor: Monitor) -> str:
+    """Return a schedule as a row of the overview names it: "every 5 min", "cron 0 2 * * *"."""
+    if monitor.kind == Monitor.Kind.CRON:
+        return _("cron %(expression)s") % {"expression": monitor.cron}
+    return _("every %(duration)s") % {"duration": exactly(monitor.interval or monitor.timeout)}
+
+
+def grace_of(monitor: Monitor) -> int | None:
+    """Return the grace in seconds, or None where it follows from the distance of a cron's times."""
+    schedule = monitor.schedule
+    return schedule.effective_grace if isinstance(schedule, IntervalSchedule) else schedule.grace
+
+
+def crontab_times(monitor: Monitor) -> str | None:
+    """Return the five fields with which a crontab runs often enough for `monitor`, or None.
+
+    None means that cron cannot: it runs once a minute at most, and its five fields know no seconds.
+    """
+    if monitor.kind == Monitor.Kind.CRON:
+        return monitor.cron if len(monitor.cron.split()) == 5 else None
+    period = monitor.interval or monitor.timeout
+    if period < MINUTE:
+        return None
+    # Only steps that divide the hour or the day keep their distance at its end.
+    minutes, hours = period // MINUTE, period // HOUR
+    if hours < 1:
+        step = max(step for step in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30) if step <= minutes)
+        return "* * * * *" if step == 1 else f"*/{step} * * * *"
+    if hours < 24:
+        step = max(step for step in (1, 2, 3, 4, 6, 8, 12) if step <= hours)
+        return "0 * * * *" if step == 1 else f"0 */{step} * * *"
+    return "0 2 * * *"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a schedule means, in sentences: `told` is when people hear, `times` the next expected ones."""
+
+    told: str
+    words: str = ""
+    times: tuple[datetime, ...] = ()
+    advice: str = ""
+
+
+def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promise:
+    """Return what `schedule` means for a sender that starts at `now`.
+
+    Raises:
+        ScheduleError: the schedule cannot be evaluated, or never matches.
+    """
+    match schedule:
+        case IntervalSchedule():
+            return Promise(told=_interval_told(schedule), advice=_advice(schedule.timeout, interval))
+        case CronSchedule():
+            due = schedule.due_after(now)
+            return Promise(
+                told=_cron_told(int((due.deadline - due.expected_by).total_seconds())),
+                words=cron_in_words(schedule.expression),
+                times=tuple(islice(schedule.times_after(now), _PREVIEWED_TIMES)),
+            )
+
+
+def _interval_told(schedule: IntervalSchedule) -> str:
+    words = {
+        "total": exactly(schedule.timeout + schedule.effective_grace),
+        "timeout": exactly(schedule.timeout),
+        "grace": exactly(schedule.effective_grace),
+    }
+    if not schedule.effective_grace:
+        return _("People are told %(total)s after the last heartbeat: %(timeout)s timeout, no grace.") % words
+    return (
+        _("People are told %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace.")
+        % words
+    )
+
+
+def _cron_told(grace: int) -> str:
+    if not grace:
+        return _("People are told at once when no heartbeat has arrived by then.")
+    return _("People are told %(grace)s later when no heartbeat has arrived.") % {"grace": exactly(grace)}
+
+
+def _advice(timeout: int, interval: int | None) -> str:
+    if interval is None:
+        return ""
+    lost = timeout // interval - 1
+    if lost < 1:
+        return _("The sender pushes every %(interval)s; one lost push already makes it late.") % {
+            "interval": exactly(interval)
+        }
+    return _("The sender pushes every %(interval)s, so a lost push does no harm.") % {
+        "interval": exactly(interval)
+    }

@@ -1,0 +1,119 @@
+"""What happened to monitors, read back: their statuses over time and their log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from monitors.domain.state_machine import Shown, Status
+from monitors.domain.uptime import Onset, Uptime, uptime
+from monitors.history import current
+from monitors.models import Monitor, Transition
+from monitors.services import maintenance
+
+EXPORT_ROWS = 2000
+
+
+def uptimes(
+    monitors: Sequence[Monitor], *, start: datetime, end: datetime, now: datetime
+) -> dict[int, Uptime]:
+    """Return the uptime of each of `monitors` from `start` to `end` by its row id.
+
+    Two queries for any number of them, and up to two for maintenance, which is left out where it is
+    planned so. What lies after `now`, the database's time, is left out; an
+    incident that is open then counts until then, and so does a deadline that passed unseen.
+
+    Args:
+        monitors: loaded with their states.
+    """
+    end = min(end, now)
+    onsets = onsets_of(monitors, start=start, end=end, now=now)
+    without = maintenance.left_out(monitors, start=start, end=end)
+    return {
+        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without.get(monitor.pk, ()))
+        for monitor in monitors
+    }
+
+
+def onsets_of(
+    monitors: Sequence[Monitor], *, start: datetime, end: datetime, now: datetime
+) -> dict[int, list[Onset]]:
+    """Return the statuses that each of `monitors` had from `start` to `end`, by row id. Two queries.
+
+    For several ranges of the same monitors, ask once for the longest.
+    """
+    ids = [monitor.pk for monitor in monitors]
+    before = Transition.objects.filter(monitor=OuterRef("pk"), at__lte=start).order_by("-at", "-pk")
+    at_start = dict(
+        Monitor.objects.filter(pk__in=ids)
+        .annotate(status_at_start=Subquery(before.values("target")[:1]))
+        .values_list("pk", "status_at_start")
+    )
+    changes: dict[int, list[tuple[datetime, str, str]]] = {pk: [] for pk in ids}
+    during = Transition.objects.filter(monitor__in=ids, at__gt=start, at__lt=end).order_by("at", "pk")
+    for pk, at, source, target in during.values_list("monitor", "at", "source", "target"):
+        changes[pk].append((at, source, target))
+    return {
+        monitor.pk: list(_onsets(monitor, at_start.get(monitor.pk), changes[monitor.pk], start, now))
+        for monitor in monitors
+    }
+
+
+def _onsets(
+    monitor: Monitor,
+    at_start: str | None,
+    changes: list[tuple[datetime, str, str]],
+    start: datetime,
+    now: datetime,
+) -> Iterator[Onset]:
+    if at_start is not None:
+        yield Onset(start, Status(at_start))
+    elif changes:
+        _at, source, _target = changes[0]
+        yield Onset(monitor.created_at, Status(source))
+    else:
+        # It never changed: since then it is what it is now.
+        yield Onset(monitor.state.status_changed_at, Status(monitor.state.status))
+    for at, _source, target in changes:
+        yield Onset(at, Status(target))
+    reading = current.read(monitor, now)
+    unswept = monitor.state.status == Status.UP and reading.shown is Shown.DOWN
+    # A change after that was written between reading the state and reading the changes.
+    if unswept and (not changes or changes[-1][0] < reading.since):
+        yield Onset(reading.since, Status.DOWN)
+
+
+def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = EXPORT_ROWS) -> Iterator[Any]:
+    """Yield lists of up to `size` of `rows`, newest first, each from a query of its own.
+
+    So neither the memory nor a transaction grows with the number of rows, and what is written
+    meanwhile shifts nothing.
+
+    Args:
+        rows: as `values()`, with "pk" and the column `time` among them.
+    """
+    rows = rows.order_by(f"-{time}", "-pk")
+    page = rows
+    while chunk := list(page[:size]):
+        yield chunk
+        if len(chunk) < size:
+            return
+        page = older_than(rows, time, chunk[-1][time], chunk[-1]["pk"])
+
+
+def older_than(rows: QuerySet[Any, Any], time: str, at: datetime, pk: int) -> QuerySet[Any, Any]:
+    """Return those of `rows` that come after the one at `at` with row id `pk`, newest first."""
+    # The first condition alone would do for the result; it gives the index its range.
+    return rows.filter(Q(**{f"{time}__lte": at}), Q(**{f"{time}__lt": at}) | Q(**{time: at, "pk__lt": pk}))
+
+
+def overlapping(rows: QuerySet[Any], *, start: datetime | None, end: datetime | None) -> QuerySet[Any]:
+    """Return those incidents of `rows` that were open at some time from `start` to `end`."""
+    if start is not None:
+        rows = rows.filter(Q(resolved_at=None) | Q(resolved_at__gt=start))
+    if end is not None:
+        rows = rows.filter(started_at__lt=end)
+    return rows

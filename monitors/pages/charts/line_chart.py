@@ -1,0 +1,216 @@
+"""Charts over time as SVG, drawn by the server: no script, no style attribute, so the strict CSP holds.
+
+A chart is three pictures side by side that the page's CSS puts together: the labels at its left, the
+plot, and the labels below. Each is as wide as there is room; only lines and areas are stretched, so
+text keeps its size and lines their width on a phone as on a wide screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from monitors.pages.charts.axes import Scale, times
+
+# The plot's own coordinates, to which it is stretched.
+_UNITS = 1000
+# Pixels: of a letter at the left, and beside the longest label.
+_LETTER, _BESIDE = 7, 10
+# Percent of the width from where a label would run into "now"; the second on a phone.
+_NEAR_NOW, _NEAR_NOW_NARROW = 93, 82
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a chart shows from `start` to `end`, and what it says there.
+
+    The line goes through `mean`, the band from `low` to `high`; all three are None where there is nothing.
+    """
+
+    start: datetime
+    end: datetime
+    low: float | None
+    mean: float | None
+    high: float | None
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """A time that stands out, such as an incident, and what is said of it."""
+
+    start: datetime
+    end: datetime
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The three pictures of a chart."""
+
+    left: SafeString
+    plot: SafeString
+    below: SafeString
+
+
+def draw(
+    points: Sequence[Point],
+    *,
+    scale: Scale,
+    now: datetime,
+    bridge: timedelta,
+    shades: Sequence[Shade] = (),
+    bounds: Sequence[tuple[float, str]] = (),
+    label: str,
+) -> Plot:
+    """Return the chart of `points`, oldest first, from the start of the first one to `now`.
+
+    Args:
+        scale: holds every point.
+        bridge: for how long there may be nothing without a gap in the line.
+        shades: in any order; what lies outside the chart is cut off.
+        bounds: values to draw a line at, each with what it is; what lies outside the scale is left out.
+        label: what the chart shows, for those who do not see it.
+    """
+    frame = _Frame(points[0].start, now, scale)
+    parts = [
+        *(f'<line class="chart-grid" x1="0" x2="100%" y1="{y}%" y2="{y}%"/>' for y, _text in frame.ticks()),
+        *_shades(shades, frame, "chart-shade", "100%"),
+        f'<svg viewBox="0 0 {_UNITS} {_UNITS}" width="100%" height="100%" preserveAspectRatio="none">',
+        *_paths(points, frame, bridge),
+        "</svg>",
+        *_bounds(bounds, frame),
+        *_targets(points, frame),
+        # Above the targets, so that it can be pointed at.
+        *_shades(shades, frame, "chart-mark", "6"),
+        '<line class="chart-cursor" x1="0" x2="0" y1="0" y2="100%"/>',
+    ]
+    # Everything in it is a number, or escaped.
+    plot = f'<svg class="chart-plot" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    return Plot(_left(frame), mark_safe(plot), _below(frame))  # noqa: S308
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where a time and a value lie in the picture."""
+
+    start: datetime
+    end: datetime
+    scale: Scale
+
+    def x(self, at: datetime) -> float:
+        """Return the share of the width, 0 to 1, at which `at` lies, or the edge it lies beyond."""
+        whole = self.end - self.start
+        return min(max((at - self.start) / whole, 0.0), 1.0) if whole else 1.0
+
+    def middle(self, point: Point) -> float:
+        return (self.x(point.start) + self.x(point.end)) / 2
+
+    def y(self, value: float) -> float:
+        """Return the share of the height, from the top."""
+        return 1 - self.scale.share(value)
+
+    def at(self, x: float, value: float) -> str:
+        """Return a place in the plot's own coordinates."""
+        return f"{x * _UNITS:.1f} {self.y(value) * _UNITS:.1f}"
+
+    def ticks(self) -> list[tuple[str, str]]:
+        """Return the percent from the top and the text of each label at the left."""
+        return [(f"{(1 - self.scale.share(tick)) * 100:.2f}", text) for tick, text in self.scale.ticks]
+
+
+def _paths(points: Sequence[Point], frame: _Frame, bridge: timedelta) -> list[str]:
+    """Return the bands and lines, one of each for a run of points without a gap."""
+    found: list[str] = []
+    for run in _runs(points, bridge):
+        places = [(frame.middle(point), point) for point in run]
+        highs = [frame.at(x, point.high) for x, point in places if point.high is not None]
+        lows = [frame.at(x, point.low) for x, point in reversed(places) if point.low is not None]
+        means = [frame.at(x, point.mean) for x, point in places if point.mean is not None]
+        # A lone point is a dot on an upright line: a path of no length has round ends.
+        alone = " chart-alone" if len(run) == 1 else ""
+        if highs != lows[::-1]:
+            found.append(f'<path class="chart-band{alone}" d="M{"L".join(highs + lows)}Z"/>')
+        line = "L".join(means) if len(means) > 1 else f"{means[0]}h0"
+        found.append(f'<path class="chart-line{alone}" d="M{line}"/>')
+    return found
+
+
+def _runs(points: Sequence[Point], bridge: timedelta) -> list[list[Point]]:
+    runs: list[list[Point]] = []
+    for point in points:
+        if point.mean is None:
+            continue
+        if runs and point.start - runs[-1][-1].end <= bridge:
+            runs[-1].append(point)
+        else:
+            runs.append([point])
+    return runs
+
+
+def _targets(points: Sequence[Point], frame: _Frame) -> list[str]:
+    """Return what can be pointed at: an upright stripe for each point, with what it says."""
+    found = []
+    for point in points:
+        left, right = frame.x(point.start), frame.x(point.end)
+        found.append(
+            f'<rect class="chart-target" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
+            f' height="100%"><title>{escape(point.said)}</title></rect>'
+        )
+    return found
+
+
+def _shades(shades: Sequence[Shade], frame: _Frame, kind: str, height: str) -> list[str]:
+    found = []
+    for shade in shades:
+        left, right = frame.x(shade.start), frame.x(shade.end)
+        found.append(
+            f'<rect class="{kind}" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
+            f' height="{height}"><title>{escape(shade.said)}</title></rect>'
+        )
+    return found
+
+
+def _bounds(bounds: Sequence[tuple[float, str]], frame: _Frame) -> list[str]:
+    found = []
+    for value, said in bounds:
+        y = frame.y(value)
+        if 0 <= y <= 1:
+            found.append(
+                f'<line class="chart-bound" x1="0" x2="100%" y1="{y * 100:.2f}%" y2="{y * 100:.2f}%">'
+                f"<title>{escape(said)}</title></line>"
+            )
+    return found
+
+
+def _left(frame: _Frame) -> SafeString:
+    ticks = frame.ticks()
+    width = max(len(text) for _y, text in ticks) * _LETTER + _BESIDE
+    labels = "".join(
+        f'<text x="{width - _BESIDE}" y="{y}%" dy=".35em" text-anchor="end">{escape(text)}</text>'
+        for y, text in ticks
+    )
+    picture = f'<svg class="chart-left" width="{width}" aria-hidden="true">{labels}</svg>'
+    return mark_safe(picture)  # noqa: S308
+
+
+def _below(frame: _Frame) -> SafeString:
+    """Return the labels of times; every other one, and those near "now", only where there is room."""
+    labels = []
+    kept = 0
+    for at, text in times(frame.start, frame.end):
+        x = frame.x(at) * 100
+        if x > _NEAR_NOW:
+            continue
+        narrow = x <= _NEAR_NOW_NARROW and kept % 2 == 0
+        kept += 1
+        shown = "" if narrow else ' class="chart-wide"'
+        labels.append(f'<text{shown} x="{x:.2f}%" y="12" text-anchor="middle">{escape(text)}</text>')
+    labels.append(f'<text x="100%" y="12" text-anchor="end">{escape(_("now"))}</text>')
+    picture = f'<svg class="chart-below" aria-hidden="true">{"".join(labels)}</svg>'
+    return mark_safe(picture)  # noqa: S308

@@ -1,0 +1,275 @@
+"""What the page with a monitor's charts shows: pictures, words, tables and files of one range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from monitors.domain.schedules import ScheduleError
+from monitors.domain.state_machine import Cause
+from monitors.domain.value_rules import ValueRules
+from monitors.history.buckets import Bucket, Range, Series
+from monitors.models import Incident, Monitor
+from monitors.pages.charts import axes
+from monitors.pages.charts.line_chart import Plot, Point, Shade, draw
+from monitors.pages.charts.text import Words
+
+LABELS = {
+    "1h": gettext_lazy("1 hour"),
+    "24h": gettext_lazy("24 hours"),
+    "7d": gettext_lazy("7 days"),
+    "30d": gettext_lazy("30 days"),
+    "90d": gettext_lazy("90 days"),
+}
+WHATS = ("value", "interval")
+_CAUSES = {
+    Cause.MISSED: gettext_lazy("no heartbeat came"),
+    Cause.REPORTED: gettext_lazy("reported down"),
+    Cause.VALUE: gettext_lazy("its value was not a good one"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart as its page shows it. Without `plot` there is nothing to draw, and `summary` says so."""
+
+    what: str
+    title: str
+    summary: str
+    legend: str
+    columns: list[str]
+    rows: SafeString
+    plot: Plot | None
+
+
+def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
+    """Return the chart of values and that of the intervals between heartbeats."""
+    words = Words()
+    shades = [_shade(incident, series.now, words) for incident in series.incidents]
+    frame = _Frame(
+        series=series,
+        words=words,
+        at=[words.span(bucket.start, bucket.end) for bucket in series.buckets],
+        shades=shades,
+        down=_down(series, shades),
+        bridge=_agreed(monitor),
+    )
+    return [_values(frame, monitor.value_rules), _intervals(frame)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What both charts share: of each bucket its time in words and whether an incident touches it."""
+
+    series: Series
+    words: Words
+    at: list[str]
+    shades: list[Shade]
+    down: list[bool]
+    bridge: timedelta
+
+    def said(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
+        """Yield each bucket with all that is said of it."""
+        for bucket, when, is_down in zip(self.series.buckets, self.at, self.down, strict=True):
+            yield bucket, self.words.said(when, facts(bucket), is_down=is_down)
+
+    def draw(
+        self,
+        points: list[Point],
+        scale: axes.Scale,
+        title: str,
+        bounds: Sequence[tuple[float, str]] = (),
+    ) -> Plot:
+        return draw(
+            points,
+            scale=scale,
+            now=self.series.now,
+            bridge=self.bridge,
+            shades=self.shades,
+            bounds=bounds,
+            label=f"{title}, {LABELS[self.series.range.slug]}",
+        )
+
+    def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
+        """Return the rows of a table, newest first; buckets without `cells` have none.
+
+        Put together here, because a template takes longer for this than all else takes together.
+        """
+        rows = [
+            f'<tr><th scope="row">{escape(when)}</th>'
+            + "".join(f'<td class="figure">{escape(cell)}</td>' for cell in found)
+            + "</tr>"
+            for bucket, when in zip(reversed(self.series.buckets), reversed(self.at), strict=True)
+            if (found := cells(bucket))
+        ]
+        return mark_safe("".join(rows))  # noqa: S308
+
+
+def _values(frame: _Frame, rules: ValueRules) -> Chart:
+    title, words = _("Value"), frame.words
+    told = [bucket for bucket in frame.series.buckets if bucket.values]
+    low = min((bucket.low for bucket in told if bucket.low is not None), default=0.0)
+    high = max((bucket.high for bucket in told if bucket.high is not None), default=0.0)
+    points = [
+        Point(bucket.start, bucket.end, bucket.low, bucket.mean, bucket.high, said)
+        for bucket, said in frame.said(
+            lambda bucket: words.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
+        )
+    ]
+    summary = _("No values in this range. Add &value=... to the push URL to see one here.")
+    if told:
+        mean = _mean((bucket.mean, bucket.values) for bucket in told)
+        number = sum(bucket.values for bucket in told)
+        summary = words.of_values(number, low, min(max(mean, low), high), high)
+    return Chart(
+        what="value",
+        title=title,
+        summary=summary,
+        legend=_("Line: mean. Band: lowest to highest. Dashed: the bounds of good values.")
+        if _bounds(rules, words)
+        else _("Line: mean. Band: lowest to highest."),
+        columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
+        rows=frame.rows(
+            lambda bucket: (
+                [*map(words.figure, (bucket.mean, bucket.low, bucket.high)), str(bucket.values)]
+                if bucket.values
+                else []
+            )
+        ),
+        plot=frame.draw(points, axes.numbers(low, high), title, _bounds(rules, words)) if told else None,
+    )
+
+
+def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
+    named = ((rules.low, _("Lowest good value: %(value)s")), (rules.high, _("Highest good value: %(value)s")))
+    return [(value, said % {"value": words.figure(value)}) for value, said in named if value is not None]
+
+
+def _intervals(frame: _Frame) -> Chart:
+    title, words, counted = _("Time between heartbeats"), frame.words, frame.series.range.counted
+    told = [bucket for bucket in frame.series.buckets if bucket.gap_mean is not None]
+    points = [
+        Point(bucket.start, bucket.end, bucket.gap_mean, bucket.gap_mean, _longest(bucket), said)
+        for bucket, said in frame.said(
+            lambda bucket: words.of_gaps(bucket.heartbeats, bucket.gap_mean, bucket.gap_max)
+        )
+    ]
+    longest = max((point.high for point in points if point.high is not None), default=0.0)
+    summary = _("Not enough heartbeats in this range: two are needed to see the time between them.")
+    if told:
+        mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in told)
+        number = sum(bucket.heartbeats for bucket in frame.series.buckets)
+        summary = words.of_gaps(number, mean, longest if counted else None)
+    measured = _("Line: mean. Band: mean to longest. A gap counts where it ends.")
+    guessed = _("Line: mean, estimated from the number of heartbeats. Shorter ranges show the longest too.")
+
+    def cells(bucket: Bucket) -> list[str]:
+        gaps = [bucket.gap_mean, bucket.gap_max] if counted else [bucket.gap_mean]
+        return [*map(words.length, gaps), str(bucket.heartbeats)] if bucket.heartbeats else []
+
+    return Chart(
+        what="interval",
+        title=title,
+        summary=summary,
+        legend=measured if counted else guessed,
+        columns=[_("Time"), _("Mean"), *([_("Longest")] if counted else []), _("Heartbeats")],
+        rows=frame.rows(cells),
+        plot=frame.draw(points, axes.durations(longest), title) if told else None,
+    )
+
+
+def _longest(bucket: Bucket) -> float | None:
+    return bucket.gap_mean if bucket.gap_max is None else bucket.gap_max
+
+
+def _mean(parts: Iterable[tuple[float | None, int]]) -> float:
+    """Return the mean of means, each of so many."""
+    known = [(mean, number) for mean, number in parts if mean is not None]
+    whole = sum(number for _mean, number in known)
+    # Divided first: the sum of huge values is no float.
+    return sum(mean * (number / whole) for mean, number in known)
+
+
+def _agreed(monitor: Monitor) -> timedelta:
+    """Return for how long silence is nothing to speak of: as long as the schedule allows."""
+    heard = monitor.state.last_heartbeat_at
+    if heard is None:
+        return timedelta(0)
+    try:
+        return max(monitor.schedule.due_after(heard).deadline - heard, timedelta(0))
+    except ScheduleError:
+        return timedelta(0)
+
+
+# --- Incidents -------------------------------------------------------------------------------------
+
+
+def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
+    end = incident.resolved_at or now
+    said = {
+        "cause": _CAUSES[Cause(incident.cause)],
+        "duration": axes.length(max((end - incident.started_at).total_seconds(), 0)),
+        "times": words.span(incident.started_at, end),
+    }
+    return Shade(incident.started_at, end, _("Incident of %(duration)s: %(cause)s · %(times)s") % said)
+
+
+def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:
+    """Return of each bucket whether an incident touches it."""
+    first, width = series.buckets[0].start, series.buckets[0].end - series.buckets[0].start
+    found = [False] * len(series.buckets)
+    for shade in shades:
+        begin = max((shade.start - first) // width, 0)
+        # What ends in the moment in which a bucket begins is not in it.
+        end = (max(shade.end - timedelta.resolution, shade.start) - first) // width
+        for number in range(begin, min(end + 1, len(found))):
+            found[number] = True
+    return found
+
+
+# --- Files -----------------------------------------------------------------------------------------
+
+
+def records(series: Series, what: str) -> Iterator[list[str]]:
+    """Yield the lines of a file with what a chart shows, the names of its columns first.
+
+    Times are in UTC, numbers as programs write them, and what is not known is empty: nothing in it is
+    a text that a spreadsheet could take for a formula.
+    """
+    if what == "interval":
+        yield ["start", "end", "mean_seconds", "max_seconds", "heartbeats"]
+    else:
+        yield ["start", "end", "min", "mean", "max", "count"]
+    for bucket in series.buckets:
+        times = [_iso(bucket.start), _iso(bucket.end)]
+        if what == "interval":
+            gaps = (bucket.gap_mean, bucket.gap_max)
+            yield [
+                *times,
+                *(_plain(None if gap is None else round(gap, 3)) for gap in gaps),
+                str(bucket.heartbeats),
+            ]
+        else:
+            yield [
+                *times,
+                *(_plain(value) for value in (bucket.low, bucket.mean, bucket.high)),
+                str(bucket.values),
+            ]
+
+
+def filename(monitor: Monitor, wanted: Range, what: str) -> str:
+    return f"{monitor.slug}-{what}-{wanted.slug}.csv"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else repr(value).removesuffix(".0")
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

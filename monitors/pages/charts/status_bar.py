@@ -1,0 +1,170 @@
+"""Pictures as SVG, drawn by the server: no script, no style attribute, so the strict CSP holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import Truncator
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+from monitors.domain.durations import DAY, HOUR, units
+from monitors.domain.state_machine import Status
+from monitors.domain.time_slots import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Pixels: from one slot to the next, how high the bar is, and what is left free at a line's ends.
+
+    CSS (section "The heartbeat bar") makes the lines so wide that a gap remains, and rounds their ends.
+    A slot in which it was down stands out by its height too, for those who see no colours.
+    """
+
+    pitch: int
+    height: int
+    free: int
+    free_when_down: int
+
+
+_SIZES = {"": _Size(8, 24, 5, 3), "large": _Size(14, 40, 9, 6)}
+_TOLD_OF_A_MESSAGE = 80
+# In the order in which a summary tells them.
+_WORDS = {
+    Status.DOWN: gettext_lazy("down"),
+    Status.UP: gettext_lazy("up"),
+    Status.PAUSED: gettext_lazy("paused"),
+    Status.NEW: gettext_lazy("waiting for the first heartbeat"),
+    None: gettext_lazy("nothing known"),
+}
+# A message that every sender leaves to the server says nothing.
+_UNTOLD = ("", "OK", "Reported down")
+
+
+def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
+    """Return a heartbeat bar: a pill for each of `slots`, oldest first, with a tooltip of its own.
+
+    It is as wide as it needs. Where there is less room, CSS cuts slots off at its start, or makes a
+    large one smaller. Times are told in the current time zone.
+
+    Args:
+        size: "" for the row of a list, "large" for a page's head.
+    """
+    if not slots:
+        return SafeString()
+    drawn = _SIZES[size]
+    # Asked once for all slots: it takes longer than drawing one.
+    zone, language = timezone.get_current_timezone_name(), get_language() or ""
+    pills = []
+    for number, slot in enumerate(slots):
+        x = number * drawn.pitch + drawn.pitch // 2
+        y = drawn.free_when_down if slot.worst is Status.DOWN else drawn.free
+        pills.append(
+            f'<path class="slot-{slot.worst or "none"}" d="M{x} {y}v{drawn.height - 2 * y}">'
+            f"<title>{_tooltip(slot, zone, language)}</title></path>"
+        )
+    width, height = len(slots) * drawn.pitch, drawn.height
+    classes = f"slots slots-{size}" if size else "slots"
+    # Everything in it is a number, a word of ours, or escaped.
+    return mark_safe(  # noqa: S308
+        f'<svg class="{classes}" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        f' preserveAspectRatio="xMaxYMid slice" role="img" aria-label="{escape(in_words(slots))}">'
+        f"{''.join(pills)}</svg>"
+    )
+
+
+_SPARK_WIDTH, _SPARK_HEIGHT = 64, 16
+
+
+def spark_svg(slots: Sequence[Slot]) -> SafeString:
+    """Return a small line of the mean values of `slots`, for those who look; nothing where there are few.
+
+    The line breaks where there was no value. The number beside it says what it is about.
+    """
+    means = [slot.mean for slot in slots if slot.mean is not None]
+    if len(means) < 2:
+        return SafeString()
+    least, most = min(means), max(means)
+    # Halves, because the distance of two floats may be more than a float.
+    reach = most / 2 - least / 2
+    step, commands, pen_down = _SPARK_WIDTH / max(len(slots) - 1, 1), [], False
+    for number, slot in enumerate(slots):
+        if slot.mean is None:
+            pen_down = False
+            continue
+        share = (slot.mean / 2 - least / 2) / reach if reach else 0.5
+        y = 1 + (1 - share) * (_SPARK_HEIGHT - 2)
+        # A point alone is seen by the round ends of its line.
+        commands.append(f"{'L' if pen_down else 'M'}{number * step:.1f} {y:.1f}{'' if pen_down else 'h0'}")
+        pen_down = True
+    return mark_safe(  # noqa: S308
+        f'<svg class="spark" width="{_SPARK_WIDTH}" height="{_SPARK_HEIGHT}"'
+        f' viewBox="0 0 {_SPARK_WIDTH} {_SPARK_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path d="{"".join(commands)}"></path></svg>'
+    )
+
+
+def in_words(slots: Sequence[Slot]) -> str:
+    """Return what a bar shows: "Last 24 h in 48 parts: 2 down, 46 up"."""
+    counted = Counter(slot.worst for slot in slots)
+    words = {
+        "span": _length(slots[-1].end - slots[0].start),
+        "parts": len(slots),
+        "found": ", ".join(f"{counted[worst]} {word}" for worst, word in _WORDS.items() if counted[worst]),
+    }
+    return _("Last %(span)s in %(parts)d parts: %(found)s") % words
+
+
+def _length(span: timedelta) -> str:
+    """Return how long a bar is, the way people name it: "24 h", "7 d"."""
+    day, hour, minute, _second = units()
+    seconds = int(span.total_seconds())
+    if seconds % DAY == 0 and seconds > DAY:
+        return f"{seconds // DAY} {day}"
+    return f"{seconds // HOUR} {hour}" if seconds % HOUR == 0 else f"{seconds // 60} {minute}"
+
+
+def _tooltip(slot: Slot, zone: str, language: str) -> str:
+    """Return what a slot says when it is pointed at, escaped."""
+    facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, zone, language)
+    if slot.last_message in _UNTOLD:
+        return facts
+    return f"{facts}: {escape(Truncator(slot.last_message).chars(_TOLD_OF_A_MESSAGE))}"
+
+
+@lru_cache(maxsize=2048)
+def _facts(
+    start: datetime, end: datetime, worst: Status | None, ups: int, downs: int, zone: str, language: str
+) -> str:
+    """Return times, status and counts. The bars of a page have most of them in common.
+
+    `zone` and `language`, which are the current ones, tell apart what is remembered.
+    """
+    parts = [_times(start, end), str(_WORDS[worst])]
+    if ups or downs:
+        number = ups + downs
+        parts.append(ngettext("%(number)d heartbeat", "%(number)d heartbeats", number) % {"number": number})
+    elif worst in (Status.UP, Status.DOWN):
+        parts.append(_("no heartbeat"))
+    if downs:
+        parts.append(
+            ngettext("%(number)d of them down", "%(number)d of them down", downs) % {"number": downs}
+        )
+    return escape(" · ".join(parts))
+
+
+def _times(start: datetime, end: datetime) -> str:
+    """Return "22 Nov, 14:00–14:30 UTC", or both days where a slot is longer than that."""
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    day = date_format(first, "j M")
+    if timezone.localtime(end - timedelta.resolution).date() == first.date():
+        return f"{day}, {first:%H:%M}–{last:%H:%M} {first.tzname()}"
+    return f"{day}, {first:%H:%M} – {date_format(last, 'j M')}, {last:%H:%M} {last.tzname()}"

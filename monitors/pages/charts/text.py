@@ -1,0 +1,87 @@
+"""What charts say in words, hundreds of times a page, so whatever is the same each time is asked for once."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from monitors.pages.charts.axes import Figures, day_and_month, length
+
+DASH = "–"
+
+
+class Words:
+    """Says things in the current language and the current time zone; to be made anew for each page."""
+
+    def __init__(self) -> None:
+        self._zone = timezone.get_current_timezone()
+        self._figures = Figures()
+        self._days: dict[date, str] = {}
+        self._lengths: dict[float, str] = {}
+        self._counted: dict[tuple[str, int], str] = {}
+        self._of_values = _("mean %(mean)s, min %(low)s, max %(high)s")
+        self._of_gaps = _("mean %(mean)s, longest %(longest)s")
+        self._of_mean_gap = _("mean about %(mean)s")
+        self._no_value, self._no_heartbeat, self._down = _("no value"), _("no heartbeat"), _("down")
+
+    def span(self, start: datetime, end: datetime) -> str:
+        """Return "22 Nov, 14:00–14:30 UTC", or both days where it reaches into another one."""
+        first, last = start.astimezone(self._zone), end.astimezone(self._zone)
+        if (end - datetime.resolution).astimezone(self._zone).date() == first.date():
+            return f"{self._day(first)}, {first:%H:%M}–{last:%H:%M} {last.tzname()}"
+        return f"{self._day(first)}, {first:%H:%M} – {self._day(last)}, {last:%H:%M} {last.tzname()}"
+
+    def _day(self, at: datetime) -> str:
+        if at.date() not in self._days:
+            self._days[at.date()] = day_and_month(at.date())
+        return self._days[at.date()]
+
+    def said(self, when: str, facts: str, *, is_down: bool) -> str:
+        """Return all that a chart says of one of its buckets."""
+        return f"{when} · {facts} · {self._down}" if is_down else f"{when} · {facts}"
+
+    def of_values(self, number: int, low: float | None, mean: float | None, high: float | None) -> str:
+        """Return "mean 123, min 98, max 140 · 12 values"."""
+        if not number:
+            return self._no_value
+        words = {"mean": self.figure(mean), "low": self.figure(low), "high": self.figure(high)}
+        return f"{self._of_values % words} · {self._number('values', number)}"
+
+    def of_gaps(self, heartbeats: int, mean: float | None, longest: float | None) -> str:
+        """Return "mean 60 s, longest 63 s · 12 heartbeats", of which the gaps may not be known."""
+        if not heartbeats:
+            return self._no_heartbeat
+        number = self._number("heartbeats", heartbeats)
+        if mean is None:
+            return number
+        if longest is None:
+            return f"{self._of_mean_gap % {'mean': self.length(mean)}} · {number}"
+        words = {"mean": self.length(mean), "longest": self.length(longest)}
+        return f"{self._of_gaps % words} · {number}"
+
+    def figure(self, value: float | None) -> str:
+        """Return a value, a dash for None."""
+        return DASH if value is None else self._figures(value)
+
+    def length(self, seconds: float | None) -> str:
+        """Return a duration, a dash for None."""
+        if seconds is None:
+            return DASH
+        # To the tenth: of many, most are the same.
+        key = round(seconds, 1) if seconds >= 1 else seconds
+        if key not in self._lengths:
+            self._lengths[key] = length(key)
+        return self._lengths[key]
+
+    def _number(self, what: str, number: int) -> str:
+        key = (what, number)
+        if key not in self._counted:
+            if what == "values":
+                text = ngettext("%(number)d value", "%(number)d values", number)
+            else:
+                text = ngettext("%(number)d heartbeat", "%(number)d heartbeats", number)
+            self._counted[key] = text % {"number": number}
+        return self._counted[key]

@@ -1,0 +1,158 @@
+"""Where the times of the current window lie in its picture: arithmetic, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from monitors.domain.schedules import CronSchedule, Schedule, ScheduleError
+
+# What is left free at both ends, as parts of the time between the first and the last mark.
+_BEFORE, _AFTER = 0.05, 0.12
+# In percent of the width: marks within this of an end have their words inside, words are about so
+# wide on a phone, and a stretch is drawn at least so wide.
+_NEAR_AN_END, _WORDS, _VISIBLE = 18, 34, 0.8
+_EXPECTED_TOLD = 3
+# How far back is looked for the scheduled time before the last heartbeat, in distances of two.
+_LOOK_BACK, _LOOKED_AT = (2, 8, 64, 400), 500
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment; `x` is where it lies, in percent of the width. `told` is whether words fit beside it."""
+
+    at: datetime
+    x: float
+    told: bool = True
+
+    @property
+    def left(self) -> str:
+        return f"{self.x:.2f}%"
+
+    @property
+    def anchor(self) -> str:
+        """How its words lie to it, as SVG names it."""
+        if self.x < _NEAR_AN_END:
+            return "start"
+        return "end" if self.x > 100 - _NEAR_AN_END else "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From one moment to another, in percent of the width."""
+
+    x: float
+    length: float
+
+    @property
+    def left(self) -> str:
+        return f"{self.x:.2f}%"
+
+    @property
+    def width(self) -> str:
+        return f"{max(self.length, _VISIBLE):.2f}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time from the last heartbeat until people are told, on a line from `start` to `end`.
+
+    `expected` is the end of the timeout or the scheduled time. `recommended` is when the sender was
+    asked to push again, `earlier` the scheduled time before the last heartbeat, where there are such.
+    """
+
+    start: datetime
+    end: datetime
+    last: Mark
+    now: Mark
+    expected: Mark
+    told: Mark
+    recommended: Mark | None = None
+    earlier: Mark | None = None
+
+    @property
+    def waited(self) -> Stretch:
+        return _between(self.last, self.now)
+
+    @property
+    def waits(self) -> Stretch:
+        return _between(self.last, self.expected)
+
+    @property
+    def grace(self) -> Stretch | None:
+        return _between(self.expected, self.told) if self.told.at > self.expected.at else None
+
+
+def window(
+    *,
+    last: datetime,
+    now: datetime,
+    expected_by: datetime,
+    deadline: datetime,
+    interval: int | None = None,
+    earlier: datetime | None = None,
+) -> Window:
+    """Return the picture of a window.
+
+    Args:
+        last: when the last heartbeat came; not after `expected_by`, which is not after `deadline`.
+        interval: how often in seconds the sender is asked to push; after `expected_by` it is left out.
+        earlier: the scheduled time before `last`.
+    """
+    first = min(last, earlier or last)
+    length = max(deadline - first, timedelta(milliseconds=1))
+    start, end = first - length * _BEFORE, deadline + length * _AFTER
+
+    def at(moment: datetime) -> float:
+        return min(max((moment - start) / (end - start), 0.0), 1.0) * 100
+
+    expected = Mark(expected_by, at(expected_by))
+    recommended = None
+    if interval and last + timedelta(seconds=interval) < expected_by:
+        x = at(last + timedelta(seconds=interval))
+        recommended = Mark(last + timedelta(seconds=interval), x, told=expected.x - x > _WORDS)
+    told = Mark(deadline, at(deadline))
+    return Window(
+        start=start,
+        end=end,
+        last=Mark(last, at(last), told=told.x - at(last) > 2 * _WORDS),
+        now=Mark(now, at(now)),
+        expected=expected,
+        told=told,
+        recommended=recommended,
+        earlier=Mark(earlier, at(earlier), told=expected.x - at(earlier) > _WORDS) if earlier else None,
+    )
+
+
+def scheduled_around(schedule: Schedule, last: datetime) -> tuple[datetime | None, tuple[datetime, ...]]:
+    """Return the scheduled time up to `last`, where it is not long ago, and the next ones after it.
+
+    None and nothing for a schedule that is not by set times, or that cannot be evaluated.
+    """
+    if not isinstance(schedule, CronSchedule):
+        return None, ()
+    try:
+        following = tuple(islice(schedule.times_after(last), _EXPECTED_TOLD))
+        return _before(schedule, last, following), following
+    except ScheduleError:
+        return None, ()
+
+
+def _before(schedule: CronSchedule, last: datetime, following: tuple[datetime, ...]) -> datetime | None:
+    if len(following) < 2:
+        return None
+    distance = following[1] - following[0]
+    for times in _LOOK_BACK:
+        latest = None
+        for time in islice(schedule.times_after(last - distance * times), _LOOKED_AT):
+            if time > last:
+                break
+            latest = time
+        if latest:
+            return latest
+    return None
+
+
+def _between(start: Mark, end: Mark) -> Stretch:
+    return Stretch(start.x, max(end.x - start.x, 0))

@@ -1,0 +1,224 @@
+"""A monitor's page: what it shows of one monitor, and which version of it a reader would see now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2s
+from typing import Any
+
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery, Sum
+from django.utils.formats import number_format
+from django.utils.translation import get_language
+
+from accounts.models import AuditEntry
+from monitors.domain.durations import MINUTE, about, units
+from monitors.domain.recurrence import Stretch
+from monitors.domain.schedules import IntervalSchedule
+from monitors.domain.time_slots import Slot
+from monitors.domain.timeout_advice import Advice, Rhythm, advise
+from monitors.domain.uptime import Onset, uptime
+from monitors.history import current, gaps
+from monitors.history.current import Reading
+from monitors.history.status_bars import bars_of
+from monitors.history.uptimes import onsets_of
+from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.pages.charts.window import Window, scheduled_around, window
+from monitors.services import maintenance
+
+DAY, MONTH, QUARTER = timedelta(days=1), timedelta(days=30), timedelta(days=90)
+# What moves with the time alone need not be newer than this, in seconds.
+_STALE_AFTER = 60
+# Fewer gaps than this do not say how often heartbeats come.
+_GAPS_LEAST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A time to look back on: as the address names it, and in how many slots its bar shows it."""
+
+    name: str
+    span: timedelta
+    slots: int
+
+    @property
+    def words(self) -> str:
+        day, hour, _minute, _second = units()
+        return f"{self.name[:-1]} {day if self.name.endswith('d') else hour}"
+
+
+# From a day on the slots are whole half hours, so that heartbeats need not be read one by one.
+RANGES = (
+    Range("1h", timedelta(hours=1), 60),
+    Range("24h", DAY, 48),
+    Range("7d", timedelta(days=7), 56),
+    Range("30d", MONTH, 60),
+    Range("90d", QUARTER, 45),
+)
+DEFAULT_RANGE = RANGES[1]
+
+
+def range_named(name: str) -> Range:
+    """Return the range that an address names; the default one for what is none."""
+    return next((one for one in RANGES if one.name == name), DEFAULT_RANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An uptime: of which time, and how much, as words; `perfect` is whether it was never down."""
+
+    span: str
+    words: str
+    perfect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUp:
+    """One monitor at the moment `now`.
+
+    `maintenance_until` is when planned maintenance ends, None where there is none now. `window` is the
+    picture of the time until people are told, None while nobody will be. `times` are
+    the next times of a cron schedule. `incidents` and `down`, how long it was, are those of 30 days.
+    `median` and `p99` say how often heartbeats came, "" where too few did.
+    """
+
+    reading: Reading
+    now: datetime
+    maintenance_until: datetime | None
+    range: Range
+    slots: list[Slot]
+    window: Window | None
+    times: Sequence[datetime]
+    uptimes: list[Figure]
+    incidents: int
+    down: str
+    median: str
+    p99: str
+    advice: Advice | None
+
+
+def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
+    """Return what the page of `monitor`, loaded with its state, shows at `now`, the database's time.
+
+    Ten queries, one more for an interval whose timeout may be badly chosen, and one more where
+    maintenance is planned.
+    """
+    reading = current.read(monitor, now)
+    onsets = onsets_of([monitor], start=now - QUARTER, end=now, now=now)[monitor.pk]
+    windows = maintenance.of_monitors([monitor])
+    without = windows.left_out([monitor], start=now - QUARTER, end=now).get(monitor.pk, ())
+    month = uptime(onsets, start=now - MONTH, end=now, without=without)
+    seen = gaps.rhythm_of(monitor, onsets, now=now)
+    told = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
+    picture, times = _window(reading, now)
+    return CloseUp(
+        reading=reading,
+        now=now,
+        maintenance_until=windows.held_until([monitor], now).get(monitor.pk),
+        range=chosen,
+        slots=bars_of([monitor], now=now, span=chosen.span, slots=chosen.slots)[monitor.pk],
+        window=picture,
+        times=times,
+        uptimes=[_figure(onsets, without, one, now) for one in RANGES if one.span >= DAY],
+        incidents=month.incidents,
+        down=about(month.down.total_seconds()),
+        median=_seconds(told.median) if told else "",
+        p99=_seconds(told.p99) if told else "",
+        advice=_advice(monitor, seen, now),
+    )
+
+
+def _figure(onsets: Sequence[Onset], without: Sequence[Stretch], of: Range, now: datetime) -> Figure:
+    share = uptime(onsets, start=now - of.span, end=now, without=without).share
+    return Figure(of.words, current.percent(share), share == 1)
+
+
+def _window(reading: Reading, now: datetime) -> tuple[Window | None, Sequence[datetime]]:
+    last, monitor = reading.state.last_heartbeat_at, reading.monitor
+    if last is None or reading.expected_by is None or reading.deadline is None:
+        return None, scheduled_around(monitor.schedule, now)[1]
+    earlier, times = scheduled_around(monitor.schedule, last)
+    picture = window(
+        last=last,
+        now=now,
+        expected_by=reading.expected_by,
+        deadline=reading.deadline,
+        interval=monitor.interval,
+        earlier=earlier,
+    )
+    return picture, times
+
+
+def _seconds(seconds: float) -> str:
+    """Return how long a gap is; of a short one, its tenths too: "30.1 s"."""
+    if seconds >= 2 * MINUTE:
+        return about(seconds)
+    return f"{number_format(seconds, 1 if seconds >= 1 else 2)} {units()[3]}"
+
+
+def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | None:
+    schedule = monitor.schedule
+    if seen is None or not isinstance(schedule, IntervalSchedule):
+        return None
+    return advise(
+        seen,
+        schedule=schedule,
+        interval=monitor.interval,
+        silences=gaps.silences_of(monitor, now=now),
+    )
+
+
+def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool) -> str:
+    """Return the version of a page: another one when it shows anything else. Two queries.
+
+    Args:
+        monitor: loaded with its state.
+        now: the database's time.
+        may_change: whether the reader may change `monitor`, and so sees more.
+    """
+    state = monitor.state
+    newest = _newest(monitor)
+    facts = (
+        *(monitor.version, state.status, state.status_changed_at, state.last_heartbeat_at, state.fault),
+        current.read(monitor, now).shown,
+        *(newest.values() if newest else ()),
+        *_told(newest["incident"] if newest else None),
+        *(chosen.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
+    )
+    return blake2s(repr(facts).encode(), digest_size=12).hexdigest()
+
+
+def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
+    """Return what was written last of each kind, each from one look into an index."""
+    of_it = {"monitor": OuterRef("pk")}
+    incidents = Incident.objects.filter(**of_it).order_by("-started_at")
+    audit = AuditEntry.objects.filter(subject=OuterRef("public_id")).order_by("-at")
+    return (
+        Monitor.objects.filter(pk=monitor.pk)
+        .values(
+            heartbeat=_first(Heartbeat.objects.filter(**of_it).order_by("-received_at")),
+            transition=_first(Transition.objects.filter(**of_it).order_by("-at")),
+            change=_first(audit),
+            incident=_first(incidents),
+            acknowledged=Subquery(incidents.values("acknowledged_at")[:1]),
+            note=Subquery(incidents.values("note")[:1]),
+        )
+        .first()
+    )
+
+
+def _first(rows: QuerySet[Any]) -> Subquery:
+    return Subquery(rows.values("pk")[:1])
+
+
+def _told(incident: int | None) -> tuple[object, ...]:
+    """Return what changes whenever somebody is told of an incident, or is tried to be."""
+    if incident is None:
+        return ()
+    told = Incident.objects.filter(pk=incident).aggregate(
+        number=Count("deliveries"),
+        attempts=Sum("deliveries__attempt_count"),
+        sent=Max("deliveries__sent_at"),
+    )
+    return tuple(told.values())

@@ -1,0 +1,222 @@
+"""The log: all that happened to a monitor in one timeline, newest first.
+
+Other apps add what they know with `register`; this one knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from hashlib import blake2s
+from itertools import islice
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from monitors.heartbeats.parser import DEFAULT_MESSAGE
+from monitors.models import Monitor
+from monitors.pages.log import sources
+from monitors.pages.log.entries import Cursor, Entry, Filter, Kind, Page, Source, Told
+
+ROWS = 50
+NEWEST = 20
+# How many entries more are looked at, so that those that belong to the last row are seen with it.
+_FOLLOWING = 12
+_CHUNK = 1000
+# Nobody waits longer for a page.
+_SEARCH_MS = 5000
+
+_sources: dict[Kind, Source] = {
+    Kind.HEARTBEATS: sources.heartbeats,
+    Kind.STATUS: sources.transitions,
+    Kind.CHANGES: sources.changes,
+}
+
+
+class TooSlow(Exception):
+    """The database did not find it in the time that a reader waits."""
+
+
+def register(kind: Kind, source: Source) -> None:
+    """Have the log ask `source` for the entries of `kind`; called once, when an app is ready."""
+    _sources[kind] = source
+
+
+def newest(monitor: Monitor, *, now: datetime) -> Page:
+    """Return the newest rows of `monitor`'s log, as many as its own page shows. One query a kind.
+
+    Args:
+        now: the database's time; what is written after it belongs to the next answer.
+    """
+    return page(monitor, Filter(), size=NEWEST)
+
+
+def page(monitor: Monitor, asked: Filter, *, before: Cursor | None = None, size: int = ROWS) -> Page:
+    """Return `size` rows that are `asked` for and come after `before`. One query a kind.
+
+    What belongs together is one row: a message of a heartbeat that changed the status is said with
+    the change, and so is who was told. The cursor of the page is exact all the same.
+
+    Raises:
+        TooSlow: a search has too much to read.
+    """
+    # Most rows stand for one entry, so these are mostly enough; else the page is a little shorter.
+    wanted = size + _FOLLOWING
+    if asked.text:
+        with patience():
+            lists = _first(monitor, asked, before, wanted)
+    else:
+        lists = _first(monitor, asked, before, wanted)
+    found = list(islice(_merged(lists), wanted))
+    rows = fold(found)
+    if len(found) < wanted and len(rows) <= size:
+        return Page(rows)
+    # The last ones may lack what belongs to them.
+    kept = rows[: min(size, max(len(rows) - 1, 1))]
+    return Page(kept, str(kept[-1].last))
+
+
+def entries(monitor: Monitor, asked: Filter) -> Iterator[Entry]:
+    """Yield all that is `asked` for, newest first, each thing by itself, in bounded memory.
+
+    Nothing is kept open between two of the chunks that it reads.
+    """
+    return _merged(_walk(monitor, asked, kind) for kind in asked.kinds if kind in _sources)
+
+
+def version(shown: Page, *also: Any) -> str:
+    """Return a text that is another one when the page shows anything else. `also` is what else it shows."""
+    return blake2s(repr((shown, also, get_language())).encode(), digest_size=12).hexdigest()
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Give up what is read in it after some seconds: where the database is PostgreSQL. Raises TooSlow."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {_SEARCH_MS}")
+            yield
+    except OperationalError as error:
+        # 57014: the statement was cancelled, which is what a timeout does.
+        if getattr(error.__cause__, "sqlstate", None) != "57014":
+            raise
+        raise TooSlow from error
+
+
+def _first(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[list[Entry]]:
+    return [_sources[kind](monitor, asked, before, limit) for kind in asked.kinds if kind in _sources]
+
+
+def _merged(lists: Iterable[Iterable[Entry]]) -> Iterator[Entry]:
+    return heapq.merge(*lists, key=lambda entry: entry.cursor.key, reverse=True)
+
+
+def _walk(monitor: Monitor, asked: Filter, kind: Kind) -> Iterator[Entry]:
+    before: Cursor | None = None
+    while chunk := _sources[kind](monitor, asked, before, _CHUNK):
+        yield from chunk
+        if len(chunk) < _CHUNK:
+            return
+        before = chunk[-1].cursor
+
+
+# --- What belongs together -----------------------------------------------------------------------
+
+# Which message to people goes with which change of status.
+_TOLD_WITH = {
+    "incident.opened": ("missed", "down", "value"),
+    "incident.resolved": ("resolved",),
+    "incident.passed": ("resolved",),
+}
+# What the heartbeat says that makes a change. One with a value that is not good says up.
+_SAID_WITH = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
+_BY = {"monitor.paused": "paused", "monitor.resumed": "resumed"}
+
+
+def fold(found: Iterable[Entry]) -> list[Entry]:
+    """Return the rows for `found`, which come newest first: neighbours that say one thing as one row.
+
+    What was taken into a row is in its `with_`.
+    """
+    rows: list[Entry] = []
+    for entry in found:
+        if rows and (one := _together(rows[-1], entry)):
+            rows[-1] = one
+        else:
+            rows.append(entry)
+    return [_in_words(row) for row in rows]
+
+
+def _together(newer: Entry, older: Entry) -> Entry | None:
+    """Return the two as one where they say one thing, else None."""
+    match newer.kind, older.kind:
+        case Kind.MESSAGES, Kind.MESSAGES:
+            same = (newer.at, newer.incident, newer.event) == (older.at, older.incident, older.event)
+            # The older one was written first, and is named first.
+            told, facts = older.told + newer.told, older.facts + newer.facts
+            return newer.taking(older, told=told, facts=facts) if same else None
+        case Kind.MESSAGES, Kind.STATUS:
+            same = newer.incident == older.incident and older.code in _TOLD_WITH.get(newer.event, ())
+            return older.taking(newer, told=newer.told, facts=older.facts + newer.facts) if same else None
+        case Kind.CHANGES, Kind.STATUS if _BY.get(newer.code) == older.code:
+            by = _("%(what)s · by %(who)s") % {"what": older.text, "who": newer.by}
+            return older.taking(newer, text=by, facts=(*older.facts, *newer.facts))
+        case Kind.STATUS, Kind.HEARTBEATS if newer.at == older.at:
+            return _with_its_heartbeat(newer, older)
+    return None
+
+
+def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
+    if any(entry.kind is Kind.HEARTBEATS for entry in change.with_):
+        return None
+    if heartbeat.code != _SAID_WITH.get(change.code):
+        return None
+    if change.code != "began" and change.said != heartbeat.text:
+        return None
+    text = change.text
+    if change.code == "began" and heartbeat.text != DEFAULT_MESSAGE[True]:
+        text = f"{text} · “{heartbeat.text}”"
+    return change.taking(
+        heartbeat,
+        text=text,
+        said=heartbeat.text,
+        value=heartbeat.value,
+        source=heartbeat.source,
+        facts=(*change.facts, *heartbeat.facts),
+    )
+
+
+def _in_words(row: Entry) -> Entry:
+    if not row.told:
+        return row
+    words = told_in_words(row.told)
+    if row.kind is Kind.MESSAGES:
+        # A sentence of its own begins with a capital letter.
+        return replace(row, text=words[:1].upper() + words[1:])
+    return replace(row, text=f"{row.text} · {words}")
+
+
+def told_in_words(told: Iterable[Told]) -> str:
+    """Return who was told: "told Ops Slack, on-call · could not reach Pager"."""
+    patterns = {
+        "sent": _("told %(channels)s"),
+        "waiting": _("on its way to %(channels)s"),
+        "failed": _("could not reach %(channels)s"),
+    }
+    names: dict[str, list[str]] = {outcome: [] for outcome in patterns}
+    for one in told:
+        names[one.outcome if one.outcome in patterns else "waiting"].append(one.channel)
+    return " · ".join(
+        patterns[outcome] % {"channels": ", ".join(channels)}
+        for outcome, channels in names.items()
+        if channels
+    )

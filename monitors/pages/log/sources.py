@@ -1,0 +1,176 @@
+"""Where the rows of the log come from: heartbeats, changes of status, and what people changed.
+
+Each function answers with the entries of one kind: those of a monitor that a filter lets through and
+that come after a cursor, newest first, at most so many. Each reads a range of one index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditEntry
+from monitors.domain.state_machine import Cause, Reason, Status
+from monitors.domain.value_rules import ValueRules
+from monitors.heartbeats.parser import DEFAULT_MESSAGE
+from monitors.history.current import value_told
+from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.pages.log import audit_text
+from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, length
+
+INCIDENT_DEEDS = (AuditEntry.Action.INCIDENT_NOTED, AuditEntry.Action.INCIDENT_ACKNOWLEDGED)
+
+
+def heartbeats(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    if asked.incident is not None:
+        return []
+    rows = asked.within(Heartbeat.objects.filter(monitor=monitor), "received_at")
+    if asked.status:
+        rows = rows.filter(status=asked.status)
+    if asked.text:
+        rows = rows.filter(message__icontains=asked.text)
+    if before is not None:
+        rows = before.older(rows, "received_at", Kind.HEARTBEATS)
+    return [_heartbeat(row) for row in rows.order_by("-received_at", "-pk")[:limit]]
+
+
+def _heartbeat(row: Heartbeat) -> Entry:
+    return Entry(
+        at=row.received_at,
+        kind=Kind.HEARTBEATS,
+        pk=row.pk,
+        code=row.status,
+        word=_("up") if row.status == Status.UP else _("down"),
+        tone=row.status,
+        text=row.message,
+        value=row.value,
+        source=row.source or "",
+        facts=(Fact(_("From"), row.source),) if row.source else (),
+    )
+
+
+# --- Changes of status ---------------------------------------------------------------------------
+
+
+def transitions(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    rows = asked.within(Transition.objects.filter(monitor=monitor), "at")
+    if asked.incident is not None:
+        rows = rows.filter(incident__public_id=asked.incident)
+    if asked.status:
+        rows = rows.filter(target=asked.status)
+    if asked.text:
+        rows = rows.filter(
+            Q(target=Status.DOWN, incident__opening_message__icontains=asked.text)
+            | Q(source=Status.DOWN, incident__closing_message__icontains=asked.text)
+        )
+    if before is not None:
+        rows = before.older(rows, "at", Kind.STATUS)
+    rules = monitor.value_rules
+    return [_transition(row, rules) for row in rows.select_related("incident").order_by("-at", "-pk")[:limit]]
+
+
+def _transition(row: Transition, rules: ValueRules) -> Entry:
+    match row.reason, row.incident:
+        case Reason.MISSED, Incident() as incident:
+            return _status(row, "missed", _("missed"), " · ".join(_missed(incident)))
+        case Reason.REPORTED, Incident() as incident:
+            said = _worth_saying(incident.opening_message, up=False)
+            text = _("Reported down with “%(message)s”") % {"message": said} if said else _("Reported down")
+            return _status(row, "down", _("down"), text, said=incident.opening_message)
+        case Reason.VALUE, Incident() as incident:
+            parts = [value_told(incident.opening_value, rules)]
+            if said := _worth_saying(incident.opening_message, up=True):
+                parts.append(f"“{said}”")
+            return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)
+        case Reason.HEARTBEAT, Incident() as incident:
+            parts = [_("Back after %(length)s") % {"length": length(incident.started_at, row.at)}]
+            if said := _worth_saying(incident.closing_message, up=True):
+                parts.append(f"“{said}”")
+            return _status(row, "resolved", _("resolved"), " · ".join(parts), said=incident.closing_message)
+        case Reason.PAUSED, incident:
+            text = _("Paused: heartbeats are kept, and nobody is told of silence")
+            if incident is not None:
+                after = length(incident.started_at, row.at)
+                text = _("Paused, which ended the incident after %(length)s") % {"length": after}
+            return _status(row, "paused", _("paused"), text)
+        case Reason.RESUMED, _incident:
+            return _status(row, "resumed", _("resumed"), _("Resumed: waits for the next heartbeat"))
+        case Reason.HEARTBEAT, _incident:
+            return _status(row, "began", _("up"), _("The first heartbeat: watched from now on"))
+    return _status(row, str(row.reason), str(row.get_target_display()).lower(), str(row.get_reason_display()))
+
+
+def _missed(incident: Incident) -> Iterator[str]:
+    if incident.last_heartbeat_at is None:
+        yield _("No heartbeat")
+    else:
+        silence = length(incident.last_heartbeat_at, incident.started_at)
+        yield _("No heartbeat for %(length)s") % {"length": silence}
+    if incident.opening_message:
+        yield _("last message “%(message)s”") % {"message": incident.opening_message}
+
+
+def _worth_saying(message: str, *, up: bool) -> str:
+    """Return `message` unless it is the one of those who say nothing."""
+    return "" if message == DEFAULT_MESSAGE[up] else message
+
+
+def _status(row: Transition, code: str, word: str, text: str, *, said: str = "") -> Entry:
+    incident = row.incident
+    facts: tuple[Fact, ...] = ()
+    if incident is not None and code == Cause.MISSED and incident.detected_at > row.at:
+        facts = (Fact(_("Noticed"), at=incident.detected_at),)
+    return Entry(
+        at=row.at,
+        kind=Kind.STATUS,
+        pk=row.pk,
+        code=code,
+        word=word,
+        tone=row.target if row.target != Status.NEW else "",
+        text=text,
+        said=said,
+        incident=incident.public_id if incident else None,
+        facts=facts,
+    )
+
+
+# --- Changes by people ---------------------------------------------------------------------------
+
+
+def changes(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    if asked.status:
+        return []
+    rows = asked.within(AuditEntry.objects.filter(subject=monitor.public_id), "at")
+    if asked.incident is not None:
+        rows = rows.filter(action__in=INCIDENT_DEEDS, details__incident=str(asked.incident))
+    if asked.text:
+        rows = rows.filter(
+            Q(actor__icontains=asked.text)
+            | Q(details__label__icontains=asked.text)
+            | Q(details__note__icontains=asked.text)
+        )
+    if before is not None:
+        rows = before.older(rows, "at", Kind.CHANGES)
+    return [_change(row) for row in rows.order_by("-at", "-pk")[:limit]]
+
+
+def _change(row: AuditEntry) -> Entry:
+    facts = [Fact(_("By"), row.actor), Fact(_("By way of"), str(row.get_via_display()))]
+    if row.address:
+        facts.append(Fact(_("From"), row.address))
+    details = row.details if isinstance(row.details, dict) else {}
+    if row.action == AuditEntry.Action.INCIDENT_NOTED and details.get("note"):
+        facts.insert(0, Fact(_("Note"), str(details["note"])))
+    return Entry(
+        at=row.at,
+        kind=Kind.CHANGES,
+        pk=row.pk,
+        code=row.action,
+        word=_("changed"),
+        text=audit_text.in_words(row),
+        source=row.address or "",
+        by=row.actor,
+        facts=tuple(facts),
+    )

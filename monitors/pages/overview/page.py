@@ -1,0 +1,192 @@
+"""The overview: what it shows of all monitors when a page of it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from accounts.models import Workspace
+from monitors.domain.state_machine import Shown, Status
+from monitors.domain.time_slots import Slot
+from monitors.domain.uptime import uptime
+from monitors.heartbeats.parser import DEFAULT_MESSAGE
+from monitors.history import current
+from monitors.history.current import Reading
+from monitors.history.status_bars import bars_of
+from monitors.history.uptimes import onsets_of
+from monitors.models import Monitor
+from monitors.pages.overview import versions
+from monitors.pages.overview.params import Asked
+from monitors.services import maintenance
+
+DAY, MONTH = timedelta(days=1), timedelta(days=30)
+_COUNTED = (Shown.DOWN, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One monitor: how it stands, its bar of 24 h, and its uptimes as words.
+
+    `watched` is whether it was up or down at any time of the last 30 days; `said_down` is what the
+    heartbeat said that it is down by.
+    """
+
+    reading: Reading
+    slots: list[Slot]
+    day: str
+    month: str
+    watched: bool
+    said_down: str
+    in_maintenance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many monitors are shown as `shown`; `url` is the overview with that filter on, or off again."""
+
+    shown: Shown
+    number: int
+    chosen: bool
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A column to sort by; `direction` is "ascending", "descending", or "" where it is not sorted by."""
+
+    url: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A page of the overview at one moment.
+
+    `total` counts all monitors of the workspace and `matching` those that the filters let through,
+    of which `rows` are those from the `first` to the `last`. `down` are those of the workspace. `now` is
+    the database's time.
+    """
+
+    asked: Asked
+    rows: list[Row]
+    counts: list[Count]
+    total: int
+    matching: int
+    down: int
+    pages: int
+    version: str
+    now: datetime
+
+    @property
+    def first(self) -> int:
+        return (self.asked.page - 1) * versions.ROWS + 1
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.rows) - 1
+
+    @property
+    def without_text(self) -> str:
+        return self.asked.other(text="").url
+
+    @property
+    def without_tag(self) -> str:
+        return self.asked.other(tag="").url
+
+    @property
+    def before(self) -> str:
+        return self.asked.other(page=self.asked.page - 1).url if self.asked.page > 1 else ""
+
+    @property
+    def after(self) -> str:
+        return self.asked.other(page=self.asked.page + 1).url if self.asked.page < self.pages else ""
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """What the search keeps of the address."""
+        return {name: value for name, value in self.asked.query.items() if name not in ("q", "page")}
+
+    @property
+    def headings(self) -> dict[str, Heading]:
+        return {name: self._heading(name) for name in ("status", "name", "last", "due")}
+
+    def _heading(self, name: str) -> Heading:
+        turned = f"-{name}" if self.asked.sort == name and name != "status" else name
+        directions = {name: "ascending", f"-{name}": "descending"}
+        if name == "last":
+            # The newest time is the largest.
+            directions = {name: "descending", f"-{name}": "ascending"}
+        return Heading(self.asked.other(sort=turned).url, directions.get(self.asked.sort, ""))
+
+
+def overview(workspace: Workspace, asked: Asked) -> Overview:
+    """Return the page of `workspace` that is `asked` for, or its last one where there are not so many.
+
+    The number of queries depends on what is asked for, not on how many monitors there are.
+    """
+    look = versions.look_at(workspace.public_id)
+    # Before the rows are read: what changes meanwhile makes another version, and is shown next time.
+    chosen = versions.choose(look, asked)
+    version = versions.version_of(look, chosen, asked)
+    counts = chosen.found.counts
+    return Overview(
+        asked=replace(asked, page=chosen.page),
+        rows=_rows(_in_order(chosen.ids), look.now),
+        counts=[
+            Count(shown, counts[shown], shown in asked.statuses, asked.toggled(shown).url)
+            for shown in _COUNTED
+        ],
+        total=look.whole.total,
+        matching=chosen.number,
+        down=look.whole.counts[Shown.DOWN],
+        pages=chosen.pages,
+        version=version,
+        now=look.now,
+    )
+
+
+def _in_order(ids: Sequence[int]) -> list[Monitor]:
+    # Of the description and the like a row shows nothing, and they may be long.
+    monitors = Monitor.objects.defer("description").select_related("state").in_bulk(ids)
+    # Some may have been deleted meanwhile.
+    return [monitors[pk] for pk in ids if pk in monitors]
+
+
+def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
+    if not monitors:
+        return []
+    bars = bars_of(monitors, now=now)
+    onsets = onsets_of(monitors, start=now - MONTH, end=now, now=now)
+    windows = maintenance.of_monitors(monitors)
+    left_out = windows.left_out(monitors, start=now - MONTH, end=now)
+    held = windows.held_until(monitors, now)
+    rows = []
+    for monitor in monitors:
+        reading = current.read(monitor, now)
+        stood, without = onsets[monitor.pk], left_out.get(monitor.pk, ())
+        day = uptime(stood, start=now - DAY, end=now, without=without)
+        month = uptime(stood, start=now - MONTH, end=now, without=without)
+        rows.append(
+            Row(
+                reading=reading,
+                slots=bars[monitor.pk],
+                day=current.percent(day.share),
+                month=current.percent(month.share),
+                watched=month.share is not None,
+                said_down=_said_down(reading),
+                in_maintenance=monitor.pk in held,
+            )
+        )
+    return rows
+
+
+def _said_down(reading: Reading) -> str:
+    """Return what the sender said of the fault: a value that is not good, or the message of its report."""
+    state = reading.state
+    if fault := current.fault_told(reading):
+        return fault
+    if state.status != Status.DOWN or state.last_heartbeat_at is None:
+        return ""
+    spoke = state.last_heartbeat_at >= state.status_changed_at
+    return state.last_message if spoke and state.last_message not in DEFAULT_MESSAGE.values() else ""

@@ -1,0 +1,253 @@
+"""Programs to copy that push to one monitor, in the languages that senders are written in.
+
+Each language is a template in templates/monitors/snippets/. A line that begins with "=== " starts a
+part and names it: a file to write, or "up" and "down" for commands that report that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from django.template import Context, loader
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from monitors.domain.durations import HOUR, MINUTE, exactly
+from monitors.domain.on_calendar import on_calendar
+from monitors.domain.schedules import is_time_zone
+from monitors.history import current
+from monitors.models import Monitor
+
+PLACEHOLDER = "https://.../api/push/<push token>"
+# GitHub starts nothing more often.
+_GITHUB_LEAST = 5 * MINUTE
+# A program that has to push at least this often waits in a loop; others are started by a schedule.
+_LONGEST_LOOP = HOUR
+_CRON = re.compile(r"[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}")
+# What of a URL is kept: nothing that any language or shell gives a meaning inside quotes. The last
+# three are in PLACEHOLDER.
+_KEPT = "/:?#[]@!&()*+,;=%-._~<> "
+# Kubernetes adds eleven characters to the name of a CronJob and allows 63.
+_NAME_LENGTH = 52
+
+
+class Kind(StrEnum):
+    """What a snippet is for: a command, a program, or where programs run."""
+
+    SHELL = "shell"
+    CODE = "code"
+    DEPLOY = "deploy"
+
+
+KIND_LABELS = {
+    Kind.SHELL: gettext_lazy("Shell"),
+    Kind.CODE: gettext_lazy("Programs"),
+    Kind.DEPLOY: gettext_lazy("Schedulers and containers"),
+}
+
+
+def _shell(text: str) -> str:
+    return "'" + text.replace("'", r"'\''") + "'"
+
+
+def _double(text: str) -> str:
+    """Quote for languages whose strings are read as JSON's are; `text` is printable ASCII."""
+    return json.dumps(text)
+
+
+def _single(text: str) -> str:
+    return "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"
+
+
+def _powershell(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _compose(text: str) -> str:
+    return _double(text.replace("$", "$$"))
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What snippets are written in. `template` is its file's name, `quoted` writes a text as it does."""
+
+    slug: str
+    name: str
+    kind: Kind
+    template: str
+    quoted: Callable[[str], str]
+
+
+LANGUAGES = {
+    language.slug: language
+    for language in (
+        Language("curl", "cURL", Kind.SHELL, "curl.sh.txt", _shell),
+        Language("wget", "wget", Kind.SHELL, "wget.sh.txt", _shell),
+        Language("bash", "Bash", Kind.SHELL, "bash.sh.txt", _shell),
+        Language("powershell", "PowerShell", Kind.SHELL, "powershell.ps1.txt", _powershell),
+        Language("python-requests", "Python (requests)", Kind.CODE, "python-requests.py.txt", _double),
+        Language("python", "Python (standard library)", Kind.CODE, "python.py.txt", _double),
+        Language("node", "Node.js", Kind.CODE, "node.mjs.txt", _double),
+        Language("javascript", "JavaScript (browser)", Kind.CODE, "javascript.js.txt", _double),
+        Language("typescript", "TypeScript", Kind.CODE, "typescript.ts.txt", _double),
+        Language("php", "PHP", Kind.CODE, "php.php.txt", _single),
+        Language("java", "Java", Kind.CODE, "java.java.txt", _double),
+        Language("go", "Go", Kind.CODE, "go.go.txt", _double),
+        Language("csharp", "C#", Kind.CODE, "csharp.cs.txt", _double),
+        Language("ruby", "Ruby", Kind.CODE, "ruby.rb.txt", _single),
+        Language("crontab", "crontab", Kind.DEPLOY, "crontab.crontab.txt", _double),
+        Language("systemd", "systemd", Kind.DEPLOY, "systemd.ini.txt", _double),
+        Language("docker", "Docker", Kind.DEPLOY, "docker.yaml.txt", _compose),
+        Language("kubernetes", "Kubernetes CronJob", Kind.DEPLOY, "kubernetes.yaml.txt", _double),
+        Language("github-actions", "GitHub Actions", Kind.DEPLOY, "github-actions.yaml.txt", _shell),
+    )
+}
+DEFAULT = "curl"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A text to copy. `name` is the file it is written to, or "up" or "down" for a command that says so."""
+
+    name: str
+    text: str
+
+    @property
+    def label(self) -> str:
+        """What the reader is told it is."""
+        match self.name:
+            case "up":
+                return _("When the job went well")
+            case "down":
+                return _("When it failed")
+            case "once":
+                return _("Once, to keep the push URL secret")
+        return self.name
+
+    @property
+    def rows(self) -> int:
+        """How many lines it has."""
+        return self.text.count("\n") + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """What to copy in one language, in the order in which it is used. `note` is a warning, or ""."""
+
+    language: Language
+    parts: tuple[Part, ...]
+    note: str = ""
+
+    @property
+    def slug(self) -> str:
+        return self.language.slug
+
+    @property
+    def kind(self) -> Kind:
+        return self.language.kind
+
+
+def snippets_of(monitor: Monitor, push_url: str) -> list[Snippet]:
+    """Return how each language pushes to `push_url` as often as `monitor` recommends.
+
+    Args:
+        push_url: in full for those who may see it, else PLACEHOLDER.
+    """
+    return [snippet_of(monitor, push_url, slug) for slug in LANGUAGES]
+
+
+def snippet_of(monitor: Monitor, push_url: str, slug: str) -> Snippet:
+    """Return how the language named `slug` pushes to `push_url`; see `snippets_of`.
+
+    Raises:
+        KeyError: there is no such language.
+    """
+    language = LANGUAGES[slug]
+    template: Any = loader.get_template(f"monitors/snippets/{language.template}")
+    # The programs and their comments are English wherever they are read.
+    with translation.override("en"):
+        context = Context(_facts(monitor, push_url, language), autoescape=False)
+        text = template.template.render(context)
+    return Snippet(language, _parts(text), _note(monitor, slug))
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    parts = []
+    for block in ("\n" + text).split("\n=== ")[1:]:
+        name, _newline, body = block.partition("\n")
+        parts.append(Part(name.strip(), body.strip("\n")))
+    return tuple(parts)
+
+
+def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any]:
+    """Return what the templates say of `monitor`; whatever people wrote is quoted or known to be tame."""
+    url = quote(push_url, safe=_KEPT)
+    crontab, zone = _crontab(monitor), ""
+    if monitor.kind == Monitor.Kind.CRON:
+        zone = monitor.timezone if is_time_zone(monitor.timezone) else "UTC"
+        when = f"at the times of {crontab} ({zone})"
+    else:
+        when = f"every {exactly(_period(monitor))}"
+    return {
+        "url": language.quoted(url),
+        "shell_url": _shell(url),
+        "name": monitor.slug[:_NAME_LENGTH].strip("-") or "job",
+        "when": when,
+        "crontab": crontab,
+        "zone": zone,
+        # For cron monitors 0, and nothing loops.
+        "period": _period(monitor),
+        "loops": 0 < _period(monitor) <= _LONGEST_LOOP,
+        "calendars": on_calendar(crontab, zone) if zone else (),
+    }
+
+
+def _period(monitor: Monitor) -> int:
+    return 0 if monitor.kind == Monitor.Kind.CRON else monitor.interval or monitor.timeout
+
+
+def _crontab(monitor: Monitor) -> str:
+    times = " ".join((current.crontab_times(monitor) or "").split())
+    if _CRON.fullmatch(times):
+        return times
+    return "0 2 * * *" if monitor.kind == Monitor.Kind.CRON else "* * * * *"
+
+
+def _note(monitor: Monitor, slug: str) -> str:
+    """Return why this way of pushing may not serve this monitor, or ""."""
+    period = _period(monitor)
+    if slug in ("crontab", "kubernetes") and 0 < period < MINUTE:
+        return _(
+            "Cron starts a job once a minute at most, and this monitor expects a push every %(interval)s. "
+            "Give it a longer timeout, or use a program that loops."
+        ) % {"interval": exactly(period)}
+    if slug == "crontab" and monitor.kind == Monitor.Kind.CRON:
+        return _(
+            "Cron uses the machine's time zone; this monitor expects pushes by the time of %(zone)s."
+        ) % {"zone": monitor.timezone}
+    if slug == "github-actions":
+        return _note_on_github(monitor, period)
+    if slug == "javascript":
+        return _("Whoever opens the page can read this push URL. Give the page a push token of its own.")
+    return ""
+
+
+def _note_on_github(monitor: Monitor, period: int) -> str:
+    if 0 < period < _GITHUB_LEAST:
+        return _(
+            "GitHub starts a job every 5 minutes at most, and this monitor expects a push every "
+            "%(interval)s. Give it a longer timeout."
+        ) % {"interval": exactly(period)}
+    if monitor.kind == Monitor.Kind.CRON and monitor.timezone != "UTC":
+        return _(
+            "GitHub reads these times as UTC, and this monitor's are those of %(zone)s. "
+            "It often starts jobs late, so choose a long grace."
+        ) % {"zone": monitor.timezone}
+    return _("GitHub often starts jobs late, so choose a long grace.")

@@ -1,0 +1,104 @@
+"""One operation on many monitors: each by itself, and what became of all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from django.core.exceptions import ObjectDoesNotExist
+
+from accounts.actors import Actor
+from monitors.domain.state_machine import Status
+from monitors.models import MAX_TAGS, Monitor, MonitorState
+from monitors.services import monitors as monitor_service
+
+# Of people who edit the same monitor in the same moment, one is first.
+_TRIES = 3
+
+
+class Outcome(StrEnum):
+    """What became of one monitor: `SAME` was so already, `FULL` has no room for another tag."""
+
+    DONE = "done"
+    SAME = "same"
+    FULL = "full"
+    BUSY = "busy"
+    GONE = "gone"
+
+
+Outcomes = Counter[Outcome]
+
+
+def pause(monitors: Iterable[Monitor], *, by: Actor) -> Outcomes:
+    """Pause each of `monitors`, loaded with their states."""
+    return _each(monitors, lambda monitor: _turn(monitor, by, off=True))
+
+
+def resume(monitors: Iterable[Monitor], *, by: Actor) -> Outcomes:
+    """Resume those of `monitors`, loaded with their states, that are paused."""
+    return _each(monitors, lambda monitor: _turn(monitor, by, off=False))
+
+
+def add_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
+    """Give each of `monitors` the tag `tag`."""
+
+    def wanted(tags: list[str]) -> list[str]:
+        return tags if tag in tags else [*tags, tag]
+
+    return _each(monitors, lambda monitor: _retag(monitor, wanted, by))
+
+
+def remove_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
+    """Take the tag `tag` from each of `monitors`."""
+
+    def wanted(tags: list[str]) -> list[str]:
+        return [other for other in tags if other != tag]
+
+    return _each(monitors, lambda monitor: _retag(monitor, wanted, by))
+
+
+def delete(monitors: Iterable[Monitor], *, by: Actor) -> Outcomes:
+    """Delete each of `monitors` with all that belongs to it."""
+
+    def gone(monitor: Monitor) -> Outcome:
+        monitor_service.delete(monitor=monitor, by=by)
+        return Outcome.DONE
+
+    return _each(monitors, gone)
+
+
+def _each(monitors: Iterable[Monitor], do: Callable[[Monitor], Outcome]) -> Outcomes:
+    outcomes: Outcomes = Counter()
+    for monitor in monitors:
+        try:
+            outcomes[do(monitor)] += 1
+        except ObjectDoesNotExist:
+            # Somebody deleted it since it was looked up.
+            outcomes[Outcome.GONE] += 1
+    return outcomes
+
+
+def _turn(monitor: Monitor, by: Actor, *, off: bool) -> Outcome:
+    paused = MonitorState.objects.values_list("status", flat=True).get(monitor=monitor) == Status.PAUSED
+    if paused is off:
+        return Outcome.SAME
+    (monitor_service.pause if off else monitor_service.resume)(monitor=monitor, by=by)
+    return Outcome.DONE
+
+
+def _retag(monitor: Monitor, wanted: Callable[[list[str]], list[str]], by: Actor) -> Outcome:
+    for _try in range(_TRIES):
+        tags = wanted(monitor.tags)
+        if tags == monitor.tags:
+            return Outcome.SAME
+        if len(tags) > MAX_TAGS:
+            return Outcome.FULL
+        try:
+            # At another version, somebody else's tags would be lost.
+            monitor_service.edit(monitor=monitor, by=by, version=monitor.version, tags=tags)
+        except monitor_service.EditedMeanwhile:
+            # It was read again, so the next try is about what it is now.
+            continue
+        return Outcome.DONE
+    return Outcome.BUSY

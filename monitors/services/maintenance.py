@@ -1,0 +1,171 @@
+"""Times in which nobody is told, because somebody works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet
+
+from core.clock import database_now
+from core.sql import among
+from monitors import signals
+from monitors.domain.recurrence import Once, Plan, Stretch, Weekly, current, over_at, taken_together
+from monitors.domain.schedules import is_time_zone
+from monitors.models import MaintenanceWindow, Monitor
+
+
+def held_until(monitor_ids: Collection[int], now: datetime) -> dict[int, datetime]:
+    """Return of those of the monitors that are in a window at `now` when it ends, by row id.
+
+    Windows that adjoin or overlap are followed on. One query where no window goes on, three at most,
+    for any number of monitors.
+    """
+    if not monitor_ids:
+        return {}
+    windows = Windows(unfinished(MaintenanceWindow.objects.all(), now))
+    if not windows.any_at(now):
+        return {}
+    of_these = Monitor.objects.filter(pk__in=among(monitor_ids), workspace_id__in=windows.workspaces)
+    return windows.held_until(of_these.only("pk", "workspace_id", "tags"), now)
+
+
+def unfinished(windows: QuerySet[MaintenanceWindow], now: datetime) -> QuerySet[MaintenanceWindow]:
+    """Return those of `windows` that go on at `now` or come after it."""
+    return windows.filter(Q(ends_at=None) | Q(ends_at__gt=now))
+
+
+def plan_of(window: MaintenanceWindow) -> Plan:
+    """Return when `window` is, as arithmetic takes it."""
+    if window.kind == MaintenanceWindow.Kind.ONCE:
+        assert window.starts_at is not None
+        assert window.ends_at is not None
+        return Once(window.starts_at, window.ends_at)
+    assert window.start_time is not None
+    assert window.duration is not None
+    return Weekly(
+        weekdays=frozenset(window.weekdays),
+        at=window.start_time,
+        length=timedelta(seconds=window.duration),
+        # One that this system does not know must not keep everybody from being told.
+        zone=window.timezone if is_time_zone(window.timezone) else "UTC",
+        begins=window.starts_at,
+        until=window.ends_at,
+    )
+
+
+@dataclass(slots=True)
+class Windows:
+    """The windows of a query, read when they are needed first; which monitors they name, when that is.
+
+    Of monitors, the row id, the workspace and the tags are looked at.
+    """
+
+    asked: QuerySet[MaintenanceWindow]
+    _rows: list[MaintenanceWindow] | None = None
+    _plans: dict[int, Plan] = field(default_factory=dict)
+    _named: dict[int, set[int]] | None = None
+
+    @property
+    def rows(self) -> list[MaintenanceWindow]:
+        if self._rows is None:
+            self._rows = list(self.asked)
+            self._plans = {window.pk: plan_of(window) for window in self._rows}
+        return self._rows
+
+    @property
+    def workspaces(self) -> set[int]:
+        return {window.workspace_id for window in self.rows}
+
+    def any_at(self, now: datetime) -> bool:
+        """Return whether any of them goes on at `now`."""
+        return any(current(self._plans[window.pk], now) for window in self.rows)
+
+    def held_until(self, monitors: Iterable[Monitor], now: datetime) -> dict[int, datetime]:
+        """Return of those of `monitors` that are in a window at `now` when it ends, by row id."""
+        if not self.any_at(now):
+            return {}
+        # Most are in the same windows as their neighbours.
+        known: dict[tuple[int, ...], datetime | None] = {}
+        found = {}
+        for monitor in monitors:
+            mine = self._of(monitor, self.rows)
+            if mine not in known:
+                known[mine] = over_at([self._plans[pk] for pk in mine], now)
+            if (end := known[mine]) is not None:
+                found[monitor.pk] = end
+        return found
+
+    def left_out(
+        self, monitors: Iterable[Monitor], *, start: datetime, end: datetime
+    ) -> dict[int, Sequence[Stretch]]:
+        """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id.
+
+        In order and apart; a monitor of which all counts is not in it.
+        """
+        rows = [window for window in self.rows if window.excluded_from_uptime]
+        if not rows:
+            return {}
+        known: dict[tuple[int, ...], Sequence[Stretch]] = {}
+        found = {}
+        for monitor in monitors:
+            mine = self._of(monitor, rows)
+            if mine not in known:
+                known[mine] = taken_together([self._plans[pk] for pk in mine], start, end)
+            if known[mine]:
+                found[monitor.pk] = known[mine]
+        return found
+
+    def _of(self, monitor: Monitor, rows: Iterable[MaintenanceWindow]) -> tuple[int, ...]:
+        """Return the row ids of those of `rows` that are about `monitor`."""
+        named = self._names()
+        return tuple(
+            window.pk
+            for window in rows
+            if window.workspace_id == monitor.workspace_id
+            and (
+                window.all_monitors
+                or monitor.pk in named.get(window.pk, ())
+                or not set(window.tags).isdisjoint(monitor.tags)
+            )
+        )
+
+    def _names(self) -> dict[int, set[int]]:
+        if self._named is None:
+            self._named = {}
+            chosen = [window.pk for window in self.rows if not window.all_monitors]
+            through = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow__in=chosen)
+            pairs = through.values_list("maintenancewindow_id", "monitor_id") if chosen else ()
+            for window_id, monitor_id in pairs:
+                self._named.setdefault(window_id, set()).add(monitor_id)
+        return self._named
+
+
+def of_monitors(monitors: Iterable[Monitor]) -> Windows:
+    """Return all windows of the workspaces of `monitors`, those that are over too."""
+    workspaces = {monitor.workspace_id for monitor in monitors}
+    return Windows(MaintenanceWindow.objects.filter(workspace_id__in=workspaces))
+
+
+def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, Sequence[Stretch]]:
+    """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id."""
+    return of_monitors(monitors).left_out(monitors, start=start, end=end)
+
+
+@contextmanager
+def telling_of_other_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
+    """Send `maintenance_moved` of those whose maintenance ends at another time by what is done meanwhile."""
+    now = database_now()
+    before = of_monitors(monitors).held_until(monitors, now)
+    yield
+    after = of_monitors(monitors).held_until(monitors, now) if before else {}
+    moved = {pk: until for pk, until in before.items() if after.get(pk, now) != until}
+    if moved:
+        signals.maintenance_moved.send(
+            sender=MaintenanceWindow,
+            held=moved,
+            until={pk: after.get(pk, now) for pk in moved},
+            at=now,
+        )

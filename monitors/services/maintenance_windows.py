@@ -1,0 +1,137 @@
+"""Plan, change, end and delete maintenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
+from monitors.domain.recurrence import current
+from monitors.models import MaintenanceWindow, Monitor
+from monitors.services import maintenance
+
+
+def plan(
+    *, workspace: Workspace, by: Actor = COMMAND, monitors: Iterable[Monitor] = (), **fields: Any
+) -> MaintenanceWindow:
+    """Plan maintenance. `fields` are columns of MaintenanceWindow.
+
+    Args:
+        monitors: of `workspace`, those it is about; besides those with one of its tags, or all.
+    """
+    with transaction.atomic():
+        with _telling_of_other_ends(workspace.pk):
+            window = MaintenanceWindow.objects.create(workspace=workspace, **fields)
+            window.monitors.set(monitors)
+        _record(window, by, AuditEntry.Action.MAINTENANCE_PLANNED)
+    return window
+
+
+def change(
+    *,
+    window: MaintenanceWindow,
+    by: Actor = COMMAND,
+    monitors: Iterable[Monitor] | None = None,
+    **changes: Any,
+) -> MaintenanceWindow:
+    """Change columns of `window`, only those named; where nothing differs, nothing is written.
+
+    What it left out of uptimes so far follows what it says now.
+
+    Args:
+        monitors: of its workspace, those it is about from now on; None leaves them.
+
+    Raises:
+        MaintenanceWindow.DoesNotExist: somebody deleted it.
+    """
+    with transaction.atomic():
+        window = _lock(window)
+        changed = {name: value for name, value in changes.items() if getattr(window, name) != value}
+        wanted = None if monitors is None else {monitor.pk for monitor in monitors}
+        others = wanted is not None and wanted != set(window.monitors.values_list("pk", flat=True))
+        if not (changed or others):
+            return window
+        with _telling_of_other_ends(window.workspace_id):
+            for name, value in changed.items():
+                setattr(window, name, value)
+            window.save(update_fields=list(changed))
+            if wanted is not None:
+                window.monitors.set(wanted)
+        fields = sorted({*changed, *(["monitors"] if others else [])})
+        _record(window, by, AuditEntry.Action.MAINTENANCE_CHANGED, fields=fields)
+    return window
+
+
+def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
+    """End the time of `window` that goes on; return whether one did.
+
+    One that repeats goes on afterwards: what has been of it becomes a window of its own, so that uptimes
+    stay as they were.
+
+    Raises:
+        MaintenanceWindow.DoesNotExist: somebody deleted it.
+    """
+    with transaction.atomic():
+        window = _lock(window)
+        now = database_now()
+        here = current(maintenance.plan_of(window), now)
+        if here is None:
+            return False
+        with _telling_of_other_ends(window.workspace_id):
+            _cut(window, now=now, end=here[1])
+        _record(window, by, AuditEntry.Action.MAINTENANCE_CHANGED, fields=["ends_at"])
+    return True
+
+
+def _cut(window: MaintenanceWindow, *, now: datetime, end: datetime) -> None:
+    """Take the time from `now` to `end` out of `window`."""
+    goes_on = window.ends_at is None or window.ends_at > end
+    if window.kind == MaintenanceWindow.Kind.ONCE or not goes_on:
+        window.ends_at = now
+        window.save(update_fields=["ends_at"])
+        return
+    monitors = list(window.monitors.all())
+    columns = {
+        field.attname: getattr(window, field.attname)
+        for field in MaintenanceWindow._meta.concrete_fields
+        if field.name not in ("id", "public_id", "created_at", "ends_at")
+    }
+    past = MaintenanceWindow.objects.create(**columns, ends_at=now)
+    past.monitors.set(monitors)
+    window.starts_at = end
+    window.save(update_fields=["starts_at"])
+
+
+def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
+    """Delete `window`; what it left out of uptimes counts again.
+
+    Raises:
+        MaintenanceWindow.DoesNotExist: somebody deleted it before.
+    """
+    with transaction.atomic():
+        window = _lock(window)
+        _record(window, by, AuditEntry.Action.MAINTENANCE_DELETED)
+        with _telling_of_other_ends(window.workspace_id):
+            window.delete()
+
+
+def _lock(window: MaintenanceWindow) -> MaintenanceWindow:
+    return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
+
+
+def _telling_of_other_ends(workspace_id: int) -> AbstractContextManager[None]:
+    monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
+    return maintenance.telling_of_other_ends(list(monitors))
+
+
+def _record(window: MaintenanceWindow, by: Actor, action: str, **details: Any) -> None:
+    deed = Deed(window.public_id, window.name, details)
+    audit.record(workspace=window.workspace, by=by, action=action, deed=deed)

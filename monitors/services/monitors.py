@@ -1,0 +1,234 @@
+"""Create, edit, pause, resume and delete a monitor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
+from core.wakeups import wake_on_commit
+from monitors.domain.state_machine import PauseAsked, ResumeAsked, Status, TimePassed
+from monitors.heartbeats import transitions
+from monitors.models import SLUG_LENGTH, Monitor, MonitorState
+from monitors.services import maintenance, tokens
+
+# Of several that are created at once under one name, each finds another one's slug once at most.
+_SLUG_TRIES = 20
+_FALLBACK_SLUG = "monitor"
+_ROOM_FOR_A_NUMBER = 7
+
+
+class SlugTaken(Exception):
+    """Another monitor of the workspace has this slug."""
+
+
+class BoundsCrossed(Exception):
+    """The lowest good value is above the highest, so that none would be good."""
+
+
+class EditedMeanwhile(Exception):
+    """The monitor is not at the version any more that the edit was made for."""
+
+
+def create(
+    *,
+    workspace: Workspace,
+    by: Actor = COMMAND,
+    slug: str = "",
+    channels: Iterable[Any] = (),
+    **fields: Any,
+) -> Monitor:
+    """Make a monitor with its state and its first push token. `fields` are columns of Monitor.
+
+    Args:
+        slug: "" for one made from the name.
+        channels: of `workspace`, those to choose for it.
+
+    Raises:
+        SlugTaken: `slug` was given and another monitor has it.
+        BoundsCrossed: no value would be a good one.
+    """
+    _require_order(fields.get("value_min"), fields.get("value_max"))
+    with transaction.atomic():
+        monitor = _insert(workspace, slug, fields)
+        MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
+        monitor.channels.set(channels)
+        _record(monitor, by, AuditEntry.Action.MONITOR_CREATED)
+        tokens.issue(monitor=monitor, by=by)
+    return monitor
+
+
+def _insert(workspace: Workspace, slug: str, fields: dict[str, Any]) -> Monitor:
+    for _ in range(_SLUG_TRIES):
+        monitor = Monitor(workspace=workspace, slug=slug or free_slug(workspace, fields["name"]), **fields)
+        try:
+            with transaction.atomic():
+                monitor.save(force_insert=True)
+        except IntegrityError as error:
+            if not Monitor.objects.filter(workspace=workspace, slug=monitor.slug).exists():
+                raise
+            if slug:
+                raise SlugTaken from error
+        else:
+            return monitor
+    raise SlugTaken
+
+
+def edit(
+    *,
+    monitor: Monitor,
+    by: Actor = COMMAND,
+    version: int | None = None,
+    channels: Iterable[Any] | None = None,
+    **changes: Any,
+) -> Monitor:
+    """Change columns of `monitor`, only those named, and move its deadline at once where it gets earlier.
+
+    The state row is locked first, as the recorder and the sweep do, so that none of them decides by
+    a schedule that is being replaced. Columns not named are read again under the lock: what somebody
+    else changed meanwhile counts for the deadline. Where nothing differs, nothing is written.
+
+    Args:
+        version: the edit counts only where the monitor is still at this version.
+        channels: of its workspace, those to choose for it from now on; None leaves them.
+
+    Raises:
+        EditedMeanwhile: it is not.
+        SlugTaken: another monitor has the slug that is wanted.
+        BoundsCrossed: no value would be a good one.
+    """
+    with transaction.atomic():
+        state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        monitor.refresh_from_db()
+        if version is not None and version != monitor.version:
+            raise EditedMeanwhile
+        changed = {name: value for name, value in changes.items() if getattr(monitor, name) != value}
+        others = channels is not None and _choose(monitor, channels)
+        if not (changed or others):
+            return monitor
+        _require_order(
+            changed.get("value_min", monitor.value_min), changed.get("value_max", monitor.value_max)
+        )
+        now = database_now()
+        # A deadline that passed under the old schedule was missed, though no sweep has looked yet.
+        book = transitions.Journal(now)
+        book.know_open_incidents([state])
+        book.decide(state, monitor, TimePassed(now))
+        book.write()
+        # Its tags say in which maintenance it is.
+        with maintenance.telling_of_other_ends([monitor] if "tags" in changed else []):
+            for name, value in changed.items():
+                setattr(monitor, name, value)
+            monitor.version += 1
+            _save(monitor, [*changed, "version", "updated_at"])
+        if state.status == Status.UP and state.last_heartbeat_at:
+            transitions.arm(state, monitor, now=now)
+        state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        _record(
+            monitor,
+            by,
+            AuditEntry.Action.MONITOR_CHANGED,
+            fields=sorted({*changed, *(["channels"] if others else [])}),
+        )
+    return monitor
+
+
+def _require_order(low: float | None, high: float | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise BoundsCrossed
+
+
+def _choose(monitor: Monitor, channels: Iterable[Any]) -> bool:
+    """Choose `channels` for `monitor`; return whether they are others than before."""
+    wanted = {channel.pk for channel in channels}
+    if wanted == set(monitor.channels.values_list("pk", flat=True)):
+        return False
+    monitor.channels.set(wanted)
+    return True
+
+
+def _save(monitor: Monitor, columns: list[str]) -> None:
+    try:
+        with transaction.atomic():
+            monitor.save(update_fields=columns)
+    except IntegrityError:
+        others = Monitor.objects.filter(workspace_id=monitor.workspace_id, slug=monitor.slug)
+        if "slug" in columns and others.exclude(pk=monitor.pk).exists():
+            raise SlugTaken from None
+        raise
+
+
+def pause(*, monitor: Monitor, by: Actor = COMMAND) -> None:
+    """Stop watching; an open incident is closed and nobody is told."""
+    _apply(monitor, PauseAsked, by, AuditEntry.Action.MONITOR_PAUSED)
+
+
+def resume(*, monitor: Monitor, by: Actor = COMMAND) -> None:
+    """Watch again: the monitor is new until its next heartbeat."""
+    _apply(monitor, ResumeAsked, by, AuditEntry.Action.MONITOR_RESUMED)
+
+
+def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, action: str) -> None:
+    with transaction.atomic():
+        state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        before = state.status
+        at = database_now()
+        book = transitions.Journal(at)
+        book.know_open_incidents([state])
+        book.decide(state, monitor, event(at))
+        book.write()
+        state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        if state.status != before:
+            _record(monitor, by, action)
+
+
+def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None) -> None:
+    """Delete `monitor` with all that belongs to it.
+
+    Its heartbeats become unreachable at once and are removed in small batches afterwards: a long
+    history must not hold a request up.
+
+    Args:
+        version: it is deleted only where it is still at this version.
+
+    Raises:
+        EditedMeanwhile: it is not.
+    """
+    monitor_id = monitor.pk
+    with transaction.atomic():
+        MonitorState.objects.select_for_update().get(monitor=monitor)
+        if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
+            raise EditedMeanwhile
+        _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
+        monitor.delete()
+        wake_on_commit("monitors.tasks.purge", monitor_id)
+
+
+def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+    deed = Deed(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
+
+
+def slug_of(name: str) -> str:
+    """Return `name` as a slug; "monitor" where nothing of it can be written as one."""
+    slug = slugify(name).replace("_", "-")[: SLUG_LENGTH - _ROOM_FOR_A_NUMBER]
+    return "-".join(part for part in slug.split("-") if part) or _FALLBACK_SLUG
+
+
+def free_slug(workspace: Workspace, name: str) -> str:
+    """Return the slug of `name`, with a number where another monitor of `workspace` has it."""
+    wanted = slug_of(name)
+    taken = set(
+        Monitor.objects.in_workspace(workspace).filter(slug__startswith=wanted).values_list("slug", flat=True)
+    )
+    if wanted not in taken:
+        return wanted
+    return next(slug for number in count(2) if (slug := f"{wanted}-{number}") not in taken)
