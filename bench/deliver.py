@@ -100,7 +100,7 @@ def _prepare(addresses: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _processes() -> Iterator[None]:
-    from tianji.processes import command
+    from tianji.runtime.processes import command
 
     running = [subprocess.Popen(command(role), cwd=ROOT) for role in ("worker", "beat")]
     try:

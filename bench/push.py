@@ -80,7 +80,7 @@ class Web:
     """The web process as `up` starts it, on a free port."""
 
     def __enter__(self) -> int:
-        from tianji.processes import command
+        from tianji.runtime.processes import command
 
         port = free_port()
         self.process = subprocess.Popen(command("web", host="127.0.0.1", port=port), cwd=ROOT)

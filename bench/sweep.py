@@ -138,7 +138,7 @@ def fall_silent() -> tuple[float, float]:
 
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
-    from tianji.processes import command
+    from tianji.runtime.processes import command
 
     running = [subprocess.Popen(command(role), cwd=ROOT) for role in ("worker", "beat")]
     try:

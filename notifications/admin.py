@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
-from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from notifications.queries import destination
+from notifications.services import channels as channel_service
+from notifications.services.queries import destination
 
 
 class ChannelForm(forms.ModelForm):
@@ -84,13 +84,13 @@ class ChannelAdmin(SiteAdmin):
         """Change it by the operation, which gives up what still waits for a channel that is switched off."""
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "monitors"}
         monitors = form.cleaned_data["monitors"]
-        channels.edit(channel=obj, by=_by(request), monitors=monitors, **changes)
+        channel_service.edit(channel=obj, by=_by(request), monitors=monitors, **changes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Nothing: the operation has set the monitors."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        channels.delete(channel=obj, by=_by(request))
+        channel_service.delete(channel=obj, by=_by(request))
 
 
 def _by(request: HttpRequest) -> Actor:

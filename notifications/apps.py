@@ -9,7 +9,8 @@ class NotificationsConfig(AppConfig):
     verbose_name = _("Notifications")
 
     def ready(self) -> None:
-        from notifications import receivers, timeline
+        from notifications import log_source
+        from notifications.dispatch import enqueue
 
-        receivers.connect()
-        timeline.connect()
+        enqueue.connect()
+        log_source.connect()

@@ -17,14 +17,14 @@ TEMPLATE_LENGTH = 4000
 
 
 class Channel(models.Model):
-    """A destination for messages. `kind` names a folder of `notifications.kinds`; `config` is what it needs.
+    """A destination for messages. `kind` names a module of `integrations`; `config` is what it needs.
 
     `delay` is in seconds: who is down for less is not told of. `on_...` are the events that it is told;
     a monitor may have its own (ChannelRule). `title` and `body` are templates, empty for the default.
 
     `failures` counts the attempts that failed since the last that did not; at `broken_at` they were too
     many. Until `quiet_until` nothing is sent: the other side asked for it. `downs_until` and `ups_until`
-    end the current window of a storm (notifications/turns.py).
+    end the current window of a storm (notifications/dispatch/queue.py).
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -64,7 +64,7 @@ class Channel(models.Model):
     @property
     def kind_label(self) -> str:
         """What people call its kind; its slug, where this version does not know it."""
-        from notifications.kinds import kinds
+        from notifications.integrations import kinds
 
         known = kinds().get(self.kind)
         return str(known.label) if known else self.kind

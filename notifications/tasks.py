@@ -5,19 +5,19 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from notifications import delivery, notices
+from notifications.dispatch import late_and_broken, send
 
 
 @shared_task
 def deliver() -> None:
-    delivery.deliver_due()
+    send.deliver_due()
 
 
 @shared_task
 def notice() -> None:
-    notices.look()
+    late_and_broken.look()
 
 
 @worker_shutting_down.connect
 def stop_delivering(**kwargs: Any) -> None:
-    delivery.stop_soon()
+    send.stop_soon()

@@ -19,9 +19,9 @@ from django.core.management import get_commands
 from monitors.domain.state_machine import Cause
 from monitors.heartbeats.parser import BODY_LIMIT, Push, parse_push
 from monitors.models import MESSAGE_LENGTH
-from notifications import messages, payloads, templating
-from notifications.backoff import WAITS
-from tianji.processes import ROLES
+from notifications.messages import payloads, single, templates
+from notifications.transports.retry import WAITS
+from tianji.runtime.processes import ROLES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -216,8 +216,8 @@ def test_the_webhook_example_is_what_is_sent():
     (written,) = fences(read("docs/channels.md"), "json")
     documented: dict[str, Any] = json.loads(written)
     ended = datetime(2026, 11, 22, 2, 47, 31, 204_000, tzinfo=UTC)
-    facts = messages.Facts(
-        event=messages.Event.RESOLVED,
+    facts = single.Facts(
+        event=single.Event.RESOLVED,
         at=ended,
         monitor="Nightly backup",
         monitor_id=documented["monitor"]["id"],
@@ -232,19 +232,19 @@ def test_the_webhook_example_is_what_is_sent():
         closing_message="Backup done",
         closing_value=412.5,
     )
-    sent = payloads.of_incident(facts, messages.compose(facts), delivery_id=UUID(documented["id"]))
+    sent = payloads.of_incident(facts, single.compose(facts), delivery_id=UUID(documented["id"]))
     assert documented == sent
 
 
 def test_every_event_of_a_webhook_is_documented():
     page = read("docs/messages.md")
-    for event in messages.Event:
+    for event in single.Event:
         assert f"`{event.value}`" in page
 
 
 def test_every_placeholder_is_documented():
     page = read("docs/messages.md")
-    for name in templating.placeholders():
+    for name in templates.placeholders():
         assert f"`{{{name}}}`" in page
 
 

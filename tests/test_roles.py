@@ -24,7 +24,7 @@ from core import wakeups
 from core.clock import database_now
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
 from monitors.services import maintenance_windows, tokens
-from notifications import links
+from notifications.dispatch import ack_links
 from notifications.models import Channel, Delivery
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
@@ -408,7 +408,7 @@ def house(db, settings, monkeypatch) -> House:
             "secret": [secret],
             "problem": ["not-found"],
             "link": ["of-an-earlier-day"],
-            "signed": [links.acknowledge_url(monitor.incidents.get(), channel).split("/")[-2]],
+            "signed": [ack_links.acknowledge_url(monitor.incidents.get(), channel).split("/")[-2]],
         },
     )
 

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from tianji import file_broker
+from tianji.runtime import file_broker
 
 if settings.REDIS_URL:
     broker_url = settings.REDIS_URL

@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, Error, connection
 from django_celery_beat.models import PeriodicTask
 
-from tianji import schedule
+from tianji.runtime import beat_schedule
 
 
 @register(Tags.security, deploy=True)
@@ -37,7 +37,7 @@ def the_schedule_is_whole(databases: Sequence[str] | None = None, **kwargs: Any)
         # Asked first, as a failed question would spoil a transaction that is open around it.
         if PeriodicTask._meta.db_table not in connection.introspection.table_names():
             return []
-        faults = schedule.faults()
+        faults = beat_schedule.faults()
     except Error:
         # Before its migrations, or without a database, there is nothing to be said of it.
         return []

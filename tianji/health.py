@@ -26,8 +26,8 @@ from core.clock import database_now
 from monitors.domain.durations import exactly
 from monitors.models import MonitorState
 from notifications.models import Delivery
-from tianji import schedule
 from tianji.celeryconfig import broker_transport_options
+from tianji.runtime import beat_schedule
 
 # Celery Beat writes what it ran about every 30 s (tianji/celeryconfig.py), half as often with a task off.
 BEAT_IS_SILENT_AFTER = timedelta(minutes=2)
@@ -147,11 +147,11 @@ def _migrations_in_words(found: str) -> str:
 
 
 def _schedule() -> str:
-    return " ".join(schedule.faults())
+    return " ".join(beat_schedule.faults())
 
 
 def _celery_beat() -> str:
-    newest = schedule.newest_run()
+    newest = beat_schedule.newest_run()
     if newest is None:
         return "" if _has_just_begun() else _("It has not run yet.")
     silent = database_now() - newest

@@ -23,16 +23,18 @@ from api.keyset import PageSerializer
 from api.problems import Problem, impossible
 from api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
 from monitors.models import Monitor
-from notifications import channels, delivery, templating
 from notifications.api import configs
 from notifications.api.serializers import (
     ChannelSerializer,
     NewChannelSerializer,
     TestedSerializer,
 )
-from notifications.forms import email_is_not_set_up
+from notifications.dispatch import send
+from notifications.forms.channels import email_is_not_set_up
+from notifications.messages import templates
 from notifications.models import Channel
-from notifications.rules import EVENTS
+from notifications.rules.effective import EVENTS
+from notifications.services import channels as channel_service
 from notifications.transports.base import Sent
 
 TAG = "channels"
@@ -84,7 +86,7 @@ class ChannelView(ApiView):
         return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
 
     def columns(self, said: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
-        """Return what `notifications.channels` takes, of what the serializer has cleaned. Raises Problem."""
+        """Return what `services.channels` takes, of what the serializer has cleaned. Raises Problem."""
         columns = {name: value for name, value in said.items() if name not in ("kind", "events")}
         _checked(said)
         if "config" in said:
@@ -108,7 +110,7 @@ class ChannelView(ApiView):
 
 def _checked(said: dict[str, Any]) -> None:
     for name in ("title", "body"):
-        for error in templating.check(said.get(name, "")):
+        for error in templates.check(said.get(name, "")):
             raise impossible(name, error)
 
 
@@ -148,7 +150,7 @@ class ChannelList(ChannelView):
         columns = self.columns(said, kind=kind)
         if kind == "email" and not settings.TIANJI_EMAIL_URL:
             raise impossible("kind", email_is_not_set_up())
-        channel = channels.create(workspace=self.workspace, kind=kind, by=self.actor, **columns)
+        channel = channel_service.create(workspace=self.workspace, kind=kind, by=self.actor, **columns)
         address = reverse("api:channel", args=[channel.public_id])
         return self.answer(channel, status=201, Location=address)
 
@@ -184,8 +186,8 @@ class ChannelDetail(ChannelView):
         columns = self.columns(said, kind=channel.kind, before=channel)
         version = expected_version(request, channel)
         try:
-            channels.edit(channel=channel, by=self.actor, version=version, **columns)
-        except channels.EditedMeanwhile:
+            channel_service.edit(channel=channel, by=self.actor, version=version, **columns)
+        except channel_service.EditedMeanwhile:
             raise Problem("changed-meanwhile") from None
         except Channel.DoesNotExist:
             raise Http404 from None
@@ -203,8 +205,8 @@ class ChannelDetail(ChannelView):
         channel = self.channel(public_id)
         version = expected_version(request, channel)
         try:
-            channels.delete(channel=channel, by=self.actor, version=version)
-        except channels.EditedMeanwhile:
+            channel_service.delete(channel=channel, by=self.actor, version=version)
+        except channel_service.EditedMeanwhile:
             raise Problem("changed-meanwhile") from None
         return Response(status=204)
 
@@ -221,5 +223,5 @@ class TestChannel(ChannelView):
     )
     @idempotent_outside
     def post(self, request: Request, public_id: UUID) -> Response:
-        result = delivery.send_test(channel=self.channel(public_id))
+        result = send.send_test(channel=self.channel(public_id))
         return Response({"ok": isinstance(result, Sent), "detail": result.detail})

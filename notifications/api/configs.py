@@ -18,9 +18,9 @@ from rest_framework import serializers
 
 from api.fields import Matching, OneOf, StrictSerializer, Text, YesNo
 from api.problems import Problem, impossible
-from notifications import destinations
-from notifications.destinations import MASK
-from notifications.kinds import Field, Kind, kinds
+from notifications import channel_config
+from notifications.channel_config import MASK
+from notifications.integrations import Field, Kind, kinds
 from notifications.models import Channel
 
 _LINES_MOST = 200
@@ -151,7 +151,7 @@ class ShownConfigField(serializers.Field[Any, Any, Any, Any]):
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     """Return the config of `channel` as it is read: without secrets, and `masked` only to recognise it by."""
     kind = kinds().get(channel.kind)
-    config = destinations.shown(channel, masked=True)
+    config = channel_config.shown(channel, masked=True)
     asked = [field for field in kind.fields if field.asked] if kind else []
     return {field.name: _read(field, config.get(field.name), masked=masked) for field in asked}
 
@@ -163,14 +163,14 @@ def _read(field: Field, value: Any, *, masked: bool) -> Any:
 
 
 def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> dict[str, Any]:
-    """Return the changes to a config that `said` asks for, as `notifications.channels` takes them.
+    """Return the changes to a config that `said` asks for, as `notifications.services.channels` takes them.
 
     Raises:
         Problem: a field refuses its value, or a new channel lacks a secret that it needs.
     """
     changes: dict[str, Any] = {}
     for field in kinds()[kind].fields:
-        kept = before is not None and destinations.is_kept(before, field.name)
+        kept = before is not None and channel_config.is_kept(before, field.name)
         if field.name not in said:
             if field.required and not kept and field.asked:
                 if field.default is None:
@@ -178,7 +178,7 @@ def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> di
                 changes[field.name] = field.default
             continue
         value = said[field.name]
-        if field.secret and destinations.is_mask(value):
+        if field.secret and channel_config.is_mask(value):
             if not kept:
                 raise impossible(f"config.{field.name}", _("There is no secret to keep. Give one, or null."))
         else:

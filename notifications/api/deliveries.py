@@ -13,9 +13,9 @@ from api.base import ApiView
 from api.fields import in_utc
 from api.schema import paged
 from monitors.models import Incident, Monitor
-from notifications import queries
 from notifications.api.serializers import DeliveryFilter, DeliverySerializer
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.services import queries
 
 _COLUMNS = {
     "status": "status",

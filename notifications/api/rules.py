@@ -22,9 +22,11 @@ from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
-from notifications import rule_changes, snoozing
 from notifications.models import DELAY_MAX, Channel
-from notifications.rule_changes import (
+from notifications.rules.effective import EVENTS, Tolerance
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import (
     NEEDED_MOST,
     OF_MOST,
     REMIND_LEAST,
@@ -35,7 +37,6 @@ from notifications.rule_changes import (
     Own,
     Reminders,
 )
-from notifications.rules import EVENTS, Tolerance
 
 TAG = "channels"
 CHANNELS_MOST = 1000
@@ -212,7 +213,7 @@ class MonitorRulesView(ApiView):
         state = self._state(monitor)
         version = expected_version(request, state)  # type: ignore[arg-type]
         try:
-            rule_changes.change(
+            rule_service.change(
                 monitor=monitor,
                 by=self.actor,
                 own=own,
@@ -249,12 +250,12 @@ class MonitorRulesView(ApiView):
         return named
 
     def _state(self, monitor: Monitor) -> _State:
-        own, choices = rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor)
-        return _State(rule_changes.versions(own, choices))
+        own, choices = rule_service.own_of_monitor(monitor), rule_service.choices_of(monitor)
+        return _State(rule_service.versions(own, choices))
 
     def _answer(self, monitor: Monitor) -> Response:
-        own, choices = rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor)
-        state = _State(rule_changes.versions(own, choices))
+        own, choices = rule_service.own_of_monitor(monitor), rule_service.choices_of(monitor)
+        state = _State(rule_service.versions(own, choices))
         content = {
             **_shown(own),
             "channels": [
@@ -266,7 +267,7 @@ class MonitorRulesView(ApiView):
                 }
                 for channel, choice in choices
             ],
-            "snoozed_until": in_utc(snoozing.snoozed_until(monitor, now=database_now())),
+            "snoozed_until": in_utc(snooze.snoozed_until(monitor, now=database_now())),
         }
         return Response(content, headers={"ETag": etag(state)})
 
@@ -294,10 +295,10 @@ class WorkspaceRulesView(ApiView):
     )
     def put(self, request: Request) -> Response:
         own = _own(self.read(OwnSerializer))
-        state = _State(rule_changes.versions(rule_changes.own_of_workspace(self.workspace)))
+        state = _State(rule_service.versions(rule_service.own_of_workspace(self.workspace)))
         version = expected_version(request, state)  # type: ignore[arg-type]
         try:
-            rule_changes.change_workspace(
+            rule_service.change_workspace(
                 workspace=self.workspace,
                 own=own,
                 by=self.actor,
@@ -308,5 +309,5 @@ class WorkspaceRulesView(ApiView):
         return self._answer()
 
     def _answer(self) -> Response:
-        own = rule_changes.own_of_workspace(self.workspace)
-        return Response(_shown(own), headers={"ETag": etag(_State(rule_changes.versions(own)))})
+        own = rule_service.own_of_workspace(self.workspace)
+        return Response(_shown(own), headers={"ETag": etag(_State(rule_service.versions(own)))})

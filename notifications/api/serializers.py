@@ -10,9 +10,9 @@ from rest_framework import serializers
 from api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, YesNo
 from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
-from notifications.kinds import kinds
+from notifications.integrations import kinds
 from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
-from notifications.rules import EVENTS as HEARD_OF
+from notifications.rules.effective import EVENTS as HEARD_OF
 
 MONITORS_MOST = 5000
 EVENTS = [event.value for event in Delivery.Event]

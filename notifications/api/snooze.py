@@ -19,10 +19,10 @@ from api.problems import impossible
 from api.schema import answers
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
-from notifications import snoozing
 from notifications.api.rules import TAG
+from notifications.services import snooze
 
-_LONGEST = int(snoozing.LONGEST.total_seconds())
+_LONGEST = int(snooze.LONGEST.total_seconds())
 
 
 class SnoozeSerializer(StrictSerializer):
@@ -57,8 +57,8 @@ class Snooze(ApiView):
             # Not later than allowed, by the moment that passes until it is looked at.
             until = database_now() + timedelta(seconds=duration or 0)
         try:
-            snoozing.snooze(monitor=monitor, until=until, by=self.actor)
-        except snoozing.NoSuchTime:
+            snooze.snooze(monitor=monitor, until=until, by=self.actor)
+        except snooze.NoSuchTime:
             sentence = _("Give a time in the future, 30 days from now at most.")
             raise impossible("until", sentence) from None
         except MonitorState.DoesNotExist:
@@ -75,7 +75,7 @@ class Snooze(ApiView):
     def delete(self, request: Request, public_id: UUID) -> Response:
         monitor = self._monitor(public_id)
         try:
-            snoozing.unsnooze(monitor=monitor, by=self.actor)
+            snooze.unsnooze(monitor=monitor, by=self.actor)
         except MonitorState.DoesNotExist:
             raise Http404 from None
         return self._answer(monitor)
@@ -88,6 +88,6 @@ class Snooze(ApiView):
         return monitor
 
     def _answer(self, monitor: Monitor) -> Response:
-        until = snoozing.snoozed_until(monitor, now=database_now())
+        until = snooze.snoozed_until(monitor, now=database_now())
         content: dict[str, Any] = {"snoozed_until": in_utc(until)}
         return Response(content)

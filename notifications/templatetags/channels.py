@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 
 from monitors.models import Monitor
-from notifications import queries
+from notifications.services import queries
 
 register = template.Library()
 register.filter("told_about", queries.about)

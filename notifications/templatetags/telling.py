@@ -9,7 +9,7 @@ from django import template
 
 from monitors.models import Monitor
 from monitors.pages.overview.page import Row
-from notifications import snoozing
+from notifications.services import snooze
 
 register = template.Library()
 
@@ -17,10 +17,10 @@ register = template.Library()
 @register.simple_tag
 def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
     """When the snooze of `monitor` ends; None where there is none. One query."""
-    return snoozing.snoozed_until(monitor, now=now)
+    return snooze.snoozed_until(monitor, now=now)
 
 
 @register.simple_tag
 def snoozed_among(rows: Iterable[Row], now: datetime) -> set[int]:
     """The row ids of the monitors of an overview's `rows` that are snoozed. One query."""
-    return set(snoozing.snoozed_among([row.reading.monitor.pk for row in rows], now=now))
+    return set(snooze.snoozed_among([row.reading.monitor.pk for row in rows], now=now))

@@ -15,11 +15,11 @@ from typing import Any
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
-from notifications.phrases import one_line
-from notifications.transports.apprise_services import ALLOWED
+from notifications.messages.text import one_line
+from notifications.transports.apprise_allowlist import ALLOWED
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
-from notifications.transports.fence import Fence, fenced, wait_of
-from notifications.transports.scrubbing import scrub
+from notifications.transports.redaction import scrub
+from notifications.transports.sandbox import Fence, fenced, wait_of
 
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}

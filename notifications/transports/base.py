@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from notifications.messages import Message
+from notifications.messages.single import Message
 
 # How long one attempt may take in all, in seconds. Well inside the lease of a claim.
 TOTAL_SECONDS = 15.0

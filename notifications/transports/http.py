@@ -17,11 +17,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from core import __version__
-from notifications.backoff import parse_retry_after
-from notifications.phrases import one_line
-from notifications.transports import guard
+from notifications.messages.text import one_line
+from notifications.transports import ssrf_guard
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
-from notifications.transports.scrubbing import scrub
+from notifications.transports.redaction import scrub
+from notifications.transports.retry import parse_retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -194,7 +194,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
             answer = replace(await _answer(response, call), secrets=secrets)
     except (TimeoutError, httpx.TimeoutException):
         return Failed(f"No answer within {TOTAL_SECONDS:.0f} s.")
-    except guard.Refused as error:
+    except ssrf_guard.Refused as error:
         return Failed(str(error))
     except (httpx.ConnectError, socket.gaierror) as error:
         return Failed(f"No connection: {error}")
@@ -255,7 +255,7 @@ def _guarded() -> type[httpx.AsyncBaseTransport]:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             host = request.url.raw_host.decode("ascii")
             port = request.url.port or (443 if request.url.scheme == "https" else 80)
-            found = guard.checked(host, await _look_up(host, port))[:_ADDRESSES_MOST]
+            found = ssrf_guard.checked(host, await _look_up(host, port))[:_ADDRESSES_MOST]
             for address in found[:-1]:
                 try:
                     return await self._to(address, request, host, connect=_CONNECT_SECONDS)
@@ -286,7 +286,7 @@ def _guarded() -> type[httpx.AsyncBaseTransport]:
 async def _look_up(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found = guard.addresses(infos)
+    found = ssrf_guard.addresses(infos)
     if not found:
         raise socket.gaierror(f"{host} leads to no address")
     return found

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from notifications.signing import signature
 from notifications.transports.base import Failed, Outgoing, Result
 from notifications.transports.http import Answer, Call, by_status, deliver
-from notifications.transports.webhook_body import filled
+from notifications.transports.signing import signature
+from notifications.transports.webhook_template import filled
 
 # Members of the config that nobody is told.
 SECRETS = ("url", "secret", "previous_secret", "headers")

@@ -19,9 +19,12 @@ from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.views.bulk import address_said, chosen_monitors
 from monitors.views.detail import workspace_context
-from notifications import channels, delivery, destinations, queries
+from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
-from notifications.forms import AssignForm
+from notifications.dispatch import send
+from notifications.forms.channels import AssignForm
+from notifications.services import channels as channel_service
+from notifications.services import queries
 from notifications.transports.base import Sent
 from notifications.views.describing import lacks_a_mail_server, part
 
@@ -51,7 +54,7 @@ def assign(request: HttpRequest) -> HttpResponse:
     answered = request.POST.get("told") in ("yes", "no")
     form = AssignForm(request.POST if answered else None, workspace=workspace)
     if form.is_valid():
-        number = channels.assign(
+        number = channel_service.assign(
             channels=form.cleaned_data["channels"],
             monitors=monitors,
             told=request.POST["told"] == "yes",
@@ -76,7 +79,7 @@ def assign(request: HttpRequest) -> HttpResponse:
 def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     channel = get_channel_to_change(request, public_id)
     if request.method == "POST":
-        channels.delete(channel=channel, by=actor_of(request))
+        channel_service.delete(channel=channel, by=actor_of(request))
         messages.success(request, _("The channel “%(name)s” is deleted.") % {"name": channel.name})
         return redirect("notifications:list")
     context = {
@@ -95,7 +98,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def test(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Send a test message and say what came of it: a fragment for htmx, else back on the page."""
     channel = get_channel_to_change(request, public_id)
-    result = delivery.send_test(channel=channel)
+    result = send.send_test(channel=channel)
     arrived = isinstance(result, Sent)
     words = (
         _("The test message was taken: %(detail)s")
@@ -122,8 +125,8 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "destination": queries.destination(channel, masked=masked),
         "how": queries.how(channel),
         "broken": queries.broken_of(channel, masked=masked),
-        "can_sign": destinations.can_sign(channel.kind),
-        "overlap_ends": destinations.overlap_ends(channel, now),
+        "can_sign": channel_config.can_sign(channel.kind),
+        "overlap_ends": channel_config.overlap_ends(channel, now),
         "chosen": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),
         "page": page,
         "now": now,

@@ -17,12 +17,15 @@ from accounts.access import require_change
 from accounts.actors import actor_of
 from core.clock import database_now
 from monitors.access import members_only
-from notifications import channels, destinations, previews, templating
+from notifications import channel_config
 from notifications.access import get_channel_to_change
-from notifications.forms import ChannelForm, email_is_not_set_up
-from notifications.kinds import Kind, kinds
+from notifications.forms.channels import ChannelForm, email_is_not_set_up
+from notifications.integrations import Kind, kinds
+from notifications.messages import templates
+from notifications.messages.text import Message
 from notifications.models import Channel
-from notifications.phrases import Message
+from notifications.services import channels as channel_service
+from notifications.services import previews
 
 _PREVIEW = "preview"
 
@@ -57,7 +60,9 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
     if _PREVIEW in request.POST:
         return _form_page(request, form, status=200)
     if form.is_valid():
-        channel = channels.create(workspace=workspace, kind=kind, by=actor_of(request), **form.columns())
+        channel = channel_service.create(
+            workspace=workspace, kind=kind, by=actor_of(request), **form.columns()
+        )
         messages.success(request, _("The channel is there. Send a test to see that it works."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, status=422 if form.is_bound else 200)
@@ -72,7 +77,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if _PREVIEW in request.POST:
         return _form_page(request, form, status=200)
     if form.is_valid():
-        channels.edit(channel=channel, by=actor_of(request), **form.columns())
+        channel_service.edit(channel=channel, by=actor_of(request), **form.columns())
         messages.success(request, _("Saved."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, status=422 if form.is_bound else 200)
@@ -93,7 +98,7 @@ def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpR
         "kind": form.kind,
         "notice": email_is_not_set_up() if lacks_a_server else "",
         "said": _said(form),
-        "placeholders": templating.placeholders(),
+        "placeholders": templates.placeholders(),
     }
     return render(request, part(request, "notifications/form.html", "said"), context, status=status)
 
@@ -121,11 +126,11 @@ def lacks_a_mail_server(kind: str) -> bool:
 def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Ask, then make a new secret to sign with; the answer shows it, and nothing ever again."""
     channel = get_channel_to_change(request, public_id)
-    if not destinations.can_sign(channel.kind):
+    if not channel_config.can_sign(channel.kind):
         raise Http404("Messages of this kind are not signed.")
     if request.method == "POST":
-        had_one = destinations.is_kept(channel, "secret")
-        secret = channels.new_secret(channel=channel, by=actor_of(request))
+        had_one = channel_config.is_kept(channel, "secret")
+        secret = channel_service.new_secret(channel=channel, by=actor_of(request))
         context = {"channel": channel, "secret": secret, "had_one": had_one}
         return render(request, "notifications/secret.html", context)
     context = {
@@ -139,6 +144,6 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _what_happens(channel: Channel) -> str:
-    if not destinations.is_kept(channel, "secret"):
+    if not channel_config.is_kept(channel, "secret"):
         return _("It is shown once. From then on every message is signed with it.")
     return _("It is shown once. For 24 hours messages carry both signatures, so the receiver has time.")

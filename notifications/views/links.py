@@ -23,9 +23,11 @@ from core.timezones import known_zones
 from monitors.domain.state_machine import Cause
 from monitors.models import Incident
 from monitors.services import incidents
-from notifications import digests, links, snoozing
+from notifications.dispatch import ack_links
+from notifications.messages import digests
+from notifications.messages.text import moment
 from notifications.models import Channel
-from notifications.phrases import moment
+from notifications.services import snooze
 
 _HOURS = {"1h": 1, "4h": 4}
 _LENGTHS = {
@@ -54,7 +56,7 @@ class _Shown:
 @require_http_methods(["GET", "HEAD", "POST"])
 def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
     """Show an incident and its buttons; only they, a POST, do something: programs look at links, too."""
-    link = links.read(token)
+    link = ack_links.read(token)
     if link is None:
         return _kept(render(request, "notifications/acknowledge_gone.html", status=404))
     done = _do(request, link) if request.method == "POST" else ""
@@ -62,7 +64,7 @@ def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
     return _kept(render(request, "notifications/acknowledge.html", context))
 
 
-def _do(request: HttpRequest, link: links.Link) -> str:
+def _do(request: HttpRequest, link: ack_links.Link) -> str:
     """Do what the button says; return "acknowledged", "snoozed" or, where nothing was done, ""."""
     incident, by = link.incident, _actor(request, link.channel)
     if (wanted := request.POST.get("snooze")) is None:
@@ -72,7 +74,7 @@ def _do(request: HttpRequest, link: links.Link) -> str:
     if wanted not in _LENGTHS or incident.resolved_at is not None:
         return ""
     until = _end_of(wanted, database_now(), _zone_of(incident.monitor.workspace))
-    snoozing.snooze(monitor=incident.monitor, until=until, by=by)
+    snooze.snooze(monitor=incident.monitor, until=until, by=by)
     return "snoozed"
 
 
@@ -96,7 +98,7 @@ def _shown(incident: Incident) -> _Shown:
             cause=digests.cause_of(Cause(incident.cause)),
             acknowledged=_moment(incident.acknowledged_at),
             resolved=_moment(incident.resolved_at),
-            snoozed=_moment(snoozing.snoozed_until(monitor, now=database_now())),
+            snoozed=_moment(snooze.snoozed_until(monitor, now=database_now())),
         )
 
 

@@ -23,10 +23,12 @@ from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import Monitor
 from monitors.views.detail import workspace_context
-from notifications import rule_changes, sentences, snoozing
-from notifications.rule_changes import ChangedMeanwhile, Own
-from notifications.rule_forms import MonitorRulesForm, OwnForm, expected
-from notifications.rules import DEFAULT, routes_of, rules_of
+from notifications.forms.rules import MonitorRulesForm, OwnForm, expected
+from notifications.rules import sentences
+from notifications.rules.effective import DEFAULT, routes_of, rules_of
+from notifications.services import rules as rule_service
+from notifications.services import snooze as snooze_service
+from notifications.services.rules import ChangedMeanwhile, Own
 
 _PREVIEW = "preview"
 
@@ -42,7 +44,7 @@ def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "monitor": monitor,
         "sentences": sentences.sentences(rules_of([monitor.pk])[monitor.pk], routes, now=now),
         "nobody": not routes,
-        "snoozed": snoozing.snoozed_until(monitor, now=now),
+        "snoozed": snooze_service.snoozed_until(monitor, now=now),
         "may_change": membership_in(request, monitor.workspace).may_change,
     }
     return render(request, "notifications/for_monitor.html", context)
@@ -65,7 +67,7 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if not form.is_valid():
         return _page(request, monitor, form, status=422)
     try:
-        changed = rule_changes.change(
+        changed = rule_service.change(
             monitor=monitor,
             by=actor_of(request),
             own=form.own(),
@@ -82,9 +84,9 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def _form(monitor: Monitor, data: Any) -> MonitorRulesForm:
     return MonitorRulesForm(
         data,
-        own=rule_changes.own_of_monitor(monitor),
-        above=rule_changes.rules_from(Own(), monitor.workspace),
-        choices=rule_changes.choices_of(monitor),
+        own=rule_service.own_of_monitor(monitor),
+        above=rule_service.rules_from(Own(), monitor.workspace),
+        choices=rule_service.choices_of(monitor),
     )
 
 
@@ -119,8 +121,8 @@ def _said(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
         return _stands(monitor)
     if not form.is_valid():
         return []
-    meant = rule_changes.rules_from(form.own(), monitor.workspace)
-    return sentences.sentences(meant, rule_changes.routes_from(form.outcome()), now=database_now())
+    meant = rule_service.rules_from(form.own(), monitor.workspace)
+    return sentences.sentences(meant, rule_service.routes_from(form.outcome()), now=database_now())
 
 
 # --- The workspace ----------------------------------------------------------------------------------
@@ -138,12 +140,12 @@ def workspace_rules(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _workspace_page(request, form, status=422)
     try:
-        changed = rule_changes.change_workspace(
+        changed = rule_service.change_workspace(
             workspace=workspace, own=form.own(), by=actor_of(request), expected=expected(request.POST)
         )
     except ChangedMeanwhile:
         theirs = sentences.defaults(
-            rule_changes.rules_from_workspace(rule_changes.own_of_workspace(workspace))
+            rule_service.rules_from_workspace(rule_service.own_of_workspace(workspace))
         )
         form = _workspace_form(workspace, request.POST)
         return _workspace_page(request, form, theirs=theirs, status=422)
@@ -152,7 +154,7 @@ def workspace_rules(request: HttpRequest) -> HttpResponse:
 
 
 def _workspace_form(workspace: Workspace, data: Any) -> OwnForm:
-    own = rule_changes.own_of_workspace(workspace)
+    own = rule_service.own_of_workspace(workspace)
     return OwnForm(data, own=own, above=DEFAULT, workspace=True)
 
 
@@ -161,10 +163,10 @@ def _workspace_page(
 ) -> HttpResponse:
     said: list[str] = []
     if not form.is_bound:
-        own = rule_changes.own_of_workspace(membership_of(request).workspace)
-        said = sentences.defaults(rule_changes.rules_from_workspace(own))
+        own = rule_service.own_of_workspace(membership_of(request).workspace)
+        said = sentences.defaults(rule_service.rules_from_workspace(own))
     elif form.is_valid():
-        said = sentences.defaults(rule_changes.rules_from_workspace(form.own()))
+        said = sentences.defaults(rule_service.rules_from_workspace(form.own()))
     preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
     template = "notifications/workspace_rules.html#said" if preview else "notifications/workspace_rules.html"
     return render(request, template, {"form": form, "said": said, "theirs": theirs}, status=status)
@@ -202,8 +204,8 @@ def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
             return _ask(request, monitor, form, now)
         until = form.cleaned_data["until"]
     try:
-        snoozing.snooze(monitor=monitor, until=until, by=actor_of(request))
-    except snoozing.NoSuchTime:
+        snooze_service.snooze(monitor=monitor, until=until, by=actor_of(request))
+    except snooze_service.NoSuchTime:
         form.add_error("until", _("Give a time in the next 30 days."))
         return _ask(request, monitor, form, now)
     messages.success(request, " ".join(sentences.snooze(until, now=now)))
@@ -214,7 +216,7 @@ def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @members_only
 def unsnooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
-    ended = snoozing.unsnooze(monitor=monitor, by=actor_of(request))
+    ended = snooze_service.unsnooze(monitor=monitor, by=actor_of(request))
     messages.success(request, _("The snooze is over.") if ended else _("That was so already."))
     return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
 
@@ -238,7 +240,7 @@ def _ask(request: HttpRequest, monitor: Monitor, form: SnoozeForm, now: datetime
         **workspace_context(membership_in(request, monitor.workspace)),
         "monitor": monitor,
         "form": form,
-        "snoozed": sentences.snooze(snoozing.snoozed_until(monitor, now=now), now=now),
+        "snoozed": sentences.snooze(snooze_service.snoozed_until(monitor, now=now), now=now),
     }
     name = "notifications/for_monitor_snooze.html"
     template = f"{name}#question" if request.headers.get("HX-Request") == "true" else name

@@ -17,8 +17,8 @@ from accounts.services import api_keys
 from core.clock import database_now
 from monitors.models import Incident, Monitor, PushToken, Transition
 from monitors.services import tokens
-from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.services import channels as channel_service
 from tests.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
 
 
@@ -69,7 +69,7 @@ def house(db) -> House:
     member = make_user(workspace=workspace, email="cook@example.com")
     Group.objects.create(name="Waiters")
     monitor = make_monitor(workspace=workspace, name="Oven")
-    channel = channels.create(
+    channel = channel_service.create(
         workspace=workspace,
         kind="webhook",
         name="Bell",

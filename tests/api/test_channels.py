@@ -14,9 +14,10 @@ from accounts.models import AuditEntry
 from api.fields import in_utc
 from core import credentials
 from core.clock import database_now
-from notifications import channels, destinations
-from notifications.destinations import MASK
+from notifications import channel_config
+from notifications.channel_config import MASK
 from notifications.models import Channel, Delivery
+from notifications.services import channels as channel_service
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery
@@ -48,7 +49,7 @@ def email_is_set_up(settings):
 
 
 def signed_channel(workspace, **fields):
-    return channels.create(
+    return channel_service.create(
         workspace=workspace, kind="webhook", name="Chat", config={"url": URL, "secret": SECRET}, **fields
     )
 
@@ -79,7 +80,7 @@ def test_a_webhook_is_created_as_it_was_described(writer, workspace):
     assert said["created_at"].endswith("Z")
     del said["created_at"], said["updated_at"]
     assert said == {**body, **USUAL, "id": str(channel.public_id), "config": {**NOTHING, "url": SHOWN}}
-    assert destinations.opened(channel) == {"url": URL}
+    assert channel_config.opened(channel) == {"url": URL}
     assert (channel.workspace, list(channel.monitors.all())) == (workspace, [monitor])
 
 
@@ -405,7 +406,7 @@ def test_a_secret_is_stored_sealed_and_never_said_again(writer, workspace):
     channel = Channel.objects.get()
     assert answer.json()["config"] == {**NOTHING, "url": SHOWN, "secret": MASK}
     assert SECRET not in json.dumps(channel.config)
-    assert destinations.opened(channel)["secret"] == SECRET
+    assert channel_config.opened(channel)["secret"] == SECRET
     assert SECRET[6:].encode() not in writer.get("channels/").content
 
 
@@ -423,15 +424,15 @@ def test_a_secret_is_kept_or_replaced(writer, workspace, config, expected):
     channel = signed_channel(workspace)
     assert writer.patch(path(channel), {"config": config}).json()["config"]["secret"] == MASK
     channel.refresh_from_db()
-    assert destinations.opened(channel)["secret"] == expected
+    assert channel_config.opened(channel)["secret"] == expected
 
 
 def test_after_a_change_the_secret_before_counts_for_a_while(writer, workspace):
     channel = signed_channel(workspace)
     said = writer.patch(path(channel), {"config": {"secret": OTHER_SECRET}})
     channel.refresh_from_db()
-    assert destinations.opened(channel)["previous_secret"] == SECRET
-    assert destinations.overlap_ends(channel, database_now())
+    assert channel_config.opened(channel)["previous_secret"] == SECRET
+    assert channel_config.overlap_ends(channel, database_now())
     assert b"previous" not in said.content
 
 
@@ -440,7 +441,7 @@ def test_null_removes_the_secret(writer, workspace):
     said = writer.patch(path(channel), {"config": {"url": URL, "secret": None}}).json()
     channel.refresh_from_db()
     assert said["config"]["secret"] is None
-    assert destinations.opened(channel) == {"url": URL}
+    assert channel_config.opened(channel) == {"url": URL}
 
 
 def test_the_same_secret_again_changes_nothing(writer, workspace):
@@ -456,7 +457,7 @@ def test_a_secret_that_cannot_be_opened_any_more_can_be_replaced(writer, workspa
     assert writer.get(path(channel)).json()["config"]["secret"] == MASK
     writer.patch(path(channel), {"config": {"url": URL, "secret": SECRET}})
     channel.refresh_from_db()
-    assert destinations.opened(channel)["secret"] == SECRET
+    assert channel_config.opened(channel)["secret"] == SECRET
 
 
 @pytest.mark.parametrize("size", [24, 25, 26, 32, 63, 64])

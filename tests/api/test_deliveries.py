@@ -8,7 +8,7 @@ import pytest
 
 from api.fields import in_utc
 from core.clock import database_now
-from notifications import delivery
+from notifications.dispatch import send
 from notifications.models import Delivery, DeliveryAttempt
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
@@ -40,9 +40,9 @@ def test_a_delivery_tells_what_became_of_it(writer, workspace, monitor):
     with HttpSink(Answer(503, body=b"later"), Answer(200)) as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         push(monitor, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         Delivery.objects.update(next_attempt_at=database_now())
-        delivery.deliver_due()
+        send.deliver_due()
     row = Delivery.objects.select_related("incident").get()
     first, second = row.attempts.order_by("number")
     assert results(writer.get("deliveries/")) == [

@@ -16,7 +16,7 @@ from api.idempotency import Answer, StillRunning
 from core.clock import database_now
 from monitors.models import Monitor
 from monitors.services import tokens
-from notifications import delivery
+from notifications.dispatch import send as sender
 from notifications.transports.base import Sent
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
@@ -218,7 +218,7 @@ class TestOutsideATransaction:
             sent.append(channel)
             return Sent("taken")
 
-        monkeypatch.setattr(delivery, "send_test", send)
+        monkeypatch.setattr(sender, "send_test", send)
         path = f"channels/{channel.public_id}/test/"
         first, second = writer.post(path, **KEY), writer.post(path, **KEY)
         assert first.json() == second.json() == {"ok": True, "detail": "taken"}

@@ -11,7 +11,7 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import MaintenanceWindow
 from monitors.services import maintenance
-from notifications import snoozing
+from notifications.services import snooze
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -210,17 +210,17 @@ def test_a_snooze_is_put_and_ended(writer, monitor):
     until = (database_now() + timedelta(hours=1)).replace(microsecond=0)
     said = writer.put(path, {"until": until.astimezone(UTC).isoformat()}).json()
     assert datetime.fromisoformat(said["snoozed_until"]) == until
-    assert snoozing.snoozed_until(monitor, now=database_now()) == until
+    assert snooze.snoozed_until(monitor, now=database_now()) == until
     assert writer.delete(path).json() == {"snoozed_until": None}
     assert writer.delete(path).json() == {"snoozed_until": None}
-    assert snoozing.snoozed_until(monitor, now=database_now()) is None
+    assert snooze.snoozed_until(monitor, now=database_now()) is None
 
 
 def test_a_snooze_may_say_how_long_it_lasts(writer, monitor):
-    longest = int(snoozing.LONGEST.total_seconds())
+    longest = int(snooze.LONGEST.total_seconds())
     said = writer.put(f"monitors/{monitor.public_id}/snooze/", {"duration": longest}).json()
     left = datetime.fromisoformat(said["snoozed_until"]) - database_now()
-    assert timedelta(days=29, hours=23) < left <= snoozing.LONGEST
+    assert timedelta(days=29, hours=23) < left <= snooze.LONGEST
 
 
 @pytest.mark.parametrize(
@@ -234,4 +234,4 @@ def test_a_snooze_may_say_how_long_it_lasts(writer, monitor):
 )
 def test_a_snooze_ends_in_the_future_and_is_said_in_one_way(writer, monitor, said):
     assert "until" in problem(writer.put(f"monitors/{monitor.public_id}/snooze/", said))
-    assert snoozing.snoozed_until(monitor, now=database_now()) is None
+    assert snooze.snoozed_until(monitor, now=database_now()) is None

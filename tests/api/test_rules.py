@@ -9,10 +9,11 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from notifications import rule_changes, snoozing
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rule_changes import Own
-from notifications.rules import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own
 from tests.factories import make_channel, make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +83,7 @@ def test_of_may_be_left_out_for_failures_in_a_row(writer, monitor):
 
 def test_a_snooze_is_shown(reader, monitor):
     until = database_now() + timedelta(hours=1)
-    snoozing.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until)
     assert reader.get(path(monitor)).json()["snoozed_until"] is not None
 
 
@@ -117,7 +118,7 @@ def test_a_channel_has_to_be_there_and_once(writer, monitor, channel):
 
 def test_who_read_an_older_state_changes_nothing(writer, monitor):
     read = writer.get(path(monitor))["ETag"]
-    rule_changes.change(monitor=monitor, own=Own(recovery=7))
+    rule_service.change(monitor=monitor, own=Own(recovery=7))
     answer = writer.put(path(monitor), OWN, **{"If-Match": read})
     assert answer.status_code == 412
     assert MonitorRules.objects.get().recovery_needed == 7

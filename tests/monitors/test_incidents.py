@@ -17,7 +17,7 @@ from monitors.models import NOTE_LENGTH, Incident
 from monitors.pages.incidents import BadCursor, incidents_of
 from monitors.pages.log import audit_text
 from monitors.services import incidents
-from notifications import delivery
+from notifications.dispatch import send
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass, push
 from tests.notifications.rows import make_incident
@@ -162,7 +162,7 @@ def test_a_page_tells_the_whole_story(admin, workspace, monitor):
     push(monitor, up=False, message="disk full")
     incident = monitor.incidents.get()
     let_pass(monitor, minutes=19)
-    delivery.deliver_due()
+    send.deliver_due()
     admin.post(url("acknowledge", incident))
     admin.post(url("note", incident), {"note": "Deleted old dumps."})
     push(monitor, message="room again")

@@ -15,7 +15,7 @@ from monitors.pages.log import feed
 from monitors.pages.log.entries import BadCursor, Cursor, Filter, Kind
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
-from notifications import delivery
+from notifications.dispatch import send
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_user
 from tests.monitors.acts import let_pass, push
@@ -306,5 +306,5 @@ def test_the_version_changes_with_what_is_shown(monitor, workspace):
     push(monitor, up=False)
     before = feed.version(feed.page(monitor, Filter()))
     assert feed.version(feed.page(monitor, Filter())) == before
-    delivery.deliver_due()
+    send.deliver_due()
     assert feed.version(feed.page(monitor, Filter())) != before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core import wakeups
-from notifications.kinds import kinds
+from notifications.integrations import kinds
 from tests.notifications.memory import Memory
 
 

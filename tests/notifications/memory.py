@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from notifications.kinds.base import Kind
+from notifications.integrations.base import Kind
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 
 RETRY_AFTER = timedelta(minutes=2)

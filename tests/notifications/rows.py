@@ -13,7 +13,7 @@ from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
 from monitors.services import tokens
-from notifications import delivery
+from notifications.dispatch import send
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.factories import make_channel, secret_of
 
@@ -87,14 +87,14 @@ def age(**length: float) -> None:
 def deliver_with_retries(*, rounds: int = 3) -> None:
     """Deliver, and again after each wait of the retries."""
     for _ in range(rounds):
-        delivery.deliver_due()
+        send.deliver_due()
         let_time_pass(hours=1, minutes=10)
 
 
 def deliver_after(**length: float) -> int:
     """Let time pass for everything, deliver, and return the number of attempts."""
     age(**length)
-    return delivery.deliver_due()
+    return send.deliver_due()
 
 
 def box_for(workspace: Workspace, box: str = "a", kind: str = "memory", **fields: Any) -> Channel:

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from monitors.domain.state_machine import Cause
-from notifications import digests, messages, payloads
-from notifications.messages import Event, Message
+from notifications.messages import digests, payloads, single
+from notifications.messages.single import Event, Message
 from notifications.transports.base import Outgoing, Tone
 
 AT = datetime(2026, 11, 22, 15, 52, 45, 123_000, tzinfo=UTC)
@@ -38,7 +38,7 @@ def outgoing(event: Event = Event.OPENED, *, thread: UUID | None = None, **facts
 
 def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
     if event is Event.TEST:
-        message = messages.compose_test(channel="Ops", workspace="Kitchen", url="https://tianji.example.com/")
+        message = single.compose_test(channel="Ops", workspace="Kitchen", url="https://tianji.example.com/")
         return message, payloads.of_test(message, test_id=delivery_id, at=AT)
     if event is Event.BROKEN:
         broken = digests.Broken(
@@ -60,11 +60,11 @@ def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Messag
         message = digests.compose(several)
         return message, payloads.of_digest(several, message, delivery_id=delivery_id)
     facts = _facts(event, **more)
-    message = messages.compose(facts)
+    message = single.compose(facts)
     return message, payloads.of_incident(facts, message, delivery_id=delivery_id)
 
 
-def _facts(event: Event, **more: Any) -> messages.Facts:
+def _facts(event: Event, **more: Any) -> single.Facts:
     fields: dict[str, Any] = {
         "event": event,
         "at": AT,
@@ -89,7 +89,7 @@ def _facts(event: Event, **more: Any) -> messages.Facts:
         fields |= {"resolved_at": AT, "closing_message": "good again", "closing_value": 12.0}
     if event is Event.LATE:
         fields |= {"deadline": AT + timedelta(minutes=5), "incident_id": "", "cause": Cause.MISSED}
-    return messages.Facts(**(fields | more))
+    return single.Facts(**(fields | more))
 
 
 def _digest(event: Event, *, count: int = 3) -> digests.Facts:

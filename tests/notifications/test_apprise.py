@@ -14,11 +14,11 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ValidationError
 
-from notifications.kinds import kind_named
-from notifications.messages import Event
-from notifications.transports import apprise, apprise_services, fence
+from notifications.integrations import kind_named
+from notifications.messages.single import Event
+from notifications.transports import apprise, apprise_allowlist, sandbox
 from notifications.transports.base import Failed, Sent
-from notifications.transports.fence import Fence, Forbidden, fenced
+from notifications.transports.sandbox import Fence, Forbidden, fenced
 from tests.notifications import samples
 from tests.notifications.certificates import certificate_for
 from tests.sinks import Answer, HttpSink
@@ -136,7 +136,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
 
 
 def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
-    monkeypatch.setattr(fence, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "_BODY_SECONDS", 0.5)
     with HttpSink(default=Answer(200, body=b"x" * 1000, drip=0.1)) as sink:
         started = time.monotonic()
         assert send(json_url(sink)) == Sent("HTTP 200 OK")
@@ -315,8 +315,8 @@ def test_somebody_looked_at_every_service_that_apprise_has():
     apprise._library()
     manager = NotificationManager()
     modules = {plugin.__module__.split(".")[2] for plugin in manager.plugins(include_disabled=True)}
-    assert modules == apprise_services.ALLOWED | apprise_services.REFUSED
-    assert not apprise_services.ALLOWED & apprise_services.REFUSED
+    assert modules == apprise_allowlist.ALLOWED | apprise_allowlist.REFUSED
+    assert not apprise_allowlist.ALLOWED & apprise_allowlist.REFUSED
 
 
 def test_only_what_a_channel_may_say_is_shown():

@@ -9,9 +9,10 @@ from django.urls import reverse
 
 from core.clock import database_now
 from monitors.models import Monitor
-from notifications import destinations, signing
-from notifications.kinds import kinds
+from notifications import channel_config
+from notifications.integrations import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.transports import signing
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident
 
@@ -132,7 +133,7 @@ def test_a_new_secret_is_made_after_a_question_and_shown_once(admin, workspace):
     assert "secret" not in channel.config
     answer = admin.post(url("new_secret", channel))
     channel.refresh_from_db()
-    secret = destinations.opened(channel)["secret"]
+    secret = channel_config.opened(channel)["secret"]
     assert signing.is_secret(secret)
     assert f'value="{secret}"' in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]

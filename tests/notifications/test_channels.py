@@ -13,8 +13,10 @@ from standardwebhooks.webhooks import Webhook
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
-from notifications import channels, destinations, signing
+from notifications import channel_config
 from notifications.models import Channel
+from notifications.services import channels as channel_service
+from notifications.transports import signing
 from notifications.transports.webhook import WebhookTransport
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications import samples
@@ -32,7 +34,7 @@ def entries(channel):
 def test_an_edit_changes_only_what_it_names():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor], config={"url": URL})
-    edited = channels.edit(channel=channel, name="New")
+    edited = channel_service.edit(channel=channel, name="New")
     assert (edited.name, edited.config, edited.all_monitors) == ("New", {"url": URL}, False)
     assert list(edited.monitors.all()) == [monitor]
     assert edited.version == 2
@@ -41,16 +43,16 @@ def test_an_edit_changes_only_what_it_names():
 def test_what_somebody_else_changed_meanwhile_stays():
     channel = make_channel(workspace=make_workspace(), config={"url": URL})
     stale = Channel.objects.get(pk=channel.pk)
-    channels.edit(channel=channel, config={"secret": SECRET})
-    edited = channels.edit(channel=stale, config={"url": "https://b.example/"})
-    assert destinations.opened(edited) == {"url": "https://b.example/", "secret": SECRET}
+    channel_service.edit(channel=channel, config={"secret": SECRET})
+    edited = channel_service.edit(channel=stale, config={"url": "https://b.example/"})
+    assert channel_config.opened(edited) == {"url": "https://b.example/", "secret": SECRET}
 
 
 def test_an_edit_for_another_version_is_refused():
     channel = make_channel(workspace=make_workspace())
-    channels.edit(channel=channel, name="New", version=1)
-    with pytest.raises(channels.EditedMeanwhile):
-        channels.edit(channel=channel, name="Newer", version=1)
+    channel_service.edit(channel=channel, name="New", version=1)
+    with pytest.raises(channel_service.EditedMeanwhile):
+        channel_service.edit(channel=channel, name="Newer", version=1)
     channel.refresh_from_db()
     assert (channel.name, channel.version) == ("New", 2)
 
@@ -58,9 +60,9 @@ def test_an_edit_for_another_version_is_refused():
 def test_where_nothing_differs_nothing_is_written():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor], config={"url": URL})
-    channels.edit(channel=channel, config={"secret": SECRET})
+    channel_service.edit(channel=channel, config={"secret": SECRET})
     before = Channel.objects.values().get(pk=channel.pk)
-    channels.edit(
+    channel_service.edit(
         channel=channel,
         name=channel.name,
         config={"url": URL, "secret": SECRET},
@@ -75,7 +77,7 @@ def test_where_nothing_differs_nothing_is_written():
 def test_other_monitors_are_an_edit_too():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
-    assert channels.edit(channel=channel, monitors=[]).version == 2
+    assert channel_service.edit(channel=channel, monitors=[]).version == 2
     assert not channel.monitors.exists()
     assert entries(channel)[0].details == {"kind": "webhook", "fields": ["monitors"]}
 
@@ -83,11 +85,11 @@ def test_other_monitors_are_an_edit_too():
 def test_who_changed_a_channel_is_noted_and_not_where_it_leads():
     workspace = make_workspace()
     by = Actor(make_user(workspace=workspace), None, AuditEntry.Via.BROWSER, "10.0.0.7")
-    channel = channels.create(
+    channel = channel_service.create(
         workspace=workspace, kind="webhook", name="Chat", config={"url": URL, "secret": SECRET}, by=by
     )
-    channels.edit(channel=channel, config={"url": f"{URL}2"}, by=by)
-    channels.delete(channel=channel, by=by)
+    channel_service.edit(channel=channel, config={"url": f"{URL}2"}, by=by)
+    channel_service.delete(channel=channel, by=by)
     found = entries(channel)
     assert [entry.action for entry in found] == ["channel.created", "channel.changed", "channel.deleted"]
     assert {(entry.user, entry.via, entry.address) for entry in found} == {(by.user, "browser", "10.0.0.7")}
@@ -97,50 +99,50 @@ def test_who_changed_a_channel_is_noted_and_not_where_it_leads():
 def test_a_deletion_is_noted_once():
     channel = make_channel(workspace=make_workspace())
     stale = Channel.objects.get(pk=channel.pk)
-    channels.delete(channel=channel)
-    channels.delete(channel=stale)
+    channel_service.delete(channel=channel)
+    channel_service.delete(channel=stale)
     assert [entry.action for entry in entries(channel)] == ["channel.deleted"]
 
 
 def test_an_edit_of_a_channel_that_was_deleted_says_so():
     channel = make_channel(workspace=make_workspace())
     stale = Channel.objects.get(pk=channel.pk)
-    channels.delete(channel=channel)
+    channel_service.delete(channel=channel)
     with pytest.raises(Channel.DoesNotExist):
-        channels.edit(channel=stale, name="New")
+        channel_service.edit(channel=stale, name="New")
 
 
 def signed():
     config = {"url": URL, "secret": SECRET}
-    return channels.create(workspace=make_workspace(), kind="webhook", name="Chat", config=config)
+    return channel_service.create(workspace=make_workspace(), kind="webhook", name="Chat", config=config)
 
 
 def test_a_new_secret_is_said_once_and_the_one_before_counts_for_a_day():
     channel = signed()
-    secret = channels.new_secret(channel=channel)
+    secret = channel_service.new_secret(channel=channel)
     channel.refresh_from_db()
-    opened = destinations.opened(channel)
+    opened = channel_config.opened(channel)
     assert signing.is_secret(secret)
     assert (opened["secret"], opened["previous_secret"]) == (secret, SECRET)
-    left = destinations.overlap_ends(channel, database_now()) - database_now()
+    left = channel_config.overlap_ends(channel, database_now()) - database_now()
     assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
     assert entries(channel)[-1].details == {"kind": "webhook", "fields": ["config"]}
 
 
 def test_the_first_secret_has_none_before_it():
     channel = make_channel(workspace=make_workspace(), config={"url": URL})
-    channels.new_secret(channel=channel)
+    channel_service.new_secret(channel=channel)
     channel.refresh_from_db()
     assert "previous_secret" not in channel.config
-    assert destinations.overlap_ends(channel, database_now()) is None
+    assert channel_config.overlap_ends(channel, database_now()) is None
 
 
 def test_a_receiver_that_missed_a_change_of_the_secret_is_not_lost_by_the_next():
     channel = signed()
-    second = channels.new_secret(channel=channel)
-    third = channels.new_secret(channel=channel)
+    second = channel_service.new_secret(channel=channel)
+    third = channel_service.new_secret(channel=channel)
     channel.refresh_from_db()
-    opened = destinations.opened(channel)
+    opened = channel_config.opened(channel)
     assert opened["secret"] == third
     assert opened["previous_secret"].split() == [second, SECRET]
     with HttpSink() as sink:
@@ -152,18 +154,18 @@ def test_a_receiver_that_missed_a_change_of_the_secret_is_not_lost_by_the_next()
 
 def test_without_a_secret_none_before_it_counts_either():
     channel = signed()
-    channels.new_secret(channel=channel)
-    channels.edit(channel=channel, config={"secret": None})
+    channel_service.new_secret(channel=channel)
+    channel_service.edit(channel=channel, config={"secret": None})
     channel.refresh_from_db()
-    assert destinations.opened(channel) == {"url": URL}
+    assert channel_config.opened(channel) == {"url": URL}
 
 
 def test_a_secret_that_nobody_can_read_does_not_count_after_a_change():
     channel = signed()
     Channel.objects.update(config={"url": URL, "secret": {"sealed": "lost"}})
-    channels.new_secret(channel=channel)
+    channel_service.new_secret(channel=channel)
     channel.refresh_from_db()
-    assert set(destinations.opened(channel)) == {"url", "secret"}
+    assert set(channel_config.opened(channel)) == {"url", "secret"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -174,8 +176,8 @@ def test_of_two_edits_at_once_for_one_version_one_is_made():
     def edit(name):
         start.wait(10)
         try:
-            channels.edit(channel=Channel(pk=channel.pk), name=name, version=1)
-        except channels.EditedMeanwhile:
+            channel_service.edit(channel=Channel(pk=channel.pk), name=name, version=1)
+        except channel_service.EditedMeanwhile:
             return None
         finally:
             connection.close()
@@ -191,9 +193,9 @@ def test_of_two_edits_at_once_for_one_version_one_is_made():
 def test_a_channel_that_was_edited_meanwhile_is_neither_deleted_nor_switched_off():
     channel = make_channel(workspace=make_workspace())
     seen = channel.version
-    channel = channels.edit(channel=channel, name="Edited")
-    with pytest.raises(channels.EditedMeanwhile):
-        channels.delete(channel=channel, version=seen)
+    channel = channel_service.edit(channel=channel, name="Edited")
+    with pytest.raises(channel_service.EditedMeanwhile):
+        channel_service.delete(channel=channel, version=seen)
     assert Channel.objects.get().enabled
-    channels.delete(channel=channel, version=channel.version)
+    channel_service.delete(channel=channel, version=channel.version)
     assert not Channel.objects.exists()

@@ -14,11 +14,13 @@ from monitors.heartbeats import missed
 from monitors.models import Monitor
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
-from notifications import delivery, rule_changes, snoozing, verdicts
-from notifications.circumstances import missed_at
+from notifications.dispatch import apply, send
+from notifications.dispatch.facts import missed_at
 from notifications.models import ChannelRule, Delivery
-from notifications.rule_changes import Own
-from notifications.rules import Tolerance
+from notifications.rules.effective import Tolerance
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own
 from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
 
@@ -29,14 +31,14 @@ Note = Delivery.Note
 
 def with_rules(*, timeout=300, grace=30, **own):
     monitor = make_monitor(timeout=timeout, grace=grace, value_max=10.0)
-    rule_changes.change(monitor=monitor, own=Own(**own))
+    rule_service.change(monitor=monitor, own=Own(**own))
     return monitor
 
 
 def sweep_after(**length):
     age(**length)
     missed.declare_missed()
-    return delivery.deliver_due()
+    return send.deliver_due()
 
 
 # --- A delay -----------------------------------------------------------------------------------------
@@ -47,10 +49,10 @@ def test_who_hears_of_what_lasts_hears_nothing_of_what_is_over_before(memory):
     box_for(monitor.workspace, "chat")
     box_for(monitor.workspace, "phone", delay=600)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(minutes=9)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(minutes=2)
     assert memory.events("chat") == [DOWN, UP]
     assert memory.events("phone") == []
@@ -67,7 +69,7 @@ def test_who_hears_of_what_lasts_hears_of_it_and_of_its_end(memory):
     assert deliver_after(minutes=9) == 0
     assert deliver_after(minutes=2) == 1
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
 
 
@@ -77,7 +79,7 @@ def test_what_lasted_long_enough_is_told_though_it_is_over_when_a_worker_looks(m
     push(monitor, up=False)
     age(minutes=2)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
 
 
@@ -86,7 +88,7 @@ def test_a_monitor_may_have_a_delay_of_its_own(memory):
     channel = box_for(monitor.workspace)
     ChannelRule.objects.create(monitor=monitor, channel=channel, delay=60)
     push(monitor, up=False)
-    assert delivery.deliver_due() == 0
+    assert send.deliver_due() == 0
     assert deliver_after(seconds=61) == 1
 
 
@@ -95,11 +97,11 @@ def test_who_acknowledges_spares_those_who_hear_later(memory):
     box_for(monitor.workspace, "chat")
     box_for(monitor.workspace, "phone", delay=600)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
     deliver_after(minutes=11)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("chat") == [DOWN, UP]
     assert memory.events("phone") == []
 
@@ -120,7 +122,7 @@ def test_who_acknowledges_during_a_storm_spares_those_who_wait_for_its_end(memor
 
 
 def snoozed(monitor, until):
-    snoozing.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until)
 
 
 def maintained(monitor, until):
@@ -137,10 +139,10 @@ def test_what_is_still_down_at_the_end_is_told_then_and_nothing_of_what_is_over(
     for monitor in (still, over):
         kept_quiet(monitor, database_now() + timedelta(hours=1))
     push(still, over, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(minutes=30)
     push(over)
-    assert delivery.deliver_due() == 0
+    assert send.deliver_due() == 0
     deliver_after(minutes=31)
     deliver_after(minutes=1)
     (arrived,) = memory.to("a")
@@ -153,12 +155,12 @@ def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(
     one, two = (make_monitor(workspace=workspace) for _ in range(2))
     box_for(workspace, kind="single")
     push(one, two, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     until = database_now() + timedelta(hours=1)
     snoozed(one, until)
     maintained(two, until)
     push(one, two)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.to("a")[-1].payload["monitor"]["name"] == one.name
     assert memory.events("a") == [DOWN, DOWN, UP]
     deliver_after(minutes=61)
@@ -170,10 +172,10 @@ def test_a_snooze_that_was_made_longer_and_is_ended_tells_what_it_held_back(memo
     box_for(monitor.workspace)
     snoozed(monitor, until)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     snoozed(monitor, until + timedelta(hours=1))
-    snoozing.unsnooze(monitor=monitor)
-    delivery.deliver_due()
+    snooze.unsnooze(monitor=monitor)
+    send.deliver_due()
     assert memory.events("a") == [DOWN]
 
 
@@ -210,10 +212,10 @@ def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, 
         tags=["db"],
     )
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == []
     ended(window)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN]
 
 
@@ -224,7 +226,7 @@ def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_t
     snoozed(monitor, database_now() + timedelta(hours=1))
     age(minutes=5)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(hours=2)
     assert memory.events("a") == []
 
@@ -338,11 +340,11 @@ def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
     push(monitor)
     age(seconds=340)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == []
     age(seconds=1000)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [PASSED]
 
 
@@ -353,7 +355,7 @@ def test_an_end_is_told_after_good_heartbeats_enough(memory):
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     for _ in range(2):
         push(monitor)
         deliver_after(seconds=3)
@@ -367,7 +369,7 @@ def test_a_relapse_before_that_is_the_same_outage_told_once_and_ended_once(memor
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     for up in (True, True, False, True, True, False, True, True, True):
         push(monitor, up=up)
         deliver_after(seconds=40)
@@ -383,7 +385,7 @@ def test_a_relapse_that_is_looked_at_together_with_the_end_before_it_fails_nothi
     monitor = with_rules(recovery=2)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(seconds=40)
     push(monitor)
     push(monitor, up=False)
@@ -397,7 +399,7 @@ def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(monitor)
     monitor_service.pause(monitor=monitor)
     deliver_after(seconds=3)
@@ -428,6 +430,6 @@ def test_judging_many_costs_as_many_queries_as_judging_few():
         push(*monitors, up=False)
         rows = Delivery.objects.filter(monitor__in=monitors).select_related("incident", "monitor")
         with CaptureQueriesContext(connection) as queries:
-            assert len(verdicts.judge(channel, list(rows), database_now())) == number
+            assert len(apply.judge(channel, list(rows), database_now())) == number
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -13,8 +13,9 @@ from django.db import connection, transaction
 from core.clock import database_now
 from monitors.models import MonitorState
 from monitors.services import monitors as monitor_service
-from notifications import channels, delivery, turns
+from notifications.dispatch import queue, send
 from notifications.models import Delivery
+from notifications.services import channels as channel_service
 from notifications.transports import http
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
@@ -43,7 +44,7 @@ def test_down_and_up_arrive_at_a_webhook_in_their_order_with_all_facts():
         push(monitor)
         push(monitor, up=False, message="disk is full", value=99.5)
         push(monitor, message="freed", value=12)
-        assert delivery.deliver_due() == 2
+        assert send.deliver_due() == 2
         down, up = (request.json for request in sink.requests)
     assert (down["event"], up["event"]) == ("incident.opened", "incident.resolved")
     assert down["monitor"]["name"] == "Backup"
@@ -65,7 +66,7 @@ def test_down_and_up_arrive_by_email_as_one_conversation(settings):
         make_channel(workspace=monitor.workspace, kind="email", config={"addresses": ["anna@example.com"]})
         push(monitor, up=False, message="disk is full")
         push(monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         down, up = sink.mails
     assert down.subject == "Down: Backup"
     assert up.subject.startswith("Up again: Backup (down for ")
@@ -78,8 +79,8 @@ def test_a_delivery_that_arrived_is_noted_with_its_attempt_and_not_sent_again():
     monitor = make_monitor()
     with HttpSink() as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
-        delivery.deliver_due()
-        delivery.deliver_due()
+        send.deliver_due()
+        send.deliver_due()
         (request,) = sink.requests
     row.refresh_from_db()
     attempt = row.attempts.get()
@@ -98,7 +99,7 @@ def test_a_failure_is_tried_again_under_the_same_id_until_it_arrives():
     monitor = make_monitor()
     with HttpSink(Answer(500, body=b"oops"), Answer(reset=True)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         row.refresh_from_db()
         assert row.status == PENDING
         assert 4 < seconds_until(row) < 6
@@ -118,12 +119,12 @@ def test_the_wait_that_the_other_side_asks_for_is_kept_by_the_whole_channel():
     with HttpSink(Answer(429, {"Retry-After": "300"})) as sink:
         channel = webhook_for(sink, monitor.workspace)
         rows = [make_delivery(channel, make_monitor(workspace=monitor.workspace)) for _ in range(2)]
-        delivery.deliver_due()
+        send.deliver_due()
         let_time_pass(seconds=290)
-        delivery.deliver_due()
+        send.deliver_due()
         assert len(sink.requests) == 1
         let_time_pass(seconds=15)
-        delivery.deliver_due()
+        send.deliver_due()
         assert len(sink.requests) > 1
     assert {row.public_id for row in rows} >= {
         UUID(request.headers["webhook-id"]) for request in sink.requests[:2]
@@ -135,7 +136,7 @@ def test_gone_is_given_up_at_once():
     monitor = make_monitor()
     with HttpSink(default=Answer(410)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
-        delivery.deliver_due()
+        send.deliver_due()
     row.refresh_from_db()
     assert (row.status, row.next_attempt_at) == (FAILED, None)
 
@@ -158,7 +159,7 @@ def test_what_was_held_back_for_days_is_tried_as_often_as_anything_else(interrup
     with HttpSink(Answer() if interrupted else Answer(500)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor, created_at=days_ago)
         if interrupted:
-            delivery.claim_next()
+            send.claim_next()
         deliver_with_retries()
     row.refresh_from_db()
     assert (row.status, row.attempt_count) == (SENT, 2)
@@ -174,7 +175,7 @@ def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
     ]
     with HttpSink() as sink:
         fine = make_delivery(webhook_for(sink, monitor.workspace), make_monitor(workspace=monitor.workspace))
-        delivery.deliver_due()
+        send.deliver_due()
     fine.refresh_from_db()
     assert fine.status == SENT
     for row in broken:
@@ -188,7 +189,7 @@ def test_what_the_other_side_says_is_kept_short_and_printable():
     monitor = make_monitor()
     with HttpSink(default=Answer(500, body=b"\x00\xff\n" + b"z" * 3000)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
-        delivery.deliver_due()
+        send.deliver_due()
     detail = row.attempts.get().detail
     assert len(detail) <= 500
     assert detail.isprintable()
@@ -201,9 +202,9 @@ def test_a_channel_that_is_switched_off_gives_up_what_waits_and_sends_nothing_la
         channel = webhook_for(sink, monitor.workspace)
         row = make_delivery(channel, monitor)
         fields = {"name": "x", "config": channel.config, "all_monitors": True}
-        channels.edit(channel=channel, enabled=False, **fields)
-        channels.edit(channel=channel, enabled=True, **fields)
-        delivery.deliver_due()
+        channel_service.edit(channel=channel, enabled=False, **fields)
+        channel_service.edit(channel=channel, enabled=True, **fields)
+        send.deliver_due()
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
@@ -215,7 +216,7 @@ def test_a_delivery_that_slipped_in_while_its_channel_was_switched_off_is_not_se
     monitor = make_monitor()
     with HttpSink() as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace, enabled=False), monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
@@ -233,11 +234,11 @@ def test_what_is_deleted_while_it_is_sent_does_not_stop_the_worker(what, monkeyp
         if what == "monitor":
             monitor_service.delete(monitor=monitor)
         else:
-            channels.delete(channel=channel)
-        return delivery.Sent()
+            channel_service.delete(channel=channel)
+        return send.Sent()
 
-    monkeypatch.setattr(delivery, "_send", send_and_delete)
-    assert delivery.deliver_due() == 0
+    monkeypatch.setattr(send, "_send", send_and_delete)
+    assert send.deliver_due() == 0
     assert not Delivery.objects.exists()
 
 
@@ -245,9 +246,9 @@ def test_what_is_deleted_while_it_is_sent_does_not_stop_the_worker(what, monkeyp
 def test_what_is_deleted_after_the_claim_is_passed_over():
     monitor = make_monitor()
     make_delivery(make_channel(workspace=monitor.workspace), monitor)
-    claim = delivery.claim_next()
+    claim = send.claim_next()
     monitor_service.delete(monitor=monitor)
-    assert delivery.attempt(claim) is False
+    assert send.attempt(claim) is False
 
 
 # --- Who goes first ------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def test_nothing_due_is_nothing_claimed_and_takes_no_lock(django_assert_num_quer
     later = database_now() + timedelta(minutes=1)
     make_delivery(make_channel(workspace=monitor.workspace), monitor, next_attempt_at=later)
     with django_assert_num_queries(2):
-        assert delivery.claim_next() is None
+        assert send.claim_next() is None
 
 
 @pytest.mark.django_db
@@ -270,7 +271,7 @@ def test_what_is_due_longest_is_claimed_first():
         channel = make_channel(workspace=monitor.workspace)
         other = make_monitor(workspace=monitor.workspace)
         make_delivery(channel, other, next_attempt_at=now - timedelta(seconds=seconds))
-    order = [delivery.claim_next().delivery_id for _ in range(3)]
+    order = [send.claim_next().delivery_id for _ in range(3)]
     first = list(Delivery.objects.order_by("pk").values_list("pk", flat=True))
     assert order == [first[1], first[2], first[0]]
 
@@ -281,7 +282,7 @@ def test_a_channel_has_one_delivery_in_flight():
     channel, other = (make_channel(workspace=monitor.workspace) for _ in range(2))
     for target in (channel, channel, other):
         make_delivery(target, make_monitor(workspace=monitor.workspace))
-    claims = [delivery.claim_next() for _ in range(3)]
+    claims = [send.claim_next() for _ in range(3)]
     assert claims[2] is None
     assert set(Delivery.objects.filter(status=SENDING).values_list("channel", flat=True)) == {
         channel.pk,
@@ -296,10 +297,10 @@ def test_up_waits_until_down_is_finished():
         webhook_for(sink, monitor.workspace)
         push(monitor, up=False)
         push(monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         assert [request.json["event"] for request in sink.requests] == ["incident.opened"]
         let_time_pass(seconds=10)
-        delivery.deliver_due()
+        send.deliver_due()
         events = [request.json["event"] for request in sink.requests]
     assert events == ["incident.opened", "incident.opened", "incident.resolved"]
     assert "Meanwhile it is up again" in sink.requests[1].json["text"]
@@ -311,13 +312,13 @@ def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
     with HttpSink(Answer(500)) as sink:
         webhook_for(sink, monitor.workspace)
         push(monitor, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         push(monitor)
         push(monitor, up=False)
         let_time_pass(seconds=10)
-        delivery.deliver_due()
+        send.deliver_due()
         let_time_pass(seconds=60)
-        delivery.deliver_due()
+        send.deliver_due()
         told = [request.json for request in sink.requests]
     assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
     assert "up again" not in told[-1]["text"]
@@ -332,7 +333,7 @@ def test_up_is_sent_though_down_was_given_up():
         # An attempt whose answer was lost may have arrived.
         Delivery.objects.update(status=FAILED, next_attempt_at=None, attempt_count=15)
         push(monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         assert [request.json["event"] for request in sink.requests] == ["incident.resolved"]
 
 
@@ -343,7 +344,7 @@ def test_gone_switches_the_channel_off_and_marks_it():
         channel = webhook_for(sink, monitor.workspace)
         push(monitor, up=False)
         push(monitor)
-        delivery.deliver_due()
+        send.deliver_due()
         assert len(sink.requests) == 1
     channel.refresh_from_db()
     assert not channel.enabled
@@ -352,13 +353,13 @@ def test_gone_switches_the_channel_off_and_marks_it():
 
 @pytest.mark.django_db
 def test_a_channel_that_hangs_rests_with_all_it_has(monkeypatch):
-    monkeypatch.setattr(delivery, "_HANGS", timedelta(seconds=0))
+    monkeypatch.setattr(send, "_HANGS", timedelta(seconds=0))
     monitor = make_monitor()
     with HttpSink(default=Answer(500)) as sink:
         channel = webhook_for(sink, monitor.workspace)
         for _ in range(3):
             make_delivery(channel, make_monitor(workspace=monitor.workspace))
-        delivery.deliver_due()
+        send.deliver_due()
         assert len(sink.requests) == 1
 
 
@@ -370,10 +371,10 @@ def test_a_claim_whose_worker_died_is_made_again_after_its_lease():
     monitor = make_monitor()
     with HttpSink() as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
-        assert delivery.claim_next() is not None
-        assert delivery.deliver_due() == 0
+        assert send.claim_next() is not None
+        assert send.deliver_due() == 0
         let_time_pass(seconds=61)
-        assert delivery.deliver_due() == 1
+        assert send.deliver_due() == 1
     row.refresh_from_db()
     interrupted, second = row.attempts.all()
     assert row.status == SENT
@@ -386,12 +387,12 @@ def test_a_claim_whose_worker_died_is_made_again_after_its_lease():
 def test_a_worker_whose_lease_ran_out_does_not_overwrite_the_next_one(monkeypatch):
     monitor = make_monitor()
     row = make_delivery(make_channel(workspace=monitor.workspace), monitor)
-    slow = delivery.claim_next()
+    slow = send.claim_next()
     sending = Delivery.objects.select_related("channel__workspace", "incident__monitor").get()
     let_time_pass(seconds=61)
-    fast = delivery.claim_next()
-    assert delivery._record(sending, slow, delivery.Failed("late"), database_now()) is False
-    assert delivery._record(sending, fast, delivery.Sent("in time"), database_now()) is True
+    fast = send.claim_next()
+    assert send._record(sending, slow, send.Failed("late"), database_now()) is False
+    assert send._record(sending, fast, send.Sent("in time"), database_now()) is True
     row.refresh_from_db()
     assert row.status == SENT
     assert [attempt.detail for attempt in row.attempts.filter(number__gt=1)] == ["in time"]
@@ -401,9 +402,9 @@ def test_a_worker_whose_lease_ran_out_does_not_overwrite_the_next_one(monkeypatc
 def test_what_kills_every_worker_is_given_up_after_a_day():
     monitor = make_monitor()
     row = make_delivery(make_channel(workspace=monitor.workspace), monitor)
-    delivery.claim_next()
+    send.claim_next()
     let_time_pass(hours=25)
-    delivery.deliver_due()
+    send.deliver_due()
     row.refresh_from_db()
     assert row.status == FAILED
 
@@ -440,7 +441,9 @@ def test_switching_a_channel_off_waits_for_a_monitor_that_is_being_deleted():
 
     def switch_off():
         try:
-            channels.edit(channel=channel, name="x", config=channel.config, enabled=False, all_monitors=True)
+            channel_service.edit(
+                channel=channel, name="x", config=channel.config, enabled=False, all_monitors=True
+            )
             switched_off.set()
         finally:
             connection.close()
@@ -463,7 +466,7 @@ def test_two_workers_never_claim_the_same_delivery():
         row = make_delivery(
             make_channel(workspace=monitor.workspace), make_monitor(workspace=monitor.workspace)
         )
-        claims = [claim for claim in in_threads(2, delivery.claim_next) if claim]
+        claims = [claim for claim in in_threads(2, send.claim_next) if claim]
         assert [claim.delivery_id for claim in claims] == [row.pk]
 
 
@@ -474,7 +477,7 @@ def test_two_workers_that_look_at_different_deliveries_never_serve_one_channel_a
     for _ in range(10):
         channel = make_channel(workspace=workspace)
         seen = [make_delivery(channel, None, incident=incident_of(monitor)) for monitor in monitors]
-        in_threads(3, lambda rows=seen: turns.take_turn(rows.pop().channel_id))
+        in_threads(3, lambda rows=seen: queue.take_turn(rows.pop().channel_id))
         assert channel.deliveries.filter(status=SENDING).count() == 1
 
 
@@ -491,8 +494,8 @@ def test_several_workers_share_the_work_and_send_everything_once():
             for _ in range(5):
                 make_delivery(channel, make_monitor(workspace=workspace))
         for _ in range(2):
-            in_threads(3, delivery.deliver_due)
-            while delivery.deliver_due():
+            in_threads(3, send.deliver_due)
+            while send.deliver_due():
                 pass
             let_time_pass(seconds=31)
         ids = [request.headers["webhook-id"] for request in sink.requests]
@@ -513,7 +516,7 @@ def test_a_channel_that_hangs_delays_no_other(monkeypatch):
 
         def tick():
             try:
-                delivery.deliver_due()
+                send.deliver_due()
             finally:
                 connection.close()
 
@@ -530,12 +533,12 @@ def test_a_channel_that_hangs_delays_no_other(monkeypatch):
 
 @pytest.mark.django_db
 def test_a_process_that_delivers_in_all_its_threads_leaves_the_rest_to_the_next_tick(monkeypatch):
-    monkeypatch.setattr(delivery, "_gate", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(send, "_gate", threading.BoundedSemaphore(1))
     monitor = make_monitor()
     make_delivery(make_channel(workspace=monitor.workspace), monitor)
-    with delivery._gate:
-        assert delivery.deliver_due() == 0
-    assert delivery.deliver_due() == 1
+    with send._gate:
+        assert send.deliver_due() == 0
+    assert send.deliver_due() == 1
 
 
 # --- A test message ------------------------------------------------------------------------------
@@ -545,7 +548,7 @@ def test_a_process_that_delivers_in_all_its_threads_leaves_the_rest_to_the_next_
 def test_a_test_is_sent_at_once_and_leaves_no_row():
     with HttpSink() as sink:
         channel = webhook_for(sink, make_workspace(), name="Ops")
-        assert delivery.send_test(channel=channel) == delivery.Sent("HTTP 200 OK")
+        assert send.send_test(channel=channel) == send.Sent("HTTP 200 OK")
         (request,) = sink.requests
     assert request.json["event"] == "test"
     assert "“Ops”" in request.json["text"]
@@ -555,5 +558,5 @@ def test_a_test_is_sent_at_once_and_leaves_no_row():
 @pytest.mark.django_db
 def test_a_test_that_fails_says_why():
     with HttpSink(default=Answer(403, body=b"wrong key")) as sink:
-        result = delivery.send_test(channel=webhook_for(sink, make_workspace()))
-    assert result == delivery.Failed("HTTP 403 Forbidden: wrong key")
+        result = send.send_test(channel=webhook_for(sink, make_workspace()))
+    assert result == send.Failed("HTTP 403 Forbidden: wrong key")

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from notifications.kinds import kind_named
-from notifications.messages import Message
+from notifications.integrations import kind_named
+from notifications.messages.single import Message
 from notifications.transports.base import Outgoing, Tone
 from tests.sinks import SmtpSink
 

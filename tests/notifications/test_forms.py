@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from environs import Env
 
-from notifications import channels, destinations
-from notifications.forms import EMAIL_URL_EXAMPLE, ChannelForm
-from notifications.kinds import Field, Kind, kind_named, kinds
+from notifications import channel_config
+from notifications.forms.channels import EMAIL_URL_EXAMPLE, ChannelForm
+from notifications.integrations import Field, Kind, kind_named, kinds
+from notifications.services import channels as channel_service
 from tests.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -158,7 +159,7 @@ SECRET = "whsec_" + "QUJD" * 8
 
 
 def channel_with(secret):
-    return channels.create(
+    return channel_service.create(
         workspace=make_workspace(),
         kind="webhook",
         name="Chat",
@@ -169,7 +170,7 @@ def channel_with(secret):
 def edited(channel, **data):
     form = form_of("webhook", {"name": "Chat", "url": "", **data}, channel=channel)
     assert form.is_valid(), form.errors
-    return channels.edit(channel=channel, **form.columns())
+    return channel_service.edit(channel=channel, **form.columns())
 
 
 def test_a_secret_may_be_left_out():
@@ -194,17 +195,17 @@ def test_what_was_typed_and_is_not_shown_is_asked_for_again():
 
 def test_an_empty_secret_keeps_the_one_there_is():
     channel = edited(channel_with(SECRET), secret="")
-    assert destinations.opened(channel) == {"url": "https://example.com/", "secret": SECRET}
+    assert channel_config.opened(channel) == {"url": "https://example.com/", "secret": SECRET}
 
 
 def test_another_secret_takes_its_place():
     other = "whsec_" + "REVG" * 8
-    assert destinations.opened(edited(channel_with(SECRET), secret=other))["secret"] == other
+    assert channel_config.opened(edited(channel_with(SECRET), secret=other))["secret"] == other
 
 
 def test_a_secret_can_be_removed():
     channel = edited(channel_with(SECRET), **{"secret-remove": "on"})
-    assert destinations.opened(channel) == {"url": "https://example.com/"}
+    assert channel_config.opened(channel) == {"url": "https://example.com/"}
 
 
 def test_only_who_has_a_secret_is_asked_whether_to_remove_it():
@@ -218,12 +219,12 @@ def test_only_who_has_a_secret_is_asked_whether_to_remove_it():
 
 def test_headers_of_a_webhook_are_secret_and_kept():
     channel = edited(channel_with(None), headers="Authorization: Bearer abc\nX-Team: ops")
-    assert destinations.opened(channel)["headers"] == "Authorization: Bearer abc\nX-Team: ops"
+    assert channel_config.opened(channel)["headers"] == "Authorization: Bearer abc\nX-Team: ops"
     page = ChannelForm(kind=kind_named("webhook"), workspace=channel.workspace, channel=channel).as_p()
     assert "Bearer" not in page.replace("“Authorization: Bearer abc”", "").replace(
         'placeholder="Authorization: Bearer abc"', ""
     )
-    assert destinations.opened(edited(channel))["headers"].startswith("Authorization")
+    assert channel_config.opened(edited(channel))["headers"].startswith("Authorization")
 
 
 # --- When, of what, and in which words -------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_a_channel_hears_of_something():
 
 def test_what_nobody_was_asked_stays_as_it_is():
     channel = channel_with(None)
-    channels.edit(channel=channel, on_late=True, on_down=False)
+    channel_service.edit(channel=channel, on_late=True, on_down=False)
     channel.refresh_from_db()
     form = form_of("webhook", {"name": "Chat", "events": []}, channel=channel)
     assert form.is_valid(), form.errors

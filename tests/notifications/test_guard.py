@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from notifications.kinds import kind_named
-from notifications.messages import Message
-from notifications.transports import guard, http
+from notifications.integrations import kind_named
+from notifications.messages.single import Message
+from notifications.transports import http, ssrf_guard
 from notifications.transports.base import Failed, Outgoing, Sent
 from notifications.transports.http import Call, by_status, deliver
 from tests.notifications.certificates import certificate_for
@@ -109,13 +109,13 @@ def names(monkeypatch):
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_what_is_private_is_refused(address, nothing_private):
-    with pytest.raises(guard.Refused, match=SETTING):
-        guard.check(address, host="chat.example.com")
+    with pytest.raises(ssrf_guard.Refused, match=SETTING):
+        ssrf_guard.check(address, host="chat.example.com")
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_what_is_public_may_be_reached(address, nothing_private):
-    guard.check(address, host="chat.example.com")
+    ssrf_guard.check(address, host="chat.example.com")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_is_public_may_be_reached(address, nothing_private):
 )
 def test_what_the_setting_names_may_be_reached(entry, address, host, settings):
     setattr(settings, SETTING, [entry])
-    guard.check(address, host=host)
+    ssrf_guard.check(address, host=host)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,13 @@ def test_what_the_setting_names_may_be_reached(entry, address, host, settings):
 )
 def test_the_setting_opens_no_more_than_it_names(entry, address, host, settings):
     setattr(settings, SETTING, [entry])
-    with pytest.raises(guard.Refused):
-        guard.check(address, host=host)
+    with pytest.raises(ssrf_guard.Refused):
+        ssrf_guard.check(address, host=host)
 
 
 def test_of_several_addresses_only_the_good_ones_are_left(nothing_private):
-    assert guard.checked("a.example", ["127.0.0.1", "1.1.1.1", "::1"]) == ["1.1.1.1"]
-    assert guard.checked("a.example", []) == []
+    assert ssrf_guard.checked("a.example", ["127.0.0.1", "1.1.1.1", "::1"]) == ["1.1.1.1"]
+    assert ssrf_guard.checked("a.example", []) == []
 
 
 # --- At connect ----------------------------------------------------------------------------------

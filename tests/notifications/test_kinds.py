@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from django.core.exceptions import ValidationError
 
-from notifications.kinds import kind_named, kinds
-from notifications.messages import Event, Message
+from notifications.integrations import kind_named, kinds
+from notifications.messages.single import Event, Message
 from notifications.transports import http
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples
@@ -414,7 +414,7 @@ def test_those_that_keep_records_hear_of_each_outage_alone(fake_class):
     ],
 )
 def test_a_region_has_its_own_address(slug, region, address):
-    from notifications.kinds import opsgenie, pagerduty
+    from notifications.integrations import opsgenie, pagerduty
 
     build = {"pagerduty": pagerduty.build, "opsgenie": opsgenie.build}[slug]
     config = {"routing_key": "x", "api_key": "x", "region": region}

@@ -12,7 +12,7 @@ from django.utils import translation
 from accounts.models import Workspace
 from core.clock import database_now
 from monitors.models import MonitorState
-from notifications import letters
+from notifications.dispatch import compose
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
 from tests.factories import make_channel, make_monitor, make_workspace
@@ -29,7 +29,7 @@ def loaded(delivery):
 
 
 def letter_of(delivery):
-    return letters.write(loaded(delivery))
+    return compose.write(loaded(delivery))
 
 
 @pytest.fixture
@@ -209,11 +209,11 @@ def test_a_digest_takes_as_many_queries_for_thirty_as_for_two(channel, workspace
         incidents = [make_incident(make_monitor(workspace=workspace)) for _ in range(count)]
         delivery = loaded(digest_of(channel, incidents))
         with django_assert_num_queries(3):
-            letters.write(delivery)
+            compose.write(delivery)
 
 
 def test_machines_are_told_that_a_list_is_not_all(channel, workspace, monkeypatch):
-    monkeypatch.setattr("notifications.digests.LISTED", 3)
+    monkeypatch.setattr("notifications.messages.digests.LISTED", 3)
     incidents = [make_incident(make_monitor(workspace=workspace)) for _ in range(4)]
     digest = letter_of(digest_of(channel, incidents)).payload["digest"]
     assert (digest["count"], len(digest["monitors"]), digest["truncated"]) == (4, 3, True)
@@ -324,7 +324,7 @@ def test_a_test_is_in_the_channels_own_words_and_cannot_be_taken_for_an_incident
     worded(channel, title="[{status}] {monitor}")
     channel.refresh_from_db()
     test_id = uuid4()
-    letter = letters.test(channel, test_id, START)
+    letter = compose.test(channel, test_id, START)
     assert letter.message.title == "[Test] Example"
     assert "Nothing is down." in letter.message.text
     assert (letter.thread, letter.tone) == (None, Tone.INFO)
@@ -336,7 +336,7 @@ def test_a_test_is_in_the_language_of_the_workspace():
     workspace = make_workspace()
     workspace.language = "id"
     workspace.save()
-    letter = letters.test(make_channel(workspace=workspace), uuid4(), START)
+    letter = compose.test(make_channel(workspace=workspace), uuid4(), START)
     with translation.override("id"):
         assert letter.message.title == translation.gettext("Test message from Tianji")
 
@@ -347,6 +347,6 @@ def test_every_event_has_the_same_keys(channel, monitor, workspace):
         letter_of(make_delivery(channel, monitor, incident=incident)).payload,
         letter_of(digest_of(channel, [incident], single="incident.reminder")).payload,
         letter_of(broken(channel, channel)).payload,
-        letters.test(channel, uuid4(), START).payload,
+        compose.test(channel, uuid4(), START).payload,
     ]
     assert len({tuple(payload) for payload in payloads}) == 1

@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from notifications import delivery, links, rule_changes, snoozing
+from notifications.dispatch import ack_links, send
 from notifications.models import MonitorRules
-from notifications.rule_changes import Own
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import box_for, deliver_after, make_incident, push
 
@@ -39,7 +41,7 @@ def incident(monitor):
 
 @pytest.fixture
 def path(incident, channel):
-    return urlsplit(links.acknowledge_url(incident, channel)).path
+    return urlsplit(ack_links.acknowledge_url(incident, channel)).path
 
 
 @pytest.fixture
@@ -136,10 +138,10 @@ def test_what_is_over_says_so(client, path, incident):
 
 def test_the_link_of_an_outage_that_went_on_untold_is_about_what_is_down_now(client, memory, workspace):
     monitor = make_monitor(workspace=workspace)
-    rule_changes.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own(recovery=3))
     box_for(workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(monitor)
     push(monitor, up=False)
     (told,) = memory.to("a")
@@ -164,7 +166,7 @@ def test_the_log_of_the_monitor_says_by_way_of_which_channel(client, path, monit
 def test_a_button_snoozes_for_hours(client, path, monitor, wanted, hours):
     said = text_of(client.post(path, {"snooze": wanted}))
     assert "Snoozed: nobody hears that it is down before" in said
-    until = snoozing.snoozed_until(monitor, now=database_now())
+    until = snooze.snoozed_until(monitor, now=database_now())
     assert abs(until - database_now() - timedelta(hours=hours)) < timedelta(minutes=1)
     entry = deeds().get()
     assert (entry.action, entry.via) == (AuditEntry.Action.MONITOR_SNOOZED, AuditEntry.Via.LINK)
@@ -196,13 +198,13 @@ def gone(client, path):
 
 
 def test_all_links_that_do_not_work_get_the_same_answer(client, incident, channel, monitor):
-    url = urlsplit(links.acknowledge_url(incident, channel)).path
+    url = urlsplit(ack_links.acknowledge_url(incident, channel)).path
     answers = {
         gone(client, "/acknowledge/made-up/"),
         gone(client, f"{url[:-2]}x/"),
         gone(client, f"{url[:40]}/"),
     }
-    with time_machine.travel(datetime.now(UTC) + links.VALID + timedelta(days=1)):
+    with time_machine.travel(datetime.now(UTC) + ack_links.VALID + timedelta(days=1)):
         answers.add(gone(client, url))
     incident.delete()
     answers.add(gone(client, url))
@@ -222,7 +224,7 @@ def test_the_link_of_a_channel_that_was_deleted_does_not_work(client, path, chan
 
 def test_a_channel_of_another_workspace_opens_nothing(client, incident):
     stranger = make_channel(workspace=make_workspace())
-    gone(client, urlsplit(links.acknowledge_url(incident, stranger)).path)
+    gone(client, urlsplit(ack_links.acknowledge_url(incident, stranger)).path)
 
 
 def test_a_token_signed_for_something_else_does_not_work(client, path):
@@ -230,9 +232,11 @@ def test_a_token_signed_for_something_else_does_not_work(client, path):
 
     named = path.split("/")[-2].split(".")[0]
     gone(client, f"/acknowledge/{TimestampSigner(sep='.', salt='another').sign(named)}/")
-    assert links.read(links._signer().sign("AAAA")) is None
-    assert links.read(links._signer().sign("A")) is None
+    assert ack_links.read(ack_links._signer().sign("AAAA")) is None
+    assert ack_links.read(ack_links._signer().sign("A")) is None
 
 
 def test_every_link_is_one_address_without_marks_that_end_it(incident, channel):
-    assert re.fullmatch(r"https?://[\w.:-]+/acknowledge/[\w.-]+/", links.acknowledge_url(incident, channel))
+    assert re.fullmatch(
+        r"https?://[\w.:-]+/acknowledge/[\w.-]+/", ack_links.acknowledge_url(incident, channel)
+    )

@@ -8,8 +8,9 @@ import pytest
 
 from core.clock import database_now
 from monitors.models import MonitorState
-from notifications import delivery, notices, snoozing
+from notifications.dispatch import late_and_broken, send
 from notifications.models import ChannelRule, Delivery
+from notifications.services import snooze
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
 
@@ -33,9 +34,9 @@ def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, "early", on_late=True)
     box_for(monitor.workspace, "calm")
-    assert notices.look() == 1
-    assert notices.look() == 0
-    delivery.deliver_due()
+    assert late_and_broken.look() == 1
+    assert late_and_broken.look() == 0
+    send.deliver_due()
     assert memory.events("early") == [LATE]
     assert memory.events("calm") == []
 
@@ -43,22 +44,22 @@ def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
 def test_the_next_silence_is_told_again(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
-    notices.look()
-    delivery.deliver_due()
+    late_and_broken.look()
+    send.deliver_due()
     push(monitor)
-    assert notices.look() == 0
+    assert late_and_broken.look() == 0
     age(seconds=120)
-    assert notices.look() == 1
-    delivery.deliver_due()
+    assert late_and_broken.look() == 1
+    send.deliver_due()
     assert memory.events("a") == [LATE, LATE]
 
 
 def test_what_came_before_the_news_left_makes_it_needless(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
-    notices.look()
+    late_and_broken.look()
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == []
     assert Delivery.objects.get().note == Delivery.Note.NOT_LATE
 
@@ -67,17 +68,17 @@ def test_a_monitor_may_have_its_lateness_told_where_its_channel_says_nothing_of_
     monitor = late_monitor()
     channel = box_for(monitor.workspace)
     ChannelRule.objects.create(monitor=monitor, channel=channel, events=["late"])
-    assert notices.look() == 1
-    delivery.deliver_due()
+    assert late_and_broken.look() == 1
+    send.deliver_due()
     assert memory.events("a") == [LATE]
 
 
 def test_a_snoozed_monitor_is_late_in_silence(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
-    snoozing.snooze(monitor=monitor, until=database_now() + timedelta(minutes=10))
-    notices.look()
-    delivery.deliver_due()
+    snooze.snooze(monitor=monitor, until=database_now() + timedelta(minutes=10))
+    late_and_broken.look()
+    send.deliver_due()
     assert memory.events("a") == []
 
 
@@ -85,7 +86,7 @@ def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
     monitor = late_monitor()
     box_for(make_workspace(), "other", on_late=True)
     box_for(monitor.workspace, "off", on_late=True, enabled=False)
-    assert notices.look() == 0
+    assert late_and_broken.look() == 0
 
 
 # --- Broken ----------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ def fail_often(channel, times=20):
     for _ in range(times):
         make_delivery(channel, make_monitor(workspace=workspace), created_at=database_now())
         Delivery.objects.filter(channel=channel, attempt_count__gt=0).delete()
-        delivery.deliver_due()
+        send.deliver_due()
         age(seconds=31)
 
 
@@ -112,9 +113,9 @@ def test_twenty_failures_in_a_row_are_a_broken_channel_and_told_once_over_anothe
     channel.refresh_from_db()
     assert channel.broken_at is not None
     other = box_for(workspace, "other")
-    assert notices.look() == 1
-    assert notices.look() == 0
-    delivery.deliver_due()
+    assert late_and_broken.look() == 1
+    assert late_and_broken.look() == 0
+    send.deliver_due()
     assert memory.events("other") == [BROKEN]
     assert "Ops" in memory.to("other")[0].message.title
     assert other.deliveries.get().subject == channel
@@ -127,7 +128,7 @@ def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
     for _ in range(2):
         memory.answers = {"broken": "failed"}
         fail_often(channel)
-        notices.look()
+        late_and_broken.look()
         memory.answers = {}
         deliver_after(hours=2)
         channel.refresh_from_db()
@@ -139,11 +140,11 @@ def test_a_test_that_arrives_mends_it_too(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "broken", broken_at=database_now(), failures=20)
     memory.answers = {"broken": "failed"}
-    delivery.send_test(channel=channel)
+    send.send_test(channel=channel)
     channel.refresh_from_db()
     assert channel.failures == 20
     memory.answers = {}
-    delivery.send_test(channel=channel)
+    send.send_test(channel=channel)
     channel.refresh_from_db()
     assert (channel.failures, channel.broken_at) == (0, None)
 
@@ -154,11 +155,11 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     box_for(monitor.workspace, "other")
     memory.answers = {"gone": "gone"}
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     channel.refresh_from_db()
     assert not channel.enabled
-    notices.look()
-    delivery.deliver_due()
+    late_and_broken.look()
+    send.deliver_due()
     assert memory.events("other") == ["incident.opened", BROKEN]
     assert "It is switched off." in memory.to("other")[1].message.text
 
@@ -166,9 +167,9 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
     workspace = make_workspace()
     make_channel(workspace=workspace, broken_at=database_now(), failures=20)
-    assert notices.look() == 0
+    assert late_and_broken.look() == 0
     box_for(workspace)
-    assert notices.look() == 1
+    assert late_and_broken.look() == 1
 
 
 def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
@@ -177,6 +178,6 @@ def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
     narrow = [make_channel(workspace=workspace, monitors=[]) for _ in range(3)]
     wide = [make_channel(workspace=workspace) for _ in range(2)]
     box_for(make_workspace())
-    assert notices.look() == 3
+    assert late_and_broken.look() == 3
     told = set(Delivery.objects.values_list("channel", flat=True))
     assert told == {narrow[0].pk, *(channel.pk for channel in wide)}

@@ -7,9 +7,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Role, User
 from monitors.models import Monitor
-from notifications import delivery, destinations
-from notifications.channels import assign
+from notifications import channel_config
+from notifications.dispatch import send as sender
 from notifications.models import Channel, Delivery
+from notifications.services.channels import assign
 from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
 from tests.sinks import Answer, HttpSink
@@ -104,7 +105,7 @@ def test_a_channel_is_created_for_chosen_monitors(admin, workspace):
     assert answer.url == url("detail", channel)
     assert (channel.workspace, channel.kind, channel.all_monitors) == (workspace, "webhook", False)
     assert list(channel.monitors.all()) == [monitor]
-    assert destinations.opened(channel) == {"url": "https://example.com/x"}
+    assert channel_config.opened(channel) == {"url": "https://example.com/x"}
     assert (channel.delay, channel.on_late, channel.on_recovery) == (600, True, False)
 
 
@@ -135,7 +136,7 @@ def test_a_secret_that_was_entered_is_on_no_page(admin, workspace):
     }
     admin.post(url("create", "webhook"), data)
     channel = Channel.objects.get()
-    assert destinations.opened(channel)["secret"] == secret
+    assert channel_config.opened(channel)["secret"] == secret
     for page in (admin.get(url("edit", channel)), admin.get(url("detail", channel)), admin.get(url("list"))):
         assert "QUJDQUJD" not in page.content.decode()
 
@@ -206,7 +207,7 @@ def test_a_channel_is_edited(admin, workspace):
     assert admin.post(url("edit", channel), data).status_code == 302
     channel.refresh_from_db()
     assert (channel.name, channel.enabled) == ("New", False)
-    assert destinations.opened(channel) == {"url": "https://b.example/"}
+    assert channel_config.opened(channel) == {"url": "https://b.example/"}
 
 
 def test_a_channel_is_deleted_after_a_question(admin, workspace):
@@ -298,7 +299,7 @@ def failed_once(workspace):
         channel = make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
         monitor = make_monitor(workspace=workspace, name="Backup")
         make_delivery(channel, monitor)
-        delivery.deliver_due()
+        sender.deliver_due()
     return channel, monitor
 
 
@@ -353,7 +354,7 @@ def test_an_incident_says_who_was_told(admin, workspace):
         make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
         monitor = make_monitor(workspace=workspace)
         push(monitor, up=False)
-        delivery.deliver_due()
+        sender.deliver_due()
     page = admin.get(url("of_incident", monitor.incidents.get())).content.decode()
     for words in ("Chat", "Down", "Sent", "Attempt 1 arrived"):
         assert words in page

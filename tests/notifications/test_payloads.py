@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from notifications import digests, payloads
-from notifications.messages import Event, compose, compose_test
+from notifications.messages import digests, payloads
+from notifications.messages.single import Event, compose, compose_test
 from tests.notifications.test_messages import BROKEN, DOWN, LATE, REMINDER, START, several
 
 DELIVERY = UUID("12345678-1234-5678-1234-567812345678")

@@ -13,8 +13,9 @@ from monitors import signals
 from monitors.heartbeats import missed
 from monitors.models import Incident, MonitorState
 from monitors.services import monitors as monitor_service
-from notifications import channels, receivers
+from notifications.dispatch import enqueue
 from notifications.models import Delivery
+from notifications.services import channels as channel_service
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_incident, push
 
@@ -165,7 +166,7 @@ def test_a_receiver_that_fails_takes_the_incident_with_it(monkeypatch):
     def fail(channel_ids):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(receivers, "_held", fail)
+    monkeypatch.setattr(enqueue, "_held", fail)
     with pytest.raises(ZeroDivisionError):
         push(monitor, up=False)
     assert not Incident.objects.exists()
@@ -209,6 +210,6 @@ def test_a_deleted_channel_is_owed_nothing_more():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
-    channels.delete(channel=channel)
+    channel_service.delete(channel=channel)
     push(monitor)
     assert not Delivery.objects.exists()

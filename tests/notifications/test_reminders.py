@@ -9,10 +9,12 @@ import pytest
 from accounts.actors import COMMAND
 from core.clock import database_now
 from monitors.services import incidents
-from notifications import delivery, rule_changes, snoozing
+from notifications.dispatch import send
 from notifications.models import Delivery, MonitorRules
-from notifications.rule_changes import Own, Reminders
-from notifications.rules import Tolerance
+from notifications.rules.effective import Tolerance
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own, Reminders
 from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
 
@@ -22,7 +24,7 @@ DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"
 
 def reminded(*, every=600, most=3, workspace=None, timeout=60, **own):
     monitor = make_monitor(workspace=workspace, timeout=timeout)
-    rule_changes.change(monitor=monitor, own=Own(reminders=Reminders(every, most), **own))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(every, most), **own))
     return monitor
 
 
@@ -30,7 +32,7 @@ def test_who_is_told_is_reminded_every_so_often_and_so_many_times(memory):
     monitor = reminded(most=2)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     assert deliver_after(seconds=590) == 0
     assert deliver_after(seconds=11) == 1
     assert deliver_after(seconds=590) == 0
@@ -49,7 +51,7 @@ def test_without_a_rule_nobody_is_reminded(memory):
     monitor = make_monitor()
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(days=2)
     assert memory.events("a") == [DOWN]
 
@@ -58,9 +60,9 @@ def test_the_recovery_ends_reminders(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(hours=3)
     assert memory.events("a") == [DOWN, UP]
     assert Delivery.objects.get(event=Delivery.Event.REMINDER).note == Delivery.Note.RECOVERED
@@ -70,11 +72,11 @@ def test_who_acknowledges_is_not_reminded_and_hears_of_the_end(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
     deliver_after(hours=3)
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
 
 
@@ -82,9 +84,9 @@ def test_rules_that_want_no_reminders_any_more_end_those_to_come(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=601)
-    rule_changes.change(monitor=monitor, own=Own())
+    rule_service.change(monitor=monitor, own=Own())
     deliver_after(hours=3)
     assert memory.events("a") == [DOWN, REMINDER]
 
@@ -93,9 +95,9 @@ def test_rules_that_want_fewer_reminders_than_there_were_end_those_to_come(memor
     monitor = reminded(every=600, most=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(minutes=11)
-    rule_changes.change(monitor=monitor, own=Own(reminders=Reminders(600, 1)))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(600, 1)))
     deliver_after(minutes=11)
     assert memory.events("a").count("incident.reminder") == 1
 
@@ -105,7 +107,7 @@ def test_a_channel_that_does_not_want_reminders_gets_none(memory):
     box_for(monitor.workspace, "calm", on_reminder=False)
     box_for(monitor.workspace, "loud")
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=601)
     assert memory.events("calm") == [DOWN]
     assert memory.events("loud") == [DOWN, REMINDER]
@@ -115,9 +117,9 @@ def test_the_first_comes_as_long_after_the_message_as_it_should_though_that_was_
     monitor = reminded(reported=Tolerance(2, 2), timeout=3600)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(seconds=1200)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == []
     push(monitor, up=False)
     deliver_after(seconds=3)
@@ -130,8 +132,8 @@ def test_nobody_is_reminded_during_a_snooze(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
-    snoozing.snooze(monitor=monitor, until=database_now() + timedelta(hours=1))
+    send.deliver_due()
+    snooze.snooze(monitor=monitor, until=database_now() + timedelta(hours=1))
     deliver_after(minutes=50)
     assert memory.events("a") == [DOWN]
     deliver_after(minutes=11)
@@ -144,7 +146,7 @@ def test_reminders_of_several_monitors_come_in_one_message(memory):
     monitors = [reminded(workspace=workspace) for _ in range(4)]
     box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=31)
     deliver_after(seconds=700)
     assert memory.events("a") == [DOWN, "digest.down", "digest.reminder"]
@@ -157,7 +159,7 @@ def test_a_reminder_that_fails_is_tried_again_and_the_next_one_counts_from_its_t
     monitor = reminded(most=2)
     box_for(monitor.workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "failed"}
     deliver_after(seconds=601)
     memory.answers = {}

@@ -10,11 +10,12 @@ import pytest
 from django.urls import reverse
 
 from core.clock import database_now
-from notifications import channels as channel_operations
-from notifications import rule_changes, snoozing
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rule_changes import Choice, Own
-from notifications.rules import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.services import channels as channel_operations
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Choice, Own
 from tests.factories import make_channel, make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -83,9 +84,9 @@ def test_saving_what_is_there_changes_nothing(admin, monitor, channel):
 
 
 def test_saving_what_is_unusual_again_changes_nothing(admin, monitor, channel):
-    own = Own(Tolerance(3, 3), Tolerance(2, 5), 2, rule_changes.Reminders(1800, 7))
+    own = Own(Tolerance(3, 3), Tolerance(2, 5), 2, rule_service.Reminders(1800, 7))
     choice = Choice(delay=600, events=("down", "late"))
-    rule_changes.change(monitor=monitor, own=own, channels={channel.public_id: choice})
+    rule_service.change(monitor=monitor, own=own, channels={channel.public_id: choice})
     before = rules(monitor), route(monitor)
     save(admin, url(monitor))
     assert (rules(monitor), route(monitor)) == before
@@ -122,20 +123,20 @@ def test_a_channel_that_is_not_ticked_is_not_told(admin, monitor, channel):
 
 
 def test_the_page_says_in_sentences_who_is_told(admin, monitor, channel):
-    rule_changes.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
+    rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
     page = admin.get(url(monitor)).content.decode()
     assert "Phone if still down after 10 min." in page
 
 
 def test_what_is_usual_is_folded(admin, monitor, channel):
     assert '<details class="fold fold-inside" >' in admin.get(url(monitor)).content.decode()
-    rule_changes.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
+    rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
     assert '<details class="fold fold-inside" open>' in admin.get(url(monitor)).content.decode()
 
 
 def test_the_form_names_what_lies_above(admin, monitor, workspace):
     make_channel(workspace=workspace, delay=300, on_late=True)
-    rule_changes.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3)))
+    rule_service.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3)))
     page = admin.get(url(monitor)).content.decode()
     assert "As the workspace says (after 3 in a row)" in page
     assert "what the channel says: if still down after 5 min." in page
@@ -212,7 +213,7 @@ def test_what_cannot_be_read_yet_means_nothing_yet(admin, monitor):
 
 def test_who_saves_second_sees_theirs_and_keeps_what_was_typed(admin, monitor, channel):
     fields = form_of(admin, url(monitor))
-    rule_changes.change(monitor=monitor, channels={channel.public_id: Choice(delay=60)})
+    rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=60)})
     answer = save(admin, url(monitor), {**fields, of(channel, "delay"): "10 min"})
     assert answer.status_code == 422
     page = answer.content.decode()
@@ -293,7 +294,7 @@ def test_the_workspace_says_what_holds_for_all(admin, monitor):
 
 
 def test_the_workspaces_form_can_be_emptied(admin, workspace):
-    rule_changes.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3), recovery=3))
+    rule_service.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3), recovery=3))
     save(admin, WORKSPACE, **{"own-missed": "", "own-recovery": ""})
     assert not WorkspaceRules.objects.exists()
 
@@ -308,7 +309,7 @@ def test_the_workspaces_form_says_what_it_would_mean(admin):
 
 def test_two_people_at_the_workspaces_form_do_not_overwrite_each_other(admin, workspace):
     fields = form_of(admin, WORKSPACE)
-    rule_changes.change_workspace(workspace=workspace, own=Own(recovery=7))
+    rule_service.change_workspace(workspace=workspace, own=Own(recovery=7))
     answer = save(admin, WORKSPACE, fields, **{"own-recovery": "3"})
     assert answer.status_code == 422
     assert "told after 7 good heartbeats in a row" in answer.content.decode()
@@ -340,5 +341,5 @@ def test_the_overview_marks_what_is_snoozed(admin, monitor, workspace):
     make_monitor(workspace=workspace)
     address = reverse("monitors:overview")
     assert "snoozed" not in admin.get(address).content.decode()
-    snoozing.snooze(monitor=monitor, until=database_now() + timedelta(hours=1))
+    snooze.snooze(monitor=monitor, until=database_now() + timedelta(hours=1))
     assert admin.get(address).content.decode().count(">snoozed<") == 1

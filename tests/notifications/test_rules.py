@@ -8,11 +8,11 @@ import pytest
 
 from accounts.models import AuditEntry
 from monitors.models import MonitorState
-from notifications import channels as channel_operations
-from notifications import rule_changes
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rule_changes import ChangedMeanwhile, Choice, Own, Reminders, versions
-from notifications.rules import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.services import channels as channel_operations
+from notifications.services import rules as rule_service
+from notifications.services.rules import ChangedMeanwhile, Choice, Own, Reminders, versions
 from tests.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ OWN = Own(
 
 def change(monitor, channels=None, **said):
     named = {channel.public_id: choice for channel, choice in (channels or {}).items()}
-    return rule_changes.change(monitor=monitor, channels=named, **said)
+    return rule_service.change(monitor=monitor, channels=named, **said)
 
 
 def rules(monitor):
@@ -51,12 +51,12 @@ def test_what_a_monitor_says_holds_for_it():
         remind_every=timedelta(hours=1),
         remind_most=5,
     )
-    assert rule_changes.own_of_monitor(monitor) == OWN
+    assert rule_service.own_of_monitor(monitor) == OWN
 
 
 def test_what_a_monitor_does_not_say_is_what_its_workspace_says():
     monitor = make_monitor()
-    rule_changes.change_workspace(workspace=monitor.workspace, own=OWN)
+    rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(recovery=4))
     assert rules(monitor).recovery == 4
     assert rules(monitor).missed == Tolerance(3, 3)
@@ -64,7 +64,7 @@ def test_what_a_monitor_does_not_say_is_what_its_workspace_says():
 
 def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
     monitor = make_monitor()
-    rule_changes.change_workspace(workspace=monitor.workspace, own=OWN)
+    rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(reminders=Reminders(0)))
     assert rules(monitor).remind_every is None
 
@@ -79,8 +79,8 @@ def test_a_monitor_that_says_nothing_has_no_row():
 
 def test_a_workspace_that_says_nothing_has_no_row():
     workspace = make_workspace()
-    assert rule_changes.change_workspace(workspace=workspace, own=OWN)
-    assert rule_changes.change_workspace(workspace=workspace, own=Own())
+    assert rule_service.change_workspace(workspace=workspace, own=OWN)
+    assert rule_service.change_workspace(workspace=workspace, own=Own())
     assert not WorkspaceRules.objects.exists()
 
 
@@ -93,7 +93,7 @@ def test_a_change_is_recorded_by_the_names_of_what_changed():
 
 def test_the_workspaces_change_is_recorded_with_the_workspace():
     workspace = make_workspace()
-    rule_changes.change_workspace(workspace=workspace, own=Own(recovery=2))
+    rule_service.change_workspace(workspace=workspace, own=Own(recovery=2))
     assert [entry.details for entry in entries(workspace)] == [{"fields": ["recovery"]}]
 
 
@@ -102,7 +102,7 @@ def test_what_was_so_already_is_no_change():
     channel = make_channel(workspace=monitor.workspace)
     change(monitor, own=OWN)
     assert not change(monitor, {channel: Choice()}, own=OWN)
-    assert not rule_changes.change_workspace(workspace=monitor.workspace, own=Own())
+    assert not rule_service.change_workspace(workspace=monitor.workspace, own=Own())
     assert len(entries(monitor)) == 1
     assert not ChannelRule.objects.exists()
 
@@ -178,7 +178,7 @@ def test_channels_that_are_not_named_stay_as_they_are():
 def test_a_channel_that_is_gone_is_left_out():
     monitor = make_monitor()
     gone = make_channel(workspace=monitor.workspace)
-    shown = versions(Own(), rule_changes.choices_of(monitor))
+    shown = versions(Own(), rule_service.choices_of(monitor))
     channel_operations.delete(channel=gone)
     assert not change(monitor, {gone: Choice(delay=600)}, expected=shown)
 
@@ -193,7 +193,7 @@ def test_a_channel_of_another_workspace_is_left_out():
 
 
 def shown_of(monitor):
-    return versions(rule_changes.own_of_monitor(monitor), rule_changes.choices_of(monitor))
+    return versions(rule_service.own_of_monitor(monitor), rule_service.choices_of(monitor))
 
 
 def test_who_saves_second_is_told_that_somebody_was_faster():
@@ -228,9 +228,9 @@ def test_a_new_channel_is_in_nobodys_way():
 def test_the_workspaces_rules_know_of_two_people_too():
     workspace = make_workspace()
     shown = versions(Own())
-    rule_changes.change_workspace(workspace=workspace, own=Own(recovery=3), expected=shown)
+    rule_service.change_workspace(workspace=workspace, own=Own(recovery=3), expected=shown)
     with pytest.raises(ChangedMeanwhile):
-        rule_changes.change_workspace(workspace=workspace, own=Own(recovery=5), expected=shown)
+        rule_service.change_workspace(workspace=workspace, own=Own(recovery=5), expected=shown)
 
 
 def test_the_rules_of_a_monitor_that_was_deleted_cannot_be_changed():
@@ -245,14 +245,14 @@ def test_what_is_read_costs_the_same_however_many_channels_there_are(django_asse
     for _ in range(5):
         make_channel(workspace=monitor.workspace)
     with django_assert_num_queries(3):
-        assert len(rule_changes.choices_of(monitor)) == 5
+        assert len(rule_service.choices_of(monitor)) == 5
 
 
 def test_the_preview_says_what_will_hold():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, delay=60)
     choice = Choice(delay=600, events=("down",))
-    meant = rule_changes.rules_from(OWN, monitor.workspace), rule_changes.routes_from([(channel, choice)])
+    meant = rule_service.rules_from(OWN, monitor.workspace), rule_service.routes_from([(channel, choice)])
     change(monitor, {channel: choice}, own=OWN)
     held = rules(monitor), routes_of([monitor])[monitor.pk]
     assert meant == held

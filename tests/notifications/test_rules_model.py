@@ -23,11 +23,13 @@ from monitors.heartbeats import missed as missed_heartbeats
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
-from notifications import delivery, notices, rule_changes, snoozing
-from notifications.kinds import kinds
+from notifications.dispatch import late_and_broken, send
+from notifications.integrations import kinds
 from notifications.models import Channel, Delivery
-from notifications.rule_changes import Own, Reminders
-from notifications.rules import Tolerance
+from notifications.rules.effective import Tolerance
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own, Reminders
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.memory import Memory
 from tests.notifications.rows import age, push
@@ -116,7 +118,7 @@ class People(RuleBasedStateMachine):
     def wait_and_deliver(self, seconds, given) -> None:
         self._wait(seconds)
         missed_heartbeats.declare_missed()
-        notices.tell_of_late()
+        late_and_broken.tell_of_late()
         self._deliver(given)
 
     def _push(self, which: list[Monitor], said: str) -> None:
@@ -128,7 +130,7 @@ class People(RuleBasedStateMachine):
 
     def _deliver(self, given: dict[str, str]) -> None:
         self.memory.answers = given
-        delivery.deliver_due()
+        send.deliver_due()
 
     # --- What people do ------------------------------------------------------------------------------
 
@@ -146,11 +148,11 @@ class People(RuleBasedStateMachine):
             incidents.acknowledge(incident=incident, by=COMMAND)
 
     def _snooze(self, monitor: Monitor, seconds: int) -> None:
-        snoozing.snooze(monitor=monitor, until=database_now() + timedelta(seconds=seconds))
+        snooze.snooze(monitor=monitor, until=database_now() + timedelta(seconds=seconds))
         self.rules[monitor.pk].snoozed_until = self.clock + seconds
 
     def _unsnooze(self, monitor: Monitor, seconds: int) -> None:
-        snoozing.unsnooze(monitor=monitor)
+        snooze.unsnooze(monitor=monitor)
         self.rules[monitor.pk].snoozed_until = 0.0
 
     def _maintain(self, monitor: Monitor, seconds: int) -> None:
@@ -182,7 +184,7 @@ class People(RuleBasedStateMachine):
     def change_rules(self, index, missed, reported, recovery, every) -> None:
         monitor = self.monitors[index]
         own = Own(Tolerance(*missed), Tolerance(*reported), recovery, Reminders(every, 2))
-        rule_changes.change(monitor=monitor, own=own)
+        rule_service.change(monitor=monitor, own=own)
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
@@ -273,7 +275,7 @@ class People(RuleBasedStateMachine):
                 self._push(fine, "up")
             self._wait(ROUND)
             missed_heartbeats.declare_missed()
-            delivery.deliver_due()
+            send.deliver_due()
             self.nobody_hears_what_they_should_not()
             if number >= 3 and not any(self._is_to_end(row) for row in self._open_deliveries()):
                 break

@@ -12,9 +12,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, User
 from core import credentials
-from notifications import channels, destinations
-from notifications.kinds import kind_named, kinds
+from notifications import channel_config
+from notifications.integrations import kind_named, kinds
 from notifications.models import Channel
+from notifications.services import channels as channel_service
 from tests.api.callers import Caller
 from tests.factories import make_channel, make_workspace
 
@@ -46,7 +47,9 @@ def value_of(field):
 
 
 def channel_of(slug, workspace):
-    return channels.create(workspace=workspace, kind=slug, name="Bell", config=config_of(kind_named(slug)))
+    return channel_service.create(
+        workspace=workspace, kind=slug, name="Bell", config=config_of(kind_named(slug))
+    )
 
 
 def secrets_of(slug):
@@ -63,7 +66,7 @@ def test_no_secret_is_in_the_database_and_all_of_it_is_there_to_send(slug, works
         cursor.execute("SELECT config FROM notifications_channel")
         stored = str(cursor.fetchone()[0])
     assert HIDDEN not in stored
-    assert destinations.opened(Channel.objects.get(pk=channel.pk)) == config_of(kind_named(slug))
+    assert channel_config.opened(Channel.objects.get(pk=channel.pk)) == config_of(kind_named(slug))
 
 
 def test_each_kind_that_needs_a_password_keeps_one_secret_at_least():
@@ -74,22 +77,22 @@ def test_each_kind_that_needs_a_password_keeps_one_secret_at_least():
 def test_with_another_key_it_says_what_to_do(workspace, settings):
     channel = channel_of("webhook", workspace)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, []
-    with pytest.raises(destinations.Unreadable, match=r"SECRET_KEY is not what it was\. Enter it again"):
-        destinations.opened(channel)
+    with pytest.raises(channel_config.Unreadable, match=r"SECRET_KEY is not what it was\. Enter it again"):
+        channel_config.opened(channel)
 
 
 def test_a_key_that_was_kept_as_a_fallback_opens_it(workspace, settings):
     channel = channel_of("webhook", workspace)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, [settings.SECRET_KEY]
-    assert destinations.opened(channel)["url"].startswith("https://host.example.com/")
+    assert channel_config.opened(channel)["url"].startswith("https://host.example.com/")
 
 
 def test_what_is_sealed_for_another_purpose_does_not_open(workspace):
     channel = make_channel(
         workspace=workspace, config={"secret": {"sealed": credentials.seal(SECRET, purpose=b"push tokens")}}
     )
-    with pytest.raises(destinations.Unreadable):
-        destinations.opened(channel)
+    with pytest.raises(channel_config.Unreadable):
+        channel_config.opened(channel)
 
 
 def test_pages_go_on_where_nothing_can_be_opened(admin, workspace, settings):
@@ -137,7 +140,7 @@ def test_what_the_api_shows_can_be_written_back_and_changes_nothing(slug, worksp
     before = Channel.objects.values_list("config", flat=True).get()
     shown = caller.get(f"channels/{channel.public_id}/").json()["config"]
     kept = {name: value for name, value in shown.items() if name in secrets_of(slug)}
-    assert all(destinations.is_mask(value) for value in kept.values())
+    assert all(channel_config.is_mask(value) for value in kept.values())
     others = {name: value for name, value in shown.items() if name not in kept}
     answer = caller.patch(f"channels/{channel.public_id}/", {"config": {**others, **kept}})
     # Another field may be one that its kind would not take; of the secrets none is complained about.
@@ -163,23 +166,23 @@ def test_no_page_of_the_admin_site_shows_a_secret(slug, client, workspace):
 def test_no_log_line_and_no_record_of_a_change_holds_a_secret(slug, workspace, caplog, capfd):
     caplog.set_level("DEBUG")
     channel = channel_of(slug, workspace)
-    channels.edit(channel=channel, config=dict.fromkeys(secrets_of(slug), f"{HIDDEN}-again"))
-    channels.delete(channel=channel)
+    channel_service.edit(channel=channel, config=dict.fromkeys(secrets_of(slug), f"{HIDDEN}-again"))
+    channel_service.delete(channel=channel)
     noted = [json.dumps(entry.details) for entry in AuditEntry.objects.all()]
     assert len(noted) in (2, 3)  # email has no secret to change
     assert HIDDEN not in "".join((*noted, caplog.text, *capfd.readouterr()))
 
 
 def test_of_a_long_secret_its_owners_see_how_it_ends(workspace):
-    channel = channels.create(
+    channel = channel_service.create(
         workspace=workspace, kind="webhook", name="Bell", config={"url": URL, "secret": SECRET}
     )
-    shown = destinations.shown(channel, masked=False)
+    shown = channel_config.shown(channel, masked=False)
     assert shown == {
-        "url": f"https://chat.example.com/{destinations.MASK}",
-        "secret": f"{destinations.MASK}{SECRET[-4:]}",
+        "url": f"https://chat.example.com/{channel_config.MASK}",
+        "secret": f"{channel_config.MASK}{SECRET[-4:]}",
     }
-    assert destinations.shown(channel, masked=True)["secret"] == destinations.MASK
+    assert channel_config.shown(channel, masked=True)["secret"] == channel_config.MASK
 
 
 # --- From before -----------------------------------------------------------------------------------
@@ -203,15 +206,15 @@ def test_a_webhook_of_before_is_sealed_anew():
         "url": ["sealed"],
         "secret": ["sealed"],
     }
-    assert destinations.opened(channel) == {"url": URL, "secret": SECRET}
+    assert channel_config.opened(channel) == {"url": URL, "secret": SECRET}
 
 
 def test_a_secret_that_could_not_be_read_before_still_says_so():
     channel = stored({"url": URL, "sealed_secret": "lost"})
     migrate()
     channel.refresh_from_db()
-    with pytest.raises(destinations.Unreadable):
-        destinations.opened(channel)
+    with pytest.raises(channel_config.Unreadable):
+        channel_config.opened(channel)
 
 
 def test_what_is_sealed_or_has_no_secret_stays_as_it_is():

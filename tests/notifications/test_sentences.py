@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from notifications.models import Channel
-from notifications.rules import Route, Rules, Tolerance
-from notifications.sentences import defaults, sentences
+from notifications.rules.effective import Route, Rules, Tolerance
+from notifications.rules.sentences import defaults, sentences
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 USUAL = frozenset({"down", "recovery", "reminder"})

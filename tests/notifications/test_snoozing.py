@@ -11,10 +11,11 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.pages.log import audit_text
-from notifications import rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
-from notifications.rule_changes import Own
-from notifications.rules import rules_of
+from notifications.rules.effective import rules_of
+from notifications.services import rules as rule_service
+from notifications.services import snooze
+from notifications.services.rules import Own
 from tests.factories import make_channel, make_monitor
 from tests.notifications.rows import make_delivery, push
 
@@ -40,62 +41,62 @@ def actions(monitor):
 
 def test_a_snooze_lasts_until_its_time():
     monitor, until = make_monitor(), database_now() + HOUR
-    snoozing.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until)
     assert until_of(monitor) == until
-    assert snoozing.snoozed_until(monitor, now=until - HOUR) == until
-    assert snoozing.snoozed_until(monitor, now=until) is None
+    assert snooze.snoozed_until(monitor, now=until - HOUR) == until
+    assert snooze.snoozed_until(monitor, now=until) is None
 
 
 @pytest.mark.parametrize("away", [timedelta(0), -HOUR, timedelta(days=30, minutes=1)])
 def test_a_snooze_ends_in_the_next_thirty_days(away):
     monitor = make_monitor()
-    with pytest.raises(snoozing.NoSuchTime):
-        snoozing.snooze(monitor=monitor, until=database_now() + away)
+    with pytest.raises(snooze.NoSuchTime):
+        snooze.snooze(monitor=monitor, until=database_now() + away)
     assert not MonitorRules.objects.exists()
 
 
 def test_another_snooze_takes_the_place_of_the_first():
     monitor, until = make_monitor(), database_now() + HOUR
-    snoozing.snooze(monitor=monitor, until=until)
-    snoozing.snooze(monitor=monitor, until=until + HOUR)
+    snooze.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until + HOUR)
     assert until_of(monitor) == until + HOUR
 
 
 def test_ending_a_snooze_leaves_nothing_behind():
     monitor = make_monitor()
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
-    assert snoozing.unsnooze(monitor=monitor)
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
+    assert snooze.unsnooze(monitor=monitor)
     assert not MonitorRules.objects.exists()
-    assert not snoozing.unsnooze(monitor=monitor)
+    assert not snooze.unsnooze(monitor=monitor)
     assert actions(monitor) == ["monitor.snoozed", "monitor.unsnoozed"]
 
 
 def test_ending_a_snooze_leaves_the_rules_as_they_are():
     monitor = make_monitor()
-    rule_changes.change(monitor=monitor, own=Own(recovery=3))
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
-    snoozing.unsnooze(monitor=monitor)
+    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
+    snooze.unsnooze(monitor=monitor)
     assert rules_of([monitor.pk])[monitor.pk].recovery == 3
 
 
 def test_changing_the_rules_does_not_end_a_snooze():
     monitor, until = make_monitor(), database_now() + HOUR
-    snoozing.snooze(monitor=monitor, until=until)
-    rule_changes.change(monitor=monitor, own=Own(recovery=3))
-    rule_changes.change(monitor=monitor, own=Own())
+    snooze.snooze(monitor=monitor, until=until)
+    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own())
     assert until_of(monitor) == until
 
 
 def test_ending_a_snooze_wakes_what_it_held_back(hinted, django_capture_on_commit_callbacks):
     monitor, until = make_monitor(), database_now() + HOUR
     channel = make_channel(workspace=monitor.workspace)
-    snoozing.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until)
     held = make_delivery(channel, monitor, next_attempt_at=until, planned_at=until)
     delayed = make_delivery(make_channel(workspace=monitor.workspace), monitor, incident=held.incident)
     Delivery.objects.filter(pk=delayed.pk).update(next_attempt_at=until + HOUR, planned_at=until + HOUR)
     Delivery.objects.update(monitor=monitor)
     with django_capture_on_commit_callbacks(execute=True):
-        snoozing.unsnooze(monitor=monitor)
+        snooze.unsnooze(monitor=monitor)
     held.refresh_from_db()
     delayed.refresh_from_db()
     assert held.next_attempt_at <= database_now()
@@ -106,17 +107,17 @@ def test_ending_a_snooze_wakes_what_it_held_back(hinted, django_capture_on_commi
 
 def test_a_shorter_snooze_brings_forward_what_the_longer_one_held_back():
     monitor, until = make_monitor(), database_now() + HOUR
-    snoozing.snooze(monitor=monitor, until=until + HOUR)
+    snooze.snooze(monitor=monitor, until=until + HOUR)
     held = make_delivery(make_channel(workspace=monitor.workspace), monitor, next_attempt_at=until + HOUR)
     Delivery.objects.update(monitor=monitor)
-    snoozing.snooze(monitor=monitor, until=until)
+    snooze.snooze(monitor=monitor, until=until)
     held.refresh_from_db()
     assert held.next_attempt_at == until
 
 
 def test_a_snooze_is_told_in_the_log_of_changes():
     monitor = make_monitor()
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_SNOOZED)
     assert audit_text.in_words(entry).startswith("Snoozed the monitor until ")
     entry.details = {}
@@ -174,7 +175,7 @@ def test_a_time_that_is_none_is_said_where_it_was_typed(admin, workspace, typed,
 
 def test_ending_it_is_one_button(admin, workspace):
     monitor = make_monitor(workspace=workspace)
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     page = admin.post(url("unsnooze", monitor), follow=True).content.decode()
     assert "The snooze is over." in page
     assert 'id="snoozed"' not in page
@@ -185,7 +186,7 @@ def test_a_monitor_that_is_down_offers_to_be_snoozed(admin, workspace):
     push(monitor, up=False)
     page = reverse("monitors:detail", args=[monitor.public_id])
     assert url("snooze", monitor) in admin.get(page).content.decode()
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     assert url("snooze", monitor) not in admin.get(page).content.decode()
 
 
@@ -198,7 +199,7 @@ def test_a_viewer_is_not_offered_a_snooze(viewer, workspace):
 
 def test_a_viewer_sees_a_snooze_and_cannot_end_it(viewer, workspace):
     monitor = make_monitor(workspace=workspace)
-    snoozing.snooze(monitor=monitor, until=database_now() + HOUR)
+    snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     page = viewer.get(reverse("monitors:detail", args=[monitor.public_id])).content.decode()
     assert 'id="snoozed"' in page
     assert "End it" not in page

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.templating import LENGTH_MAX, check, fill, placeholders
+from notifications.messages.templates import LENGTH_MAX, check, fill, placeholders
 
 VALUES = {"monitor": "Oven", "status": "Down", "message": "{status} {{x}}"}
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import pytest
 
-from notifications.kinds import kind_named
-from notifications.messages import Message
+from notifications.integrations import kind_named
+from notifications.messages.single import Message
 from notifications.transports import base, email, http, webhook
 from notifications.transports.base import Failed, Outgoing, Sent
 from tests.sinks import Answer, HttpSink, SmtpSink
@@ -320,6 +320,6 @@ def test_an_email_channel_without_addresses_is_a_failure(smtp, config):
 
 
 def test_an_attempt_ends_well_before_its_lease():
-    from notifications.turns import LEASE
+    from notifications.dispatch.queue import LEASE
 
     assert timedelta(seconds=base.TOTAL_SECONDS * 2) < LEASE

@@ -13,10 +13,12 @@ from core.clock import database_now
 from monitors.models import MonitorState
 from monitors.services import maintenance_windows
 from monitors.services import monitors as monitor_service
-from notifications import channels, delivery, rule_changes, turns
+from notifications.dispatch import queue, send
 from notifications.models import Channel, Delivery
-from notifications.rule_changes import Own
-from notifications.rules import Tolerance
+from notifications.rules.effective import Tolerance
+from notifications.services import channels as channel_service
+from notifications.services import rules as rule_service
+from notifications.services.rules import Own
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.sinks import Answer, HttpSink
@@ -55,11 +57,11 @@ def test_of_a_storm_the_first_is_told_at_once_and_the_rest_in_one_digest_a_chann
         for sink in (one, two):
             webhook_for(sink, workspace)
         push(*monitors[:4], up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         assert events(one) == events(two) == [DOWN]
         age(seconds=20)
         push(monitors[4], up=False)
-        assert delivery.deliver_due() == 0
+        assert send.deliver_due() == 0
         deliver_after(seconds=11)
         for sink in (one, two):
             assert events(sink) == [DOWN, "digest.down"]
@@ -73,10 +75,10 @@ def test_the_ends_of_a_storm_are_told_likewise():
     with HttpSink() as sink:
         webhook_for(sink, workspace)
         push(*monitors, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         deliver_after(seconds=31)
         push(*monitors)
-        delivery.deliver_due()
+        send.deliver_due()
         assert events(sink) == [DOWN, "digest.down", UP]
         deliver_after(seconds=31)
         assert events(sink)[3:] == ["digest.up"]
@@ -88,10 +90,10 @@ def test_ends_are_told_at_once_also_while_a_storm_of_outages_goes_on(memory):
     workspace, [one, two] = several(2)
     box_for(workspace)
     push(one, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(one)
     push(two, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
 
 
@@ -99,7 +101,7 @@ def test_of_two_the_second_is_told_by_itself(memory):
     workspace, monitors = several(2)
     box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=31)
     assert memory.events("a") == [DOWN, DOWN]
 
@@ -109,7 +111,7 @@ def test_a_storm_after_a_quiet_time_begins_with_a_message_of_its_own(memory):
     box_for(workspace)
     for some in (monitors[:3], monitors[3:]):
         push(*some, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         deliver_after(seconds=31)
         age(minutes=5)
     assert memory.events("a") == [DOWN, "digest.down", DOWN, "digest.down"]
@@ -120,9 +122,9 @@ def test_a_storm_does_not_go_on_because_the_clock_was_set_back(memory):
     tomorrow = database_now() + timedelta(days=1)
     box_for(workspace, downs_until=tomorrow, ups_until=tomorrow)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(monitor)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
 
 
@@ -131,7 +133,7 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
     with HttpSink(Answer(), Answer(500)) as sink:
         channel = webhook_for(sink, workspace)
         push(*monitors, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         deliver_after(seconds=31)
         digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
         assert digest.status == PENDING
@@ -150,7 +152,7 @@ def test_a_digest_says_that_who_fell_again_before_it_left_is_down():
     with HttpSink() as sink:
         webhook_for(sink, workspace)
         push(*monitors, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         push(*monitors[1:])
         push(*monitors[1:3], up=False)
         for _ in range(3):
@@ -165,7 +167,7 @@ def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
     with HttpSink(Answer(), Answer(500)) as sink:
         channel = webhook_for(sink, workspace)
         push(*monitors, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         deliver_after(seconds=31)
         for monitor in monitors:
             monitor_service.delete(monitor=monitor)
@@ -179,7 +181,7 @@ def test_what_was_tried_goes_on_under_its_own_id_and_is_never_merged():
     with HttpSink(Answer(500)) as sink:
         webhook_for(sink, workspace)
         push(*monitors, up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         deliver_after(seconds=31)
         deliver_after(seconds=31)
         assert events(sink) == [DOWN, DOWN, "digest.down"]
@@ -192,9 +194,9 @@ def test_a_kind_that_keeps_a_record_of_each_outage_is_sent_each(memory):
     workspace, monitors = several(4)
     box_for(workspace, kind="single")
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(*monitors)
-    delivery.deliver_due()
+    send.deliver_due()
     assert memory.events("a") == [DOWN] * 4 + [UP] * 4
     threads = [outgoing.thread for outgoing in memory.to("a")]
     assert threads[:4] == threads[4:]
@@ -209,7 +211,7 @@ def test_a_provider_that_asks_for_rest_gets_everything_later_and_merged():
     with HttpSink(Answer(429, {"Retry-After": "120"})) as sink:
         webhook_for(sink, workspace)
         push(monitors[0], up=False)
-        delivery.deliver_due()
+        send.deliver_due()
         for monitor in monitors[1:]:
             push(monitor, up=False)
             assert deliver_after(seconds=25) == 0
@@ -224,9 +226,9 @@ def test_a_provider_that_wants_room_between_messages_gets_it(memory):
     workspace, monitors = several(2)
     box_for(workspace, kind="slow")
     push(monitors[0], up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(monitors[0])
-    assert delivery.deliver_due() == 0
+    assert send.deliver_due() == 0
     deliver_after(seconds=11)
     assert memory.events("a") == [DOWN, UP]
 
@@ -238,14 +240,14 @@ def test_an_end_that_is_tried_again_comes_before_the_next_outage(memory):
     workspace, [monitor] = several(1)
     box_for(workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(seconds=40)
     push(monitor)
     memory.answers = {"a": "failed"}
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {}
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, UP, DOWN]
 
@@ -254,15 +256,15 @@ def test_a_digest_of_ends_that_is_tried_again_comes_before_the_next_outage(memor
     workspace, monitors = several(3)
     box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=40)
     push(*monitors)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "failed"}
     deliver_after(seconds=40)
     memory.answers = {}
     push(monitors[2], up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=40)
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, "digest.down", UP, "digest.up", DOWN]
@@ -273,12 +275,12 @@ def test_what_other_monitors_are_owed_does_not_wait_for_a_retry(memory):
     box_for(workspace)
     memory.answers = {"a": "failed"}
     push(one, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {}
     push(two, up=False)
     age(seconds=1)
     Channel.objects.update(downs_until=None)
-    delivery.deliver_due()
+    send.deliver_due()
     (arrived,) = memory.to("a")
     assert arrived.payload["monitor"]["name"] == two.name
 
@@ -287,7 +289,7 @@ def test_of_an_outage_that_ended_and_went_on_while_no_worker_looked_one_end_is_t
     workspace, [monitor] = several(1)
     box_for(workspace)
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     for up in (True, False, True):
         age(seconds=40)
         push(monitor, up=up)
@@ -305,7 +307,7 @@ def test_an_outage_after_one_that_was_too_short_to_tell_is_told(memory):
     for up, seconds in ((False, 5), (True, 100), (False, 100)):
         push(monitor, up=up)
         age(seconds=seconds)
-    delivery.deliver_due()
+    send.deliver_due()
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN]
 
@@ -313,14 +315,14 @@ def test_an_outage_after_one_that_was_too_short_to_tell_is_told(memory):
 def test_an_outage_after_one_that_was_tolerated_is_told_behind_a_storm_of_ends(memory):
     workspace, [one, two] = several(2)
     box_for(workspace)
-    rule_changes.change(monitor=two, own=Own(reported=Tolerance(2, 2)))
+    rule_service.change(monitor=two, own=Own(reported=Tolerance(2, 2)))
     push(one, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     age(seconds=40)
     push(one)
-    delivery.deliver_due()
+    send.deliver_due()
     push(two, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     push(two)
     deliver_after(seconds=3)
     push(two, up=False)
@@ -337,16 +339,16 @@ def test_a_channel_that_is_switched_off_with_a_digest_under_way_gives_up_all_of_
     workspace, monitors = several(3)
     channel = box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "failed"}
     deliver_after(seconds=40)
     memory.answers = {}
-    channels.edit(channel=channel, enabled=False)
+    channel_service.edit(channel=channel, enabled=False)
     digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
     assert digest.status == FAILED
     assert "switched off" in digest.attempts.last().detail
     assert set(digest.members.values_list("status", flat=True)) == {FAILED}
-    channels.edit(channel=channel, enabled=True)
+    channel_service.edit(channel=channel, enabled=True)
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN]
 
@@ -355,7 +357,7 @@ def test_gone_is_the_end_of_a_digest_and_its_members(memory):
     workspace, monitors = several(3)
     channel = box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "gone"}
     deliver_after(seconds=40)
     assert set(channel.deliveries.values_list("status", flat=True)) == {SENT, FAILED}
@@ -367,10 +369,10 @@ def test_a_channel_is_deleted_with_a_digest_under_way(memory):
     workspace, monitors = several(3)
     channel = box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "failed"}
     deliver_after(seconds=40)
-    channels.delete(channel=channel)
+    channel_service.delete(channel=channel)
     assert not Delivery.objects.exists()
 
 
@@ -378,8 +380,8 @@ def test_a_channel_is_deleted_while_a_digest_is_sent(memory):
     workspace, monitors = several(3)
     channel = box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
-    memory.heard = lambda box, outgoing: channels.delete(channel=channel)
+    send.deliver_due()
+    memory.heard = lambda box, outgoing: channel_service.delete(channel=channel)
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, "digest.down"]
     assert not Delivery.objects.exists()
@@ -389,7 +391,7 @@ def test_a_member_whose_monitor_is_deleted_leaves_its_digest(memory):
     workspace, monitors = several(4)
     box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     memory.answers = {"a": "failed"}
     deliver_after(seconds=40)
     memory.answers = {}
@@ -404,7 +406,7 @@ def test_an_outage_that_a_pause_ended_before_it_was_told_is_not_told(memory):
     workspace, monitors = several(3)
     box_for(workspace)
     push(*monitors, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     monitor_service.pause(monitor=monitors[2])
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, DOWN]
@@ -423,7 +425,7 @@ def test_maintenance_that_ends_sooner_tells_then_what_is_still_down(memory):
         monitors=[monitor],
     )
     push(monitor, up=False)
-    delivery.deliver_due()
+    send.deliver_due()
     assert deliver_after(minutes=5) == 0
     window.refresh_from_db()
     maintenance_windows.end_now(window=window)
@@ -460,7 +462,7 @@ def test_two_workers_write_one_digest_of_a_storm(memory):
     box_for(workspace)
     push(*monitors, up=False)
     for _ in range(3):
-        _in_threads(delivery.deliver_due, delivery.deliver_due)
+        _in_threads(send.deliver_due, send.deliver_due)
         age(seconds=31)
     assert memory.events("a") == [DOWN, "digest.down"]
     assert Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN).members.count() == 5
@@ -476,7 +478,7 @@ def test_a_monitor_that_is_being_deleted_is_left_out_and_nobody_waits_for_it(mem
     with transaction.atomic():
         MonitorState.objects.select_for_update().get(monitor=monitors[0])
         list(Delivery.objects.select_for_update().filter(monitor=monitors[0]))
-        _in_threads(lambda: turns.take_turn(channel.pk))
+        _in_threads(lambda: queue.take_turn(channel.pk))
         monitor_service.delete(monitor=monitors[0])
     claimed = Delivery.objects.get(status=Delivery.Status.SENDING)
     assert claimed.monitor == monitors[1]

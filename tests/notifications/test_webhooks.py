@@ -11,10 +11,10 @@ from django.core.exceptions import ValidationError
 from jsonschema import Draft202012Validator, FormatChecker
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from notifications import digests
-from notifications.kinds import kind_named
-from notifications.messages import Event
-from notifications.transports import webhook_body
+from notifications.integrations import kind_named
+from notifications.messages import digests
+from notifications.messages.single import Event
+from notifications.transports import webhook_template
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples
 from tests.sinks import Answer, HttpSink
@@ -206,9 +206,9 @@ def test_what_is_filled_in_becomes_neither_structure_nor_a_placeholder():
 @pytest.mark.parametrize("event", Event)
 def test_every_event_fills_every_placeholder(event):
     outgoing = samples.outgoing(event)
-    template = json.dumps({name: f"{{{name}}}" for name in webhook_body.placeholders(outgoing)})
-    assert webhook_body.check(template) == []
-    content = webhook_body.filled(template, outgoing)
+    template = json.dumps({name: f"{{{name}}}" for name in webhook_template.placeholders(outgoing)})
+    assert webhook_template.check(template) == []
+    content = webhook_template.filled(template, outgoing)
     assert all("{" not in text for text in content.values())
     assert content["title"]
 

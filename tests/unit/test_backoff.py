@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.backoff import (
+from notifications.transports.retry import (
     GIVE_UP_AFTER,
     RETRY_AFTER_MOST,
     WAITS,

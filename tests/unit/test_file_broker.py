@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kombu import Connection
 
-from tianji import file_broker
+from tianji.runtime import file_broker
 
 
 def connect(folder) -> Connection:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.judging import LOOK_AGAIN, Event, Hold, Situation, Tell, Told, Why, Withdraw, judge
+from notifications.dispatch.decide import LOOK_AGAIN, Event, Hold, Situation, Tell, Told, Why, Withdraw, judge
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from notifications.signing import is_secret, signature
+from notifications.transports.signing import is_secret, signature
 
 
 def test_a_signature_is_the_one_of_the_standard():

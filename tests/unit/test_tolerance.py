@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.judging import LOOK_AGAIN
-from notifications.rules import Tolerance
-from notifications.tolerance import after_reports, after_silence
+from notifications.dispatch.decide import LOOK_AGAIN
+from notifications.rules.effective import Tolerance
+from notifications.rules.thresholds import after_reports, after_silence
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

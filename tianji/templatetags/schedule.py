@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from tianji.schedule import faults
+from tianji.runtime.beat_schedule import faults
 
 register = template.Library()
 register.simple_tag(faults, name="schedule_faults")

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from accounts.services import setup
-from tianji import schedule
+from tianji.runtime import beat_schedule
 
 # Any number will do, as long as all preparations take the same.
 _ADVISORY_LOCK = 7_215_001
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with _one_at_a_time():
             call_command("migrate", interactive=False, verbosity=0)
-            for fault in schedule.faults():
+            for fault in beat_schedule.faults():
                 self.stdout.write(f"Warning: {fault}")
             if not setup.is_needed():
                 return

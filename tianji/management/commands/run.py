@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from tianji.processes import ROLES, command
+from tianji.runtime.processes import ROLES, command
 
 
 class Command(BaseCommand):

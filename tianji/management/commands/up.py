@@ -16,9 +16,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts.services import setup
-from tianji import schedule, static
-from tianji.processes import ROLES, command
-from tianji.supervisor import Child, Supervisor
+from tianji.runtime import beat_schedule, static_files
+from tianji.runtime.processes import ROLES, command
+from tianji.runtime.supervisor import Child, Supervisor
 
 _PATIENCE = 30.0
 
@@ -53,8 +53,8 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         call_command("migrate", interactive=False, verbosity=0)
-        static.collect()
-        for fault in schedule.faults():
+        static_files.collect()
+        for fault in beat_schedule.faults():
             self.say(f"Warning: {fault}")
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
             self.say(f"Created the owner {setup.create_owner_from_settings()}.")

@@ -1,0 +1,87 @@
+"""The address in a message under which whoever has the message says that they see to it.
+
+It names the incident and the channel that the message went through, signed, so that nobody can make one up.
+There is no account behind it: it allows no more than to acknowledge that incident and to snooze its monitor.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.core import signing
+from django.db.models import Q
+from django.urls import reverse
+
+from monitors.models import Incident
+from notifications.models import Channel, Delivery
+
+# An outage may last, and the message about it is found again by the one that was away.
+VALID = timedelta(days=90)
+_SALT = "notifications.dispatch.ack_links.acknowledge"
+_UUID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What an address is about now. `incident` is loaded with its monitor and workspace."""
+
+    incident: Incident
+    channel: Channel
+
+
+def acknowledge_url(incident: Incident, channel: Channel) -> str:
+    """Return the address under which who is told through `channel` acknowledges `incident`, for VALID."""
+    named = urlsafe_b64encode(incident.public_id.bytes + channel.public_id.bytes).decode().rstrip("=")
+    path = reverse("acknowledge", args=[_signer().sign(named)])
+    return f"{settings.TIANJI_URL}{path}"
+
+
+def read(token: str) -> Link | None:
+    """Return what the token of such an address is about.
+
+    None for one that is not ours, is too old, or names what is deleted: they are told apart to nobody.
+    """
+    try:
+        named = _signer().unsign(token, max_age=VALID)
+        both = urlsafe_b64decode(f"{named}==")
+    except (signing.BadSignature, binascii.Error, ValueError):
+        return None
+    if len(both) != 2 * _UUID_BYTES:
+        return None
+    incident = (
+        Incident.objects.select_related("monitor__workspace")
+        .filter(public_id=UUID(bytes=both[:_UUID_BYTES]))
+        .first()
+    )
+    if incident is None:
+        return None
+    channel = Channel.objects.filter(
+        public_id=UUID(bytes=both[_UUID_BYTES:]), workspace=incident.monitor.workspace_id
+    ).first()
+    return Link(_latest_part(incident, channel), channel) if channel else None
+
+
+def _latest_part(incident: Incident, channel: Channel) -> Incident:
+    """Return the open incident with which the outage goes on that `channel` was told of, or `incident`.
+
+    Who was not told that it was over in between hears of no new beginning, and has no other link.
+    """
+    if incident.resolved_at is None:
+        return incident
+    ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Delivery.Event.RESOLVED)
+    untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.WITHDRAWN])
+    mine = ends.filter(untold, incident=incident).first()
+    if mine is None or ends.filter(~untold, pk__gt=mine.pk).exists():
+        return incident
+    later = Incident.objects.select_related("monitor__workspace").filter(monitor=incident.monitor_id)
+    return later.filter(resolved_at=None).first() or incident
+
+
+def _signer() -> signing.TimestampSigner:
+    # A dot, because a colon ends an address for some programs that make links of them.
+    return signing.TimestampSigner(sep=".", salt=_SALT)

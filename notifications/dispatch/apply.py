@@ -1,0 +1,84 @@
+"""What becomes of the deliveries of a turn: those to be told are returned, the others held or withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from core.sql import among
+from notifications.dispatch import decide, reminders
+from notifications.dispatch.decide import Event, Hold, Tell, Why, Withdraw
+from notifications.dispatch.facts import Circumstances
+from notifications.models import Channel, Delivery
+
+# What there is to judge: digests and news about channels are told as they are.
+_JUDGED = frozenset(event.value for event in Event)
+
+
+def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
+    """Hold and withdraw of `due` what is not to be told now; return the rest."""
+    judged = [row for row in due if row.event in _JUDGED]
+    facts = Circumstances(channel, judged, now)
+    told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
+    held: list[tuple[Hold, Delivery]] = []
+    withdrawn: list[tuple[Why, Delivery]] = []
+    # Ends of outages that go on: whatever was found of them in this turn does not hold any more.
+    outdated: set[int] = set()
+    for row in judged:
+        match decide.judge(facts.situation(row)):
+            case Tell():
+                if row.event in (Event.RESOLVED, Event.REMINDER) and row.incident_id in facts.openings:
+                    row.thread = facts.openings[row.incident_id].thread
+                told.append(row)
+            case Hold() as hold:
+                held.append((hold, row))
+            case Withdraw(Why.CONTINUES) if row.event == Event.OPENED:
+                if _continue(row, facts):
+                    outdated |= {other.pk for other in facts.untold_before(row)}
+                else:
+                    held.append((Hold(now + decide.LOOK_AGAIN), row))
+            case Withdraw(why):
+                withdrawn.append((why, row))
+    told = [row for row in told if row.pk not in outdated]
+    held = [(hold, row) for hold, row in held if row.pk not in outdated]
+    ready = reminders.may_follow(told)
+    held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
+    _hold(held)
+    for why, rows in groupby(sorted(withdrawn, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
+        withdraw([row.pk for _why, row in rows], Delivery.Note(why))
+    return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
+
+
+def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
+    by_hold: dict[Hold, list[int]] = {}
+    for hold, row in held:
+        by_hold.setdefault(hold, []).append(row.pk)
+    for hold, ids in by_hold.items():
+        planned = {"planned_at": hold.until} if hold.replan else {}
+        Delivery.objects.filter(pk__in=among(ids)).update(next_attempt_at=hold.until, **planned)
+
+
+def _continue(row: Delivery, facts: Circumstances) -> bool:
+    """Let the outage that the channel was told of go on with `row`, whose beginning it is not told.
+
+    Return False where somebody else holds the news of the earlier end.
+    """
+    earlier = facts.untold_before(row)
+    ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)
+    held = reminders.free(ends)
+    if len(held) < len(earlier):
+        return False
+    opening = Delivery.objects.filter(
+        channel=row.channel_id, incident=earlier[-1].incident_id, event=Event.OPENED
+    ).first()
+    withdraw(held, Delivery.Note.DOWN_AGAIN)
+    withdraw([row.pk], Delivery.Note.CONTINUES, thread=opening.thread if opening else row.thread)
+    return True
+
+
+def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None:
+    """Close deliveries that nobody tried yet and that need not be sent, saying why."""
+    Delivery.objects.filter(pk__in=among(ids), status=Delivery.Status.PENDING).update(
+        status=Delivery.Status.WITHDRAWN, note=note, next_attempt_at=None, **changes
+    )

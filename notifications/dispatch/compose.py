@@ -1,0 +1,309 @@
+"""From a delivery to the letter that leaves, in the language and the time zone of its workspace."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Max, Min
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from accounts.models import Workspace
+from core.clock import database_now
+from core.timezones import known_zones
+from monitors.domain.schedules import ScheduleError
+from monitors.domain.state_machine import Cause
+from monitors.models import Incident, Monitor
+from notifications.dispatch import ack_links
+from notifications.messages import digests, payloads, placeholders, single, templates
+from notifications.messages.single import Event, Message
+from notifications.messages.text import cut, one_line, plain
+from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.rules.effective import rules_of
+from notifications.transports.base import Tone
+
+_DIGESTS = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
+_TONES = {
+    Event.OPENED: Tone.DOWN,
+    Event.REMINDER: Tone.DOWN,
+    Event.DIGEST_DOWN: Tone.DOWN,
+    Event.DIGEST_REMINDER: Tone.DOWN,
+    Event.RESOLVED: Tone.UP,
+    Event.PASSED: Tone.UP,
+    Event.DIGEST_UP: Tone.UP,
+    Event.LATE: Tone.LATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What leaves: for people, for machines, and for those who keep records. `thread` names the outage."""
+
+    message: Message
+    payload: dict[str, Any]
+    thread: UUID | None = None
+    tone: Tone = Tone.INFO
+
+
+def write(delivery: Delivery) -> Letter:
+    """Return what `delivery` says, as things are known now.
+
+    It takes a constant number of queries, however many monitors a digest is about.
+
+    Args:
+        delivery: best loaded with its channel's workspace, its monitor and its incident.
+    """
+    event = Event(delivery.event)
+    now = database_now()
+    thread = None
+    with _voice_of(delivery.channel.workspace):
+        if event in _DIGESTS:
+            several = digest_facts(delivery, now)
+            said = placeholders.of_digest(several)
+            message = _own_words(delivery.channel, digests.compose(several), said)
+            payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
+        elif event is Event.BROKEN:
+            broken = broken_facts(delivery)
+            # Its owners are to understand it, whatever the channel that brings it says otherwise.
+            message = _addressed(delivery.channel, digests.compose_broken(broken))
+            payload = payloads.of_broken(broken, message, delivery_id=delivery.public_id)
+        else:
+            facts = facts_of(delivery, now)
+            message = _own_words(delivery.channel, single.compose(facts), placeholders.of_incident(facts))
+            payload = payloads.of_incident(facts, message, delivery_id=delivery.public_id)
+            thread = delivery.thread or (delivery.incident.public_id if delivery.incident else None)
+    return Letter(message, payload, thread, _TONES.get(event, Tone.INFO))
+
+
+def test(channel: Channel, test_id: UUID, at: datetime) -> Letter:
+    """Return the letter of "Send a test" through `channel`, in the channel's own words where it has some."""
+    workspace = channel.workspace
+    with _voice_of(workspace):
+        message = single.compose_test(channel=channel.name, workspace=workspace.name, url=_page_of(channel))
+        message = _own_words(channel, message, placeholders.of_test())
+        return Letter(message, payloads.of_test(message, test_id=test_id, at=at))
+
+
+@contextmanager
+def _voice_of(workspace: Workspace) -> Iterator[None]:
+    """Speak the language of `workspace`, in its time zone, as long as it takes to compose."""
+    language, zone = workspace.language, workspace.timezone
+    with (
+        translation.override(language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE),
+        timezone.override(zoneinfo.ZoneInfo(zone if zone in known_zones() else "UTC")),
+    ):
+        yield
+
+
+# --- Facts -----------------------------------------------------------------------------------------
+
+
+def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
+    """Return what a message about one monitor says, as it is known at `now`, the database's time."""
+    incident, event = delivery.incident, Event(delivery.event)
+    monitor = incident.monitor if incident else delivery.monitor
+    assert monitor is not None, "a delivery is about an incident, a monitor, several or a channel"
+    about = _about_incident(incident) if incident else _about_lateness(delivery, monitor)
+    most = 0
+    if event is Event.REMINDER:
+        most = rules_of([monitor.pk])[monitor.pk].remind_most
+    may_be_acknowledged = (
+        incident is not None
+        and event in (Event.OPENED, Event.REMINDER)
+        and incident.resolved_at is None
+        and incident.acknowledged_at is None
+    )
+    return single.Facts(
+        event=event,
+        at=_at(delivery),
+        now=now,
+        monitor=monitor.name,
+        monitor_id=str(monitor.public_id),
+        monitor_url=_url("monitors:detail", monitor.public_id),
+        bounds=single.Bounds(monitor.value_min, monitor.value_max, monitor.value_required),
+        reminder=delivery.sequence if event is Event.REMINDER else 0,
+        reminders=most,
+        down_again=incident is not None and _is_down_again(incident),
+        workspace=delivery.channel.workspace.name,
+        acknowledge_url=(
+            ack_links.acknowledge_url(incident, delivery.channel) if incident and may_be_acknowledged else ""
+        ),
+        **about,
+    )
+
+
+def _at(delivery: Delivery) -> datetime:
+    # A reminder is written long before, when the one before it is sent.
+    planned = delivery.planned_at if delivery.event == Delivery.Event.REMINDER else None
+    return planned or delivery.created_at
+
+
+def _about_incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "incident_id": str(incident.public_id),
+        "cause": Cause(incident.cause),
+        "started_at": incident.started_at,
+        "detected_at": incident.detected_at,
+        "resolved_at": incident.resolved_at,
+        "last_heartbeat_at": incident.last_heartbeat_at,
+        "opening_message": incident.opening_message,
+        "opening_value": incident.opening_value,
+        "closing_message": incident.closing_message,
+        "closing_value": incident.closing_value,
+    }
+
+
+def _is_down_again(incident: Incident) -> bool:
+    if incident.resolved_at is None:
+        return False
+    return Incident.objects.filter(monitor=incident.monitor_id, resolved_at=None).exists()
+
+
+def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
+    """What is known of a monitor whose heartbeat after `occasion` is late."""
+    state = monitor.state
+    heard = delivery.occasion or state.last_heartbeat_at
+    expected_by, deadline = delivery.created_at, None
+    if heard is not None:
+        try:
+            due = monitor.schedule.due_after(heard)
+            expected_by, deadline = due.expected_by, due.deadline
+        except ScheduleError:
+            pass  # its page says so
+    later = state.last_heartbeat_at if heard and state.last_heartbeat_at else None
+    came_at = later if later is not None and heard is not None and later > heard else None
+    return {
+        "incident_id": "",
+        "cause": Cause.MISSED,
+        "started_at": expected_by,
+        "detected_at": delivery.created_at,
+        "resolved_at": came_at,
+        "deadline": deadline,
+        "last_heartbeat_at": heard,
+        # The state knows the last heartbeat only.
+        "opening_message": "" if came_at else state.last_message,
+        "opening_value": None if came_at else state.last_value,
+    }
+
+
+def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
+    """Return what a digest says: three queries, of which none reads more than LISTED rows."""
+    members = delivery.members.filter(incident__isnull=False)
+    whole = members.aggregate(
+        count=Count("pk"), first=Min("incident__started_at"), last=Max("incident__started_at")
+    )
+    listed = members.select_related("incident__monitor").order_by("incident__started_at", "pk")
+    rows = [row.incident for row in listed[: digests.LISTED] if row.incident]
+    event = Event(delivery.event)
+    down: set[int] = set()
+    if event is not Event.DIGEST_UP:
+        # Who fell again before people heard of the end is down, and no other message will say so.
+        fallen = [incident.monitor_id for incident in rows if incident.resolved_at is not None]
+        again = Incident.objects.filter(monitor__in=fallen, resolved_at=None)
+        down = set(again.values_list("monitor_id", flat=True))
+    query = "" if event is Event.DIGEST_UP else "?status=down"
+    return digests.Facts(
+        event=event,
+        at=delivery.created_at,
+        now=now,
+        workspace=delivery.channel.workspace.name,
+        url=f"{_url('monitors:overview')}{query}",
+        count=whole["count"],
+        members=tuple(_member(incident, down) for incident in rows),
+        first_at=whole["first"] or delivery.created_at,
+        last_at=whole["last"] or delivery.created_at,
+    )
+
+
+def _member(incident: Incident, down: set[int]) -> digests.Member:
+    return digests.Member(
+        monitor=incident.monitor.name,
+        monitor_id=str(incident.monitor.public_id),
+        monitor_url=_url("monitors:detail", incident.monitor.public_id),
+        cause=Cause(incident.cause),
+        started_at=incident.started_at,
+        resolved_at=None if incident.monitor_id in down else incident.resolved_at,
+    )
+
+
+def broken_facts(delivery: Delivery) -> digests.Broken:
+    """Return what is known of the channel that `delivery` says is broken."""
+    subject = delivery.subject
+    assert subject is not None, "news about a channel name it"
+    last = DeliveryAttempt.objects.filter(delivery__channel=subject, ok=False).order_by("-pk").first()
+    return digests.Broken(
+        at=delivery.created_at,
+        channel=subject.name,
+        channel_id=str(subject.public_id),
+        kind=subject.kind,
+        kind_label=subject.kind_label,
+        url=_page_of(subject),
+        workspace=delivery.channel.workspace.name,
+        failures=subject.failures,
+        broken_at=subject.broken_at,
+        detail=last.detail if last else "",
+        enabled=subject.enabled,
+    )
+
+
+# --- The channel's own words -----------------------------------------------------------------------
+
+
+def _own_words(channel: Channel, message: Message, said: Mapping[str, str]) -> Message:
+    """Return `message` as the templates of `channel` say it.
+
+    A template that is not good any more must not keep people from hearing: then it is as it would be
+    without one, and the last line says why.
+    """
+    message = _addressed(channel, message)
+    said = {
+        "title": message.title,
+        "text": "\n\n".join("\n".join(block) for block in message.blocks),
+        "workspace": one_line(channel.workspace.name),
+        "url": message.url,
+        "acknowledge_url": message.ack_url,
+        **said,
+    }
+    errors: list[str] = []
+    if channel.title.strip():
+        if wrong := templates.check(channel.title):
+            errors += wrong
+        elif title := cut(one_line(templates.fill(channel.title, said))):
+            message = replace(message, title=title)
+    if channel.body.strip():
+        if wrong := templates.check(channel.body):
+            errors += wrong
+        elif written := plain(templates.fill(channel.body, said)):
+            lines = tuple(line for line in map(one_line, written.splitlines()) if line)
+            message = replace(message, lines=lines, written=written)
+    if errors:
+        why = _("The channel's own text could not be used: %(why)s") % {"why": one_line(errors[0])}
+        written = f"{message.written}\n\n{why}" if message.written else ""
+        message = replace(message, lines=(*message.lines, why), written=written)
+    return message
+
+
+def _addressed(channel: Channel, message: Message) -> Message:
+    """Return `message` with what mail programs want to know of the channel it comes through."""
+    return replace(
+        message,
+        manage_url=_page_of(channel),
+        list_id=str(channel.public_id),
+        language=translation.get_language() or "en",
+    )
+
+
+def _page_of(channel: Channel) -> str:
+    return _url("notifications:detail", channel.public_id)
+
+
+def _url(name: str, *arguments: UUID) -> str:
+    return f"{settings.TIANJI_URL}{reverse(name, args=arguments)}"

@@ -1,0 +1,132 @@
+"""From the monitors' signals to delivery rows, in the transaction that makes the event true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+
+from core.wakeups import wake_on_commit
+from monitors import signals
+from monitors.models import Incident
+from notifications.dispatch import outbox, reminders, reschedule
+from notifications.dispatch.outbox import Owed
+from notifications.models import Delivery
+from notifications.rules.effective import DEFAULT, Route, routes_of, rules_of_loaded
+
+
+def connect() -> None:
+    """Listen to the monitors; called once, when the app is ready."""
+    signals.incidents_opened.connect(_opened, dispatch_uid="notifications.opened")
+    signals.incidents_resolved.connect(_resolved, dispatch_uid="notifications.resolved")
+    signals.incidents_passed.connect(_passed, dispatch_uid="notifications.passed")
+    signals.maintenance_moved.connect(_moved, dispatch_uid="notifications.moved")
+
+
+def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
+    rules = rules_of_loaded(incident.monitor for incident in incidents)
+    rows: list[Owed] = []
+    for incident, route in _routes(incidents, "down"):
+        planned_at = max(at, incident.started_at + route.delay)
+        rows.append(_delivery(Delivery.Event.OPENED, incident, route.channel.pk, at, planned_at))
+        mine = rules.get(incident.monitor_id, DEFAULT)
+        if reminder := reminders.first(incident, route, mine, planned_at):
+            rows.append(reminder)
+    _owe(rows)
+
+
+def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
+    # Who was told "down" is told "up", also where the channel no longer names that monitor: the
+    # last word somebody heard must not be a wrong one.
+    told = _told_down(incidents)
+    routes = list(_routes(incidents))
+    pairs = {
+        (incident.pk, route.channel.pk)
+        for incident, route in routes
+        if "recovery" in route.events
+        # Who hears of beginnings, and did not of this one, was not there yet.
+        and ("down" not in route.events or (incident.pk, route.channel.pk) in told)
+    }
+    named = {(incident.pk, route.channel.pk) for incident, route in routes}
+    pairs |= {pair for pair, wants in told.items() if wants and pair not in named}
+    by_pk = {incident.pk: incident for incident in incidents}
+    event = Delivery.Event.RESOLVED
+    _owe([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
+
+
+def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
+    _owe(
+        [
+            _delivery(Delivery.Event.PASSED, incident, route.channel.pk, at, at)
+            for incident, route in _routes(incidents, "down")
+            if at - incident.started_at >= route.delay
+        ]
+    )
+
+
+def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs: Any) -> None:
+    """Judge what waits for the end of maintenance when that is, now that it is another time."""
+    together: dict[tuple[datetime, datetime], list[int]] = {}
+    for monitor, before in held.items():
+        together.setdefault((before, until[monitor]), []).append(monitor)
+    for (before, then), monitors in together.items():
+        reschedule.ask_again(monitors, held_until=before, at=then)
+    wake_on_commit("notifications.tasks.deliver")
+
+
+def _delivery(
+    event: Delivery.Event, incident: Incident, channel: int, at: datetime, planned_at: datetime
+) -> Owed:
+    return Owed(incident.monitor_id, incident.pk, channel, event.value, incident.public_id, at, planned_at)
+
+
+def _owe(rows: list[Owed]) -> None:
+    """Write deliveries, and wake a worker after the commit."""
+    there = _held({row.channel_id for row in rows})
+    rows = [row for row in rows if row.channel_id in there]
+    if not rows:
+        return
+    outbox.write(rows)
+    wake_on_commit("notifications.tasks.deliver")
+
+
+def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incident, Route]]:
+    """Yield each incident with each route of its monitor that hears of `event`, or with all of them."""
+    routes = routes_of({incident.monitor_id: incident.monitor for incident in incidents}.values())
+    for incident in incidents:
+        for route in routes.get(incident.monitor_id, ()):
+            if not event or event in route.events:
+                yield incident, route
+
+
+def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
+    """Return (incident, channel) of those that were told, or may yet be, and whether the channel is on."""
+    rows = Delivery.objects.filter(
+        incident__in=[incident.pk for incident in incidents], event=Delivery.Event.OPENED
+    ).exclude(Q(status=Delivery.Status.WITHDRAWN) & ~Q(note=Delivery.Note.CONTINUES))
+    return {
+        (incident, channel): enabled and wants
+        for incident, channel, enabled, wants in rows.values_list(
+            "incident_id", "channel_id", "channel__enabled", "channel__on_recovery"
+        )
+    }
+
+
+def _held(channels: set[int]) -> set[int]:
+    """Return those of `channels` that are still there, and keep them so until the commit.
+
+    A channel deleted meanwhile would fail the commit, and with it the pushes of a whole batch. The
+    lock is the one that the foreign key takes anyway, only earlier; it hinders nothing but deleting.
+    SQLite needs none: there one transaction writes at a time.
+    """
+    if not channels or connection.vendor != "postgresql":
+        return channels
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM notifications_channel WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
+            [sorted(channels)],
+        )
+        return {channel for (channel,) in cursor.fetchall()}

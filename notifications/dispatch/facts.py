@@ -1,0 +1,291 @@
+"""What has to be known to judge deliveries of one channel, read for all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.db.models import OuterRef, Subquery
+
+from core.sql import among
+from monitors.domain.schedules import CronSchedule, ScheduleError
+from monitors.domain.state_machine import Cause, Status
+from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
+from monitors.services import maintenance
+from notifications.dispatch.decide import Event, Situation, Told
+from notifications.models import Channel, ChannelRule, Delivery
+from notifications.rules import effective, thresholds
+from notifications.rules.effective import Route, Rules, Tolerance
+
+# Where nobody can say how often a heartbeat is due.
+_SOME_PERIOD = timedelta(hours=1)
+_NAMES = {
+    Event.OPENED: "down",
+    Event.PASSED: "down",
+    Event.RESOLVED: "recovery",
+    Event.REMINDER: "reminder",
+    Event.LATE: "late",
+}
+
+
+class Circumstances:
+    """What is known of `rows`, deliveries that `channel` is owed, at `now`.
+
+    Attributes:
+        rules: of a monitor, by its row id.
+        openings: the delivery of each incident's beginning to this channel, by the incident's row id.
+        recoveries: by monitor, the deliveries of ends of outages that nobody tried to tell the channel yet.
+    """
+
+    def __init__(self, channel: Channel, rows: Sequence[Delivery], now: datetime) -> None:
+        self.channel, self.now = channel, now
+        self.monitors = {row.monitor_id: row.monitor for row in rows if row.monitor is not None}
+        ids = [pk for pk in self.monitors if pk is not None]
+        self.rules = effective.rules_in(channel.workspace_id)
+        self._routes = self._find_routes(ids)
+        self._maintenance = maintenance.held_until(ids, now) if ids else {}
+        self.recoveries = self._find_recoveries(ids)
+        about_ends = {row.incident_id for row in rows if row.event in (Event.RESOLVED, Event.REMINDER)}
+        about_ends |= {row.incident_id for ends in self.recoveries.values() for row in ends}
+        self.openings = self._find_openings(about_ends)
+        self._silenced = self._find_silenced(rows)
+        self._latest = self._find_latest(
+            {row.monitor_id for row in rows if row.event == Event.RESOLVED and row.monitor_id is not None}
+        )
+        self._states = MonitorState.objects.in_bulk(
+            {
+                row.monitor_id
+                for row in rows
+                if row.event == Event.LATE
+                or (row.event == Event.RESOLVED and self._rules_of(row).recovery > 1)
+            }
+        )
+
+    def situation(self, row: Delivery) -> Situation:
+        """Return what `judging.judge` needs to know of one of the rows, which is about one monitor."""
+        event = Event(row.event)
+        mine = self._rules_of(row)
+        route = self._routes.get(row.monitor_id or 0)
+        wanted = route is not None and _NAMES[event] in route.events
+        if event is Event.REMINDER:
+            wanted = wanted and mine.remind_every is not None and row.sequence <= mine.remind_most
+        if event is Event.OPENED:
+            wanted = wanted and row.incident_id not in self._silenced
+        earlier = {self._told(other) for other in self._ends_before(row)}
+        snoozed = mine.snoozed_until
+        return Situation(
+            event=event,
+            now=self.now,
+            planned_at=row.planned_at or row.created_at,
+            under_way=row.attempt_count > 0,
+            wanted=wanted,
+            delayed=route is not None and bool(route.delay),
+            resolved_at=row.incident.resolved_at if row.incident else None,
+            acknowledged_at=row.incident.acknowledged_at if row.incident else None,
+            maintenance_until=self._maintenance.get(row.monitor_id or 0),
+            snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
+            tolerated_until=self._tolerated_until(row, mine),
+            told=self._told(row),
+            recovery_untold=Told.YES in earlier,
+            earlier_undecided=Told.SOON in earlier,
+            good=self._good(row, mine),
+            good_needed=mine.recovery,
+            every=mine.remind_every or timedelta(hours=1),
+            still_late=self._still_late(row),
+        )
+
+    def untold_before(self, row: Delivery) -> list[Delivery]:
+        """Return the deliveries of ends that the channel was not told, of earlier outages that it was."""
+        return [other for other in self._ends_before(row) if self._told(other) is Told.YES]
+
+    def _ends_before(self, row: Delivery) -> list[Delivery]:
+        if row.event not in (Event.OPENED, Event.PASSED):
+            return []
+        return [
+            other
+            for other in self.recoveries.get(row.monitor_id or 0, ())
+            if other.incident_id != row.incident_id and other.pk < row.pk
+        ]
+
+    def _rules_of(self, row: Delivery) -> Rules:
+        return self.rules(row.monitor_id or 0)
+
+    def _find_routes(self, ids: Iterable[int]) -> dict[int, Route]:
+        named = set(ids)
+        own = {rule.monitor_id: rule for rule in ChannelRule.objects.filter(channel=self.channel)}
+        if not self.channel.all_monitors:
+            named &= set(self.channel.monitors.values_list("pk", flat=True))
+        return {
+            pk: effective.route(self.channel, own.get(pk))
+            for pk in named
+            if (rule := own.get(pk)) is None or rule.told
+        }
+
+    def _find_openings(self, incidents: set[int | None]) -> dict[int | None, Delivery]:
+        if not incidents:
+            return {}
+        known = among(pk for pk in incidents if pk is not None)
+        rows = self.channel.deliveries.filter(incident__in=known, event=Event.OPENED)
+        return {row.incident_id: row for row in rows}
+
+    def _find_recoveries(self, ids: Iterable[int]) -> dict[int, list[Delivery]]:
+        found: dict[int, list[Delivery]] = {}
+        rows = self.channel.deliveries.filter(
+            monitor__in=among(ids), event=Event.RESOLVED, status=Delivery.Status.PENDING, attempt_count=0
+        )
+        for row in rows.select_related("incident").order_by("pk"):
+            assert row.monitor_id is not None
+            found.setdefault(row.monitor_id, []).append(row)
+        return found
+
+    def _find_silenced(self, rows: Sequence[Delivery]) -> set[int]:
+        """Return the incidents that were closed because their monitor was paused: nobody hears of the end."""
+        over = {row.incident_id for row in rows if row.event == Event.OPENED and _is_over(row)}
+        if not over:
+            return set()
+        known = among(pk for pk in over if pk is not None)
+        paused = Transition.objects.filter(incident__in=known, target=Status.PAUSED)
+        return {pk for pk in paused.values_list("incident_id", flat=True) if pk is not None}
+
+    def _find_latest(self, ids: Collection[int]) -> dict[int, Incident]:
+        """Return the newest incident of each of these monitors."""
+        newest = Incident.objects.filter(monitor=OuterRef("pk")).order_by("-started_at", "-pk")
+        found = Monitor.objects.filter(pk__in=among(ids)).annotate(newest=Subquery(newest.values("pk")[:1]))
+        incidents = Incident.objects.filter(pk__in=found.values("newest")) if ids else ()
+        return {incident.monitor_id: incident for incident in incidents}
+
+    def _told(self, row: Delivery) -> Told:
+        if row.event not in (Event.RESOLVED, Event.REMINDER):
+            return Told.YES
+        opening = self.openings.get(row.incident_id)
+        if opening is None:
+            # It hears of ends only, or hears of this monitor since it was down.
+            route = self._routes.get(row.monitor_id or 0)
+            return Told.NO if route is None or "down" in route.events else Told.YES
+        match opening.status:
+            case Delivery.Status.WITHDRAWN:
+                return Told.YES if opening.note == Delivery.Note.CONTINUES else Told.NO
+            case Delivery.Status.PENDING if not opening.attempt_count:
+                end = row.incident.resolved_at if row.incident else None
+                planned = opening.planned_at or opening.created_at
+                # What is over when it may be told is not told.
+                return Told.NO if end is not None and end <= planned else Told.SOON
+        return Told.YES
+
+    def _good(self, row: Delivery, mine: Rules) -> int:
+        if row.event != Event.RESOLVED or row.monitor_id is None or row.incident is None:
+            return mine.recovery
+        latest = self._latest.get(row.monitor_id)
+        if latest is not None and latest.resolved_at is None:
+            return 0
+        if mine.recovery == 1:
+            return 1
+        state = self._states.get(row.monitor_id)
+        if state is None or state.status not in (Status.UP, Status.DOWN):
+            # It was paused since: nothing good can be waited for.
+            return mine.recovery
+        since = (latest and latest.resolved_at) or row.incident.resolved_at
+        assert since is not None
+        beats = Heartbeat.objects.filter(monitor=row.monitor_id, received_at__gte=since)
+        good = 0
+        for status in beats.order_by("-received_at", "-pk").values_list("status", flat=True)[: mine.recovery]:
+            if status != Status.UP:
+                break
+            good += 1
+        return good
+
+    def _still_late(self, row: Delivery) -> bool:
+        if row.event != Event.LATE:
+            return True
+        state = self._states.get(row.monitor_id or 0)
+        return state is not None and state.status == Status.UP and state.last_heartbeat_at == row.occasion
+
+    # --- Tolerance -------------------------------------------------------------------------------------
+
+    def _tolerated_until(self, row: Delivery, mine: Rules) -> datetime | None:
+        if row.event not in (Event.OPENED, Event.PASSED) or row.incident is None or row.monitor is None:
+            return None
+        if row.incident.cause != Cause.MISSED:
+            return self._after_reports(row.monitor, mine.reported)
+        silence = self._after_silence(row.monitor, row.incident, mine.missed)
+        if silence is None or _first_report(row.incident) is None:
+            return silence
+        # It did not come in time, and then it said down: that counts as any report.
+        reports = self._after_reports(row.monitor, mine.reported)
+        return None if reports is None else min(silence, reports)
+
+    def _after_reports(self, monitor: Monitor, allowed: Tolerance) -> datetime | None:
+        if allowed.of == 1:
+            return None
+        beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
+        last = list(beats.values_list("received_at", "status", "value")[: allowed.of])
+        failures = [_is_bad(monitor, status, value) for _at, status, value in last]
+        silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
+        return thresholds.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
+
+    def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Tolerance) -> datetime | None:
+        if allowed.of == 1:
+            return None
+        before: list[tuple[datetime, bool]] = []
+        if allowed.of > allowed.needed:
+            beats = Heartbeat.objects.filter(monitor=monitor, received_at__lte=incident.started_at)
+            times = beats.order_by("-received_at").values_list("received_at", flat=True)
+            before += [(at, False) for at in times[: allowed.of]]
+            missed = Incident.objects.filter(monitor=monitor, cause=Cause.MISSED, pk__lt=incident.pk)
+            for start, end in missed.order_by("-started_at").values_list("started_at", "resolved_at")[
+                : allowed.of
+            ]:
+                before += [
+                    (start, True) for at in missed_at(monitor, start, allowed.of) if at <= (end or start)
+                ]
+            before.sort(reverse=True)
+        return thresholds.after_silence(
+            allowed,
+            missed_at=missed_at(monitor, incident.started_at, allowed.of),
+            ended_at=_first_report(incident) or incident.resolved_at,
+            now=self.now,
+            before=[missing for _at, missing in before],
+        )
+
+
+def _is_over(row: Delivery) -> bool:
+    return row.incident is not None and row.incident.resolved_at is not None
+
+
+def _first_report(incident: Incident) -> datetime | None:
+    """Return when the monitor of a silence was heard first and was not good, if it was."""
+    beats = Heartbeat.objects.filter(monitor=incident.monitor_id, received_at__gte=incident.started_at)
+    if incident.resolved_at is not None:
+        beats = beats.filter(received_at__lt=incident.resolved_at)
+    return beats.order_by("received_at").values_list("received_at", flat=True).first()
+
+
+def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
+    """Return when the first `most` heartbeats are missing in a silence that is one at `first`."""
+    schedule, period = monitor.schedule, _SOME_PERIOD
+    if isinstance(schedule, CronSchedule):
+        try:
+            return [first, *islice(schedule.deadlines_after(first), most - 1)]
+        except ScheduleError:
+            pass
+    else:
+        period = timedelta(seconds=schedule.timeout)
+    return [first + number * period for number in range(most)]
+
+
+def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:
+    try:
+        return monitor.schedule.due_after(heartbeat).deadline
+    except ScheduleError:
+        return heartbeat + _SOME_PERIOD
+
+
+def _is_bad(monitor: Monitor, status: str, value: float | None) -> bool:
+    if status != Status.UP:
+        return True
+    if value is None:
+        return monitor.value_required
+    return (monitor.value_min is not None and value < monitor.value_min) or (
+        monitor.value_max is not None and value > monitor.value_max
+    )

@@ -1,0 +1,142 @@
+"""What no heartbeat and no passed deadline tells of: monitors that are late, and channels that are broken.
+
+Looked for every few seconds. What was found is written down under a name of its own, so that looking
+twice tells nobody twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+
+from accounts.models import Workspace
+from core.clock import database_now
+from core.wakeups import wake_on_commit
+from monitors.domain.state_machine import Shown
+from monitors.models import Monitor, MonitorState
+from monitors.pages.overview import filters
+from notifications.models import Channel, ChannelRule, Delivery
+from notifications.rules.effective import routes_of
+
+# Of many channels, this many are told that another one is broken.
+_TOLD_MOST = 3
+
+
+def look() -> int:
+    """Write deliveries for what is late and what is broken; return how many are new."""
+    return tell_of_late() + tell_of_broken()
+
+
+# --- Late ------------------------------------------------------------------------------------------
+
+
+def tell_of_late() -> int:
+    """Write a delivery for each monitor that is late, to each channel that wants to hear of it."""
+    workspaces = set(
+        Channel.objects.filter(enabled=True, on_late=True).values_list("workspace_id", flat=True)
+    )
+    for workspace, events in ChannelRule.objects.filter(
+        told=True, events__isnull=False, channel__enabled=True
+    ).values_list("channel__workspace_id", "events"):
+        if isinstance(events, list) and "late" in events:
+            workspaces.add(workspace)
+    return sum(_tell_of_late_in(workspace) for workspace in Workspace.objects.filter(pk__in=workspaces))
+
+
+def _tell_of_late_in(workspace: Workspace) -> int:
+    now = database_now()
+    monitors = Monitor.objects.filter(workspace=workspace)
+    seen = filters.standing(monitors, now)
+    if not seen.counts[Shown.LATE]:
+        return 0
+    late = list(filters.by_status(monitors, [Shown.LATE], now=now, seen=seen).select_related("state"))
+    routes = routes_of(late)
+    wanted = {
+        (monitor.pk, route.channel.pk)
+        for monitor in late
+        for route in routes[monitor.pk]
+        if "late" in route.events
+    }
+    known = set(
+        Delivery.objects.filter(
+            monitor__in=[monitor.pk for monitor in late],
+            event=Delivery.Event.LATE,
+            occasion=F("monitor__state__last_heartbeat_at"),
+        ).values_list("monitor_id", "channel_id")
+    )
+    return _write_late(wanted - known) if wanted - known else 0
+
+
+def _write_late(pairs: set[tuple[int, int]]) -> int:
+    with transaction.atomic():
+        # A monitor that is being deleted must not get new rows.
+        states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True).filter(
+            monitor__in={monitor for monitor, _channel in pairs}
+        )
+        heard = dict(states.order_by("monitor_id").values_list("monitor_id", "last_heartbeat_at"))
+        there = _held({channel for _monitor, channel in pairs})
+        now = database_now()
+        rows = [
+            Delivery(
+                monitor_id=monitor,
+                channel_id=channel,
+                event=Delivery.Event.LATE,
+                occasion=heard[monitor],
+                created_at=now,
+                planned_at=now,
+                next_attempt_at=now,
+            )
+            for monitor, channel in sorted(pairs)
+            if heard.get(monitor) is not None and channel in there
+        ]
+        Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+        wake_on_commit("notifications.tasks.deliver")
+    return len(rows)
+
+
+# --- Broken ----------------------------------------------------------------------------------------
+
+
+def tell_of_broken() -> int:
+    """Write the news of each broken channel, to others of its workspace that are not."""
+    told = Delivery.objects.filter(
+        subject=OuterRef("pk"), event=Delivery.Event.BROKEN, occasion=OuterRef("broken_at")
+    )
+    broken = Channel.objects.filter(~Exists(told), broken_at__isnull=False)
+    return sum(_tell_of(channel) for channel in broken)
+
+
+def _tell_of(broken: Channel) -> int:
+    others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, broken_at=None)
+    # Those for all monitors are the ones that most people read.
+    chosen = others.exclude(pk=broken.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
+    with transaction.atomic():
+        there = _held({broken.pk, *chosen[:_TOLD_MOST]})
+        if broken.pk not in there:
+            return 0
+        now = database_now()
+        rows = [_news_of(broken, channel, now) for channel in sorted(there - {broken.pk})]
+        Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+        wake_on_commit("notifications.tasks.deliver")
+    return len(rows)
+
+
+def _news_of(broken: Channel, channel: int, now: datetime) -> Delivery:
+    return Delivery(
+        channel_id=channel,
+        subject=broken,
+        occasion=broken.broken_at,
+        event=Delivery.Event.BROKEN,
+        created_at=now,
+        planned_at=now,
+        next_attempt_at=now,
+    )
+
+
+def _held(channels: Iterable[int]) -> set[int]:
+    """Lock those of `channels` that nobody holds, so that none is deleted meanwhile."""
+    rows = Channel.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    return set(rows.filter(pk__in=set(channels)).order_by("pk").values_list("pk", flat=True))

@@ -1,0 +1,103 @@
+"""Reminders of outages that go on: each follows from the message before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet
+
+from core.sql import among
+from monitors.models import Incident, MonitorState
+from notifications.dispatch import outbox
+from notifications.dispatch.outbox import Owed
+from notifications.models import Delivery
+from notifications.rules.effective import Route, Rules, rules_in
+
+_FIRST = 1
+
+
+def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> Owed | None:
+    """Return the first reminder of `incident` for a route that is told at `planned_at`, not yet saved."""
+    if rules.remind_every is None or not rules.remind_most or not {"down", "reminder"} <= route.events:
+        return None
+    at = planned_at + rules.remind_every
+    return _reminder(incident, route.channel.pk, _FIRST, at, planned_at)
+
+
+def may_follow(rows: Sequence[Delivery]) -> set[int]:
+    """Return the row ids of those of `rows` that may be sent now, as far as `follow` goes.
+
+    A reminder may while its monitor's state is locked, because the next one is written with it, and a
+    monitor that is being deleted must not get new rows. The lock is not waited for: here channels were
+    locked before monitors.
+    """
+    reminded = {row.monitor_id for row in rows if row.event == Delivery.Event.REMINDER and row.monitor_id}
+    there: set[int] = set()
+    if reminded:
+        states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True)
+        found = states.filter(monitor__in=among(reminded)).order_by("monitor_id")
+        there = set(found.values_list("monitor_id", flat=True))
+    return {row.pk for row in rows if row.event != Delivery.Event.REMINDER or row.monitor_id in there}
+
+
+def follow(rows: Sequence[Delivery], now: datetime) -> None:
+    """See to the reminders that come after `rows`, deliveries of one channel that are sent now.
+
+    The first comes as long after the message itself as it should, also where that was held; each
+    further one is written when the one before it is sent; after the end there are none. The caller
+    holds the rows.
+    """
+    of = {event: [row for row in rows if row.event == event] for event in Delivery.Event}
+    openings, reminded = of[Delivery.Event.OPENED], of[Delivery.Event.REMINDER]
+    rules = rules_in(rows[0].channel.workspace_id)
+    by_wait: dict[timedelta, list[Delivery]] = {}
+    for row in openings:
+        if every := rules(row.monitor_id or 0).remind_every:
+            by_wait.setdefault(every, []).append(row)
+    for every, opened in by_wait.items():
+        waiting = free(_waiting(opened[0].channel_id, opened))
+        Delivery.objects.filter(pk__in=among(waiting)).update(
+            planned_at=now + every, next_attempt_at=now + every
+        )
+    if over := of[Delivery.Event.RESOLVED]:
+        waiting = free(_waiting(over[0].channel_id, over))
+        Delivery.objects.filter(pk__in=among(waiting)).update(
+            status=Delivery.Status.WITHDRAWN, note=Delivery.Note.RECOVERED, next_attempt_at=None
+        )
+    more: list[Owed] = []
+    for row in reminded:
+        if row.attempt_count or row.monitor_id is None or row.incident is None:
+            continue
+        mine = rules(row.monitor_id)
+        if mine.remind_every is not None and row.sequence < mine.remind_most:
+            at = now + mine.remind_every
+            more.append(_reminder(row.incident, row.channel_id, row.sequence + 1, at, now))
+    outbox.write(more)
+
+
+def free(rows: QuerySet[Delivery]) -> list[int]:
+    """Lock those of `rows` that nobody else holds, and return their row ids.
+
+    What somebody holds who deletes a monitor is not waited for: he may be waiting for us.
+    """
+    locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")
+    return list(locked.values_list("pk", flat=True))
+
+
+def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
+    """Return the reminders to come, of the incidents of `rows`."""
+    return Delivery.objects.filter(
+        channel=channel,
+        incident__in=among(row.incident_id for row in rows if row.incident_id is not None),
+        event=Delivery.Event.REMINDER,
+        status=Delivery.Status.PENDING,
+        attempt_count=0,
+    )
+
+
+def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> Owed:
+    event = Delivery.Event.REMINDER.value
+    return Owed(
+        incident.monitor_id, incident.pk, channel, event, incident.public_id, now, at, sequence=sequence
+    )

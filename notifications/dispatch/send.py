@@ -1,0 +1,248 @@
+"""Claim a delivery, send it, record what came of it.
+
+Three steps, of which only the first and the last touch the database: nothing is sent inside a
+transaction. A claim is a lease; a worker that dies with one loses it, and the delivery is sent again
+under the same id. A channel has one delivery in flight at a time, so a channel that hangs delays
+itself only, and the messages of one incident arrive in their order.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import SystemRandom
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Min
+from django.utils.translation import gettext as _
+
+from core.clock import database_now
+from core.connections import let_go_of_the_connection
+from notifications import channel_config
+from notifications.dispatch import compose, queue
+from notifications.dispatch.queue import Claim, claim_next
+from notifications.integrations import kind_named, kinds
+from notifications.messages.text import one_line
+from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.transports import retry
+from notifications.transports.base import Failed, Outgoing, Result, Sent
+
+log = structlog.get_logger(__name__)
+
+DETAIL_LENGTH = 500
+# A channel that takes this long to fail hangs; its other deliveries wait up to _REST then, so that
+# a backlog does not occupy a worker's thread without pause.
+_HANGS = timedelta(seconds=5)
+_REST = timedelta(seconds=60)
+# So many attempts that fail in a row, whatever they were to tell, are a broken channel.
+BROKEN_AFTER = 20
+
+_rng = SystemRandom()
+_stopping = threading.Event()
+# Every tick and every hint runs deliver_due in a thread of the worker's pool. Some threads must stay
+# free of slow channels for the sweep, which shares the pool.
+_gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
+
+
+def stop_soon() -> None:
+    """Let every `deliver_due` of this process end after the attempt it is making.
+
+    A worker that was asked to stop waits for its tasks; the rows that are left are found by the next.
+    """
+    _stopping.set()
+
+
+def deliver_due() -> int:
+    """Send what is due until nothing is left that may be sent now; return the number of attempts.
+
+    Safe to run many times at once, in one process and in several. Returns 0 at once where this
+    process already delivers in as many threads as it may: the rows wait for the next tick.
+
+    Raises:
+        django.db.Error: the database went away; a delivery in flight is sent again after its lease.
+    """
+    if not _gate.acquire(blocking=False):
+        return 0
+    attempts = 0
+    try:
+        while not _stopping.is_set() and (claim := claim_next()) is not None:
+            attempts += attempt(claim)
+    finally:
+        _gate.release()
+    return attempts
+
+
+def attempt(claim: Claim) -> bool:
+    """Make the attempt of `claim` and record it; False where the claim is not valid any more."""
+    delivery = (
+        Delivery.objects.select_related("channel__workspace", "monitor", "incident__monitor")
+        .filter(pk=claim.delivery_id, status=Delivery.Status.SENDING, attempt_count=claim.number)
+        .first()
+    )
+    if delivery is None:
+        return False  # deleted with its monitor or channel
+    if delivery.event in queue.DIGESTS.values() and not delivery.members.exists():
+        return _drop(delivery, claim)
+    started_at = database_now()
+    if claim.interrupted and started_at > _first_tried_at(claim, started_at) + retry.GIVE_UP_AFTER:
+        # Else what kills its worker would be tried for ever: only a result leads to a next time.
+        result: Result = Failed(_("Given up: the attempts were interrupted."), permanent=True)
+    else:
+        result = _send(delivery)
+    return _record(delivery, claim, result, started_at)
+
+
+def _drop(delivery: Delivery, claim: Claim) -> bool:
+    """Close a digest of which all monitors were deleted since; there is nothing to say any more."""
+    claimed = Delivery.objects.filter(
+        pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
+    )
+    claimed.update(status=Delivery.Status.WITHDRAWN, note=Delivery.Note.UNWANTED, next_attempt_at=None)
+    return False
+
+
+def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
+    """Return when the first attempt began: people may have had to be left alone for days before."""
+    if claim.number == 1:
+        return started_at
+    attempts = DeliveryAttempt.objects.filter(delivery=claim.delivery_id)
+    return attempts.aggregate(first=Min("started_at"))["first"] or started_at
+
+
+def _send(delivery: Delivery) -> Result:
+    if not delivery.channel.enabled:
+        # Old news must not burst out when it is switched on again.
+        return Failed(_("Not sent: the channel is switched off."), permanent=True)
+    letter = compose.write(delivery)
+    return _transmit(
+        delivery.channel,
+        Outgoing(delivery.public_id, letter.message, letter.payload, thread=letter.thread, tone=letter.tone),
+    )
+
+
+def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
+    let_go_of_the_connection()
+    try:
+        result = kind_named(channel.kind).send(channel_config.opened(channel), outgoing)
+    except channel_config.Unreadable as error:
+        result = Failed(str(error))
+    except Exception as error:
+        log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
+        result = Failed(f"{type(error).__name__}: {error}")
+    # Nobody knows what the other side says: NUL, which no database takes, or a page of HTML.
+    return replace(result, detail=one_line(result.detail)[:DETAIL_LENGTH])
+
+
+def _record(delivery: Delivery, claim: Claim, result: Result, started_at: datetime) -> bool:
+    """Write the attempt and the outcome, unless the claim was lost meanwhile."""
+    with transaction.atomic():
+        # In the order in which the recorder locks. A monitor or channel being deleted must not get
+        # new rows, which would fail its deletion.
+        queue.hold_monitor(delivery)
+        channel = _hold_channel(delivery.channel_id)
+        if channel is None:
+            return False
+        now = database_now()
+        first_at = _first_tried_at(claim, started_at)
+        outcome = _outcome(claim, result, now, first_at=first_at, took=now - started_at)
+        sent_at = now if outcome.status == Delivery.Status.SENT else None
+        recorded = Delivery.objects.filter(
+            pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
+        ).update(status=outcome.status, next_attempt_at=outcome.next_attempt_at, sent_at=sent_at)
+        if recorded != 1:
+            log.warning("result of a lost claim dropped", delivery=str(delivery.public_id))
+            return False
+        if outcome.next_attempt_at is None:
+            # What was told together ends together.
+            delivery.members.filter(status=Delivery.Status.MERGED).update(
+                status=outcome.status, sent_at=sent_at
+            )
+        DeliveryAttempt.objects.create(
+            delivery=delivery,
+            number=claim.number,
+            started_at=started_at,
+            finished_at=now,
+            ok=isinstance(result, Sent),
+            detail=result.detail,
+        )
+        _note_on_channel(channel, result, outcome, now)
+    log.info(
+        "delivery attempted",
+        delivery=str(delivery.public_id),
+        channel=str(delivery.channel.public_id),
+        number=claim.number,
+        status=outcome.status.value,
+    )
+    return True
+
+
+def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: datetime) -> None:
+    """Keep how `channel`, which is held, gets on, and until when it wants to be left alone."""
+    quiet_until = outcome.rest_until
+    if isinstance(result, Sent):
+        channel.failures, channel.broken_at = 0, None
+        kind = kinds().get(channel.kind)
+        if kind is not None and kind.spacing:
+            quiet_until = now + timedelta(seconds=kind.spacing)
+    elif channel.enabled:
+        channel.failures += 1
+        if channel.broken_at is None and (result.gone or channel.failures >= BROKEN_AFTER):
+            channel.broken_at = now
+        if result.gone:
+            channel.enabled = False
+    channel.quiet_until = quiet_until
+    channel.save(update_fields=["failures", "broken_at", "enabled", "quiet_until"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What an attempt leads to. `rest_until`: until then the channel is told nothing."""
+
+    status: Delivery.Status
+    next_attempt_at: datetime | None = None
+    rest_until: datetime | None = None
+
+
+def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime, took: timedelta) -> _Outcome:
+    if isinstance(result, Sent):
+        return _Outcome(Delivery.Status.SENT)
+    if result.permanent:
+        return _Outcome(Delivery.Status.FAILED)
+    next_time = retry.next_attempt_at(
+        first_at=first_at,
+        attempts=claim.number,
+        now=now,
+        rng=_rng,
+        retry_after=result.retry_after,
+    )
+    if next_time is None:
+        return _Outcome(Delivery.Status.FAILED)
+    rest = None
+    if result.retry_after:
+        rest = next_time
+    elif took >= _HANGS:
+        rest = min(next_time, now + _REST)
+    return _Outcome(Delivery.Status.PENDING, next_time, rest)
+
+
+def _hold_channel(pk: int) -> Channel | None:
+    """Lock a channel and return it as it is now, None where it is gone."""
+    return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
+
+
+def send_test(*, channel: Channel) -> Result:
+    """Send a test message through `channel` at once, within the time of one attempt.
+
+    It belongs to no incident, is tried once and leaves no row. One that arrives mends a broken channel:
+    who has repaired it must not see it red until something is down again.
+    """
+    test_id = uuid.uuid4()
+    letter = compose.test(channel, test_id, database_now())
+    result = _transmit(channel, Outgoing(test_id, letter.message, letter.payload))
+    if isinstance(result, Sent):
+        Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, broken_at=None)
+    return result

@@ -1,0 +1,340 @@
+"""The forms in which people describe a channel: what every one has, and the fields of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.forms.boundfield import BoundField
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import Workspace
+from monitors.forms.monitors import DurationField
+from monitors.models import Monitor
+from notifications import channel_config
+from notifications.integrations import Field, Kind
+from notifications.messages import templates
+from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Channel
+from notifications.rules import sentences
+from notifications.rules.effective import EVENTS
+
+EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
+
+
+class _MonitorsField(forms.ModelMultipleChoiceField):
+    """Monitors by their public id, which a page may show; a row's number stays inside."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except ValidationError:
+            # Gone, of another workspace or no id at all: the same to the reader.
+            raise ValidationError(
+                gettext_lazy("One of these monitors is not in this workspace any more. Choose again.")
+            ) from None
+
+
+class _EventsField(forms.MultipleChoiceField):
+    """What a channel hears of. The page sends an empty one with those that are ticked: so none is none, and
+    what nobody was asked stays as it is."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def clean(self, value: Any) -> Any:
+        given = [value] if isinstance(value, str) else list(value or ())
+        return super().clean([name for name in given if name]) if given else list(self.initial)
+
+
+class TemplateField(forms.CharField):
+    """A title or text of one's own, in which {placeholders} are filled in; empty for the usual."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=TEMPLATE_LENGTH, strip=True, **kwargs)
+
+    def clean(self, value: Any) -> str:
+        template: str = super().clean(value)
+        if errors := templates.check(template):
+            raise ValidationError(errors)
+        return template
+
+
+class ChannelForm(forms.Form):
+    """What every channel has, and after its name what the fields of `kind` ask for.
+
+    A secret is never rendered: left empty, the one there is stays.
+    """
+
+    ALL, SOME = "all", "some"
+
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=100,
+        help_text=gettext_lazy("What you call it, such as “On-call team”."),
+    )
+    scope = forms.ChoiceField(
+        label=gettext_lazy("Tells about"),
+        choices=[
+            (ALL, gettext_lazy("All monitors, also those to come")),
+            (SOME, gettext_lazy("Only the monitors chosen below")),
+        ],
+        widget=forms.RadioSelect,
+        initial=ALL,
+        error_messages={"required": gettext_lazy("Choose all monitors, or only some.")},
+    )
+    monitors = _MonitorsField(
+        label=gettext_lazy("Monitors"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    events = _EventsField(
+        label=gettext_lazy("Hears of"),
+        error_messages={"required": gettext_lazy("Choose at least one, or switch the channel off.")},
+    )
+    delay = DurationField(
+        label=gettext_lazy("Only if still down after"),
+        low=0,
+        high=DELAY_MAX,
+        required=False,
+        help_text=gettext_lazy(
+            "Such as 10 min, for those who are to hear only of what lasts. Empty: at once."
+        ),
+    )
+    title = TemplateField(label=gettext_lazy("Title"), widget=forms.TextInput)
+    body = TemplateField(label=gettext_lazy("Text"), widget=forms.Textarea(attrs={"rows": 4}))
+    enabled = forms.BooleanField(
+        label=gettext_lazy("Switched on"),
+        required=False,
+        initial=True,
+        help_text=gettext_lazy("While it is off, nothing is sent, and nothing is sent later either."),
+    )
+
+    field_order = ("name",)
+
+    def __init__(
+        self, *args: Any, kind: Kind, workspace: Workspace, channel: Channel | None = None, **kwargs: Any
+    ) -> None:
+        self.kind = kind
+        self.workspace = workspace
+        self.channel = channel
+        if channel is not None:
+            kwargs["initial"] = self._initial(channel) | (kwargs.get("initial") or {})
+        super().__init__(*args, **kwargs)
+        labels = sentences.event_labels()
+        events = self.fields["events"]
+        assert isinstance(events, _EventsField)
+        events.choices = [(name, labels[name].capitalize()) for name in EVENTS]
+        events.initial = self.initial.get("events") or [name for name in EVENTS if name != "late"]
+        monitors = self.fields["monitors"]
+        assert isinstance(monitors, _MonitorsField)
+        monitors.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+        self._destination: list[str] = []
+        for field in kind.fields:
+            if field.asked:
+                self._add(field)
+        for name in ("name", "delay", "title", "body"):
+            self.fields[name].widget.attrs.setdefault("autocomplete", "off")
+
+    def _add(self, field: Field) -> None:
+        kept = field.secret and self.channel is not None and channel_config.is_kept(self.channel, field.name)
+        self.fields[field.name] = form_field(field, kept=kept)
+        self._destination.append(field.name)
+        if kept and not field.required:
+            self.fields[_removal(field)] = forms.BooleanField(
+                label=_("Remove it: %(label)s") % {"label": field.label}, required=False
+            )
+            self._destination.append(_removal(field))
+
+    def destination(self) -> Iterator[BoundField]:
+        """The fields of the kind."""
+        return (self[name] for name in self._destination)
+
+    @property
+    def has_own_words(self) -> bool:
+        """Whether there is a title or text of its own to show, or one that is not good."""
+        return any(self[name].value() or self[name].errors for name in ("title", "body"))
+
+    def _initial(self, channel: Channel) -> dict[str, Any]:
+        asked = {field.name: field for field in self.kind.fields if field.asked and not field.secret}
+        config = {name: value for name, value in channel.config.items() if name in asked}
+        return {name: _as_typed(value) for name, value in config.items()} | {
+            "name": channel.name,
+            "scope": self.ALL if channel.all_monitors else self.SOME,
+            "monitors": list(channel.monitors.values_list("public_id", flat=True)),
+            "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
+            "delay": channel.delay or None,
+            "title": channel.title,
+            "body": channel.body,
+            "enabled": channel.enabled,
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"]:
+            self.add_error("monitors", _("Choose at least one monitor, or all of them above."))
+        if self.channel is None and self.kind.slug == "email" and not settings.TIANJI_EMAIL_URL:
+            self.add_error(None, email_is_not_set_up())
+        return cleaned
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and self.errors:
+            self._ask_for_secrets_again()
+
+    def _ask_for_secrets_again(self) -> None:
+        """Nothing that was typed is lost but what is never shown: then say so."""
+        for field in self.kind.fields:
+            if field.secret and field.asked and self.data.get(field.name) and field.name not in self.errors:
+                self.fields[field.name].help_text = _("Enter it again: what you typed is not shown here.")
+
+    def config(self) -> dict[str, Any]:
+        """Return the destination as `channels.create` and `channels.edit` take it, of a valid form."""
+        said: dict[str, Any] = {}
+        for field in self.kind.fields:
+            if not field.asked:
+                continue
+            value = self.cleaned_data[field.name]
+            if value not in (None, "", []):
+                said[field.name] = value
+            elif not field.secret or self.cleaned_data.get(_removal(field)):
+                said[field.name] = None
+        return said
+
+    def columns(self) -> dict[str, Any]:
+        """Return what `channels.create` and `channels.edit` take, of a valid form."""
+        cleaned = self.cleaned_data
+        return {
+            "name": cleaned["name"],
+            "config": self.config(),
+            "enabled": cleaned["enabled"],
+            "all_monitors": cleaned["scope"] == self.ALL,
+            "monitors": cleaned["monitors"],
+            "delay": cleaned["delay"] or 0,
+            "title": cleaned["title"],
+            "body": cleaned["body"],
+        } | {f"on_{name}": name in cleaned["events"] for name in EVENTS}
+
+
+class AssignForm(forms.Form):
+    """Which channels are to tell about some monitors, or no longer to."""
+
+    channels = forms.ModelMultipleChoiceField(
+        Channel.objects.none(),
+        to_field_name="public_id",
+        widget=forms.CheckboxSelectMultiple,
+        label=gettext_lazy("Channels"),
+        error_messages={
+            "required": gettext_lazy("Choose at least one channel."),
+            "invalid_choice": gettext_lazy("One of these channels is not there any more. Choose again."),
+            "invalid_pk_value": gettext_lazy("One of these channels is not there any more. Choose again."),
+        },
+    )
+
+    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        channels = self.fields["channels"]
+        assert isinstance(channels, forms.ModelMultipleChoiceField)
+        channels.queryset = workspace.channels.filter(all_monitors=False).order_by("name", "id")
+
+
+# --- From a kind's field to a form's ---------------------------------------------------------------
+
+
+class _Unshown:
+    """A control that a browser neither fills in nor offers to save, and that never says what is in it."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> Any:
+        return super().get_context(name, None, attrs)  # type: ignore[misc]  # a widget's, next in line
+
+
+class SecretLine(_Unshown, forms.TextInput):
+    input_type = "password"
+
+
+class SecretAddress(_Unshown, forms.TextInput):
+    """Seen while it is typed: nobody gets a long address right blindly."""
+
+
+class SecretLines(_Unshown, forms.Textarea):
+    pass
+
+
+def form_field(field: Field, *, kept: bool) -> forms.Field:
+    """Return the form's field for a kind's; `kept`: there is a secret, which stays where it is left empty."""
+    common: dict[str, Any] = {
+        "label": field.label,
+        "help_text": _help(field, kept=kept),
+        "required": field.required and not kept,
+        "initial": field.default,
+    }
+    if field.widget == "yes":
+        return forms.BooleanField(**{**common, "required": False})
+    if field.widget == "choice":
+        empty = [] if field.required or field.default is not None else [("", "—")]
+        made: forms.Field = forms.ChoiceField(choices=[*empty, *field.choices], **common)
+    else:
+        made = forms.CharField(max_length=field.max_length, widget=_widget(field), **common)
+    if clean := field.clean:
+        made.clean = _cleaning(made, clean)  # type: ignore[method-assign]
+    return made
+
+
+def _cleaning(made: forms.Field, clean: Any) -> Any:
+    plain = made.clean
+
+    def cleaned(value: Any) -> Any:
+        said = plain(value)
+        return clean(said) if said not in made.empty_values else said
+
+    return cleaned
+
+
+def _widget(field: Field) -> forms.Widget:
+    attrs = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
+    if field.placeholder:
+        attrs["placeholder"] = field.placeholder
+    if field.widget == "lines":
+        return (SecretLines if field.secret else forms.Textarea)(attrs={**attrs, "rows": "3"})
+    if field.widget == "url":
+        return (SecretAddress if field.secret else forms.TextInput)(attrs={**attrs, "inputmode": "url"})
+    if field.secret or field.widget == "secret":
+        # A browser must not offer to save it, nor fill in the password of somebody.
+        return SecretLine(attrs={**attrs, "autocomplete": "new-password"})
+    return forms.TextInput(attrs=attrs)
+
+
+def _help(field: Field, *, kept: bool) -> str:
+    more = ""
+    if kept:
+        more = _("There is one, which is not shown. Leave this empty to keep it.")
+    elif not field.required and field.widget not in ("yes", "choice"):
+        more = _("May stay empty.")
+    return f"{field.help} {more}".strip()
+
+
+def _removal(field: Field) -> str:
+    return f"{field.name}-remove"
+
+
+def _as_typed(value: Any) -> Any:
+    return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+
+def email_is_not_set_up() -> str:
+    """Return what to do before email channels can work."""
+    return str(
+        _(
+            "Email is not set up on this server. Set TIANJI_EMAIL_URL to your mail server, for example "
+            "%(example)s, and start Tianji again."
+        )
+        % {"example": EMAIL_URL_EXAMPLE}
+    )

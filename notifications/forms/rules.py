@@ -1,0 +1,307 @@
+"""What people type about who is told when. What is left alone is what lies above it: nothing to think of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from monitors.forms.monitors import DurationField
+from notifications.models import DELAY_MAX, Channel, ChannelRule
+from notifications.rules import sentences
+from notifications.rules.effective import DEFAULT, EVENTS, Rules, Tolerance, route
+from notifications.services.rules import (
+    NEEDED_MOST,
+    OF_MOST,
+    REMIND_LEAST,
+    REMIND_LONGEST,
+    REMIND_MOST,
+    Choice,
+    Own,
+    Reminders,
+    versions,
+)
+
+IN_A_ROW, OF_THE_LAST, OWN, NEVER, EVERY = "row", "of", "own", "never", "every"
+
+
+class NumberField(forms.IntegerField):
+    """A whole number in a range, typed with as little fuss as possible."""
+
+    def __init__(self, *, low: int, high: int, **kwargs: Any) -> None:
+        sentence = format_lazy(gettext_lazy("Give a whole number from {low} to {high}."), low=low, high=high)
+        super().__init__(
+            min_value=low,
+            max_value=high,
+            required=False,
+            widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+            error_messages={"invalid": sentence, "min_value": sentence, "max_value": sentence},
+            **kwargs,
+        )
+
+
+class OwnForm(forms.Form):
+    """What a monitor or a workspace says itself: tolerance, recovery, reminders."""
+
+    missed = forms.ChoiceField(label=gettext_lazy("People hear of silence"), required=False)
+    missed_needed = NumberField(label=gettext_lazy("How many"), low=1, high=NEEDED_MOST)
+    missed_of = NumberField(label=gettext_lazy("Of the last"), low=1, high=OF_MOST)
+    reported = forms.ChoiceField(label=gettext_lazy("People hear of reports of down"), required=False)
+    reported_needed = NumberField(label=gettext_lazy("How many"), low=1, high=NEEDED_MOST)
+    reported_of = NumberField(label=gettext_lazy("Of the last"), low=1, high=OF_MOST)
+    recovery = NumberField(label=gettext_lazy("Good heartbeats in a row"), low=1, high=NEEDED_MOST)
+    reminders = forms.ChoiceField(label=gettext_lazy("While it is down, people are reminded"), required=False)
+    remind_every = DurationField(
+        label=gettext_lazy("Every"),
+        low=REMIND_LEAST,
+        high=REMIND_LONGEST,
+        required=False,
+        help_text=gettext_lazy("Such as 30 min, 1 h or 1 d."),
+    )
+    remind_most = NumberField(label=gettext_lazy("At most so many times"), low=1, high=REMIND_MOST)
+
+    def __init__(
+        self, data: Any = None, *, own: Own, above: Rules, workspace: bool = False, **kwargs: Any
+    ) -> None:
+        """Args:
+        own: what is said now.
+        above: what holds where nothing is said.
+        workspace: it is a workspace that says it, and the product is above.
+        """
+        super().__init__(data, initial=_initial(own, above), prefix="own", **kwargs)
+        self.version = versions(own)["rules"]
+        self.words = {
+            "missed": sentences.tolerance_in_words(above.missed),
+            "reported": sentences.tolerance_in_words(above.reported),
+            "recovery": sentences.recovery_in_words(above.recovery),
+            "reminders": sentences.reminders_in_words(above),
+        }
+        usual = _("As usual (%(what)s)") if workspace else _("As the workspace says (%(what)s)")
+        nothing = {name: [("", usual % {"what": words})] for name, words in self.words.items()}
+        several = [
+            (IN_A_ROW, _("After some in a row")),
+            (OF_THE_LAST, _("After some of the last heartbeats")),
+        ]
+        for name in ("missed", "reported"):
+            self._offer(name, nothing[name] + several)
+        self._offer("reminders", nothing["reminders"] + [(NEVER, _("Never")), (EVERY, _("Every so often"))])
+        empty = (
+            _("Leave it empty for the usual: %(what)s.")
+            if workspace
+            else _("Leave it empty for what the workspace says: %(what)s.")
+        )
+        self.fields["recovery"].help_text = empty % {"what": self.words["recovery"]}
+
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def clean(self) -> dict[str, Any]:
+        for name in ("missed", "reported"):
+            self._clean_tolerance(name)
+        if self.cleaned_data.get("reminders") != EVERY:
+            self._forget("remind_every", "remind_most")
+        else:
+            self._require("remind_every", _("Say how often, such as 1 h."))
+        return self.cleaned_data
+
+    def _clean_tolerance(self, name: str) -> None:
+        needed, of = f"{name}_needed", f"{name}_of"
+        mode = self.cleaned_data.get(name)
+        if not mode:
+            self._forget(needed, of)
+            return
+        self._require(needed, _("Say after how many."))
+        if mode == IN_A_ROW:
+            self._forget(of)
+            return
+        self._require(of, _("Say of how many."))
+        least, most = self.cleaned_data.get(needed), self.cleaned_data.get(of)
+        if least and most and most < least:
+            self.add_error(of, _("Give a whole number from {low} to {high}.").format(low=least, high=OF_MOST))
+
+    def _require(self, name: str, sentence: str) -> None:
+        if name not in self.errors and self.cleaned_data.get(name) is None:
+            self.add_error(name, sentence)
+
+    def _forget(self, *names: str) -> None:
+        """Drop what belongs to a choice that was not made: its control is hidden, an error in it unseen."""
+        for name in names:
+            self.errors.pop(name, None)
+            self.cleaned_data[name] = None
+
+    def own(self) -> Own:
+        """Return what a valid form says."""
+        said = self.cleaned_data
+        reminders = None
+        if said["reminders"] == NEVER:
+            reminders = Reminders(0)
+        elif said["reminders"] == EVERY:
+            reminders = Reminders(said["remind_every"], said["remind_most"] or DEFAULT.remind_most)
+        return Own(self._tolerance("missed"), self._tolerance("reported"), said["recovery"], reminders)
+
+    def _tolerance(self, name: str) -> Tolerance | None:
+        if not self.cleaned_data[name]:
+            return None
+        needed = self.cleaned_data[f"{name}_needed"]
+        return Tolerance(needed, self.cleaned_data[f"{name}_of"] or needed)
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What is folded apart: its title, its fields, whether it says something of its own."""
+        titles = {
+            "missed": (_("Missed heartbeats"), ("missed", "missed_needed", "missed_of")),
+            "reported": (_("Reports of down"), ("reported", "reported_needed", "reported_of")),
+            "recovery": (_("Up again"), ("recovery",)),
+            "reminders": (_("Reminders"), ("reminders", "remind_every", "remind_most")),
+        }
+        return [
+            {
+                "name": name,
+                "title": title,
+                "fields": [self[field] for field in fields],
+                "words": self.words[name],
+                "own": bool(self[name].value()) or any(field in self.errors for field in fields),
+            }
+            for name, (title, fields) in titles.items()
+        ]
+
+
+class ChoiceForm(forms.Form):
+    """How one channel hears of one monitor."""
+
+    told = forms.BooleanField(required=False)
+    delay = DurationField(
+        label=gettext_lazy("Only if still down after"), low=0, high=DELAY_MAX, required=False
+    )
+    mode = forms.ChoiceField(label=gettext_lazy("It hears of"), required=False)
+    events = forms.MultipleChoiceField(
+        label=gettext_lazy("Only of these"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+    def __init__(self, data: Any = None, *, channel: Channel, choice: Choice, **kwargs: Any) -> None:
+        self.channel = channel
+        usual = route(channel, None)
+        self.usual_delay = sentences.delay_in_words(usual.delay)
+        self.usual_events = sentences.events_in_words(usual.events)
+        initial = {
+            "told": choice.told,
+            "delay": choice.delay,
+            "mode": "" if choice.events is None else OWN,
+            "events": sorted(usual.events) if choice.events is None else list(choice.events),
+        }
+        super().__init__(data, initial=initial, prefix=str(channel.public_id), **kwargs)
+        self.version = versions(Own(), [(channel, choice)])[str(channel.public_id)]
+        self.fields["told"].label = channel.name
+        self.fields["delay"].help_text = _(
+            "Such as 10 min; 0 is at once. Leave it empty for what the channel says: %(what)s."
+        ) % {"what": self.usual_delay}
+        mode, events = self.fields["mode"], self.fields["events"]
+        assert isinstance(mode, forms.ChoiceField)
+        assert isinstance(events, forms.ChoiceField)
+        says = _("What the channel says (%(what)s)") % {"what": self.usual_events}
+        mode.choices = [("", says), (OWN, _("Only of these"))]
+        labels = sentences.event_labels()
+        events.choices = [(name, labels[name]) for name in EVENTS]
+
+    def clean(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        if said.get("mode") == OWN and said.get("told") and "events" in said and not said["events"]:
+            self.add_error("events", _("Choose at least one, or do not tell this channel at all."))
+        return said
+
+    def choice(self) -> Choice:
+        """Return what a valid form says."""
+        said = self.cleaned_data
+        events = tuple(said["events"]) if said["mode"] == OWN and said["events"] else None
+        return Choice(said["told"], said["delay"], events)
+
+    @property
+    def words(self) -> str:
+        """How it hears as the form was opened, for who does not unfold it."""
+        rule = ChannelRule(delay=self.initial["delay"], events=self._events())
+        return sentences.delay_in_words(route(self.channel, rule).delay)
+
+    def _events(self) -> list[str] | None:
+        return self.initial["events"] if self.initial["mode"] == OWN else None
+
+    @property
+    def is_unusual(self) -> bool:
+        """Whether there is something in it that nobody should overlook."""
+        unusual = self["delay"].value() not in (None, "") or bool(self["mode"].value())
+        return unusual or bool(self.errors)
+
+
+class MonitorRulesForm:
+    """The form of a monitor: what it says itself, and each channel.
+
+    A channel that was not shown when the form was opened stays as it is.
+    """
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        own: Own,
+        above: Rules,
+        choices: Iterable[tuple[Channel, Choice]],
+    ) -> None:
+        self._data = data
+        self._choices = list(choices)
+        self.own_form = OwnForm(data, own=own, above=above)
+        self.channels = [
+            ChoiceForm(data if self._was_shown(channel) else None, channel=channel, choice=choice)
+            for channel, choice in self._choices
+        ]
+
+    def _was_shown(self, channel: Channel) -> bool:
+        return self._data is not None and f"{channel.public_id}-version" in self._data
+
+    @property
+    def errors(self) -> bool:
+        """Whether something in it cannot be taken as it is."""
+        return bool(self.own_form.errors) or any(form.errors for form in self.channels)
+
+    def is_valid(self) -> bool:
+        # All of them are asked, so that all errors are seen at once.
+        return all([self.own_form.is_valid(), *(form.is_valid() for form in self.channels if form.is_bound)])
+
+    def own(self) -> Own:
+        return self.own_form.own()
+
+    def choices(self) -> dict[UUID, Choice]:
+        """Return what a valid form says of the channels that it showed."""
+        return {form.channel.public_id: form.choice() for form in self.channels if form.is_bound}
+
+    def outcome(self) -> list[tuple[Channel, Choice]]:
+        """Return how each channel would hear; of a form that is not bound, how it does."""
+        said = self.choices() if self._data is not None else {}
+        return [(channel, said.get(channel.public_id, choice)) for channel, choice in self._choices]
+
+
+def expected(data: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of the parts that a form showed, as it was sent."""
+    found = {name.removesuffix("-version"): data[name] for name in data if name.endswith("-version")}
+    if "own" in found:
+        found["rules"] = found.pop("own")
+    return found
+
+
+def _initial(own: Own, above: Rules) -> dict[str, Any]:
+    initial: dict[str, Any] = {"recovery": own.recovery}
+    for name in ("missed", "reported"):
+        said: Tolerance | None = getattr(own, name)
+        initial[name] = "" if said is None else IN_A_ROW if said.of <= said.needed else OF_THE_LAST
+        initial[f"{name}_needed"] = said.needed if said else None
+        initial[f"{name}_of"] = said.of if said and said.of > said.needed else None
+    reminders = own.reminders
+    initial["reminders"] = "" if reminders is None else EVERY if reminders.every else NEVER
+    initial["remind_every"] = reminders.every if reminders and reminders.every else 3600
+    initial["remind_most"] = (reminders and reminders.most) or above.remind_most
+    return initial

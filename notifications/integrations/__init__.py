@@ -1,0 +1,29 @@
+"""The integrations: each kind of channel is a module here with a `KIND`; nothing else has to know of it."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+from notifications.integrations.base import Field, Kind
+
+__all__ = ["Field", "Kind", "kind_named", "kinds"]
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return all kinds by their slugs, in the order of their labels in English.
+
+    Email and webhook come first, and what leads to whatever else there is comes last.
+    """
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    found = [module.KIND for module in modules if hasattr(module, "KIND")]
+    first, last = ("email", "webhook"), ("apprise",)
+    found.sort(key=lambda kind: (kind.slug in last, kind.slug not in first, str(kind.label).lower()))
+    return {kind.slug: kind for kind in found}
+
+
+def kind_named(slug: str) -> Kind:
+    """Return the kind of a channel. Raises LookupError for one that is not known here."""
+    return kinds()[slug]

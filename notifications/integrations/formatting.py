@@ -1,0 +1,74 @@
+"""Parts of a message, cut to what a provider takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from notifications.messages.single import Message
+from notifications.transports.base import Outgoing, Tone
+
+# Each can be told from a white and from a black page.
+COLOURS = {Tone.DOWN: 0xD1242F, Tone.UP: 0x1A7F37, Tone.LATE: 0xBF8700, Tone.INFO: 0x57606A}
+SIGNS = {Tone.DOWN: "🔴", Tone.UP: "🟢", Tone.LATE: "🟡", Tone.INFO: "🔵"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address to open, and what it is called in the language of the message."""
+
+    label: str
+    url: str
+
+
+def shorten(text: str, most: int) -> str:
+    """Return `text` in at most `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def shorten_bytes(text: str, most: int) -> str:
+    """Return `text` in at most `most` bytes of UTF-8, without half a character."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= most:
+        return data.decode()
+    return f"{data[: most - len('…'.encode())].decode('utf-8', 'ignore').rstrip()}…"
+
+
+def body(message: Message) -> str:
+    """Return what a message says below its title, without its links."""
+    return message.written or "\n\n".join("\n".join(block) for block in message.blocks)
+
+
+def links(message: Message) -> list[Link]:
+    """Return what can be opened: where to read on, and where to acknowledge."""
+    with override(message.language):
+        found = [Link(_("Open"), message.url)]
+        if message.ack_url:
+            found.append(Link(message.ack_label, message.ack_url))
+    return [link for link in found if link.url]
+
+
+def signed(outgoing: Outgoing) -> str:
+    """Return the title behind the sign of its tone, which is seen before it is read."""
+    return f"{SIGNS[outgoing.tone]} {outgoing.message.title}"
+
+
+def happened_at(outgoing: Outgoing) -> str:
+    """Return when it happened, as ISO 8601."""
+    at = outgoing.payload.get("at")
+    return at if isinstance(at, str) and at else datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def monitor_name(outgoing: Outgoing) -> str:
+    """Return the name of the monitor that a message is about; empty where there is not one."""
+    monitor: Any = outgoing.payload.get("monitor")
+    return str(monitor.get("name") or "") if isinstance(monitor, dict) else ""
+
+
+def thread_name(outgoing: Outgoing) -> str:
+    """Return the name under which the other side keeps the record of this outage, or of this message."""
+    return f"tianji-{outgoing.thread or outgoing.id}"

@@ -1,0 +1,107 @@
+"""Opsgenie and Jira Service Management, through their alert API. An alert there closes itself with ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from django.utils.translation import gettext_lazy as _
+
+from notifications.integrations import formatting
+from notifications.integrations.base import Field, Kind
+from notifications.integrations.validators import ending, matching
+from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.http import Answer, Call, posted, sender
+
+ADDRESSES = {
+    "us": "https://api.opsgenie.com",
+    "eu": "https://api.eu.opsgenie.com",
+    "jsm": "https://api.atlassian.com/jsm/ops/integration",
+}
+_MESSAGE, _DESCRIPTION, _ENTITY, _NOTE, _DETAIL = 130, 15_000, 512, 25_000, 2000
+_PRIORITIES = {Tone.DOWN: "P1", Tone.LATE: "P3", Tone.INFO: "P5"}
+
+
+def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
+    message, alias = outgoing.message, formatting.thread_name(outgoing)
+    base = f"{ADDRESSES[config.get('region') or 'us']}/v2/alerts"
+    headers = {"Authorization": f"GenieKey {config['api_key']}"}
+    if outgoing.tone is Tone.UP:
+        note = formatting.shorten(f"{message.title}\n\n{formatting.body(message)}", _NOTE)
+        url = f"{base}/{quote(alias, safe='')}/close?identifierType=alias"
+        return posted(url, {"source": "Tianji", "note": note}, headers)
+    links = {link.label: formatting.shorten(link.url, _DETAIL) for link in formatting.links(message)}
+    content = {
+        "message": formatting.shorten(message.title, _MESSAGE),
+        # The same from the first message about an outage to its end.
+        "alias": alias,
+        "description": formatting.shorten(f"{formatting.body(message)}\n\n{message.url}", _DESCRIPTION),
+        "entity": formatting.shorten(formatting.monitor_name(outgoing), _ENTITY),
+        "priority": _PRIORITIES[outgoing.tone],
+        "source": "Tianji",
+        "tags": ["tianji"],
+        "details": links,
+    }
+    return posted(base, content, headers)
+
+
+def judge(answer: Answer) -> Result:
+    said = answer.json
+    if answer.ok:
+        return Sent(answer.said(said.get("result")))
+    errors = said.get("errors")
+    words = [said.get("message"), *(errors.values() if isinstance(errors, dict) else [])]
+    wait = answer.retry_after
+    period = answer.headers.get("x-ratelimit-period-in-sec", "")
+    if wait is None and answer.status == 429 and period.isascii() and period.isdigit():
+        wait = timedelta(seconds=int(period[:9]))
+    return Failed(answer.said(": ".join(str(word) for word in words if word)), retry_after=wait)
+
+
+def _shown(config: Mapping[str, Any], masked: bool) -> str:
+    name = "Jira Service Management" if config.get("region") == "jsm" else "Opsgenie"
+    return f"{name} {'…' if masked else ending(config.get('api_key'))}"
+
+
+FIELDS = (
+    Field(
+        "api_key",
+        _("API key"),
+        _("Of an API integration, not of your account."),
+        widget="secret",
+        secret=True,
+        max_length=200,
+        clean=matching(r"[\w-]{20,200}", _("Give the API key of the integration as it is shown there.")),
+    ),
+    Field(
+        "region",
+        _("Service"),
+        widget="choice",
+        required=False,
+        choices=(
+            ("us", _("Opsgenie")),
+            ("eu", _("Opsgenie in the European Union")),
+            ("jsm", _("Jira Service Management")),
+        ),
+        default="us",
+    ),
+)
+
+KIND = Kind(
+    slug="opsgenie",
+    label="Opsgenie",
+    about=_("An alert in Opsgenie or Jira Service Management, which is closed when the monitor is up again."),
+    fields=FIELDS,
+    send=sender(build, judge, secrets=("api_key",)),
+    shown=_shown,
+    where=(
+        _("Open the team that is to be told, then its integrations, and add one of the kind “API”."),
+        _("Let it create and update, and switch it on."),
+        _("Copy its API key."),
+    ),
+    documentation="https://support.atlassian.com/opsgenie/docs/create-a-default-api-integration/",
+    merges=False,
+    spacing=0.5,
+)

@@ -1,0 +1,95 @@
+"""PagerDuty, through its Events API v2. An incident there resolves itself with ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from notifications.integrations import formatting
+from notifications.integrations.base import Field, Kind
+from notifications.integrations.validators import ending, matching
+from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.http import Answer, Call, posted, sender
+
+ADDRESSES = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
+_SUMMARY, _SOURCE, _DETAILS = 1024, 255, 8000
+_SEVERITIES = {Tone.DOWN: "critical", Tone.LATE: "warning", Tone.INFO: "info"}
+
+
+def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
+    message = outgoing.message
+    content: dict[str, Any] = {
+        "routing_key": config["routing_key"],
+        "event_action": "resolve" if outgoing.tone is Tone.UP else "trigger",
+        # The same from the first message about an outage to its end.
+        "dedup_key": formatting.thread_name(outgoing),
+    }
+    if outgoing.tone is not Tone.UP:
+        content |= {
+            "client": "Tianji",
+            "client_url": message.url,
+            "links": [{"href": link.url, "text": link.label} for link in formatting.links(message)],
+            "payload": {
+                "summary": formatting.shorten(message.title, _SUMMARY),
+                "source": formatting.shorten(formatting.monitor_name(outgoing) or "Tianji", _SOURCE),
+                "severity": _SEVERITIES[outgoing.tone],
+                "timestamp": formatting.happened_at(outgoing),
+                "custom_details": {"text": formatting.shorten(formatting.body(message), _DETAILS)},
+            },
+        }
+    return posted(f"{ADDRESSES[config.get('region') or 'us']}/v2/enqueue", content)
+
+
+def judge(answer: Answer) -> Result:
+    said = answer.json
+    errors = said.get("errors")
+    words = [said.get("message"), *(errors if isinstance(errors, list) else [])]
+    text = ": ".join(str(word) for word in words if word)
+    return (
+        Sent(answer.said(said.get("message")))
+        if answer.ok
+        else Failed(answer.said(text), retry_after=answer.retry_after)
+    )
+
+
+def _shown(config: Mapping[str, Any], masked: bool) -> str:
+    return f"PagerDuty {'…' if masked else ending(config.get('routing_key'))}"
+
+
+FIELDS = (
+    Field(
+        "routing_key",
+        _("Integration key"),
+        widget="secret",
+        secret=True,
+        max_length=64,
+        clean=matching(r"[A-Za-z0-9]{32}", _("Give the 32 letters and digits of the integration key.")),
+    ),
+    Field(
+        "region",
+        _("Region"),
+        widget="choice",
+        required=False,
+        choices=(("us", _("United States")), ("eu", _("European Union"))),
+        default="us",
+    ),
+)
+
+KIND = Kind(
+    slug="pagerduty",
+    label="PagerDuty",
+    about=_("An incident for each outage, which is resolved when the monitor is up again."),
+    fields=FIELDS,
+    send=sender(build, judge, secrets=("routing_key",)),
+    shown=_shown,
+    where=(
+        _("In PagerDuty, open the service, then “Integrations”, then “Add an integration”."),
+        _("Choose “Events API V2” and add it."),
+        _("Open the new integration and copy the integration key."),
+    ),
+    documentation="https://support.pagerduty.com/main/docs/services-and-integrations",
+    merges=False,
+    spacing=0.5,
+)

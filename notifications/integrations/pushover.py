@@ -1,0 +1,131 @@
+"""Pushover: notifications on phones and desktops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from notifications.integrations import formatting
+from notifications.integrations.base import Field, Kind
+from notifications.integrations.validators import ending, matching
+from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.http import Answer, Call, posted, sender
+
+ADDRESS = "https://api.pushover.net"
+_TITLE, _MESSAGE, _URL, _URL_TITLE = 250, 1024, 512, 100
+_EMERGENCY = "2"
+# An emergency is repeated every so many seconds until somebody acknowledges it, for at most so long.
+_RETRY, _EXPIRE = 60, 3600
+# What is not down is gone from the phone after this many seconds.
+_TTL = 7 * 86_400
+
+
+def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
+    message = outgoing.message
+    down = outgoing.tone is Tone.DOWN
+    priority = str(config.get("priority") or "0") if down else "0"
+    acknowledge = f"\n\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
+    if len(acknowledge) > _MESSAGE // 2:
+        acknowledge = ""
+    text = formatting.shorten(formatting.body(message) or message.title, _MESSAGE - len(acknowledge))
+    content: dict[str, Any] = {
+        "token": config["token"],
+        "user": config["user"],
+        "title": formatting.shorten(message.title, _TITLE),
+        # There is one address to open beside it, so the other is in the text, where it can be opened too.
+        "message": f"{text}{acknowledge}",
+        "priority": int(priority),
+        "url": message.url if len(message.url) <= _URL else "",
+        "url_title": formatting.shorten(formatting.links(message)[0].label, _URL_TITLE)
+        if message.url
+        else "",
+    }
+    if priority == _EMERGENCY:
+        content |= {"retry": _RETRY, "expire": _EXPIRE}
+    if not down:
+        content["ttl"] = _TTL
+    if down and config.get("sound"):
+        content["sound"] = config["sound"]
+    return posted(
+        f"{ADDRESS}/1/messages.json", {name: value for name, value in content.items() if value != ""}
+    )
+
+
+def judge(answer: Answer) -> Result:
+    said = answer.json
+    if answer.ok and said.get("status") == 1:
+        return Sent(answer.line)
+    errors = said.get("errors")
+    words = ", ".join(str(error) for error in errors) if isinstance(errors, list) else ""
+    wait = answer.retry_after
+    if wait is None and answer.status == 429:
+        wait = _until(answer.headers.get("x-limit-app-reset", ""))
+    return Failed(answer.said(words), retry_after=wait)
+
+
+def _until(reset: str) -> timedelta | None:
+    """Return how long it is to a time in seconds since 1970."""
+    if not (reset.isascii() and reset.isdigit() and len(reset) <= 10):
+        return None
+    return max(datetime.fromtimestamp(int(reset), UTC) - datetime.now(UTC), timedelta(0))
+
+
+FIELDS = (
+    Field(
+        "token",
+        _("API token"),
+        _("Of an application that you create for Tianji."),
+        widget="secret",
+        secret=True,
+        max_length=40,
+        clean=matching(r"[A-Za-z0-9]{30}", _("Give the 30 letters and digits of the API token.")),
+    ),
+    Field(
+        "user",
+        _("User key"),
+        _("Yours, or that of a group."),
+        widget="secret",
+        secret=True,
+        max_length=40,
+        clean=matching(r"[A-Za-z0-9]{30}", _("Give the 30 letters and digits of the user key.")),
+    ),
+    Field(
+        "priority",
+        _("Priority of what is down"),
+        widget="choice",
+        required=False,
+        choices=(
+            ("0", _("normal")),
+            ("1", _("high: also in quiet hours")),
+            ("2", _("emergency: repeated until acknowledged in Pushover")),
+        ),
+        default="1",
+    ),
+    Field(
+        "sound",
+        _("Sound of what is down"),
+        _("The name of one of Pushover’s sounds, or of one that you uploaded there."),
+        required=False,
+        max_length=20,
+        placeholder="siren",
+        clean=matching(r"[\w-]{1,20}", _("Give letters, digits, - and _ only, at most 20.")),
+    ),
+)
+
+KIND = Kind(
+    slug="pushover",
+    label="Pushover",
+    about=_("A notification on phones and desktops, through Pushover."),
+    fields=FIELDS,
+    send=sender(build, judge, secrets=("token", "user")),
+    shown=lambda config, masked: f"Pushover {'…' if masked else ending(config.get('user'))}",
+    where=(
+        _("Sign in at pushover.net. The page after that shows your user key."),
+        _("Choose “Create an Application/API Token”, give it the name Tianji, and copy the API token."),
+    ),
+    documentation="https://pushover.net/api",
+    spacing=1.0,
+)

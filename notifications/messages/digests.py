@@ -1,0 +1,193 @@
+"""What a message about several monitors says, and one about a channel; without a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from monitors.domain import durations
+from monitors.domain.state_machine import Cause
+from notifications.messages.single import Event
+from notifications.messages.text import BULLET, Message, clock, cut, moment, one_line
+
+# How many monitors a message names; the others are counted.
+NAMED = 20
+# How many of them machines are told of.
+LISTED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One monitor of a digest."""
+
+    monitor: str
+    monitor_id: str
+    monitor_url: str
+    cause: Cause
+    started_at: datetime
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a digest needs. `members` are at most LISTED of `count`, those that fell first in front.
+
+    `first_at` and `last_at` are when the first and the last of all of them went down.
+    """
+
+    event: Event
+    at: datetime
+    now: datetime
+    workspace: str
+    url: str
+    count: int
+    members: tuple[Member, ...]
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def names(self) -> str:
+        """The names of the first monitors, with how many more there are."""
+        names = ", ".join(one_line(member.monitor) for member in self.members[:NAMED])
+        return f"{names} {_more(self.count)}" if self.count > NAMED else names
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What a message about a channel that is broken needs. `detail` is what the other side said last.
+
+    `enabled`: it goes on being tried.
+    """
+
+    at: datetime
+    channel: str
+    channel_id: str
+    kind: str
+    kind_label: str
+    url: str
+    workspace: str
+    failures: int
+    broken_at: datetime | None
+    detail: str = ""
+    enabled: bool = True
+
+
+def compose(facts: Facts) -> Message:
+    """Return the message about several monitors: how many, which and why, with a link to all of them."""
+    lines = [_head(facts), *(f"{BULLET}{_line(member, facts)}" for member in facts.members[:NAMED])]
+    if facts.count > NAMED:
+        lines.append(f"{BULLET}{_more(facts.count)}")
+    return Message(cut(_title(facts)), tuple(lines), facts.url)
+
+
+def count_of(facts: Facts) -> str:
+    """Return "3 monitors"."""
+    return ngettext("%(count)d monitor", "%(count)d monitors", facts.count) % {"count": facts.count}
+
+
+def _title(facts: Facts) -> str:
+    match facts.event:
+        case Event.DIGEST_UP:
+            pattern = _("Up again: %(monitor)s")
+        case Event.DIGEST_REMINDER:
+            pattern = _("Still down: %(monitor)s")
+        case _:
+            pattern = _("Down: %(monitor)s")
+    return pattern % {"monitor": count_of(facts)}
+
+
+def _head(facts: Facts) -> str:
+    said = {
+        "count": facts.count,
+        "workspace": one_line(facts.workspace),
+        "start": moment(facts.first_at),
+        "end": clock(facts.last_at, beside=facts.first_at),
+    }
+    match facts.event:
+        case Event.DIGEST_UP:
+            pattern = ngettext(
+                "%(count)d monitor of the workspace “%(workspace)s” is up again.",
+                "%(count)d monitors of the workspace “%(workspace)s” are up again.",
+                facts.count,
+            )
+        case Event.DIGEST_REMINDER:
+            pattern = ngettext(
+                "%(count)d monitor of the workspace “%(workspace)s” is still down, since %(start)s.",
+                "%(count)d monitors of the workspace “%(workspace)s” are still down, one since %(start)s.",
+                facts.count,
+            )
+        case _:
+            pattern = ngettext(
+                "%(count)d monitor of the workspace “%(workspace)s” is down, since %(start)s.",
+                "%(count)d monitors of the workspace “%(workspace)s” are down, since %(start)s to %(end)s.",
+                facts.count,
+            )
+    return pattern % said
+
+
+def _line(member: Member, facts: Facts) -> str:
+    said = {
+        "monitor": one_line(member.monitor),
+        "cause": cause_of(member.cause),
+        "length": durations.about(
+            max(((member.resolved_at or facts.now) - member.started_at).total_seconds(), 0)
+        ),
+    }
+    if member.resolved_at is not None:
+        return _("%(monitor)s: up again, was down for %(length)s (%(cause)s)") % said
+    if facts.event is Event.DIGEST_UP:
+        # It fell again, between this news and its leaving.
+        return _("%(monitor)s: down again (%(cause)s)") % said
+    if facts.event is Event.DIGEST_REMINDER:
+        return _("%(monitor)s: down for %(length)s (%(cause)s)") % said
+    return _("%(monitor)s: %(cause)s") % said
+
+
+def cause_of(cause: Cause) -> str:
+    """Return why a monitor is down, in a few words."""
+    match cause:
+        case Cause.REPORTED:
+            return _("reported down")
+        case Cause.VALUE:
+            return _("a value that is not good")
+    return _("no heartbeat in time")
+
+
+def _more(count: int) -> str:
+    more = count - NAMED
+    return ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more}
+
+
+def compose_broken(facts: Broken) -> Message:
+    """Return the message to the owners that a channel does not get through."""
+    said = {
+        "channel": one_line(facts.channel),
+        "kind": one_line(facts.kind_label),
+        "workspace": one_line(facts.workspace),
+    }
+    lines = [
+        _("The channel “%(channel)s” (%(kind)s) of the workspace “%(workspace)s” does not get through.")
+        % said
+    ]
+    if facts.broken_at is not None:
+        lines.append(
+            ngettext(
+                "It failed %(count)d time in a row and counts as broken since %(time)s.",
+                "It failed %(count)d times in a row and counts as broken since %(time)s.",
+                facts.failures,
+            )
+            % {"count": facts.failures, "time": moment(facts.broken_at)}
+        )
+    else:
+        lines.append(_("Meanwhile a message got through again."))
+    if not facts.enabled:
+        # By the answer that nobody is there any more, or by somebody since.
+        lines.append(_("It is switched off."))
+    if detail := one_line(facts.detail):
+        lines.append(_("What the other side said last: %(detail)s") % {"detail": detail})
+    if facts.broken_at is not None:
+        lines.append(_("Until it is repaired, nobody hears through it. Open it, change it, and send a test."))
+    return Message(cut(_("Channel broken: %(channel)s") % said), tuple(lines), facts.url)

@@ -1,0 +1,61 @@
+"""What the placeholders of a channel's templates are filled with, per event; without a database."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from notifications.messages import digests
+from notifications.messages.single import Event, Facts, why
+from notifications.messages.text import moment, number, one_line
+
+
+def of_incident(facts: Facts) -> dict[str, str]:
+    """Return what an event of one monitor says; `title`, `text` and the addresses come from its message."""
+    return {
+        "monitor": one_line(facts.monitor),
+        "status": _status(facts.event),
+        "cause": "" if facts.event is Event.LATE else why(facts),
+        "since": moment(facts.started_at),
+        "duration": facts.lasted,
+        "message": one_line(facts.message),
+        "value": "" if facts.value is None else number(facts.value),
+        "last_heartbeat": "" if facts.last_heartbeat_at is None else moment(facts.last_heartbeat_at),
+        "count": "1",
+        "names": one_line(facts.monitor),
+    }
+
+
+def of_digest(facts: digests.Facts) -> dict[str, str]:
+    """Return what a digest says; what only one monitor has is empty."""
+    return {
+        **_NOTHING,
+        "monitor": digests.count_of(facts),
+        "status": _status(facts.event),
+        "since": moment(facts.first_at),
+        "count": str(facts.count),
+        "names": facts.names,
+    }
+
+
+def of_test() -> dict[str, str]:
+    """Return what a test says: that it is one, and nothing of a monitor."""
+    name = _("Example")
+    return {**_NOTHING, "monitor": name, "status": _status(Event.TEST), "count": "1", "names": name}
+
+
+_NOTHING = dict.fromkeys(("cause", "since", "duration", "message", "value", "last_heartbeat"), "")
+
+
+def _status(event: Event) -> str:
+    match event:
+        case Event.OPENED | Event.DIGEST_DOWN:
+            return _("Down")
+        case Event.REMINDER | Event.DIGEST_REMINDER:
+            return _("Still down")
+        case Event.RESOLVED | Event.DIGEST_UP:
+            return _("Up again")
+        case Event.PASSED:
+            return _("Was down")
+        case Event.LATE:
+            return _("Late")
+    return _("Test")

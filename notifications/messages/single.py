@@ -1,0 +1,297 @@
+"""What a message about one monitor says: from facts to a title and lines of text, without a database.
+
+The language and the time zone are those that are active. `digests` has the messages about several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+
+from monitors.domain import durations
+from monitors.domain.state_machine import Cause
+from notifications.messages.text import Message, clock, cut, moment, number, one_line
+
+
+class Event(StrEnum):
+    """What a message tells of."""
+
+    OPENED = "incident.opened"
+    RESOLVED = "incident.resolved"
+    # A deadline that passed unseen before the push that ended the silence: one message for both.
+    PASSED = "incident.passed"
+    REMINDER = "incident.reminder"
+    LATE = "monitor.late"
+    DIGEST_DOWN = "digest.down"
+    DIGEST_UP = "digest.up"
+    DIGEST_REMINDER = "digest.reminder"
+    BROKEN = "channel.broken"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The values that are good for a monitor, as it stands now."""
+
+    low: float | None = None
+    high: float | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a message about one monitor needs. Times are aware datetimes.
+
+    `at` is when the event happened, `now` when it is told; `last_heartbeat_at` is the last heartbeat
+    before the incident; the closing fields are the heartbeat's that ended it. `resolved_at` may be known
+    for an OPENED event too, when the message leaves late. For LATE there is no incident: `started_at` is
+    when the heartbeat was expected, `deadline` when the monitor is down without one. `reminder` is which
+    it is, of `reminders` (0 where nobody counts them). `down_again` says that another outage followed and
+    goes on.
+    """
+
+    event: Event
+    at: datetime
+    monitor: str
+    monitor_id: str
+    monitor_url: str
+    incident_id: str
+    cause: Cause
+    started_at: datetime
+    detected_at: datetime
+    resolved_at: datetime | None = None
+    last_heartbeat_at: datetime | None = None
+    opening_message: str = ""
+    opening_value: float | None = None
+    closing_message: str = ""
+    closing_value: float | None = None
+    bounds: Bounds = Bounds()
+    now: datetime | None = None
+    deadline: datetime | None = None
+    reminder: int = 0
+    reminders: int = 0
+    down_again: bool = False
+    workspace: str = ""
+    acknowledge_url: str = ""
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the monitor was down, or None while it is."""
+        return None if self.resolved_at is None else self.resolved_at - self.started_at
+
+    @property
+    def lasted(self) -> str:
+        """How long it was down, or is by now, in words."""
+        until = self.resolved_at or self.now or self.at
+        return durations.about(max((until - self.started_at).total_seconds(), 0))
+
+    @property
+    def message(self) -> str:
+        """The message of the heartbeat that the event is about."""
+        return self.closing_message if self.event in _ENDED else self.opening_message
+
+    @property
+    def value(self) -> float | None:
+        return self.closing_value if self.event in _ENDED else self.opening_value
+
+
+_ENDED = (Event.RESOLVED, Event.PASSED)
+
+
+def compose(facts: Facts) -> Message:
+    """Return the message of one event: what happened, since when, why, and on recovery for how long.
+
+    Raises:
+        ValueError: the event is not about one monitor.
+    """
+    match facts.event:
+        case Event.OPENED:
+            return _opened(facts)
+        case Event.REMINDER:
+            return _reminder(facts)
+        case Event.RESOLVED:
+            return _resolved(facts)
+        case Event.PASSED:
+            return _passed(facts)
+        case Event.LATE:
+            return _late(facts)
+    raise ValueError(f"{facts.event} is not about one monitor")
+
+
+def compose_test(*, channel: str, workspace: str, url: str) -> Message:
+    """Return the message that "Send a test" sends: it must not be taken for an incident."""
+    return Message(
+        one_line(_("Test message from Tianji")),
+        (
+            _("This is a test of the channel “%(channel)s” in the workspace “%(workspace)s”.")
+            % {"channel": one_line(channel), "workspace": one_line(workspace)},
+            _("Nothing is down. Messages about your monitors will arrive here."),
+        ),
+        url,
+    )
+
+
+def _message(facts: Facts, title: str, lines: Iterable[str]) -> Message:
+    ack_url = "" if facts.resolved_at else facts.acknowledge_url
+    return Message(cut(title), tuple(lines), facts.monitor_url, ack_url=ack_url)
+
+
+def _opened(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    title = _("Down: %(monitor)s") % {"monitor": name}
+    return _message(facts, title, [_since(name, facts), *_reasons(facts), *_meanwhile(facts)])
+
+
+def _reminder(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    title = _("Still down: %(monitor)s (for %(length)s)") % {"monitor": name, "length": facts.lasted}
+    still = _("%(monitor)s is still down, for %(length)s, since %(time)s.") % {
+        "monitor": name,
+        "length": facts.lasted,
+        "time": moment(facts.started_at),
+    }
+    lines = [still, why(facts)]
+    if facts.cause is Cause.REPORTED:
+        lines += _said("", facts.opening_value)
+    lines += _last_heartbeat(facts)
+    if facts.reminder and facts.reminders > facts.reminder:
+        lines.append(
+            _("This is reminder %(number)d of %(most)d.")
+            % {"number": facts.reminder, "most": facts.reminders}
+        )
+    elif facts.reminder and facts.reminders:
+        lines.append(_("This is the last reminder."))
+    return _message(facts, title, [*lines, *_meanwhile(facts)])
+
+
+def _late(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    lines = [
+        _("%(monitor)s is late by %(length)s: a heartbeat was expected by %(time)s.")
+        % {"monitor": name, "length": facts.lasted, "time": moment(facts.started_at)},
+    ]
+    if facts.resolved_at is not None:
+        lines.append(_("Meanwhile a heartbeat came, at %(time)s.") % {"time": moment(facts.resolved_at)})
+    elif facts.deadline is not None:
+        at = clock(facts.deadline, beside=facts.started_at)
+        lines.append(_("It is down at %(time)s unless one arrives.") % {"time": at})
+    lines += _last_heartbeat(facts)
+    lines += _said(facts.opening_message, facts.opening_value, last=True)
+    return _message(facts, _("Late: %(monitor)s") % {"monitor": name}, lines)
+
+
+def _since(name: str, facts: Facts) -> str:
+    patterns = {
+        Cause.REPORTED: _("%(monitor)s reported that it is down. It is down since %(time)s."),
+        Cause.MISSED: _("No heartbeat of %(monitor)s came in time. It is down since %(time)s."),
+        Cause.VALUE: _("The value of %(monitor)s is not a good one. It is down since %(time)s."),
+    }
+    return patterns[facts.cause] % {"monitor": name, "time": moment(facts.started_at)}
+
+
+def _reasons(facts: Facts) -> list[str]:
+    """What came, before it went down or by which it did."""
+    if facts.cause is Cause.MISSED:
+        return _last_heartbeat(facts) + _said(facts.opening_message, facts.opening_value, last=True)
+    if facts.cause is Cause.REPORTED:
+        return _said(facts.opening_message, facts.opening_value) + _last_heartbeat(facts)
+    said = _said(facts.opening_message, None)
+    return [value_sentence(facts.opening_value, facts.bounds), *said, *_last_heartbeat(facts)]
+
+
+def _meanwhile(facts: Facts) -> list[str]:
+    # The last word that people hear must not be that it is up: the next beginning continues this one.
+    if facts.resolved_at is None or facts.down_again:
+        return []
+    return [_("Meanwhile it is up again, since %(time)s.") % {"time": moment(facts.resolved_at)}]
+
+
+def _resolved(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    resolved_at = facts.resolved_at or facts.at
+    title = _("Up again: %(monitor)s (down for %(length)s)") % {"monitor": name, "length": facts.lasted}
+    lines = [
+        _("%(monitor)s is up again since %(end)s. It was down for %(length)s, from %(start)s.")
+        % {
+            "monitor": name,
+            "end": moment(resolved_at),
+            "length": facts.lasted,
+            "start": moment(facts.started_at),
+        },
+        why(facts),
+        *_said(facts.closing_message, facts.closing_value),
+    ]
+    return _message(facts, title, lines)
+
+
+def _passed(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    title = _("Was down for %(length)s, up again: %(monitor)s") % {"monitor": name, "length": facts.lasted}
+    lines = [
+        _("%(monitor)s was down from %(start)s to %(end)s (%(length)s) and is up again.")
+        % {
+            "monitor": name,
+            "start": moment(facts.started_at),
+            "end": moment(facts.resolved_at or facts.at),
+            "length": facts.lasted,
+        },
+        why(facts),
+        *_last_heartbeat(facts),
+        *_said(facts.closing_message, facts.closing_value),
+    ]
+    return _message(facts, title, lines)
+
+
+def why(facts: Facts) -> str:
+    """Return why it went down, in one sentence."""
+    if facts.cause is Cause.MISSED:
+        return _("Why: no heartbeat came in time.")
+    if facts.cause is Cause.VALUE:
+        said = value_sentence(facts.opening_value, facts.bounds)
+        return _("Why: its value was not a good one. %(sentence)s") % {"sentence": said}
+    if message := one_line(facts.opening_message):
+        return _("Why: it reported down, with the message: %(message)s") % {"message": message}
+    return _("Why: it reported down.")
+
+
+def value_sentence(value: float | None, bounds: Bounds) -> str:
+    """Return what was wrong with a value: "Its value is 12, above the highest good value 10."
+
+    Where it lies within `bounds`, which may have been changed since, only what it was.
+    """
+    if value is None:
+        return _("A heartbeat came without a value, and one is required.")
+    if bounds.high is not None and value > bounds.high:
+        pattern, bound = _("Its value is %(value)s, above the highest good value %(bound)s."), bounds.high
+    elif bounds.low is not None and value < bounds.low:
+        pattern, bound = _("Its value is %(value)s, below the lowest good value %(bound)s."), bounds.low
+    else:
+        return _("Its value is %(value)s.") % {"value": number(value)}
+    return pattern % {"value": number(value), "bound": number(bound)}
+
+
+def _last_heartbeat(facts: Facts) -> list[str]:
+    if facts.last_heartbeat_at is None:
+        return [_("There was no heartbeat before.")]
+    pattern = (
+        _("Last heartbeat: %(time)s.")
+        if facts.cause is Cause.MISSED
+        else _("The heartbeat before: %(time)s.")
+    )
+    return [pattern % {"time": moment(facts.last_heartbeat_at)}]
+
+
+def _said(message: str, value: float | None, *, last: bool = False) -> list[str]:
+    """The lines of a heartbeat's message and value, where it has them; `last`: it is an old one."""
+    lines = []
+    if message := one_line(message):
+        pattern = _("Its message: %(message)s") if last else _("Message: %(message)s")
+        lines.append(pattern % {"message": message})
+    if value is not None:
+        pattern = _("Its value: %(value)s") if last else _("Value: %(value)s")
+        lines.append(pattern % {"value": number(value)})
+    return lines

@@ -1,0 +1,256 @@
+"""Create, edit and delete a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
+from monitors.models import Monitor, MonitorState
+from notifications import channel_config
+from notifications.models import Channel, Delivery, DeliveryAttempt
+
+_BATCH = 1000
+_COLUMNS = (
+    *("name", "config", "enabled", "all_monitors", "delay", "title", "body"),
+    *("on_down", "on_recovery", "on_late", "on_reminder"),
+)
+
+
+class EditedMeanwhile(Exception):
+    """The channel is not at the version any more that the edit was made for."""
+
+
+def create(
+    *,
+    workspace: Workspace,
+    kind: str,
+    name: str,
+    config: dict[str, Any],
+    all_monitors: bool = True,
+    monitors: Iterable[Monitor] = (),
+    by: Actor = COMMAND,
+    **columns: Any,
+) -> Channel:
+    """Make a channel. `monitors` counts only where not `all_monitors`; they are of `workspace`.
+
+    Args:
+        config: the destination, as the fields of `kind` cleaned it, secrets in the clear.
+        columns: `enabled`, `delay` in seconds, `on_...`, `title` and `body`, where not the usual.
+    """
+    with transaction.atomic():
+        channel = Channel.objects.create(
+            workspace=workspace,
+            kind=kind,
+            name=name,
+            config=channel_config.changed(kind, {}, config, now=database_now()),
+            all_monitors=all_monitors,
+            **columns,
+        )
+        channel.monitors.set([] if all_monitors else monitors)
+        _record(channel, by, AuditEntry.Action.CHANNEL_CREATED)
+    return channel
+
+
+def edit(
+    *,
+    channel: Channel,
+    by: Actor = COMMAND,
+    version: int | None = None,
+    monitors: Iterable[Monitor] | None = None,
+    **changes: Any,
+) -> Channel:
+    """Change columns of `channel`, only those named. Where nothing differs, nothing is written.
+
+    Switching it off gives up what still waits, so that switching it on again later tells nobody old
+    news.
+
+    Args:
+        version: the edit counts only where the channel is still at this version.
+        monitors: those it tells about where not `all_monitors`; None leaves them.
+        changes: columns, by their names. Of `config`, only the members given are changed, and None
+            removes one; secrets are in the clear.
+
+    Raises:
+        EditedMeanwhile: it is not at that version.
+        Channel.DoesNotExist: it was deleted.
+    """
+    with transaction.atomic():
+        held = [] if changes.get("enabled", True) else _hold_monitors_waiting_for(channel)
+        channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        if version is not None and version != channel.version:
+            raise EditedMeanwhile
+        if "config" in changes:
+            changes["config"] = channel_config.changed(
+                channel.kind, channel.config, changes["config"], now=database_now()
+            )
+        changed = [name for name in _COLUMNS if name in changes and changes[name] != getattr(channel, name)]
+        for name in changed:
+            setattr(channel, name, changes[name])
+        chosen = _chosen(channel, monitors)
+        if chosen is not None:
+            changed.append("monitors")
+            channel.monitors.set(chosen)
+        if changed:
+            channel.version += 1
+            channel.save(update_fields=[*_COLUMNS, "version", "updated_at"])
+            _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=sorted(changed))
+        if not channel.enabled:
+            _give_up_waiting(channel, monitors=held)
+    return channel
+
+
+def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
+    """Let messages of `channel` be signed with a new secret, and return it: it is never readable again.
+
+    For `destinations.OVERLAP` they are signed with the one before, too, so that the receiver has time.
+
+    Raises:
+        Channel.DoesNotExist: it was deleted.
+    """
+    config = channel_config.new_signing_secret()
+    edit(channel=channel, by=by, config=config)
+    return config["secret"]
+
+
+def assign(
+    *, channels: Iterable[Channel], monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND
+) -> int:
+    """Let `channels` tell about `monitors` too, or no longer (`told`); return of how many pairs that is new.
+
+    All of it or nothing; channels and monitors that were deleted meanwhile are left out, and a channel
+    for all monitors stays as it is. Incidents that are open stay what they were: people were told of
+    them, or not.
+    """
+    with transaction.atomic():
+        named = _hold({monitor.pk for monitor in monitors})
+        wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
+        held = list(wanted.select_for_update(no_key=True).select_related("workspace").order_by("pk"))
+        new = {channel: _pairs_to_change(channel, named, told=told) for channel in held}
+        for channel, changed in new.items():
+            if changed:
+                (channel.monitors.add if told else channel.monitors.remove)(*changed)
+                channel.version += 1
+                channel.save(update_fields=["version", "updated_at"])
+                _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
+        touched = Monitor.objects.filter(pk__in=set().union(*new.values())).select_related("workspace")
+        for monitor in touched.order_by("pk"):
+            deed = Deed(monitor.public_id, monitor.name, {"fields": ["channels"]})
+            audit.record(
+                workspace=monitor.workspace, by=by, action=AuditEntry.Action.MONITOR_CHANGED, deed=deed
+            )
+    return sum(map(len, new.values()))
+
+
+def _hold(ids: set[int]) -> set[int]:
+    """Lock those of these monitors that are there, so that none is deleted meanwhile; return their ids."""
+    states = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=ids)
+    return set(states.order_by("monitor_id").values_list("monitor_id", flat=True))
+
+
+def _pairs_to_change(channel: Channel, named: set[int], *, told: bool) -> set[int]:
+    there = set(channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
+    return named - there if told else there
+
+
+def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
+    """Return the row ids of the monitors that `channel` tells about from now on, None for no change."""
+    if channel.all_monitors:
+        wanted: set[int] = set()
+    elif monitors is None:
+        return None
+    else:
+        wanted = {monitor.pk for monitor in monitors}
+    return None if wanted == set(channel.monitors.values_list("pk", flat=True)) else wanted
+
+
+def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
+    """Lock the monitors that `channel` has yet to be told about, and return their ids.
+
+    A monitor that is being deleted must not get new rows, which would fail its deletion. As everywhere,
+    monitors are locked before channels.
+    """
+    waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
+    return list(
+        MonitorState.objects.select_for_update(no_key=True)
+        .filter(monitor__in=waiting.values("monitor"))
+        .order_by("monitor_id")
+        .values_list("monitor_id", flat=True)
+    )
+
+
+def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
+    """Close what is waiting about `monitors`, or about no single one, with a note.
+
+    The caller holds the channel, so nothing of it is claimed, and the monitors. What another one adds
+    at this moment is given up by the attempt, which looks whether the channel is on.
+    """
+    waiting = channel.deliveries.filter(
+        Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
+    )
+    now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
+    DeliveryAttempt.objects.bulk_create(
+        DeliveryAttempt(
+            delivery_id=pk,
+            number=count + 1,
+            started_at=now,
+            finished_at=now,
+            ok=False,
+            detail=_("Not sent: the channel was switched off."),
+        )
+        for pk, count in counts
+    )
+    # What was told together ends together.
+    members = channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=waiting.values("pk"))
+    members.update(status=Delivery.Status.FAILED)
+    waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
+
+
+def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:
+    """Delete `channel` and the record of what it was told.
+
+    It is switched off first, so that nothing new is owed to it, and a long record goes in small
+    batches: whoever opens an incident would wait for the lock that deleting the channel takes.
+
+    Args:
+        version: it is deleted only where it is still at this version.
+
+    Raises:
+        EditedMeanwhile: it is not.
+    """
+    wanted = Channel.objects.filter(pk=channel.pk)
+    if version is not None:
+        wanted = wanted.filter(version=version)
+    if not wanted.update(enabled=False, updated_at=database_now()) and version is not None:
+        raise EditedMeanwhile
+    while _delete_some_deliveries(channel):
+        pass
+    with transaction.atomic():
+        # Before its deliveries are looked for, so that none is added after that.
+        locked = Channel.objects.select_for_update().filter(pk=channel.pk).first()
+        if locked is not None:
+            _record(locked, by, AuditEntry.Action.CHANNEL_DELETED)
+            locked.delete()
+
+
+def _delete_some_deliveries(channel: Channel) -> bool:
+    with transaction.atomic():
+        # So that no result is recorded between the deletion of the attempts and of their delivery.
+        Channel.objects.select_for_update(no_key=True).filter(pk=channel.pk).first()
+        ids = list(channel.deliveries.values_list("pk", flat=True)[:_BATCH])
+        Delivery.objects.filter(pk__in=ids).delete()
+    return bool(ids)
+
+
+def _record(channel: Channel, by: Actor, action: str, **details: Any) -> None:
+    # What a channel leads to may be a secret; its name tells which one it was.
+    deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, **details})
+    audit.record(workspace=channel.workspace, by=by, action=action, deed=deed)

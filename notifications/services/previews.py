@@ -1,0 +1,62 @@
+"""What a channel would say of an incident, for who writes its title and text."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from accounts.models import Workspace
+from monitors.domain.state_machine import Cause
+from monitors.models import Incident, Monitor
+from notifications.dispatch import compose
+from notifications.messages.text import Message
+from notifications.models import Channel, Delivery
+
+# Of nothing that there is: an address that is followed leads nowhere.
+_NOBODY = UUID(int=0)
+_SILENT, _LASTED = timedelta(hours=26), timedelta(minutes=12)
+
+
+def messages(workspace: Workspace, *, name: str, title: str, body: str, now: datetime) -> list[Message]:
+    """Return what a channel of `workspace` with these templates says of a monitor that is down and up again.
+
+    Nothing is written down, and it takes no query but for the time.
+    """
+    channel = Channel(public_id=_NOBODY, workspace=workspace, name=name, title=title, body=body)
+    monitor = Monitor(public_id=_NOBODY, workspace=workspace, name=_("Nightly backup"))
+    down = Incident(
+        public_id=_NOBODY,
+        monitor=monitor,
+        cause=Cause.MISSED,
+        started_at=now - _LASTED,
+        detected_at=now - _LASTED,
+        last_heartbeat_at=now - _SILENT,
+        opening_message=_("Copied 412 files"),
+    )
+    up = Incident(
+        public_id=_NOBODY,
+        monitor=monitor,
+        cause=Cause.MISSED,
+        started_at=down.started_at,
+        detected_at=down.detected_at,
+        last_heartbeat_at=down.last_heartbeat_at,
+        resolved_at=now,
+        closing_message=_("Copied 412 files"),
+    )
+    events = ((Delivery.Event.OPENED, down), (Delivery.Event.RESOLVED, up))
+    return [
+        compose.write(
+            Delivery(
+                public_id=_NOBODY,
+                channel=channel,
+                monitor=monitor,
+                incident=incident,
+                event=event,
+                created_at=now,
+                thread=_NOBODY,
+            )
+        ).message
+        for event, incident in events
+    ]

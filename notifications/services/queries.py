@@ -1,0 +1,198 @@
+"""What pages ask of channels and deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Workspace
+from monitors.models import Monitor
+from notifications import channel_config
+from notifications.integrations import kind_named
+from notifications.models import Channel, ChannelRule, Delivery, DeliveryAttempt
+from notifications.rules import sentences
+from notifications.rules.effective import route
+
+# Of a digest's members, so many are named.
+NAMED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A channel as a list shows it. `monitor_count` counts those chosen, where not all are told about."""
+
+    channel: Channel
+    destination: str
+    how: str
+    monitor_count: int
+    last_delivery: Delivery | None
+    broken: str
+
+
+def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
+    """Return the channels of `workspace` by name; `masked` as in `destination`. Few queries, however many."""
+    newest = Delivery.objects.filter(channel=OuterRef("pk"), digest=None).order_by("-pk").values("pk")[:1]
+    channels = list(
+        Channel.objects.filter(workspace=workspace)
+        .annotate(newest_id=Subquery(newest), monitor_count=Count("monitors"))
+        .order_by("name", "pk")
+    )
+    deliveries = _with_what_is_told(
+        Delivery.objects.filter(pk__in=[channel.newest_id for channel in channels if channel.newest_id])
+    ).in_bulk()
+    broken = reasons([channel for channel in channels if channel.broken_at], masked=masked)
+    return [
+        ChannelRow(
+            channel,
+            destination(channel, masked=masked),
+            how(channel),
+            channel.monitor_count,
+            deliveries.get(channel.newest_id),
+            broken.get(channel.pk, ""),
+        )
+        for channel in channels
+    ]
+
+
+def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
+    """Return what `channel` was owed, newest first; what went into a digest is with the digest."""
+    return _with_what_is_told(channel.deliveries.filter(digest=None)).order_by("-pk")
+
+
+def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
+    """Return what the channels of `workspace` were owed, with all that is said of it, each for itself."""
+    return (
+        Delivery.objects.filter(channel__workspace=workspace)
+        .select_related("channel", "incident", "monitor", "digest", "subject")
+        .prefetch_related(_attempts())
+    )
+
+
+def deliveries_of(incident_ids: Iterable[int]) -> dict[int, list[Delivery]]:
+    """Return the deliveries of each of the incidents (row ids), oldest first, with channel and attempts.
+
+    Of what went into a digest, the attempts are the digest's; `digest_count` is of how many.
+    """
+    found: dict[int, list[Delivery]] = {incident: [] for incident in incident_ids}
+    deliveries = (
+        Delivery.objects.filter(incident__in=list(found))
+        .select_related("channel", "digest")
+        .annotate(digest_count=_members_of("digest"))
+        .prefetch_related(_attempts(), _attempts("digest__"))
+        .order_by("pk")
+    )
+    for delivery in deliveries:
+        assert delivery.incident_id is not None, "it was found by its incident"
+        found[delivery.incident_id].append(delivery)
+    return found
+
+
+def _with_what_is_told(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """Return `deliveries` with monitors, attempts, and NAMED members of each digest as `named`."""
+    members = Delivery.objects.select_related("monitor").order_by("pk")[:NAMED]
+    return (
+        deliveries.select_related("monitor", "subject")
+        .annotate(member_count=_members_of("pk"))
+        .prefetch_related(_attempts(), Prefetch("members", members, to_attr="named"))
+    )
+
+
+def _members_of(column: str) -> Subquery:
+    members = Delivery.objects.filter(digest=OuterRef(column)).order_by().values("digest")
+    return Subquery(members.annotate(number=Count("pk")).values("number"))
+
+
+def _attempts(before: str = "") -> Prefetch[str]:
+    return Prefetch(f"{before}attempts", DeliveryAttempt.objects.order_by("number", "pk"))
+
+
+def _hearing_of(monitor: Monitor) -> QuerySet[Channel]:
+    silent = ChannelRule.objects.filter(monitor=monitor, channel=OuterRef("pk"), told=False)
+    return Channel.objects.filter(
+        Q(all_monitors=True) | Q(pk__in=monitor.channels.values("pk")),
+        ~Exists(silent),
+        workspace_id=monitor.workspace_id,
+    )
+
+
+# --- Channels that are broken ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A channel through which nobody hears, and why as far as the reader may know."""
+
+    channel: Channel
+    why: str
+
+
+def broken_in(workspace: Workspace, *, masked: bool) -> list[Broken]:
+    """Return the broken channels of `workspace`: one query, and one more where there are some."""
+    return _broken(Channel.objects.filter(workspace=workspace), masked=masked)
+
+
+def broken_for(monitor: Monitor, *, masked: bool) -> list[Broken]:
+    """Return those of the channels that hear of `monitor` that are broken, as `broken_in` does."""
+    return _broken(_hearing_of(monitor), masked=masked)
+
+
+def broken_of(channel: Channel, *, masked: bool) -> list[Broken]:
+    """Return `channel` where it is broken, as `broken_in` does."""
+    return (
+        [Broken(channel, reasons([channel], masked=masked).get(channel.pk, ""))] if channel.broken_at else []
+    )
+
+
+def _broken(channels: QuerySet[Channel], *, masked: bool) -> list[Broken]:
+    found = list(channels.filter(broken_at__isnull=False).order_by("broken_at", "pk"))
+    why = reasons(found, masked=masked)
+    return [Broken(channel, why.get(channel.pk, "")) for channel in found]
+
+
+def reasons(broken: Iterable[Channel], *, masked: bool) -> dict[int, str]:
+    """Return what the other side of each broken channel said last; nothing to who may only read it."""
+    ids = [channel.pk for channel in broken]
+    if masked or not ids:
+        return {}
+    failed = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), ok=False).order_by("-pk")
+    said = Channel.objects.filter(pk__in=ids).annotate(said=Subquery(failed.values("detail")[:1]))
+    return {pk: detail or "" for pk, detail in said.values_list("pk", "said")}
+
+
+# --- In words --------------------------------------------------------------------------------------
+
+
+def how(channel: Channel) -> str:
+    """Return when `channel` hears, and of what: "at once: down, up again, reminders"."""
+    said = route(channel, None)
+    return _("%(when)s: %(events)s") % {
+        "when": sentences.delay_in_words(timedelta(seconds=channel.delay)),
+        "events": sentences.events_in_words(said.events),
+    }
+
+
+def about(delivery: Delivery) -> str:
+    """Return whom or what `delivery` is about: a monitor, a number of them, a channel.
+
+    It is best loaded by one of the functions above.
+    """
+    if delivery.monitor:
+        return delivery.monitor.name
+    if delivery.subject:
+        return delivery.subject.name
+    number: int = getattr(delivery, "member_count", None) or 0
+    return ngettext("%(count)d monitor", "%(count)d monitors", number) % {"count": number}
+
+
+def destination(channel: Channel, *, masked: bool) -> str:
+    """Return where `channel` leads; `masked`: so that a reader recognises it and cannot use it."""
+    try:
+        kind = kind_named(channel.kind)
+    except LookupError:
+        return _("a kind of channel that this version does not know")
+    return kind.shown(channel_config.shown(channel, masked=masked), masked)

@@ -1,0 +1,277 @@
+"""What a monitor and a workspace say themselves about who is told when: read, compared, changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2s
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry, Workspace
+from core.clock import database_now
+from monitors.models import Monitor, MonitorState
+from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
+from notifications.rules.effective import EVENTS, Route, Rules, Tolerance, put_together, route
+
+NEEDED_MOST, OF_MOST = 20, 50
+REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
+# The name of the part of `versions` that is about no channel.
+_OWN = "rules"
+
+
+class ChangedMeanwhile(Exception):
+    """What is to be changed is not any more what the change was made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reminders:
+    """Every so many seconds, 0 for never; `most` is how often, None for what lies above."""
+
+    every: int
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a monitor or a workspace says itself; None is what the workspace says, or else the product."""
+
+    missed: Tolerance | None = None
+    reported: Tolerance | None = None
+    recovery: int | None = None
+    reminders: Reminders | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How one channel hears of one monitor; `delay` in seconds and `events` are the channel's where None."""
+
+    told: bool = True
+    delay: int | None = None
+    events: tuple[str, ...] | None = None
+
+
+# --- Reading ----------------------------------------------------------------------------------------
+
+
+def own_of(row: MonitorRules | WorkspaceRules | None) -> Own:
+    """Return what a row says, or that there is none."""
+    if row is None:
+        return Own()
+
+    def tolerance(name: str) -> Tolerance | None:
+        needed, of = getattr(row, f"{name}_needed"), getattr(row, f"{name}_of")
+        return None if needed is None else Tolerance(needed, max(of or needed, needed))
+
+    every, most = row.remind_every, row.remind_most
+    return Own(
+        missed=tolerance("missed"),
+        reported=tolerance("reported"),
+        recovery=row.recovery_needed,
+        reminders=None if every is None else Reminders(every, most),
+    )
+
+
+def own_of_monitor(monitor: Monitor) -> Own:
+    """Return what `monitor` says itself. One query."""
+    return own_of(MonitorRules.objects.filter(pk=monitor.pk).first())
+
+
+def own_of_workspace(workspace: Workspace) -> Own:
+    """Return what `workspace` says itself. One query."""
+    return own_of(WorkspaceRules.objects.filter(pk=workspace.pk).first())
+
+
+def choices_of(monitor: Monitor) -> list[tuple[Channel, Choice]]:
+    """Return how each channel of the monitor's workspace hears of it, also one that is off. Three queries."""
+    channels = Channel.objects.filter(workspace=monitor.workspace_id).order_by("name", "pk")
+    chosen = set(monitor.channels.values_list("pk", flat=True))
+    rules = {rule.channel_id: rule for rule in ChannelRule.objects.filter(monitor=monitor)}
+    return [(channel, _choice(channel, chosen, rules.get(channel.pk))) for channel in channels]
+
+
+def _choice(channel: Channel, chosen: set[int], rule: ChannelRule | None) -> Choice:
+    named = channel.all_monitors or channel.pk in chosen
+    if rule is None:
+        return Choice(named)
+    events = rule.events if isinstance(rule.events, list) else None
+    return Choice(
+        named and rule.told,
+        rule.delay,
+        None if events is None else tuple(name for name in EVENTS if name in events),
+    )
+
+
+def versions(own: Own, choices: Iterable[tuple[Channel, Choice]] = ()) -> dict[str, str]:
+    """Return a version of each part: another one, where it says anything else."""
+    parts: dict[str, object] = {_OWN: own}
+    parts |= {str(channel.public_id): choice for channel, choice in choices}
+    return {name: blake2s(repr(part).encode(), digest_size=6).hexdigest() for name, part in parts.items()}
+
+
+def rules_from(own: Own, workspace: Workspace) -> Rules:
+    """Return what would hold for a monitor of `workspace` that says `own`. One query."""
+    default = WorkspaceRules.objects.filter(pk=workspace.pk).first()
+    return put_together(default, MonitorRules(**_columns(own)))
+
+
+def rules_from_workspace(own: Own) -> Rules:
+    """Return what would hold for the monitors that say nothing, were this what their workspace says."""
+    return put_together(WorkspaceRules(**_columns(own)), None)
+
+
+def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
+    """Return how the channels that are on would hear, were these the choices."""
+    return [
+        route(channel, ChannelRule(delay=choice.delay, events=_listed(choice.events)))
+        for channel, choice in choices
+        if channel.enabled and choice.told
+    ]
+
+
+# --- Changing ---------------------------------------------------------------------------------------
+
+
+def change(
+    *,
+    monitor: Monitor,
+    by: Actor = COMMAND,
+    own: Own | None = None,
+    channels: Mapping[UUID, Choice] | None = None,
+    expected: Mapping[str, str] | None = None,
+) -> bool:
+    """Have `monitor` say what is given; return whether that is new. It counts for what happens from now on.
+
+    Args:
+        own: all that it says itself; None leaves that as it is.
+        channels: by public id, how they hear of it. Others stay as they are, and one that is not there
+            any more is left out.
+        expected: the `versions` that the change was made for; parts that are gone since do not count.
+
+    Raises:
+        ChangedMeanwhile: one of the parts expected is another one now.
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    with transaction.atomic():
+        _hold_state(monitor)
+        held = _hold_channels(monitor, channels or {})
+        before, choices = own_of_monitor(monitor), choices_of(monitor)
+        _compare(versions(before, choices), expected)
+        fields = [] if own is None else _differing(before, own)
+        if fields and own is not None:
+            MonitorRules.objects.update_or_create(monitor=monitor, defaults=_columns(own))
+            forget_if_empty(monitor, now=database_now())
+        stood = {channel.pk: choice for channel, choice in choices}
+        names = []
+        for channel in held:
+            wanted = _cleaned((channels or {})[channel.public_id])
+            if wanted != stood[channel.pk]:
+                names.append(channel.name)
+                _choose(monitor, channel, wanted, by)
+        if fields or names:
+            details = {"fields": fields, **({"channels": sorted(names)} if names else {})}
+            deed = Deed(monitor.public_id, monitor.name, details)
+            audit.record(
+                workspace=monitor.workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, deed=deed
+            )
+    return bool(fields or names)
+
+
+def change_workspace(
+    *, workspace: Workspace, own: Own, by: Actor = COMMAND, expected: Mapping[str, str] | None = None
+) -> bool:
+    """Have `workspace` say `own`, for all its monitors that say nothing else; return whether that is new.
+
+    Raises:
+        ChangedMeanwhile: it says something else now than `expected`.
+    """
+    with transaction.atomic():
+        Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+        before = own_of_workspace(workspace)
+        _compare(versions(before), expected)
+        fields = _differing(before, own)
+        if fields:
+            WorkspaceRules.objects.update_or_create(workspace=workspace, defaults=_columns(own))
+            WorkspaceRules.objects.filter(pk=workspace.pk, **_columns(Own())).delete()
+            deed = Deed(workspace.public_id, workspace.name, {"fields": fields})
+            audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, deed=deed)
+    return bool(fields)
+
+
+def _hold_state(monitor: Monitor) -> None:
+    """Lock the monitor, so that it is not deleted meanwhile, and changes of its rules follow each other."""
+    MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+
+
+def _hold_channels(monitor: Monitor, named: Mapping[UUID, Choice]) -> list[Channel]:
+    wanted = Channel.objects.filter(workspace=monitor.workspace_id, public_id__in=list(named))
+    held = wanted.select_for_update(no_key=True, of=("self",)).select_related("workspace")
+    return list(held.order_by("pk"))
+
+
+def _compare(now: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
+    for name, version in (expected or {}).items():
+        if now.get(name, version) != version:
+            raise ChangedMeanwhile
+
+
+def _differing(before: Own, after: Own) -> list[str]:
+    return [name for name in Own.__slots__ if getattr(before, name) != getattr(after, name)]
+
+
+def _cleaned(choice: Choice) -> Choice:
+    if choice.events is None:
+        return choice
+    return Choice(choice.told, choice.delay, tuple(name for name in EVENTS if name in choice.events))
+
+
+def _columns(own: Own) -> dict[str, Any]:
+    return {
+        "missed_needed": own.missed.needed if own.missed else None,
+        "missed_of": own.missed.of if own.missed else None,
+        "reported_needed": own.reported.needed if own.reported else None,
+        "reported_of": own.reported.of if own.reported else None,
+        "recovery_needed": own.recovery,
+        "remind_every": own.reminders.every if own.reminders else None,
+        "remind_most": own.reminders.most if own.reminders else None,
+    }
+
+
+def forget_if_empty(monitor: Monitor, *, now: datetime) -> None:
+    """Delete the row of a monitor that says nothing. The caller holds the monitor."""
+    rows = MonitorRules.objects.filter(pk=monitor.pk, **_columns(Own()))
+    rows.exclude(snoozed_until__gt=now).delete()
+
+
+def _choose(monitor: Monitor, channel: Channel, wanted: Choice, by: Actor) -> None:
+    """Have `channel`, which the caller holds, hear of `monitor` as `wanted`."""
+    told = wanted.told
+    if not channel.all_monitors:
+        # Whether it hears of the monitor is said where all its monitors are named; a rule would hide that.
+        _name(monitor, channel, by, named=told)
+        told = True
+    if told and wanted.delay is None and wanted.events is None:
+        ChannelRule.objects.filter(monitor=monitor, channel=channel).delete()
+    else:
+        columns = {"told": told, "delay": wanted.delay, "events": _listed(wanted.events)}
+        ChannelRule.objects.update_or_create(monitor=monitor, channel=channel, defaults=columns)
+
+
+def _name(monitor: Monitor, channel: Channel, by: Actor, *, named: bool) -> None:
+    if channel.monitors.filter(pk=monitor.pk).exists() == named:
+        return
+    (channel.monitors.add if named else channel.monitors.remove)(monitor)
+    channel.version += 1
+    channel.save(update_fields=["version", "updated_at"])
+    deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, "fields": ["monitors"]})
+    audit.record(workspace=channel.workspace, by=by, action=AuditEntry.Action.CHANNEL_CHANGED, deed=deed)
+
+
+def _listed(events: tuple[str, ...] | None) -> list[str] | None:
+    return None if events is None else list(events)

@@ -1,0 +1,85 @@
+"""Snooze: until a time, nobody hears that a monitor is down. It always ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import COMMAND, Actor
+from accounts.audit import Deed
+from accounts.models import AuditEntry
+from core.clock import database_now
+from core.wakeups import wake_on_commit
+from monitors.models import Monitor, MonitorState
+from notifications.dispatch.reschedule import ask_again
+from notifications.models import MonitorRules
+from notifications.services.rules import forget_if_empty
+
+LONGEST = timedelta(days=30)
+
+
+class NoSuchTime(ValueError):
+    """A snooze ends in the future, and within LONGEST."""
+
+
+def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
+    """Tell nobody that `monitor` is down before `until`; what is still so then is told then.
+
+    A snooze there is is replaced. Pushes, incidents and the log go on as ever.
+
+    Raises:
+        NoSuchTime: `until` is past, or more than LONGEST away.
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        now = database_now()
+        if not now < until <= now + LONGEST:
+            raise NoSuchTime
+        before = snoozed_until(monitor, now=now)
+        if before == until:
+            return
+        MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
+        if before is not None:
+            # Also where it is later now: it may yet be ended sooner, and has to be found then.
+            ask_again([monitor.pk], held_until=before, at=until)
+        _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
+
+
+def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
+    """End the snooze of `monitor`, and tell now what it held back; return whether there was one.
+
+    Raises:
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    with transaction.atomic():
+        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        now = database_now()
+        before = snoozed_until(monitor, now=now)
+        if before is None:
+            return False
+        MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
+        forget_if_empty(monitor, now=now)
+        ask_again([monitor.pk], held_until=before, at=now)
+        _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
+        wake_on_commit("notifications.tasks.deliver")
+    return True
+
+
+def snoozed_until(monitor: Monitor, *, now: datetime) -> datetime | None:
+    """Return when the snooze of `monitor` ends, None where there is none at `now`. One query."""
+    return snoozed_among([monitor.pk], now=now).get(monitor.pk)
+
+
+def snoozed_among(monitors: Collection[int], *, now: datetime) -> dict[int, datetime]:
+    """Return when the snoozes end of those of `monitors`, row ids, that are snoozed at `now`. One query."""
+    rows = MonitorRules.objects.filter(pk__in=monitors, snoozed_until__gt=now)
+    return {row.pk: row.snoozed_until for row in rows if row.snoozed_until is not None}
+
+
+def _record(monitor: Monitor, by: Actor, action: str, **details: str) -> None:
+    deed = Deed(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
