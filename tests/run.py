@@ -20,12 +20,9 @@ from tests.servers import postgres, redis_server
 from tests.tools import install_missing
 
 ROOT = Path(__file__).parent.parent
-DATABASE_TESTS = ("tests/monitors", "tests/notifications", "tests/accounts", "tests/api", "tests/admin")
-EVERYWHERE = (
-    "tests/unit",
-    *DATABASE_TESTS,
-    *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("tests/test_*.py")),
-)
+EVERYWHERE = ("tests", "--ignore=tests/e2e", "--ignore=tests/integration")
+# What uses no database says the same on any.
+DATABASE_TESTS = (*EVERYWHERE, "--ignore=tests/tianji", "tests/tianji/admin_site", "--database-only")
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.cache import cache
 
-from tests.api.callers import Caller
 from tests.factories import make_user
+from tests.support.callers import Caller
 
 pytestmark = pytest.mark.django_db
 

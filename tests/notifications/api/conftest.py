@@ -1,0 +1,5 @@
+"""What the tests of the API share."""
+
+from tests.support.api import client, no_hints, reader, writer
+
+__all__ = ["client", "no_hints", "reader", "writer"]

@@ -1,0 +1,459 @@
+"""Each kind of channel against a fake of its provider."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from notifications.integrations import kind_named, kinds
+from notifications.messages.single import Event, Message
+from notifications.transports import http
+from notifications.transports.base import Failed, Sent
+from tests.notifications import samples
+from tests.notifications.integrations.providers import FAKES
+from tests.notifications.integrations.providers.base import Reply
+from tests.notifications.integrations.providers.chats import Discord, Feishu, Matrix, Slack, Telegram
+from tests.notifications.integrations.providers.oncall import Opsgenie, PagerDuty
+from tests.notifications.integrations.providers.phones import Gotify, Ntfy, Pushover, Twilio
+
+
+@pytest.fixture(params=FAKES, ids=lambda fake: fake.kind)
+def any_fake(request, opened):
+    return opened(request.param)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Open fakes, and lead the addresses of their providers to them, until the test is over."""
+    running = []
+
+    def open_(fake_class):
+        fake = fake_class()
+        running.append(fake)
+        fake.__enter__()
+        for origin in fake.origins:
+            monkeypatch.setitem(http.stand_ins, origin, fake.url)
+        return fake
+
+    yield open_
+    for fake in running:
+        fake.__exit__(None, None, None)
+
+
+def send(fake, outgoing=None, **more):
+    return kind_named(fake.kind).send(fake.settings(**more), outgoing or samples.outgoing())
+
+
+def sent(fake, outgoing=None, **more):
+    """Send what the provider must take, and return its first request."""
+    result = send(fake, outgoing, **more)
+    assert fake.problems == []
+    assert isinstance(result, Sent), result
+    return fake.requests[-1]
+
+
+def lines_of(text):
+    return {line.strip() for line in text.splitlines() if line.strip()}
+
+
+# --- Every kind ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", Event)
+def test_the_provider_takes_every_event(any_fake, event):
+    sent(any_fake, samples.outgoing(event))
+
+
+@pytest.mark.parametrize("event", [Event.OPENED, Event.LATE, Event.TEST])
+def test_people_read_the_title_and_the_text_as_they_are(any_fake, event):
+    outgoing = samples.outgoing(event)
+    told = any_fake.told(sent(any_fake, outgoing))
+    assert outgoing.message.title in told or any_fake.kind == "opsgenie"
+    if any_fake.kind != "twilio":
+        assert lines_of("\n".join(outgoing.message.lines)) <= lines_of(told)
+
+
+def test_the_links_are_there(any_fake):
+    outgoing = samples.outgoing()
+    content = sent(any_fake, outgoing).body.decode().replace("%3A", ":").replace("%2F", "/")
+    assert outgoing.message.url in content
+    assert outgoing.message.ack_url in content
+
+
+def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(opened):
+    fake, outgoing = opened(Twilio), samples.outgoing()
+    long = replace(outgoing.message, url=f"https://tianji.example.com/{'a' * 150}/")
+    said = fake.told(sent(fake, replace(outgoing, message=long)))
+    assert outgoing.message.title in said
+    assert outgoing.message.ack_url in said
+    assert long.url not in said
+
+
+@pytest.mark.parametrize("event", [Event.OPENED, Event.RESOLVED])
+@pytest.mark.parametrize(
+    "text", ["x" * 100_000, "é😀" * 50_000, "*_<&>`[](" * 10_000, "a\n" * 30_000, "\\" * 9000]
+)
+def test_a_long_text_is_cut_to_what_the_provider_takes(any_fake, event, text):
+    outgoing = samples.outgoing(event)
+    long = Message(
+        text[:5000], tuple(text.splitlines()), outgoing.message.url, ack_url=samples.ACKNOWLEDGE_URL
+    )
+    sent(any_fake, replace(outgoing, message=long))
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00"])
+def test_an_empty_text_is_taken_too(any_fake, text):
+    outgoing = samples.outgoing()
+    sent(any_fake, replace(outgoing, message=Message("Down: x", (text,), "https://t.example/")))
+
+
+def test_the_channels_own_words_are_sent_instead(any_fake):
+    outgoing = samples.outgoing()
+    own = replace(
+        outgoing.message, title="Own title", written="Own words\n\nin two lines", lines=("Own words",)
+    )
+    told = any_fake.told(sent(any_fake, replace(outgoing, message=own)))
+    assert "Own words" in told
+    assert "Down" not in told
+
+
+def test_a_wrong_token_is_told_in_the_words_of_the_provider(any_fake):
+    result = send(any_fake, **any_fake.wrong)
+    assert isinstance(result, Failed)
+    assert any_fake.wrong_words in result.detail
+    assert any_fake.problems == []
+
+
+def test_too_many_requests_tell_how_long_to_wait(any_fake):
+    any_fake.mode = "limited"
+    result = send(any_fake)
+    assert isinstance(result, Failed)
+    assert not result.permanent
+    if any_fake.kind == "pushover":
+        assert timedelta(seconds=2980) < result.retry_after <= timedelta(seconds=3000)
+    else:
+        assert result.retry_after == any_fake.limited_wait
+
+
+def test_a_fault_of_the_provider_may_pass(any_fake):
+    any_fake.mode = "broken"
+    result = send(any_fake)
+    assert isinstance(result, Failed)
+    assert not result.permanent
+    assert result.retry_after is None
+    assert "502" in result.detail
+
+
+def test_an_answer_that_is_cut_ends_in_a_result(any_fake):
+    any_fake.mode = "malformed"
+    result = send(any_fake)
+    # Where the status alone does not tell, nobody knows, so it is tried again.
+    assert isinstance(result, Failed) == (any_fake.kind in ("telegram", "feishu", "pushover"))
+
+
+@pytest.mark.parametrize("mode", ["", "limited", "broken", "malformed"])
+def test_no_secret_is_told(any_fake, mode, caplog):
+    any_fake.mode = mode
+    results = [send(any_fake), send(any_fake, **any_fake.wrong)]
+    said = " ".join(result.detail for result in results) + caplog.text
+    for secret in any_fake.secrets:
+        assert secret not in said
+
+
+def test_a_secret_that_the_provider_repeats_is_not_told(any_fake):
+    any_fake.take = echo
+    said = send(any_fake).detail
+    for secret in any_fake.secrets:
+        assert secret not in said
+        assert secret[:12] not in said
+
+
+def echo(request):
+    return Reply(400, f"who is {request.path} {request.query} {request.headers} {request.body.decode()}")
+
+
+def test_every_attempt_of_a_message_is_the_same(any_fake):
+    outgoing = samples.outgoing()
+    for _ in range(2):
+        send(any_fake, outgoing)
+    half = len(any_fake.requests) // 2
+    first, second = any_fake.requests[0], any_fake.requests[half]
+    assert first.path == second.path
+    if any_fake.kind not in ("feishu", "twilio"):  # signed with the time; several at once
+        assert first.body == second.body
+
+
+@pytest.mark.parametrize("tampered", [{}, {"url": 5, "server": 5, "token": 5, "to": 5, "region": "moon"}])
+def test_a_config_that_cannot_be_used_is_a_failure_in_words(any_fake, tampered):
+    result = kind_named(any_fake.kind).send(tampered, samples.outgoing())
+    assert isinstance(result, Failed)
+    assert not result.permanent
+    assert any_fake.requests == []
+
+
+# --- What may be entered -------------------------------------------------------------------------
+
+
+def cleaned(slug, **entered):
+    kind = kind_named(slug)
+    found = {}
+    for name, value in entered.items():
+        field = kind.field(name)
+        assert field is not None, name
+        found[name] = field.clean(value) if field.clean else value
+    return found
+
+
+@pytest.mark.parametrize("fake_class", FAKES, ids=lambda fake: fake.kind)
+def test_what_the_provider_gives_may_be_entered(fake_class):
+    assert cleaned(fake_class.kind, **fake_class.config) == fake_class.config
+
+
+def test_what_was_kept_may_be_entered_again():
+    for fake_class in FAKES:
+        once = cleaned(fake_class.kind, **fake_class.config)
+        assert cleaned(fake_class.kind, **once) == once
+
+
+@pytest.mark.parametrize(
+    ("slug", "name", "value"),
+    [
+        ("slack", "url", "http://hooks.slack.com/services/T/B/x"),
+        ("slack", "url", "https://hooks.slack.com.evil.example/services/T/B/x"),
+        ("slack", "url", "https://hooks.slack.com@evil.example/services/T/B/x"),
+        ("slack", "url", "https://hooks.slack.com:8443/services/T/B/x"),
+        ("slack", "url", "https://slack.com/app"),
+        ("slack", "url", "nonsense"),
+        ("discord", "url", "https://discord.com/channels/1/2"),
+        ("discord", "url", "https://evildiscord.com/api/webhooks/1/abc"),
+        ("telegram", "token", "nonsense"),
+        ("telegram", "token", "123456789:AA/../../x" + "a" * 30),
+        ("telegram", "chat_id", "my group"),
+        ("telegram", "topic", "0"),
+        ("teams", "url", "https://example.webhook.office.com/webhookb2/abc"),
+        ("feishu", "url", "https://open.feishu.cn/other"),
+        ("ntfy", "server", "https://ntfy.sh/topic?x=1"),
+        ("ntfy", "server", "https://user:password@ntfy.example.com"),
+        ("ntfy", "topic", "a b"),
+        ("ntfy", "topic", "a" * 65),
+        ("ntfy", "token", "tk_a\nb"),
+        ("gotify", "server", "gotify.example.com"),
+        ("gotify", "token", "a"),
+        ("matrix", "room_id", "#room:example.org"),
+        ("matrix", "access_token", "a b"),
+        ("pagerduty", "routing_key", "short"),
+        ("opsgenie", "api_key", "short"),
+        ("pushover", "token", "short"),
+        ("pushover", "sound", "a b"),
+        ("twilio", "account_sid", "AC1"),
+        ("twilio", "from", "12345678901234"),
+        ("twilio", "to", ["0812345678"]),
+        ("twilio", "to", []),
+        ("twilio", "to", [f"+628123456{number}" for number in range(100, 111)]),
+    ],
+)
+def test_what_cannot_be_right_is_refused_in_words(slug, name, value):
+    with pytest.raises(ValidationError) as caught:
+        cleaned(slug, **{name: value})
+    assert all(len(message) > 10 for message in caught.value.messages)
+
+
+def test_numbers_may_be_written_with_blanks():
+    given = ["+62 812 3456 7890", "+6281234567890", " +1 555 123 4567 "]
+    assert cleaned("twilio", to=given) == {"to": ["+6281234567890", "+15551234567"]}
+
+
+@pytest.mark.parametrize("kind", kinds().values(), ids=lambda kind: kind.slug)
+def test_a_kind_says_what_people_need_to_know(kind):
+    assert str(kind.label)
+    assert str(kind.about).endswith(".")
+    assert len({field.name for field in kind.fields}) == len(kind.fields)
+    for field in kind.fields:
+        assert str(field.label)
+        assert not (field.secret and field.widget == "choice")
+        if field.widget == "choice":
+            assert field.default in dict(field.choices)
+    if kind.slug != "email":
+        assert urlsplit(kind.documentation).scheme == "https"
+    if kind.slug not in ("email", "webhook"):
+        assert kind.where
+        assert any(field.secret for field in kind.fields)
+
+
+def test_the_kinds_are_those_that_people_use_most_and_the_rest():
+    assert set(kinds()) == {"email", "webhook", "apprise"} | {fake.kind for fake in FAKES}
+    assert list(kinds())[:2] == ["email", "webhook"]
+
+
+@pytest.mark.parametrize("fake_class", FAKES, ids=lambda fake: fake.kind)
+@pytest.mark.parametrize("masked", [True, False])
+def test_no_page_shows_a_secret(fake_class, masked):
+    kind = kind_named(fake_class.kind)
+    secret_names = {field.name for field in kind.fields if field.secret}
+    clear = {"server": "https://push.example.com", **fake_class.config}
+    without = {name: value for name, value in clear.items() if name not in secret_names}
+    shown = kind.shown(without if masked else clear, masked)
+    assert shown
+    for secret in fake_class.secrets:
+        assert secret not in shown
+    # Also where a secret cannot be read any more.
+    assert kind.shown({**clear, **{name: {"sealed": "x"} for name in secret_names}}, masked)
+    assert kind.shown({}, masked)
+
+
+# --- One by one ----------------------------------------------------------------------------------
+
+
+def test_slack_and_discord_switch_off_a_webhook_that_was_taken_away(opened):
+    slack, discord = opened(Slack), opened(Discord)
+    assert send(slack, **slack.wrong).gone
+    gone = send(discord, url="https://discord.com/api/webhooks/123456789012345679/abc")
+    assert gone == Failed("HTTP 404 Not Found: Unknown Webhook", permanent=True, gone=True)
+    assert not send(discord, **discord.wrong).gone
+
+
+def test_nobody_is_mentioned_and_no_mark_counts_in_slack(opened):
+    evil = Message("Down: <!channel> *x*", ("<@U1> & <https://x.example|y>",), "https://t.example/")
+    request = sent(opened(Slack), replace(samples.outgoing(), message=evil))
+    assert request.json["text"].endswith("Down: &lt;!channel&gt; *x*")
+    (section, *_rest) = request.json["attachments"][0]["blocks"]
+    assert section["text"] == {"type": "plain_text", "text": "<@U1> & <https://x.example|y>", "emoji": False}
+
+
+def test_no_mark_counts_in_discord_but_addresses_stay_whole(opened):
+    said = Message("Down: **x**", ("see https://x.example/a_b_c and [a](b) @everyone",), "https://t.example/")
+    request = sent(opened(Discord), replace(samples.outgoing(), message=said))
+    (embed,) = request.json["embeds"]
+    assert r"Down\: \*\*x\*\*" in embed["title"]
+    assert r"see https://x.example/a_b_c and \[a\]\(b\) \@everyone" in embed["description"]
+
+
+def test_telegram_writes_into_a_topic(opened):
+    fake = opened(Telegram)
+    assert sent(fake, topic="42").json["message_thread_id"] == 42
+    assert "message_thread_id" not in sent(fake).json
+
+
+def test_telegram_says_where_a_group_went(opened):
+    fake = opened(Telegram)
+    words = "Bad Request: group chat was upgraded to a supergroup chat"
+    said = {"ok": False, "error_code": 400, "description": words, "parameters": {"migrate_to_chat_id": -1009}}
+    fake.take = lambda request: Reply(400, said)
+    assert send(fake).detail.endswith("(chat ID -1009)")
+
+
+def test_feishu_is_signed_only_where_there_is_a_secret(opened):
+    fake = opened(Feishu)
+    send(fake, secret="")
+    assert not {"sign", "timestamp"} & set(fake.requests[0].json)
+
+
+def test_feishu_fails_with_a_status_of_success(opened):
+    fake = opened(Feishu)
+    result = send(fake, **fake.wrong)
+    assert isinstance(result, Failed)
+    assert result.detail.startswith("HTTP 200 OK: sign match fail")
+
+
+def test_what_is_down_is_urgent_where_people_want_it(opened):
+    ntfy, pushover, gotify = opened(Ntfy), opened(Pushover), opened(Gotify)
+    up = samples.outgoing(Event.RESOLVED)
+    assert [sent(ntfy).json["priority"], sent(ntfy, up).json["priority"]] == [5, 3]
+    assert [sent(pushover).json["priority"], sent(pushover, up).json["priority"]] == [2, 0]
+    assert [sent(gotify).json["priority"], sent(gotify, up).json["priority"]] == [8, 5]
+    assert sent(pushover).json["sound"] == "siren"
+    assert "sound" not in sent(pushover, up).json
+
+
+def test_ntfy_needs_no_token_where_the_topic_is_open(opened):
+    fake = opened(Ntfy)
+    send(fake, token="")
+    assert "authorization" not in fake.requests[0].headers
+
+
+def test_a_second_attempt_is_not_a_second_message_in_matrix_and_ntfy(opened):
+    matrix, ntfy, outgoing = opened(Matrix), opened(Ntfy), samples.outgoing()
+    for _ in range(2):
+        sent(matrix, outgoing)
+        sent(ntfy, outgoing)
+    assert list(matrix.events) == [str(outgoing.id)]
+    assert {request.json["sequence_id"] for request in ntfy.requests} == {str(outgoing.id)}
+
+
+@pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
+def test_the_end_of_an_outage_ends_its_record_there(fake_class, opened):
+    fake, thread = opened(fake_class), uuid4()
+    sent(fake, samples.outgoing(Event.OPENED, thread=thread))
+    sent(fake, samples.outgoing(Event.REMINDER, thread=thread))
+    assert len(fake.open) == 1
+    sent(fake, samples.outgoing(Event.OPENED, thread=uuid4()))
+    sent(fake, samples.outgoing(Event.RESOLVED, thread=thread))
+    assert len(fake.open) == 1
+    assert str(thread) not in str(fake.open)
+
+
+@pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
+def test_those_that_keep_records_hear_of_each_outage_alone(fake_class):
+    assert not kind_named(fake_class.kind).merges
+
+
+@pytest.mark.parametrize(
+    ("slug", "region", "address"),
+    [
+        ("pagerduty", "us", "https://events.pagerduty.com/v2/enqueue"),
+        ("pagerduty", "eu", "https://events.eu.pagerduty.com/v2/enqueue"),
+        ("opsgenie", "us", "https://api.opsgenie.com/v2/alerts"),
+        ("opsgenie", "eu", "https://api.eu.opsgenie.com/v2/alerts"),
+        ("opsgenie", "jsm", "https://api.atlassian.com/jsm/ops/integration/v2/alerts"),
+    ],
+)
+def test_a_region_has_its_own_address(slug, region, address):
+    from notifications.integrations import opsgenie, pagerduty
+
+    build = {"pagerduty": pagerduty.build, "opsgenie": opsgenie.build}[slug]
+    config = {"routing_key": "x", "api_key": "x", "region": region}
+    assert build(config, samples.outgoing()).url == address
+
+
+@pytest.mark.parametrize("region", ["eu", "jsm"])
+def test_opsgenie_is_told_in_each_region(opened, region):
+    fake = opened(Opsgenie)
+    sent(fake, region=region)
+    sent(fake, samples.outgoing(Event.RESOLVED), region=region)
+    assert fake.open == set()
+
+
+def test_an_sms_goes_to_every_number(opened):
+    fake = opened(Twilio)
+    result = send(fake)
+    assert result == Sent("Accepted for 2 of 2 numbers.")
+    assert {request.form["To"] for request in fake.requests} == set(fake.config["to"])
+    assert {request.form["From"] for request in fake.requests} == {"+15551234567"}
+    assert all(len(request.form["Body"]) <= 320 for request in fake.requests)
+
+
+def test_an_sms_that_one_number_cannot_get_is_not_sent_again_to_the_others(opened):
+    fake = opened(Twilio)
+    result = send(fake, to=["+6281234567890", fake.unknown])
+    assert isinstance(result, Sent)
+    assert result.detail.startswith("Accepted for 1 of 2 numbers. +6281234567899: HTTP 400")
+    assert "Invalid 'To' Phone Number" in result.detail
+
+
+def test_an_sms_comes_from_a_messaging_service(opened):
+    fake = opened(Twilio)
+    send(fake, **{"from": "MG" + "0a" * 16})
+    assert "From" not in fake.requests[0].form
+    assert fake.requests[0].form["MessagingServiceSid"] == "MG" + "0a" * 16
+
+
+def test_what_is_sent_is_json_of_the_language_of_people(opened):
+    request = sent(opened(Gotify))
+    assert "Café" in request.body.decode()
+    assert json.loads(request.body)["title"].startswith("Down: Café")

@@ -1,0 +1,70 @@
+"""Channels and deliveries in the admin site."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import AuditEntry
+from notifications.models import Channel, Delivery
+from tests.factories import make_monitor
+from tests.tianji.admin_site.conftest import House
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(channel: Channel, name: str = "change") -> str:
+    return reverse(f"admin:notifications_channel_{name}", args=[channel.pk])
+
+
+def test_the_destination_is_masked(house: House, root: Client):
+    page = root.get(page_of(house.channel)).text
+    assert "https://bell.example.com/…" in page
+    assert "config" not in page
+
+
+def test_renaming_keeps_the_destination_and_counts_as_an_edit(house: House, root: Client):
+    before = house.channel.config
+    answer = root.post(page_of(house.channel), {"name": "Gong", "enabled": "on", "all_monitors": "on"})
+    assert answer.status_code == 302
+    house.channel.refresh_from_db()
+    assert (house.channel.name, house.channel.config, house.channel.version) == ("Gong", before, 2)
+    assert AuditEntry.objects.get(action="channel.changed").via == "admin"
+
+
+def test_switching_it_off_gives_up_what_waits(house: House, root: Client):
+    root.post(page_of(house.channel), {"name": "Bell", "all_monitors": "on"})
+    house.channel.refresh_from_db()
+    assert not house.channel.enabled
+    assert Delivery.objects.get().status == "failed"
+
+
+def test_it_tells_about_chosen_monitors_of_its_own_workspace(house: House, root: Client):
+    fields = {"name": "Bell", "enabled": "on"}
+    none = root.post(page_of(house.channel), fields)
+    assert "monitors" in none.context["adminform"].form.errors
+    strange = root.post(page_of(house.channel), fields | {"monitors": [make_monitor().pk]})
+    assert "monitors" in strange.context["adminform"].form.errors
+    assert root.post(page_of(house.channel), fields | {"monitors": [house.monitor.pk]}).status_code == 302
+    house.channel.refresh_from_db()
+    assert not house.channel.all_monitors
+    assert list(house.channel.monitors.all()) == [house.monitor]
+
+
+def test_a_channel_is_deleted_by_the_operation(house: House, root: Client):
+    asked = root.get(page_of(house.channel, "delete"))
+    assert "the record of what it was told" in asked.text
+    root.post(page_of(house.channel, "delete"), {"post": "yes"})
+    assert not Channel.objects.exists()
+    assert not Delivery.objects.exists()
+    assert AuditEntry.objects.get(action="channel.deleted").via == "admin"
+
+
+def test_a_delivery_shows_its_attempts_and_cannot_be_changed(house: House, root: Client):
+    delivery = house.rows["delivery"]
+    change = reverse("admin:notifications_delivery_change", args=[delivery.pk])
+    assert "No." in root.get(change).text
+    assert root.post(change, {"status": "sent"}).status_code == 403
+    delivery.refresh_from_db()
+    assert delivery.status == "pending"

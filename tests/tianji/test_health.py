@@ -1,0 +1,373 @@
+"""Whether this process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+import redis
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db.utils import ConnectionHandler
+from django_celery_beat.models import PeriodicTask
+
+from core.clock import database_now
+from monitors.models import Incident, MonitorState
+from notifications.models import Delivery
+from tests.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.servers import redis_server
+from tests.tianji.admin_site.schedule import install_schedule
+from tianji import health
+
+READY = {"status": "ok", "database": "ok", "migrations": "ok"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    """Ask again whether the migrations are applied: a process asks until they are."""
+    monkeypatch.setattr(health, "_migrations_are_applied", False)
+
+
+@pytest.fixture
+def database(monkeypatch):
+    """Make the probes look at the SQLite database of the given name."""
+    handlers = []
+
+    def look_at(name):
+        handlers.append(
+            ConnectionHandler({"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(name)}})
+        )
+        monkeypatch.setattr(health, "connections", handlers[-1])
+
+    yield look_at
+    for handler in handlers:
+        handler.close_all()
+
+
+def test_a_process_that_answers_lives(client):
+    # Without the database: this test has none.
+    response = client.get("/livez")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+def test_a_process_with_a_migrated_database_is_ready(client):
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, READY)
+
+
+@pytest.mark.django_db
+def test_migrations_that_are_not_applied_are_counted_and_not_ready(client, database, tmp_path):
+    database(tmp_path / "empty.sqlite3")
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    content = response.json()
+    assert (content["status"], content["database"]) == ("unavailable", "ok")
+    assert content["migrations"].endswith(" not applied")
+    assert int(content["migrations"].split()[0]) > 0
+
+
+@pytest.mark.django_db
+def test_a_database_that_does_not_answer_is_not_ready(client, database, tmp_path):
+    database(tmp_path / "no" / "such" / "folder.sqlite3")
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "unavailable",
+        "database": "does not answer",
+        "migrations": "unknown",
+    }
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_back_is_ready_again(client, database, tmp_path, monkeypatch):
+    with monkeypatch.context() as away:
+        away.setattr(
+            health,
+            "connections",
+            ConnectionHandler(
+                {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "no" / "x")}}
+            ),
+        )
+        assert client.get("/readyz").status_code == 503
+    assert client.get("/readyz").json() == READY
+
+
+@pytest.mark.django_db
+def test_applied_migrations_are_not_looked_up_again(client, django_assert_num_queries):
+    client.get("/readyz")
+    with django_assert_num_queries(1):
+        assert client.get("/readyz").json() == READY
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_are_not_cached_need_no_account_and_set_no_cookie(client, path):
+    response = client.get(path)
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    assert not response.cookies
+    assert client.head(path).status_code == 200
+    assert client.post(path).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_are_not_sent_to_https(client, settings, path):
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get(path).status_code == 200
+
+
+# --- the clock that all times are taken from
+
+
+@pytest.mark.django_db
+def test_the_clock_is_aware_and_goes_forward():
+    first, second = database_now(), database_now()
+    assert first.utcoffset().total_seconds() == 0
+    assert first <= second
+
+
+# --- how everything is: /healthz
+
+WELL = {
+    "status": "ok",
+    "database": "ok",
+    "migrations": "ok",
+    "schedule": "ok",
+    "celery_beat": "ok",
+    "sweep": "ok",
+    "deliveries": "ok",
+    "broker": "ok",
+    "workers": "ok",
+}
+
+
+def ask(client):
+    return client.get("/healthz", headers={"Accept": "application/json"})
+
+
+def only_fault(response, key):
+    """What is said of `key`, where all else is well."""
+    content = response.json()
+    assert response.status_code == 503
+    assert {name: text for name, text in content.items() if text != "ok"}.keys() == {"status", key}
+    return content[key]
+
+
+@pytest.fixture
+def scheduled(db):
+    install_schedule()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The broker's folder, of this test alone."""
+    monkeypatch.setitem(health.broker_transport_options, "data_folder_in", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_all_is_well(client):
+    response = ask(client)
+    assert (response.status_code, response.json()) == (200, WELL)
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_people_get_a_page_and_programs_that_ask_for_it_json(client):
+    page = client.get("/healthz", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.status_code == 200
+    assert page["Content-Type"].startswith("text/html")
+    assert "All is well" in page.text
+    assert "style=" not in page.text
+    assert client.get("/healthz")["Content-Type"].startswith("text/html")
+    assert "Accept" in ask(client)["Vary"]
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+@pytest.mark.parametrize("name", ["sweep", "deliver"])
+def test_a_task_that_is_switched_off_is_a_red_line(client, name):
+    PeriodicTask.objects.filter(name=name).update(enabled=False)
+    assert f"“{name}” is switched off" in only_fault(ask(client), "schedule")
+    page = client.get("/healthz")
+    assert page.status_code == 503
+    assert "pill-down" in page.text
+    assert f"“{name}” is switched off" in page.text
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+@pytest.mark.parametrize(
+    ("column", "away"),
+    [("expires", timedelta(hours=-1)), ("start_time", timedelta(hours=1)), ("one_off", None)],
+)
+def test_every_way_to_keep_the_sweep_from_running_is_seen(client, column, away):
+    value = True if away is None else database_now() + away
+    PeriodicTask.objects.filter(name="sweep").update(**{column: value})
+    assert "sweep" in only_fault(ask(client), "schedule")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_task_that_was_deleted_is_missing(client):
+    PeriodicTask.objects.filter(name="sweep").delete()
+    assert "“sweep” is missing" in only_fault(ask(client), "schedule")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_another_entry_for_the_same_task_will_do(client):
+    sweep = PeriodicTask.objects.get(name="sweep")
+    PeriodicTask.objects.filter(pk=sweep.pk).update(enabled=False)
+    sweep.pk, sweep.name, sweep.enabled = None, "sweep too", True
+    sweep.save()
+    assert ask(client).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("folder")
+def test_before_celery_beat_has_run_it_is_what_is_missing(client):
+    assert only_fault(ask(client), "celery_beat") == "It has not run yet."
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_celery_beat_that_falls_silent_is_seen(client):
+    PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=1))
+    assert ask(client).status_code == 200
+    PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=3))
+    assert only_fault(ask(client), "celery_beat").startswith("It has run nothing for ")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
+    monitor = make_monitor(name="Secret project")
+    late = {"status": "up", "due_at": database_now() - timedelta(seconds=10)}
+    MonitorState.objects.filter(monitor=monitor).update(**late)
+    assert ask(client).status_code == 200
+    MonitorState.objects.update(due_at=database_now() - timedelta(seconds=100))
+    assert only_fault(ask(client), "sweep").endswith(" behind.")
+    assert "Secret project" not in client.get("/healthz").text
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_deliveries_that_are_behind_are_seen(client):
+    monitor = make_monitor()
+    now = database_now()
+    incident = Incident.objects.create(monitor=monitor, cause="missed", started_at=now, detected_at=now)
+    Delivery.objects.create(
+        incident=incident,
+        channel=make_channel(workspace=monitor.workspace),
+        event="incident.opened",
+        created_at=now,
+        next_attempt_at=now - timedelta(seconds=20),
+    )
+    assert ask(client).status_code == 200
+    Delivery.objects.update(next_attempt_at=now - timedelta(minutes=3))
+    assert only_fault(ask(client), "deliveries").endswith(" behind.")
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_ticks_that_nobody_takes_mean_that_no_worker_is_there(client, folder):
+    for number in range(60):
+        (folder / f"{number}_x.sweep.msg").touch()
+    assert ask(client).status_code == 200
+    (folder / "60_x.sweep.msg").touch()
+    assert "undone" in only_fault(ask(client), "workers")
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeypatch):
+    with socket.socket() as deaf:
+        # It listens and never says a word.
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        monkeypatch.setitem(health.broker_transport_options, "global_keyprefix", "tianji:")
+        started = time.monotonic()
+        content = ask(client).json()
+    assert time.monotonic() - started < 4
+    assert (content["broker"], content["workers"]) == ("It does not answer.", "Not known.")
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_the_ticks_that_wait_in_redis_are_counted(client, settings, monkeypatch):
+    with redis_server() as server:
+        settings.REDIS_URL = server.url
+        monkeypatch.setitem(health.broker_transport_options, "global_keyprefix", "tianji:")
+        assert ask(client).json() == WELL
+        with redis.Redis.from_url(server.url) as link:
+            link.rpush("tianji:sweep", *range(61))
+        assert "undone" in only_fault(ask(client), "workers")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_path):
+    """Drawn without the reader's account, which is in that database."""
+    client.force_login(make_user(workspace=make_workspace()))
+    database(tmp_path / "no" / "such" / "folder.sqlite3")
+    page = client.get("/healthz")
+    assert page.status_code == 503
+    assert "It does not answer." in page.text
+    content = ask(client).json()
+    assert content["sweep"] == "Not known."
+    assert content["broker"] == "ok"
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
+    ask(client)
+    with django_assert_max_num_queries(8):
+        ask(client)
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_it_is_open_to_all_not_cached_and_sets_no_cookie(client, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    response = client.get("/healthz")
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    assert not response.cookies
+    assert client.head("/healthz").status_code == 200
+    assert client.post("/healthz").status_code == 405
+
+
+# --- the system check
+
+
+def check() -> list[str]:
+    return [str(message.msg) for message in run_checks(tags=["database"], databases=["default"])]
+
+
+@pytest.mark.usefixtures("scheduled")
+@pytest.mark.parametrize("name", ["sweep", "deliver"])
+def test_the_system_check_warns_of_a_task_that_is_switched_off(name):
+    assert check() == []
+    PeriodicTask.objects.filter(name=name).update(enabled=False)
+    (warning,) = check()
+    assert f"“{name}” is switched off" in warning
+
+
+@pytest.mark.django_db
+def test_the_system_check_says_nothing_before_the_first_run():
+    assert check() == []
+
+
+def test_the_system_check_asks_no_database_unless_told():
+    assert [m for m in run_checks() if m.id == "tianji.W002"] == []
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_prepare_says_what_is_switched_off(capsys):
+    PeriodicTask.objects.filter(name="sweep").update(enabled=False)
+    call_command("prepare")
+    assert "Warning: The task “sweep” is switched off" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_the_admin_sites_first_page_says_what_is_switched_off(client):
+    user = make_user()
+    user.is_staff = user.is_superuser = True
+    user.save()
+    client.force_login(user)
+    assert "switched off" not in client.get("/admin/").text
+    PeriodicTask.objects.filter(name="deliver").update(enabled=False)
+    assert "“deliver” is switched off" in client.get("/admin/").text

@@ -1,0 +1,581 @@
+"""Who may do what: every address of the site, every method, every role, in three tables.
+
+The pages of the admin site are walked in admin_site/test_walk.py; signing in and out is allauth's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from accounts.actors import COMMAND
+from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
+from accounts.services import api_keys
+from core import wakeups
+from core.clock import database_now
+from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
+from monitors.services import maintenance_windows, tokens
+from notifications.dispatch import ack_links
+from notifications.models import Channel, Delivery
+from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.monitors.acts import push
+
+pytestmark = pytest.mark.django_db
+
+# "elsewhere" owns another workspace and is no member of this one. Numbers are statuses; "sign-in"
+# leads there, and a star says that the answer shows a secret in full: a push token, an API key or
+# where a channel leads. Without the star it must show none.
+PAGES = """
+address                     of        method  owner    admin    viewer   elsewhere nobody
+monitors:overview           -         GET     200      200      200      200       sign-in
+monitors:tokens             -         GET     200      200      200      200       sign-in
+monitors:maintenance        -         GET     200      200      200      200       sign-in
+monitors:plan_maintenance   -         GET     200      200      403      200       sign-in
+monitors:plan_maintenance   -         POST    303      303      403      303       sign-in
+monitors:preview_maintenance -        POST    200      200      200      200       sign-in
+monitors:change_maintenance window    GET     200      200      403      404       sign-in
+monitors:change_maintenance window    POST    303      303      403      404       sign-in
+monitors:end_maintenance    window    POST    303      303      403      404       sign-in
+monitors:delete_maintenance window    GET     200      200      403      404       sign-in
+monitors:delete_maintenance window    POST    303      303      403      404       sign-in
+monitors:bulk               -         POST    303      303      403      303       sign-in
+monitors:create             -         GET     200      200      403      200       sign-in
+monitors:create             -         POST    303      303      403      303       sign-in
+monitors:preview            -         POST    200      200      200      200       sign-in
+monitors:detail             monitor   GET     200      200      200      404       sign-in
+monitors:edit               monitor   GET     200      200      403      404       sign-in
+monitors:edit               monitor   POST    303      303      403      404       sign-in
+monitors:timeout            monitor   GET     200      200      403      404       sign-in
+monitors:timeout            monitor   POST    303      303      403      404       sign-in
+monitors:pause              monitor   POST    303      303      403      404       sign-in
+monitors:resume             monitor   POST    303      303      403      404       sign-in
+monitors:delete             monitor   GET     200      200      403      404       sign-in
+monitors:delete             monitor   POST    303      303      403      404       sign-in
+monitors:log                monitor   GET     200      200      200      404       sign-in
+monitors:heartbeats         monitor   GET     302      302      302      404       sign-in
+monitors:incidents          monitor   GET     200      200      200      404       sign-in
+monitors:incident_list      -         GET     200      200      200      200       sign-in
+monitors:incident           incident  GET     200      200      200      404       sign-in
+monitors:acknowledge        incident  POST    303      303      403      404       sign-in
+monitors:note               incident  POST    303      303      403      404       sign-in
+monitors:changes            monitor   GET     200      200      200      404       sign-in
+monitors:usage              monitor   GET     200*     200*     200      404       sign-in
+monitors:waiting            monitor   GET     303      303      303      404       sign-in
+monitors:test_heartbeat     monitor   GET     200      200      403      404       sign-in
+monitors:test_heartbeat     monitor   POST    303      303      403      404       sign-in
+monitors:refusals           monitor   GET     200      200      200      404       sign-in
+monitors:charts             monitor   GET     200      200      200      404       sign-in
+monitors:charts_csv         monitor   GET     200      200      200      404       sign-in
+monitors:issue_token        monitor   GET     200      200      403      404       sign-in
+monitors:issue_token        monitor   POST    303      303      403      404       sign-in
+monitors:import_token       monitor   GET     200      200      403      404       sign-in
+monitors:import_token       monitor   POST    303      303      403      404       sign-in
+monitors:show_token         token     POST    200*     200*     403      404       sign-in
+monitors:rotate_token       token     GET     200      200      403      404       sign-in
+monitors:rotate_token       token     POST    303      303      403      404       sign-in
+monitors:extend_token       replaced  GET     200      200      403      404       sign-in
+monitors:extend_token       replaced  POST    303      303      403      404       sign-in
+monitors:end_token          replaced  GET     200      200      403      404       sign-in
+monitors:end_token          replaced  POST    303      303      403      404       sign-in
+monitors:rename_token       token     GET     200      200      403      404       sign-in
+monitors:rename_token       token     POST    303      303      403      404       sign-in
+monitors:revoke_token       token     GET     200      200      403      404       sign-in
+monitors:revoke_token       token     POST    303      303      403      404       sign-in
+notifications:list          -         GET     200      200      200      200       sign-in
+notifications:new           -         GET     200      200      403      200       sign-in
+notifications:assign        -         POST    302      302      403      302       sign-in
+notifications:create        webhook   GET     200      200      403      200       sign-in
+notifications:create        webhook   POST    302      302      403      302       sign-in
+notifications:detail        channel   GET     200      200      200      404       sign-in
+notifications:edit          channel   GET     200      200      403      404       sign-in
+notifications:edit          channel   POST    302      302      403      404       sign-in
+notifications:delete        channel   GET     200      200      403      404       sign-in
+notifications:delete        channel   POST    302      302      403      404       sign-in
+notifications:new_secret    channel   GET     200      200      403      404       sign-in
+notifications:new_secret    channel   POST    200      200      403      404       sign-in
+notifications:test          channel   POST    302      302      403      404       sign-in
+notifications:for_monitor   monitor   GET     200      200      200      404       sign-in
+notifications:of_incident   incident  GET     200      200      200      404       sign-in
+notifications:rules         monitor   GET     200      200      200      404       sign-in
+notifications:rules         monitor   POST    303      303      403      404       sign-in
+notifications:workspace_rules -       GET     200      200      200      200       sign-in
+notifications:workspace_rules -       POST    303      303      403      303       sign-in
+notifications:snooze        monitor   GET     200      200      403      404       sign-in
+notifications:snooze        monitor   POST    303      303      403      404       sign-in
+notifications:unsnooze      monitor   POST    303      303      403      404       sign-in
+accounts:settings           -         GET     200      200      200      200       sign-in
+accounts:settings           -         POST    303      303      403      303       sign-in
+accounts:audit              -         GET     200      200      403      200       sign-in
+accounts:api_keys           -         GET     200      200      403      200       sign-in
+accounts:api_keys           -         POST    200*     200*     403      200*      sign-in
+accounts:revoke_api_key     key       GET     200      200      403      404       sign-in
+accounts:revoke_api_key     key       POST    303      303      403      404       sign-in
+accounts:members            -         GET     200      200      200      200       sign-in
+accounts:members            -         POST    200      403      403      200       sign-in
+accounts:set_role           member    POST    303      403      403      404       sign-in
+accounts:remove_member      member    GET     200      403      403      404       sign-in
+accounts:remove_member      member    POST    303      403      403      404       sign-in
+accounts:switch_workspace   workspace POST    303      303      303      404       sign-in
+admin:index                 -         GET     sign-in  sign-in  sign-in  sign-in   sign-in
+"""
+
+# The people come with their session, as from the browsable documentation; "theirs" is a write key of
+# the other workspace.
+API = """
+address                of        method  owner admin viewer elsewhere write read theirs nobody
+api:monitors           -         GET     200*  200*  200    200       200*  200  200    401
+api:monitors           -         POST    201*  201*  403    201*      201*  403  201*   401
+api:monitor            monitor   GET     200*  200*  200    404       200*  200  404    401
+api:monitor            monitor   PATCH   200*  200*  403    404       200*  403  404    401
+api:monitor            monitor   DELETE  204   204   403    404       204   403  404    401
+api:monitor_by_slug    slug      GET     200*  200*  200    404       200*  200  404    401
+api:monitor_by_slug    slug      PUT     200*  200*  403    201*      200*  403  201*   401
+api:pause              monitor   POST    200*  200*  403    404       200*  403  404    401
+api:resume             monitor   POST    200*  200*  403    404       200*  403  404    401
+api:tokens             monitor   GET     200*  200*  200    404       200*  200  404    401
+api:tokens             monitor   POST    201*  201*  403    404       201*  403  404    401
+api:token              token     GET     200*  200*  200    404       200*  200  404    401
+api:token              token     PATCH   200*  200*  403    404       200*  403  404    401
+api:rotate             token     POST    200*  200*  403    404       200*  403  404    401
+api:overlap            replaced  POST    200*  200*  403    404       200*  403  404    401
+api:revoke             token     POST    200   200   403    404       200   403  404    401
+api:heartbeats         monitor   GET     200   200   200    404       200   200  404    401
+api:monitor_incidents  monitor   GET     200   200   200    404       200   200  404    401
+api:transitions        monitor   GET     200   200   200    404       200   200  404    401
+api:uptime             monitor   GET     200   200   200    404       200   200  404    401
+api:incidents          -         GET     200   200   200    200       200   200  200    401
+api:channels           -         GET     200   200   200    200       200   200  200    401
+api:channels           -         POST    201   201   403    201       201   403  201    401
+api:channel            channel   GET     200   200   200    404       200   200  404    401
+api:channel            channel   PATCH   200   200   403    404       200   403  404    401
+api:channel            channel   DELETE  204   204   403    404       204   403  404    401
+api:test_channel       channel   POST    200   200   403    404       200   403  404    401
+api:deliveries         -         GET     200   200   200    200       200   200  200    401
+api:rules              -         GET     200   200   200    200       200   200  200    401
+api:rules              -         PUT     200   200   403    200       200   403  200    401
+api:monitor_rules      monitor   GET     200   200   200    404       200   200  404    401
+api:monitor_rules      monitor   PUT     200   200   403    404       200   403  404    401
+api:snooze             monitor   PUT     200   200   403    404       200   403  404    401
+api:snooze             monitor   DELETE  200   200   403    404       200   403  404    401
+api:maintenance        -         GET     200   200   200    200       200   200  200    401
+api:maintenance        -         POST    201   201   403    201       201   403  201    401
+api:maintenance_window window    GET     200   200   200    404       200   200  404    401
+api:maintenance_window window    PUT     200   200   403    404       200   403  404    401
+api:maintenance_window window    DELETE  204   204   403    404       204   403  404    401
+api:end_maintenance    window    POST    200   200   403    404       200   403  404    401
+"""
+
+# What anybody may ask for, the same for all. Whoever has a push token may push with it; the set-up
+# link is over once there is an account; "nothing" is what the API says where it has no address.
+OPEN = """
+address      of       method everybody
+livez        -        GET    200
+readyz       -        GET    200
+healthz      -        GET    503
+api:schema   -        GET    200
+api:docs     -        GET    200
+api:problem  problem  GET    200
+push         secret   GET    200
+push         secret   POST   200
+set_language   -        POST   302
+set_theme      -        POST   303
+accounts:setup link   GET    404
+accounts:setup link   POST   404
+acknowledge  signed   GET    200
+acknowledge  signed   POST   200
+api:^v1/     nothing  GET    404
+api:^v1/     nothing  POST   404
+api:^v1/     nothing  PUT    404
+api:^v1/     nothing  PATCH  404
+api:^v1/     nothing  DELETE 404
+"""
+
+_MONITOR = {"name": "Oven", "kind": "interval", "timeout": "3600", "grace": ""}
+_MAINTENANCE = {
+    "name": "Clean the oven",
+    "kind": "once",
+    "starts_at": "2026-11-28T22:00",
+    "ends_at": "2026-11-29T02:00",
+    "scope": "all",
+}
+_CHANNEL = {"name": "Bell", "url": "http://127.0.0.1:9/", "scope": "all", "events": "down", "enabled": "on"}
+_MONITOR_JSON = {"name": "Oven", "schedule": {"kind": "interval", "timeout": 3600}}
+_CHANNEL_JSON = {"name": "Bell", "kind": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "monitors:create POST": _MONITOR,
+    "monitors:plan_maintenance POST": _MAINTENANCE,
+    "monitors:preview_maintenance POST": _MAINTENANCE,
+    "monitors:change_maintenance POST": _MAINTENANCE | {"name": "Clean the oven again"},
+    "monitors:preview POST": _MONITOR,
+    "monitors:edit POST": _MONITOR | {"name": "Grill"},
+    "monitors:timeout POST": {"timeout": "2 h"},
+    "monitors:note POST": {"note": "The fan was blocked."},
+    "monitors:issue_token POST": {"label": "host-a"},
+    "monitors:import_token POST": {"secret": "from-another-system"},
+    "monitors:rotate_token POST": {"overlap": "1 h", "force": "on"},
+    "monitors:extend_token POST": {"remaining": "2 h"},
+    "monitors:rename_token POST": {"label": "host-b"},
+    "notifications:create POST": _CHANNEL,
+    "notifications:edit POST": _CHANNEL,
+    "notifications:rules POST": {"own-recovery": "2"},
+    "notifications:workspace_rules POST": {"own-recovery": "2"},
+    "notifications:snooze POST": {"for": "1h"},
+    "accounts:settings POST": {"name": "Kitchen"},
+    "accounts:api_keys POST": {"name": "deploy", "scope": "read"},
+    "accounts:members POST": {"email": "newcomer@example.com", "role": "viewer"},
+    "accounts:set_role POST": {"role": "admin"},
+    "set_language POST": {"language": "id"},
+    "set_theme POST": {"theme": "dark"},
+    "api:monitors POST": _MONITOR_JSON,
+    "api:monitor PATCH": {"name": "Grill"},
+    "api:monitor_by_slug PUT": _MONITOR_JSON,
+    "api:tokens POST": {"label": "host-a"},
+    "api:token PATCH": {"label": "host-b"},
+    "api:rotate POST": {"overlap_seconds": 3600, "force": True},
+    "api:overlap POST": {"overlap_seconds": 7200},
+    "api:channels POST": _CHANNEL_JSON,
+    "api:channel PATCH": {"name": "Gong"},
+    "api:rules PUT": {"recovery": 2},
+    "api:monitor_rules PUT": {"recovery": 2},
+    "api:snooze PUT": {"duration": 3600},
+    "api:maintenance POST": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
+    "api:maintenance_window PUT": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
+}
+# Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
+IN_PART = {
+    "monitors:waiting GET": {"303": "200"},
+    "notifications:test POST": {"302": "200"},
+}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HTMX = {"HX-Request": "true"}
+IMPORTED, DESTINATION = "a-token-of-before", "hidden-destination"
+_SECRET = re.compile(rf"tj[pa]_[0-9A-Za-z]{{36}}|{IMPORTED}|{DESTINATION}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; `expected` is by role, and `of` is what the address names."""
+
+    address: str
+    of: str
+    method: str
+    expected: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.method}"
+
+
+def rows(table: str) -> list[Row]:
+    header, *lines = (line.split() for line in table.strip().splitlines())
+    return [Row(*line[:3], dict(zip(header[3:], line[3:], strict=True))) for line in lines]
+
+
+ALL = [*rows(PAGES), *rows(API), *rows(OPEN)]
+OF = {row.address: row.of for row in ALL}
+
+
+@dataclass
+class House:
+    """A workspace with one of everything, and another one."""
+
+    workspace: Workspace
+    monitor: Monitor
+    channel: Channel
+    people: dict[str, User]
+    keys: dict[str, str]
+    arguments: dict[str, list[Any]]
+    _before: list[Any] | None = None
+
+    def url(self, address: str, of: str) -> str:
+        if of == "nothing":
+            return "/api/v1/nothing/"
+        query = "?member=cook@example.com" if of == "member" else ""
+        return reverse(address, args=self.arguments[of]) + query
+
+    def client(self, role: str) -> Client:
+        client = Client(raise_request_exception=False)
+        if role in self.people:
+            client.force_login(self.people[role])
+        return client
+
+    def ask(
+        self, role: str, method: str, url: str, body: dict[str, Any] | None, *, htmx: bool = False
+    ) -> HttpResponse:
+        """Send a request as `role` does: with a session, a key or nothing; JSON to the API."""
+        headers = dict(HTMX) if htmx else {}
+        if role in self.keys:
+            headers["Authorization"] = f"Bearer {self.keys[role]}"
+        content = {"content_type": "application/json"} if url.startswith("/api/v1/") else {}
+        return getattr(self.client(role), method.lower())(url, body or {}, headers=headers, **content)
+
+    def do(self, role: str, row: Row, *, htmx: bool = False) -> HttpResponse:
+        return self.ask(role, row.method, self.url(row.address, row.of), BODIES.get(str(row)), htmx=htmx)
+
+    def contents(self) -> list[Any]:
+        """All that is in the workspace, to see whether anything changed."""
+        return [list(model.objects.filter(**where).order_by("pk").values()) for model, where in self._parts()]
+
+    def contents_before(self) -> list[Any]:
+        """What was in it when this was first asked for: each request of a test finds the same."""
+        if self._before is None:
+            self._before = self.contents()
+        return self._before
+
+    def _parts(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for model, path in (
+            (Workspace, "pk"),
+            (Membership, "workspace"),
+            (Monitor, "workspace"),
+            (MonitorState, "monitor__workspace"),
+            (PushToken, "monitor__workspace"),
+            (Incident, "monitor__workspace"),
+            (Transition, "monitor__workspace"),
+            (Channel, "workspace"),
+            (Delivery, "channel__workspace"),
+            (ApiKey, "workspace"),
+            (AuditEntry, "workspace"),
+            (MaintenanceWindow, "workspace"),
+        ):
+            yield model, {path: self.workspace.pk}
+
+
+@pytest.fixture
+def house(db, settings, monkeypatch) -> House:
+    monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
+    # A person or key makes fewer requests in a minute than these tests do.
+    settings.TIANJI_API_RATE = 0
+    ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
+    people = {
+        "owner": make_user(workspace=ours, email="owner@example.com"),
+        "admin": make_user(workspace=ours, role=Role.ADMIN, email="admin@example.com"),
+        "viewer": make_user(workspace=ours, role=Role.VIEWER, email="viewer@example.com"),
+        "elsewhere": make_user(workspace=theirs, email="elsewhere@example.com"),
+    }
+    make_user(workspace=ours, role=Role.VIEWER, email="cook@example.com")
+    monitor = make_monitor(workspace=ours, name="Our oven", slug="oven", timeout=3600)
+    channel = make_channel(workspace=ours, config={"url": f"http://127.0.0.1:9/{DESTINATION}"})
+    now = database_now()
+    window = maintenance_windows.plan(
+        workspace=ours,
+        name="Clean the oven",
+        starts_at=now,
+        ends_at=now + timedelta(days=1),
+        monitors=[monitor],
+    )
+    secret = secret_of(monitor)
+    push(monitor, up=False)
+    tokens.import_token(monitor=monitor, secret=IMPORTED)
+    rotated = tokens.rotate(token=monitor.tokens.get(imported=False))
+    issued = {
+        role: api_keys.issue(workspace=workspace, name=role, scope=scope, by=COMMAND)
+        for role, workspace, scope in (
+            ("write", ours, "write"),
+            ("read", ours, "read"),
+            ("theirs", theirs, "write"),
+        )
+    }
+    # So that being used, which is noted once a minute, does not look like a change.
+    for key in issued.values():
+        api_keys.find(key.secret, address="127.0.0.1")
+    return House(
+        workspace=ours,
+        monitor=monitor,
+        channel=channel,
+        people=people,
+        keys={role: key.secret for role, key in issued.items()},
+        arguments={
+            "-": [],
+            "member": [],
+            "monitor": [monitor.public_id],
+            "token": [monitor.public_id, rotated.new.token.public_id],
+            "replaced": [monitor.public_id, rotated.old.public_id],
+            "slug": [monitor.slug],
+            "incident": [monitor.incidents.get().public_id],
+            "channel": [channel.public_id],
+            "webhook": ["webhook"],
+            "window": [window.public_id],
+            "key": [issued["read"].key.public_id],
+            "workspace": [ours.public_id],
+            "secret": [secret],
+            "problem": ["not-found"],
+            "link": ["of-an-earlier-day"],
+            "signed": [ack_links.acknowledge_url(monitor.incidents.get(), channel).split("/")[-2]],
+        },
+    )
+
+
+def said(response: HttpResponse) -> str:
+    """The answer in the words of the tables: its status, and a star where it shows a secret."""
+    if response.status_code == 302 and "/login/" in response["Location"]:
+        return "sign-in"
+    text = f"{response.text} {dict(response.headers)}"
+    return f"{response.status_code}{'*' if _SECRET.search(text) else ''}"
+
+
+def answers(house: House, row: Row, role: str, *, htmx: bool = False) -> str:
+    """Return what is said to `role`; what was done is undone."""
+    with transaction.atomic():
+        word = said(house.do(role, row, htmx=htmx))
+        transaction.set_rollback(True)
+    return word
+
+
+def answers_and_changes(house: House, row: Row, role: str) -> tuple[str, bool]:
+    """Return what is said to `role`, and whether anything of the workspace changed; it is undone."""
+    before = house.contents_before()
+    with transaction.atomic():
+        found = said(house.do(role, row)), house.contents() != before
+        transaction.set_rollback(True)
+    return found
+
+
+@pytest.mark.parametrize("row", rows(PAGES), ids=str)
+def test_a_page_is_for_those_it_is_for(house: House, row: Row):
+    found = {role: answers_and_changes(house, row, role) for role in row.expected}
+    assert {role: word for role, (word, _) in found.items()} == row.expected
+    changed = {role for role, (_, changed) in found.items() if changed}
+    assert changed <= {"owner", "admin"}
+    in_part = IN_PART.get(str(row), {})
+    for role, word in row.expected.items():
+        assert answers(house, row, role, htmx=True) == in_part.get(word, word), f"{role}, by htmx"
+
+
+@pytest.mark.parametrize("row", rows(API), ids=str)
+def test_the_api_is_for_those_it_is_for(house: House, row: Row):
+    found = {role: answers_and_changes(house, row, role) for role in row.expected}
+    assert {role: word for role, (word, _) in found.items()} == row.expected
+    changed = {role for role, (_, changed) in found.items() if changed}
+    assert changed <= {"owner", "admin", "write"}
+
+
+@pytest.mark.parametrize("row", rows(OPEN), ids=str)
+def test_what_is_open_is_the_same_for_everybody(house: House, row: Row):
+    roles = [*house.people, *house.keys, "nobody"]
+    found = {role: answers(house, row, role) for role in roles}
+    assert found == dict.fromkeys(roles, row.expected["everybody"])
+
+
+# --- The tables are complete ----------------------------------------------------------------------
+
+
+def addresses(resolver: Any, space: tuple[str, ...] = ()) -> Iterator[str]:
+    """The names of all addresses; the pattern of one without a name."""
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLPattern):
+            yield ":".join([*space, entry.name or str(entry.pattern)])
+        elif isinstance(entry, URLResolver):
+            yield from addresses(entry, (*space, entry.namespace) if entry.namespace else space)
+
+
+def is_walked_elsewhere(name: str) -> bool:
+    return name.startswith(("account_", "mfa_")) or (name.startswith("admin:") and name != "admin:index")
+
+
+def test_every_address_of_the_site_is_in_the_tables():
+    there = {name for name in addresses(get_resolver()) if not is_walked_elsewhere(name)}
+    assert there == set(OF)
+
+
+def test_a_method_that_is_not_in_the_tables_is_refused(house: House):
+    methods: dict[str, set[str]] = {address: set(METHODS) for address in OF if address != "admin:index"}
+    for row in ALL:
+        methods.get(row.address, set()).discard(row.method)
+    for address, others in methods.items():
+        for method in others:
+            answer = house.ask("owner", method, house.url(address, OF[address]), None)
+            assert answer.status_code == 405, f"{method} {address}"
+
+
+# --- What lies across workspaces ------------------------------------------------------------------
+
+
+def test_who_belongs_to_another_workspace_reads_nothing_of_this_one(house: House):
+    name_of_it = re.compile("Our oven|cook@example.com|" + "|".join(map(str, house.arguments["token"])))
+    for row in [*rows(PAGES), *rows(API)]:
+        for role in {"elsewhere", "theirs"} & set(row.expected):
+            if row.expected[role].startswith("20") and row.method == "GET":
+                text = house.do(role, row).text
+                assert not name_of_it.search(text), row
+
+
+def test_a_token_is_not_found_under_the_monitor_of_somebody_else(house: House):
+    theirs = Membership.objects.get(user=house.people["elsewhere"]).workspace
+    monitor = make_monitor(workspace=theirs)
+    for row in [row for row in ALL if row.of in ("token", "replaced")]:
+        house.arguments[row.of][0] = monitor.public_id
+        for role in {"elsewhere", "theirs"} & set(row.expected):
+            assert answers_and_changes(house, row, role) == ("404", False), row
+
+
+@pytest.mark.parametrize("role", ["elsewhere", "theirs"])
+def test_what_is_named_in_a_body_has_to_be_of_the_same_workspace(house: House, role: str):
+    monitor, channel = str(house.monitor.public_id), str(house.channel.public_id)
+    for url, body in (
+        (reverse("api:channels"), _CHANNEL_JSON | {"monitors": [monitor]}),
+        (reverse("api:monitors"), _MONITOR_JSON | {"channels": [channel]}),
+    ):
+        answer = house.ask(role, "POST", url, body)
+        assert answer.status_code == 422
+        assert "in this workspace" in answer.text
+
+
+def test_a_channel_cannot_be_given_the_monitor_of_another_workspace_on_its_page(house: House):
+    chosen = _CHANNEL | {"scope": "some", "monitors": [str(house.monitor.public_id)]}
+    url = reverse("notifications:create", args=["webhook"])
+    answer = house.ask("elsewhere", "POST", url, chosen)
+    assert answer.status_code == 422
+    assert "Our oven" not in answer.text
+
+
+def of_ours() -> list[Row]:
+    """The pages of one thing of this workspace."""
+    return [row for row in rows(PAGES) if row.expected["elsewhere"] == "404"]
+
+
+def test_a_superuser_who_is_no_member_has_no_key_to_the_pages(house: House):
+    house.people["root"] = User.objects.create_superuser("root@example.com", "a long enough password")
+    assert {
+        answers_and_changes(house, row, "root") for row in rows(PAGES) if row.address != "admin:index"
+    } == {
+        ("404", False),
+        # Whatever a schedule means, it is of no workspace.
+        ("200", False),
+    }
+    assert {answers_and_changes(house, row, "root") for row in of_ours()} == {("404", False)}
+
+
+def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(house: House):
+    """The role that counts is the one in the object's workspace, whichever is looked at."""
+    Membership.objects.create(user=house.people["elsewhere"], workspace=house.workspace, role=Role.VIEWER)
+    for row in of_ours():
+        word, changed = answers_and_changes(house, row, "elsewhere")
+        # Members and keys are those of the workspace that is looked at.
+        expected = "404" if row.of in ("member", "key") else row.expected["viewer"]
+        assert (word, changed) == (expected, False), row
+
+
+def test_who_was_taken_out_of_the_workspace_finds_nothing_any_more(house: House):
+    Membership.objects.filter(user=house.people["admin"]).delete()
+    assert {answers_and_changes(house, row, "admin") for row in of_ours()} == {("404", False)}
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_key_that_ended_opens_nothing(house: House, end: str):
+    column = {"revoked": "revoked_at", "expired": "expires_at"}[end]
+    ApiKey.objects.filter(name="write").update(**{column: house.monitor.created_at})
+    for row in rows(API):
+        assert house.do("write", row).status_code == 401
+
+
+def test_an_api_key_opens_no_page(house: House):
+    for row in rows(PAGES):
+        assert said(house.do("write", row)) == "sign-in"

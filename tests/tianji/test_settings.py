@@ -1,0 +1,57 @@
+"""Settings that are wrong: one sentence that names them, and nothing starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a management command with `settings` and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TIANJI_DATA": str(tmp_path), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIANJI_PORT", "99999"),
+        ("TIANJI_PORT", "web"),
+        ("TIANJI_URL", "tianji.example.com"),
+        ("TIANJI_URL", "http://tianji.example.com:99999"),
+        ("TIANJI_PUSH_BATCH", "0"),
+        ("TIANJI_WORKER_THREADS", "0"),
+        ("TIANJI_RETENTION_DAYS", "0"),
+        ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "10.0.0.0/8,10.0.0.0/99"),
+        ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "https://chat.example.com/"),
+    ],
+)
+def test_a_setting_out_of_range_is_told_in_one_line_that_names_it(tmp_path, name, value):
+    ended = manage(tmp_path, "check", **{name: value})
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert name in line
+
+
+def test_an_address_of_ipv6_makes_an_address_that_browsers_understand(tmp_path):
+    show = "from django.conf import settings; print(settings.TIANJI_URL)"
+    ended = manage(tmp_path, "shell", "--no-imports", "-c", show, TIANJI_HOST="::1", TIANJI_PORT="8123")
+    assert ended.stdout.strip() == "http://[::1]:8123"
+
+
+def test_ticks_outlive_some_seconds_between_the_clocks_of_two_machines():
+    from tianji.celeryconfig import beat_schedule
+
+    assert all(entry["options"]["expire_seconds"] >= 30 for entry in beat_schedule.values())
