@@ -29,9 +29,9 @@ LABELS = {
 }
 WHATS = ("value", "interval")
 _CAUSES = {
-    Cause.MISSED: gettext_lazy("no heartbeat came"),
+    Cause.MISSED: gettext_lazy("missed heartbeat"),
     Cause.REPORTED: gettext_lazy("reported down"),
-    Cause.VALUE: gettext_lazy("its value was not a good one"),
+    Cause.VALUE: gettext_lazy("value out of range"),
 }
 
 
@@ -122,7 +122,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
             lambda bucket: words.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
         )
     ]
-    summary = _("No values in this range. Add &value=... to the push URL to see one here.")
+    summary = _("No values in this range. Add &value=... to the push URL to chart one.")
     if told:
         mean = _mean((bucket.mean, bucket.values) for bucket in told)
         number = sum(bucket.values for bucket in told)
@@ -131,7 +131,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
         what="value",
         title=title,
         summary=summary,
-        legend=_("Line: mean. Band: lowest to highest. Dashed: the bounds of good values.")
+        legend=_("Line: mean. Band: lowest to highest. Dashed: limits of the allowed range.")
         if _bounds(rules, words)
         else _("Line: mean. Band: lowest to highest."),
         columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
@@ -147,7 +147,10 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
 
 
 def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
-    named = ((rules.low, _("Lowest good value: %(value)s")), (rules.high, _("Highest good value: %(value)s")))
+    named = (
+        (rules.low, _("Lowest allowed value: %(value)s")),
+        (rules.high, _("Highest allowed value: %(value)s")),
+    )
     return [(value, said % {"value": words.figure(value)}) for value, said in named if value is not None]
 
 
@@ -161,13 +164,15 @@ def _intervals(frame: _Frame) -> Chart:
         )
     ]
     longest = max((point.high for point in points if point.high is not None), default=0.0)
-    summary = _("Not enough heartbeats in this range: two are needed to see the time between them.")
+    summary = _("Not enough heartbeats in this range: at least two are needed.")
     if told:
         mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in told)
         number = sum(bucket.heartbeats for bucket in frame.series.buckets)
         summary = words.of_gaps(number, mean, longest if counted else None)
-    measured = _("Line: mean. Band: mean to longest. A gap counts where it ends.")
-    guessed = _("Line: mean, estimated from the number of heartbeats. Shorter ranges show the longest too.")
+    measured = _("Line: mean. Band: mean to longest. Each gap is counted at its end.")
+    guessed = _(
+        "Line: mean, estimated from the number of heartbeats. Shorter ranges also show the longest gap."
+    )
 
     def cells(bucket: Bucket) -> list[str]:
         gaps = [bucket.gap_mean, bucket.gap_max] if counted else [bucket.gap_mean]
@@ -217,7 +222,7 @@ def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
         "duration": scales.length(max((end - incident.started_at).total_seconds(), 0)),
         "times": words.span(incident.started_at, end),
     }
-    return Shade(incident.started_at, end, _("Incident of %(duration)s: %(cause)s · %(times)s") % said)
+    return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % said)
 
 
 def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:

@@ -43,7 +43,7 @@ _WORDS = {
     Status.UP: gettext_lazy("up"),
     Status.PAUSED: gettext_lazy("paused"),
     Status.NEW: gettext_lazy("waiting for the first heartbeat"),
-    None: gettext_lazy("nothing known"),
+    None: gettext_lazy("no data"),
 }
 # A message that every sender leaves to the server says nothing.
 _UNTOLD = ("", "OK", "Reported down")
@@ -155,9 +155,7 @@ def _facts(
     elif worst in (Status.UP, Status.DOWN):
         parts.append(_("no heartbeat"))
     if downs:
-        parts.append(
-            ngettext("%(number)d of them down", "%(number)d of them down", downs) % {"number": downs}
-        )
+        parts.append(ngettext("%(number)d down", "%(number)d down", downs) % {"number": downs})
     return escape(" · ".join(parts))
 
 

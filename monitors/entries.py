@@ -37,7 +37,7 @@ KINDS = tuple(Kind)
 KIND_LABELS = {
     Kind.HEARTBEATS: _("Heartbeats"),
     Kind.STATUS: _("Status"),
-    Kind.MESSAGES: _("Messages to people"),
+    Kind.MESSAGES: _("Notifications"),
     Kind.CHANGES: _("Changes"),
 }
 _RANKS = {kind: rank for rank, kind in enumerate(Kind)}

@@ -20,7 +20,7 @@ class TimeField(forms.DateTimeField):
     """A date and time in the reader's zone, to the minute, or with a zone of its own."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-    default_error_messages = {"invalid": _("Give a date and time such as 2026-11-22 14:03.")}
+    default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-22 14:03.")}
 
     def to_python(self, value: Any) -> datetime | None:
         try:
@@ -29,7 +29,7 @@ class TimeField(forms.DateTimeField):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
         if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             years = {"first": _FIRST_YEAR, "last": _LAST_YEAR}
-            raise forms.ValidationError(_("Give a year from %(first)s to %(last)s."), params=years)
+            raise forms.ValidationError(_("Enter a year from %(first)s to %(last)s."), params=years)
         return time
 
 
@@ -37,13 +37,13 @@ class LogForm(forms.Form):
     """What of the log to show: it stands in the address, so nothing is required."""
 
     kind = forms.MultipleChoiceField(
-        label=_("What"),
+        label=_("Show"),
         choices=[(kind.value, label) for kind, label in KIND_LABELS.items()],
         required=False,
         widget=forms.CheckboxSelectMultiple,
         error_messages={
             "invalid_choice": _(
-                "“%(value)s” is not in the log. Choose among heartbeats, status, messages, changes."
+                "Unknown kind “%(value)s”. Choose from heartbeats, status, messages and changes."
             ),
         },
     )
@@ -51,7 +51,7 @@ class LogForm(forms.Form):
         label=_("Status"),
         choices=[("", _("Any")), ("up", _("Up")), ("down", _("Down"))],
         required=False,
-        error_messages={"invalid_choice": _("“%(value)s” is not a status here. Choose up or down.")},
+        error_messages={"invalid_choice": _("Unknown status “%(value)s”. Choose up or down.")},
     )
     q = forms.CharField(
         label=_("Search"),
@@ -71,7 +71,7 @@ class LogForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         start, end = cleaned.get("start"), cleaned.get("end")
         if start and end and start >= end:
-            self.add_error("end", _("It is not after “From”. Give a later time, or an earlier “From”."))
+            self.add_error("end", _("Must be after “From”."))
         return cleaned
 
     @property
@@ -104,5 +104,5 @@ class NoteForm(forms.Form):
         label=_("Note"),
         max_length=NOTE_LENGTH,
         required=False,
-        help_text=_("What happened, and what was done about it. Everybody in the workspace can read it."),
+        help_text=_("What happened and what was done about it. Everyone in the workspace can read it."),
     )

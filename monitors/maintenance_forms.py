@@ -36,7 +36,7 @@ Kind = MaintenanceWindow.Kind
 class WallTimeField(forms.Field):
     """A date and time as a clock on the wall shows it; cleans to one without a time zone, or None."""
 
-    default_error_messages = {"invalid": _("Give a date and a time, such as 2026-11-28 22:00.")}
+    default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-28 22:00.")}
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
     def to_python(self, value: Any) -> datetime | None:
@@ -65,7 +65,7 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
             return super().clean(value)
         except ValidationError:
             # Gone, of another workspace or no id at all: the same to the reader.
-            gone = _("One of these monitors is not in this workspace any more. Choose again.")
+            gone = _("One of these monitors is no longer in this workspace. Choose again.")
             raise ValidationError(gone) from None
 
 
@@ -76,20 +76,20 @@ class WhenForm(forms.Form):
         label=_("Repeats"), choices=Kind.choices, initial=Kind.ONCE, widget=forms.RadioSelect
     )
     weekdays = forms.TypedMultipleChoiceField(
-        label=_("On"), choices=WEEKDAYS, coerce=int, required=False, widget=forms.CheckboxSelectMultiple
+        label=_("Days"), choices=WEEKDAYS, coerce=int, required=False, widget=forms.CheckboxSelectMultiple
     )
     start_time = forms.TimeField(
-        label=_("Begins at"),
+        label=_("Starts at"),
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
-        error_messages={"invalid": _("Give a time of day, such as 22:00.")},
+        error_messages={"invalid": _("Must be a time of day, such as 22:00.")},
     )
     duration = DurationField(
-        label=_("Lasts"),
+        label=_("Duration"),
         low=MINUTE,
         high=LONGEST,
         required=False,
-        help_text=_("Such as 90 min, 4 h or 1 d. It may reach into the next day."),
+        help_text=_("Such as 90 min, 4 h or 1 d. It may run into the next day."),
     )
     starts_at = WallTimeField(label=_("From"), required=False)
     ends_at = WallTimeField(label=_("Until"), required=False)
@@ -98,14 +98,14 @@ class WhenForm(forms.Form):
         max_length=64,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("The one that these times are meant in."),
+        help_text=_("The time zone of the times above."),
     )
 
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data
         zone = data["timezone"] = data.get("timezone") or "UTC"
         if not is_time_zone(zone):
-            unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+            unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
             self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
             zone = "UTC"
         for name in ("starts_at", "ends_at"):
@@ -116,15 +116,15 @@ class WhenForm(forms.Form):
                 for name, nothing in (("weekdays", []), ("start_time", None), ("duration", None)):
                     self.errors.pop(name, None)
                     data[name] = nothing
-                self._require("starts_at", _("Give the date and time when it begins."))
-                self._require("ends_at", _("Give the date and time when it ends."))
+                self._require("starts_at", _("Enter the start date and time."))
+                self._require("ends_at", _("Enter the end date and time."))
             case Kind.WEEKLY:
                 self._require("weekdays", _("Choose at least one day."))
-                self._require("start_time", _("Give the time of day when it begins."))
-                self._require("duration", _("Give how long it lasts, such as 4 h."))
+                self._require("start_time", _("Enter the start time."))
+                self._require("duration", _("Enter a duration, such as 4 h."))
         starts, ends = data.get("starts_at"), data.get("ends_at")
         if starts is not None and ends is not None and starts >= ends:
-            self.add_error("ends_at", _("It has to end after it begins."))
+            self.add_error("ends_at", _("Must be after the start."))
         return data
 
     def _require(self, name: str, error: Any) -> None:
@@ -150,28 +150,28 @@ class MaintenanceForm(WhenForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
-        help_text=_("What is done, such as “Database upgrade”."),
-        error_messages={"required": _("Give it a name.")},
+        help_text=_("What is being done, such as “Database upgrade”."),
+        error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     scope = forms.ChoiceField(
-        label=_("It is about"),
+        label=_("Applies to"),
         choices=[
-            (ALL, _("All monitors, also those to come")),
-            (SOME, _("Monitors with a tag, and those chosen below")),
+            (ALL, _("All monitors, including future ones")),
+            (SOME, _("Monitors with these tags, and selected monitors")),
         ],
         initial=ALL,
         widget=forms.RadioSelect,
     )
     tags = TagsField(
-        label=_("Tags"), required=False, help_text=_("Monitors with one of these. Separated by commas.")
+        label=_("Tags"), required=False, help_text=_("Monitors with any of these tags. Separated by commas.")
     )
     monitors = _MonitorsField(label=_("Monitors"), required=False, widget=forms.CheckboxSelectMultiple)
     excluded_from_uptime = forms.BooleanField(
-        label=_("Leave it out of uptimes"),
+        label=_("Exclude from uptime"),
         required=False,
         initial=True,
-        help_text=_("Then this time counts neither as up nor as down."),
+        help_text=_("Time in this window then counts neither as up nor as down."),
     )
 
     def __init__(
@@ -199,7 +199,7 @@ class MaintenanceForm(WhenForm):
         elif "scope" in data and not any(
             data.get(name) or name in self.errors for name in ("tags", "monitors")
         ):
-            self.add_error("tags", _("Give a tag, choose a monitor, or choose all of them above."))
+            self.add_error("tags", _("Enter a tag, select a monitor, or choose all monitors."))
         return data
 
     def columns(self) -> dict[str, Any]:

@@ -153,4 +153,4 @@ def _about(window: MaintenanceWindow) -> str:
             }
         parts.append(shown)
     # Its monitors were deleted.
-    return " · ".join(parts) or _("No monitor any more")
+    return " · ".join(parts) or _("No monitors left")

@@ -39,13 +39,13 @@ STATUS_LABELS = [
 CAUSE_LABELS = [
     (Cause.MISSED.value, _("Missed")),
     (Cause.REPORTED.value, _("Reported")),
-    (Cause.VALUE.value, _("Value")),
+    (Cause.VALUE.value, _("Out of range")),
 ]
 REASON_LABELS = [
     (Reason.HEARTBEAT.value, _("Heartbeat")),
     (Reason.REPORTED.value, _("Reported down")),
     (Reason.MISSED.value, _("Missed")),
-    (Reason.VALUE.value, _("Value out of bounds")),
+    (Reason.VALUE.value, _("Out of range")),
     (Reason.PAUSED.value, _("Paused")),
     (Reason.RESUMED.value, _("Resumed")),
 ]
@@ -56,10 +56,10 @@ def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]
         MinValueValidator(
             low,
             ngettext_lazy(
-                "Give at least %(limit_value)d second.", "Give at least %(limit_value)d seconds.", low
+                "Must be at least %(limit_value)d second.", "Must be at least %(limit_value)d seconds.", low
             ),
         ),
-        MaxValueValidator(high, _("Give at most %(limit_value)d seconds.")),
+        MaxValueValidator(high, _("Must be at most %(limit_value)d seconds.")),
     ]
 
 
@@ -72,7 +72,7 @@ class Monitor(models.Model):
     """
 
     class Kind(models.TextChoices):
-        INTERVAL = "interval", _("Every so often")
+        INTERVAL = "interval", _("At a regular interval")
         CRON = "cron", _("At set times (cron)")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -90,14 +90,16 @@ class Monitor(models.Model):
     )
     cron = models.CharField(_("cron expression"), max_length=200, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
-    grace = models.PositiveIntegerField(_("grace"), null=True, blank=True, validators=_seconds(0, GRACE_MAX))
+    grace = models.PositiveIntegerField(
+        _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
+    )
     post_only = models.BooleanField(_("only accept POST"), default=False)
     push_rate = models.PositiveIntegerField(
         _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
-    value_min = models.FloatField(_("lowest good value"), null=True, blank=True)
-    value_max = models.FloatField(_("highest good value"), null=True, blank=True)
-    value_required = models.BooleanField(_("a value is required"), default=False)
+    value_min = models.FloatField(_("lowest allowed value"), null=True, blank=True)
+    value_max = models.FloatField(_("highest allowed value"), null=True, blank=True)
+    value_required = models.BooleanField(_("require a value"), default=False)
     # Counts the edits, so that one who edits an older state of it can be told.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -259,9 +261,9 @@ class Refusal(models.Model):
     class Reason(models.TextChoices):
         REVOKED = "revoked", _("Revoked token")
         EXPIRED = "expired", _("Expired token")
-        PARAMETER = "parameter", _("Bad parameter")
-        METHOD = "method", _("Wrong method")
-        LIMIT = "limit", _("Too many pushes")
+        PARAMETER = "parameter", _("Invalid parameter")
+        METHOD = "method", _("Method not allowed")
+        LIMIT = "limit", _("Rate limit exceeded")
         TOO_LARGE = "too_large", _("Body too large")
 
     id = models.BigAutoField(primary_key=True)
@@ -278,8 +280,8 @@ class Refusal(models.Model):
     count = models.PositiveBigIntegerField(default=1)
 
     class Meta:
-        verbose_name = _("refused push")
-        verbose_name_plural = _("refused pushes")
+        verbose_name = _("rejected push")
+        verbose_name_plural = _("rejected pushes")
         constraints = [
             models.UniqueConstraint(
                 fields=["monitor", "reason", "method", "source", "last_four"], name="one_refusal_a_kind"
@@ -392,8 +394,8 @@ class Transition(models.Model):
     incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="transitions")
 
     class Meta:
-        verbose_name = _("transition")
-        verbose_name_plural = _("transitions")
+        verbose_name = _("status change")
+        verbose_name_plural = _("status changes")
         indexes = [models.Index("monitor", F("at").desc(), name="transition_monitor_at")]
 
     def __str__(self) -> str:
@@ -419,13 +421,13 @@ class MaintenanceWindow(models.Model):
     starts_at = models.DateTimeField(_("from"), null=True, blank=True)
     ends_at = models.DateTimeField(_("until"), null=True, blank=True)
     weekdays = models.JSONField(_("weekdays"), default=list, blank=True)
-    start_time = models.TimeField(_("begins at"), null=True, blank=True)
-    duration = models.PositiveIntegerField(_("lasts"), null=True, blank=True)
+    start_time = models.TimeField(_("starts at"), null=True, blank=True)
+    duration = models.PositiveIntegerField(_("duration"), null=True, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
     all_monitors = models.BooleanField(_("all monitors"), default=False)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="maintenance_windows")
-    excluded_from_uptime = models.BooleanField(_("left out of uptimes"), default=True)
+    excluded_from_uptime = models.BooleanField(_("excluded from uptime"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

@@ -61,12 +61,12 @@ def _sentence(transition: Transition) -> str:
         case Status.DOWN, _other:
             return _("%(name)s is down") % name
         case Status.UP, Status.DOWN:
-            return _("%(name)s is up again") % name
+            return _("%(name)s has recovered") % name
         case Status.UP, _other:
             return _("%(name)s is up") % name
         case Status.PAUSED, _other:
             return _("%(name)s is paused") % name
-    return _("%(name)s is watched again") % name
+    return _("%(name)s was resumed") % name
 
 
 def _many(changes: list[Transition]) -> Change:

@@ -112,13 +112,13 @@ def value_told(value: float | None, rules: ValueRules) -> str:
         rules: the monitor's, as they are now; where they allow the value by now, that it was not good.
     """
     if value is None:
-        return _("No value, though one is required")
+        return _("No value, but one is required")
     words = {"value": _number(value)}
     if rules.high is not None and value > rules.high:
         return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
     if rules.low is not None and value < rules.low:
         return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
-    return _("Value %(value)s was not a good one") % words
+    return _("Value %(value)s was out of range") % words
 
 
 def good_values(rules: ValueRules) -> str:
@@ -223,17 +223,16 @@ def _interval_told(schedule: IntervalSchedule) -> str:
         "grace": exactly(schedule.effective_grace),
     }
     if not schedule.effective_grace:
-        return _("People are told %(total)s after the last heartbeat: %(timeout)s timeout, no grace.") % words
+        return _("Alerts %(total)s after the last heartbeat: %(timeout)s timeout, no grace period.") % words
     return (
-        _("People are told %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace.")
-        % words
+        _("Alerts %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace period.") % words
     )
 
 
 def _cron_told(grace: int) -> str:
     if not grace:
-        return _("People are told at once when no heartbeat has arrived by then.")
-    return _("People are told %(grace)s later when no heartbeat has arrived.") % {"grace": exactly(grace)}
+        return _("Alerts immediately if no heartbeat has arrived by then.")
+    return _("Alerts %(grace)s later if no heartbeat has arrived.") % {"grace": exactly(grace)}
 
 
 def _advice(timeout: int, interval: int | None) -> str:
@@ -241,9 +240,9 @@ def _advice(timeout: int, interval: int | None) -> str:
         return ""
     lost = timeout // interval - 1
     if lost < 1:
-        return _("The sender pushes every %(interval)s; one lost push already makes it late.") % {
+        return _("The sender pushes every %(interval)s, so a single lost push makes it late.") % {
             "interval": exactly(interval)
         }
-    return _("The sender pushes every %(interval)s, so a lost push does no harm.") % {
+    return _("The sender pushes every %(interval)s, so a single lost push does no harm.") % {
         "interval": exactly(interval)
     }

@@ -124,9 +124,9 @@ class Part:
         """What the reader is told it is."""
         match self.name:
             case "up":
-                return _("When the job went well")
+                return _("When the job succeeds")
             case "down":
-                return _("When it failed")
+                return _("When it fails")
             case "once":
                 return _("Once, to keep the push URL secret")
         return self.name
@@ -225,29 +225,29 @@ def _note(monitor: Monitor, slug: str) -> str:
     period = _period(monitor)
     if slug in ("crontab", "kubernetes") and 0 < period < MINUTE:
         return _(
-            "Cron starts a job once a minute at most, and this monitor expects a push every %(interval)s. "
-            "Give it a longer timeout, or use a program that loops."
+            "Cron can start a job once a minute at most, and this monitor expects a push every "
+            "%(interval)s. Use a longer timeout, or a program that loops."
         ) % {"interval": exactly(period)}
     if slug == "crontab" and monitor.kind == Monitor.Kind.CRON:
-        return _(
-            "Cron uses the machine's time zone; this monitor expects pushes by the time of %(zone)s."
-        ) % {"zone": monitor.timezone}
+        return _("Cron uses the machine's time zone; this monitor's times are in %(zone)s.") % {
+            "zone": monitor.timezone
+        }
     if slug == "github-actions":
         return _note_on_github(monitor, period)
     if slug == "javascript":
-        return _("Whoever opens the page can read this push URL. Give the page a push token of its own.")
+        return _("Anyone who opens the page can read this push URL, so give the page its own push token.")
     return ""
 
 
 def _note_on_github(monitor: Monitor, period: int) -> str:
     if 0 < period < _GITHUB_LEAST:
         return _(
-            "GitHub starts a job every 5 minutes at most, and this monitor expects a push every "
-            "%(interval)s. Give it a longer timeout."
+            "GitHub can start a job every 5 minutes at most, and this monitor expects a push every "
+            "%(interval)s. Use a longer timeout."
         ) % {"interval": exactly(period)}
     if monitor.kind == Monitor.Kind.CRON and monitor.timezone != "UTC":
         return _(
-            "GitHub reads these times as UTC, and this monitor's are those of %(zone)s. "
-            "It often starts jobs late, so choose a long grace."
+            "GitHub reads these times as UTC; this monitor's times are in %(zone)s. It often starts jobs "
+            "late, so choose a long grace period."
         ) % {"zone": monitor.timezone}
-    return _("GitHub often starts jobs late, so choose a long grace.")
+    return _("GitHub often starts jobs late, so choose a long grace period.")

@@ -208,9 +208,9 @@ def _in_words(row: Entry) -> Entry:
 def told_in_words(told: Iterable[Told]) -> str:
     """Return who was told: "told Ops Slack, on-call · could not reach Pager"."""
     patterns = {
-        "sent": _("told %(channels)s"),
-        "waiting": _("on its way to %(channels)s"),
-        "failed": _("could not reach %(channels)s"),
+        "sent": _("notified %(channels)s"),
+        "waiting": _("sending to %(channels)s"),
+        "failed": _("not delivered to %(channels)s"),
     }
     names: dict[str, list[str]] = {outcome: [] for outcome in patterns}
     for one in told:

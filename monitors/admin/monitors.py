@@ -57,7 +57,7 @@ class MonitorAdmin(SiteAdmin):
     list_filter = ("state__status", "kind", "post_only")
     list_select_related = ("workspace", "state")
     search_fields = ("name", "slug", "workspace__name")
-    search_help_text = gettext_lazy("The name or slug of a monitor, or the name of a workspace.")
+    search_help_text = gettext_lazy("Monitor name or slug, or workspace name.")
     ordering = ("workspace_id", "name", "pk")
     autocomplete_fields = ("workspace",)
     actions = ("pause_selected", "resume_selected", "delete_chosen")
@@ -80,20 +80,21 @@ class MonitorAdmin(SiteAdmin):
         (gettext_lazy("State"), {"fields": _STATE}),
         (gettext_lazy("Incidents"), {"fields": ("newest_incidents",)}),
         (
-            gettext_lazy("About"),
+            gettext_lazy("Details"),
             {"fields": ("public_id", "version", "created_at", "updated_at", "seen_version")},
         ),
     )
     delete_warning = gettext_lazy(
-        "Its push URLs stop at once, and its log, incidents and deliveries go with it."
+        "Its push URLs stop working immediately, and its heartbeats, incidents and deliveries are "
+        "deleted too."
     )
 
     status_changed_at = _of_state("status_changed_at", gettext_lazy("since"))
     last_heartbeat_at = _of_state("last_heartbeat_at", gettext_lazy("last heartbeat"))
     last_value = _of_state("last_value", gettext_lazy("last value"))
     last_message = _of_state("last_message", gettext_lazy("last message"))
-    due_at = _of_state("due_at", gettext_lazy("looked at again"))
-    fault = _of_state("fault", gettext_lazy("fault"))
+    due_at = _of_state("due_at", gettext_lazy("next check"))
+    fault = _of_state("fault", gettext_lazy("error"))
 
     @admin.display(description=gettext_lazy("stored status"))
     def status(self, monitor: Any) -> str:
@@ -110,7 +111,7 @@ class MonitorAdmin(SiteAdmin):
     def schedule_in_short(self, monitor: Monitor) -> str:
         return presenting.schedule_in_short(monitor)
 
-    @admin.display(description=gettext_lazy("those that work"))
+    @admin.display(description=gettext_lazy("active"))
     def push_tokens(self, monitor: Any) -> str:
         """The tokens that work, at most a hundred; the others are in the list of tokens."""
         working = PushToken.objects.filter(monitor=monitor).valid().order_by("-created_at", "-pk")
@@ -143,10 +144,11 @@ class MonitorAdmin(SiteAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except lifecycle.EditedMeanwhile:
             words = _(
-                "Somebody else changed this monitor meanwhile, so nothing was saved. Look, and try again."
+                "Someone else changed this monitor in the meantime, so nothing was saved. Check the "
+                "current values and try again."
             )
         except lifecycle.SlugTaken:
-            words = _("Another monitor of the workspace has this slug, so nothing was saved.")
+            words = _("Another monitor in this workspace already has this slug, so nothing was saved.")
         self.message_user(request, words, messages.ERROR)
         return HttpResponseRedirect(request.path)
 
@@ -173,7 +175,9 @@ class MonitorAdmin(SiteAdmin):
             do=lifecycle.pause,
             done=_("Paused"),
             title=_("Pause monitors"),
-            warning=_("Nobody is told of them until they are resumed. Open incidents are closed."),
+            warning=_(
+                "No notifications are sent for them until they are resumed. Open incidents are closed."
+            ),
             button=_("Pause"),
         )
 
@@ -184,9 +188,9 @@ class MonitorAdmin(SiteAdmin):
             queryset,
             action="resume_selected",
             do=lifecycle.resume,
-            done=_("Watched"),
+            done=_("Resumed"),
             title=_("Resume monitors"),
-            warning=_("Those that are paused are watched again from their next heartbeat on."),
+            warning=_("Paused monitors are watched again from their next heartbeat."),
             button=_("Resume"),
         )
 

@@ -73,7 +73,7 @@ class HistoryView(ApiView):
 
 def _require_order(start: datetime, end: datetime) -> None:
     if start >= end:
-        raise impossible("from", _("It is not before “to”. Give an earlier one, or a later “to”."))
+        raise impossible("from", _("Must be before “to”."))
 
 
 def _within(rows: QuerySet[Any], column: str, asked: dict[str, Any]) -> QuerySet[Any]:
@@ -134,7 +134,7 @@ class Heartbeats(HistoryView):
     ) -> StreamingHttpResponse:
         for name in ("cursor", "limit"):
             if name in asked:
-                raise impossible(name, _("An export has no pages. Leave this out, or ask for JSON."))
+                raise impossible(name, _("An export has no pages. Leave this out, or request JSON."))
         # What arrives while it is written belongs to the next one.
         rows = rows.filter(received_at__lte=database_now()).values("pk", *_HEARTBEAT[:-1], "token_id")
         tokens = _tokens_of(monitor)

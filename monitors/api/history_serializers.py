@@ -20,7 +20,7 @@ FORMATS = ("json", "csv", "ndjson")
 class TrueOrFalse(serializers.Field[Any, Any, Any, Any]):
     """`true` or `false` in a query."""
 
-    default_error_messages = {"invalid": _("Give true or false.")}
+    default_error_messages = {"invalid": _("Must be true or false.")}
 
     def to_internal_value(self, data: Any) -> bool:
         if data not in ("true", "false"):

@@ -67,7 +67,7 @@ class WeeklySerializer(StrictSerializer):
     kind = OneOf(["weekly"])
     weekdays = serializers.ListField(child=OneOf(WEEKDAYS), min_length=1, max_length=len(WEEKDAYS))
     start_time = Matching(
-        r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Give a time of day, such as 22:00.")
+        r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Must be a time of day, such as 22:00.")
     )
     duration = Whole(min_value=MINUTE, max_value=LONGEST)
     timezone = Line(max_length=64, required=False, help_text="Left out, the workspace's.")
@@ -87,7 +87,7 @@ class WhenField(serializers.Field[Any, Any, Any, Any]):
     """When it is: once or every week."""
 
     default_error_messages = {
-        "kind": gettext_lazy("Give kind: “once” with an end or a duration, or “weekly” with weekdays."),
+        "kind": gettext_lazy("Requires kind: “once” with an end or a duration, or “weekly” with weekdays."),
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -164,17 +164,17 @@ class MaintenanceView(ApiView):
             columns = _weekly(when, self.workspace.timezone)
         for name in ("starts_at", "ends_at"):
             if columns[name] is not None and columns[name].year not in _YEARS:
-                raise impossible(f"when.{name}", _("Give a time from the year 2000 to 2100."))
+                raise impossible(f"when.{name}", _("Must be between the years 2000 and 2100."))
         starts, ends = columns["starts_at"], columns["ends_at"]
         if starts is not None and ends is not None and starts >= ends:
-            raise impossible("when.ends_at", _("It has to end after it begins."))
+            raise impossible("when.ends_at", _("Must be after the start."))
         tags, named = said.get("tags", []), said.get("monitors", [])
         all_monitors = said.get("all_monitors", not (tags or named))
         if all_monitors and (tags or named):
-            sentence = _("Leave out tags and monitors, or say that it is not about all monitors.")
+            sentence = _("Leave out tags and monitors, or set all_monitors to false.")
             raise impossible("all_monitors", sentence)
         if not (all_monitors or tags or named):
-            raise impossible("monitors", _("Name tags or monitors, or say that it is about all monitors."))
+            raise impossible("monitors", _("Select tags or monitors, or set all_monitors to true."))
         return {
             "name": said["name"],
             **columns,
@@ -189,7 +189,7 @@ class MaintenanceView(ApiView):
         unknown = set(public_ids) - {monitor.public_id for monitor in found}
         if unknown:
             named = ", ".join(sorted(map(str, unknown))[:5])
-            raise impossible("monitors", _("There is no monitor %s in this workspace.") % named)
+            raise impossible("monitors", _("No monitor %s in this workspace.") % named)
         return found
 
 
@@ -197,12 +197,12 @@ def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
     starts, ends, duration = (when.get(name) for name in ("starts_at", "ends_at", "duration"))
     starts = starts or now
     if (ends is None) == (duration is None):
-        raise impossible("when", _("Give either ends_at or duration."))
+        raise impossible("when", _("Set either ends_at or duration, not both."))
     if ends is None:
         try:
             ends = starts + timedelta(seconds=duration or 0)
         except OverflowError:
-            raise impossible("when.starts_at", _("Give a time from the year 2000 to 2100.")) from None
+            raise impossible("when.starts_at", _("Must be between the years 2000 and 2100.")) from None
     return {
         "kind": Kind.ONCE,
         "starts_at": starts,
@@ -217,7 +217,7 @@ def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
 def _weekly(when: dict[str, Any], zone_of_workspace: str) -> dict[str, Any]:
     zone = when.get("timezone", zone_of_workspace)
     if not is_time_zone(zone):
-        unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+        unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
         raise impossible("when.timezone", unknown % {"zone": zone})
     return {
         "kind": Kind.WEEKLY,

@@ -138,7 +138,7 @@ class MonitorView(ApiView):
         found = list(_channels().filter(workspace=self.workspace, public_id__in=public_ids))
         unknown = set(public_ids) - {channel.public_id for channel in found}
         if unknown:
-            sentence = _("There is no channel %s in this workspace.") % ", ".join(sorted(map(str, unknown)))
+            sentence = _("No channel %s in this workspace.") % ", ".join(sorted(map(str, unknown)))
             raise impossible("channels", sentence)
         return found
 
@@ -157,11 +157,11 @@ def _current(monitor: Any) -> PushToken | None:
 def _require_possible(schedule: dict[str, Any]) -> None:
     if schedule["kind"] == Monitor.Kind.INTERVAL:
         if schedule["interval"] is not None and schedule["interval"] > schedule["timeout"]:
-            sentence = _("It is longer than the timeout. Give at most %d.") % schedule["timeout"]
+            sentence = _("Must not be longer than the timeout: at most %d.") % schedule["timeout"]
             raise impossible("schedule.interval", sentence)
         return
     if not is_time_zone(schedule["timezone"]):
-        sentence = _("There is no such time zone. Give one such as UTC or Asia/Jakarta.")
+        sentence = _("Unknown time zone. Use one such as UTC or Asia/Jakarta.")
         raise impossible("schedule.timezone", sentence)
     try:
         CronSchedule(schedule["cron"], schedule["timezone"]).due_after(timezone.now())
@@ -170,12 +170,12 @@ def _require_possible(schedule: dict[str, Any]) -> None:
 
 
 def _slug_taken() -> Problem:
-    sentence = _("Another monitor of the workspace has this slug. Choose another one.")
+    sentence = _("Another monitor in this workspace already has this slug. Choose a different one.")
     return Problem("conflict", sentence, errors=[("slug", sentence)])
 
 
 def _bounds_crossed() -> Problem:
-    return impossible("value_max", _("It is below value_min, so that no value would be a good one."))
+    return impossible("value_max", _("Must not be below value_min: no value would be allowed."))
 
 
 def _is_slug(text: str) -> bool:
@@ -183,7 +183,7 @@ def _is_slug(text: str) -> bool:
 
 
 def _slug_in_words() -> str:
-    sentence = _("The address has to end in up to %d lower-case letters and digits, with single hyphens.")
+    sentence = _("Must be up to %d lower-case letters and digits, separated by single hyphens.")
     return sentence % SLUG_LENGTH
 
 
@@ -342,12 +342,12 @@ class MonitorBySlug(MonitorView):
             raise ValidationError({"slug": [_slug_in_words()]})
         said = self.read(MonitorSerializer)
         if said.setdefault("slug", slug) != slug:
-            raise impossible("slug", _("The address says %s. Leave it out or give the same.") % slug)
+            raise impossible("slug", _("The URL says %s. Leave it out, or send the same value.") % slug)
         columns = self.columns(said)
         monitor = self.monitors().filter(slug=slug).first()
         if monitor is None:
             if named_etags(request) is not None:
-                raise Problem("changed-meanwhile", _("There is no monitor with this slug."))
+                raise Problem("changed-meanwhile", _("No monitor has this slug."))
             try:
                 monitor = lifecycle.create(workspace=self.workspace, by=self.actor, **columns)
             except lifecycle.SlugTaken:

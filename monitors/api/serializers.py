@@ -81,7 +81,7 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
     """One of the two kinds of schedule, as the columns of Monitor that hold it."""
 
     default_error_messages = {
-        "kind": _("Give kind: “interval” with a timeout, or “cron” with an expression."),
+        "kind": _("Requires kind: “interval” with a timeout, or “cron” with an expression."),
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class MonitorSerializer(StrictSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     slug = Matching(
         SLUG,
-        _("Give lower-case letters, digits and single hyphens between them."),
+        _("Use lower-case letters and digits, separated by single hyphens."),
         max_length=SLUG_LENGTH,
         required=False,
         help_text="Names the monitor within its workspace; made from the name unless given.",
@@ -190,7 +190,7 @@ class MonitorSerializer(StrictSerializer):
 class StatusesField(serializers.Field[Any, Any, Any, Any]):
     """Statuses as shown, separated by commas."""
 
-    default_error_messages = {"invalid": _("Give one or more of {statuses}, separated by commas.")}
+    default_error_messages = {"invalid": _("Must be one or more of {statuses}, separated by commas.")}
 
     def to_internal_value(self, data: Any) -> list[Shown]:
         words = data.split(",")
@@ -245,7 +245,7 @@ class NewTokenSerializer(StrictSerializer):
     label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
     token = Matching(
         r"^[A-Za-z0-9_-]{8,64}\Z",
-        _("Give 8 to 64 letters, digits, hyphens and underscores."),
+        _("Must be 8 to 64 letters, digits, hyphens or underscores."),
         required=False,
         help_text="A token of another system, so that its senders need not change.",
     )

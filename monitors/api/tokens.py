@@ -103,26 +103,26 @@ def _refusals_as_problems() -> Iterator[None]:
     try:
         yield
     except tokens.TokenGone:
-        detail = _("The token was revoked or has expired, and nothing brings it back. Issue a new one.")
+        detail = _("The token was revoked or has expired and can't be used again. Create a new one.")
         raise Problem("conflict", detail) from None
     except tokens.OverlapRunning as running:
         detail = _(
-            "The token it replaced still works until %s. Wait, end that one, or rotate with “force”: true; "
-            "then both go on working for their time."
+            "The token that this one replaced is valid until %s. Wait, expire it, or rotate with “force”: "
+            "true; then both keep their expiry."
         ) % in_utc(running.ends_at)
         raise Problem("conflict", detail, errors=[("force", detail)]) from None
     except tokens.NotReplaced:
-        detail = _("The token was not rotated, so nothing overlaps. Revoke it to end it.")
+        detail = _("The token was not rotated, so it has no overlap. Revoke it to stop it working.")
         raise Problem("conflict", detail) from None
     except tokens.TooManyTokens:
-        detail = _("A monitor has at most %d tokens that work. Revoke one first.") % tokens.TOKENS_MOST
+        detail = _("A monitor can have at most %d active tokens. Revoke one first.") % tokens.TOKENS_MOST
         raise Problem("conflict", detail) from None
     except tokens.TokenTaken:
-        detail = _("This token names a monitor already. A token can name one only.")
+        detail = _("This token is already in use. Each token can belong to one monitor only.")
         raise Problem("conflict", detail, errors=[("token", detail)]) from None
     except tokens.NotAToken:
         raise impossible(
-            "token", _("It begins with tjp_ and is mistyped: its last characters are a checksum.")
+            "token", _("Mistyped or incomplete: a token starting with tjp_ ends in a checksum.")
         ) from None
 
 

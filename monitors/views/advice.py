@@ -32,7 +32,7 @@ class TimeoutForm(forms.Form):
         label=gettext_lazy("Timeout"),
         low=TIMEOUT_MIN,
         high=TIMEOUT_MAX,
-        help_text=gettext_lazy("The longest silence that is still fine, such as 60 s, 5 min or 1 d."),
+        help_text=gettext_lazy("The longest acceptable time between heartbeats, such as 60 s, 5 min or 1 d."),
     )
 
     def __init__(self, *args: object, monitor: Monitor, **kwargs: object) -> None:
@@ -44,7 +44,7 @@ class TimeoutForm(forms.Form):
         interval = self._monitor.interval
         if interval and timeout < interval:
             raise forms.ValidationError(
-                _("This is shorter than the recommended interval: give at least %(interval)s."),
+                _("Must not be shorter than the recommended interval: at least %(interval)s."),
                 params={"interval": exactly(interval)},
             )
         return timeout
@@ -66,14 +66,14 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
         before, after = monitor.timeout, form.cleaned_data["timeout"]
         lifecycle.edit(monitor=monitor, by=actor_of(request), timeout=after)
         words = {"before": exactly(before), "after": exactly(after)}
-        messages.success(request, _("The timeout was %(before)s and is %(after)s now.") % words)
+        messages.success(request, _("Changed the timeout from %(before)s to %(after)s.") % words)
         return HttpResponseRedirect(page, status=303)
     template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
     context = {
         "form": form,
         "title": _("Change the timeout of “%(name)s”?") % {"name": monitor.name},
         "text": _in_words(monitor, form),
-        "button": _("Change"),
+        "button": _("Change timeout"),
         "cancel": page,
         "action": request.path,
     }
@@ -82,7 +82,7 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
     """Return from what to what it changes, and when people are told then."""
-    now = _("It is %(timeout)s now.") % {"timeout": exactly(monitor.timeout)}
+    now = _("The timeout is currently %(timeout)s.") % {"timeout": exactly(monitor.timeout)}
     try:
         wanted = form.fields["timeout"].clean(form["timeout"].value())
     except forms.ValidationError:

@@ -44,7 +44,7 @@ class BulkForm(forms.Form):
             self.errors.pop("tag", None)
             self.cleaned_data["tag"] = []
         elif len(self.cleaned_data.get("tag", [""])) != 1:
-            raise ValidationError({"tag": gettext_lazy("Write one tag.")})
+            raise ValidationError({"tag": gettext_lazy("Enter one tag.")})
         return self.cleaned_data
 
 
@@ -57,7 +57,7 @@ def do(request: HttpRequest) -> HttpResponse:
     chosen = chosen_monitors(workspace, request.POST.getlist("monitor"))
     form = BulkForm(request.POST)
     if not chosen:
-        messages.warning(request, _("Choose the monitors first."))
+        messages.warning(request, _("Select monitors first."))
     elif not form.is_valid():
         messages.error(request, str(next(iter(form.errors.values()))[0]))
     elif form.cleaned_data["action"] == "delete" and not form.cleaned_data["sure"]:
@@ -124,7 +124,9 @@ def _done(action: str, number: int, tag: str) -> str:
             "%(number)d monitor tagged “%(tag)s”.", "%(number)d monitors tagged “%(tag)s”.", number
         ),
         "remove_tag": ngettext(
-            "“%(tag)s” taken from %(number)d monitor.", "“%(tag)s” taken from %(number)d monitors.", number
+            "“%(tag)s” removed from %(number)d monitor.",
+            "“%(tag)s” removed from %(number)d monitors.",
+            number,
         ),
         "delete": ngettext("%(number)d monitor deleted.", "%(number)d monitors deleted.", number),
     }
@@ -136,28 +138,26 @@ def _others(outcomes: Outcomes) -> list[str]:
     same, full = outcomes[Outcome.SAME], outcomes[Outcome.FULL]
     busy, gone = outcomes[Outcome.BUSY], outcomes[Outcome.GONE]
     said = [
-        (same, ngettext("%(number)d was so already.", "%(number)d were so already.", same)),
+        (same, ngettext("%(number)d unchanged.", "%(number)d unchanged.", same)),
         (
             full,
             ngettext(
-                "%(number)d has as many tags as it may have.",
-                "%(number)d have as many tags as they may have.",
+                "%(number)d already has the maximum number of tags.",
+                "%(number)d already have the maximum number of tags.",
                 full,
             ),
         ),
         (
             busy,
             ngettext(
-                "%(number)d was being changed by somebody else.",
-                "%(number)d were being changed by somebody else.",
+                "%(number)d skipped: someone else was changing it.",
+                "%(number)d skipped: someone else was changing them.",
                 busy,
             ),
         ),
         (
             gone,
-            ngettext(
-                "%(number)d was deleted by somebody else.", "%(number)d were deleted by somebody else.", gone
-            ),
+            ngettext("%(number)d had already been deleted.", "%(number)d had already been deleted.", gone),
         ),
     ]
     return [sentence % {"number": number} for number, sentence in said if number]

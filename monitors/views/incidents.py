@@ -70,7 +70,7 @@ def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def acknowledge(request: HttpRequest, public_id: UUID) -> HttpResponse:
     found, _membership = _get_incident_to_change(request, public_id)
     if not incidents.acknowledge(incident=found, by=actor_of(request)):
-        messages.info(request, _("Somebody acknowledged it before, or it is over."))
+        messages.info(request, _("Already acknowledged or resolved."))
     return _to_incident(found)
 
 

@@ -41,7 +41,7 @@ def plan(request: HttpRequest) -> HttpResponse:
     form = MaintenanceForm(request.POST if request.method == "POST" else None, workspace=workspace)
     if _is_to_be_saved(request, form):
         window = planning.plan(workspace=workspace, by=actor_of(request), **form.columns())
-        messages.success(request, _("“%(name)s” is planned.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” saved.") % {"name": window.name})
         return _to_list()
     return _form_page(request, form, workspace)
 
@@ -105,9 +105,9 @@ def end(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except MaintenanceWindow.DoesNotExist:
         raise Http404 from None
     if ended:
-        messages.success(request, _("“%(name)s” has ended.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” ended.") % {"name": window.name})
     else:
-        messages.info(request, _("“%(name)s” was over before.") % {"name": window.name})
+        messages.info(request, _("“%(name)s” had already ended.") % {"name": window.name})
     return _to_list()
 
 
@@ -121,9 +121,9 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
             planning.delete(window=window, by=actor_of(request))
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
-        messages.success(request, _("“%(name)s” was deleted.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” deleted.") % {"name": window.name})
         return _to_list()
-    text = _("It does not come again, and what it left out of uptimes counts again.")
+    text = _("It won't take place again, and time it excluded from uptime counts again.")
     return confirm(
         request,
         title=_("Delete “%(name)s”?") % {"name": window.name},

@@ -57,8 +57,8 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
             form.add_error(
                 None,
                 _(
-                    "Somebody else changed this monitor meanwhile. Nothing is saved yet: what you typed is "
-                    "below. Save again to overwrite the other changes, or open the page anew to see them."
+                    "Someone else changed this monitor in the meantime. Nothing has been saved yet; your "
+                    "changes are below. Save again to overwrite theirs, or reload the page to see them."
                 ),
             )
         except lifecycle.SlugTaken:
@@ -75,7 +75,9 @@ def _inherited_rate(workspace: Workspace) -> int:
 
 
 def _tell_slug_taken(form: MonitorForm) -> None:
-    form.add_error("slug", _("Another monitor of this workspace has this slug. Choose another one."))
+    form.add_error(
+        "slug", _("Another monitor in this workspace already has this slug. Choose a different one.")
+    )
 
 
 def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None = None) -> HttpResponse:
@@ -132,12 +134,15 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "POST":
         lifecycle.delete(monitor=monitor, by=actor_of(request))
-        messages.success(request, _("“%(name)s” was deleted.") % {"name": monitor.name})
+        messages.success(request, _("“%(name)s” deleted.") % {"name": monitor.name})
         return HttpResponseRedirect(reverse("monitors:overview"), status=303)
     return confirm(
         request,
         title=_("Delete “%(name)s”?") % {"name": monitor.name},
-        text=_("Its push URL stops at once, and its log and incidents go with it. This cannot be undone."),
+        text=_(
+            "Its push URL stops working immediately, and its heartbeats and incidents are deleted too. "
+            "This cannot be undone."
+        ),
         button=_("Delete"),
         cancel=reverse("monitors:detail", args=[public_id]),
     )

@@ -52,22 +52,22 @@ def _advice(monitor: Monitor, refusal: Refusal) -> str:
     """Return in one sentence what to do so that pushes like these are accepted."""
     match refusal.reason:
         case Refusal.Reason.REVOKED:
-            return _("This token was revoked: give the sender a push URL that works now.")
+            return _("This token was revoked. Give the sender an active push URL.")
         case Refusal.Reason.EXPIRED:
-            return _("This token was replaced and its time is over: give the sender the new push URL.")
+            return _("This token was rotated and has expired. Give the sender the new push URL.")
         case Refusal.Reason.METHOD if monitor.post_only and refusal.method in ("GET", "HEAD"):
-            return _("Have the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
+            return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
         case Refusal.Reason.METHOD:
-            return _("Have the sender use GET, HEAD or POST.")
+            return _("Make the sender use GET, HEAD or POST.")
         case Refusal.Reason.LIMIT:
             rate = limits.rate_of(monitor)
             return _(
-                "Have the sender push less often than %(rate)s times a minute, "
-                "or raise the limit in the monitor's settings."
+                "Make the sender push at most %(rate)s times per minute, or raise the limit in the "
+                "monitor's settings."
             ) % {"rate": rate}
         case Refusal.Reason.TOO_LARGE:
-            return _("Send at most %(limit)s bytes: keep long output elsewhere and send its end.") % {
+            return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
                 "limit": BODY_LIMIT
             }
         case _:
-            return _("Correct what the sender sends; the status is “up” or “down”, or left out.")
+            return _("Fix what the sender sends: the status must be “up” or “down”, or left out.")

@@ -97,7 +97,10 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
         form,
         monitor,
         title=_("Rotate the push token %(token)s?") % {"token": row.token},
-        text=_("A new push URL is made. The old one works on for a while, so that senders can follow."),
+        text=_(
+            "Creates a new push URL. The old one keeps working for a while, so that you can update the "
+            "senders."
+        ),
         warning=_running_in_words(row),
         button=_("Rotate"),
     )
@@ -105,10 +108,10 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 
 def _rotated_in_words(overlap: int) -> str:
     if not overlap:
-        return _("The new push URL is below. Senders that use the old one are refused now.")
-    return _(
-        "The new push URL is below. The old one works for another %(time)s: change the senders by then."
-    ) % {"time": exactly(overlap)}
+        return _("The new push URL is below. Pushes to the old one are now rejected.")
+    return _("The new push URL is below. The old one expires in %(time)s: update the senders by then.") % {
+        "time": exactly(overlap)
+    }
 
 
 def _running_in_words(row: TokenRow) -> str:
@@ -116,8 +119,8 @@ def _running_in_words(row: TokenRow) -> str:
     if not row.old:
         return ""
     return _(
-        "An earlier rotation is not over: %(usage)s If you rotate again, there will be two old tokens, "
-        "and senders of both have to be given the newest one."
+        "An earlier rotation isn't finished: %(usage)s If you rotate again, there will be two old tokens, "
+        "and the senders of both need the newest one."
     ) % {"usage": " ".join(_old_in_words(old) for old in row.old)}
 
 
@@ -131,11 +134,11 @@ def _old_in_words(old: OldToken) -> str:
         "source": token.last_used_from,
     }
     if not token.last_used_at:
-        return _("the old token %(token)s was never used and works for another %(left)s.") % words
+        return _("the old token %(token)s was never used and expires in %(left)s.") % words
     if not token.last_used_from:
-        return _("the old token %(token)s was last used %(ago)s ago and works for another %(left)s.") % words
+        return _("the old token %(token)s was last used %(ago)s ago and expires in %(left)s.") % words
     return (
-        _("the old token %(token)s was last used %(ago)s ago from %(source)s and works for another %(left)s.")
+        _("the old token %(token)s was last used %(ago)s ago from %(source)s and expires in %(left)s.")
         % words
     )
 
@@ -152,8 +155,8 @@ def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
         request,
         form,
         monitor,
-        title=_("How long shall the old token %(token)s work?") % {"token": token},
-        text=_("Take the time that your slowest sender needs to get the new push URL."),
+        title=_("How long should the old token %(token)s keep working?") % {"token": token},
+        text=_("Allow enough time for your slowest sender to get the new push URL."),
         button=_("Save"),
     )
 
@@ -167,9 +170,9 @@ def end(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
         return _set_overlap(request, monitor, token, timedelta(0))
     return confirm(
         request,
-        title=_("End the old token %(token)s now?") % {"token": token},
+        title=_("Expire the old token %(token)s now?") % {"token": token},
         text=f"{_used_in_words(token)} {_refused()}",
-        button=_("End it now"),
+        button=_("Expire now"),
         cancel=_page_of(monitor),
     )
 
@@ -180,13 +183,13 @@ def _set_overlap(
     try:
         tokens.set_overlap(token=token, remaining=remaining, by=actor_of(request))
     except tokens.TokenGone:
-        messages.warning(request, _("The old token has ended already."))
+        messages.warning(request, _("The old token has already expired."))
     except tokens.NotReplaced:
         messages.warning(
-            request, _("This token was not rotated, so no time of it ends. Revoke it to end it.")
+            request, _("This token was not rotated, so it has no expiry. Revoke it to stop it working.")
         )
     else:
-        messages.success(request, _("Saved.") if remaining else _("The old token has ended."))
+        messages.success(request, _("Saved.") if remaining else _("Expired the old token."))
     return _to_tokens(monitor)
 
 
@@ -215,14 +218,14 @@ def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
     monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
         tokens.revoke(token=token, by=actor_of(request))
-        messages.success(request, _("The push token %(token)s was revoked.") % {"token": token})
+        messages.success(request, _("Revoked the push token %(token)s.") % {"token": token})
         return _to_tokens(monitor)
     text = [_used_in_words(token), _refused()]
     if not monitor.tokens.valid().exclude(pk=token.pk).exists():
         text.append(
             _(
-                "It is the last one that works: until you add another, "
-                "nothing can send heartbeats to this monitor."
+                "It is the last active one: until you add another, nothing can send heartbeats to this "
+                "monitor."
             )
         )
     return confirm(
@@ -235,19 +238,19 @@ def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 
 
 def _refused() -> str:
-    return _("Senders that use it are refused from then on. This cannot be undone.")
+    return _("Senders that use it are rejected from then on. This cannot be undone.")
 
 
 def _used_in_words(token: PushToken) -> str:
     if not token.last_used_at:
-        return _("It was never used.")
+        return _("Never used.")
     words = {
         "ago": about(max((database_now() - token.last_used_at).total_seconds(), 0)),
         "source": token.last_used_from,
     }
     if not token.last_used_from:
-        return _("It was last used %(ago)s ago.") % words
-    return _("It was last used %(ago)s ago from %(source)s.") % words
+        return _("Last used %(ago)s ago.") % words
+    return _("Last used %(ago)s ago from %(source)s.") % words
 
 
 # --- Further tokens ------------------------------------------------------------------------------
@@ -273,8 +276,10 @@ def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
         form,
         monitor,
         title=_("Add a push token"),
-        text=_("With one for each sender you see who sends, and can end one without the others."),
-        button=_("Add"),
+        text=_(
+            "With one token per sender you can see who sends, and revoke one without affecting the others."
+        ),
+        button=_("Add token"),
     )
 
 
@@ -287,18 +292,15 @@ def import_(request: HttpRequest, public_id: UUID) -> HttpResponse:
     form = ImportForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and (token := _import(request, form, monitor)):
         show_next(request, token)
-        messages.success(request, _("The token works: its push URL here is below."))
+        messages.success(request, _("Token imported. Its push URL is below."))
         return _to_tokens(monitor)
     return _ask(
         request,
         form,
         monitor,
-        title=_("Use a token you have"),
-        text=_(
-            "Senders of another system then go on with the token they have; "
-            "only the address before it changes."
-        ),
-        button=_("Use it"),
+        title=_("Import an existing token"),
+        text=_("Senders of another system then keep their token; only the address before it changes."),
+        button=_("Import"),
     )
 
 
@@ -311,23 +313,23 @@ def _import(request: HttpRequest, form: ImportForm, monitor: Monitor) -> PushTok
         ours = secret.startswith(tokens.PREFIX)
         form.add_error(
             "secret",
-            _mistyped() if ours else _("A token is 8 to 64 letters, digits, hyphens and underscores."),
+            _mistyped() if ours else _("A token must be 8 to 64 letters, digits, hyphens or underscores."),
         )
     except tokens.TokenTaken:
-        form.add_error("secret", _("This token is or was in use here already. Use another one."))
+        form.add_error("secret", _("This token is or was already in use here. Choose a different one."))
     except tokens.TooManyTokens:
         form.add_error(None, _too_many())
     return None
 
 
 def _mistyped() -> str:
-    return _("This begins like a token of Tianji, but is mistyped or not whole. Copy it again.")
+    return _("This looks like a Tianji token, but is mistyped or incomplete. Copy it again.")
 
 
 def _too_many() -> str:
     return ngettext(
-        "This monitor has %(most)d token that works, which is as many as it may have. Revoke one first.",
-        "This monitor has %(most)d tokens that work, which is as many as it may have. Revoke one first.",
+        "This monitor already has %(most)d active token, the maximum. Revoke one first.",
+        "This monitor already has %(most)d active tokens, the maximum. Revoke one first.",
         tokens.TOKENS_MOST,
     ) % {"most": tokens.TOKENS_MOST}
 

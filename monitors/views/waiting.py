@@ -57,7 +57,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     try:
         status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
     except recorder.ByHandTooSoon:
-        level, words = messages.WARNING, _("A test heartbeat was sent just now. Wait a few seconds.")
+        level, words = messages.WARNING, _("A test heartbeat was just sent. Wait a few seconds.")
     else:
         level, words = messages.SUCCESS, _in_words(push, status)
     if request.htmx:  # type: ignore[attr-defined]
@@ -70,12 +70,12 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _in_words(push: Push, status: Status) -> str:
     if status is Status.PAUSED:
-        return _("The test heartbeat is in the log. The monitor stays paused.")
+        return _("Test heartbeat recorded. The monitor stays paused.")
     if push.up and status is Status.DOWN:
-        return _("The test heartbeat has no value, and one is required: the monitor is down.")
+        return _("The test heartbeat has no value, but one is required: the monitor is down.")
     if push.up:
-        return _("The test heartbeat was received.")
-    return _("The test heartbeat was received: the monitor is down until the next good one.")
+        return _("Test heartbeat received.")
+    return _("Test heartbeat received: the monitor is down until the next good heartbeat.")
 
 
 def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:
