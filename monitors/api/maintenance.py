@@ -1,4 +1,4 @@
-"""Maintenance over HTTP: list, plan, read, replace, end, delete."""
+"""Maintenance windows over HTTP: list, create, read, replace, end, delete."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Kind = MaintenanceWindow.Kind
 
 @extend_schema_serializer(component_name="Once")
 class OnceSerializer(StrictSerializer):
-    """From a time until another. Without `starts_at`: from now on. With `duration`: for so many seconds."""
+    """From `starts_at` (default: now) until `ends_at`, or for `duration` seconds."""
 
     kind = OneOf(["once"])
     starts_at = Moment(required=False, allow_null=True)
@@ -62,7 +62,7 @@ class OnceSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="Weekly")
 class WeeklySerializer(StrictSerializer):
-    """On some days of each week, from a time of day on, for `duration` seconds."""
+    """Every week on some weekdays, from a time of day, for `duration` seconds."""
 
     kind = OneOf(["weekly"])
     weekdays = serializers.ListField(child=OneOf(WEEKDAYS), min_length=1, max_length=len(WEEKDAYS))
@@ -70,9 +70,9 @@ class WeeklySerializer(StrictSerializer):
         r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Must be a time of day, such as 22:00.")
     )
     duration = Whole(min_value=MINUTE, max_value=LONGEST)
-    timezone = Line(max_length=64, required=False, help_text="Left out, the workspace's.")
-    starts_at = Moment(required=False, allow_null=True, help_text="Not before.")
-    ends_at = Moment(required=False, allow_null=True, help_text="Not after.")
+    timezone = Line(max_length=64, required=False, help_text="Defaults to the workspace's.")
+    starts_at = Moment(required=False, allow_null=True, help_text="Does not occur before this.")
+    ends_at = Moment(required=False, allow_null=True, help_text="Does not occur after this.")
 
 
 KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEKLY: WeeklySerializer}
@@ -84,7 +84,7 @@ KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEK
     )
 )
 class WhenField(serializers.Field[Any, Any, Any, Any]):
-    """When it is: once or every week."""
+    """When the window takes place: once or every week."""
 
     default_error_messages = {
         "kind": gettext_lazy("Requires kind: “once” with an end or a duration, or “weekly” with weekdays."),
@@ -100,7 +100,7 @@ class WhenField(serializers.Field[Any, Any, Any, Any]):
 
 
 class MaintenanceSerializer(StrictSerializer):
-    """Maintenance. It is about all monitors, unless it names tags or monitors."""
+    """A maintenance window. Applies to all monitors unless tags or monitors are given."""
 
     id = serializers.UUIDField(read_only=True)
     name = Line(max_length=100)
@@ -108,10 +108,8 @@ class MaintenanceSerializer(StrictSerializer):
     all_monitors = YesNo(required=False)
     tags = TagsField(required=False)
     monitors = serializers.ListField(child=Id(), required=False, max_length=MONITORS_MOST)
-    excluded_from_uptime = YesNo(required=False, help_text="True, where it is left out.")
-    under_way_until = Moment(
-        read_only=True, allow_null=True, help_text="When it ends, where it goes on at this moment."
-    )
+    excluded_from_uptime = YesNo(required=False, help_text="Defaults to true.")
+    under_way_until = Moment(read_only=True, allow_null=True, help_text="When it ends, if it is active now.")
     created_at = Moment(read_only=True)
 
 
@@ -130,10 +128,10 @@ _EXAMPLE = OpenApiExample(
 
 
 class MaintenanceView(ApiView):
-    """What the views of maintenance share."""
+    """Shared by the maintenance views."""
 
     def windows(self) -> QuerySet[MaintenanceWindow]:
-        """Return the workspace's windows with the monitors chosen for them: two queries."""
+        """Return the workspace's windows with their selected monitors, in two queries."""
         monitors = Monitor.objects.in_workspace(self.workspace).only("public_id").order_by("public_id")
         return MaintenanceWindow.objects.filter(workspace=self.workspace).prefetch_related(
             Prefetch("monitors", monitors)
@@ -146,17 +144,17 @@ class MaintenanceView(ApiView):
         return found
 
     def represent(self, rows: Sequence[MaintenanceWindow]) -> list[dict[str, Any]]:
-        """Return windows, loaded as `windows()` does, as JSON."""
+        """Return windows, loaded with `windows()`, as JSON."""
         now = database_now()
         return [_as_json(window, now) for window in rows]
 
     def answer(self, window: MaintenanceWindow, *, status: int = 200, **headers: str) -> Response:
-        """Answer with `window` as it is now."""
+        """Respond with the current state of `window`."""
         fresh = self.window(window.public_id)
         return Response(self.represent([fresh])[0], status=status, headers=headers)
 
     def columns(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Return what `monitors.planning` takes, of what the serializer has cleaned. Raises Problem."""
+        """Return validated serializer data as arguments for `monitors.planning`. Raises Problem."""
         when = dict(said["when"])
         if when["kind"] == Kind.ONCE:
             columns = _once(when, database_now())
@@ -263,8 +261,8 @@ class MaintenanceList(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="list_maintenance",
-        summary="List maintenance",
-        description="Oldest first, also what is over.",
+        summary="List maintenance windows",
+        description="Oldest first, including past ones.",
         parameters=[PageSerializer],
         responses=paged(MaintenanceSerializer, "PageOfMaintenance"),
     )
@@ -281,8 +279,8 @@ class MaintenanceList(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="plan_maintenance",
-        summary="Plan maintenance",
-        description="While it goes on heartbeats are recorded as ever, and nobody hears of an outage.",
+        summary="Create a maintenance window",
+        description="While it is active, heartbeats are recorded but no notifications are sent.",
         request=MaintenanceSerializer,
         examples=[_EXAMPLE],
         parameters=[IDEMPOTENCY_KEY, LOCATION],
@@ -300,7 +298,7 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_maintenance",
-        summary="Read maintenance",
+        summary="Get a maintenance window",
         responses=answers(200, MaintenanceSerializer),
     )
     def get(self, request: Request, public_id: UUID) -> Response:
@@ -309,8 +307,8 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="replace_maintenance",
-        summary="Change maintenance",
-        description="What it left out of uptimes so far follows what it says now.",
+        summary="Update a maintenance window",
+        description="Changes also apply to the time it has excluded from uptime so far.",
         request=MaintenanceSerializer,
         responses=answers(200, MaintenanceSerializer, writes=True),
     )
@@ -326,8 +324,8 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="delete_maintenance",
-        summary="Delete maintenance",
-        description="What it left out of uptimes counts again.",
+        summary="Delete a maintenance window",
+        description="Time that it excluded from uptime counts again.",
         responses=answers(204, None, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
@@ -342,10 +340,10 @@ class EndMaintenance(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="end_maintenance",
-        summary="End maintenance now",
+        summary="End a maintenance window now",
         description=(
-            "The time of it that goes on, if one does; the next one of what repeats stays planned. What is "
-            "still down is told now."
+            "Ends the current occurrence, if it is active; later occurrences stay scheduled. Monitors that "
+            "are still down send their notifications now."
         ),
         request=None,
         parameters=[IDEMPOTENCY_KEY],
