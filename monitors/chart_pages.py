@@ -1,4 +1,4 @@
-"""What the page with a monitor's charts shows: pictures, words, tables and files of one range."""
+"""A monitor's charts page: pictures, text, tables and CSV files of one range."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart as its page shows it. Without `plot` there is nothing to draw, and `summary` says so."""
+    """One chart of the page. Without `plot` there is nothing to draw, and `summary` says so."""
 
     what: str
     title: str
@@ -49,7 +49,7 @@ class Chart:
 
 
 def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
-    """Return the chart of values and that of the intervals between heartbeats."""
+    """Return the chart of values and the chart of intervals between heartbeats."""
     words = Words()
     shades = [_shade(incident, series.now, words) for incident in series.incidents]
     frame = _Frame(
@@ -65,7 +65,7 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What both charts share: of each bucket its time in words and whether an incident touches it."""
+    """Shared by both charts: each bucket's time as text, and whether an incident overlaps it."""
 
     series: Series
     words: Words
@@ -75,7 +75,7 @@ class _Frame:
     bridge: timedelta
 
     def said(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
-        """Yield each bucket with all that is said of it."""
+        """Yield each bucket with its texts."""
         for bucket, when, is_down in zip(self.series.buckets, self.at, self.down, strict=True):
             yield bucket, self.words.said(when, facts(bucket), is_down=is_down)
 
@@ -97,9 +97,9 @@ class _Frame:
         )
 
     def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
-        """Return the rows of a table, newest first; buckets without `cells` have none.
+        """Return the table rows, newest first; buckets without `cells` are left out.
 
-        Put together here, because a template takes longer for this than all else takes together.
+        Built here because a template would take longer than everything else together.
         """
         rows = [
             f'<tr><th scope="row">{escape(when)}</th>'
@@ -194,15 +194,15 @@ def _longest(bucket: Bucket) -> float | None:
 
 
 def _mean(parts: Iterable[tuple[float | None, int]]) -> float:
-    """Return the mean of means, each of so many."""
+    """Return the weighted mean of means."""
     known = [(mean, number) for mean, number in parts if mean is not None]
     whole = sum(number for _mean, number in known)
-    # Divided first: the sum of huge values is no float.
+    # Divide first: the sum of huge values overflows a float.
     return sum(mean * (number / whole) for mean, number in known)
 
 
 def _agreed(monitor: Monitor) -> timedelta:
-    """Return for how long silence is nothing to speak of: as long as the schedule allows."""
+    """Return the longest silence that the schedule allows."""
     heard = monitor.state.last_heartbeat_at
     if heard is None:
         return timedelta(0)
@@ -226,12 +226,12 @@ def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
 
 
 def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:
-    """Return of each bucket whether an incident touches it."""
+    """Return for each bucket whether an incident overlaps it."""
     first, width = series.buckets[0].start, series.buckets[0].end - series.buckets[0].start
     found = [False] * len(series.buckets)
     for shade in shades:
         begin = max((shade.start - first) // width, 0)
-        # What ends in the moment in which a bucket begins is not in it.
+        # An incident that ends exactly when a bucket begins does not overlap it.
         end = (max(shade.end - timedelta.resolution, shade.start) - first) // width
         for number in range(begin, min(end + 1, len(found))):
             found[number] = True
@@ -242,10 +242,10 @@ def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:
 
 
 def records(series: Series, what: str) -> Iterator[list[str]]:
-    """Yield the lines of a file with what a chart shows, the names of its columns first.
+    """Yield the rows of a CSV file with a chart's data, header first.
 
-    Times are in UTC, numbers as programs write them, and what is not known is empty: nothing in it is
-    a text that a spreadsheet could take for a formula.
+    Times are in UTC, numbers in machine format, unknown values are empty: no cell is text that a
+    spreadsheet could read as a formula.
     """
     if what == "interval":
         yield ["start", "end", "mean_seconds", "max_seconds", "heartbeats"]

@@ -1,4 +1,4 @@
-"""Entries of the audit in words: what somebody did, as people would say it."""
+"""Audit log entries as text: what someone did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monitors.models import Monitor
 from monitors.words import exactly
 
 Action = AuditEntry.Action
-# What needs no more words than these.
+# Actions that need no details.
 _PLAIN = {
     Action.MONITOR_CREATED: gettext_lazy("Created the monitor"),
     Action.MONITOR_DELETED: gettext_lazy("Deleted the monitor"),
@@ -33,7 +33,7 @@ _PLAIN = {
 
 
 def in_words(entry: AuditEntry) -> str:
-    """Return what was done; what an entry of an older version lacks is left out."""
+    """Return what was done; details that entries of older versions lack are left out."""
     details: dict[str, Any] = entry.details if isinstance(entry.details, dict) else {}
     if entry.action in _PLAIN:
         return str(_PLAIN[Action(entry.action)])

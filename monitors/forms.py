@@ -1,4 +1,4 @@
-"""What people type about a monitor."""
+"""Forms for monitors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _number(label: Any, **kwargs: Any) -> forms.FloatField:
 
 
 def require_order_of_values(form: forms.BaseForm) -> None:
-    """Add an error to `form` where its lowest good value is above its highest."""
+    """Add an error to `form` if its lowest allowed value is above its highest."""
     low, high = form.cleaned_data.get("value_min"), form.cleaned_data.get("value_max")
     if low is not None and high is not None and low > high:
         form.add_error("value_max", _("Must not be below the lowest allowed value."))
@@ -51,7 +51,7 @@ class DurationField(forms.Field):
     """A duration as people write it ("90", "5 min", "1h 30m"); cleans to whole seconds, or None.
 
     Args:
-        low, high: the range allowed, in seconds, both included.
+        low, high: the allowed range in seconds, both included.
     """
 
     default_error_messages = {
@@ -82,7 +82,7 @@ class DurationField(forms.Field):
 
 
 class TagsField(forms.CharField):
-    """Tags separated by commas; cleans to a list without repetitions."""
+    """Tags separated by commas; cleans to a list without duplicates."""
 
     default_error_messages = {
         "too_many": _("Enter at most %(limit)d tags."),
@@ -106,7 +106,7 @@ class TagsField(forms.CharField):
 
 
 class ScheduleForm(forms.Form):
-    """When a monitor is expected to speak. What belongs to the other kind of schedule is not looked at."""
+    """A monitor's schedule. Fields of the other kind of schedule are ignored."""
 
     kind = forms.ChoiceField(
         label=_("Expected"),
@@ -170,7 +170,7 @@ class ScheduleForm(forms.Form):
         return self.cleaned_data
 
     def _forget(self, *names: str) -> None:
-        """Drop fields of the kind not chosen: their controls may be hidden, errors in them unseen."""
+        """Drop the fields of the other kind: they may be hidden, so errors in them would go unseen."""
         for name in names:
             self.errors.pop(name, None)
             self.cleaned_data[name] = None
@@ -195,7 +195,7 @@ class ScheduleForm(forms.Form):
                 self.add_error("cron", _("Enter a cron expression, such as 0 2 * * * for 02:00 every night."))
             return
         try:
-            # The zone has its own error; what is asked here is whether the expression can be evaluated.
+            # The time zone has its own error; this only checks whether the expression can be evaluated.
             CronSchedule(expression).due_after(timezone.now())
         except ScheduleError as error:
             self.add_error("cron", str(error))
@@ -210,7 +210,7 @@ class ScheduleForm(forms.Form):
 
 
 class MonitorForm(ScheduleForm):
-    """A monitor as people create and edit it."""
+    """The form to create and edit a monitor."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -261,8 +261,8 @@ class MonitorForm(ScheduleForm):
 
     def __init__(self, *args: Any, monitor: Monitor | None = None, rate: int = 0, **kwargs: Any) -> None:
         """Args:
-        monitor: the one that is edited.
-        rate: how many pushes a minute a token may send where the monitor says nothing.
+        monitor: the monitor being edited.
+        rate: the pushes per minute allowed for a token if the monitor has no limit of its own.
         """
         if monitor is not None and not args:
             kwargs["initial"] = {name: getattr(monitor, name) for name in _COLUMNS}
@@ -288,12 +288,12 @@ class MonitorForm(ScheduleForm):
 
     @property
     def says_of_values(self) -> bool:
-        """Whether anything is typed, or wrong, in the fields about values."""
+        """Whether a value field is filled in or has an error."""
         names = ("value_min", "value_max", "value_required")
         return any(self[name].value() not in (None, "", False) or self[name].errors for name in names)
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns of Monitor that a valid form sets; the other kind's get defaults."""
+        """Return the columns of Monitor that a valid form sets; those of the other kind get defaults."""
         columns = dict(self.cleaned_data)
         if not columns["slug"]:
             del columns["slug"]

@@ -1,7 +1,7 @@
-"""Where the rows of the log come from: heartbeats, changes of status, and what people changed.
+"""The sources of a monitor's activity: heartbeats, status changes, and changes by people.
 
-Each function answers with the entries of one kind: those of a monitor that a filter lets through and
-that come after a cursor, newest first, at most so many. Each reads a range of one index.
+Each function returns the entries of one kind that match a filter and come after a cursor, newest first, up
+to a limit. Each reads a range of one index.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _heartbeat(row: Heartbeat) -> Entry:
     )
 
 
-# --- Changes of status ---------------------------------------------------------------------------
+# --- Status changes ------------------------------------------------------------------------------
 
 
 def transitions(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
@@ -113,7 +113,7 @@ def _missed(incident: Incident) -> Iterator[str]:
 
 
 def _worth_saying(message: str, *, up: bool) -> str:
-    """Return `message` unless it is the one of those who say nothing."""
+    """Return `message` unless it is the default."""
     return "" if message == DEFAULT_MESSAGE[up] else message
 
 
