@@ -1,4 +1,4 @@
-"""What people ask of the log, and write about an incident."""
+"""Forms for the filters of the activity, and for an incident's note."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = {"start": "from", "end": "to"}
 
 
 class TimeField(forms.DateTimeField):
-    """A date and time in the reader's zone, to the minute, or with a zone of its own."""
+    """A date and time in the reader's time zone, to the minute, or with its own UTC offset."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
     default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-22 14:03.")}
@@ -34,7 +34,7 @@ class TimeField(forms.DateTimeField):
 
 
 class LogForm(forms.Form):
-    """What of the log to show: it stands in the address, so nothing is required."""
+    """Filters of the activity. They come from the URL, so none is required."""
 
     kind = forms.MultipleChoiceField(
         label=_("Show"),
@@ -76,7 +76,7 @@ class LogForm(forms.Form):
 
     @property
     def asked(self) -> Filter:
-        """What a valid form asks for."""
+        """The filter of a valid form."""
         chosen = set(self.cleaned_data["kind"])
         return Filter(
             kinds=tuple(kind for kind in Kind if kind in chosen) or KINDS,
@@ -88,7 +88,7 @@ class LogForm(forms.Form):
 
 
 class NoteField(forms.CharField):
-    """Text of several lines. A line break counts as one character, where browsers send two."""
+    """Multi-line text. A line break counts as one character, although browsers send two."""
 
     widget = forms.Textarea(attrs={"rows": 4})
 
@@ -98,7 +98,7 @@ class NoteField(forms.CharField):
 
 
 class NoteForm(forms.Form):
-    """What people write down about an incident."""
+    """An incident's note."""
 
     note = NoteField(
         label=_("Note"),

@@ -1,4 +1,4 @@
-"""What people type about maintenance."""
+"""Forms for maintenance windows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Kind = MaintenanceWindow.Kind
 
 
 class WallTimeField(forms.Field):
-    """A date and time as a clock on the wall shows it; cleans to one without a time zone, or None."""
+    """A local date and time; cleans to a naive datetime, or None."""
 
     default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-28 22:00.")}
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
@@ -52,7 +52,7 @@ class WallTimeField(forms.Field):
 
 
 class _MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by their public id, which a page may show; a row's number stays inside."""
+    """Monitors by public id; row ids are not exposed."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
@@ -64,13 +64,13 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Gone, of another workspace or no id at all: the same to the reader.
+            # Deleted, in another workspace or not an id at all: all the same to the reader.
             gone = _("One of these monitors is no longer in this workspace. Choose again.")
             raise ValidationError(gone) from None
 
 
 class WhenForm(forms.Form):
-    """When maintenance is. What belongs to the other kind is not looked at."""
+    """When a maintenance window takes place. Fields of the other kind are ignored."""
 
     kind = forms.ChoiceField(
         label=_("Repeats"), choices=Kind.choices, initial=Kind.ONCE, widget=forms.RadioSelect
@@ -133,17 +133,17 @@ class WhenForm(forms.Form):
 
     @property
     def plan(self) -> Plan:
-        """When it is, as a valid form says."""
+        """When it takes place, from a valid form."""
         return plan_of(MaintenanceWindow(**self.when()))
 
     def when(self) -> dict[str, Any]:
-        """Return the columns of MaintenanceWindow that say when it is, of a valid form."""
+        """Return the time columns of MaintenanceWindow, from a valid form."""
         data = self.cleaned_data
         return {name: data[name] for name in WhenForm.base_fields} | {"weekdays": sorted(data["weekdays"])}
 
 
 class MaintenanceForm(WhenForm):
-    """Maintenance as people plan and change it."""
+    """The form to create and edit a maintenance window."""
 
     ALL, SOME = "all", "some"
 
@@ -178,8 +178,8 @@ class MaintenanceForm(WhenForm):
         self, *args: Any, workspace: Workspace, window: MaintenanceWindow | None = None, **kwargs: Any
     ) -> None:
         """Args:
-        workspace: whose monitors may be chosen.
-        window: the one that is changed.
+        workspace: whose monitors can be selected.
+        window: the window being edited.
         """
         initial: dict[str, Any] = {"timezone": workspace.timezone}
         if window is not None:
@@ -203,7 +203,7 @@ class MaintenanceForm(WhenForm):
         return data
 
     def columns(self) -> dict[str, Any]:
-        """Return what `planning` takes, of a valid form."""
+        """Return the arguments for `planning`, from a valid form."""
         data = self.cleaned_data
         return {
             **self.when(),

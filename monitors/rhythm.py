@@ -1,4 +1,4 @@
-"""How a sender pushes, by the times of its heartbeats: arithmetic, without a database."""
+"""A sender's rhythm, from the times of its heartbeats: arithmetic, without a database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-# A silence that is so many times as long as usual, and as what was agreed, is an outage and no rhythm.
+# A gap this many times longer than usual, and than agreed, is an outage and not part of the rhythm.
 _OUTAGE_OF_USUAL, _OUTAGE_OF_AGREED = 10, 2
 
 Stretch = tuple[datetime, datetime]
@@ -15,9 +15,9 @@ Stretch = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """The gaps between heartbeats in seconds, shortest first, at least one; `covers` is their time.
+    """The gaps between heartbeats in seconds, shortest first, at least one; `covers` is their total time.
 
-    Outages and gaps in which nothing was expected are not among them.
+    Without outages and gaps in which nothing was expected.
     """
 
     gaps: tuple[float, ...]
@@ -32,7 +32,7 @@ class Rhythm:
         return self.under(0.99)
 
     def under(self, share: float) -> float:
-        """Return the gap that `share` (0 to 1) of all gaps do not exceed (nearest rank)."""
+        """Return the gap that a `share` (0 to 1) of all gaps does not exceed (nearest rank)."""
         rank = -int(-len(self.gaps) * share // 1)
         return self.gaps[max(rank, 1) - 1]
 
@@ -40,12 +40,12 @@ class Rhythm:
 def rhythm(
     times: Sequence[datetime], *, unwatched: Iterable[Stretch] = (), agreed: float | None = None
 ) -> Rhythm | None:
-    """Return the rhythm of heartbeats that came at `times`, oldest first; None where there is no gap.
+    """Return the rhythm of heartbeats at `times`, oldest first; None if there is no gap.
 
     Args:
-        unwatched: when nothing was expected, because the monitor was paused or new; in order.
-        agreed: the silence in seconds after which the sender counts as down. None where that is not
-            one length, by a cron schedule; then nothing is an outage.
+        unwatched: times in which nothing was expected, because the monitor was paused or new; in order.
+        agreed: the seconds of silence after which the monitor goes down. None for a cron schedule, where
+            that varies; then nothing is an outage.
     """
     left = list(unwatched)
     gaps = []

@@ -1,4 +1,4 @@
-"""The names by which programs know monitors."""
+"""Slugs: the names of monitors for programs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ROOM_FOR_A_NUMBER = 7
 
 
 def slug_of(name: str) -> str:
-    """Return `name` as a slug; "monitor" where nothing of it can be written as one."""
+    """Return `name` as a slug; "monitor" if no character of it can be used."""
     slug = slugify(name).replace("_", "-")[: SLUG_LENGTH - _ROOM_FOR_A_NUMBER]
     return "-".join(part for part in slug.split("-") if part) or _FALLBACK
 
 
 def free_slug(workspace: Workspace, name: str) -> str:
-    """Return the slug of `name`, with a number where another monitor of `workspace` has it."""
+    """Return the slug of `name`, with a number if another monitor of `workspace` has it."""
     wanted = slug_of(name)
     taken = set(
         Monitor.objects.in_workspace(workspace).filter(slug__startswith=wanted).values_list("slug", flat=True)

@@ -1,4 +1,4 @@
-"""What people type about a monitor's push tokens."""
+"""Forms for push tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LabelForm(forms.Form):
 
 
 class ImportForm(LabelForm):
-    """A token of another system; the push URL it stands in will do as well."""
+    """A token of another system; the full push URL is accepted too."""
 
     field_order = ("secret", "label")
 
@@ -53,7 +53,7 @@ class ImportForm(LabelForm):
 
 
 class RemainingForm(forms.Form):
-    """How long an old token works from now on."""
+    """How long until an old token expires."""
 
     remaining = DurationField(
         label=_("Expires in"),
@@ -69,10 +69,11 @@ class RemainingForm(forms.Form):
 
 
 class RotateForm(forms.Form):
-    """For how long the old token works on.
+    """How long the old token stays valid after a rotation.
 
     Args:
-        running: whether an older one still works; then the form also asks whether to rotate again.
+        running: whether the old token of an earlier rotation is still valid; then the form also asks
+            whether to rotate again.
     """
 
     overlap = DurationField(

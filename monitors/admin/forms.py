@@ -1,4 +1,4 @@
-"""What staff type about monitors and tokens."""
+"""Forms for monitors and tokens in the admin site."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitors import tokens
 from monitors.forms import DurationField, ScheduleForm, TagsField, require_order_of_values
 from monitors.models import Monitor
 
-# What is written through `lifecycle`; everything else of a monitor is only shown.
+# Fields that are written with `lifecycle`; all others are read-only.
 COLUMNS = (
     "name",
     "slug",
@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 class MonitorForm(forms.ModelForm, ScheduleForm):
-    """A monitor with the schedule as its members type it. Nothing is saved by it."""
+    """A monitor with its schedule in the same form as for members. It does not save anything itself."""
 
     slug = forms.SlugField(
         label=_("Slug"),
@@ -58,7 +58,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
         ScheduleForm.clean(self)
         require_order_of_values(self)
         cleaned = self.cleaned_data
-        # What belongs to the other kind of schedule gets what a new monitor has.
+        # Fields of the other kind of schedule get their defaults.
         if cleaned.get("kind") == Monitor.Kind.CRON:
             cleaned["timeout"] = Monitor._meta.get_field("timeout").default
         elif "kind" in cleaned:
@@ -75,7 +75,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
             self.add_error("slug", _("Another monitor in this workspace already has this slug."))
 
     def columns(self) -> dict[str, Any]:
-        """Return what a valid form says, as columns of Monitor."""
+        """Return the columns of Monitor from a valid form."""
         return {name: self.cleaned_data[name] for name in COLUMNS}
 
 

@@ -1,4 +1,4 @@
-"""Incidents, to look at: the recorder and the sweep write them."""
+"""Incidents in the admin site, read-only: the recorder and the sweep write them."""
 
 from __future__ import annotations
 

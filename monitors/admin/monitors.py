@@ -1,4 +1,4 @@
-"""Monitors in the admin site, changed by the same operations as everywhere."""
+"""Monitors in the admin site, changed by the same operations as everywhere else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STATE = (
 
 
 def _of_state(name: str, words: Any) -> Callable[[Any, Monitor], Any]:
-    """Return a column that shows `name` of a monitor's state, which only the recorder and the sweep write."""
+    """Return a read-only column for `name` of a monitor's state, which only recorder and sweep write."""
 
     @admin.display(description=words, ordering=f"state__{name}")
     def show(self: Any, monitor: Monitor) -> Any:
@@ -113,7 +113,7 @@ class MonitorAdmin(SiteAdmin):
 
     @admin.display(description=gettext_lazy("active"))
     def push_tokens(self, monitor: Any) -> str:
-        """The tokens that work, at most a hundred; the others are in the list of tokens."""
+        """The active tokens, at most a hundred; the others are in the list of tokens."""
         working = PushToken.objects.filter(monitor=monitor).valid().order_by("-created_at", "-pk")
         rows = [(token, masked_url(token), state_of(token, monitor.read_at)) for token in working]
         return render_to_string("admin/monitors/monitor/tokens.html", {"rows": rows, "monitor": monitor})
@@ -130,7 +130,7 @@ class MonitorAdmin(SiteAdmin):
         return (*self.fieldsets, *self.shown_fieldsets) if obj else self.fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # In another workspace its channels would be those of strangers.
+        # Moved to another workspace, it would still use the channels of the old one.
         return ("workspace", *self.readonly_fields) if obj else self.readonly_fields
 
     def changeform_view(
@@ -153,7 +153,7 @@ class MonitorAdmin(SiteAdmin):
         return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Create or edit by the operation, which locks the state and moves the deadline."""
+        """Create or edit with the operation that locks the state and moves the deadline."""
         by = actor_of(request, via=AuditEntry.Via.ADMIN)
         if change:
             monitor = Monitor.objects.select_related("workspace").get(pk=obj.pk)

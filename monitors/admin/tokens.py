@@ -59,7 +59,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(PushToken)
 class PushTokenAdmin(SiteAdmin):
-    """Tokens are made with their monitor, by rotation, or on the monitor's page; here they end or change."""
+    """Tokens are created with a monitor, by rotation, or on the monitor's page; here they are managed."""
 
     change_form_template = "admin/monitors/pushtoken/change_form.html"
     list_display = ("masked", "monitor", "workspace", "label", "state", "last_used_at", "last_used_from")

@@ -1,4 +1,4 @@
-"""Taking the timeout that a monitor's page suggests: never silently, and by the operation that edits."""
+"""Applies the timeout that a monitor's page suggests, after confirmation, with the edit operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tianji.clock import database_now
 
 
 class TimeoutForm(forms.Form):
-    """A timeout by itself; `monitor` is the one that gets it."""
+    """A form with just a timeout, for `monitor`."""
 
     timeout = DurationField(
         label=gettext_lazy("Timeout"),
@@ -53,7 +53,7 @@ class TimeoutForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @members_only
 def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask whether the timeout shall be `?timeout=` from now on (GET), then change it (POST)."""
+    """Ask whether to change the timeout to `?timeout=` (GET), then change it (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if monitor.kind != Monitor.Kind.INTERVAL:
         raise Http404
@@ -81,7 +81,7 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
-    """Return from what to what it changes, and when people are told then."""
+    """Return the old and new timeout, and when an alert is sent with the new one."""
     now = _("The timeout is currently %(timeout)s.") % {"timeout": exactly(monitor.timeout)}
     try:
         wanted = form.fields["timeout"].clean(form["timeout"].value())

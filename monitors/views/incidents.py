@@ -26,14 +26,14 @@ from monitors.models import Incident
 from tianji.clock import database_now
 
 _VERSION = "Tianji-Version"
-# More than an incident ever has; of one that had more, the newest.
+# More than an incident usually has; if it has more, the newest.
 _ENTRIES = 200
 
 
 @require_GET
 @members_only
 def incident_list(request: HttpRequest) -> HttpResponse:
-    """The incidents of the workspace: open ones first, or with `show=open` only those."""
+    """The incidents of the workspace, open ones first; with `show=open`, only open ones."""
     membership = membership_of(request)
     only_open = request.GET.get("show") == "open"
     before = request.GET.get("before", "")
@@ -60,7 +60,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 @members_only
 def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """All about one incident; asked for by htmx, the part that changes, or nothing when nothing did."""
+    """The page of one incident; for htmx, only the live part, or 204 if nothing has changed."""
     found = get_incident_or_404(request, public_id)
     return _incident_page(request, found, membership_in(request, found.monitor.workspace))
 
@@ -126,5 +126,5 @@ def _part(request: HttpRequest, template: str) -> str:
 
 
 def _to_incident(found: Incident) -> HttpResponseRedirect:
-    # 303, so that the address is asked for with GET.
+    # 303, so that the browser follows with GET.
     return HttpResponseRedirect(reverse("monitors:incident", args=[found.public_id]), status=303)

@@ -1,4 +1,4 @@
-"""Planned maintenance of a workspace: the list, the form, the end."""
+"""Maintenance windows of a workspace: list, form, end, delete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tianji.zones import offered_zones
 @require_GET
 @members_only
 def maintenance(request: HttpRequest) -> HttpResponse:
-    """What goes on, what comes and what has been in the workspace."""
+    """The active, upcoming and past maintenance windows of the workspace."""
     now = database_now()
     lists = maintenance_pages.lists_of(membership_of(request).workspace, now)
     return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
@@ -63,7 +63,7 @@ def change(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _is_to_be_saved(request: HttpRequest, form: MaintenanceForm) -> bool:
-    """Return whether what was typed is valid, and sent to be saved rather than to be shown in words."""
+    """Return whether the form is valid and was sent to be saved, not just previewed."""
     return form.is_bound and form.is_valid() and "show" not in request.POST
 
 
@@ -85,7 +85,7 @@ def _form_page(
 @require_POST
 @members_only
 def preview(request: HttpRequest) -> HttpResponse:
-    """Say in words what a form means and when that is next, or what is missing. Changes nothing."""
+    """Preview a form: its schedule as text and the next times, or what is missing. Changes nothing."""
     context = _preview(WhenForm(request.POST))
     return render(request, "monitors/maintenance_form.html#preview", context)
 

@@ -53,7 +53,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         try:
             lifecycle.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
         except lifecycle.EditedMeanwhile:
-            # It was read again: what is sent now is about what it is now.
+            # It was read again, so the next submit is based on the current version.
             form.add_error(
                 None,
                 _(
@@ -95,7 +95,7 @@ def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None 
 @require_POST
 @members_only
 def preview(request: HttpRequest) -> HttpResponse:
-    """Say in words what the schedule in a form means, or what is wrong with it. Changes nothing."""
+    """Preview the schedule in a form as text, or say what is wrong with it. Changes nothing."""
     return render(request, "monitors/form.html#preview", _preview(ScheduleForm(request.POST)))
 
 
@@ -149,7 +149,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def confirm(request: HttpRequest, *, title: str, text: str, button: str, cancel: str) -> HttpResponse:
-    """Ask whether to POST to the address of `request`: a page or, for htmx, what goes into a dialog."""
+    """Ask for confirmation before a POST to the URL of `request`: a page or, for htmx, a dialog's content."""
     template = "components/confirm.html#question" if request.htmx else "components/confirm.html"  # type: ignore[attr-defined]
     context = {"title": title, "text": text, "button": button, "cancel": cancel, "action": request.path}
     return render(request, template, context)

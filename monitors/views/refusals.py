@@ -1,4 +1,4 @@
-"""Troubleshooting: the pushes for a monitor that were not accepted, and what to do about them."""
+"""Troubleshooting: rejected pushes for a monitor, and what to do about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tianji.clock import database_now
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Refused pushes of one kind, and what to do about them."""
+    """Rejected pushes of one kind, and what to do about them."""
 
     refusal: Refusal
     advice: str
@@ -30,7 +30,7 @@ class _Row:
 @require_GET
 @members_only
 def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """What was refused lately, newest first, and how to test with curl; for htmx, only that part."""
+    """Recently rejected pushes, newest first, and how to test with curl; for htmx, only that part."""
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
     newest = Refusal.objects.filter(monitor=monitor).order_by("-last_at", "-pk")[:KINDS_MOST]
@@ -49,7 +49,7 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _advice(monitor: Monitor, refusal: Refusal) -> str:
-    """Return in one sentence what to do so that pushes like these are accepted."""
+    """Return a sentence saying what to do so that pushes like these are accepted."""
     match refusal.reason:
         case Refusal.Reason.REVOKED:
             return _("This token was revoked. Give the sender an active push URL.")

@@ -1,4 +1,4 @@
-"""The push tokens of a monitor: show, rotate, add, import, label and end them."""
+"""The push tokens of a monitor: show, rotate, add, import, label, expire and revoke them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tianji.paging import page_of
 @require_GET
 @members_only
 def token_list(request: HttpRequest) -> HttpResponse:
-    """All working tokens of the workspace, masked, the oldest first, from the cursor `after` on."""
+    """All active tokens of the workspace, masked, oldest first, after the cursor `after`."""
     workspace = membership_of(request).workspace
     now = database_now()
     working = PushToken.objects.in_workspace(workspace).valid().select_related("monitor")
@@ -58,7 +58,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
 @members_only
 @sensitive_variables("lines")
 def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Show a push URL in full: on the page, for htmx the part of it, for a copy button as JSON."""
+    """Show a full push URL: on the page; for htmx, only that part; for a copy button, as JSON."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     kind = request.get_preferred_type(["text/html", "application/json"])
     if not (request.htmx or kind == "application/json"):  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask for how long the old token works on (GET), then replace it (POST)."""
+    """Ask how long the old token stays valid (GET), then rotate it (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     row = _row_of(monitor, token)
     form = RotateForm(request.POST if request.method == "POST" else None, running=bool(row.old))
@@ -83,7 +83,7 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
                 token=row.token, overlap=form.length, force=bool(row.old), by=actor_of(request)
             )
         except tokens.OverlapRunning:
-            # Somebody else rotated it since this was asked: then ask again, with what is so now.
+            # Someone else has rotated it in the meantime: ask again with the current facts.
             row = _row_of(monitor, token)
             form = RotateForm(request.POST, running=True)
         except tokens.TooManyTokens:
@@ -115,7 +115,7 @@ def _rotated_in_words(overlap: int) -> str:
 
 
 def _running_in_words(row: TokenRow) -> str:
-    """Return what an overlap that is running means for a second rotation, "" where none is."""
+    """Return what a running overlap means for a second rotation, "" if there is none."""
     if not row.old:
         return ""
     return _(
@@ -146,7 +146,7 @@ def _old_in_words(old: OldToken) -> str:
 @require_http_methods(["GET", "POST"])
 @members_only
 def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask (GET), then set how long an old token works from now on (POST)."""
+    """Ask (GET), then set when an old token expires (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     form = RemainingForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -164,7 +164,7 @@ def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 @members_only
 def end(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask first (GET), then end an old token before its time (POST)."""
+    """Ask first (GET), then expire an old token early (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
         return _set_overlap(request, monitor, token, timedelta(0))
@@ -196,7 +196,7 @@ def _set_overlap(
 @require_http_methods(["GET", "POST"])
 @members_only
 def rename(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask (GET), then give a token another label (POST)."""
+    """Ask (GET), then change a token's label (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     form = LabelForm(request.POST if request.method == "POST" else None, initial={"label": token.label})
     if form.is_bound and form.is_valid():
@@ -214,7 +214,7 @@ def rename(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 @members_only
 def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask first (GET), then end a token (POST)."""
+    """Ask first (GET), then revoke a token (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
         tokens.revoke(token=token, by=actor_of(request))
@@ -259,7 +259,7 @@ def _used_in_words(token: PushToken) -> str:
 @require_http_methods(["GET", "POST"])
 @members_only
 def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for a label (GET), then make a further token (POST)."""
+    """Ask for a label (GET), then create another token (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     form = LabelForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -287,7 +287,7 @@ def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @members_only
 @sensitive_post_parameters("secret")
 def import_(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for a token of another system (GET), then let it name this monitor (POST)."""
+    """Ask for a token of another system (GET), then import it for this monitor (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     form = ImportForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and (token := _import(request, form, monitor)):
@@ -338,10 +338,10 @@ def _too_many() -> str:
 
 
 def _get_token_or_404(request: HttpRequest, public_id: UUID, token_id: UUID) -> tuple[Monitor, PushToken]:
-    """Return a working token that the reader may change, and its monitor.
+    """Return an active token that the reader may change, and its monitor.
 
     Raises:
-        Http404, PermissionDenied: as `get_monitor_or_404`; also for a token that does not work any more.
+        Http404, PermissionDenied: like `get_monitor_or_404`; also for a token that is no longer active.
     """
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     token = monitor.tokens.valid().filter(public_id=token_id).first()
@@ -367,7 +367,7 @@ def _ask(
     text: str = "",
     warning: str = "",
 ) -> HttpResponse:
-    """Show `form`: a page or, for htmx, what goes into a dialog. It is sent as forms are, by the browser."""
+    """Show `form`: a page or, for htmx, a dialog's content. The browser submits it normally."""
     template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
     context = {
         "form": form,

@@ -1,4 +1,4 @@
-"""The first heartbeat: said when it came, and sent by hand to see that all is well."""
+"""The first heartbeat: announces it when it arrives, and sends test heartbeats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tianji.clock import database_now
 @require_GET
 @members_only
 def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """For htmx, what to say of a monitor's first heartbeat, 204 while there is none; else its page."""
+    """For htmx, the announcement of a monitor's first heartbeat, 204 while there is none; else its page."""
     monitor = get_monitor_or_404(request, public_id)
     if not request.htmx:  # type: ignore[attr-defined]
         return _to_detail(monitor)
@@ -40,11 +40,11 @@ def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask before people are told something for a test (GET); send a heartbeat by hand (POST).
+    """Ask before a test sends notifications (GET); send a test heartbeat (POST).
 
-    Both take `status`, up or down, which is down where GET has none and up where POST has none. A
-    good heartbeat for a monitor that is down is sent only with `sure`: it ends the incident. For htmx
-    the answer is a sentence, and the page looks at once.
+    Both take `status`, up or down; the default is down for GET and up for POST. An up heartbeat for a
+    monitor that is down requires `sure`, because it resolves the incident. For htmx, the response is a
+    sentence, and the page updates immediately.
     """
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "GET":
