@@ -114,7 +114,7 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
     """Delete `window`; time it excluded from uptime counts again.
 
     Raises:
-        MaintenanceWindow.DoesNotExist: somebody deleted it before.
+        MaintenanceWindow.DoesNotExist: it was already deleted.
     """
     with transaction.atomic():
         window = _lock(window)

@@ -119,7 +119,7 @@ class Notebook:
             self._writer.start()
         except RuntimeError as error:  # no more threads, or the process is exiting
             self._writer = None
-            log.warning("refusals not noted", error=str(error))
+            log.warning("rejected pushes not noted", error=str(error))
 
     def _write_until_done(self) -> None:
         while True:
@@ -128,7 +128,7 @@ class Notebook:
             try:
                 self.write()
             except Exception as error:  # never let it affect pushes
-                log.warning("refusals not noted", error=str(error))
+                log.warning("rejected pushes not noted", error=str(error))
             with self._mutex:
                 if not self._notes:
                     self._writer = None
