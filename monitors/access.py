@@ -1,4 +1,4 @@
-"""Who may see and change a monitor, and under which address it is pushed to."""
+"""Who may see and change a monitor, and its push URL."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def members_only(view: View[P]) -> View[P]:
-    """Ask for a sign-in first, and keep the answer out of every cache.
+    """Require sign-in, and keep the response out of caches.
 
-    A page and its fragment share an address, and both may show a push token.
+    A page and its fragment share a URL, and both may show a push token.
     """
 
     @wraps(view)
@@ -33,14 +33,14 @@ def members_only(view: View[P]) -> View[P]:
         try:
             return view(request, *args, **kwargs)
         except (Monitor.DoesNotExist, MonitorState.DoesNotExist):
-            # Somebody else deleted the monitor between looking it up and changing it.
+            # Someone deleted the monitor after it was looked up.
             raise Http404 from None
 
     return wraps(view)(login_required(never_cache(vary_on_headers("HX-Request")(found_or_404))))
 
 
 def membership_in(request: HttpRequest, workspace: Workspace) -> Membership:
-    """Return the signed-in user's membership in `workspace`. Raises Http404 where there is none."""
+    """Return the signed-in user's membership in `workspace`. Raises Http404 if there is none."""
     membership = (
         Membership.objects.filter(user=cast(User, request.user), workspace=workspace)
         .select_related("workspace")
@@ -52,16 +52,16 @@ def membership_in(request: HttpRequest, workspace: Workspace) -> Membership:
 
 
 def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Role.VIEWER) -> Monitor:
-    """Return a monitor of any workspace of the signed-in user, with its state and workspace loaded.
+    """Return a monitor from any of the signed-in user's workspaces, with its state and workspace loaded.
 
-    A link to a monitor works whatever workspace is chosen in the header.
+    A link to a monitor works whichever workspace is selected in the header.
 
     Args:
-        role: VIEWER to look at it; any other asks for a role that may change it.
+        role: VIEWER to look at it; any other requires a role that may change it.
 
     Raises:
-        Http404: there is none, or it belongs to people the user has nothing to do with.
-        PermissionDenied: the user may see it, but not change it.
+        Http404: it does not exist, or the user is not a member of its workspace.
+        PermissionDenied: the user may see it but not change it.
     """
     monitor = (
         Monitor.objects.visible_to(cast(User, request.user))
@@ -77,10 +77,10 @@ def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Ro
 
 
 def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
-    """Return an incident of a monitor that the signed-in user may see, with all that its page shows.
+    """Return an incident that the signed-in user may see, with everything its page shows.
 
     Raises:
-        Http404: there is none, or it belongs to people the user has nothing to do with.
+        Http404: it does not exist, or the user is not a member of its workspace.
     """
     return get_object_or_404(
         Incident.objects.select_related("monitor__workspace", "acknowledged_by"),
@@ -92,11 +92,11 @@ def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
 def get_maintenance_or_404(
     request: HttpRequest, public_id: UUID, *, to_change: bool = False
 ) -> MaintenanceWindow:
-    """Return a maintenance window of any workspace of the signed-in user, with its workspace loaded.
+    """Return a maintenance window from any of the signed-in user's workspaces, with its workspace loaded.
 
     Raises:
-        Http404: there is none, or it belongs to people the user has nothing to do with.
-        PermissionDenied: the user may see it, but not change it, and `to_change` asks for that.
+        Http404: it does not exist, or the user is not a member of its workspace.
+        PermissionDenied: `to_change` is set, and the user may see it but not change it.
     """
     window = get_object_or_404(
         MaintenanceWindow.objects.select_related("workspace"),
@@ -109,7 +109,7 @@ def get_maintenance_or_404(
 
 
 def push_url(request: HttpRequest, secret: str) -> str:
-    """Return the address that `secret` is pushed to: under TIANJI_URL, or else as this request came."""
+    """Return the push URL of `secret`: under TIANJI_URL, or else under the host of this request."""
     if settings.TIANJI_URL_IS_SET:
         return f"{settings.TIANJI_URL}/api/push/{secret}"
     return request.build_absolute_uri(f"/api/push/{secret}")

@@ -1,4 +1,4 @@
-"""The tables of the monitors app; docs/architecture.md says which are hot and which are cold."""
+"""The tables of the monitors app; docs/architecture.md explains which are hot and which are cold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet, PushTokenQ
 
 MESSAGE_LENGTH = 500
 NOTE_LENGTH = 4000
-# How long what was added up of heartbeats is kept; the heartbeats themselves go earlier.
+# How long rollups are kept; the heartbeats themselves are deleted earlier.
 ROLLUP_DAYS = 400
 SLUG_LENGTH = 60
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
@@ -40,13 +40,13 @@ STATUS_LABELS = [
 CAUSE_LABELS = [
     (Cause.MISSED.value, _("Missed")),
     (Cause.REPORTED.value, _("Reported")),
-    (Cause.VALUE.value, _("Value")),
+    (Cause.VALUE.value, _("Out of range")),
 ]
 REASON_LABELS = [
     (Reason.HEARTBEAT.value, _("Heartbeat")),
     (Reason.REPORTED.value, _("Reported down")),
     (Reason.MISSED.value, _("Missed")),
-    (Reason.VALUE.value, _("Value out of bounds")),
+    (Reason.VALUE.value, _("Out of range")),
     (Reason.PAUSED.value, _("Paused")),
     (Reason.RESUMED.value, _("Resumed")),
 ]
@@ -57,23 +57,23 @@ def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]
         MinValueValidator(
             low,
             ngettext_lazy(
-                "Give at least %(limit_value)d second.", "Give at least %(limit_value)d seconds.", low
+                "Must be at least %(limit_value)d second.", "Must be at least %(limit_value)d seconds.", low
             ),
         ),
-        MaxValueValidator(high, _("Give at most %(limit_value)d seconds.")),
+        MaxValueValidator(high, _("Must be at most %(limit_value)d seconds.")),
     ]
 
 
 class Monitor(models.Model):
-    """What expects pushes. People edit this row; recording a heartbeat never writes it.
+    """Expects heartbeats. People edit this row; recording a heartbeat never writes it.
 
-    `slug` names it within its workspace for programs. `push_rate` is how many pushes a minute each
-    of its tokens may send, 0 for no limit, null for the workspace's. A heartbeat whose value lies below
-    `value_min` or above `value_max`, or that has none where one is required, is a bad one.
+    `slug` identifies it in its workspace for programs. `push_rate` is the number of pushes per minute for
+    each of its tokens: 0 means no limit, null the workspace's limit. A heartbeat whose value is below
+    `value_min` or above `value_max`, or is missing although `value_required`, is a failure.
     """
 
     class Kind(models.TextChoices):
-        INTERVAL = "interval", _("Every so often")
+        INTERVAL = "interval", _("At a regular interval")
         CRON = "cron", _("At set times (cron)")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -91,15 +91,17 @@ class Monitor(models.Model):
     )
     cron = models.CharField(_("cron expression"), max_length=200, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
-    grace = models.PositiveIntegerField(_("grace"), null=True, blank=True, validators=_seconds(0, GRACE_MAX))
+    grace = models.PositiveIntegerField(
+        _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
+    )
     post_only = models.BooleanField(_("only accept POST"), default=False)
     push_rate = models.PositiveIntegerField(
         _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
-    value_min = models.FloatField(_("lowest good value"), null=True, blank=True)
-    value_max = models.FloatField(_("highest good value"), null=True, blank=True)
-    value_required = models.BooleanField(_("a value is required"), default=False)
-    # Counts the edits, so that one who edits an older state of it can be told.
+    value_min = models.FloatField(_("lowest allowed value"), null=True, blank=True)
+    value_max = models.FloatField(_("highest allowed value"), null=True, blank=True)
+    value_required = models.BooleanField(_("require a value"), default=False)
+    # Counts edits, so that an edit based on an older version can be detected.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -139,11 +141,11 @@ class Monitor(models.Model):
 
 
 class MonitorState(models.Model):
-    """What heartbeats and time do to a monitor: narrow, hot, written by the recorder and the sweep.
+    """A monitor's status: a narrow, hot row, written by the recorder and the sweep.
 
-    `due_at` may be earlier than the deadline and never later: an on-time heartbeat leaves it where
-    it is, so that on PostgreSQL the row is updated without touching its index, and the sweep moves
-    it on. It is null while silence means nothing (new, down, paused).
+    `due_at` may be before the deadline but never after it: an on-time heartbeat does not move it, so that
+    PostgreSQL updates the row without touching its index; the sweep moves it. It is null while no
+    heartbeat is due (new, down, paused).
     """
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
@@ -175,11 +177,11 @@ class MonitorState(models.Model):
 
 
 class PushToken(models.Model):
-    """A secret that names one monitor. Looked up by digest only; `sealed` serves the display.
+    """A secret that identifies one monitor. Looked up by digest only; `sealed` is for display.
 
-    `imported` tokens were made by another system. A token that was rotated names its successor in
-    `replaced_by` and works until `expires_at`. `limited_count` counts the pushes that were refused
-    because they came too fast, the last of them at `limited_at`.
+    `imported` tokens come from another system. A rotated token has its successor in `replaced_by` and is
+    valid until `expires_at`. `limited_count` counts pushes rejected by the rate limit, the last one at
+    `limited_at`.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -213,11 +215,11 @@ class PushToken(models.Model):
 
 
 class Heartbeat(models.Model):
-    """One accepted push. Append-only; nothing references it, so that time can partition it later.
+    """One accepted push. Append-only; nothing references it, so that it can be partitioned by time later.
 
-    The references carry no foreign-key constraint: checking one would lock and dirty the monitor's
-    row on each push. The recorder holds the monitor's state row locked while it writes, and deleting
-    a monitor takes that lock first.
+    Its references have no foreign-key constraint: checking one would lock and dirty the monitor's row on
+    each push. The recorder locks the monitor's state row while it writes, and deleting a monitor takes
+    that lock first.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -250,19 +252,18 @@ class Heartbeat(models.Model):
 
 
 class Refusal(models.Model):
-    """Pushes for a monitor that were not accepted: those of one kind, from one address, with one token.
+    """Rejected pushes for a monitor: those of one kind, from one address, with one token.
 
-    `detail` and `last_at` are those of the last of them, of which there were `count`. `source` is the
-    sender's address, empty where it is not known. Without a foreign-key constraint, for the same
-    reason as heartbeats.
+    There were `count`; `detail` and `last_at` are those of the last one. `source` is the sender's address,
+    empty if unknown. Without a foreign-key constraint, for the same reason as heartbeats.
     """
 
     class Reason(models.TextChoices):
         REVOKED = "revoked", _("Revoked token")
         EXPIRED = "expired", _("Expired token")
-        PARAMETER = "parameter", _("Bad parameter")
-        METHOD = "method", _("Wrong method")
-        LIMIT = "limit", _("Too many pushes")
+        PARAMETER = "parameter", _("Invalid parameter")
+        METHOD = "method", _("Method not allowed")
+        LIMIT = "limit", _("Rate limit exceeded")
         TOO_LARGE = "too_large", _("Body too large")
 
     id = models.BigAutoField(primary_key=True)
@@ -279,8 +280,8 @@ class Refusal(models.Model):
     count = models.PositiveBigIntegerField(default=1)
 
     class Meta:
-        verbose_name = _("refused push")
-        verbose_name_plural = _("refused pushes")
+        verbose_name = _("rejected push")
+        verbose_name_plural = _("rejected pushes")
         constraints = [
             models.UniqueConstraint(
                 fields=["monitor", "reason", "method", "source", "last_four"], name="one_refusal_a_kind"
@@ -293,11 +294,11 @@ class Refusal(models.Model):
 
 
 class Rollup(models.Model):
-    """What a monitor's heartbeats of one half hour add up to; there is none where there were no heartbeats.
+    """Totals of a monitor's heartbeats in one half hour; missing if there were no heartbeats.
 
-    `start` is a full or a half hour of UTC. `last_message` is that of the last heartbeat of the worst
-    kind: a down's where one came, else an up's. `value_sum` is short of the truth only where a value is
-    beyond 1e300. Without a foreign-key constraint, for the same reason as heartbeats.
+    `start` is a full or half hour in UTC. `last_message` is that of the last down heartbeat, else of the
+    last up one. `value_sum` is only too small if a value is beyond 1e300. Without a foreign-key
+    constraint, for the same reason as heartbeats.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -319,7 +320,7 @@ class Rollup(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["monitor", "start"], name="one_rollup_a_monitor_and_half_hour")
         ]
-        # By which the oldest are found when they go.
+        # To find the oldest when they are deleted.
         indexes = [models.Index(fields=["start"], name="rollup_start")]
 
     def __str__(self) -> str:
@@ -327,7 +328,7 @@ class Rollup(models.Model):
 
 
 class RolledUp(models.Model):
-    """A half hour of which all rollups are written. A few thousand rows, for all monitors together."""
+    """A half hour whose rollups are complete. A few thousand rows for all monitors together."""
 
     start = models.DateTimeField(primary_key=True)
 
@@ -340,11 +341,11 @@ class RolledUp(models.Model):
 
 
 class Incident(models.Model):
-    """One interval in which a monitor was down, with all that a message about it says.
+    """One interval in which a monitor was down, with everything that its notifications contain.
 
-    `opening_message` is the message of the heartbeat that reported down or, for a missed one, the
-    last message received; `last_heartbeat_at` is the last heartbeat before it opened. `note` is what
-    people write down about it, and who acknowledged it says that somebody sees to it.
+    `opening_message` is the message of the heartbeat that opened it or, if heartbeats were missed, the
+    last message received; `last_heartbeat_at` is the last heartbeat before it. `note` is free text, and
+    whoever acknowledged it is taking care of it.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -383,7 +384,7 @@ class Incident(models.Model):
 
 
 class Transition(models.Model):
-    """One change of a monitor's status. Append-only."""
+    """One status change of a monitor. Append-only."""
 
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="transitions")
     at = models.DateTimeField()
@@ -393,8 +394,8 @@ class Transition(models.Model):
     incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="transitions")
 
     class Meta:
-        verbose_name = _("transition")
-        verbose_name_plural = _("transitions")
+        verbose_name = _("status change")
+        verbose_name_plural = _("status changes")
         indexes = [models.Index("monitor", F("at").desc(), name="transition_monitor_at")]
 
     def __str__(self) -> str:
@@ -402,11 +403,11 @@ class Transition(models.Model):
 
 
 class MaintenanceWindow(models.Model):
-    """When work on some monitors is planned: heartbeats are recorded as ever, and nobody is told.
+    """A maintenance window: heartbeats are recorded, but no notifications are sent.
 
     Once, from `starts_at` to `ends_at`; or weekly, on each of `weekdays` (0 is Monday) at `start_time` for
-    `duration` seconds, in `timezone`, from `starts_at` on and until `ends_at`, where these are given. It is
-    about all monitors of the workspace, or those chosen and those with one of `tags`.
+    `duration` seconds, in `timezone`, not before `starts_at` or after `ends_at` if these are set. Applies
+    to all monitors of the workspace, or to the selected ones and those with one of `tags`.
     """
 
     class Kind(models.TextChoices):
@@ -420,13 +421,13 @@ class MaintenanceWindow(models.Model):
     starts_at = models.DateTimeField(_("from"), null=True, blank=True)
     ends_at = models.DateTimeField(_("until"), null=True, blank=True)
     weekdays = models.JSONField(_("weekdays"), default=list, blank=True)
-    start_time = models.TimeField(_("begins at"), null=True, blank=True)
-    duration = models.PositiveIntegerField(_("lasts"), null=True, blank=True)
+    start_time = models.TimeField(_("starts at"), null=True, blank=True)
+    duration = models.PositiveIntegerField(_("duration"), null=True, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
     all_monitors = models.BooleanField(_("all monitors"), default=False)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="maintenance_windows")
-    excluded_from_uptime = models.BooleanField(_("left out of uptimes"), default=True)
+    excluded_from_uptime = models.BooleanField(_("excluded from uptime"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The questions asked of the monitors' tables."""
+"""Querysets of the monitors' tables."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class MonitorQuerySet(models.QuerySet[Any]):
         return self.filter(workspace=workspace)
 
     def for_overview(self) -> MonitorQuerySet:
-        """What a row of the overview shows, in one query."""
+        """Load what a row of the overview shows, in one query."""
         return self.select_related("state").order_by("name", "id")
 
 
 class MonitorStateQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime) -> MonitorStateQuerySet:
-        """States whose silence has to be looked at."""
+        """States that a sweep has to check."""
         return self.filter(due_at__lte=now)
 
 
 class PushTokenQuerySet(models.QuerySet[Any]):
     def valid(self) -> PushTokenQuerySet:
-        """Tokens that work now, by the database's clock."""
+        """Tokens that are active now, by the database's clock."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)
 
     def in_workspace(self, workspace: Workspace) -> PushTokenQuerySet:
         return self.filter(monitor__workspace=workspace)
 
     def to_change(self, workspace: Workspace, now: datetime) -> PushTokenQuerySet:
-        """Tokens of `workspace` that work, have no successor and are older than it wants them to be."""
+        """Active tokens of `workspace` without a successor that are older than its maximum age."""
         if workspace.token_age_days is None:
             return self.none()
         made_before = now - timedelta(days=workspace.token_age_days)

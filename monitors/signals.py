@@ -1,18 +1,18 @@
-"""What the monitors tell the rest of the program, inside the transaction that makes it true.
+"""Signals of the monitors app, sent inside the transaction they are about.
 
-Those about incidents are sent with `incidents`, a list of `Incident` rows that are saved and whose
-`monitor` is loaded, and `at`, the database's time. A receiver that raises rolls the whole transaction
-back, so that an incident never exists without the deliveries it owes.
+Those about incidents are sent with `incidents`, a list of saved `Incident` rows with `monitor` loaded, and
+`at`, the database's time. A receiver that raises rolls the whole transaction back, so that an incident
+never exists without its deliveries.
 """
 
 from django.dispatch import Signal
 
-# The monitors went down and people should hear of it.
+# The monitors went down, and notifications should be sent.
 incidents_opened = Signal()
-# The monitors are up again and people should hear of it.
+# The monitors recovered, and notifications should be sent.
 incidents_resolved = Signal()
-# A deadline passed unseen before the push that ended the silence: both at once.
+# A deadline had passed unnoticed before the push that ended the silence: down and recovered at once.
 incidents_passed = Signal()
-# Maintenance of monitors ends sooner or later than it was planned to. Sent with `held`, by the monitor's row
-# id when it was to end, `until`, when it ends now, and `at`.
+# The end of monitors' maintenance has changed. Sent with `held` (by the monitor's row id, when it was to
+# end), `until` (when it ends now) and `at`.
 maintenance_moved = Signal()

@@ -1,4 +1,4 @@
-"""What Celery Beat and hints wake. Each task calls operations that may be called again."""
+"""Celery tasks, started by Celery Beat or by hints. Each calls idempotent operations."""
 
 from celery import shared_task
 

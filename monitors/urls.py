@@ -1,4 +1,4 @@
-"""The addresses of the monitors' pages."""
+"""URLs of the monitors' pages."""
 
 from django.urls import URLPattern, URLResolver, include, path
 

@@ -1,4 +1,4 @@
-"""What staff type about monitors and tokens."""
+"""Forms for monitors and tokens in the admin site."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitors.forms.monitors import DurationField, ScheduleForm, TagsField, requ
 from monitors.models import Monitor
 from monitors.services import tokens
 
-# What is written through `lifecycle`; everything else of a monitor is only shown.
+# Fields that are written with `lifecycle`; all others are read-only.
 COLUMNS = (
     "name",
     "slug",
@@ -33,13 +33,13 @@ COLUMNS = (
 
 
 class MonitorForm(forms.ModelForm, ScheduleForm):
-    """A monitor with the schedule as its members type it. Nothing is saved by it."""
+    """A monitor with its schedule in the same form as for members. It does not save anything itself."""
 
     slug = forms.SlugField(
         label=_("Slug"),
         max_length=60,
         required=False,
-        help_text=_("Names it for programs. Left empty, it is made from the name."),
+        help_text=_("Identifies the monitor in the API. Leave it empty to derive it from the name."),
     )
     tags = TagsField(label=_("Tags"), required=False, help_text=_("Separated by commas."))
     seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -58,7 +58,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
         ScheduleForm.clean(self)
         require_order_of_values(self)
         cleaned = self.cleaned_data
-        # What belongs to the other kind of schedule gets what a new monitor has.
+        # Fields of the other kind of schedule get their defaults.
         if cleaned.get("kind") == Monitor.Kind.CRON:
             cleaned["timeout"] = Monitor._meta.get_field("timeout").default
         elif "kind" in cleaned:
@@ -72,10 +72,10 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
         workspace = self.cleaned_data.get("workspace") or self.instance.workspace_id
         others = Monitor.objects.filter(workspace=workspace, slug=slug).exclude(pk=self.instance.pk)
         if slug and workspace and others.exists():
-            self.add_error("slug", _("Another monitor of the workspace has this slug."))
+            self.add_error("slug", _("Another monitor in this workspace already has this slug."))
 
     def columns(self) -> dict[str, Any]:
-        """Return what a valid form says, as columns of Monitor."""
+        """Return the columns of Monitor from a valid form."""
         return {name: self.cleaned_data[name] for name in COLUMNS}
 
 
@@ -87,14 +87,14 @@ class RotateForm(forms.Form):
         low=0,
         high=int(tokens.OVERLAP_MAX.total_seconds()),
         initial=int(tokens.OVERLAP_DEFAULT.total_seconds()),
-        help_text=_("How long the old token still works: 0 s to 7 d, such as 24 h."),
+        help_text=_("How long the old token keeps working: 0 s to 7 d, such as 24 h."),
     )
     force = forms.BooleanField(
         label=_("Force"),
         required=False,
         help_text=_(
-            "Rotate also where an earlier rotation's old token still works. It keeps its time, so that three "
-            "tokens work for a while."
+            "Rotate even if an earlier rotation's old token is still valid. It keeps its expiry, so three "
+            "tokens are valid for a while."
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Incidents, to look at: the recorder and the sweep write them."""
+"""Incidents in the admin site, read-only: the recorder and the sweep write them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IncidentAdmin(ReadOnly, LargeTableAdmin):
     list_filter = ("cause", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("monitor__workspace",)
     search_fields = ("monitor__name", "monitor__workspace__name")
-    search_help_text = gettext_lazy("The name of a monitor or workspace.")
+    search_help_text = gettext_lazy("Monitor or workspace name.")
     fields = (
         "monitor",
         "workspace",

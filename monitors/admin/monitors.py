@@ -1,4 +1,4 @@
-"""Monitors in the admin site, changed by the same operations as everywhere."""
+"""Monitors in the admin site, changed by the same operations as everywhere else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STATE = (
 
 
 def _of_state(name: str, words: Any) -> Callable[[Any, Monitor], Any]:
-    """Return a column that shows `name` of a monitor's state, which only the recorder and the sweep write."""
+    """Return a read-only column for `name` of a monitor's state, which only recorder and sweep write."""
 
     @admin.display(description=words, ordering=f"state__{name}")
     def show(self: Any, monitor: Monitor) -> Any:
@@ -58,7 +58,7 @@ class MonitorAdmin(SiteAdmin):
     list_filter = ("state__status", "kind", "post_only")
     list_select_related = ("workspace", "state")
     search_fields = ("name", "slug", "workspace__name")
-    search_help_text = gettext_lazy("The name or slug of a monitor, or the name of a workspace.")
+    search_help_text = gettext_lazy("Monitor name or slug, or workspace name.")
     ordering = ("workspace_id", "name", "pk")
     autocomplete_fields = ("workspace",)
     actions = ("pause_selected", "resume_selected", "delete_chosen")
@@ -81,20 +81,21 @@ class MonitorAdmin(SiteAdmin):
         (gettext_lazy("State"), {"fields": _STATE}),
         (gettext_lazy("Incidents"), {"fields": ("newest_incidents",)}),
         (
-            gettext_lazy("About"),
+            gettext_lazy("Details"),
             {"fields": ("public_id", "version", "created_at", "updated_at", "seen_version")},
         ),
     )
     delete_warning = gettext_lazy(
-        "Its push URLs stop at once, and its log, incidents and deliveries go with it."
+        "Its push URLs stop working immediately, and its heartbeats, incidents and deliveries are "
+        "deleted too."
     )
 
     status_changed_at = _of_state("status_changed_at", gettext_lazy("since"))
     last_heartbeat_at = _of_state("last_heartbeat_at", gettext_lazy("last heartbeat"))
     last_value = _of_state("last_value", gettext_lazy("last value"))
     last_message = _of_state("last_message", gettext_lazy("last message"))
-    due_at = _of_state("due_at", gettext_lazy("looked at again"))
-    fault = _of_state("fault", gettext_lazy("fault"))
+    due_at = _of_state("due_at", gettext_lazy("next check"))
+    fault = _of_state("fault", gettext_lazy("error"))
 
     @admin.display(description=gettext_lazy("stored status"))
     def status(self, monitor: Any) -> str:
@@ -111,9 +112,9 @@ class MonitorAdmin(SiteAdmin):
     def schedule_in_short(self, monitor: Monitor) -> str:
         return current.schedule_in_short(monitor)
 
-    @admin.display(description=gettext_lazy("those that work"))
+    @admin.display(description=gettext_lazy("active"))
     def push_tokens(self, monitor: Any) -> str:
-        """The tokens that work, at most a hundred; the others are in the list of tokens."""
+        """The active tokens, at most a hundred; the others are in the list of tokens."""
         working = PushToken.objects.filter(monitor=monitor).valid().order_by("-created_at", "-pk")
         rows = [(token, masked_url(token), state_of(token, monitor.read_at)) for token in working]
         return render_to_string("admin/monitors/monitor/tokens.html", {"rows": rows, "monitor": monitor})
@@ -130,7 +131,7 @@ class MonitorAdmin(SiteAdmin):
         return (*self.fieldsets, *self.shown_fieldsets) if obj else self.fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # In another workspace its channels would be those of strangers.
+        # Moved to another workspace, it would still use the channels of the old one.
         return ("workspace", *self.readonly_fields) if obj else self.readonly_fields
 
     def changeform_view(
@@ -144,15 +145,16 @@ class MonitorAdmin(SiteAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except monitor_service.EditedMeanwhile:
             words = _(
-                "Somebody else changed this monitor meanwhile, so nothing was saved. Look, and try again."
+                "Someone else changed this monitor in the meantime, so nothing was saved. Check the "
+                "current values and try again."
             )
         except monitor_service.SlugTaken:
-            words = _("Another monitor of the workspace has this slug, so nothing was saved.")
+            words = _("Another monitor in this workspace already has this slug, so nothing was saved.")
         self.message_user(request, words, messages.ERROR)
         return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Create or edit by the operation, which locks the state and moves the deadline."""
+        """Create or edit with the operation that locks the state and moves the deadline."""
         by = actor_of(request, via=AuditEntry.Via.ADMIN)
         if change:
             monitor = Monitor.objects.select_related("workspace").get(pk=obj.pk)
@@ -174,7 +176,9 @@ class MonitorAdmin(SiteAdmin):
             do=monitor_service.pause,
             done=_("Paused"),
             title=_("Pause monitors"),
-            warning=_("Nobody is told of them until they are resumed. Open incidents are closed."),
+            warning=_(
+                "No notifications are sent for them until they are resumed. Open incidents are closed."
+            ),
             button=_("Pause"),
         )
 
@@ -185,9 +189,9 @@ class MonitorAdmin(SiteAdmin):
             queryset,
             action="resume_selected",
             do=monitor_service.resume,
-            done=_("Watched"),
+            done=_("Resumed"),
             title=_("Resume monitors"),
-            warning=_("Those that are paused are watched again from their next heartbeat on."),
+            warning=_("Paused monitors are watched again from their next heartbeat."),
             button=_("Resume"),
         )
 

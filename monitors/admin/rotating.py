@@ -1,4 +1,4 @@
-"""What the admin site says of a push token, and what it does to one of many."""
+"""Texts for push tokens in the admin site, and the bulk operations for one token."""
 
 from __future__ import annotations
 
@@ -17,54 +17,56 @@ from monitors.services import tokens
 
 
 def masked_url(token: PushToken) -> str:
-    """Return the push URL as anybody may read it."""
+    """Return the masked push URL."""
     return f"{settings.TIANJI_URL}/api/push/{token}"
 
 
 def state_of(token: PushToken, now: datetime) -> str:
-    """Return whether `token` works at `now`, in words."""
+    """Return the state of `token` at `now` as text."""
     if token.revoked_at is not None:
         return _("revoked")
     if token.expires_at is None:
-        return _("works")
+        return _("active")
     if token.expires_at <= now:
         return _("expired")
-    return _("works until %(time)s") % {"time": _time(token.expires_at)}
+    return _("active until %(time)s") % {"time": _time(token.expires_at)}
 
 
 def _time(at: datetime) -> str:
-    # In one piece: in a narrow column of the list it would stand on a line for each of its words.
+    # Non-breaking: in a narrow column each word would be on its own line.
     return date_format(localtime(at), "DATETIME_FORMAT").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def name_of(token: PushToken) -> str:
-    """Return how a list names `token`, loaded with its monitor and workspace."""
+    """Return the name of `token`, loaded with its monitor and workspace, in lists."""
     return f"{token.monitor} ({token.monitor.workspace}): {token}"
 
 
 def overlap_runs(running: tokens.OverlapRunning) -> str:
-    """Return that an earlier rotation's old token still works, and until when."""
+    """Return a sentence saying that an earlier rotation's old token is still valid, and until when."""
     if running.ends_at is None:
-        return _("The old token of an earlier rotation still works.")
-    return _("Until %(time)s the old token of an earlier rotation still works.") % {
+        return _("The old token of an earlier rotation is still valid.")
+    return _("The old token of an earlier rotation is valid until %(time)s.") % {
         "time": _time(running.ends_at)
     }
 
 
 def rotate_one(token: PushToken, *, by: Actor, overlap: timedelta, force: bool) -> Outcome:
-    """Rotate `token` unless it was replaced before: then its successor is what is to be rotated."""
+    """Rotate `token`, unless it already was: then its successor would have to be rotated instead."""
     if token.revoked_at is not None:
-        return _outcome(token, _("Does not work any more"))
+        return _outcome(token, _("No longer valid"))
     if token.replaced_by_id is not None:
-        return _outcome(token, _("Skipped: replaced already"))
+        return _outcome(token, _("Skipped: already rotated"))
     try:
         new = tokens.rotate(token=token, by=by, overlap=overlap, force=force).new.token
     except tokens.OverlapRunning as running:
-        return _outcome(token, _("Skipped: an overlap runs"), overlap_runs(running))
+        return _outcome(
+            token, _("Skipped: an earlier rotation's overlap is still running"), overlap_runs(running)
+        )
     except tokens.TokenGone:
-        return _outcome(token, _("Does not work any more"))
+        return _outcome(token, _("No longer valid"))
     except tokens.TooManyTokens:
-        return _outcome(token, _("Skipped: as many tokens as there may be"))
+        return _outcome(token, _("Skipped: the monitor has the maximum number of tokens"))
     url = reverse("admin:monitors_pushtoken_change", args=[new.pk])
     return Outcome(_("Rotated"), True, name_of(token), url, masked_url(new))
 
@@ -72,7 +74,7 @@ def rotate_one(token: PushToken, *, by: Actor, overlap: timedelta, force: bool) 
 def revoke_one(token: PushToken, *, by: Actor) -> Outcome:
     if tokens.revoke(token=token, by=by):
         return _outcome(token, _("Revoked"), done=True)
-    return _outcome(token, _("Had been revoked before"))
+    return _outcome(token, _("Already revoked"))
 
 
 def _outcome(token: PushToken, word: str, detail: str = "", *, done: bool = False) -> Outcome:

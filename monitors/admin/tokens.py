@@ -37,8 +37,8 @@ class StateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
-            ("current", gettext_lazy("Works, and not replaced")),
-            ("overlap", gettext_lazy("Replaced, and still works")),
+            ("current", gettext_lazy("Active")),
+            ("overlap", gettext_lazy("Active, already replaced")),
             ("expired", gettext_lazy("Expired")),
             ("revoked", gettext_lazy("Revoked")),
         ]
@@ -59,7 +59,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(PushToken)
 class PushTokenAdmin(SiteAdmin):
-    """Tokens are made with their monitor, by rotation, or on the monitor's page; here they end or change."""
+    """Tokens are created with a monitor, by rotation, or on the monitor's page; here they are managed."""
 
     change_form_template = "admin/monitors/pushtoken/change_form.html"
     list_display = ("masked", "monitor", "workspace", "label", "state", "last_used_at", "last_used_from")
@@ -68,7 +68,7 @@ class PushTokenAdmin(SiteAdmin):
     list_select_related = ("monitor__workspace",)
     list_max_show_all = 1000
     search_fields = ("monitor__name", "monitor__workspace__name", "label", "=last_four")
-    search_help_text = gettext_lazy("The monitor, the workspace, the label, or the last four characters.")
+    search_help_text = gettext_lazy("Monitor, workspace, label, or the last four characters.")
     ordering = ("-pk",)
     actions = ("rotate_selected", "revoke_selected")
     fields = (
@@ -116,7 +116,7 @@ class PushTokenAdmin(SiteAdmin):
     def state(self, token: Any) -> str:
         return state_of(token, token.read_at)
 
-    @admin.display(description=gettext_lazy("change is complete"), boolean=True)
+    @admin.display(description=gettext_lazy("rotation complete"), boolean=True)
     def change_is_complete(self, token: Any) -> bool | None:
         if token.replaced_by is None:
             return None
@@ -157,20 +157,20 @@ class PushTokenAdmin(SiteAdmin):
                 rotated = tokens.rotate(token=token, by=_by(request), **form.cleaned_data)
                 return self._rotated(request, token, rotated)
             except tokens.TokenGone:
-                self.message_user(request, _("This token does not work any more."), messages.ERROR)
+                self.message_user(request, _("This token is no longer valid."), messages.ERROR)
                 return _to_page(token)
             except tokens.TooManyTokens:
-                form.add_error(None, _("The monitor has as many tokens as there may be. Revoke one first."))
+                form.add_error(None, _("The monitor has the maximum number of tokens. Revoke one first."))
             except tokens.OverlapRunning as running:
                 form.add_error("force", rotating.overlap_runs(running))
-        lines = [_("Senders get a new push URL, and have the overlap to change to it.")]
+        lines = [_("The monitor gets a new push URL. Switch the senders to it before the overlap ends.")]
         if token.replaced_by_id is not None:
-            lines.append(_("This token was rotated before; the newest token after it is rotated."))
+            lines.append(_("This token was already rotated; its latest successor is rotated instead."))
         return self._ask(request, token, title=_("Rotate"), lines=lines, button=_("Rotate"), form=form)
 
     def _rotated(self, request: HttpRequest, old: PushToken, rotated: tokens.Rotated) -> HttpResponse:
         monitor, new = old.monitor, rotated.new.token
-        words = _("The new push URL is {url}. {link} to copy it; owners and admins of its workspace can.")
+        words = _("The new push URL is {url}. {link} to copy it (owners and admins of the workspace only).")
         link = format_html(
             "<a href='{}'>{}</a>",
             reverse("monitors:detail", args=[monitor.public_id]),
@@ -186,14 +186,14 @@ class PushTokenAdmin(SiteAdmin):
         if request.method == "POST":
             if tokens.revoke(token=token, by=_by(request)):
                 self.log_change(request, token, _("Revoked."))
-                self.message_user(request, _("The token %(token)s is revoked.") % {"token": token})
+                self.message_user(request, _("Revoked the push token %(token)s.") % {"token": token})
             else:
-                self.message_user(request, _("It had been revoked before."), messages.WARNING)
+                self.message_user(request, _("Already revoked."), messages.WARNING)
             return _to_page(token)
-        lines = [_("Its push URL is refused at once, and this cannot be undone.")]
+        lines = [_("Pushes to its URL are rejected from now on. This cannot be undone.")]
         others = token.monitor.tokens.valid().exclude(pk=token.pk)
         if not others.exists():
-            lines.append(_("It is the monitor's last token that works: the monitor will go down."))
+            lines.append(_("This is the monitor's last active token: the monitor will go down."))
         return self._ask(request, token, title=_("Revoke"), lines=lines, button=_("Revoke"))
 
     def _token_to_change(self, request: HttpRequest, object_id: str) -> PushToken:
@@ -229,8 +229,8 @@ class PushTokenAdmin(SiteAdmin):
             action="rotate_selected",
             title=_("Rotate push tokens"),
             warning=_(
-                "Each gets a new token with its label; senders have the overlap to change to the new URL. "
-                "Tokens that were replaced already are left alone."
+                "Each token gets a successor with the same label. Switch the senders to the new push URLs "
+                "before the overlap ends. Tokens that were already rotated are skipped."
             ),
             button=_("Rotate"),
             do=lambda token, options: rotating.rotate_one(token, by=by, **options),
@@ -247,8 +247,8 @@ class PushTokenAdmin(SiteAdmin):
             action="revoke_selected",
             title=_("Revoke push tokens"),
             warning=_(
-                "Their push URLs are refused at once, and this cannot be undone. A monitor without another "
-                "token will go down."
+                "Pushes to their URLs are rejected from now on. This cannot be undone. A monitor without "
+                "another active token will go down."
             ),
             button=_("Revoke"),
             do=lambda token, _options: rotating.revoke_one(token, by=by),

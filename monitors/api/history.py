@@ -1,4 +1,4 @@
-"""What happened to monitors, over HTTP: heartbeats, incidents, transitions, uptime."""
+"""A monitor's history over HTTP: heartbeats, incidents, status changes, uptime."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def names_of(parameters: type[RangeSerializer]) -> tuple[str, ...]:
 
 
 class HistoryView(ApiView):
-    """What the views of the log share."""
+    """Shared by the history views."""
 
     def in_order(self, parameters: type[RangeSerializer]) -> dict[str, Any]:
-        """Return the request's parameters, of which “from” lies before “to”.
+        """Return the request's parameters, with “from” before “to”.
 
         Raises:
-            ValidationError, Problem: as they say.
+            ValidationError, Problem: a parameter is invalid.
         """
         asked = self.asked(parameters)
         if "from" in asked and "to" in asked:
@@ -73,7 +73,7 @@ class HistoryView(ApiView):
 
 def _require_order(start: datetime, end: datetime) -> None:
     if start >= end:
-        raise impossible("from", _("It is not before “to”. Give an earlier one, or a later “to”."))
+        raise impossible("from", _("Must be before “to”."))
 
 
 def _within(rows: QuerySet[Any], column: str, asked: dict[str, Any]) -> QuerySet[Any]:
@@ -92,8 +92,8 @@ class Heartbeats(HistoryView):
         operation_id="list_heartbeats",
         summary="List a monitor's heartbeats",
         description=(
-            "Newest first. As CSV and NDJSON the whole range is streamed, without pages. Text in a CSV "
-            "that a spreadsheet would take for a formula has a ' before it."
+            "Newest first. CSV and NDJSON stream the whole range, without pages. CSV text that a spreadsheet "
+            "would read as a formula is prefixed with a '."
         ),
         parameters=[HeartbeatFilter],
         responses={
@@ -134,12 +134,12 @@ class Heartbeats(HistoryView):
     ) -> StreamingHttpResponse:
         for name in ("cursor", "limit"):
             if name in asked:
-                raise impossible(name, _("An export has no pages. Leave this out, or ask for JSON."))
-        # What arrives while it is written belongs to the next one.
+                raise impossible(name, _("An export has no pages. Leave this out, or request JSON."))
+        # Heartbeats that arrive during the export belong to the next one.
         rows = rows.filter(received_at__lte=database_now()).values("pk", *_HEARTBEAT[:-1], "token_id")
         tokens = _tokens_of(monitor)
         chunks = uptimes.in_chunks(rows, time="received_at")
-        # The first one now, while a database that cannot answer still can be said.
+        # Read the first chunk now, while a database error can still be answered as one.
         first: list[dict[str, Any]] = next(chunks, [])
         written = _written(chain([first], chunks if self.request.method == "GET" else ()), tokens)
         response = StreamingHttpResponse(
@@ -153,7 +153,7 @@ def _written(
     chunks: Iterable[list[dict[str, Any]]], tokens: dict[int, str]
 ) -> Iterator[list[dict[str, Any]]]:
     for rows in chunks:
-        # Whoever reads slowly must not keep a connection of the pool.
+        # A slow reader must not hold a pooled connection.
         let_go_of_the_connection()
         yield [_heartbeat(row, tokens) for row in rows]
 
@@ -179,13 +179,13 @@ def _heartbeat(row: dict[str, Any], tokens: dict[int, str]) -> dict[str, Any]:
 
 
 def _tokens_of(monitor: Monitor) -> dict[int, str]:
-    """Return how each token of `monitor` is shown, by its row id: "host-a (tjp_...a1b2)"."""
+    """Return the display name of each token of `monitor` by row id: "host-a (tjp_...a1b2)"."""
     tokens = PushToken.objects.filter(monitor=monitor).only("label", "last_four", "imported")
     return {token.pk: f"{token.label} ({token})" if token.label else str(token) for token in tokens}
 
 
 def _iso(at: datetime) -> str:
-    """Return `at` as api.fields.in_utc does, quickly enough for millions."""
+    """Return `at` like api.fields.in_utc, but fast enough for millions."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
@@ -196,7 +196,7 @@ class MonitorIncidents(HistoryView):
         tags=[TAG],
         operation_id="list_incidents_of_monitor",
         summary="List a monitor's incidents",
-        description="Newest first. “from” and “to” name those that were open at some time in between.",
+        description="Newest first. “from” and “to” select incidents that were open at any time in between.",
         parameters=[IncidentFilter],
         responses={
             **paged(IncidentSerializer, "PageOfMonitorIncidents"),
@@ -215,8 +215,8 @@ class Incidents(HistoryView):
     @extend_schema(
         tags=[TAG],
         operation_id="list_incidents",
-        summary="List the incidents of all monitors",
-        description="Newest first. “from” and “to” name those that were open at some time in between.",
+        summary="List incidents",
+        description="Newest first. “from” and “to” select incidents that were open at any time in between.",
         parameters=[AnyIncidentFilter],
         responses={
             **paged(IncidentSerializer, "PageOfIncidents"),
@@ -269,7 +269,7 @@ class Transitions(HistoryView):
     @extend_schema(
         tags=[TAG],
         operation_id="list_transitions",
-        summary="List a monitor's changes of status",
+        summary="List a monitor's status changes",
         description="Newest first.",
         parameters=[TransitionFilter],
         responses={
@@ -305,11 +305,10 @@ class Uptime(HistoryView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_uptime",
-        summary="Read how much of a time a monitor was up",
+        summary="Get a monitor's uptime",
         description=(
-            "Weighted by time. The last 30 days unless “from” and “to” say otherwise. Only the part since "
-            "the monitor was created and until now counts, and of that the time in which it was watched: "
-            "not while it was new or paused."
+            "Weighted by time. Defaults to the last 30 days. Time before the monitor was created, in the "
+            "future, or while it was new or paused is left out."
         ),
         parameters=[RangeSerializer],
         responses={

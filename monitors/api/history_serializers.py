@@ -1,4 +1,4 @@
-"""The log of monitors as the management API writes it, and what may be asked of it."""
+"""A monitor's history as the management API returns it, and its query parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMATS = ("json", "csv", "ndjson")
 class TrueOrFalse(serializers.Field[Any, Any, Any, Any]):
     """`true` or `false` in a query."""
 
-    default_error_messages = {"invalid": _("Give true or false.")}
+    default_error_messages = {"invalid": _("Must be true or false.")}
 
     def to_internal_value(self, data: Any) -> bool:
         if data not in ("true", "false"):
@@ -29,24 +29,24 @@ class TrueOrFalse(serializers.Field[Any, Any, Any, Any]):
 
 
 class RangeSerializer(StrictSerializer):
-    """A range of time, from its first moment to before its last."""
+    """A half-open time range: `from` is included, `to` is not."""
 
     def get_fields(self) -> dict[str, Any]:
         # "from" cannot be the name of an attribute.
         return {
-            "from": Moment(required=False, help_text="The first moment, ISO 8601 with the offset from UTC."),
-            "to": Moment(required=False, help_text="The moment before which it ends."),
+            "from": Moment(required=False, help_text="Start of the range, ISO 8601 with UTC offset."),
+            "to": Moment(required=False, help_text="End of the range, not included."),
             **super().get_fields(),
         }
 
 
 class HeartbeatFilter(RangeSerializer, PageSerializer):
-    status = OneOf(["up", "down"], required=False, help_text="What the sender said.")
-    q = Sought(max_length=MESSAGE_LENGTH, required=False, help_text="The message contains this text.")
+    status = OneOf(["up", "down"], required=False, help_text="The status that the sender reported.")
+    q = Sought(max_length=MESSAGE_LENGTH, required=False, help_text="Text contained in the message.")
     format = OneOf(
         FORMATS,
         required=False,
-        help_text="csv and ndjson are the whole range at once. Accept: text/csv says the same.",
+        help_text="csv and ndjson return the whole range at once. Accept: text/csv does the same.",
     )
 
 
@@ -55,11 +55,11 @@ class TransitionFilter(RangeSerializer, PageSerializer):
 
 
 class IncidentFilter(RangeSerializer, PageSerializer):
-    open = TrueOrFalse(required=False, help_text="Only those that are open, or only those that are over.")
+    open = TrueOrFalse(required=False, help_text="true: only open incidents; false: only resolved ones.")
 
 
 class AnyIncidentFilter(IncidentFilter):
-    monitor = Id(required=False, help_text="Of this monitor.")
+    monitor = Id(required=False, help_text="Only incidents of this monitor.")
 
 
 class HeartbeatSerializer(serializers.Serializer[Any]):
@@ -74,28 +74,28 @@ class HeartbeatSerializer(serializers.Serializer[Any]):
 
 
 class IncidentSerializer(serializers.Serializer[Any]):
-    """One interval in which a monitor was down. While it is open, what its end will say is null or ""."""
+    """One interval in which a monitor was down. Until it is resolved, the closing fields are null or ""."""
 
     id = serializers.UUIDField()
     monitor = serializers.UUIDField()
     monitor_name = serializers.CharField()
     cause = serializers.ChoiceField([cause.value for cause in Cause])
-    started_at = Moment(help_text="The deadline that passed, or when down was reported.")
-    detected_at = Moment(help_text="When Tianji noticed.")
+    started_at = Moment(help_text="When the deadline passed, or down was reported.")
+    detected_at = Moment(help_text="When Tianji detected it.")
     resolved_at = Moment(allow_null=True)
     duration_seconds = serializers.FloatField(allow_null=True)
     opening_message = serializers.CharField(allow_blank=True)
     opening_value = serializers.FloatField(allow_null=True)
     closing_message = serializers.CharField(allow_blank=True)
     closing_value = serializers.FloatField(allow_null=True)
-    last_heartbeat_at = Moment(allow_null=True, help_text="The last heartbeat before it.")
+    last_heartbeat_at = Moment(allow_null=True, help_text="The last heartbeat before the incident.")
 
 
 _STATUSES = [status.value for status in Status]
 
 
 class TransitionSerializer(serializers.Serializer[Any]):
-    """One change of a monitor's status; `incident` is the one that it opened or closed."""
+    """One status change of a monitor; `incident` is the incident that it opened or resolved."""
 
     def get_fields(self) -> dict[str, Any]:
         return {
@@ -108,7 +108,7 @@ class TransitionSerializer(serializers.Serializer[Any]):
 
 
 class UptimeSerializer(serializers.Serializer[Any]):
-    """How much of a time a monitor was up. Times in which it was new or paused are not watched."""
+    """A monitor's uptime. Time in which it was new or paused does not count as watched."""
 
     def get_fields(self) -> dict[str, Any]:
         return {
@@ -118,9 +118,9 @@ class UptimeSerializer(serializers.Serializer[Any]):
                 min_value=0,
                 max_value=1,
                 allow_null=True,
-                help_text="The part of watched_seconds that it was not down; null where that is 0.",
+                help_text="The share of watched_seconds in which it was not down; null if that is 0.",
             ),
             "down_seconds": serializers.FloatField(min_value=0),
             "watched_seconds": serializers.FloatField(min_value=0),
-            "incidents": serializers.IntegerField(min_value=0, help_text="Those that touch the range."),
+            "incidents": serializers.IntegerField(min_value=0, help_text="Incidents that overlap the range."),
         }

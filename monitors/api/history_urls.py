@@ -1,4 +1,4 @@
-"""The addresses of the log in the management API."""
+"""URLs of the history endpoints in the management API."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Maintenance over HTTP: list, plan, read, replace, end, delete."""
+"""Maintenance windows over HTTP: list, create, read, replace, end, delete."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Kind = MaintenanceWindow.Kind
 
 @extend_schema_serializer(component_name="Once")
 class OnceSerializer(StrictSerializer):
-    """From a time until another. Without `starts_at`: from now on. With `duration`: for so many seconds."""
+    """From `starts_at` (default: now) until `ends_at`, or for `duration` seconds."""
 
     kind = OneOf(["once"])
     starts_at = Moment(required=False, allow_null=True)
@@ -62,17 +62,17 @@ class OnceSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="Weekly")
 class WeeklySerializer(StrictSerializer):
-    """On some days of each week, from a time of day on, for `duration` seconds."""
+    """Every week on some weekdays, from a time of day, for `duration` seconds."""
 
     kind = OneOf(["weekly"])
     weekdays = serializers.ListField(child=OneOf(WEEKDAYS), min_length=1, max_length=len(WEEKDAYS))
     start_time = Matching(
-        r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Give a time of day, such as 22:00.")
+        r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Must be a time of day, such as 22:00.")
     )
     duration = Whole(min_value=MINUTE, max_value=LONGEST)
-    timezone = Line(max_length=64, required=False, help_text="Left out, the workspace's.")
-    starts_at = Moment(required=False, allow_null=True, help_text="Not before.")
-    ends_at = Moment(required=False, allow_null=True, help_text="Not after.")
+    timezone = Line(max_length=64, required=False, help_text="Defaults to the workspace's.")
+    starts_at = Moment(required=False, allow_null=True, help_text="Does not occur before this.")
+    ends_at = Moment(required=False, allow_null=True, help_text="Does not occur after this.")
 
 
 KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEKLY: WeeklySerializer}
@@ -84,10 +84,10 @@ KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEK
     )
 )
 class WhenField(serializers.Field[Any, Any, Any, Any]):
-    """When it is: once or every week."""
+    """When the window takes place: once or every week."""
 
     default_error_messages = {
-        "kind": gettext_lazy("Give kind: “once” with an end or a duration, or “weekly” with weekdays."),
+        "kind": gettext_lazy("Requires kind: “once” with an end or a duration, or “weekly” with weekdays."),
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class WhenField(serializers.Field[Any, Any, Any, Any]):
 
 
 class MaintenanceSerializer(StrictSerializer):
-    """Maintenance. It is about all monitors, unless it names tags or monitors."""
+    """A maintenance window. Applies to all monitors unless tags or monitors are given."""
 
     id = serializers.UUIDField(read_only=True)
     name = Line(max_length=100)
@@ -108,10 +108,8 @@ class MaintenanceSerializer(StrictSerializer):
     all_monitors = YesNo(required=False)
     tags = TagsField(required=False)
     monitors = serializers.ListField(child=Id(), required=False, max_length=MONITORS_MOST)
-    excluded_from_uptime = YesNo(required=False, help_text="True, where it is left out.")
-    under_way_until = Moment(
-        read_only=True, allow_null=True, help_text="When it ends, where it goes on at this moment."
-    )
+    excluded_from_uptime = YesNo(required=False, help_text="Defaults to true.")
+    under_way_until = Moment(read_only=True, allow_null=True, help_text="When it ends, if it is active now.")
     created_at = Moment(read_only=True)
 
 
@@ -130,10 +128,10 @@ _EXAMPLE = OpenApiExample(
 
 
 class MaintenanceView(ApiView):
-    """What the views of maintenance share."""
+    """Shared by the maintenance views."""
 
     def windows(self) -> QuerySet[MaintenanceWindow]:
-        """Return the workspace's windows with the monitors chosen for them: two queries."""
+        """Return the workspace's windows with their selected monitors, in two queries."""
         monitors = Monitor.objects.in_workspace(self.workspace).only("public_id").order_by("public_id")
         return MaintenanceWindow.objects.filter(workspace=self.workspace).prefetch_related(
             Prefetch("monitors", monitors)
@@ -146,20 +144,17 @@ class MaintenanceView(ApiView):
         return found
 
     def represent(self, rows: Sequence[MaintenanceWindow]) -> list[dict[str, Any]]:
-        """Return windows, loaded as `windows()` does, as JSON."""
+        """Return windows, loaded with `windows()`, as JSON."""
         now = database_now()
         return [_as_json(window, now) for window in rows]
 
     def answer(self, window: MaintenanceWindow, *, status: int = 200, **headers: str) -> Response:
-        """Answer with `window` as it is now."""
+        """Respond with the current state of `window`."""
         fresh = self.window(window.public_id)
         return Response(self.represent([fresh])[0], status=status, headers=headers)
 
     def columns(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Return what `services.maintenance_windows` takes, of what the serializer has cleaned.
-
-        Raises Problem.
-        """
+        """Return validated data as arguments for `services.maintenance_windows`. Raises Problem."""
         when = dict(said["when"])
         if when["kind"] == Kind.ONCE:
             columns = _once(when, database_now())
@@ -167,17 +162,17 @@ class MaintenanceView(ApiView):
             columns = _weekly(when, self.workspace.timezone)
         for name in ("starts_at", "ends_at"):
             if columns[name] is not None and columns[name].year not in _YEARS:
-                raise impossible(f"when.{name}", _("Give a time from the year 2000 to 2100."))
+                raise impossible(f"when.{name}", _("Must be between the years 2000 and 2100."))
         starts, ends = columns["starts_at"], columns["ends_at"]
         if starts is not None and ends is not None and starts >= ends:
-            raise impossible("when.ends_at", _("It has to end after it begins."))
+            raise impossible("when.ends_at", _("Must be after the start."))
         tags, named = said.get("tags", []), said.get("monitors", [])
         all_monitors = said.get("all_monitors", not (tags or named))
         if all_monitors and (tags or named):
-            sentence = _("Leave out tags and monitors, or say that it is not about all monitors.")
+            sentence = _("Leave out tags and monitors, or set all_monitors to false.")
             raise impossible("all_monitors", sentence)
         if not (all_monitors or tags or named):
-            raise impossible("monitors", _("Name tags or monitors, or say that it is about all monitors."))
+            raise impossible("monitors", _("Select tags or monitors, or set all_monitors to true."))
         return {
             "name": said["name"],
             **columns,
@@ -192,7 +187,7 @@ class MaintenanceView(ApiView):
         unknown = set(public_ids) - {monitor.public_id for monitor in found}
         if unknown:
             named = ", ".join(sorted(map(str, unknown))[:5])
-            raise impossible("monitors", _("There is no monitor %s in this workspace.") % named)
+            raise impossible("monitors", _("No monitor %s in this workspace.") % named)
         return found
 
 
@@ -200,12 +195,12 @@ def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
     starts, ends, duration = (when.get(name) for name in ("starts_at", "ends_at", "duration"))
     starts = starts or now
     if (ends is None) == (duration is None):
-        raise impossible("when", _("Give either ends_at or duration."))
+        raise impossible("when", _("Set either ends_at or duration, not both."))
     if ends is None:
         try:
             ends = starts + timedelta(seconds=duration or 0)
         except OverflowError:
-            raise impossible("when.starts_at", _("Give a time from the year 2000 to 2100.")) from None
+            raise impossible("when.starts_at", _("Must be between the years 2000 and 2100.")) from None
     return {
         "kind": Kind.ONCE,
         "starts_at": starts,
@@ -220,7 +215,7 @@ def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
 def _weekly(when: dict[str, Any], zone_of_workspace: str) -> dict[str, Any]:
     zone = when.get("timezone", zone_of_workspace)
     if not is_time_zone(zone):
-        unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+        unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
         raise impossible("when.timezone", unknown % {"zone": zone})
     return {
         "kind": Kind.WEEKLY,
@@ -266,8 +261,8 @@ class MaintenanceList(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="list_maintenance",
-        summary="List maintenance",
-        description="Oldest first, also what is over.",
+        summary="List maintenance windows",
+        description="Oldest first, including past ones.",
         parameters=[PageSerializer],
         responses=paged(MaintenanceSerializer, "PageOfMaintenance"),
     )
@@ -284,8 +279,8 @@ class MaintenanceList(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="plan_maintenance",
-        summary="Plan maintenance",
-        description="While it goes on heartbeats are recorded as ever, and nobody hears of an outage.",
+        summary="Create a maintenance window",
+        description="While it is active, heartbeats are recorded but no notifications are sent.",
         request=MaintenanceSerializer,
         examples=[_EXAMPLE],
         parameters=[IDEMPOTENCY_KEY, LOCATION],
@@ -303,7 +298,7 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_maintenance",
-        summary="Read maintenance",
+        summary="Get a maintenance window",
         responses=answers(200, MaintenanceSerializer),
     )
     def get(self, request: Request, public_id: UUID) -> Response:
@@ -312,8 +307,8 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="replace_maintenance",
-        summary="Change maintenance",
-        description="What it left out of uptimes so far follows what it says now.",
+        summary="Update a maintenance window",
+        description="Changes also apply to the time it has excluded from uptime so far.",
         request=MaintenanceSerializer,
         responses=answers(200, MaintenanceSerializer, writes=True),
     )
@@ -329,8 +324,8 @@ class MaintenanceDetail(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="delete_maintenance",
-        summary="Delete maintenance",
-        description="What it left out of uptimes counts again.",
+        summary="Delete a maintenance window",
+        description="Time that it excluded from uptime counts again.",
         responses=answers(204, None, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
@@ -345,10 +340,10 @@ class EndMaintenance(MaintenanceView):
     @extend_schema(
         tags=[TAG],
         operation_id="end_maintenance",
-        summary="End maintenance now",
+        summary="End a maintenance window now",
         description=(
-            "The time of it that goes on, if one does; the next one of what repeats stays planned. What is "
-            "still down is told now."
+            "Ends the current occurrence, if it is active; later occurrences stay scheduled. Monitors that "
+            "are still down send their notifications now."
         ),
         request=None,
         parameters=[IDEMPOTENCY_KEY],

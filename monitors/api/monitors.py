@@ -62,16 +62,16 @@ _SLUG_SCHEMA = {"type": "string", "pattern": SLUG.removesuffix(r"\Z") + "$", "ma
 
 
 class MonitorView(ApiView):
-    """What the views of monitors share."""
+    """Shared by the monitor views."""
 
     def monitor(self, public_id: UUID) -> Monitor:
-        """Return a monitor of the workspace, with all that is shown of it. Raises Http404."""
+        """Return a monitor of the workspace with everything the response needs. Raises Http404."""
         found: Monitor = get_object_or_404(self.monitors(), public_id=public_id)
         found.workspace = self.workspace
         return found
 
     def monitors(self) -> QuerySet[Any]:
-        """Return the workspace's monitors with state, chosen channels and working tokens: three queries."""
+        """Return the workspace's monitors with state, channels and active tokens, in three queries."""
         channels = _channels().only("pk", "public_id")
         working = PushToken.objects.valid().order_by("-created_at", "-pk")
         return (
@@ -83,7 +83,7 @@ class MonitorView(ApiView):
         )
 
     def represent(self, monitors: Sequence[Monitor]) -> list[dict[str, Any]]:
-        """Return `monitors`, loaded as `monitors()` does, as JSON; push URLs for those who may see them."""
+        """Return `monitors`, loaded with `monitors()`, as JSON; push URLs only if the caller may see them."""
         now = database_now()
         shown: dict[int, str] = {}
         current = {monitor.pk: _current(monitor) for monitor in monitors}
@@ -123,12 +123,12 @@ class MonitorView(ApiView):
         }
 
     def answer(self, monitor: Monitor, *, status: int = 200, **headers: str) -> Response:
-        """Answer with `monitor` as it is now."""
+        """Respond with the current state of `monitor`."""
         fresh = self.monitor(monitor.public_id)
         return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
 
     def columns(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Return what lifecycle takes, of a body that the serializer has cleaned. Raises Problem."""
+        """Return validated serializer data as arguments for lifecycle. Raises Problem."""
         columns = {name: value for name, value in said.items() if name not in ("schedule", "channels")}
         if "schedule" in said:
             columns |= said["schedule"]
@@ -141,18 +141,18 @@ class MonitorView(ApiView):
         found = list(_channels().filter(workspace=self.workspace, public_id__in=public_ids))
         unknown = set(public_ids) - {channel.public_id for channel in found}
         if unknown:
-            sentence = _("There is no channel %s in this workspace.") % ", ".join(sorted(map(str, unknown)))
+            sentence = _("No channel %s in this workspace.") % ", ".join(sorted(map(str, unknown)))
             raise impossible("channels", sentence)
         return found
 
 
 def _channels() -> QuerySet[Any]:
-    """Return all channels. Their app knows of this one, and this one not of it."""
+    """Return all channels. Their app imports this one, so this one must not import it."""
     return Monitor.channels.rel.related_model._default_manager.all()
 
 
 def _current(monitor: Any) -> PushToken | None:
-    """Return the token to push with: the newest that works and was not replaced, else any that works."""
+    """Return the token to push with: the newest active one not yet rotated, else any active one."""
     working: list[PushToken] = monitor.working_tokens
     return next((token for token in working if token.replaced_by_id is None), next(iter(working), None))
 
@@ -160,11 +160,11 @@ def _current(monitor: Any) -> PushToken | None:
 def _require_possible(schedule: dict[str, Any]) -> None:
     if schedule["kind"] == Monitor.Kind.INTERVAL:
         if schedule["interval"] is not None and schedule["interval"] > schedule["timeout"]:
-            sentence = _("It is longer than the timeout. Give at most %d.") % schedule["timeout"]
+            sentence = _("Must not be longer than the timeout: at most %d.") % schedule["timeout"]
             raise impossible("schedule.interval", sentence)
         return
     if not is_time_zone(schedule["timezone"]):
-        sentence = _("There is no such time zone. Give one such as UTC or Asia/Jakarta.")
+        sentence = _("Unknown time zone. Use one such as UTC or Asia/Jakarta.")
         raise impossible("schedule.timezone", sentence)
     try:
         CronSchedule(schedule["cron"], schedule["timezone"]).due_after(timezone.now())
@@ -173,12 +173,12 @@ def _require_possible(schedule: dict[str, Any]) -> None:
 
 
 def _slug_taken() -> Problem:
-    sentence = _("Another monitor of the workspace has this slug. Choose another one.")
+    sentence = _("Another monitor in this workspace already has this slug. Choose a different one.")
     return Problem("conflict", sentence, errors=[("slug", sentence)])
 
 
 def _bounds_crossed() -> Problem:
-    return impossible("value_max", _("It is below value_min, so that no value would be a good one."))
+    return impossible("value_max", _("Must not be below value_min: no value would be allowed."))
 
 
 def _is_slug(text: str) -> bool:
@@ -186,7 +186,7 @@ def _is_slug(text: str) -> bool:
 
 
 def _slug_in_words() -> str:
-    sentence = _("The address has to end in up to %d lower-case letters and digits, with single hyphens.")
+    sentence = _("Must be up to %d lower-case letters and digits, separated by single hyphens.")
     return sentence % SLUG_LENGTH
 
 
@@ -210,7 +210,7 @@ class MonitorList(MonitorView):
                 },
                 style="form",
                 explode=False,
-                description="As shown now; several separated by commas.",
+                description="Current status; separate several with commas.",
             ),
         ],
         responses=paged(MonitorSerializer, "PageOfMonitors"),
@@ -257,7 +257,7 @@ class MonitorDetail(MonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor",
-        summary="Read a monitor",
+        summary="Get a monitor",
         parameters=[ETAG],
         responses=answers(200, MonitorSerializer),
     )
@@ -267,8 +267,8 @@ class MonitorDetail(MonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="change_monitor",
-        summary="Change a monitor",
-        description="Fields that are left out stay as they are. A schedule is replaced as a whole.",
+        summary="Update a monitor",
+        description="Fields that are left out keep their values. A schedule is replaced as a whole.",
         request=MonitorSerializer,
         examples=[OpenApiExample("Another name", {"name": "Nightly backup of db1"}, request_only=True)],
         parameters=[IF_MATCH, ETAG],
@@ -283,7 +283,7 @@ class MonitorDetail(MonitorView):
         tags=[TAG],
         operation_id="delete_monitor",
         summary="Delete a monitor",
-        description="Its push URLs stop at once; its log and incidents go with it.",
+        description="Its push URLs stop working immediately; its heartbeats and incidents are deleted too.",
         parameters=[IF_MATCH],
         responses=answers(204, None, changes=True, matched=True),
     )
@@ -298,7 +298,7 @@ class MonitorDetail(MonitorView):
 
 
 def change(monitor: Monitor, columns: dict[str, Any], *, request: Request, view: MonitorView) -> Monitor:
-    """Apply `columns` to `monitor` as lifecycle.edit does; what it refuses is raised as a Problem."""
+    """Apply `columns` to `monitor` with lifecycle.edit; what it rejects is raised as a Problem."""
     version = expected_version(request, monitor)
     try:
         return monitor_service.edit(monitor=monitor, by=view.actor, version=version, **columns)
@@ -314,23 +314,23 @@ class MonitorBySlug(MonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_by_slug",
-        summary="Read a monitor by its slug",
+        summary="Get a monitor by slug",
         parameters=[OpenApiParameter("slug", _SLUG_SCHEMA, OpenApiParameter.PATH), ETAG],
         responses=answers(200, MonitorSerializer),
     )
     def get(self, request: Request, slug: str) -> Response:
         if not _is_slug(slug):
-            # Not even asked for: PostgreSQL takes no NUL.
+            # Don't query: PostgreSQL rejects NUL.
             raise Http404
         return self.answer(get_object_or_404(self.monitors(), slug=slug))
 
     @extend_schema(
         tags=[TAG],
         operation_id="put_monitor_by_slug",
-        summary="Create or change a monitor by its slug",
+        summary="Create or update a monitor by slug",
         description=(
-            "For configuration that lives in a file: the second time, nothing changes. What is left out "
-            "gets its default when the monitor is created, and stays as it is afterwards."
+            "Idempotent, for configuration kept in files. Fields that are left out get their defaults on "
+            "creation and keep their values afterwards."
         ),
         request=MonitorSerializer,
         examples=EXAMPLES,
@@ -345,16 +345,16 @@ class MonitorBySlug(MonitorView):
             raise ValidationError({"slug": [_slug_in_words()]})
         said = self.read(MonitorSerializer)
         if said.setdefault("slug", slug) != slug:
-            raise impossible("slug", _("The address says %s. Leave it out or give the same.") % slug)
+            raise impossible("slug", _("The URL says %s. Leave it out, or send the same value.") % slug)
         columns = self.columns(said)
         monitor = self.monitors().filter(slug=slug).first()
         if monitor is None:
             if named_etags(request) is not None:
-                raise Problem("changed-meanwhile", _("There is no monitor with this slug."))
+                raise Problem("changed-meanwhile", _("No monitor has this slug."))
             try:
                 monitor = monitor_service.create(workspace=self.workspace, by=self.actor, **columns)
             except monitor_service.SlugTaken:
-                # Somebody else was quicker by a moment: then it is there to be changed.
+                # Another request has just created it, so update it.
                 monitor = get_object_or_404(self.monitors(), slug=slug)
             except monitor_service.BoundsCrossed:
                 raise _bounds_crossed() from None
@@ -369,7 +369,7 @@ class Pause(MonitorView):
         tags=[TAG],
         operation_id="pause_monitor",
         summary="Pause a monitor",
-        description="Stop watching. An open incident is closed and nobody is told.",
+        description="Stops watching. An open incident is closed, and no notifications are sent.",
         request=None,
         parameters=[IDEMPOTENCY_KEY, ETAG],
         responses=answers(200, MonitorSerializer, changes=True),
@@ -386,7 +386,7 @@ class Resume(MonitorView):
         tags=[TAG],
         operation_id="resume_monitor",
         summary="Resume a monitor",
-        description="Watch again: it is new until its next heartbeat.",
+        description="Starts watching again. The monitor is new until its next heartbeat.",
         request=None,
         parameters=[IDEMPOTENCY_KEY, ETAG],
         responses=answers(200, MonitorSerializer, changes=True),

@@ -32,7 +32,7 @@ PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
 _RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
 _NOT_KNOWN = "Unknown push token."
-# Why a push is refused, by the status that it is answered with.
+# Why a push is rejected, by the HTTP status of the response.
 _REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD, 413: Reason.TOO_LARGE}
 
 own_connection = OwnConnection()
@@ -52,17 +52,17 @@ group_commit = GroupCommit(
 
 
 class _JsonWhateverIsAccepted(BaseContentNegotiation):
-    """Senders are shells and devices: what they say they accept must not cost a heartbeat."""
+    """Ignore the Accept header: senders are shells and devices, and it must not cost a heartbeat."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
 
 
 class PushView(APIView):
-    """`GET`, `HEAD` or `POST` `/api/push/<token>`: one heartbeat. 200 means it is committed.
+    """`GET`, `HEAD` or `POST` `/api/push/<token>`: one heartbeat. 200 means that it was committed.
 
-    The token may come as `Authorization: Bearer <token>` to `/api/push` instead. Parameters and
-    answers are described in docs/push-endpoint.md.
+    The token may also be sent to `/api/push` as `Authorization: Bearer <token>`. Parameters and
+    responses are described in docs/push-endpoint.md.
     """
 
     authentication_classes = ()
@@ -85,7 +85,7 @@ class PushView(APIView):
     post = head = get
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
-        """Answer a browser's preflight, without which a page on another site cannot push JSON."""
+        """Answer a browser's preflight; without it, a page on another site can't push JSON."""
         return HttpResponse(
             status=204,
             headers={
@@ -108,7 +108,7 @@ push = PushView.as_view()
 
 
 def push_gate(request: HttpRequest) -> HttpResponse | None:
-    """Answer `request` if it is a push, else return None."""
+    """Return the response if `request` is a push, else None."""
     if not request.path_info.startswith("/api/push"):
         return None
     match = PATH.fullmatch(request.path_info)
@@ -122,14 +122,14 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     try:
         body = _body(request)
     except _BodyTooLarge:
-        message = f"The body has more than {BODY_LIMIT} bytes; send at most that."
+        message = f"Body too large; send at most {BODY_LIMIT} bytes."
         return _refuse_noted(request, digest, Reason.TOO_LARGE, 413, message)
     except _BodyCutOff:
-        # What is missing may be the word "down".
-        message = "The body ended before it was complete; nothing was recorded."
+        # The missing part may be the word "down".
+        message = "Incomplete body; nothing was recorded."
         return _refuse_noted(request, digest, Reason.PARAMETER, 400, message)
     except _TooManyBodies:
-        return _unavailable("Too many bodies are being received; try again shortly.")
+        return _unavailable("Too many uploads in progress; try again shortly.")
     said = parse_push(
         request.method or "",
         request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
@@ -142,7 +142,7 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
     try:
         outcome = group_commit.submit(arrival)
     except QueueFull:
-        return _unavailable("Too many pushes are waiting; try again shortly.")
+        return _unavailable("Too many pushes are queued; try again shortly.")
     except (DatabaseError, InterfaceError) as error:
         log.error("push not recorded", error=str(error))
         return _unavailable("The heartbeat could not be recorded; try again shortly.")
@@ -153,11 +153,11 @@ def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
             message = "This monitor only accepts POST."
             return _refuse_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")
         case Outcome.UNKNOWN_TOKEN:
-            # Revoked and expired ones among them: the answer does not say, the monitor's page does.
+            # Includes revoked and expired tokens: the response doesn't tell which, the monitor's page does.
             _note(request, digest, None, _NOT_KNOWN)
             return _unknown_token()
         case Limited(retry_after=seconds):
-            message = f"This token pushes too often; try again in {seconds} s."
+            message = f"Rate limit exceeded; try again in {seconds} s."
             again = {"Retry-After": str(seconds)}
             return _refuse_noted(request, digest, Reason.LIMIT, 429, message, **again)
 
@@ -174,16 +174,16 @@ class _TooManyBodies(Exception):
     pass
 
 
-# Whoever sends a body slowly keeps a thread waiting for it. Some threads stay free for everybody else.
+# A slow body keeps a thread waiting. Some threads stay free for everyone else.
 _bodies = BoundedSemaphore(max(1, settings.TIANJI_WEB_THREADS // 2))
 _BODY_TURN_WITHIN_SECONDS = 1.0
 
 
 def _body(request: HttpRequest) -> bytes:
-    """Return the body; one that is too large is not read.
+    """Return the body. A body that is too large is not read.
 
     Raises:
-        _BodyTooLarge, _BodyCutOff, _TooManyBodies: nothing may be recorded.
+        _BodyTooLarge, _BodyCutOff, _TooManyBodies: the push must not be recorded.
     """
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
@@ -197,7 +197,7 @@ def _body(request: HttpRequest) -> bytes:
     if not _bodies.acquire(timeout=_BODY_TURN_WITHIN_SECONDS):
         raise _TooManyBodies
     try:
-        # Django reads no more than Content-Length says, and a chunked body says nothing.
+        # Django reads no more than Content-Length, which a chunked body doesn't have.
         body = request.body if length > 0 else _read_to_end(request.META["wsgi.input"])
     except OSError as error:
         raise _BodyCutOff from error
@@ -209,7 +209,7 @@ def _body(request: HttpRequest) -> bytes:
 
 
 def _read_to_end(stream: Any) -> bytes:
-    """Return all of `stream`, which may hand it out in pieces. Raises _BodyTooLarge."""
+    """Return all of `stream`, which may arrive in pieces. Raises _BodyTooLarge."""
     body = b""
     while piece := stream.read(BODY_LIMIT + 1 - len(body)):
         body += piece
@@ -226,20 +226,20 @@ def _bearer(request: HttpRequest) -> str:
 def _answer(status: int, content: bytes | dict[str, Any], **headers: str) -> HttpResponse:
     if isinstance(content, dict):
         content = json.dumps(content, separators=(",", ":")).encode()
-    # The middleware that would add the length stands behind the gate.
+    # The middleware that would add Content-Length runs only behind the gate.
     headers["Content-Length"] = str(len(content))
     return HttpResponse(content, status=status, content_type="application/json", headers=headers)
 
 
 def _refuse(status: int, message: str, **headers: str) -> HttpResponse:
-    # The same text under two names: each of the two families of existing senders reads one of them.
+    # The same text twice: there are two families of existing senders, and each reads one of the keys.
     return _answer(status, {"ok": False, "error": message, "msg": message}, **headers)
 
 
 def _refuse_noted(
     request: HttpRequest, digest: str, reason: str, status: int, message: str, **headers: str
 ) -> HttpResponse:
-    """Refuse a push, and keep that for the page of the monitor that its token names."""
+    """Reject a push, and note it for the page of the token's monitor."""
     _note(request, digest, reason, message)
     return _refuse(status, message, **headers)
 

@@ -1,4 +1,4 @@
-"""The push endpoint in the OpenAPI document. It answers in front of what describes the other views."""
+"""The push endpoint in the OpenAPI document, written by hand: the generator sees only the other views."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _TOKEN = {
     "name": "token",
     "in": "path",
     "required": True,
-    "description": "The push token, as it stands at the end of a push URL.",
+    "description": "The push token, the last part of a push URL.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
 }
 _STATUS = "^([Uu][Pp]|[Dd][Oo][Ww][Nn])?$"
 _WHAT = {
-    "status": "up or down, in any case, up unless given; anything else is 400 and nothing is recorded.",
-    "msg": "Free text, cut at 500 characters. OK for up and Reported down for down unless given.",
-    "value": "A finite number. What is none is left out, and the answer carries a warning.",
+    "status": "up or down, in any case; defaults to up. Anything else is 400 and nothing is recorded.",
+    "msg": "Free text, cut at 500 characters. Defaults to OK for up and Reported down for down.",
+    "value": "A finite number. Anything else is ignored, and the response has a warning.",
 }
 _IN_QUERY: dict[str, dict[str, Any]] = {
     "status": {"type": "string", "pattern": _STATUS, "default": "up"},
@@ -26,12 +26,12 @@ _IN_QUERY: dict[str, dict[str, Any]] = {
 }
 _IN_BODY = {**_IN_QUERY, "value": {"type": ["number", "string"]}}
 _PROBLEMS = {
-    "400": "A parameter cannot be read; nothing was recorded.",
+    "400": "Invalid parameter; nothing was recorded.",
     "404": "The token is unknown, revoked or expired.",
     "405": "Use GET, HEAD or POST; some monitors accept only POST.",
-    "413": f"The body has more than {BODY_LIMIT} bytes.",
-    "429": "The token pushes too often, and this push would have changed nothing.",
-    "503": "The heartbeat could not be recorded. Try again after Retry-After seconds.",
+    "413": f"The body is larger than {BODY_LIMIT} bytes.",
+    "429": "Rate limit exceeded, and this push would not have changed the monitor's status.",
+    "503": "The heartbeat could not be recorded. Retry after Retry-After seconds.",
 }
 _COMPONENTS = {
     "Recorded": {
@@ -43,7 +43,7 @@ _COMPONENTS = {
     },
     "NotRecorded": {
         "type": "object",
-        "description": "The same text twice, for senders that read one or the other.",
+        "description": "The same text twice, because senders read either key.",
         "properties": {"ok": {"const": False}, "error": {"type": "string"}, "msg": {"type": "string"}},
         "required": ["ok", "error", "msg"],
         "additionalProperties": False,
@@ -56,17 +56,17 @@ _COMPONENTS = {
 
 
 def describe(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Add the push endpoint, with the token in the address and without, to the document."""
+    """Add the push endpoint, with and without the token in the URL, to the document."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(_COMPONENTS)
     components.setdefault("securitySchemes", {})["pushToken"] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "tjp_...",
-        "description": "A push token, where it is not in the address.",
+        "description": "A push token, if it is not in the URL.",
     }
     result["paths"]["/api/push/{token}"] = _operations("push", [_TOKEN], [])
-    # Who gives no token is answered as one who gives an unknown one, with 404: nobody is asked to sign in.
+    # A missing token is 404, like an unknown one: a sender is never asked to sign in.
     result["paths"]["/api/push"] = _operations("push_with_header", [], [{"pushToken": []}, {}])
     return result
 
@@ -84,8 +84,8 @@ def _operations(name: str, path: list[dict[str, Any]], security: list[dict[str, 
             "operationId": f"{name}_by_post",
             "summary": "Push a heartbeat",
             "description": (
-                "What the query says comes before what the body says. A body that cannot be read does not "
-                "cost the heartbeat: it is left out, and the answer carries a warning."
+                "The query takes precedence over the body. A body that can't be read is ignored: the "
+                "heartbeat is recorded, and the response has a warning."
             ),
             "parameters": [*path, *query],
             "requestBody": {

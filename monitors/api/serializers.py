@@ -1,4 +1,4 @@
-"""Monitors and push tokens as the management API writes and reads them."""
+"""Monitors and push tokens in the management API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OVERLAP_MOST_SECONDS = int(OVERLAP_MAX.total_seconds())
 
 @extend_schema_serializer(component_name="IntervalSchedule")
 class IntervalScheduleSerializer(StrictSerializer):
-    """A heartbeat at least every `timeout` seconds. Without `grace`: a tenth of it, 1 to 300 s."""
+    """A heartbeat at least every `timeout` seconds. `grace` defaults to a tenth of it, 1 to 300 s."""
 
     kind = OneOf(["interval"])
     timeout = Whole(min_value=TIMEOUT_MIN, max_value=TIMEOUT_MAX)
@@ -55,7 +55,7 @@ class IntervalScheduleSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="CronSchedule")
 class CronScheduleSerializer(StrictSerializer):
-    """A heartbeat at each time that five cron fields name in a time zone."""
+    """A heartbeat at each time of a five-field cron expression in a time zone."""
 
     kind = OneOf(["cron"])
     expression = Line(max_length=200)
@@ -77,10 +77,10 @@ SCHEDULES: dict[str, type[StrictSerializer]] = {
     )
 )
 class ScheduleField(serializers.Field[Any, Any, Any, Any]):
-    """One of the two kinds of schedule, as the columns of Monitor that hold it."""
+    """One of the two kinds of schedule, as the columns of Monitor that store it."""
 
     default_error_messages = {
-        "kind": _("Give kind: “interval” with a timeout, or “cron” with an expression."),
+        "kind": _("Requires kind: “interval” with a timeout, or “cron” with an expression."),
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
 
 
 class TagsField(serializers.ListField):
-    """Tags without repetitions, each as people see it: single spaces, none at the ends."""
+    """Unique tags with whitespace normalised: single spaces, none at the ends."""
 
     child = Line(max_length=MAX_TAG_LENGTH, trim_whitespace=True)
 
@@ -137,49 +137,49 @@ class MonitorSerializer(StrictSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     slug = Matching(
         SLUG,
-        _("Give lower-case letters, digits and single hyphens between them."),
+        _("Use lower-case letters and digits, separated by single hyphens."),
         max_length=SLUG_LENGTH,
         required=False,
-        help_text="Names the monitor within its workspace; made from the name unless given.",
+        help_text="Identifies the monitor in its workspace; derived from the name by default.",
     )
     name = Line(max_length=100)
     description = Text(max_length=2000, allow_blank=True, required=False)
     tags = TagsField(required=False)
     schedule = ScheduleField()
-    post_only = YesNo(required=False, help_text="Refuse GET and HEAD, so that link previews send nothing.")
+    post_only = YesNo(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
     push_rate = Whole(
         min_value=0,
         max_value=PUSH_RATE_MAX,
         allow_null=True,
         required=False,
-        help_text="Pushes a minute for each token; 0 is no limit, null the workspace's.",
+        help_text="Pushes per minute for each token; 0 means no limit, null the workspace's limit.",
     )
     value_min = Number(
         allow_null=True,
         required=False,
-        help_text="A heartbeat with a value below counts as a failure; null for no such bound.",
+        help_text="A heartbeat with a lower value is treated as a failure; null for no limit.",
     )
     value_max = Number(
         allow_null=True,
         required=False,
-        help_text="A heartbeat with a value above counts as a failure; at least value_min.",
+        help_text="A heartbeat with a higher value is treated as a failure; at least value_min, or null.",
     )
-    value_required = YesNo(required=False, help_text="A heartbeat without a value counts as a failure.")
+    value_required = YesNo(required=False, help_text="A heartbeat without a value is treated as a failure.")
     channels = serializers.ListField(
         child=Id(),
         max_length=CHANNELS_MOST,
         required=False,
-        help_text="Ids of the channels chosen for this monitor, besides those that hear of all monitors.",
+        help_text="Ids of channels selected for this monitor, in addition to those that cover all monitors.",
     )
     status = serializers.ChoiceField(STATUSES, read_only=True)
     last_heartbeat_at = Moment(read_only=True, allow_null=True)
     last_message = serializers.CharField(read_only=True)
     last_value = serializers.FloatField(read_only=True, allow_null=True)
     deadline = Moment(
-        read_only=True, allow_null=True, help_text="When people are told unless a heartbeat comes."
+        read_only=True, allow_null=True, help_text="When an alert is sent unless a heartbeat arrives."
     )
     push_url = serializers.CharField(
-        read_only=True, allow_null=True, help_text="For owners, admins and keys that write; else null."
+        read_only=True, allow_null=True, help_text="For owners, admins and keys with write access; else null."
     )
     created_at = Moment(read_only=True)
     updated_at = Moment(read_only=True)
@@ -187,9 +187,9 @@ class MonitorSerializer(StrictSerializer):
 
 @extend_schema_field(str)
 class StatusesField(serializers.Field[Any, Any, Any, Any]):
-    """Statuses as shown, separated by commas."""
+    """Current statuses, separated by commas."""
 
-    default_error_messages = {"invalid": _("Give one or more of {statuses}, separated by commas.")}
+    default_error_messages = {"invalid": _("Must be one or more of {statuses}, separated by commas.")}
 
     def to_internal_value(self, data: Any) -> list[Shown]:
         words = data.split(",")
@@ -199,19 +199,19 @@ class StatusesField(serializers.Field[Any, Any, Any, Any]):
 
 
 class MonitorFilter(PageSerializer):
-    """What may be asked of the list of monitors."""
+    """Query parameters of the list of monitors."""
 
     status = StatusesField(required=False)
-    tag = Sought(max_length=_SOUGHT_LENGTH, required=False, help_text="Has this tag.")
+    tag = Sought(max_length=_SOUGHT_LENGTH, required=False, help_text="Only monitors with this tag.")
     q = Sought(
         max_length=_SOUGHT_LENGTH,
         required=False,
-        help_text="Name, slug or description contains this text, in any case.",
+        help_text="Text contained in the name, slug or description, in any case.",
     )
 
 
 class TokenSerializer(StrictSerializer):
-    """A push token. `token` and `push_url` are for owners, admins and keys that write; else null."""
+    """A push token. `token` and `push_url` are null except for owners, admins and keys with write access."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
     label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
@@ -228,25 +228,25 @@ class TokenSerializer(StrictSerializer):
     change_is_complete = serializers.BooleanField(
         read_only=True,
         allow_null=True,
-        help_text="Of a replaced token: whether it has fallen silent and its successor is in use.",
+        help_text="For a rotated token: whether it is idle and its successor is in use.",
     )
     last_used_at = Moment(read_only=True, allow_null=True)
     last_used_from = serializers.IPAddressField(read_only=True, allow_null=True)
     limited_count = serializers.IntegerField(
-        read_only=True, help_text="Pushes refused with 429 because they came too fast, ever."
+        read_only=True, help_text="Total pushes rejected with 429 by the rate limit."
     )
     limited_at = Moment(read_only=True, allow_null=True)
 
 
 class NewTokenSerializer(StrictSerializer):
-    """A further token: a new one or, with `token`, one that senders use already."""
+    """An additional token: a new one or, with `token`, an existing one that senders already use."""
 
     label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
     token = Matching(
         r"^[A-Za-z0-9_-]{8,64}\Z",
-        _("Give 8 to 64 letters, digits, hyphens and underscores."),
+        _("Must be 8 to 64 letters, digits, hyphens or underscores."),
         required=False,
-        help_text="A token of another system, so that its senders need not change.",
+        help_text="An existing token of another system, so that its senders can keep it.",
     )
 
 
@@ -254,12 +254,12 @@ class OverlapSerializer(StrictSerializer):
     overlap_seconds = Whole(
         min_value=0,
         max_value=_OVERLAP_MOST_SECONDS,
-        help_text="How long the old token works from now on; 0 ends it.",
+        help_text="Seconds until the old token expires; 0 expires it immediately.",
     )
 
 
 class RotationSerializer(StrictSerializer):
-    """How to rotate: how long the old token goes on working, and whether during an overlap too."""
+    """How to rotate: how long the old token stays valid, and whether an earlier overlap is overridden."""
 
     overlap_seconds = Whole(
         min_value=0,
@@ -271,12 +271,12 @@ class RotationSerializer(StrictSerializer):
 
 
 class RotatedSerializer(serializers.Serializer[Any]):
-    """The new token, and what becomes of the old one."""
+    """The new token, and when the old one expires."""
 
     id = serializers.UUIDField()
     token = serializers.CharField()
     push_url = serializers.CharField()
     label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
     created_at = Moment()
-    expires_at = Moment(help_text="When the old token stops working.")
+    expires_at = Moment(help_text="When the old token expires.")
     old = TokenSerializer()

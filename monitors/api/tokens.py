@@ -1,4 +1,4 @@
-"""Push tokens over HTTP: list, issue, import, rename, rotate, revoke."""
+"""Push tokens over HTTP: list, create, import, rename, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TAG = "push tokens"
 
 
 class TokenView(MonitorView):
-    """What the views of a monitor's tokens share."""
+    """Shared by the token views."""
 
     def tokens(self, monitor: Monitor) -> QuerySet[PushToken]:
         return monitor.tokens.select_related("replaced_by")
@@ -51,7 +51,7 @@ class TokenView(MonitorView):
         return token
 
     def represent_tokens(self, monitor: Monitor, rows: Sequence[PushToken]) -> list[dict[str, Any]]:
-        """Return tokens of `monitor` as JSON; those that work in the clear for those who may see them."""
+        """Return tokens of `monitor` as JSON; active ones unmasked if the caller may see them."""
         now = database_now()
         shown: dict[int, str] = {}
         if self.may_change:
@@ -86,7 +86,7 @@ class TokenView(MonitorView):
         }
 
     def answer_token(self, monitor: Monitor, token: PushToken, *, status: int = 200) -> Response:
-        """Answer with `token` as it is now."""
+        """Respond with the current state of `token`."""
         fresh = self.token(monitor, token.public_id)
         headers = {}
         if status == 201:
@@ -103,26 +103,26 @@ def _refusals_as_problems() -> Iterator[None]:
     try:
         yield
     except tokens.TokenGone:
-        detail = _("The token was revoked or has expired, and nothing brings it back. Issue a new one.")
+        detail = _("The token was revoked or has expired and can't be used again. Create a new one.")
         raise Problem("conflict", detail) from None
     except tokens.OverlapRunning as running:
         detail = _(
-            "The token it replaced still works until %s. Wait, end that one, or rotate with “force”: true; "
-            "then both go on working for their time."
+            "The token that this one replaced is valid until %s. Wait, expire it, or rotate with “force”: "
+            "true; then both keep their expiry."
         ) % in_utc(running.ends_at)
         raise Problem("conflict", detail, errors=[("force", detail)]) from None
     except tokens.NotReplaced:
-        detail = _("The token was not rotated, so nothing overlaps. Revoke it to end it.")
+        detail = _("The token was not rotated, so it has no overlap. Revoke it to stop it working.")
         raise Problem("conflict", detail) from None
     except tokens.TooManyTokens:
-        detail = _("A monitor has at most %d tokens that work. Revoke one first.") % tokens.TOKENS_MOST
+        detail = _("A monitor can have at most %d active tokens. Revoke one first.") % tokens.TOKENS_MOST
         raise Problem("conflict", detail) from None
     except tokens.TokenTaken:
-        detail = _("This token names a monitor already. A token can name one only.")
+        detail = _("This token is already in use. Each token can belong to one monitor only.")
         raise Problem("conflict", detail, errors=[("token", detail)]) from None
     except tokens.NotAToken:
         raise impossible(
-            "token", _("It begins with tjp_ and is mistyped: its last characters are a checksum.")
+            "token", _("Mistyped or incomplete: a token starting with tjp_ ends in a checksum.")
         ) from None
 
 
@@ -133,7 +133,7 @@ class TokenList(TokenView):
         tags=[TAG],
         operation_id="list_tokens",
         summary="List a monitor's push tokens",
-        description="Newest first, with those that do not work any more.",
+        description="Newest first, including revoked and expired ones.",
         parameters=[PageSerializer],
         responses=paged(TokenSerializer, "PageOfTokens"),
     )
@@ -151,7 +151,7 @@ class TokenList(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="issue_token",
-        summary="Issue or import a push token",
+        summary="Create or import a push token",
         request=NewTokenSerializer,
         examples=[
             OpenApiExample("A new token", {"label": "host-a"}, request_only=True),
@@ -181,7 +181,7 @@ class TokenDetail(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_token",
-        summary="Read a push token",
+        summary="Get a push token",
         responses=answers(200, TokenSerializer),
     )
     def get(self, request: Request, public_id: UUID, token_id: UUID) -> Response:
@@ -191,7 +191,7 @@ class TokenDetail(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="rename_token",
-        summary="Give a push token another label",
+        summary="Change a push token's label",
         request=TokenSerializer,
         examples=[OpenApiExample("Another label", {"label": "host-b"}, request_only=True)],
         responses=answers(200, TokenSerializer, writes=True),
@@ -208,10 +208,10 @@ class Rotate(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="rotate_token",
-        summary="Replace a push token",
+        summary="Rotate a push token",
         description=(
-            "Issues a new token; the old one works for overlap_seconds more. While a token that was "
-            "replaced before still works, this is 409 unless force is true."
+            "Creates a new token; the old one expires in overlap_seconds. While the old token of an earlier "
+            "rotation is still valid, the response is 409 unless force is true."
         ),
         request=RotationSerializer,
         examples=[OpenApiExample("For a day", {"overlap_seconds": 86400, "force": False}, request_only=True)],
@@ -248,9 +248,9 @@ class Overlap(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="set_overlap",
-        summary="Extend or end the time of a replaced push token",
+        summary="Change when a rotated push token expires",
         request=OverlapSerializer,
-        examples=[OpenApiExample("End it", {"overlap_seconds": 0}, request_only=True)],
+        examples=[OpenApiExample("Expire now", {"overlap_seconds": 0}, request_only=True)],
         parameters=[IDEMPOTENCY_KEY],
         responses=answers(200, TokenSerializer, writes=True),
     )
@@ -269,7 +269,7 @@ class Revoke(TokenView):
         tags=[TAG],
         operation_id="revoke_token",
         summary="Revoke a push token",
-        description="It stops at once. To revoke a revoked one changes nothing.",
+        description="It stops working immediately. Revoking a revoked token changes nothing.",
         request=None,
         parameters=[IDEMPOTENCY_KEY],
         responses=answers(200, TokenSerializer, changes=True),

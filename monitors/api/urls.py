@@ -1,4 +1,4 @@
-"""Where pushes come in."""
+"""URL of the push endpoint."""
 
 from django.urls import re_path
 

@@ -1,10 +1,10 @@
-"""The addresses of monitors, their tokens and maintenance in the management API."""
+"""URLs of monitors, push tokens and maintenance windows in the management API."""
 
 from django.urls import path, re_path
 
 from monitors.api import maintenance, monitors, tokens
 
-# Any text: the view says what a slug is, which "there is no such address" would not.
+# Any text: the view explains what a valid slug is, which a plain 404 would not.
 _SLUG = r"(?P<slug>[^/]+)"
 
 urlpatterns = [

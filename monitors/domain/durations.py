@@ -1,4 +1,4 @@
-"""Durations and cron expressions in words, and back; without a database."""
+"""Formats and parses durations, and describes cron expressions; without a database."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cron_descriptor import get_description as describe_cron
 from django.utils.translation import get_language, gettext, pgettext, to_locale
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-# From here on a duration is told without its second unit: nobody plans by the seconds of an hour.
+# From here on a duration is shown without seconds: in an hour they don't matter.
 _WITHOUT_SECONDS = 10 * MINUTE
 _WITHOUT_HOURS = 30 * DAY
-# Up to here a whole number of seconds reads best: "66 s", "90 s".
+# Up to here plain seconds read best: "66 s", "90 s".
 _PLAIN_SECONDS = 2 * MINUTE
 
 _PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\W\d_]*)\s*,?")
 _LONGEST_TEXT = 60
-# What cron-descriptor has no words for itself (tests/messages.py compiles it).
+# Languages that cron-descriptor lacks (compiled by tests/messages.py).
 _OUR_LOCALES = Path(__file__).parents[2] / "locale" / "cron"
 _NAME = re.compile("|".join([*calendar.day_name, *calendar.month_name[1:]]))
 _ENGLISH = {
@@ -34,15 +34,15 @@ _ENGLISH = {
 
 
 def units() -> tuple[str, str, str, str]:
-    """Return the symbols of day, hour, minute and second in the reader's language."""
+    """Return the symbols for day, hour, minute and second in the reader's language."""
     day, hour, minute, second = pgettext("units: days, hours, minutes, seconds", "d,h,min,s").split(",")
     return day, hour, minute, second
 
 
 def about(seconds: float) -> str:
-    """Return how long `seconds` (>= 0) are, in two units at most: "32 s", "5 h 12 min", "45 d".
+    """Return `seconds` (>= 0) in two units at most: "32 s", "5 h 12 min", "45 d".
 
-    static/js/time.js says the same in the browser, each second.
+    static/js/time.js does the same in the browser.
     """
     whole = int(seconds)
     day, hour, minute, second = units()
@@ -77,12 +77,12 @@ def exactly(seconds: int) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """Return the seconds that `text` names: "90", "90s", "5 min", "1h 30m", "1.5 h".
+    """Parse a duration into seconds: "90", "90s", "5 min", "1h 30m", "1.5 h".
 
-    English units and those of the reader's language are understood; a lone number is seconds.
+    Accepts English units and those of the reader's language; a number without a unit is seconds.
 
     Raises:
-        ValueError: it is no duration, or not a whole number of seconds.
+        ValueError: not a duration, or not a whole number of seconds.
     """
     text = text.strip().lower()
     if not text or len(text) > _LONGEST_TEXT:
@@ -106,7 +106,7 @@ def parse_duration(text: str) -> int:
 
 
 def _sizes_in_readers_language() -> dict[str, int]:
-    """Return what the reader may type for each size: the symbols that are shown, and words."""
+    """Return the units that the reader may type: the symbols shown, and words."""
     typed = pgettext(
         "typed units, in the order of d,h,min,s", "day days,hour hours,minute minutes,second seconds"
     )
@@ -119,7 +119,7 @@ def _sizes_in_readers_language() -> dict[str, int]:
 
 
 def cron_in_words(expression: str) -> str:
-    """Return what a cron expression says ("At 02:00"), or "" where words fail."""
+    """Return a description of a cron expression ("At 02:00"), or "" if that fails."""
     return _cron_in_words(expression, to_locale(get_language() or "en"))
 
 
@@ -136,9 +136,9 @@ def _cron_options(locale: str) -> Options:
 def _cron_in_words(expression: str, locale: str) -> str:
     try:
         described = describe_cron(expression, _cron_options(locale))
-    except Exception:  # it raises whatever its parser trips over, and words are a courtesy
+    except Exception:  # its parser raises all kinds of errors, and the description is optional
         return ""
     if locale == "en":
         return described
-    # It takes the names of days and months from the process, whose language is not the reader's.
+    # It takes the names of days and months from the process's locale, which is not the reader's.
     return _NAME.sub(lambda found: gettext(found[0]), described)

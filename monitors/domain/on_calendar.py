@@ -1,4 +1,4 @@
-"""Cron expressions as a systemd timer writes them; without a database."""
+"""Converts cron expressions to systemd's OnCalendar; without a database."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 
 from cronsim import CronSim, CronSimError
 
-# Any moment does: the fields are read, the times are not computed.
+# Any time will do: only the fields are parsed, no times are computed.
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
 def on_calendar(expression: str, zone: str) -> tuple[str, ...]:
-    """Return what OnCalendar= of a systemd timer says for a cron expression of five fields in `zone`.
+    """Return the OnCalendar= values of a systemd timer for a five-field cron expression in `zone`.
 
-    Several are each a line of its own, and together name the times. None at all: systemd cannot say
-    it ("the second Monday", "the last weekday of the month"), or the expression is not valid.
+    Each is a line of its own; together they cover all times. Empty if systemd can't express it ("the
+    second Monday", "the last weekday of the month"), or if the expression is not valid.
     """
     if len(expression.split()) != 5:
         return ()
@@ -37,12 +37,12 @@ def on_calendar(expression: str, zone: str) -> tuple[str, ...]:
         dates.append(f"*-{months}~01")
     if cron.day_and or not named:
         return tuple(f"{named}{date} {time}" for date in dates)
-    # With both days given, cron runs on either; systemd would on days that are both.
+    # With both days given, cron runs on either; systemd would only run on days that match both.
     return (*(f"{date} {time}" for date in dates), f"{named}*-{months}-* {time}")
 
 
 def _field(values: Iterable[int], every: range) -> str:
-    """Return `values` of a field that may be `every`: "*", "00/5" or "02,14"."""
+    """Return the field for `values`, out of `every`: "*", "00/5" or "02,14"."""
     found = sorted(values)
     if found == list(every):
         return "*"

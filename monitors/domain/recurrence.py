@@ -1,4 +1,4 @@
-"""When planned times are, once or every week: arithmetic of clocks on walls, without a database."""
+"""Occurrences of one-off and weekly plans: arithmetic with local times, without a database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 Stretch = tuple[datetime, datetime]
 
-# What adjoins on and on, such as each day for a whole day, ends nowhere: nobody looks further than this.
+# Adjacent occurrences, such as 24 h every day, may never end: they are followed no further than this.
 FOLLOWED = timedelta(days=366)
 _DAY = timedelta(days=1)
 _FIRST, _LAST = datetime(1, 1, 8, tzinfo=UTC), datetime(9999, 12, 24, tzinfo=UTC)
@@ -23,17 +23,17 @@ class Once:
     end: datetime
 
     def between(self, start: datetime, end: datetime) -> Iterator[Stretch]:
-        """Yield the stretch if any of it lies between `start` and `end`."""
+        """Yield the stretch if it overlaps `start` to `end`."""
         if start < end and self.start < end and self.end > start:
             yield self.start, self.end
 
 
 @dataclass(frozen=True, slots=True)
 class Weekly:
-    """On each of `weekdays` (0 is Monday) from `at` on the clocks of `zone`, for `length` that really passes.
+    """On each of `weekdays` (0 is Monday) from the local time `at` in `zone`, for `length` of elapsed time.
 
-    A time that the clocks skip is that much later; of one that comes twice, the first counts. What lies
-    before `begins` or from `until` on is cut off.
+    A local time skipped by daylight saving is shifted accordingly; of one that exists twice, the first
+    counts. Occurrences are cut off before `begins` and from `until` on.
     """
 
     weekdays: frozenset[int]
@@ -44,12 +44,12 @@ class Weekly:
     until: datetime | None = None
 
     def between(self, start: datetime, end: datetime) -> Iterator[Stretch]:
-        """Yield the stretches of which any part lies between `start` and `end`, in order."""
+        """Yield the stretches that overlap `start` to `end`, in order."""
         start, end = max(start, self.begins or _FIRST, _FIRST), min(end, self.until or _LAST, _LAST)
         if start >= end:
             return
         zone = ZoneInfo(self.zone)
-        # A day more at both ends: what is skipped moves, and days begin at other times elsewhere.
+        # One more day at both ends: skipped times are shifted, and days begin at other times elsewhere.
         day = (start - self.length).astimezone(zone).date() - _DAY
         last = end.astimezone(zone).date() + _DAY
         while day <= last:
@@ -69,20 +69,20 @@ Plan = Once | Weekly
 
 
 def occurrences(plan: Plan, now: datetime) -> Iterator[Stretch]:
-    """Yield the stretches of `plan` that are not over at `now`, in order; of a year and a week."""
+    """Yield the stretches of `plan` that are not over at `now`, in order, up to a year and a week ahead."""
     return plan.between(now, now + FOLLOWED + timedelta(days=7))
 
 
 def current(plan: Plan, now: datetime) -> Stretch | None:
-    """Return the stretch that `now` lies in: of several, the one that ends last."""
+    """Return the stretch that contains `now`; of several, the one that ends last."""
     there = plan.between(now, now + timedelta.resolution)
     return max(there, key=lambda stretch: stretch[1], default=None)
 
 
 def over_at(plans: Iterable[Plan], now: datetime) -> datetime | None:
-    """Return when all of `plans` leave `now` alone, or None where none holds it.
+    """Return when the plan that contains `now` ends, or None if none does.
 
-    Those that adjoin or overlap are followed on; what goes on for longer than FOLLOWED ends then.
+    Adjacent and overlapping stretches count as one, up to FOLLOWED.
     """
     plans = list(plans)
     end, moved = now, True
@@ -96,7 +96,7 @@ def over_at(plans: Iterable[Plan], now: datetime) -> datetime | None:
 
 
 def together(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """Return `stretches` in order, those that touch or overlap as one."""
+    """Return `stretches` in order, with those that touch or overlap merged."""
     joined: list[Stretch] = []
     for start, end in sorted(stretches):
         if joined and start <= joined[-1][1]:
@@ -107,6 +107,6 @@ def together(stretches: Iterable[Stretch]) -> list[Stretch]:
 
 
 def taken_together(plans: Sequence[Plan], start: datetime, end: datetime) -> list[Stretch]:
-    """Return the times between `start` and `end` that any of `plans` holds, in order and apart."""
+    """Return the times between `start` and `end` that any of `plans` covers, sorted and disjoint."""
     found = (stretch for plan in plans for stretch in plan.between(start, end))
     return together((max(begin, start), min(stop, end)) for begin, stop in found)

@@ -1,4 +1,4 @@
-"""When a monitor is expected to speak, and when its silence means down; without a database."""
+"""When a heartbeat is expected, and when its absence means down; without a database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRACE_ONE_IN, GRACE_LEAST, GRACE_MOST = 10, 1, 300
 
 
 class ScheduleError(ValueError):
-    """A schedule that cannot be evaluated; the message says why in the user's words."""
+    """A schedule that can't be evaluated; the message tells the user why."""
 
 
 @cache
@@ -32,10 +32,10 @@ def is_time_zone(name: str) -> bool:
 
 
 def default_grace(period: float) -> int:
-    """Return the grace in seconds for a sender that is expected every `period` seconds.
+    """Return the default grace period in seconds for a sender that is expected every `period` seconds.
 
-    A tenth of it, 1 s at least and 300 s at most, so that a sender whose interval equals the
-    timeout does not flap.
+    A tenth of it, at least 1 s and at most 300 s, so that a sender whose interval equals the timeout does
+    not flap.
     """
     return int(min(max(period / GRACE_ONE_IN, GRACE_LEAST), GRACE_MOST))
 
@@ -50,7 +50,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class IntervalSchedule:
-    """A heartbeat at least every `timeout` s; `grace` s more before people are told."""
+    """A heartbeat at least every `timeout` s; the alert is sent `grace` s later."""
 
     timeout: int
     grace: int | None = None
@@ -66,7 +66,7 @@ class IntervalSchedule:
 
 @dataclass(frozen=True, slots=True)
 class CronSchedule:
-    """A heartbeat at every time `expression` names in `timezone`; `grace` s more before people are told."""
+    """A heartbeat at every time of the cron `expression` in `timezone`; the alert is sent `grace` s later."""
 
     expression: str
     timezone: str = "UTC"
@@ -76,7 +76,7 @@ class CronSchedule:
         """Return what is due after `last_heartbeat`.
 
         Raises:
-            ScheduleError: the expression or the time zone cannot be evaluated, or never matches.
+            ScheduleError: the expression or the time zone can't be evaluated, or never matches.
         """
         times = self.times_after(last_heartbeat)
         expected = next(times, None)
@@ -91,7 +91,7 @@ class CronSchedule:
         return Due(expected, expected + timedelta(seconds=grace))
 
     def deadlines_after(self, start: datetime) -> Iterator[datetime]:
-        """Yield the deadlines after `start`, of the times that are scheduled, in order.
+        """Yield the deadlines of the scheduled times after `start`, in order.
 
         Raises:
             ScheduleError: the expression or the time zone cannot be evaluated.
@@ -105,10 +105,10 @@ class CronSchedule:
                 yield deadline
 
     def times_after(self, start: datetime) -> Iterator[datetime]:
-        """Yield the scheduled times after `start`, in UTC; nothing when there are none in 50 years.
+        """Yield the scheduled times after `start`, in UTC; none if there are none within 50 years.
 
-        Daylight saving time is handled as Debian's cron does: a time that does not exist runs at
-        the change, a time that exists twice runs once.
+        Daylight saving time is handled like Debian's cron: a local time that does not exist runs at the
+        change, one that exists twice runs once.
 
         Raises:
             ScheduleError: the expression or the time zone cannot be evaluated.
@@ -118,39 +118,39 @@ class CronSchedule:
         try:
             zone = ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ScheduleError(f"There is no time zone named {self.timezone!r}.") from error
+            raise ScheduleError(f"Unknown time zone {self.timezone!r}.") from error
         latest = start
         try:
             for local_time in CronSim(self.expression, start.astimezone(zone)):
                 time = local_time.astimezone(UTC)
-                # In the hour that the clocks repeat, the calculation names times of its first pass
-                # again; taken for the future, one would be a deadline that has already passed.
+                # In the repeated hour, the calculation returns times of the first pass again; one of
+                # those would be a deadline that has already passed.
                 if time > latest:
                     yield time
                     latest = time
         except CronSimError as error:
             raise ScheduleError(_cron_sentence(str(error))) from error
         except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:
-            # What the parser lets through and the calculation trips over, such as "L/2".
-            raise ScheduleError("This expression cannot be evaluated.") from error
+            # Accepted by the parser, but not by the calculation, such as "L/2".
+            raise ScheduleError("This expression can't be evaluated.") from error
 
 
 def _cron_sentence(fault: str) -> str:
-    """Return what is wrong with a cron expression, in a sentence that says what is allowed."""
+    """Return what is wrong with a cron expression, and what is allowed."""
     match fault:
         case "Wrong number of fields":
-            return "Give five fields: minute, hour, day of month, month, day of week."
+            return "Enter five fields: minute, hour, day of month, month, day of week."
         case _:
             field = fault.removeprefix("Bad ")
             allowed = _ALLOWED.get(field, "numbers")
-            return f"The {field.replace('-', ' ')} field is not valid; it takes {allowed}."
+            return f"Invalid {field.replace('-', ' ')} field; allowed are {allowed}."
 
 
 _ALLOWED = {
     "second": "0-59",
     "minute": "0-59, such as */5 or 0,30",
     "hour": "0-23, such as 2 or 9-17",
-    "day-of-month": "1-31 or L, and only days that the months have",
+    "day-of-month": "1-31 or L, but only days that exist in the given months",
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT",
 }

@@ -1,4 +1,4 @@
-"""What status follows from which facts: the table of docs/architecture.md, without a database."""
+"""The state machine of a monitor's status: the table of docs/architecture.md, without a database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What is stored of a monitor."""
+    """A monitor's stored status."""
 
     NEW = "new"
     UP = "up"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Shown(StrEnum):
-    """What a reader sees of a monitor: the stored status, corrected by the clock."""
+    """A monitor's current status: the stored one, corrected by the clock."""
 
     NEW = "new"
     UP = "up"
@@ -32,7 +32,7 @@ class Cause(StrEnum):
 
     MISSED = "missed"
     REPORTED = "reported"
-    # It said up, with a value that the monitor's rules forbid.
+    # It reported up, with a value that the monitor's rules do not allow.
     VALUE = "value"
 
 
@@ -49,10 +49,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a monitor when an event comes.
+    """What is known about a monitor when an event occurs.
 
-    `deadline` returns the instant after which silence means down, or None while nothing is due. It
-    is asked for only when the answer matters, because a cron deadline costs a calculation.
+    `deadline` returns the time after which silence means down, or None while nothing is due. It is only
+    called when the result matters, because a cron deadline has to be calculated.
     """
 
     status: Status
@@ -61,9 +61,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatCame:
-    """A push arrived at `at` and said `up` or `down`.
+    """A push arrived at `at` and reported up or down.
 
-    `value_is_good` is whether the monitor's rules allow its value, or that it has none.
+    `value_is_good` is whether the monitor's rules allow its value, or its lack of one.
     """
 
     at: datetime
@@ -72,7 +72,7 @@ class HeartbeatCame:
 
     @property
     def fault(self) -> Cause | None:
-        """What it opens an incident for; None of a good one."""
+        """The cause of the incident it opens; None if it is good."""
         if not self.up:
             return Cause.REPORTED
         return None if self.value_is_good else Cause.VALUE
@@ -80,7 +80,7 @@ class HeartbeatCame:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The sweep looked at `at`."""
+    """A sweep ran at `at`."""
 
     at: datetime
 
@@ -100,7 +100,7 @@ Event = HeartbeatCame | TimePassed | PauseAsked | ResumeAsked
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of status, effective at `at`."""
+    """One status change, effective at `at`."""
 
     source: Status
     target: Status
@@ -110,7 +110,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An incident that begins at `started_at`, which may lie before the event that revealed it."""
+    """An incident that starts at `started_at`, which may be before the event that revealed it."""
 
     cause: Cause
     started_at: datetime
@@ -120,8 +120,8 @@ class Opening:
 class Decision:
     """What one event does to one monitor. Times are aware datetimes from the database's clock.
 
-    `opens` and `resolves` together are a deadline that passed unseen before the push that ended the
-    silence: an incident that is over when it is written.
+    `opens` and `resolves` together mean that a deadline had passed unnoticed before the push that ended
+    the silence: an incident that is already resolved when it is written.
     """
 
     status: Status
@@ -132,7 +132,7 @@ class Decision:
 
 
 def decide(facts: Facts, event: Event) -> Decision:
-    """Return what follows from `event` for a monitor of which `facts` hold."""
+    """Return the effect of `event` on a monitor with `facts`."""
     match facts.status, event:
         case _, PauseAsked(at):
             return _pause(facts.status, at)
@@ -167,7 +167,7 @@ def _pause(status: Status, at: datetime) -> Decision:
 
 
 def _failed(source: Status, at: datetime, fault: Cause) -> Decision:
-    # Each cause of an incident is the reason of its change, too.
+    # Each cause of an incident is also the reason of its status change.
     change = Change(source, Status.DOWN, at, Reason(fault.value))
     return Decision(Status.DOWN, (change,), opens=Opening(fault, at))
 
@@ -192,9 +192,9 @@ def _heartbeat_while_up(facts: Facts, at: datetime, fault: Cause | None) -> Deci
 
 
 def shown(status: Status, *, now: datetime, expected_by: datetime | None, deadline: datetime | None) -> Shown:
-    """Return what a reader should see at `now`, right even when no sweep has run.
+    """Return the current status at `now`, right even if no sweep has run.
 
-    `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace.
+    `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace period.
     """
     if status is Status.UP and deadline is not None and deadline < now:
         return Shown.DOWN

@@ -1,4 +1,4 @@
-"""Time in equal parts, and the worst that a monitor was in each: arithmetic, without a database."""
+"""Divides time into equal slots, each with a monitor's worst status: arithmetic, without a database."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from monitors.domain.state_machine import Status
 from monitors.domain.uptime import Onset
 
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
-# What says most about a time comes last.
+# The most significant status comes last.
 _BADNESS = {Status.NEW: 1, Status.PAUSED: 2, Status.UP: 3, Status.DOWN: 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """From `start` to `end`: how many heartbeats came, and the worst status that the monitor had.
+    """From `start` to `end`: how many heartbeats arrived, and the monitor's worst status.
 
-    `worst` is None where nothing is known: before the monitor existed. A monitor that was silent may
-    be down in a slot without any heartbeat. Up is worse than paused and new: it says more.
-    `last_message` is that of the last heartbeat of the worst kind: a down's where one came. `mean` is
-    that of their values, None where none had one.
+    `worst` is None before the monitor existed. A silent monitor may be down in a slot without any
+    heartbeat. Up ranks above paused and new, because it is more significant. `last_message` is that of the
+    last down heartbeat, else of the last up one. `mean` is that of their values, None if there were none.
     """
 
     start: datetime
@@ -36,10 +35,9 @@ class Slot:
 
 
 def edges(now: datetime, *, span: timedelta, slots: int) -> list[datetime]:
-    """Return the `slots` + 1 times that bound the slots of about the last `span`; `now` is in the last.
+    """Return the `slots` + 1 boundaries of the slots of about the last `span`; `now` is in the last slot.
 
-    They lie on whole multiples of a slot's width since 1970, so that they stay where they are until
-    the next one begins.
+    They are multiples of a slot's width since 1970, so that they don't move until the next slot begins.
     """
     width = span / slots
     end = (now - _ZERO) // width + 1
@@ -50,8 +48,7 @@ def worst_of(onsets: Iterable[Onset], bounds: Sequence[datetime]) -> list[Status
     """Return the worst status in each of the slots between `bounds`, which are in order.
 
     Args:
-        onsets: in the order of their times. Before the first one nothing is known; the last one goes
-            on for ever.
+        onsets: in chronological order. Before the first one nothing is known; the last one never ends.
     """
     found: list[Status | None] = []
     current: Status | None = None
@@ -62,7 +59,7 @@ def worst_of(onsets: Iterable[Onset], bounds: Sequence[datetime]) -> list[Status
         if not left:
             found.append(current)
             continue
-        # What ends in the moment in which the slot begins is not in it.
+        # A status that ends exactly when the slot begins is not in it.
         there = [] if current is None or left[0].at == start else [current]
         while left and left[0].at < end:
             current = left.popleft().status

@@ -1,4 +1,4 @@
-"""Whether a timeout fits how a sender pushes: arithmetic, without a database."""
+"""Suggests a timeout that fits how a sender pushes: arithmetic, without a database."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from math import ceil
 
 from monitors.domain.schedules import TIMEOUT_MAX, IntervalSchedule
 
-# A silence that is so many times as long as usual, and as what was agreed, is an outage and no rhythm.
+# A gap this many times longer than usual, and than agreed, is an outage and not part of the rhythm.
 _OUTAGE_OF_USUAL, _OUTAGE_OF_AGREED = 10, 2
 
 Stretch = tuple[datetime, datetime]
 GAPS_LEAST = 50
-# A timeout leaves half as much again as the sender mostly needs.
+# A suggested timeout is 1.5 times what the sender usually needs.
 _ROOM = 1.5
-# What is shorter than this share of the old one is worth a change, where it saves some seconds.
+# A shorter timeout is only suggested if it is below this share of the old one and saves some seconds.
 _WORTH, _SAVES_LEAST = 0.75, 10
-# A shorter timeout is proposed only to those who were watched for long enough to know them.
+# A shorter timeout is only suggested for monitors that were watched for at least this long.
 _WATCHED_LEAST = timedelta(hours=4)
-# From how many seconds on a timeout is rounded up to which steps.
+# (from how many seconds, step to which a timeout is rounded up)
 _STEPS = ((86_400, 3600), (3600, 300), (600, 60), (120, 10), (0, 5))
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """The gaps between heartbeats in seconds, shortest first, at least one; `covers` is their time.
+    """The gaps between heartbeats in seconds, shortest first, at least one; `covers` is their total time.
 
-    Outages and gaps in which nothing was expected are not among them.
+    Without outages and gaps in which nothing was expected.
     """
 
     gaps: tuple[float, ...]
@@ -44,7 +44,7 @@ class Rhythm:
         return self.under(0.99)
 
     def under(self, share: float) -> float:
-        """Return the gap that `share` (0 to 1) of all gaps do not exceed (nearest rank)."""
+        """Return the gap that a `share` (0 to 1) of all gaps does not exceed (nearest rank)."""
         rank = -int(-len(self.gaps) * share // 1)
         return self.gaps[max(rank, 1) - 1]
 
@@ -52,12 +52,12 @@ class Rhythm:
 def rhythm(
     times: Sequence[datetime], *, unwatched: Iterable[Stretch] = (), agreed: float | None = None
 ) -> Rhythm | None:
-    """Return the rhythm of heartbeats that came at `times`, oldest first; None where there is no gap.
+    """Return the rhythm of heartbeats at `times`, oldest first; None if there is no gap.
 
     Args:
-        unwatched: when nothing was expected, because the monitor was paused or new; in order.
-        agreed: the silence in seconds after which the sender counts as down. None where that is not
-            one length, by a cron schedule; then nothing is an outage.
+        unwatched: times in which nothing was expected, because the monitor was paused or new; in order.
+        agreed: the seconds of silence after which the monitor goes down. None for a cron schedule, where
+            that varies; then nothing is an outage.
     """
     left = list(unwatched)
     gaps = []
@@ -77,10 +77,9 @@ def rhythm(
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A timeout in seconds that fits better: longer, or shorter where `avoided` is 0.
+    """A better timeout in seconds: longer, or shorter if `avoided` is 0.
 
-    99 % of the gaps are not longer than `mostly` seconds. `avoided` is how many incidents there would
-    not have been.
+    99 % of the gaps are at most `mostly` seconds. `avoided` is how many incidents it would have prevented.
     """
 
     timeout: int
@@ -91,11 +90,11 @@ class Advice:
 def advise(
     seen: Rhythm | None, *, schedule: IntervalSchedule, interval: int | None, silences: Iterable[float]
 ) -> Advice | None:
-    """Return a better timeout for `schedule`, or None where it is well chosen or too little is known.
+    """Return a better timeout for `schedule`, or None if it fits or too little is known.
 
     Args:
-        interval: how often in seconds the sender was asked to push, if it was.
-        silences: how many seconds each missed incident was silent, from heartbeat to heartbeat.
+        interval: the recommended interval in seconds, if there is one.
+        silences: the seconds from heartbeat to heartbeat around each missed incident.
     """
     if seen is None or len(seen.gaps) < GAPS_LEAST:
         return None
@@ -108,7 +107,7 @@ def advise(
     if seen.covers < _WATCHED_LEAST:
         return None
     now = _told_after(schedule.timeout, schedule.grace)
-    # Those beyond were incidents, which a shorter timeout does not add.
+    # Longer gaps were incidents already; a shorter timeout adds none of those.
     shorter = max(room, _nice(max((gap for gap in seen.gaps if gap <= now), default=0)))
     then = _told_after(shorter, schedule.grace)
     worth = then <= now * _WORTH and now - then >= _SAVES_LEAST
@@ -120,6 +119,6 @@ def _told_after(timeout: int, grace: int | None) -> int:
 
 
 def _nice(seconds: float) -> int:
-    """Return `seconds` rounded up to what people would choose."""
+    """Return `seconds` rounded up to a number that a person would choose."""
     step = next(step for start, step in _STEPS if seconds >= start)
     return min(ceil(seconds / step) * step, TIMEOUT_MAX)

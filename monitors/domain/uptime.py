@@ -1,4 +1,4 @@
-"""How much of a time a monitor was up: arithmetic over its changes of status, without a database."""
+"""Uptime: arithmetic over a monitor's status changes, without a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOTHING = timedelta(0)
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """From `at` on, until the next onset, a monitor had `status`."""
+    """From `at` until the next onset, a monitor had `status`."""
 
     at: datetime
     status: Status
@@ -24,9 +24,9 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """Of a stretch of time: how long a monitor was watched and down, and the incidents that touch it.
+    """For a stretch of time: how long a monitor was watched and down, and how many incidents overlap it.
 
-    It is watched while it is up or down. While it is new or paused nothing is expected of it.
+    A monitor is watched while it is up or down, but not while it is new or paused.
     """
 
     watched: timedelta
@@ -35,7 +35,7 @@ class Uptime:
 
     @property
     def share(self) -> float | None:
-        """The part of the watched time in which it was not down, 0 to 1; None where nothing was watched."""
+        """The share of the watched time in which it was not down, 0 to 1; None if it was not watched."""
         return (self.watched - self.down) / self.watched if self.watched else None
 
 
@@ -45,10 +45,10 @@ def uptime(
     """Return the uptime from `start` to `end`.
 
     Args:
-        onsets: in the order of their times. Before the first one, the monitor did not exist. The
-            last one goes on until `end`, so do not let that lie in the future.
-        without: times that count neither as watched nor as down, such as maintenance, in order and
-            apart. An incident in one of them is still one.
+        onsets: in chronological order. Before the first one, the monitor did not exist. The last one lasts
+            until `end`, which must not be in the future.
+        without: times that count neither as watched nor as down, such as maintenance; sorted and disjoint.
+            Incidents in them are still counted.
     """
     stood = list(onsets)
     watched = down = _NOTHING
@@ -61,7 +61,7 @@ def uptime(
             counted = False
             continue
         down += length
-        # One that is over in the moment in which it began touches the time that it lies in.
+        # An incident of zero length still counts for the time that contains it.
         touches = onset.at < end and (until > start or onset.at >= start)
         if touches and not counted:
             incidents, counted = incidents + 1, True
@@ -69,7 +69,7 @@ def uptime(
 
 
 def _counted(start: datetime, end: datetime, without: Sequence[Stretch]) -> timedelta:
-    """Return how long it is from `start` to `end`, less what lies in `without`; nothing where it is over."""
+    """Return the time from `start` to `end` minus what is in `without`; zero if `end` is before `start`."""
     if start >= end:
         return _NOTHING
     length = end - start

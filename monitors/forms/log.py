@@ -1,4 +1,4 @@
-"""What people ask of the log, and write about an incident."""
+"""Forms for the filters of the activity, and for an incident's note."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NAMES = {"start": "from", "end": "to"}
 
 
 class TimeField(forms.DateTimeField):
-    """A date and time in the reader's zone, to the minute, or with a zone of its own."""
+    """A date and time in the reader's time zone, to the minute, or with its own UTC offset."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-    default_error_messages = {"invalid": _("Give a date and time such as 2026-11-22 14:03.")}
+    default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-22 14:03.")}
 
     def to_python(self, value: Any) -> datetime | None:
         try:
@@ -29,21 +29,21 @@ class TimeField(forms.DateTimeField):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
         if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             years = {"first": _FIRST_YEAR, "last": _LAST_YEAR}
-            raise forms.ValidationError(_("Give a year from %(first)s to %(last)s."), params=years)
+            raise forms.ValidationError(_("Enter a year from %(first)s to %(last)s."), params=years)
         return time
 
 
 class LogForm(forms.Form):
-    """What of the log to show: it stands in the address, so nothing is required."""
+    """Filters of the activity. They come from the URL, so none is required."""
 
     kind = forms.MultipleChoiceField(
-        label=_("What"),
+        label=_("Show"),
         choices=[(kind.value, label) for kind, label in KIND_LABELS.items()],
         required=False,
         widget=forms.CheckboxSelectMultiple,
         error_messages={
             "invalid_choice": _(
-                "“%(value)s” is not in the log. Choose among heartbeats, status, messages, changes."
+                "Unknown kind “%(value)s”. Choose from heartbeats, status, messages and changes."
             ),
         },
     )
@@ -51,7 +51,7 @@ class LogForm(forms.Form):
         label=_("Status"),
         choices=[("", _("Any")), ("up", _("Up")), ("down", _("Down"))],
         required=False,
-        error_messages={"invalid_choice": _("“%(value)s” is not a status here. Choose up or down.")},
+        error_messages={"invalid_choice": _("Unknown status “%(value)s”. Choose up or down.")},
     )
     q = forms.CharField(
         label=_("Search"),
@@ -71,12 +71,12 @@ class LogForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         start, end = cleaned.get("start"), cleaned.get("end")
         if start and end and start >= end:
-            self.add_error("end", _("It is not after “From”. Give a later time, or an earlier “From”."))
+            self.add_error("end", _("Must be after “From”."))
         return cleaned
 
     @property
     def asked(self) -> Filter:
-        """What a valid form asks for."""
+        """The filter of a valid form."""
         chosen = set(self.cleaned_data["kind"])
         return Filter(
             kinds=tuple(kind for kind in Kind if kind in chosen) or KINDS,
@@ -88,7 +88,7 @@ class LogForm(forms.Form):
 
 
 class NoteField(forms.CharField):
-    """Text of several lines. A line break counts as one character, where browsers send two."""
+    """Multi-line text. A line break counts as one character, although browsers send two."""
 
     widget = forms.Textarea(attrs={"rows": 4})
 
@@ -98,11 +98,11 @@ class NoteField(forms.CharField):
 
 
 class NoteForm(forms.Form):
-    """What people write down about an incident."""
+    """An incident's note."""
 
     note = NoteField(
         label=_("Note"),
         max_length=NOTE_LENGTH,
         required=False,
-        help_text=_("What happened, and what was done about it. Everybody in the workspace can read it."),
+        help_text=_("What happened and what was done about it. Everyone in the workspace can read it."),
     )

@@ -1,4 +1,4 @@
-"""What people type about maintenance."""
+"""Forms for maintenance windows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Kind = MaintenanceWindow.Kind
 
 
 class WallTimeField(forms.Field):
-    """A date and time as a clock on the wall shows it; cleans to one without a time zone, or None."""
+    """A local date and time; cleans to a naive datetime, or None."""
 
-    default_error_messages = {"invalid": _("Give a date and a time, such as 2026-11-28 22:00.")}
+    default_error_messages = {"invalid": _("Enter a date and time, such as 2026-11-28 22:00.")}
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
     def to_python(self, value: Any) -> datetime | None:
@@ -45,7 +45,7 @@ class WallTimeField(forms.Field):
 
 
 class _MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by their public id, which a page may show; a row's number stays inside."""
+    """Monitors by public id; row ids are not exposed."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
@@ -57,36 +57,36 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Gone, of another workspace or no id at all: the same to the reader.
-            gone = _("One of these monitors is not in this workspace any more. Choose again.")
+            # Deleted, in another workspace or not an id at all: all the same to the reader.
+            gone = _("One of these monitors is no longer in this workspace. Choose again.")
             raise ValidationError(gone) from None
 
 
 class WhenForm(forms.Form):
-    """When maintenance is. What belongs to the other kind is not looked at."""
+    """When a maintenance window takes place. Fields of the other kind are ignored."""
 
     kind = forms.ChoiceField(
         label=_("Repeats"), choices=Kind.choices, initial=Kind.ONCE, widget=forms.RadioSelect
     )
     weekdays = forms.TypedMultipleChoiceField(
-        label=_("On"),
+        label=_("Days"),
         choices=WEEKDAY_CHOICES,
         coerce=int,
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
     start_time = forms.TimeField(
-        label=_("Begins at"),
+        label=_("Starts at"),
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
-        error_messages={"invalid": _("Give a time of day, such as 22:00.")},
+        error_messages={"invalid": _("Must be a time of day, such as 22:00.")},
     )
     duration = DurationField(
-        label=_("Lasts"),
+        label=_("Duration"),
         low=MINUTE,
         high=LONGEST,
         required=False,
-        help_text=_("Such as 90 min, 4 h or 1 d. It may reach into the next day."),
+        help_text=_("Such as 90 min, 4 h or 1 d. It may run into the next day."),
     )
     starts_at = WallTimeField(label=_("From"), required=False)
     ends_at = WallTimeField(label=_("Until"), required=False)
@@ -95,14 +95,14 @@ class WhenForm(forms.Form):
         max_length=64,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("The one that these times are meant in."),
+        help_text=_("The time zone of the times above."),
     )
 
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data
         zone = data["timezone"] = data.get("timezone") or "UTC"
         if not is_time_zone(zone):
-            unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+            unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
             self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
             zone = "UTC"
         for name in ("starts_at", "ends_at"):
@@ -113,15 +113,15 @@ class WhenForm(forms.Form):
                 for name, nothing in (("weekdays", []), ("start_time", None), ("duration", None)):
                     self.errors.pop(name, None)
                     data[name] = nothing
-                self._require("starts_at", _("Give the date and time when it begins."))
-                self._require("ends_at", _("Give the date and time when it ends."))
+                self._require("starts_at", _("Enter the start date and time."))
+                self._require("ends_at", _("Enter the end date and time."))
             case Kind.WEEKLY:
                 self._require("weekdays", _("Choose at least one day."))
-                self._require("start_time", _("Give the time of day when it begins."))
-                self._require("duration", _("Give how long it lasts, such as 4 h."))
+                self._require("start_time", _("Enter the start time."))
+                self._require("duration", _("Enter a duration, such as 4 h."))
         starts, ends = data.get("starts_at"), data.get("ends_at")
         if starts is not None and ends is not None and starts >= ends:
-            self.add_error("ends_at", _("It has to end after it begins."))
+            self.add_error("ends_at", _("Must be after the start."))
         return data
 
     def _require(self, name: str, error: Any) -> None:
@@ -130,53 +130,53 @@ class WhenForm(forms.Form):
 
     @property
     def plan(self) -> Plan:
-        """When it is, as a valid form says."""
+        """When it takes place, from a valid form."""
         return plan_of(MaintenanceWindow(**self.when()))
 
     def when(self) -> dict[str, Any]:
-        """Return the columns of MaintenanceWindow that say when it is, of a valid form."""
+        """Return the time columns of MaintenanceWindow, from a valid form."""
         data = self.cleaned_data
         return {name: data[name] for name in WhenForm.base_fields} | {"weekdays": sorted(data["weekdays"])}
 
 
 class MaintenanceForm(WhenForm):
-    """Maintenance as people plan and change it."""
+    """The form to create and edit a maintenance window."""
 
     ALL, SOME = "all", "some"
 
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
-        help_text=_("What is done, such as “Database upgrade”."),
-        error_messages={"required": _("Give it a name.")},
+        help_text=_("What is being done, such as “Database upgrade”."),
+        error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     scope = forms.ChoiceField(
-        label=_("It is about"),
+        label=_("Applies to"),
         choices=[
-            (ALL, _("All monitors, also those to come")),
-            (SOME, _("Monitors with a tag, and those chosen below")),
+            (ALL, _("All monitors, including future ones")),
+            (SOME, _("Monitors with these tags, and selected monitors")),
         ],
         initial=ALL,
         widget=forms.RadioSelect,
     )
     tags = TagsField(
-        label=_("Tags"), required=False, help_text=_("Monitors with one of these. Separated by commas.")
+        label=_("Tags"), required=False, help_text=_("Monitors with any of these tags. Separated by commas.")
     )
     monitors = _MonitorsField(label=_("Monitors"), required=False, widget=forms.CheckboxSelectMultiple)
     excluded_from_uptime = forms.BooleanField(
-        label=_("Leave it out of uptimes"),
+        label=_("Exclude from uptime"),
         required=False,
         initial=True,
-        help_text=_("Then this time counts neither as up nor as down."),
+        help_text=_("Time in this window then counts neither as up nor as down."),
     )
 
     def __init__(
         self, *args: Any, workspace: Workspace, window: MaintenanceWindow | None = None, **kwargs: Any
     ) -> None:
         """Args:
-        workspace: whose monitors may be chosen.
-        window: the one that is changed.
+        workspace: whose monitors can be selected.
+        window: the window being edited.
         """
         initial: dict[str, Any] = {"timezone": workspace.timezone}
         if window is not None:
@@ -196,11 +196,11 @@ class MaintenanceForm(WhenForm):
         elif "scope" in data and not any(
             data.get(name) or name in self.errors for name in ("tags", "monitors")
         ):
-            self.add_error("tags", _("Give a tag, choose a monitor, or choose all of them above."))
+            self.add_error("tags", _("Enter a tag, select a monitor, or choose all monitors."))
         return data
 
     def columns(self) -> dict[str, Any]:
-        """Return what `planning` takes, of a valid form."""
+        """Return the arguments for `planning`, from a valid form."""
         data = self.cleaned_data
         return {
             **self.when(),

@@ -1,4 +1,4 @@
-"""What people type about a monitor."""
+"""Forms for monitors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLUMNS = (
     *("kind", "timeout", "interval", "grace", "cron", "timezone"),
     *("value_min", "value_max", "value_required"),
 )
-_ANY_NUMBER = {"invalid": _("Give a number, such as 12.5.")}
+_ANY_NUMBER = {"invalid": _("Enter a number, such as 12.5.")}
 
 
 def _number(label: Any, **kwargs: Any) -> forms.FloatField:
@@ -40,22 +40,22 @@ def _number(label: Any, **kwargs: Any) -> forms.FloatField:
 
 
 def require_order_of_values(form: forms.BaseForm) -> None:
-    """Add an error to `form` where its lowest good value is above its highest."""
+    """Add an error to `form` if its lowest allowed value is above its highest."""
     low, high = form.cleaned_data.get("value_min"), form.cleaned_data.get("value_max")
     if low is not None and high is not None and low > high:
-        form.add_error("value_max", _("This is below the lowest good value."))
+        form.add_error("value_max", _("Must not be below the lowest allowed value."))
 
 
 class DurationField(forms.Field):
     """A duration as people write it ("90", "5 min", "1h 30m"); cleans to whole seconds, or None.
 
     Args:
-        low, high: the range allowed, in seconds, both included.
+        low, high: the allowed range in seconds, both included.
     """
 
     default_error_messages = {
-        "invalid": _("Write a duration like 90 s, 5 min or 1 h 30 min."),
-        "range": _("Give %(low)s to %(high)s, written like 90 s, 5 min or 1 h 30 min."),
+        "invalid": _("Enter a duration such as 90 s, 5 min or 1 h 30 min."),
+        "range": _("Enter %(low)s to %(high)s, such as 90 s, 5 min or 1 h 30 min."),
     }
 
     def __init__(self, *, low: int, high: int, **kwargs: Any) -> None:
@@ -81,11 +81,11 @@ class DurationField(forms.Field):
 
 
 class TagsField(forms.CharField):
-    """Tags separated by commas; cleans to a list without repetitions."""
+    """Tags separated by commas; cleans to a list without duplicates."""
 
     default_error_messages = {
-        "too_many": _("Give at most %(limit)d tags."),
-        "too_long": _("“%(tag)s” is too long: a tag has at most %(limit)d characters."),
+        "too_many": _("Enter at most %(limit)d tags."),
+        "too_long": _("“%(tag)s” is too long: a tag can have at most %(limit)d characters."),
     }
 
     def clean(self, value: Any) -> list[str]:
@@ -105,7 +105,7 @@ class TagsField(forms.CharField):
 
 
 class ScheduleForm(forms.Form):
-    """When a monitor is expected to speak. What belongs to the other kind of schedule is not looked at."""
+    """A monitor's schedule. Fields of the other kind of schedule are ignored."""
 
     kind = forms.ChoiceField(
         label=_("Expected"),
@@ -119,14 +119,14 @@ class ScheduleForm(forms.Form):
         high=TIMEOUT_MAX,
         required=False,
         initial=60,
-        help_text=_("The longest silence that is still fine, such as 60 s, 5 min or 1 d."),
+        help_text=_("The longest acceptable time between heartbeats, such as 60 s, 5 min or 1 d."),
     )
     interval = DurationField(
         label=_("Recommended interval"),
         low=1,
         high=TIMEOUT_MAX,
         required=False,
-        help_text=_("How often the sender should push. Leave it empty to say nothing about it."),
+        help_text=_("How often the sender should push. Optional."),
     )
     cron = forms.CharField(
         label=_("Cron expression"),
@@ -142,14 +142,16 @@ class ScheduleForm(forms.Form):
         max_length=64,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("The one the job runs in, such as Asia/Jakarta."),
+        help_text=_("The time zone the job runs in, such as Asia/Jakarta."),
     )
     grace = DurationField(
-        label=_("Grace"),
+        label=_("Grace period"),
         low=0,
         high=GRACE_MAX,
         required=False,
-        help_text=_("How much later people are told. Leave it empty for a tenth of the time, up to 5 min."),
+        help_text=_(
+            "How much longer to wait before alerting. Leave it empty for a tenth of the time, up to 5 min."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -167,7 +169,7 @@ class ScheduleForm(forms.Form):
         return self.cleaned_data
 
     def _forget(self, *names: str) -> None:
-        """Drop fields of the kind not chosen: their controls may be hidden, errors in them unseen."""
+        """Drop the fields of the other kind: they may be hidden, so errors in them would go unseen."""
         for name in names:
             self.errors.pop(name, None)
             self.cleaned_data[name] = None
@@ -176,23 +178,23 @@ class ScheduleForm(forms.Form):
         timeout, interval = self.cleaned_data.get("timeout"), self.cleaned_data.get("interval")
         if timeout is None:
             if "timeout" not in self.errors:
-                self.add_error("timeout", _("Give a timeout, such as 60 s or 5 min."))
+                self.add_error("timeout", _("Enter a timeout, such as 60 s or 5 min."))
         elif interval is not None and interval > timeout:
-            too_long = _("This is longer than the timeout: give at most %(timeout)s.")
+            too_long = _("Must not be longer than the timeout: at most %(timeout)s.")
             self.add_error("interval", ValidationError(too_long, params={"timeout": exactly(timeout)}))
 
     def _clean_cron(self) -> None:
         self.cleaned_data["timezone"] = zone = self.cleaned_data.get("timezone") or "UTC"
         if not is_time_zone(zone):
-            unknown = _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta.")
+            unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
             self.add_error("timezone", ValidationError(unknown, params={"zone": zone}))
         expression = self.cleaned_data["cron"] = " ".join((self.cleaned_data.get("cron") or "").split())
         if not expression:
             if "cron" not in self.errors:
-                self.add_error("cron", _("Give a cron expression, such as 0 2 * * * for each night at two."))
+                self.add_error("cron", _("Enter a cron expression, such as 0 2 * * * for 02:00 every night."))
             return
         try:
-            # The zone has its own error; what is asked here is whether the expression can be evaluated.
+            # The time zone has its own error; this only checks whether the expression can be evaluated.
             CronSchedule(expression).due_after(timezone.now())
         except ScheduleError as error:
             self.add_error("cron", str(error))
@@ -207,12 +209,12 @@ class ScheduleForm(forms.Form):
 
 
 class MonitorForm(ScheduleForm):
-    """A monitor as people create and edit it."""
+    """The form to create and edit a monitor."""
 
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
-        error_messages={"required": _("Give the monitor a name.")},
+        error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     description = forms.CharField(
@@ -220,7 +222,7 @@ class MonitorForm(ScheduleForm):
         max_length=2000,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("What it is, and what to do when it falls silent. Optional."),
+        help_text=_("What it monitors, and what to do when it goes down. Optional."),
     )
     tags = TagsField(label=_("Tags"), required=False, help_text=_("Separated by commas. Optional."))
     slug = forms.CharField(
@@ -229,7 +231,8 @@ class MonitorForm(ScheduleForm):
         required=False,
         validators=[
             RegexValidator(
-                SLUG, _("Use small letters, digits and single hyphens between them, such as nightly-backup.")
+                SLUG,
+                _("Use lower-case letters and digits, separated by single hyphens, such as nightly-backup."),
             )
         ],
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
@@ -237,7 +240,7 @@ class MonitorForm(ScheduleForm):
     post_only = forms.BooleanField(
         label=_("Only accept POST"),
         required=False,
-        help_text=_("Then opening the push URL, or a link preview of it, sends no heartbeat."),
+        help_text=_("Opening the push URL in a browser, or a link preview, then sends no heartbeat."),
     )
     push_rate = forms.IntegerField(
         label=_("Pushes a minute"),
@@ -247,34 +250,34 @@ class MonitorForm(ScheduleForm):
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
 
-    value_min = _number(_("Lowest good value"))
-    value_max = _number(_("Highest good value"))
+    value_min = _number(_("Lowest allowed value"))
+    value_max = _number(_("Highest allowed value"))
     value_required = forms.BooleanField(
-        label=_("A value is required"),
+        label=_("Require a value"),
         required=False,
-        help_text=_("Then a heartbeat without one is a failure too."),
+        help_text=_("A heartbeat without a value is then treated as a failure."),
     )
 
     def __init__(self, *args: Any, monitor: Monitor | None = None, rate: int = 0, **kwargs: Any) -> None:
         """Args:
-        monitor: the one that is edited.
-        rate: how many pushes a minute a token may send where the monitor says nothing.
+        monitor: the monitor being edited.
+        rate: the pushes per minute allowed for a token if the monitor has no limit of its own.
         """
         if monitor is not None and not args:
             kwargs["initial"] = {name: getattr(monitor, name) for name in _COLUMNS}
         super().__init__(*args, **kwargs)
         self.fields["slug"].help_text = (
-            _("Names the monitor for programs. Leave it empty to keep the one it has.")
+            _("Identifies the monitor in the API. Leave it empty to keep the current slug.")
             if monitor
-            else _("Names the monitor for programs. Leave it empty to have one made from the name.")
+            else _("Identifies the monitor in the API. Leave it empty to derive it from the name.")
         )
         inherited = (
-            _("Leave it empty for the workspace's limit, which is %(rate)d.") % {"rate": rate}
+            _("Leave it empty for the workspace's limit of %(rate)d.") % {"rate": rate}
             if rate
-            else _("Leave it empty for the workspace's limit, which is none.")
+            else _("Leave it empty for the workspace's setting: no limit.")
         )
         self.fields["push_rate"].help_text = format_lazy(
-            "{} {}", _("How often each of its tokens may send; 0 is no limit."), inherited
+            "{} {}", _("The limit for each push token; 0 means no limit."), inherited
         )
 
     def clean(self) -> dict[str, Any]:
@@ -284,12 +287,12 @@ class MonitorForm(ScheduleForm):
 
     @property
     def says_of_values(self) -> bool:
-        """Whether anything is typed, or wrong, in the fields about values."""
+        """Whether a value field is filled in or has an error."""
         names = ("value_min", "value_max", "value_required")
         return any(self[name].value() not in (None, "", False) or self[name].errors for name in names)
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns of Monitor that a valid form sets; the other kind's get defaults."""
+        """Return the columns of Monitor that a valid form sets; those of the other kind get defaults."""
         columns = dict(self.cleaned_data)
         if not columns["slug"]:
             del columns["slug"]

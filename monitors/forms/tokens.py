@@ -1,4 +1,4 @@
-"""What people type about a monitor's push tokens."""
+"""Forms for push tokens."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class LabelForm(forms.Form):
         max_length=_LABEL_LENGTH,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text=_("Who sends with it, such as host-a. Optional."),
+        help_text=_("Which sender uses it, such as host-a. Optional."),
     )
 
 
 class ImportForm(LabelForm):
-    """A token of another system; the push URL it stands in will do as well."""
+    """A token of another system; the full push URL is accepted too."""
 
     field_order = ("secret", "label")
 
@@ -39,10 +39,10 @@ class ImportForm(LabelForm):
         label=_("Token"),
         max_length=500,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
-        help_text=_("8 to 64 letters, digits, hyphens and underscores, or the whole push URL it is part of."),
+        help_text=_("8 to 64 letters, digits, hyphens or underscores, or the full push URL."),
         error_messages={
             "required": _("Paste the token."),
-            "max_length": _("This is too long for a token, which has at most 64 characters."),
+            "max_length": _("Too long: a token can have at most 64 characters."),
         },
     )
 
@@ -53,14 +53,14 @@ class ImportForm(LabelForm):
 
 
 class RemainingForm(forms.Form):
-    """How long an old token works from now on."""
+    """How long until an old token expires."""
 
     remaining = DurationField(
-        label=_("Works for another"),
+        label=_("Expires in"),
         low=0,
         high=_OVERLAP_MAX_SECONDS,
         initial="24 h",
-        help_text=_("From now on: 0 s to 7 d, such as 12 h or 3 d. 0 s ends it at once."),
+        help_text=_("Counted from now: 0 s to 7 d, such as 12 h or 3 d. 0 s expires it immediately."),
     )
 
     @property
@@ -69,25 +69,28 @@ class RemainingForm(forms.Form):
 
 
 class RotateForm(forms.Form):
-    """For how long the old token works on.
+    """How long the old token stays valid after a rotation.
 
     Args:
-        running: whether an older one still works; then the form also asks whether to rotate again.
+        running: whether the old token of an earlier rotation is still valid; then the form also asks
+            whether to rotate again.
     """
 
     overlap = DurationField(
-        label=_("The old token works for another"),
+        label=_("Old token expires in"),
         low=0,
         high=_OVERLAP_MAX_SECONDS,
         initial="24 h",
         help_text=_(
-            "0 s to 7 d, such as 12 h or 3 d. With 0 s the old one stops at once: every sender needs the "
-            "new one before the deadline, or people are told that the monitor is down."
+            "0 s to 7 d, such as 12 h or 3 d. With 0 s it expires immediately: every sender needs the new "
+            "push URL before the next deadline, or the monitor goes down."
         ),
     )
     force = forms.BooleanField(
-        label=_("Rotate again all the same"),
-        error_messages={"required": _("Tick this to rotate again, or wait until the older token has ended.")},
+        label=_("Rotate again anyway"),
+        error_messages={
+            "required": _("Tick this to rotate again, or wait until the older token has expired.")
+        },
     )
 
     def __init__(self, *args: Any, running: bool, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""A database connection that is nobody's thread's: the threads of a process use it in turn."""
+"""A database connection that belongs to no thread: the threads of a process use it in turn."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from contextlib import contextmanager
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# A connection that rested longer than this is asked whether it still lives before it is trusted.
+# A connection that was idle for longer than this is checked before it is used.
 _RESTED_SECONDS = 1.0
 
 
 class OwnConnection:
-    """One long-lived connection for work that one thread at a time does.
+    """One long-lived connection for work done by one thread at a time.
 
-    Pushes are recorded on it, so that they take no connection from the pages' pool, never wait for
-    one, and meet statements that are already planned. The caller makes sure that no two threads use
-    it at once.
+    Pushes are recorded on it, so that they take no connection from the pages' pool, never wait for one,
+    and find their statements already planned. The caller ensures that no two threads use it at once.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class OwnConnection:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Let the block's queries go over this connection; inside a transaction they stay in that one."""
+        """Use this connection for the block's queries, unless they are inside a transaction already."""
         threads_own = connections[DEFAULT_DB_ALIAS]
         if threads_own.in_atomic_block:
             yield

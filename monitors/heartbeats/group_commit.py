@@ -1,7 +1,7 @@
-"""Group commit: whatever arrives while one transaction commits forms the next.
+"""Group commit: pushes that arrive while one transaction commits form the next one.
 
-No timer and no thread of its own: of the threads that wait, the first in the queue records for all of
-them, then hands over. So a lone push waits for nobody, and under load the cost of a commit is shared.
+No timer and no extra thread: of the waiting threads, the first in the queue records for all of them, then
+hands over. So a lone push never waits, and under load the cost of a commit is shared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Record = Callable[[Sequence[Arrival]], list[Result]]
 
 
 class QueueFull(Exception):
-    """More pushes wait than this process takes on; the sender should try again shortly."""
+    """This process has as many waiting pushes as it accepts; the sender should retry shortly."""
 
 
 class _Waiting:
@@ -36,12 +36,12 @@ class _Waiting:
 
 
 class GroupCommit:
-    """A bounded queue in front of `record`. One for each process; threads share it.
+    """A bounded queue in front of `record`. One per process, shared by its threads.
 
     Args:
-        record: writes a batch and returns an outcome for each of its arrivals.
-        queue_limit: how many may wait; one more is refused.
-        batch_limit: how many share a transaction.
+        record: writes a batch and returns an outcome for each arrival.
+        queue_limit: how many pushes may wait; more are rejected.
+        batch_limit: how many pushes share a transaction.
     """
 
     def __init__(self, record: Record, *, queue_limit: int, batch_limit: int) -> None:
@@ -53,7 +53,7 @@ class GroupCommit:
         self._busy = False
 
     def submit(self, arrival: Arrival) -> Result:
-        """Return what became of `arrival`, once that is committed.
+        """Return the outcome of `arrival` once it is committed.
 
         Raises:
             QueueFull: nothing was recorded.
@@ -76,7 +76,7 @@ class GroupCommit:
         return mine.outcome
 
     def _lead(self) -> None:
-        """Record the head of the queue, which is the caller's own push, with those behind it."""
+        """Record the head of the queue, which is the caller's own push, and those behind it."""
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
         try:
@@ -97,13 +97,13 @@ class GroupCommit:
         try:
             outcomes = self._record([waiting.arrival for waiting in batch])
         except (OperationalError, InterfaceError) as error:
-            # The database is away or overloaded: that is nobody's push's fault.
+            # The database is down or overloaded; no single push is to blame.
             _fail(batch, error)
         except Exception as error:
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            # One of them cannot be written; alone, it fails alone.
+            # One of them can't be written. Recorded one by one, only that one fails.
             for waiting in batch:
                 self._record_all([waiting])
         else:

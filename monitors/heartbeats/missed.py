@@ -16,17 +16,17 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did: how many monitors it declared down, and how many it only looked at again."""
+    """The result of a sweep: how many monitors it declared down, and how many it only re-armed."""
 
     missed: int = 0
     rearmed: int = 0
 
 
 def declare_missed(*, batch: int = BATCH) -> Swept:
-    """Look at all states that are due; open incidents for deadlines that passed, re-arm the others.
+    """Check all states that are due: open incidents for deadlines that have passed, re-arm the others.
 
-    Each batch of at most `batch` states is a transaction of its own. Safe to run twice at once:
-    where the database can, the second skips what the first holds; else it waits.
+    Each batch of at most `batch` states is one transaction. Safe to run twice at once: the second sweep
+    skips what the first has locked if the database supports that, else it waits.
     """
     missed = rearmed = 0
     while True:
@@ -37,7 +37,7 @@ def declare_missed(*, batch: int = BATCH) -> Swept:
 
 
 def _sweep_batch(batch: int) -> tuple[int, int]:
-    # An idle sweep must not take the one write lock that SQLite has.
+    # An idle sweep must not take SQLite's only write lock.
     if not connection.features.has_select_for_update and not _anything_due():
         return 0, 0
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What a push says: from the parts of an HTTP request to a `Push` or a `Rejection`, without I/O."""
+"""Parses the parts of an HTTP request into a `Push` or a `Rejection`, without I/O."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BODY_LIMIT = 10_000
 METHODS = ("GET", "HEAD", "POST")
 
 DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
-# C0, DEL and C1 controls, and lone surrogates, which no database stores.
+# C0, DEL and C1 control characters, and lone surrogates, which no database stores.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NUMBER_LENGTH = 400
 _MAX_FIELDS = 100
-# Content types that say nothing about the body, because senders give them by default.
+# Content types that senders set by default, so they say nothing about the body.
 _UNTOLD = ("", "text/plain", "application/x-www-form-urlencoded")
 
 
@@ -37,23 +37,23 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A push that records nothing: the HTTP status to answer and what is allowed."""
+    """A rejected push: the HTTP status of the response, and a message that says what is allowed."""
 
     status: int
     message: str
 
 
 def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str = "") -> Push | Rejection:
-    """Return what a request of `method` with a raw `query` string and `body` says.
+    """Parse a request of `method` with a raw `query` string and `body`. Never raises.
 
-    Parameters in the query win over those of a form or JSON body, which only a POST may carry; of one
-    repeated in a query or form the first counts. A body that cannot be read is taken for an empty one
-    and said in the warning: the heartbeat itself is not in doubt. Never raises.
+    Query parameters take precedence over those of a form or JSON body, which only a POST may have. Of
+    repeated parameters the first counts. A body that can't be read is ignored, with a warning: the
+    heartbeat itself is not in doubt.
     """
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
     if len(body) > BODY_LIMIT:
-        return Rejection(413, f"The body has more than {BODY_LIMIT} bytes; send at most that.")
+        return Rejection(413, f"Body too large; send at most {BODY_LIMIT} bytes.")
     fields = _pairs(query)
     warnings = []
     if method == "POST" and body:
@@ -75,11 +75,11 @@ def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str =
 
 
 def _pairs(raw: bytes) -> dict[str, object]:
-    """Return the first value of each name of an URL-encoded string."""
+    """Return the first value of each name in a URL-encoded string."""
     fields: dict[str, object] = {}
     if not raw:
         return fields
-    # parse_qsl decodes %XX itself; bytes beyond ASCII that came unescaped are UTF-8 or replaced.
+    # parse_qsl decodes %XX itself; unescaped non-ASCII bytes are decoded as UTF-8 or replaced.
     text = raw.decode("utf-8", "replace")
     for name, value in parse_qsl(text, keep_blank_values=True, errors="replace"):
         if len(fields) >= _MAX_FIELDS:
@@ -89,11 +89,11 @@ def _pairs(raw: bytes) -> dict[str, object]:
 
 
 def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
-    """Return the fields of a body, or a sentence that says why there are none."""
+    """Return the fields of a body, or a sentence saying why there are none."""
     kind = content_type.split(";", 1)[0].strip().lower()
     text = body.decode("utf-8-sig", "replace")
-    # curl -d and fetch() call a JSON string a form or plain text; not to look would make a reported
-    # "down" an "up".
+    # curl -d and fetch() label a JSON string as a form or plain text; trusting the label would turn a
+    # reported "down" into an "up".
     looks_like_json = kind in _UNTOLD and text.lstrip().startswith("{")
     if looks_like_json or kind == "application/json" or kind.endswith("+json"):
         try:
@@ -111,7 +111,7 @@ def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
 
 
 def _integer(digits: str) -> int | str:
-    """Return an integer of JSON, or its digits where it is absurdly long, which would fail the body."""
+    """Return an integer of JSON, or its digits if it is so long that int() would reject the body."""
     return int(digits) if len(digits) <= _NUMBER_LENGTH else digits
 
 
@@ -131,7 +131,7 @@ def _parts(body: bytes, content_type: str) -> Mapping[str, object] | str:
 
 
 def _text(value: object) -> str:
-    """Return a parameter as text: JSON's null is empty, its other values as JSON writes them."""
+    """Return a parameter as text: JSON null is empty, other JSON values keep their JSON form."""
     match value:
         case None:
             return ""
@@ -142,20 +142,20 @@ def _text(value: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """Drop what cannot be printed (a line break becomes a space) and cut at the limit."""
+    """Remove unprintable characters (a line break becomes a space) and cut at the limit."""
     text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
     return _UNPRINTABLE.sub("", text[: MESSAGE_LENGTH * 4]).strip()[:MESSAGE_LENGTH]
 
 
 def _value(fields: Mapping[str, object]) -> tuple[float | None, str]:
-    """Return the value, and a sentence when what was given is no finite number."""
+    """Return the value, and a warning if the parameter is not a finite number."""
     given = fields.get("value")
     if _text(given).strip() == "":
         given = fields.get("ping")
     text = _text(given).strip()
     if text == "":
         return None, ""
-    # A pattern, not float(): that also takes "nan", "inf", "1_000" and other scripts' digits.
+    # A pattern, not float(): that also accepts "nan", "inf", "1_000" and digits of other scripts.
     if len(text) <= _NUMBER_LENGTH and text.isascii() and _NUMBER.fullmatch(text):
         number = float(text)
         if math.isfinite(number):

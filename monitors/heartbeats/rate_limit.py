@@ -1,8 +1,8 @@
-"""How often a token may push, so that one sender gone wild does not hurt the others.
+"""The rate limit of push tokens, so that one sender gone wild does not hurt the others.
 
-The generic cell rate algorithm: of each token one instant is kept, before which its next push would
-be ahead of the rate; a push may be ahead of it by a burst of half a minute's pushes. The instants live
-in Redis where there is one, so that all processes count together, else in each process by itself.
+The generic cell rate algorithm: for each token one instant is kept, before which its next push would be
+ahead of the rate; a push may be ahead by a burst of half a minute's pushes. The instants are in Redis if
+there is one, so that all processes count together, else in each process.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _KEY_PREFIX = "tianji:push-rate:"
-# Of so many tokens a process remembers anything; with more it forgets, which lets a burst through.
+# For how many tokens a process remembers anything; beyond that it forgets, which lets a burst through.
 _TOKENS_REMEMBERED = 20_000
-# Redis is on the way of every push: one that is slower than this is worse than none.
+# Redis is in the path of every push: a Redis slower than this is worse than none.
 _REDIS_TIMEOUT_SECONDS = 0.2
 _LEAVE_REDIS_ALONE_SECONDS = 5.0
 
-# How long the push of each key comes too early, in microseconds by Redis's own clock, with a space
-# between; 0 counts it. ARGV has the step and the slack of each key's rate in one text, because a client
-# is slow to send many words. No instant lies further ahead than its rate allows, so that a rate which
-# was raised counts at once, and a clock that was put back does no harm.
+# Returns how many microseconds too early each key's push is, by Redis's own clock, separated by spaces; 0
+# means that it was counted. ARGV has the step and slack of each key's rate in one string, because a client
+# is slow to send many arguments. No instant is further ahead than its rate allows, so a raised rate applies
+# immediately, and a clock that was set back does no harm.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -57,9 +57,9 @@ return table.concat(waits, ' ')
 
 
 def rate_of(monitor: Monitor) -> int:
-    """Return how many pushes a minute each token of `monitor` may send; 0 is no limit.
+    """Return how many pushes per minute each token of `monitor` may send; 0 means no limit.
 
-    The monitor's own rate, else its workspace's (load it along), else TIANJI_PUSH_RATE.
+    The monitor's own rate, else its workspace's (load it too), else TIANJI_PUSH_RATE.
     """
     for rate in (monitor.push_rate, monitor.workspace.push_rate):
         if rate is not None:
@@ -68,21 +68,20 @@ def rate_of(monitor: Monitor) -> int:
 
 
 def default_rate() -> int:
-    """Return TIANJI_PUSH_RATE: how many pushes a minute a token may send where nothing else is set."""
+    """Return TIANJI_PUSH_RATE, the default number of pushes per minute for each token."""
     return int(settings.TIANJI_PUSH_RATE)
 
 
 def burst_of(rate: int) -> int:
-    """Return how many pushes may come at once at `rate` pushes a minute."""
+    """Return how many pushes may arrive at once at `rate` pushes per minute."""
     return max(1, rate // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A push that comes `wait` seconds too early for its token's rate.
+    """A push that is `wait` seconds too early for its token's rate.
 
-    `push_rate` is the rate of the token's monitor or workspace that was counted with, None for
-    TIANJI_PUSH_RATE.
+    `push_rate` is the rate of the token's monitor or workspace that was applied, None for TIANJI_PUSH_RATE.
     """
 
     wait: float
@@ -90,9 +89,9 @@ class Over:
 
 
 class Limiter:
-    """Says which pushes come too fast. One for each process; one thread at a time may use it.
+    """Decides which pushes are over the rate limit. One per process, used by one thread at a time.
 
-    It never fails and never waits long: where Redis does not answer, this process counts alone.
+    It never fails and never blocks for long: if Redis does not answer, this process counts on its own.
 
     Args:
         shared: counts for all processes together.
@@ -102,13 +101,13 @@ class Limiter:
     def __init__(self, shared: RedisStore | None = None, local: LocalStore | None = None) -> None:
         self._shared = shared
         self._local = LocalStore() if local is None else local
-        # What look-ups said of tokens that have a rate of their own; a token not seen yet has none.
+        # Tokens known to have their own rate; a token not seen yet uses the default.
         self._push_rates: dict[str, int] = {}
 
     def ask(self, digests: Sequence[str]) -> list[Over | None]:
-        """Count a push for each of `digests`, in this order; return what is known against it.
+        """Count a push for each of `digests`, in this order; return which are over the limit.
 
-        What comes too fast is not counted, so that a sender that slows down is heard again.
+        Those are not counted, so that a sender that slows down is accepted again.
         """
         default = default_rate()
         found: list[Over | None] = [None] * len(digests)
@@ -128,7 +127,7 @@ class Limiter:
         return found
 
     def learn(self, push_rates: Mapping[str, int | None]) -> None:
-        """Note what a look-up said: by digest, the rate of a token's monitor or workspace."""
+        """Note the result of a look-up: by digest, the rate of a token's monitor or workspace."""
         if len(self._push_rates) > _TOKENS_REMEMBERED:
             self._push_rates.clear()
         for digest, rate in push_rates.items():
@@ -153,9 +152,9 @@ class LocalStore:
     """Counts in this process's memory.
 
     Args:
-        most: how many tokens are remembered. The ones that may send a full burst again are dropped
-            first; are there still too many, all are.
-        clock: seconds that only grow.
+        most: how many tokens are remembered. Those that may send a full burst again are dropped first; if
+            there are still too many, all are.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(
@@ -169,9 +168,9 @@ class LocalStore:
         return len(self._free_at)
 
     def take(self, asked: Sequence[tuple[str, int]]) -> list[float]:
-        """Count a push for each (digest, pushes a minute); return the seconds it comes too early.
+        """Count a push for each (digest, pushes per minute); return how many seconds too early it is.
 
-        0 is a push that was counted; what comes too early is not.
+        0 means that it was counted; a push that is too early is not counted.
         """
         now = self._clock()
         waits = []
@@ -179,7 +178,7 @@ class LocalStore:
             step, slack = _step_and_slack(rate)
             free_at = min(max(self._free_at.get(digest, now), now), now + slack + step)
             wait = free_at - slack - now
-            # Sums of seconds are not exact: a push must not be too early by a rounding.
+            # Sums of floats are inexact: a push must not be too early because of rounding.
             if wait > 1e-6:
                 waits.append(wait)
             else:
@@ -197,7 +196,7 @@ class LocalStore:
 
 @lru_cache(maxsize=1024)
 def _pace(rate: int) -> str:
-    """Return step and slack of `rate` as the script reads them, in microseconds."""
+    """Return step and slack of `rate` in the script's format, in microseconds."""
     step, slack = _step_and_slack(rate)
     return f"{round(step * 1e6)} {round(slack * 1e6)}"
 
@@ -205,8 +204,8 @@ def _pace(rate: int) -> str:
 class RedisStore:
     """Counts in Redis, for all processes together; a whole batch is one round trip.
 
-    It has one connection, which another thread opens: a name that resolves slowly holds no push up.
-    While there is none, and for some seconds after a failure, `take` answers that it cannot tell.
+    It has one connection, opened by another thread, so that slow name resolution doesn't block a push.
+    While there is none, and for some seconds after a failure, `take` returns None.
     """
 
     def __init__(self, url: str) -> None:
@@ -217,7 +216,7 @@ class RedisStore:
         self._said_that_it_is_away = False
 
     def take(self, asked: Sequence[tuple[str, int]]) -> list[float] | None:
-        """Do what LocalStore.take does; return None where Redis cannot be asked now. Never raises."""
+        """Do what LocalStore.take does; return None if Redis can't be reached. Never raises."""
         if self._opened is None:
             self._open_soon()
             return None
@@ -233,16 +232,16 @@ class RedisStore:
             return None
 
     def open(self) -> bool:
-        """Connect now; return whether that worked. Never raises."""
-        # It takes a fifth of a second to import, and is not needed where no Redis is.
+        """Connect; return whether that worked. Never raises."""
+        # It takes a fifth of a second to import, and is not needed without Redis.
         from redis import ConnectionPool
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
         connection = None
         try:
-            # The pool only reads the address: a connection of its own never reconnects by itself,
-            # and nobody else's commands come before a push's.
+            # The pool only parses the URL: a dedicated connection never reconnects on its own, and no
+            # other commands come before a push's.
             connection = ConnectionPool.from_url(
                 self._url,
                 protocol=2,
@@ -253,12 +252,12 @@ class RedisStore:
             connection.connect()
             connection.send_command("SCRIPT", "LOAD", _TAKE)
             script = connection.read_response()
-        except Exception as error:  # an address that is none has errors of its own as well
+        except Exception as error:  # an invalid URL raises errors of its own, too
             self._give_up(connection, error)
             return False
         self._opened = connection, script.decode()
         if self._said_that_it_is_away:
-            log.info("Redis is back: push limits are counted together again")
+            log.info("Redis is back: push limits are shared between processes again")
             self._said_that_it_is_away = False
         return True
 
@@ -280,5 +279,5 @@ class RedisStore:
         if connection is not None:
             connection.disconnect()
         if not self._said_that_it_is_away:
-            log.warning("Redis is away: each process counts push limits by itself", error=str(error))
+            log.warning("Redis is unavailable: each process counts push limits on its own", error=str(error))
             self._said_that_it_is_away = True

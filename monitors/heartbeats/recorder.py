@@ -20,17 +20,17 @@ from monitors.heartbeats.rate_limit import Limiter, Over
 from monitors.heartbeats.sql import Held
 from monitors.models import Heartbeat, Monitor, MonitorState
 
-# "Last used" is written at most this often for a token, so that a push costs no third row.
+# "Last used" is written at most this often per token, so that most pushes don't write a third row.
 _LAST_USED_EVERY_SECONDS = 60
-# A statement that took longer than this waited for a lock, and what it says of the time is old.
+# A statement that took longer than this waited for a lock, so the time it returned is stale.
 _WAITED_SECONDS = 0.05
-# Buttons have no rate limit of a token's; so often a monitor takes a heartbeat from one.
+# A test heartbeat has no token and so no rate limit; this is how often a monitor accepts one.
 BY_HAND_EVERY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A push at the door: the digest of its token, what it says and where it came from."""
+    """An incoming push: the digest of its token, its content and its source."""
 
     digest: str
     push: Push
@@ -39,7 +39,7 @@ class Arrival:
 
 
 class Outcome(Enum):
-    """What became of one push."""
+    """The outcome of one push."""
 
     RECORDED = auto()
     UNKNOWN_TOKEN = auto()
@@ -48,9 +48,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """What became of a push that came too fast and would have changed nothing: it is not recorded.
+    """The outcome of a push over the rate limit that would have changed nothing: it is not recorded.
 
-    `retry_after` is in how many whole seconds the sender may try again, at least 1.
+    `retry_after` is when the sender may try again, in whole seconds, at least 1.
     """
 
     retry_after: int
@@ -60,30 +60,30 @@ Result = Outcome | Limited
 
 
 class ByHandTooSoon(Exception):
-    """A heartbeat was just sent by hand; nothing is recorded."""
+    """A test heartbeat was sent moments ago; nothing is recorded."""
 
 
 def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> list[Result]:
-    """Record `arrivals`, in that order, in one transaction; return what became of each, committed.
+    """Record `arrivals` in order in one transaction; return the outcome of each, committed.
 
-    Three statements for the whole batch while no status changes. All of the batch is received at one
-    instant: the database's time after the locks were granted.
+    Three statements for the whole batch while no status changes. The whole batch has one time of receipt:
+    the database's time after the locks were granted.
 
     Args:
-        limiter: says which of them come too fast. Of those, an up push is refused where the monitor
-            can do without it; whatever may change something is recorded.
+        limiter: decides which pushes are over the rate limit. Of those, a good push is rejected if the
+            monitor can do without it; a push that may change something is recorded.
 
     Raises:
         django.db.Error: the database could not commit; nothing of the batch is recorded.
     """
-    # Before the transaction, because the answer may come over the network.
+    # Before the transaction, because this may be a network call.
     over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
         asked = time.monotonic()
         held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
         if time.monotonic() - asked > _WAITED_SECONDS:
-            # Somebody else held a lock. It is ours now: ask again what holds since then.
+            # We waited for someone else's lock. Now that we hold it, read the current state again.
             held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
         results = _admit(arrivals, over, held)
         admitted = [
@@ -105,13 +105,13 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
 
 
 def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
-    """Record a heartbeat that somebody sends from a page, without a token; return the status that follows.
+    """Record a test heartbeat sent from a page, without a token; return the resulting status.
 
-    It is a heartbeat like any other: decided under the same lock, by the same rules, and people are
-    told as of any other.
+    It is treated like any other heartbeat: decided under the same lock, by the same rules, with the same
+    notifications.
 
     Raises:
-        ByHandTooSoon: somebody did so less than BY_HAND_EVERY ago.
+        ByHandTooSoon: the last one was less than BY_HAND_EVERY ago.
         django.db.Error: the database could not commit; nothing is recorded.
     """
     with transaction.atomic():
@@ -128,9 +128,9 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
 def _admit(
     arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, Held]
 ) -> list[Result]:
-    """Return what is to become of each of `arrivals`; `over` says which of them come too fast."""
+    """Return the outcome for each of `arrivals`; `over` says which of them are over the rate limit."""
     results: list[Result] = []
-    # By monitor, whether it can do without a good push, at this point of the batch.
+    # Per monitor, whether it can do without a good push at this point of the batch.
     spare = {each.monitor_id: each.spare for each in held.values()}
     for arrival, too_fast in zip(arrivals, over, strict=True):
         mine = held.get(arrival.digest)
@@ -142,7 +142,7 @@ def _admit(
             too_fast is not None
             and spare[mine.monitor_id]
             and mine.is_good(up=arrival.push.up, value=arrival.push.value)
-            # Else it was counted by a rate that is not, or no longer, the token's.
+            # Otherwise it was counted with a rate that is not, or no longer, the token's.
             and too_fast.push_rate == mine.push_rate
         ):
             results.append(Limited(max(1, math.ceil(too_fast.wait))))

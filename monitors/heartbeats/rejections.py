@@ -1,8 +1,8 @@
-"""Pushes that were not accepted, kept for people who look for a heartbeat that did not arrive.
+"""Rejected pushes, kept for people who look for a heartbeat that did not arrive.
 
-Noting one must cost the push path nothing and give a wild sender no way to fill the database: notes are
-added up in memory, bounded, and a thread writes them once a second while there are any. What cannot be
-noted is lost; nothing but this page depends on it.
+Noting one must cost the push path nothing, and a sender gone wild must not fill the database: they are
+counted in memory, bounded, and a thread writes the counts once a second while there are any. What can't be
+written is lost; only the troubleshooting page depends on it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from monitors.models import PushToken, Refusal
 
 log = structlog.get_logger(__name__)
 
-# So many kinds are kept of a monitor, and for so long.
+# How many kinds are kept per monitor, and for how long.
 KINDS_MOST = 50
 DAYS = 30
-# Of so many tokens a process adds up refusals between two writes; most of what comes beyond that is
-# somebody who tries tokens.
+# For how many tokens a process counts rejected pushes between two writes; beyond that it is mostly someone
+# guessing tokens.
 _TOKENS_MOST = 500
 _WRITE_EVERY_SECONDS = 1.0
 _DETAIL_LENGTH = 200
-# Any other word may be a method, and would be a kind of its own.
+# A request may have any word as its method, and each would become a kind.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _OTHER_METHOD = "other"
 
@@ -40,7 +40,7 @@ Reason = Refusal.Reason
 
 @dataclass(slots=True)
 class _Noted:
-    """What came of one kind since the last write; times are those of `time.monotonic`."""
+    """The rejected pushes of one kind since the last write; times are those of `time.monotonic`."""
 
     first: float
     last: float
@@ -50,7 +50,7 @@ class _Noted:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Refusals that become one row are alike in this; `reason` is None for a token that does not work."""
+    """What the rejected pushes of one row have in common; `reason` is None for a token that is not active."""
 
     reason: str | None
     method: str
@@ -61,18 +61,18 @@ _Notes = dict[str, dict[_Kind, _Noted]]
 
 
 class Notebook:
-    """Adds up refusals in memory and writes them. One for each process; its threads share it.
+    """Counts rejected pushes in memory and writes the counts. One per process, shared by its threads.
 
     Args:
-        every: how many seconds are added up before they are written.
-        by_itself: whether a thread writes; else only `write` does.
+        every: seconds between two writes.
+        by_itself: whether a thread writes; otherwise only `write` does.
     """
 
     def __init__(self, *, every: float = _WRITE_EVERY_SECONDS, by_itself: bool = True) -> None:
         self.by_itself = by_itself
         self._every = every
         self._forget_all()
-        # A child would write again what its parent noted, and its lock may be held by nobody.
+        # A forked child would write its parent's counts again, and its lock may never be released.
         os.register_at_fork(after_in_child=self._forget_all)
 
     def _forget_all(self) -> None:
@@ -81,12 +81,12 @@ class Notebook:
         self._writer: threading.Thread | None = None
 
     def note(self, digest: str, reason: str | None, *, method: str, source: str | None, detail: str) -> None:
-        """Note that a push was refused. Asks no database, waits for nobody and never raises.
+        """Note a rejected push. Does not use the database, does not block and never raises.
 
         Args:
-            digest: of the token it came with. Which monitor that names, if any, is found out later.
-            reason: one of Refusal.Reason, or None where the token does not work, for whichever reason.
-            detail: what the sender was told.
+            digest: of the token it came with. The token's monitor, if any, is looked up later.
+            reason: one of Refusal.Reason, or None if the token is not active for whatever reason.
+            detail: the error in the response.
         """
         kind = _Kind(reason, method if method in _METHODS else _OTHER_METHOD, source or "")
         now = time.monotonic()
@@ -103,37 +103,37 @@ class Notebook:
                 self._start()
 
     def write(self) -> int:
-        """Write what was noted since the last time; return how many rows that were.
+        """Write what was noted since the last write; return how many rows that were.
 
         Raises:
-            django.db.Error: it could not be written, and is forgotten.
+            django.db.Error: it could not be written, and is lost.
         """
         with self._mutex:
             notes, self._notes = self._notes, {}
         return _write(notes) if notes else 0
 
     def _start(self) -> None:
-        # No daemon: a process that ends waits for its threads, and so what was noted last is written.
+        # Not a daemon: a process waits for this thread when it exits, so the last notes are written.
         self._writer = threading.Thread(target=self._write_until_done, name="write-refusals", daemon=False)
         try:
             self._writer.start()
-        except RuntimeError as error:  # no more threads, or the process ends
+        except RuntimeError as error:  # no more threads, or the process is exiting
             self._writer = None
-            log.warning("refusals not noted", error=str(error))
+            log.warning("rejected pushes not noted", error=str(error))
 
     def _write_until_done(self) -> None:
         while True:
-            # Not for long once the process wants to end.
+            # Returns early once the process exits.
             _sleep_while_alive(self._every)
             try:
                 self.write()
-            except Exception as error:  # whatever it is, pushes go on
-                log.warning("refusals not noted", error=str(error))
+            except Exception as error:  # never let it affect pushes
+                log.warning("rejected pushes not noted", error=str(error))
             with self._mutex:
                 if not self._notes:
                     self._writer = None
                     break
-        # Back to the pool, or closed: the next thread takes its own.
+        # Back to the pool, or closed: the next thread opens its own.
         connection.close()
 
 
@@ -155,7 +155,7 @@ def _write(notes: _Notes) -> int:
     if not tokens:
         return 0
     rows = _rows(tokens, notes, database_now())
-    # In one order everywhere, so that two processes that add to the same rows wait for each other once.
+    # Always in the same order, so that two processes updating the same rows don't deadlock.
     rows.sort(key=lambda row: (row.monitor_id, row.reason, row.method, row.source, row.last_four))
     with transaction.atomic():
         _add(rows)
@@ -164,7 +164,7 @@ def _write(notes: _Notes) -> int:
 
 
 def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Refusal]:
-    """Return the rows to add: one a kind, though two tokens of a monitor may end in the same letters."""
+    """Return the rows to add: one per kind, even if two tokens of a monitor end in the same letters."""
     passed = time.monotonic()
     rows: dict[_Key, Refusal] = {}
     for token in tokens:
@@ -193,7 +193,7 @@ def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Ref
 
 
 def _why_not(token: PushToken, now: datetime) -> str | None:
-    """Return why `token` does not work; None where it does by now, as one that was just imported."""
+    """Return why `token` is not active; None if it is by now, for example because it was just imported."""
     if token.revoked_at is not None:
         return Reason.REVOKED
     if token.expires_at is not None and token.expires_at <= now:
@@ -202,7 +202,7 @@ def _why_not(token: PushToken, now: datetime) -> str | None:
 
 
 def _add(rows: Collection[Refusal]) -> None:
-    """Add `rows` to the table: what is there of the same kind is counted on."""
+    """Insert `rows`, adding to the count of a row of the same kind."""
     if not rows:
         return
     places = ", ".join(f"({', '.join(['%s'] * len(_FIELDS))})" for _ in rows)
@@ -222,7 +222,7 @@ def _add(rows: Collection[Refusal]) -> None:
 
 
 def prune(monitor_ids: Collection[int]) -> int:
-    """Keep the newest KINDS_MOST kinds of each of these monitors; return how many rows went."""
+    """Keep the newest KINDS_MOST kinds of each of these monitors; return how many rows were deleted."""
     crowded = (
         Refusal.objects.filter(monitor_id__in=monitor_ids)
         .values("monitor_id")

@@ -1,8 +1,8 @@
-"""The statements of the hot path, written out.
+"""The SQL statements of the hot path.
 
-Through the ORM, putting these statements together cost several times what the database took to run
-them. They are one text for PostgreSQL and SQLite, but for the three dialect words at the top, and
-always the same text however large the batch, because the rows travel as one JSON parameter.
+With the ORM, building these statements took several times as long as running them. Each is one text for
+PostgreSQL and SQLite, apart from a few dialect differences, and always the same text whatever the size of
+the batch, because the rows are passed as one JSON parameter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MONITORS = Monitor._meta.db_table
 _WORKSPACES = Workspace._meta.db_table
 _HEARTBEATS = Heartbeat._meta.db_table
 
-# Columns with their PostgreSQL types; SQLite takes what JSON gives.
+# Columns with their PostgreSQL types; SQLite uses JSON's types.
 _STATE_COLUMNS = {
     "monitor_id": "bigint",
     "status": "text",
@@ -56,14 +56,14 @@ def _is_postgresql() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A token that works; its monitor's state is locked until the transaction ends.
+    """An active token; its monitor's state is locked until the transaction ends.
 
-    `quiet` says that a good push changes nothing: the monitor is up and not yet due. `spare` says that
-    one may be left out: the monitor is paused, or it is up and no more of the time between its last
-    heartbeat and when it is due has passed than is left, so that a sender that goes on at this pace
-    comes again in time. `use_is_old` says that it is time to write the token's last use again.
-    `push_rate` is how many pushes a minute the monitor or its workspace allows, None where neither
-    says. `rules` are those of values, None where there are none.
+    `quiet`: a good push changes nothing, because the monitor is up and not yet due. `spare`: a good push
+    may be left out, because the monitor is paused, or is up and at most half of the time from its last
+    heartbeat until it is due has passed, so that a sender that keeps this pace pushes again in time.
+    `use_is_old`: it is time to write the token's last use again. `push_rate` is the number of pushes per
+    minute set on the monitor or its workspace, None if on neither. `rules` are those for values, None if
+    there are none.
     """
 
     token_id: int
@@ -76,18 +76,18 @@ class Held:
     rules: ValueRules | None
 
     def is_good(self, *, up: bool, value: float | None) -> bool:
-        """Return whether a push is no failure: it says up, with a value that the rules allow."""
+        """Return whether a push is good: up, with a value that the rules allow."""
         return up and (self.rules is None or self.rules.allow(value))
 
 
 def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
-    """Lock the states of the monitors that `digests` name, in the monitors' order.
+    """Lock the states of the monitors of `digests`, in order of the monitors.
 
-    Return what is held by digest, and the database's time, which lies after every change that was
-    committed to one of these states: where a lock had to be waited for and the row had been changed
-    meanwhile, PostgreSQL evaluates the whole row again, its clock included. Where the row had not been
-    changed, the time is that of the question; a caller that waited long asks again, now that the locks
-    are its own. `use_is_old_after` is in seconds.
+    Return the held tokens by digest, and the database's time. That time is after every change committed to
+    one of these states: if the statement waited for a lock and the row has changed meanwhile, PostgreSQL
+    evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
+    start of the statement; a caller that waited long calls again, now that it holds the locks.
+    `use_is_old_after` is in seconds.
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
@@ -128,7 +128,7 @@ def _hold_statement(postgresql: bool) -> str:
         among, lock = "IN (SELECT value FROM json_each(%s))", ""
         since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
         spare = "julianday(s.due_at) + julianday(s.last_heartbeat_at) >= 2 * julianday('now')"
-        # With the same milliseconds as a stored time.
+        # With the milliseconds of a stored time.
         epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
     now = sql_now()
     return (
@@ -144,7 +144,7 @@ def _hold_statement(postgresql: bool) -> str:
 
 
 def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
-    """Write the last heartbeat of monitors whose status stays: by monitor id, its message and value."""
+    """Write the last heartbeat of monitors whose status is unchanged: by monitor id, message and value."""
     run(
         _touch_statement(_is_postgresql()),
         [(monitor_id, write_time(at), *said) for monitor_id, said in heartbeats.items()],
@@ -158,7 +158,7 @@ def _touch_statement(postgresql: bool) -> str:
 
 
 def write_states(states: Iterable[MonitorState]) -> None:
-    """Write states that the caller holds locked, in one statement for all of them."""
+    """Write states that the caller has locked, in one statement."""
     run(
         _write_states_statement(_is_postgresql()),
         [
@@ -205,7 +205,7 @@ def _insert_heartbeats_statement(postgresql: bool) -> str:
 
 
 def note_use(used: dict[int, str | None], *, at: datetime) -> None:
-    """Write when and from where tokens were used: by token id, the address of the sender."""
+    """Write when and from where tokens were used: by token id, the sender's address."""
     run(
         _note_use_statement(_is_postgresql()),
         [(token_id, write_time(at), source) for token_id, source in used.items()],
@@ -222,7 +222,7 @@ def _note_use_statement(postgresql: bool) -> str:
 
 
 def note_limited(refused: dict[int, int], *, at: datetime) -> None:
-    """Add to how many pushes of tokens were refused: by token id, how many more."""
+    """Add to the count of rate-limited pushes: by token id, how many more."""
     if not refused:
         return
     ids = list(refused)
@@ -235,8 +235,8 @@ def note_limited(refused: dict[int, int], *, at: datetime) -> None:
 
 @cache
 def _note_limited_statement(postgresql: bool) -> str:
-    # Mostly it is one token, again and again: the table is not joined with what was given, which
-    # PostgreSQL would read all of it for.
+    # Usually it is the same token again and again. No join with the given rows: PostgreSQL would read the
+    # whole table for it.
     if postgresql:
         number, at, among = "(%s::json->>id::text)::bigint", "%s::timestamptz", "= ANY(%s)"
     else:

@@ -1,7 +1,7 @@
-"""Turn decisions into rows: incidents, transitions and the signals that owe people a message.
+"""Turns decisions into rows: incidents, transitions, and the signals that create notifications.
 
-The recorder, the sweep and the lifecycle operations all come through here, inside their own
-transaction and with the state rows locked.
+The recorder, the sweep and the lifecycle operations all go through here, inside their own transaction and
+with the state rows locked.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
 from monitors.models import Incident, Monitor, MonitorState, Transition
 
-# How long a monitor whose schedule cannot be evaluated is left alone before it is tried again.
+# How long to wait before a schedule that could not be evaluated is tried again.
 QUARANTINE = timedelta(hours=1)
 _FAULT_LENGTH = 200
 
 
 def arm(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
-    """Set `due_at` of a monitor that is up to its deadline, in memory.
+    """Set `due_at` of an up monitor to its deadline, in memory.
 
-    A schedule that cannot be evaluated is noted in `fault` and looked at again in an hour: it must
-    neither be taken for silence nor stop the sweep.
+    A schedule that can't be evaluated is noted in `fault` and tried again in an hour: it must neither
+    count as silence nor stop the sweep.
     """
     assert state.last_heartbeat_at is not None
     try:
@@ -111,7 +111,7 @@ class Journal:
         message: str,
         value: float | None,
     ) -> Incident:
-        # What is missed is told with what was heard last; else with what the heartbeat said.
+        # A missed incident has the last message received, others that of the heartbeat.
         said = opening.cause is not Cause.MISSED
         incident = Incident(
             monitor=monitor,
@@ -144,7 +144,7 @@ class Journal:
                 self._told[signals.incidents_resolved].append(incident)
 
     def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
-        # due_at is never later than the deadline, so before it there is nothing to calculate.
+        # due_at is never after the deadline, so before it there is nothing to calculate.
         if state.last_heartbeat_at is None or state.due_at is None or state.due_at > self.now:
             return None
         try:
@@ -156,7 +156,7 @@ class Journal:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""
         if not self._transitions:
             return
-        # Endings first: a monitor has at most one open incident, also between two statements.
+        # Resolve first: a monitor has at most one open incident, even between two statements.
         if self._ended:
             Incident.objects.bulk_update(
                 self._ended, ["resolved_at", "closing_message", "closing_value"], batch_size=200

@@ -1,4 +1,4 @@
-"""What a monitor's heartbeats said over time, in buckets that a chart can show."""
+"""A monitor's heartbeats over time, in buckets for charts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from monitors.history.rollups import HALF_HOUR, Stretch, sums
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
 
-# Above this, a picture of so many pixels shows nothing more.
+# More than this makes no visible difference in a picture of that size.
 INCIDENTS = 500
 _HALF_HOUR = int(HALF_HOUR.total_seconds())
-# A sum of any number of these is still a float.
+# A sum of any number of these does not overflow.
 _HUGE = "1e300"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A length of time that a chart can show, in `buckets` equal parts.
+    """The time range of a chart, in `buckets` equal parts.
 
-    `counted` ones are read from the heartbeats themselves; the others from what was added up of each
-    half hour, so their buckets are made of whole half hours.
+    `counted` ranges are read from the heartbeats themselves; the others from rollups, so their buckets are
+    multiples of half an hour.
     """
 
     slug: str
@@ -53,9 +53,9 @@ DEFAULT = "24h"
 class Bucket:
     """The heartbeats from `start` to `end`, `end` not included.
 
-    `values` is how many of the `heartbeats` carried a value; `low`, `mean` and `high` are theirs, None
-    where there are none. `gaps` is how many gaps between two heartbeats ended in it; `gap_mean` and
-    `gap_max` are theirs in seconds, None where they are not known.
+    `values` is how many of the `heartbeats` had a value; `low`, `mean` and `high` are theirs, None if there
+    are none. `gaps` is how many gaps between two heartbeats ended in it; `gap_mean` and `gap_max` are theirs
+    in seconds, None if unknown.
     """
 
     start: datetime
@@ -81,10 +81,10 @@ class Series:
 
 
 def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
-    """Return what the charts of `monitor` show of the time up to `now`, the database's time.
+    """Return the data for the charts of `monitor` up to `now`, the database's time.
 
-    Two queries for a counted range, four for another one. Where gaps are not measured, their mean is
-    estimated from the number of heartbeats and the longest is not known. At most `INCIDENTS` incidents.
+    Two queries for a counted range, four for others. If gaps are not measured, their mean is estimated from
+    the number of heartbeats and the longest is unknown. At most `INCIDENTS` incidents.
     """
     bounds = edges(now, span=wanted.span, slots=wanted.buckets)
     found = _counted(monitor.pk, bounds) if wanted.counted else _added_up(monitor.pk, bounds, now)
@@ -96,11 +96,11 @@ def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
 
 
 def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
-    """Return `buckets`, oldest first, with the mean gap that follows from how many heartbeats came.
+    """Return `buckets`, oldest first, with the mean gap estimated from the number of heartbeats.
 
-    From the end of one bucket with heartbeats to the end of the next one, as many gaps ended as
-    heartbeats came. Before the first such bucket nothing is known; the newest one tells only when half
-    of a bucket's time has passed.
+    From the end of one bucket with heartbeats to the end of the next, as many gaps ended as heartbeats
+    arrived. Before the first such bucket nothing is known; the newest one only counts once half of its time
+    has passed.
     """
     told: list[Bucket] = []
     before: datetime | None = None
@@ -120,7 +120,7 @@ def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
 
 
 def _counted(monitor_id: int, bounds: Sequence[datetime]) -> dict[int, Bucket]:
-    """Return the buckets in which heartbeats came, by their start in seconds since 1970. One query."""
+    """Return the buckets that have heartbeats, by their start in seconds since 1970. One query."""
     width = bounds[1] - bounds[0]
     start, end = _written((bounds[0], bounds[-1]))
     seconds = int(width.total_seconds())
@@ -161,7 +161,7 @@ def _counted_statement(postgresql: bool) -> str:
         epoch, at = "bucket", "julianday(received_at)"
         length = "{}(gap) * 86400"
         clamped = f"max(min(value, {_HUGE}), -{_HUGE})"
-    # From the last heartbeat before the range on, so that the first gap is known too.
+    # Starts with the last heartbeat before the range, so that the first gap is known too.
     return (
         f"SELECT {epoch}, count(*), count(value), min(value), max(value),"
         f" sum(CASE WHEN value IS NOT NULL THEN {clamped} END),"
@@ -177,13 +177,13 @@ def _counted_statement(postgresql: bool) -> str:
 
 # --- From rollups -----------------------------------------------------------------------------------
 
-# From when (seconds since 1970), heartbeats, values, their lowest, highest and sum.
+# Start (seconds since 1970), number of heartbeats and of values, lowest, highest, sum.
 _Part = tuple[int, int, int, float | None, float | None, float | None]
 
 
 def _added_up(monitor_id: int, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
-    """Return the same as `_counted`, without gaps, from rollups and from what is not rolled up yet."""
-    # Before the rollups, and only those: what is being rolled up meanwhile would count twice.
+    """Like `_counted`, but without gaps, from rollups and from heartbeats not rolled up yet."""
+    # Read before the rollups, and only these are used: others written meanwhile would count twice.
     done = _rolled_up(bounds)
     parts = [part for part in _rollups(monitor_id, bounds) if part[0] in done]
     stretches = _not_rolled_up(bounds, done, now)
@@ -216,12 +216,12 @@ def _merged(epoch: int, seconds: int, parts: Sequence[_Part]) -> Bucket:
 def _mean(total: float | None, values: int, low: float | None, high: float | None) -> float | None:
     if not values or total is None or low is None or high is None:
         return None
-    # The sum of what is beyond 1e300 is too small, and any sum is rounded.
+    # Sums with values beyond 1e300 are too small, and any sum is rounded.
     return min(max(total / values, low), high)
 
 
 def _rolled_up(bounds: Sequence[datetime]) -> set[int]:
-    """Return the half hours of which all rollups are written."""
+    """Return the half hours whose rollups are complete."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {_epoch()} FROM {RolledUp._meta.db_table} WHERE start >= %s AND start < %s",
@@ -241,7 +241,7 @@ def _rollups(monitor_id: int, bounds: Sequence[datetime]) -> list[_Part]:
 
 
 def _not_rolled_up(bounds: Sequence[datetime], done: set[int], now: datetime) -> list[Stretch]:
-    """Return the stretches whose heartbeats have to be read, oldest first, none of them in two buckets."""
+    """Return the stretches whose heartbeats have to be read, oldest first, each within one bucket."""
     found: list[tuple[int, int]] = []
     last = int(now.timestamp())
     for start, end in pairwise(int(bound.timestamp()) for bound in bounds):
@@ -257,12 +257,12 @@ def _not_rolled_up(bounds: Sequence[datetime], done: set[int], now: datetime) ->
 
 
 def _epoch() -> str:
-    """Return `start` as an expression: whole seconds since 1970, read in a fraction of a time's cost."""
+    """Return an expression for `start` in whole seconds since 1970, much cheaper to read than a time."""
     if connection.vendor == "postgresql":
         return "extract(epoch FROM start)::bigint"
     return "CAST(strftime('%%s', start) AS INTEGER)"
 
 
 def _written(times: Iterable[datetime]) -> list[str | datetime | None]:
-    """Return times as the database takes them for parameters."""
+    """Return times as query parameters of this database."""
     return [connection.ops.adapt_datetimefield_value(at) for at in times]

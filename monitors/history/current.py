@@ -1,4 +1,4 @@
-"""What a reader sees of a monitor now: computed when it is read, so right even when nothing swept."""
+"""A monitor's current status, computed on read, so that it is right even if no sweep is running."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PREVIEWED_TIMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A monitor as it stands at one moment.
+    """A monitor's status at one moment.
 
-    `expected_by` and `deadline` are set while the monitor is up or late; `since` is when it got the
-    status that is shown, where that is known to be one of the stored ones or a passed deadline.
+    `expected_by` and `deadline` are set while the monitor is up or late; `since` is when the status
+    changed to the current one: a stored time, or the deadline that passed.
     """
 
     monitor: Monitor
@@ -45,7 +45,7 @@ class Reading:
 
 
 def read(monitor: Monitor, now: datetime) -> Reading:
-    """Return how `monitor`, loaded with its state, stands at `now` (the database's time)."""
+    """Return the status of `monitor`, loaded with its state, at `now` (the database's time)."""
     state = monitor.state
     due = None
     if state.status == Status.UP and state.last_heartbeat_at is not None:
@@ -57,7 +57,7 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
     since = state.status_changed_at
     if seen is Shown.DOWN and deadline is not None:
-        # Overdue: no sweep has looked yet, and the incident will start where the deadline passed.
+        # Overdue: no sweep has seen it yet, and the incident will start at the deadline.
         since, expected_by, deadline = deadline, None, None
     return Reading(monitor, state, seen, since, expected_by, deadline)
 
@@ -65,19 +65,19 @@ def read(monitor: Monitor, now: datetime) -> Reading:
 def seen_up(
     kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, heard: datetime, now: datetime
 ) -> Shown:
-    """Return how a monitor that is up as stored is seen at `now`: by its schedule's columns alone.
+    """Return the current status of a monitor that is stored as up, from the columns of its schedule.
 
     Args:
-        heard: when its last heartbeat came.
+        heard: the time of its last heartbeat.
     """
     due = _due(kind, timeout, grace, cron, zone, heard)
     return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
 
 
 def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
-    """Return what is due after a heartbeat; None by a schedule that cannot be evaluated.
+    """Return what is due after a heartbeat; None if the schedule can't be evaluated.
 
-    The page shows such a fault, and nothing is due then.
+    The page shows that fault.
     """
     if kind == Monitor.Kind.INTERVAL:
         return IntervalSchedule(timeout, grace).due_after(heard)
@@ -89,15 +89,15 @@ def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard
 
 @lru_cache(maxsize=20_000)
 def _due_by_cron(cron: str, zone: str, grace: int | None, heard: datetime) -> Due:
-    # It takes a while, is asked for at every look, and changes with the next heartbeat only.
+    # Slow, needed for every page, and only changes with the next heartbeat.
     return CronSchedule(cron, zone, grace).due_after(heard)
 
 
 def percent(share: float | None) -> str:
-    """Return an uptime in words: "99.98 %", a dash for None. Only what was never down is "100 %"."""
+    """Return an uptime as text: "99.98 %", a dash for None. "100 %" means that it was never down."""
     if share is None:
         return "–"
-    # Not rounded: 99.999 % is not the whole.
+    # Not rounded: 99.999 % is not 100 %.
     hundredths = floor(share * 10_000 + 1e-9)
     if hundredths >= 10_000 and share < 1:
         hundredths = 9_999
@@ -106,23 +106,23 @@ def percent(share: float | None) -> str:
 
 
 def value_told(value: float | None, rules: ValueRules) -> str:
-    """Return what was wrong with a value that is not a good one: "Value 12 is above 10".
+    """Return what was wrong with a value that was out of range: "Value 12 is above 10".
 
     Args:
-        rules: the monitor's, as they are now; where they allow the value by now, that it was not good.
+        rules: the monitor's current rules, which may allow the value by now.
     """
     if value is None:
-        return _("No value, though one is required")
+        return _("No value, but one is required")
     words = {"value": _number(value)}
     if rules.high is not None and value > rules.high:
         return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
     if rules.low is not None and value < rules.low:
         return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
-    return _("Value %(value)s was not a good one") % words
+    return _("Value %(value)s was out of range") % words
 
 
 def good_values(rules: ValueRules) -> str:
-    """Return which values are good, in a few words: "0 to 10", "at least 0"; "" where each is."""
+    """Return which values are allowed: "0 to 10", "at least 0"; "" if all are."""
     words = {
         "low": None if rules.low is None else _number(rules.low),
         "high": None if rules.high is None else _number(rules.high),
@@ -143,9 +143,9 @@ def _number(value: float) -> str:
 
 
 def fault_told(reading: Reading) -> str:
-    """Return what was wrong with the value of the heartbeat that a monitor that is down spoke last with.
+    """Return what is wrong with the value of the last heartbeat of a monitor that is down.
 
-    "" where it is not down, has not spoken since it is, or its value is a good one.
+    "" if it is not down, has sent no heartbeat since, or the value is allowed.
     """
     state, rules = reading.state, reading.monitor.value_rules
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
@@ -155,29 +155,29 @@ def fault_told(reading: Reading) -> str:
 
 
 def schedule_in_short(monitor: Monitor) -> str:
-    """Return a schedule as a row of the overview names it: "every 5 min", "cron 0 2 * * *"."""
+    """Return a schedule in the overview's form: "every 5 min", "cron 0 2 * * *"."""
     if monitor.kind == Monitor.Kind.CRON:
         return _("cron %(expression)s") % {"expression": monitor.cron}
     return _("every %(duration)s") % {"duration": exactly(monitor.interval or monitor.timeout)}
 
 
 def grace_of(monitor: Monitor) -> int | None:
-    """Return the grace in seconds, or None where it follows from the distance of a cron's times."""
+    """Return the grace period in seconds, or None if it depends on the distance between cron times."""
     schedule = monitor.schedule
     return schedule.effective_grace if isinstance(schedule, IntervalSchedule) else schedule.grace
 
 
 def crontab_times(monitor: Monitor) -> str | None:
-    """Return the five fields with which a crontab runs often enough for `monitor`, or None.
+    """Return the five crontab fields that run often enough for `monitor`, or None.
 
-    None means that cron cannot: it runs once a minute at most, and its five fields know no seconds.
+    None means that cron can't: it runs once a minute at most, and its five fields have no seconds.
     """
     if monitor.kind == Monitor.Kind.CRON:
         return monitor.cron if len(monitor.cron.split()) == 5 else None
     period = monitor.interval or monitor.timeout
     if period < MINUTE:
         return None
-    # Only steps that divide the hour or the day keep their distance at its end.
+    # Only steps that divide the hour or the day evenly keep their distance across its end.
     minutes, hours = period // MINUTE, period // HOUR
     if hours < 1:
         step = max(step for step in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30) if step <= minutes)
@@ -190,7 +190,7 @@ def crontab_times(monitor: Monitor) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a schedule means, in sentences: `told` is when people hear, `times` the next expected ones."""
+    """What a schedule means, in sentences: `told` is when an alert is sent, `times` the next times."""
 
     told: str
     words: str = ""
@@ -202,7 +202,7 @@ def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promi
     """Return what `schedule` means for a sender that starts at `now`.
 
     Raises:
-        ScheduleError: the schedule cannot be evaluated, or never matches.
+        ScheduleError: the schedule can't be evaluated, or never matches.
     """
     match schedule:
         case IntervalSchedule():
@@ -223,17 +223,16 @@ def _interval_told(schedule: IntervalSchedule) -> str:
         "grace": exactly(schedule.effective_grace),
     }
     if not schedule.effective_grace:
-        return _("People are told %(total)s after the last heartbeat: %(timeout)s timeout, no grace.") % words
+        return _("Alerts %(total)s after the last heartbeat: %(timeout)s timeout, no grace period.") % words
     return (
-        _("People are told %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace.")
-        % words
+        _("Alerts %(total)s after the last heartbeat: %(timeout)s timeout + %(grace)s grace period.") % words
     )
 
 
 def _cron_told(grace: int) -> str:
     if not grace:
-        return _("People are told at once when no heartbeat has arrived by then.")
-    return _("People are told %(grace)s later when no heartbeat has arrived.") % {"grace": exactly(grace)}
+        return _("Alerts immediately if no heartbeat has arrived by then.")
+    return _("Alerts %(grace)s later if no heartbeat has arrived.") % {"grace": exactly(grace)}
 
 
 def _advice(timeout: int, interval: int | None) -> str:
@@ -241,9 +240,9 @@ def _advice(timeout: int, interval: int | None) -> str:
         return ""
     lost = timeout // interval - 1
     if lost < 1:
-        return _("The sender pushes every %(interval)s; one lost push already makes it late.") % {
+        return _("The sender pushes every %(interval)s, so a single lost push makes it late.") % {
             "interval": exactly(interval)
         }
-    return _("The sender pushes every %(interval)s, so a lost push does no harm.") % {
+    return _("The sender pushes every %(interval)s, so a single lost push does no harm.") % {
         "interval": exactly(interval)
     }

@@ -13,19 +13,19 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "ndjson": "application/x-ndjson",
 }
-# What a spreadsheet may take for a formula; some look past white space, and some read the full-width signs.
+# What a spreadsheet may read as a formula; some skip white space, and some accept full-width characters.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 def as_csv(chunks: Iterable[Sequence[dict[str, Any]]], columns: Sequence[str]) -> Iterator[bytes]:
-    """Yield a header row and then the rows, a chunk of them at a time."""
+    """Yield a header row and then the rows, one chunk at a time."""
     yield _lines([columns])
     for rows in chunks:
         yield _lines([_cell(row[column]) for column in columns] for row in rows)
 
 
 def as_ndjson(chunks: Iterable[Sequence[dict[str, Any]]], columns: Sequence[str]) -> Iterator[bytes]:
-    """Yield one JSON object a line, a chunk of them at a time."""
+    """Yield one JSON object per line, one chunk at a time."""
     for rows in chunks:
         yield "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
@@ -40,7 +40,7 @@ def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return `value` as a cell. Text that a spreadsheet would calculate gets a ' before it."""
+    """Return `value` as a cell. Text that a spreadsheet would evaluate is prefixed with a '."""
     if isinstance(value, str) and (value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)):
         return f"'{value}"
     return value

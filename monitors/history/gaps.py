@@ -1,4 +1,4 @@
-"""How the sender of a monitor pushes, as observed, and how long its missed incidents were silent."""
+"""The observed rhythm of a monitor's sender, and the silences of its missed incidents."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from monitors.domain.uptime import Onset
 from monitors.models import Heartbeat, Incident, Monitor
 
 MONTH = timedelta(days=30)
-# So many heartbeats tell how somebody pushes, and are read in a few milliseconds.
+# Enough heartbeats to show a sender's rhythm, read in a few milliseconds.
 _HEARTBEATS, _INCIDENTS = 2000, 500
 
 
 def rhythm_of(monitor: Monitor, onsets: Sequence[Onset], *, now: datetime) -> Rhythm | None:
-    """Return the rhythm of the newest heartbeats of the last 30 days, or None without a gap. One query.
+    """Return the rhythm of the newest heartbeats of the last 30 days, or None if there is no gap. One query.
 
     Args:
         onsets: the statuses that `monitor` had in that time, in order.
@@ -33,7 +33,7 @@ def rhythm_of(monitor: Monitor, onsets: Sequence[Onset], *, now: datetime) -> Rh
 
 
 def _unwatched(onsets: Sequence[Onset], now: datetime) -> Iterator[Stretch]:
-    """Yield when nothing was expected, or nothing is known of it."""
+    """Yield the times in which no heartbeat was expected, or nothing is known."""
     ends = [onset.at for onset in onsets[1:]] + [now]
     if onsets:
         yield datetime.min.replace(tzinfo=now.tzinfo), onsets[0].at
@@ -43,9 +43,9 @@ def _unwatched(onsets: Sequence[Onset], now: datetime) -> Iterator[Stretch]:
 
 
 def silences_of(monitor: Monitor, *, now: datetime) -> Iterator[float]:
-    """Yield how many seconds each missed incident of the last 30 days was silent. One query, when asked.
+    """Yield the seconds of silence around each missed incident of the last 30 days. One query, lazily.
 
-    Only those that a heartbeat ended, the newest of them where they are many.
+    Only incidents that were resolved by a heartbeat; if there are many, only the newest.
     """
     missed = Incident.objects.filter(
         monitor=monitor, cause=Cause.MISSED, started_at__gt=now - MONTH, resolved_at__isnull=False

@@ -1,4 +1,4 @@
-"""What heartbeats add up to, half hour by half hour, so that a bar does not have to read them."""
+"""Totals of heartbeats per half hour, so that bars and charts don't have to read every heartbeat."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
 
 HALF_HOUR = timedelta(minutes=30)
 BATCH = 500
-# A heartbeat is committed some moments after the time that it carries; a statement that takes longer
-# than 15 s is cancelled.
+# A heartbeat is committed some moments after its timestamp; statements longer than 15 s are cancelled.
 _CLOSED_AFTER = timedelta(minutes=1)
-# What one call does at most, so that it is over before the next tick and leaves the database to pushes.
+# The limit of one call, so that it finishes before the next tick and leaves the database to pushes.
 _AT_MOST = 48
 _SECONDS = 10.0
-# A sum of any number of these is still a float.
+# A sum of any number of these does not overflow.
 _HUGE = "1e300"
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,9 +31,9 @@ Stretch = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What the heartbeats of a monitor add up to in the stretch of time with index `stretch`.
+    """Totals of a monitor's heartbeats in the stretch of time with index `stretch`.
 
-    At least one came. `last_message` is that of the last down, or of the last up where no down came.
+    There was at least one. `last_message` is that of the last down heartbeat, else of the last up one.
     """
 
     monitor_id: int
@@ -49,15 +48,15 @@ class Sum:
 
 
 def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int = BATCH) -> int:
-    """Add up the half hours that are over and not yet added up, newest first; return how many.
+    """Roll up the half hours that are over and not yet rolled up, newest first; return how many.
 
-    At most `at_most` of them, and none begun after some seconds: the next call goes on. Safe to run
-    twice at once: both read the same heartbeats, and the first to write a row wins. Heartbeats are
-    read outside transactions, and each batch of `batch` monitors is written in one of its own, so no
-    push waits for it.
+    At most `at_most`, and no new one after some seconds: the next call continues. Safe to run twice at
+    once: both read the same heartbeats, and the first to write a row wins. Heartbeats are read outside
+    transactions, and each batch of `batch` monitors is written in its own transaction, so that no push
+    waits for it.
 
     Args:
-        now: the database's time, where the caller knows it.
+        now: the database's time, if the caller knows it.
     """
     began = time.monotonic()
     rolled = 0
@@ -70,13 +69,13 @@ def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int 
 
 
 def half_hour_of(at: datetime) -> datetime:
-    """Return the start of the half hour that `at` lies in."""
+    """Return the start of the half hour that contains `at`."""
     return _ZERO + (at - _ZERO) // HALF_HOUR * HALF_HOUR
 
 
 def _missing(now: datetime) -> Iterator[datetime]:
-    """Yield the half hours that have to be added up, newest first."""
-    # The oldest row has the oldest time but for the moments by which two commits overtook each other.
+    """Yield the half hours that have to be rolled up, newest first."""
+    # The oldest row has the oldest time, apart from commits that overtook each other by moments.
     oldest = Heartbeat.objects.order_by("pk").values_list("received_at", flat=True).first()
     if oldest is None:
         return
@@ -95,8 +94,8 @@ def _roll_up_from(start: datetime, batch: int) -> None:
         Monitor.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch]
     ):
         after = ids[-1]
-        # Whoever was here before saw the same heartbeats, or more of them: since then, old ones may
-        # have gone, but none can have come.
+        # An earlier run saw the same heartbeats, or more: since then old ones may have been deleted, but
+        # none can have been added.
         Rollup.objects.bulk_create(
             (
                 Rollup(
@@ -118,10 +117,10 @@ def _roll_up_from(start: datetime, batch: int) -> None:
 
 
 def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
-    """Return what the heartbeats of monitors add up to in each of `stretches` in which any came.
+    """Return the totals of monitors' heartbeats in each of `stretches` that has any.
 
-    One query; it reads a range of the index for each monitor and stretch, and nothing else. A stretch
-    is (from, to), `to` not included.
+    One query; it only reads a range of the index for each monitor and stretch. A stretch is (from, to),
+    `to` not included.
     """
     if not (monitor_ids and stretches):
         return []
@@ -144,7 +143,7 @@ def kept(
 
     Each is (epoch, monitor id, ups, downs, message, number of values, their sum or None).
 
-    The start is in whole seconds since 1970, because thousands of times cost more to read than all else.
+    The start is in whole seconds since 1970, because parsing thousands of times would cost the most.
     One query; it reads a range of the index for each monitor.
     """
     write = connection.ops.adapt_datetimefield_value
@@ -159,7 +158,7 @@ def kept(
 def _kept_statement(postgresql: bool) -> str:
     rollups = Rollup._meta.db_table
     if postgresql:
-        # OFFSET keeps the planner from joining otherwise: it would read that time of all monitors.
+        # OFFSET fixes the join order: otherwise the planner reads that time range of all monitors.
         return (
             "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message,"
             " r.value_count, r.value_sum"
@@ -179,7 +178,7 @@ def _kept_statement(postgresql: bool) -> str:
 def _sums_statement(postgresql: bool) -> str:
     heartbeats = Heartbeat._meta.db_table
     if postgresql:
-        # LATERAL, else the planner may take a join of all for cheaper and read the whole table.
+        # LATERAL, else the planner may prefer a full join and read the whole table.
         return (
             "SELECT given.id, stretch.number - 1, said.*"
             " FROM unnest(%s::bigint[]) AS given(id)"
@@ -194,7 +193,7 @@ def _sums_statement(postgresql: bool) -> str:
             " AND h.received_at >= stretch.starts AND h.received_at < stretch.ends"
             " HAVING count(*) > 0) AS said"
         )
-    # CROSS JOIN fixes the order of the loops.
+    # CROSS JOIN fixes the join order.
     among = (
         "{0}.monitor_id = given.value AND {0}.received_at >= json_extract(stretch.value, '$[0]')"
         " AND {0}.received_at < json_extract(stretch.value, '$[1]')"

@@ -1,4 +1,4 @@
-"""The heartbeat bars of monitors: for each slot of time how many heartbeats came and how bad it was."""
+"""Heartbeat bars: for each time slot, how many heartbeats arrived and the worst status."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Tally:
         return self.value_sum / self.values if self.values else None
 
     def add(self, ups: int, downs: int, last_message: str, values: int, value_sum: float | None) -> None:
-        """Add what came later than all that was added before."""
+        """Add heartbeats that are later than those already added."""
         if downs or not self.downs:
             self.last_message = last_message
         self.ups += ups
@@ -45,17 +45,17 @@ class _Tally:
 def bars_of(
     monitors: Sequence[Monitor], *, now: datetime, span: timedelta = DAY, slots: int = SLOTS
 ) -> dict[int, list[Slot]]:
-    """Return the bar of each of `monitors` by its row id: `slots` slots, oldest first, `now` in the last.
+    """Return the bar of each of `monitors` by row id: `slots` slots, oldest first, `now` in the last.
 
-    Five queries for any number of them. The worst status follows from the changes of status, so a
-    monitor that was silent is down in slots without a heartbeat. Heartbeats are counted from rollups,
-    where a slot is made of whole half hours, and one by one for what is not rolled up.
+    Five queries for any number of monitors. The worst status comes from the status changes, so a silent
+    monitor is down in slots without a heartbeat. Heartbeats are counted from rollups if a slot consists of
+    whole half hours, and one by one for what is not rolled up yet.
 
     Args:
         monitors: loaded with their states.
         now: the database's time.
-        span: of which a `slots`-th part is the width of a slot. Heartbeats that are gone are known
-            only where that is a number of half hours.
+        span: the time that the bar covers; a slot is a `slots`-th part of it. Deleted heartbeats are only
+            counted if a slot is a multiple of half an hour.
     """
     if not monitors:
         return {}
@@ -77,16 +77,16 @@ def bars_of(
 
 
 def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[int, int], _Tally]:
-    """Return what came of each monitor in each slot, where anything did, by row id and slot."""
+    """Return the heartbeats of each monitor in each slot that has any, by row id and slot."""
     width = bounds[1] - bounds[0]
     rolled_up: set[datetime] = set()
-    # From when (in seconds since 1970), of whom, how many up and down, the message, values and their sum.
+    # Start (in seconds since 1970), monitor, number of ups and downs, message, number of values, their sum.
     parts: list[tuple[float, int, int, int, str, int, float | None]] = []
     if not width % HALF_HOUR:
         made = RolledUp.objects.filter(start__gte=bounds[0], start__lt=bounds[-1])
         rolled_up = set(made.values_list("start", flat=True))
     if rolled_up:
-        # One that is being made may lack rows yet.
+        # A rollup in progress may not have all rows yet.
         complete = {start.timestamp() for start in rolled_up}
         parts += [row for row in kept(ids, (bounds[0], bounds[-1])) if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
@@ -105,7 +105,7 @@ def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[
 
 
 def _not_rolled_up(bounds: list[datetime], rolled_up: set[datetime], now: datetime) -> Iterator[Stretch]:
-    """Yield the stretches whose heartbeats have to be read, oldest first, none of them in two slots."""
+    """Yield the stretches whose heartbeats have to be read, oldest first, each within one slot."""
     for start, end in pairwise(bounds):
         if not rolled_up:
             yield start, end

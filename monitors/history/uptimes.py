@@ -1,4 +1,4 @@
-"""What happened to monitors, read back: their statuses over time and their log."""
+"""Reads back the history of monitors: statuses over time, uptime, heartbeats and incidents."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EXPORT_ROWS = 2000
 def uptimes(
     monitors: Sequence[Monitor], *, start: datetime, end: datetime, now: datetime
 ) -> dict[int, Uptime]:
-    """Return the uptime of each of `monitors` from `start` to `end` by its row id.
+    """Return the uptime of each of `monitors` from `start` to `end` by row id.
 
-    Two queries for any number of them, and up to two for maintenance, which is left out where it is
-    planned so. What lies after `now`, the database's time, is left out; an
-    incident that is open then counts until then, and so does a deadline that passed unseen.
+    Two queries for any number of monitors, and up to two for maintenance windows, which are excluded if
+    they are set to be. Time after `now` (the database's time) is excluded; an incident that is open then
+    counts until then, and so does a deadline that passed but was not swept yet.
 
     Args:
         monitors: loaded with their states.
@@ -41,9 +41,9 @@ def uptimes(
 def onsets_of(
     monitors: Sequence[Monitor], *, start: datetime, end: datetime, now: datetime
 ) -> dict[int, list[Onset]]:
-    """Return the statuses that each of `monitors` had from `start` to `end`, by row id. Two queries.
+    """Return the statuses of each of `monitors` from `start` to `end`, by row id. Two queries.
 
-    For several ranges of the same monitors, ask once for the longest.
+    For several ranges of the same monitors, call it once for the longest.
     """
     ids = [monitor.pk for monitor in monitors]
     before = Transition.objects.filter(monitor=OuterRef("pk"), at__lte=start).order_by("-at", "-pk")
@@ -75,25 +75,25 @@ def _onsets(
         _at, source, _target = changes[0]
         yield Onset(monitor.created_at, Status(source))
     else:
-        # It never changed: since then it is what it is now.
+        # It never changed, so its status has always been the current one.
         yield Onset(monitor.state.status_changed_at, Status(monitor.state.status))
     for at, _source, target in changes:
         yield Onset(at, Status(target))
     reading = current.read(monitor, now)
     unswept = monitor.state.status == Status.UP and reading.shown is Shown.DOWN
-    # A change after that was written between reading the state and reading the changes.
+    # A later change was written between reading the state and reading the changes.
     if unswept and (not changes or changes[-1][0] < reading.since):
         yield Onset(reading.since, Status.DOWN)
 
 
 def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = EXPORT_ROWS) -> Iterator[Any]:
-    """Yield lists of up to `size` of `rows`, newest first, each from a query of its own.
+    """Yield lists of up to `size` of `rows`, newest first, each from its own query.
 
-    So neither the memory nor a transaction grows with the number of rows, and what is written
-    meanwhile shifts nothing.
+    So neither memory nor a transaction grows with the number of rows, and concurrent writes don't shift
+    the pages.
 
     Args:
-        rows: as `values()`, with "pk" and the column `time` among them.
+        rows: a `values()` queryset that includes "pk" and the column `time`.
     """
     rows = rows.order_by(f"-{time}", "-pk")
     page = rows
@@ -106,12 +106,12 @@ def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = EXP
 
 def older_than(rows: QuerySet[Any, Any], time: str, at: datetime, pk: int) -> QuerySet[Any, Any]:
     """Return those of `rows` that come after the one at `at` with row id `pk`, newest first."""
-    # The first condition alone would do for the result; it gives the index its range.
+    # Redundant for the result, but gives the index a range.
     return rows.filter(Q(**{f"{time}__lte": at}), Q(**{f"{time}__lt": at}) | Q(**{time: at, "pk__lt": pk}))
 
 
 def overlapping(rows: QuerySet[Any], *, start: datetime | None, end: datetime | None) -> QuerySet[Any]:
-    """Return those incidents of `rows` that were open at some time from `start` to `end`."""
+    """Return those incidents of `rows` that were open at any time from `start` to `end`."""
     if start is not None:
         rows = rows.filter(Q(resolved_at=None) | Q(resolved_at__gt=start))
     if end is not None:

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name='Refusal',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('reason', models.CharField(choices=[('revoked', 'Revoked token'), ('expired', 'Expired token'), ('parameter', 'Bad parameter'), ('method', 'Wrong method'), ('limit', 'Too many pushes'), ('too_large', 'Body too large')], max_length=9)),
+                ('reason', models.CharField(choices=[('revoked', 'Revoked token'), ('expired', 'Expired token'), ('parameter', 'Invalid parameter'), ('method', 'Method not allowed'), ('limit', 'Rate limit exceeded'), ('too_large', 'Body too large')], max_length=9)),
                 ('method', models.CharField(max_length=16)),
                 ('source', models.CharField(blank=True, max_length=45)),
                 ('last_four', models.CharField(max_length=4)),
@@ -43,8 +43,8 @@ class Migration(migrations.Migration):
                 ('monitor', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='refusals', to='monitors.monitor')),
             ],
             options={
-                'verbose_name': 'refused push',
-                'verbose_name_plural': 'refused pushes',
+                'verbose_name': 'rejected push',
+                'verbose_name_plural': 'rejected pushes',
                 'indexes': [models.Index(fields=['last_at'], name='refusal_last_at')],
                 'constraints': [models.UniqueConstraint(fields=('monitor', 'reason', 'method', 'source', 'last_four'), name='one_refusal_a_kind')],
             },

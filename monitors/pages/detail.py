@@ -1,4 +1,4 @@
-"""A monitor's page: what it shows of one monitor, and which version of it a reader would see now."""
+"""A monitor's page: the data it shows, and the version that tells open pages whether it has changed."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from monitors.pages.charts.window import Window, scheduled_around, window
 from monitors.services import maintenance
 
 DAY, MONTH, QUARTER = timedelta(days=1), timedelta(days=30), timedelta(days=90)
-# What moves with the time alone need not be newer than this, in seconds.
+# Content that only changes with time may be this old, in seconds.
 _STALE_AFTER = 60
-# Fewer gaps than this do not say how often heartbeats come.
+# Fewer gaps than this don't show how often heartbeats arrive.
 _GAPS_LEAST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A time to look back on: as the address names it, and in how many slots its bar shows it."""
+    """A time range of the page: its name in the URL, and the number of slots in its bar."""
 
     name: str
     span: timedelta
@@ -48,7 +48,7 @@ class Range:
         return f"{self.name[:-1]} {day if self.name.endswith('d') else hour}"
 
 
-# From a day on the slots are whole half hours, so that heartbeats need not be read one by one.
+# From a day up, slots are multiples of half an hour, so that rollups can be used.
 RANGES = (
     Range("1h", timedelta(hours=1), 60),
     Range("24h", DAY, 48),
@@ -60,13 +60,13 @@ DEFAULT_RANGE = RANGES[1]
 
 
 def range_named(name: str) -> Range:
-    """Return the range that an address names; the default one for what is none."""
+    """Return the range named in a URL, or the default."""
     return next((one for one in RANGES if one.name == name), DEFAULT_RANGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An uptime: of which time, and how much, as words; `perfect` is whether it was never down."""
+    """An uptime as text, and the time it covers; `perfect` means that it was never down."""
 
     span: str
     words: str
@@ -77,10 +77,10 @@ class Figure:
 class CloseUp:
     """One monitor at the moment `now`.
 
-    `maintenance_until` is when planned maintenance ends, None where there is none now. `window` is the
-    picture of the time until people are told, None while nobody will be. `times` are
-    the next times of a cron schedule. `incidents` and `down`, how long it was, are those of 30 days.
-    `median` and `p99` say how often heartbeats came, "" where too few did.
+    `maintenance_until` is when the current maintenance window ends, None if there is none. `window` is the
+    picture of the time until an alert is sent, None if no heartbeat is expected. `times` are the next times
+    of a cron schedule. `incidents` and `down` (total downtime) are those of the last 30 days. `median` and
+    `p99` of the gaps between heartbeats are "" if there were too few.
     """
 
     reading: Reading
@@ -99,10 +99,10 @@ class CloseUp:
 
 
 def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
-    """Return what the page of `monitor`, loaded with its state, shows at `now`, the database's time.
+    """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
-    Ten queries, one more for an interval whose timeout may be badly chosen, and one more where
-    maintenance is planned.
+    Ten queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
+    has maintenance windows.
     """
     reading = current.read(monitor, now)
     onsets = onsets_of([monitor], start=now - QUARTER, end=now, now=now)[monitor.pk]
@@ -151,7 +151,7 @@ def _window(reading: Reading, now: datetime) -> tuple[Window | None, Sequence[da
 
 
 def _seconds(seconds: float) -> str:
-    """Return how long a gap is; of a short one, its tenths too: "30.1 s"."""
+    """Return the length of a gap, with tenths of a second if it is short: "30.1 s"."""
     if seconds >= 2 * MINUTE:
         return about(seconds)
     return f"{number_format(seconds, 1 if seconds >= 1 else 2)} {units()[3]}"
@@ -170,12 +170,12 @@ def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | No
 
 
 def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool) -> str:
-    """Return the version of a page: another one when it shows anything else. Two queries.
+    """Return the version of a page, which changes whenever its content does. Two queries.
 
     Args:
         monitor: loaded with its state.
         now: the database's time.
-        may_change: whether the reader may change `monitor`, and so sees more.
+        may_change: whether the reader may change `monitor`, and therefore sees more.
     """
     state = monitor.state
     newest = _newest(monitor)
@@ -190,7 +190,7 @@ def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool)
 
 
 def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
-    """Return what was written last of each kind, each from one look into an index."""
+    """Return the latest row of each kind, each from one index lookup."""
     of_it = {"monitor": OuterRef("pk")}
     incidents = Incident.objects.filter(**of_it).order_by("-started_at")
     audit = AuditEntry.objects.filter(subject=OuterRef("public_id")).order_by("-at")
@@ -213,7 +213,7 @@ def _first(rows: QuerySet[Any]) -> Subquery:
 
 
 def _told(incident: int | None) -> tuple[object, ...]:
-    """Return what changes whenever somebody is told of an incident, or is tried to be."""
+    """Return values that change with every delivery attempt for an incident."""
     if incident is None:
         return ()
     told = Incident.objects.filter(pk=incident).aggregate(

@@ -1,4 +1,4 @@
-"""The incidents of a workspace, page by page: those that are open first, then the newest."""
+"""The incidents of a workspace, page by page: open ones first, then the newest."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CURSOR = re.compile(r"([or])([0-9a-f]{1,15})")
 
 
 class BadCursor(ValueError):
-    """It is not one of ours."""
+    """The cursor is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """Incidents with their monitors, and the cursor of those after them, "" where there are none."""
+    """Incidents with their monitors, and the cursor of the next page, "" if there is none."""
 
     rows: list[Incident]
     more: str = ""
@@ -30,16 +30,16 @@ class IncidentPage:
 def incidents_of(
     workspace: Workspace, *, only_open: bool = False, cursor: str = "", size: int = PAGE
 ) -> IncidentPage:
-    """Return the page of the incidents of `workspace` that follows `cursor`. At most two queries.
+    """Return the page of incidents of `workspace` after `cursor`. At most two queries.
 
-    They are in the order in which they were noticed, which is that of their row ids: so the newest are
-    found by walking an index from its end, however many there are.
+    In the order of detection, which is that of the row ids: the newest are found by walking an index from
+    its end, however many there are.
 
     Args:
-        cursor: `IncidentPage.more` of the page before, "" for the first.
+        cursor: `IncidentPage.more` of the previous page, "" for the first.
 
     Raises:
-        BadCursor: it is not one of ours.
+        BadCursor: the cursor is not valid.
     """
     state, below = _read(cursor)
     rows: list[Incident] = []

@@ -1,4 +1,4 @@
-"""Maintenance as pages show it: in words, what goes on, what comes and what has been."""
+"""The maintenance pages: active, upcoming and past windows as text."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _NAMED_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A window of the list: when and whom it is about, in words.
+    """A window in the list: when it takes place and which monitors it applies to, as text.
 
-    `here` is the stretch that goes on, `next` the next one to come; None where there is none.
+    `here` is the active occurrence, `next` the upcoming one; None if there is none.
     """
 
     window: MaintenanceWindow
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """All windows of a workspace: those that go on, those to come soonest first, and the last that were."""
+    """The windows of a workspace: active ones, upcoming ones (soonest first), and the latest past ones."""
 
     now: list[Line]
     coming: list[Line]
@@ -48,7 +48,7 @@ class Lists:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a form says: when, in words, and the next times; `over` where there are none any more."""
+    """A form's schedule as text, and the next times; `over` if there are no more."""
 
     when: str
     times: tuple[str, ...]
@@ -56,7 +56,7 @@ class Preview:
 
 
 def lists_of(workspace: Workspace, now: datetime) -> Lists:
-    """Return the maintenance of `workspace`. Two queries."""
+    """Return the maintenance windows of `workspace`. Two queries."""
     windows = MaintenanceWindow.objects.filter(workspace=workspace).prefetch_related("monitors")
     lines = [_line(window, now) for window in windows]
     coming = sorted((line.next[0], line.window.pk, line) for line in lines if not line.here and line.next)
@@ -86,7 +86,7 @@ def preview(plan: Plan, zone: str, now: datetime) -> Preview:
 
 
 def in_words(plan: Plan, zone: str) -> str:
-    """Return when it is: "Every Saturday and Sunday at 22:00 for 4 h (Asia/Jakarta)"."""
+    """Return when it takes place: "Every Saturday and Sunday at 22:00 for 4 h (Asia/Jakarta)"."""
     match plan:
         case Once(start, end):
             return _("Once, %(times)s (%(zone)s)") % {"times": _stretch((start, end), zone), "zone": zone}
@@ -123,7 +123,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _stretch(stretch: Stretch, zone: str) -> str:
-    """Return "Sat 28 Nov 2026, 22:00 – 02:00", with the day of its end where that is more than a night on."""
+    """Return "Sat 28 Nov 2026, 22:00 – 02:00", with the end date if it lasts longer than a night."""
     first, last = (at.astimezone(ZoneInfo(zone)) for at in stretch)
     if (last.date() - first.date()).days == 0 and first.utcoffset() == last.utcoffset():
         return f"{date_format(first, 'D j M Y, H:i')} – {last:%H:%M}"
@@ -135,7 +135,7 @@ def _moment(at: datetime, zone: str) -> str:
 
 
 def _about(window: MaintenanceWindow) -> str:
-    """Return whom it is about: "All monitors", or "Tags: db · Shop, Payments and 3 more"."""
+    """Return what it applies to: "All monitors", or "Tags: db · Shop, Payments and 3 more"."""
     if window.all_monitors:
         return _("All monitors")
     parts = []
@@ -152,4 +152,4 @@ def _about(window: MaintenanceWindow) -> str:
             }
         parts.append(shown)
     # Its monitors were deleted.
-    return " · ".join(parts) or _("No monitor any more")
+    return " · ".join(parts) or _("No monitors left")

@@ -1,7 +1,7 @@
-"""Programs to copy that push to one monitor, in the languages that senders are written in.
+"""Code examples that push to a monitor, in many languages.
 
-Each language is a template in templates/monitors/snippets/. A line that begins with "=== " starts a
-part and names it: a file to write, or "up" and "down" for commands that report that.
+Each language is a template in templates/monitors/snippets/. A line that begins with "=== " starts a part
+and names it: a file to write, or "up" and "down" for commands that report that.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from monitors.history import current
 from monitors.models import Monitor
 
 PLACEHOLDER = "https://.../api/push/<push token>"
-# GitHub starts nothing more often.
+# GitHub doesn't start jobs more often than this.
 _GITHUB_LEAST = 5 * MINUTE
-# A program that has to push at least this often waits in a loop; others are started by a schedule.
+# A program that has to push at least this often runs in a loop; others are started by a scheduler.
 _LONGEST_LOOP = HOUR
 _CRON = re.compile(r"[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}")
-# What of a URL is kept: nothing that any language or shell gives a meaning inside quotes. The last
-# three are in PLACEHOLDER.
+# Characters of a URL that are not escaped: none has a meaning inside quotes in any language or shell. The
+# last three are in PLACEHOLDER.
 _KEPT = "/:?#[]@!&()*+,;=%-._~<> "
 # Kubernetes adds eleven characters to the name of a CronJob and allows 63.
 _NAME_LENGTH = 52
 
 
 class Kind(StrEnum):
-    """What a snippet is for: a command, a program, or where programs run."""
+    """What a snippet is: a command, a program, or configuration of what runs programs."""
 
     SHELL = "shell"
     CODE = "code"
@@ -58,7 +58,7 @@ def _shell(text: str) -> str:
 
 
 def _double(text: str) -> str:
-    """Quote for languages whose strings are read as JSON's are; `text` is printable ASCII."""
+    """Quote for languages whose strings are like JSON's; `text` is printable ASCII."""
     return json.dumps(text)
 
 
@@ -76,7 +76,7 @@ def _compose(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What snippets are written in. `template` is its file's name, `quoted` writes a text as it does."""
+    """A language of snippets. `template` is the file name, `quoted` quotes a text in that language."""
 
     slug: str
     name: str
@@ -114,32 +114,32 @@ DEFAULT = "curl"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A text to copy. `name` is the file it is written to, or "up" or "down" for a command that says so."""
+    """A text to copy. `name` is the file to write, or "up" or "down" for a command that reports that."""
 
     name: str
     text: str
 
     @property
     def label(self) -> str:
-        """What the reader is told it is."""
+        """The label shown to the reader."""
         match self.name:
             case "up":
-                return _("When the job went well")
+                return _("When the job succeeds")
             case "down":
-                return _("When it failed")
+                return _("When it fails")
             case "once":
                 return _("Once, to keep the push URL secret")
         return self.name
 
     @property
     def rows(self) -> int:
-        """How many lines it has."""
+        """The number of lines."""
         return self.text.count("\n") + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """What to copy in one language, in the order in which it is used. `note` is a warning, or ""."""
+    """The parts to copy in one language, in the order of use. `note` is a warning, or ""."""
 
     language: Language
     parts: tuple[Part, ...]
@@ -155,23 +155,23 @@ class Snippet:
 
 
 def snippets_of(monitor: Monitor, push_url: str) -> list[Snippet]:
-    """Return how each language pushes to `push_url` as often as `monitor` recommends.
+    """Return the snippets of all languages, pushing to `push_url` at the interval of `monitor`.
 
     Args:
-        push_url: in full for those who may see it, else PLACEHOLDER.
+        push_url: in full if the reader may see it, else PLACEHOLDER.
     """
     return [snippet_of(monitor, push_url, slug) for slug in LANGUAGES]
 
 
 def snippet_of(monitor: Monitor, push_url: str, slug: str) -> Snippet:
-    """Return how the language named `slug` pushes to `push_url`; see `snippets_of`.
+    """Return the snippet of the language `slug`; see `snippets_of`.
 
     Raises:
         KeyError: there is no such language.
     """
     language = LANGUAGES[slug]
     template: Any = loader.get_template(f"monitors/snippets/{language.template}")
-    # The programs and their comments are English wherever they are read.
+    # Code and its comments are always English.
     with translation.override("en"):
         context = Context(_facts(monitor, push_url, language), autoescape=False)
         text = template.template.render(context)
@@ -187,7 +187,7 @@ def _parts(text: str) -> tuple[Part, ...]:
 
 
 def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any]:
-    """Return what the templates say of `monitor`; whatever people wrote is quoted or known to be tame."""
+    """Return the context of the templates; everything from users is quoted or known to be safe."""
     url = quote(push_url, safe=_KEPT)
     crontab, zone = _crontab(monitor), ""
     if monitor.kind == Monitor.Kind.CRON:
@@ -202,7 +202,7 @@ def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any
         "when": when,
         "crontab": crontab,
         "zone": zone,
-        # For cron monitors 0, and nothing loops.
+        # 0 for cron monitors, so that nothing loops.
         "period": _period(monitor),
         "loops": 0 < _period(monitor) <= _LONGEST_LOOP,
         "calendars": on_calendar(crontab, zone) if zone else (),
@@ -221,33 +221,33 @@ def _crontab(monitor: Monitor) -> str:
 
 
 def _note(monitor: Monitor, slug: str) -> str:
-    """Return why this way of pushing may not serve this monitor, or ""."""
+    """Return why this snippet may not suit this monitor, or ""."""
     period = _period(monitor)
     if slug in ("crontab", "kubernetes") and 0 < period < MINUTE:
         return _(
-            "Cron starts a job once a minute at most, and this monitor expects a push every %(interval)s. "
-            "Give it a longer timeout, or use a program that loops."
+            "Cron can start a job once a minute at most, and this monitor expects a push every "
+            "%(interval)s. Use a longer timeout, or a program that loops."
         ) % {"interval": exactly(period)}
     if slug == "crontab" and monitor.kind == Monitor.Kind.CRON:
-        return _(
-            "Cron uses the machine's time zone; this monitor expects pushes by the time of %(zone)s."
-        ) % {"zone": monitor.timezone}
+        return _("Cron uses the machine's time zone; this monitor's times are in %(zone)s.") % {
+            "zone": monitor.timezone
+        }
     if slug == "github-actions":
         return _note_on_github(monitor, period)
     if slug == "javascript":
-        return _("Whoever opens the page can read this push URL. Give the page a push token of its own.")
+        return _("Anyone who opens the page can read this push URL, so give the page its own push token.")
     return ""
 
 
 def _note_on_github(monitor: Monitor, period: int) -> str:
     if 0 < period < _GITHUB_LEAST:
         return _(
-            "GitHub starts a job every 5 minutes at most, and this monitor expects a push every "
-            "%(interval)s. Give it a longer timeout."
+            "GitHub can start a job every 5 minutes at most, and this monitor expects a push every "
+            "%(interval)s. Use a longer timeout."
         ) % {"interval": exactly(period)}
     if monitor.kind == Monitor.Kind.CRON and monitor.timezone != "UTC":
         return _(
-            "GitHub reads these times as UTC, and this monitor's are those of %(zone)s. "
-            "It often starts jobs late, so choose a long grace."
+            "GitHub reads these times as UTC; this monitor's times are in %(zone)s. It often starts jobs "
+            "late, so choose a long grace period."
         ) % {"zone": monitor.timezone}
-    return _("GitHub often starts jobs late, so choose a long grace.")
+    return _("GitHub often starts jobs late, so choose a long grace period.")

@@ -1,4 +1,4 @@
-"""What a monitor's page says of its push tokens, and the lines to copy."""
+"""The push tokens on a monitor's page, and the lines to copy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from monitors.history import current
 from monitors.models import Heartbeat, Monitor, PushToken
 from monitors.services import tokens
 
-# Who still uses an old token is looked for in so many of the newest heartbeats.
+# How many of the newest heartbeats are searched for senders that still use an old token.
 _HEARTBEATS_LOOKED_AT = 500
 _SENDERS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PushLines:
-    """A push URL in full and lines that use it; `crontab_line` is None where cron is too slow.
+    """A full push URL and lines that use it; `crontab_line` is None if cron is too slow.
 
-    `test_line` prints the whole answer, for people who look for what goes wrong.
+    `test_line` prints the full response, for troubleshooting.
     """
 
     push_url: str
@@ -32,10 +32,10 @@ class PushLines:
 
 @dataclass(frozen=True, slots=True)
 class OldToken:
-    """A token that was rotated and still works.
+    """A rotated token that is still valid.
 
-    `senders` are the addresses that used it since, the latest first. `complete` is whether they have
-    all gone over to the new one.
+    `senders` are the addresses that have used it since, latest first. `complete` is whether they have all
+    switched to the new one.
     """
 
     token: PushToken
@@ -45,10 +45,10 @@ class OldToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A working token as the page shows it, with the working ones it replaced.
+    """An active token on the page, with the old ones that it replaced and that are still valid.
 
-    `asked` is whether it is to be shown in full; `lines` then are, unless SECRET_KEY has changed.
-    `to_change` is whether it is older than the workspace wants.
+    `asked` is whether it should be shown in full; then `lines` are set, unless SECRET_KEY has changed.
+    `to_change` is whether it is older than the workspace's maximum age.
     """
 
     token: PushToken
@@ -59,7 +59,7 @@ class TokenRow:
 
     @property
     def id(self) -> str:
-        """What names it in a page."""
+        """Its id within the page."""
         return str(self.token.public_id)
 
     @property
@@ -69,18 +69,18 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class TokenSection:
-    """All working tokens of a monitor, by label and age, and how many pushes a minute each may send."""
+    """All active tokens of a monitor, by label and age, and how many pushes per minute each may send."""
 
     rows: list[TokenRow]
     rate: int
 
     @property
     def first(self) -> TokenRow | None:
-        """The one to send the first heartbeat with: one that is shown, else any."""
+        """The token for the first heartbeat: one that is shown in full, else any."""
         return next((row for row in self.rows if row.lines), self.rows[0] if self.rows else None)
 
     def row_of(self, public_id: UUID) -> TokenRow | None:
-        """Return the row of a token, which may be among its old ones."""
+        """Return the row of a token, which may be one of the row's old tokens."""
         for row in self.rows:
             if any(token.public_id == public_id for token in (row.token, *(old.token for old in row.old))):
                 return row
@@ -90,10 +90,11 @@ class TokenSection:
 def section(
     monitor: Monitor, now: datetime, shown: Mapping[int, PushLines | None] | None = None
 ) -> TokenSection:
-    """Return what the page of `monitor`, loaded with its workspace, says of its tokens.
+    """Return the token section of the page of `monitor`, loaded with its workspace.
 
     Args:
-        shown: by row id, the lines of tokens that the reader asked to see; None for one that cannot be.
+        shown: by row id, the lines of tokens that the reader asked to see; None for one that can't be
+            decrypted.
     """
     shown = shown or {}
     working = {
@@ -125,11 +126,11 @@ def section(
 
 
 def _newest_working(working: Mapping[int, PushToken]) -> dict[int, int]:
-    """Return for each working token the newest working one of those that replaced it, or itself."""
+    """Return for each active token its newest active successor, or itself."""
     heirs = {pk: token.replaced_by_id for pk, token in working.items()}
     unknown = {heir for heir in heirs.values() if heir is not None} - set(working)
     while unknown:
-        # A successor that was revoked, and may have been rotated before: rare, so it costs a query.
+        # A successor that was revoked, and may have been rotated itself: rare, so it may cost a query.
         found = dict(PushToken.objects.filter(pk__in=unknown).values_list("pk", "replaced_by_id"))
         heirs |= found
         unknown = {heir for heir in found.values() if heir is not None} - set(heirs)
@@ -144,7 +145,7 @@ def _newest_working(working: Mapping[int, PushToken]) -> dict[int, int]:
 
 
 def _senders(monitor: Monitor, replaced: Iterable[PushToken]) -> dict[int, list[str]]:
-    """Return by token the addresses that used it after it was rotated, the latest first."""
+    """Return by token the addresses that used it after it was rotated, latest first."""
     rotated_at = {token.pk: token.replaced_at for token in replaced if token.replaced_at}
     found: dict[int, list[str]] = {token.pk: [] for token in replaced}
     if not rotated_at:
@@ -167,12 +168,12 @@ def _is_to_change(token: PushToken, age_days: int | None, now: datetime) -> bool
 
 
 def masked_url(token: PushToken) -> str:
-    """Return the push URL as everybody may see it."""
+    """Return the masked push URL, which everyone may see."""
     return f".../api/push/{token}"
 
 
 def push_lines(monitor: Monitor, url: str) -> PushLines:
-    """Return the lines that push to `url`, which may be a masked one."""
+    """Return the lines that push to `url`, which may be masked."""
     times = current.crontab_times(monitor)
     return PushLines(
         push_url=url,

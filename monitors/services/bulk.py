@@ -1,4 +1,4 @@
-"""One operation on many monitors: each by itself, and what became of all of them."""
+"""One operation on many monitors: each on its own, and the outcomes of all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from monitors.domain.state_machine import Status
 from monitors.models import MAX_TAGS, Monitor, MonitorState
 from monitors.services import monitors as monitor_service
 
-# Of people who edit the same monitor in the same moment, one is first.
+# How often an edit is retried when someone else edits the same monitor at the same moment.
 _TRIES = 3
 
 
 class Outcome(StrEnum):
-    """What became of one monitor: `SAME` was so already, `FULL` has no room for another tag."""
+    """The outcome for one monitor: `SAME` had nothing to change, `FULL` has the maximum number of tags."""
 
     DONE = "done"
     SAME = "same"
@@ -41,7 +41,7 @@ def resume(monitors: Iterable[Monitor], *, by: Actor) -> Outcomes:
 
 
 def add_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
-    """Give each of `monitors` the tag `tag`."""
+    """Add the tag `tag` to each of `monitors`."""
 
     def wanted(tags: list[str]) -> list[str]:
         return tags if tag in tags else [*tags, tag]
@@ -50,7 +50,7 @@ def add_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
 
 
 def remove_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
-    """Take the tag `tag` from each of `monitors`."""
+    """Remove the tag `tag` from each of `monitors`."""
 
     def wanted(tags: list[str]) -> list[str]:
         return [other for other in tags if other != tag]
@@ -74,7 +74,7 @@ def _each(monitors: Iterable[Monitor], do: Callable[[Monitor], Outcome]) -> Outc
         try:
             outcomes[do(monitor)] += 1
         except ObjectDoesNotExist:
-            # Somebody deleted it since it was looked up.
+            # Someone deleted it after it was looked up.
             outcomes[Outcome.GONE] += 1
     return outcomes
 
@@ -95,10 +95,10 @@ def _retag(monitor: Monitor, wanted: Callable[[list[str]], list[str]], by: Actor
         if len(tags) > MAX_TAGS:
             return Outcome.FULL
         try:
-            # At another version, somebody else's tags would be lost.
+            # Without the version check, someone else's tags would be lost.
             monitor_service.edit(monitor=monitor, by=by, version=monitor.version, tags=tags)
         except monitor_service.EditedMeanwhile:
-            # It was read again, so the next try is about what it is now.
+            # It was read again, so the next attempt uses the current version.
             continue
         return Outcome.DONE
     return Outcome.BUSY

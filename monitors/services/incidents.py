@@ -1,4 +1,4 @@
-"""What people do about an incident: say that they see to it, and write down what it was."""
+"""What people do about an incident: acknowledge it and write a note."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monitors.models import Incident
 
 
 def acknowledge(*, incident: Incident, by: Actor) -> bool:
-    """Note that `by` sees to an open incident; return whether they are the one.
+    """Acknowledge an open incident for `by`; return whether that worked.
 
-    False where somebody did before, or where it is over: of several at once exactly one does it.
+    False if it was already acknowledged or is resolved. Of several at the same time, exactly one succeeds.
 
     Args:
         incident: loaded with its monitor and workspace. It is not changed in memory.
@@ -30,9 +30,9 @@ def acknowledge(*, incident: Incident, by: Actor) -> bool:
 
 
 def note(*, incident: Incident, text: str, by: Actor) -> bool:
-    """Have `text`, at most NOTE_LENGTH characters, as the note of `incident`; return whether it is new.
+    """Set the note of `incident` to `text` (at most NOTE_LENGTH characters); return whether it changed.
 
-    What it said before stays in the record of who did what.
+    Earlier notes stay in the audit log.
 
     Args:
         incident: loaded with its monitor and workspace. It is not changed in memory.

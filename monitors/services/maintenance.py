@@ -1,4 +1,4 @@
-"""Times in which nobody is told, because somebody works on it."""
+"""Maintenance windows: times in which no notifications are sent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from monitors.models import MaintenanceWindow, Monitor
 
 
 def held_until(monitor_ids: Collection[int], now: datetime) -> dict[int, datetime]:
-    """Return of those of the monitors that are in a window at `now` when it ends, by row id.
+    """Return when the current maintenance ends, by row id, for monitors that are in a window at `now`.
 
-    Windows that adjoin or overlap are followed on. One query where no window goes on, three at most,
-    for any number of monitors.
+    Adjacent and overlapping windows count as one. One query if no window is active, at most three, for
+    any number of monitors.
     """
     if not monitor_ids:
         return {}
@@ -33,12 +33,12 @@ def held_until(monitor_ids: Collection[int], now: datetime) -> dict[int, datetim
 
 
 def unfinished(windows: QuerySet[MaintenanceWindow], now: datetime) -> QuerySet[MaintenanceWindow]:
-    """Return those of `windows` that go on at `now` or come after it."""
+    """Return those of `windows` that are active at `now` or upcoming."""
     return windows.filter(Q(ends_at=None) | Q(ends_at__gt=now))
 
 
 def plan_of(window: MaintenanceWindow) -> Plan:
-    """Return when `window` is, as arithmetic takes it."""
+    """Return the plan of `window`: when it takes place, for `occurrences`."""
     if window.kind == MaintenanceWindow.Kind.ONCE:
         assert window.starts_at is not None
         assert window.ends_at is not None
@@ -49,7 +49,7 @@ def plan_of(window: MaintenanceWindow) -> Plan:
         weekdays=frozenset(window.weekdays),
         at=window.start_time,
         length=timedelta(seconds=window.duration),
-        # One that this system does not know must not keep everybody from being told.
+        # A time zone unknown to this system must not block notifications.
         zone=window.timezone if is_time_zone(window.timezone) else "UTC",
         begins=window.starts_at,
         until=window.ends_at,
@@ -58,9 +58,9 @@ def plan_of(window: MaintenanceWindow) -> Plan:
 
 @dataclass(slots=True)
 class Windows:
-    """The windows of a query, read when they are needed first; which monitors they name, when that is.
+    """Windows from a query. They and their monitors are only loaded when needed.
 
-    Of monitors, the row id, the workspace and the tags are looked at.
+    Of monitors, the row id, workspace and tags are used.
     """
 
     asked: QuerySet[MaintenanceWindow]
@@ -80,14 +80,14 @@ class Windows:
         return {window.workspace_id for window in self.rows}
 
     def any_at(self, now: datetime) -> bool:
-        """Return whether any of them goes on at `now`."""
+        """Return whether any of them is active at `now`."""
         return any(current(self._plans[window.pk], now) for window in self.rows)
 
     def held_until(self, monitors: Iterable[Monitor], now: datetime) -> dict[int, datetime]:
-        """Return of those of `monitors` that are in a window at `now` when it ends, by row id."""
+        """Return when maintenance ends, by row id, for those of `monitors` that are in a window at `now`."""
         if not self.any_at(now):
             return {}
-        # Most are in the same windows as their neighbours.
+        # Most monitors are in the same windows, so cache by the set of windows.
         known: dict[tuple[int, ...], datetime | None] = {}
         found = {}
         for monitor in monitors:
@@ -101,9 +101,9 @@ class Windows:
     def left_out(
         self, monitors: Iterable[Monitor], *, start: datetime, end: datetime
     ) -> dict[int, Sequence[Stretch]]:
-        """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id.
+        """Return the times between `start` and `end` that are excluded from uptime, by the monitor's row id.
 
-        In order and apart; a monitor of which all counts is not in it.
+        Sorted and disjoint; monitors without excluded times are missing.
         """
         rows = [window for window in self.rows if window.excluded_from_uptime]
         if not rows:
@@ -119,7 +119,7 @@ class Windows:
         return found
 
     def _of(self, monitor: Monitor, rows: Iterable[MaintenanceWindow]) -> tuple[int, ...]:
-        """Return the row ids of those of `rows` that are about `monitor`."""
+        """Return the row ids of those of `rows` that apply to `monitor`."""
         named = self._names()
         return tuple(
             window.pk
@@ -144,19 +144,19 @@ class Windows:
 
 
 def of_monitors(monitors: Iterable[Monitor]) -> Windows:
-    """Return all windows of the workspaces of `monitors`, those that are over too."""
+    """Return all windows of the workspaces of `monitors`, including past ones."""
     workspaces = {monitor.workspace_id for monitor in monitors}
     return Windows(MaintenanceWindow.objects.filter(workspace_id__in=workspaces))
 
 
 def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, Sequence[Stretch]]:
-    """Return which times between `start` and `end` do not count for uptimes, by the monitor's row id."""
+    """Return the times between `start` and `end` that are excluded from uptime, by the monitor's row id."""
     return of_monitors(monitors).left_out(monitors, start=start, end=end)
 
 
 @contextmanager
 def telling_of_other_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
-    """Send `maintenance_moved` of those whose maintenance ends at another time by what is done meanwhile."""
+    """Send `maintenance_moved` for monitors whose maintenance end is changed inside the context."""
     now = database_now()
     before = of_monitors(monitors).held_until(monitors, now)
     yield

@@ -1,4 +1,4 @@
-"""Plan, change, end and delete maintenance."""
+"""Create, change, end and delete maintenance windows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from monitors.services import maintenance
 def plan(
     *, workspace: Workspace, by: Actor = COMMAND, monitors: Iterable[Monitor] = (), **fields: Any
 ) -> MaintenanceWindow:
-    """Plan maintenance. `fields` are columns of MaintenanceWindow.
+    """Create a maintenance window. `fields` are columns of MaintenanceWindow.
 
     Args:
-        monitors: of `workspace`, those it is about; besides those with one of its tags, or all.
+        monitors: monitors of `workspace` that it applies to, in addition to those with one of its tags.
     """
     with transaction.atomic():
         with _telling_of_other_ends(workspace.pk):
@@ -42,15 +42,15 @@ def change(
     monitors: Iterable[Monitor] | None = None,
     **changes: Any,
 ) -> MaintenanceWindow:
-    """Change columns of `window`, only those named; where nothing differs, nothing is written.
+    """Change the given columns of `window`; if nothing differs, nothing is written.
 
-    What it left out of uptimes so far follows what it says now.
+    Changes also apply to the time it has excluded from uptime so far.
 
     Args:
-        monitors: of its workspace, those it is about from now on; None leaves them.
+        monitors: monitors of its workspace that it applies to from now on; None keeps them.
 
     Raises:
-        MaintenanceWindow.DoesNotExist: somebody deleted it.
+        MaintenanceWindow.DoesNotExist: someone deleted it.
     """
     with transaction.atomic():
         window = _lock(window)
@@ -71,13 +71,13 @@ def change(
 
 
 def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
-    """End the time of `window` that goes on; return whether one did.
+    """End the current occurrence of `window`; return whether it was active.
 
-    One that repeats goes on afterwards: what has been of it becomes a window of its own, so that uptimes
-    stay as they were.
+    A weekly window continues afterwards: the part that has passed becomes a window of its own, so that
+    uptimes stay as they were.
 
     Raises:
-        MaintenanceWindow.DoesNotExist: somebody deleted it.
+        MaintenanceWindow.DoesNotExist: someone deleted it.
     """
     with transaction.atomic():
         window = _lock(window)
@@ -92,7 +92,7 @@ def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
 
 
 def _cut(window: MaintenanceWindow, *, now: datetime, end: datetime) -> None:
-    """Take the time from `now` to `end` out of `window`."""
+    """Cut the time from `now` to `end` out of `window`."""
     goes_on = window.ends_at is None or window.ends_at > end
     if window.kind == MaintenanceWindow.Kind.ONCE or not goes_on:
         window.ends_at = now
@@ -111,10 +111,10 @@ def _cut(window: MaintenanceWindow, *, now: datetime, end: datetime) -> None:
 
 
 def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
-    """Delete `window`; what it left out of uptimes counts again.
+    """Delete `window`; time it excluded from uptime counts again.
 
     Raises:
-        MaintenanceWindow.DoesNotExist: somebody deleted it before.
+        MaintenanceWindow.DoesNotExist: it was already deleted.
     """
     with transaction.atomic():
         window = _lock(window)

@@ -20,22 +20,22 @@ from monitors.heartbeats import transitions
 from monitors.models import SLUG_LENGTH, Monitor, MonitorState
 from monitors.services import maintenance, tokens
 
-# Of several that are created at once under one name, each finds another one's slug once at most.
+# When several monitors with the same name are created at once, each finds its slug taken once at most.
 _SLUG_TRIES = 20
 _FALLBACK_SLUG = "monitor"
 _ROOM_FOR_A_NUMBER = 7
 
 
 class SlugTaken(Exception):
-    """Another monitor of the workspace has this slug."""
+    """Another monitor in the workspace has this slug."""
 
 
 class BoundsCrossed(Exception):
-    """The lowest good value is above the highest, so that none would be good."""
+    """The lowest allowed value is above the highest, so no value would be allowed."""
 
 
 class EditedMeanwhile(Exception):
-    """The monitor is not at the version any more that the edit was made for."""
+    """The monitor is no longer at the version that the edit was based on."""
 
 
 def create(
@@ -46,15 +46,15 @@ def create(
     channels: Iterable[Any] = (),
     **fields: Any,
 ) -> Monitor:
-    """Make a monitor with its state and its first push token. `fields` are columns of Monitor.
+    """Create a monitor with its state and first push token. `fields` are columns of Monitor.
 
     Args:
-        slug: "" for one made from the name.
-        channels: of `workspace`, those to choose for it.
+        slug: "" to derive it from the name.
+        channels: channels of `workspace` that this monitor uses.
 
     Raises:
         SlugTaken: `slug` was given and another monitor has it.
-        BoundsCrossed: no value would be a good one.
+        BoundsCrossed: no value would be allowed.
     """
     _require_order(fields.get("value_min"), fields.get("value_max"))
     with transaction.atomic():
@@ -90,20 +90,20 @@ def edit(
     channels: Iterable[Any] | None = None,
     **changes: Any,
 ) -> Monitor:
-    """Change columns of `monitor`, only those named, and move its deadline at once where it gets earlier.
+    """Change the given columns of `monitor`; a deadline that gets earlier moves immediately.
 
-    The state row is locked first, as the recorder and the sweep do, so that none of them decides by
-    a schedule that is being replaced. Columns not named are read again under the lock: what somebody
-    else changed meanwhile counts for the deadline. Where nothing differs, nothing is written.
+    The state row is locked first, as the recorder and the sweep do, so that neither uses a schedule that
+    is being replaced. Other columns are read again under the lock, so the deadline takes concurrent edits
+    into account. If nothing differs, nothing is written.
 
     Args:
-        version: the edit counts only where the monitor is still at this version.
-        channels: of its workspace, those to choose for it from now on; None leaves them.
+        version: only edit the monitor if it is still at this version.
+        channels: channels of its workspace that it uses from now on; None keeps them.
 
     Raises:
-        EditedMeanwhile: it is not.
-        SlugTaken: another monitor has the slug that is wanted.
-        BoundsCrossed: no value would be a good one.
+        EditedMeanwhile: it is at another version.
+        SlugTaken: another monitor has the new slug.
+        BoundsCrossed: no value would be allowed.
     """
     with transaction.atomic():
         state = MonitorState.objects.select_for_update().get(monitor=monitor)
@@ -118,12 +118,12 @@ def edit(
             changed.get("value_min", monitor.value_min), changed.get("value_max", monitor.value_max)
         )
         now = database_now()
-        # A deadline that passed under the old schedule was missed, though no sweep has looked yet.
+        # A deadline that passed under the old schedule was missed, even if no sweep has run since.
         book = transitions.Journal(now)
         book.know_open_incidents([state])
         book.decide(state, monitor, TimePassed(now))
         book.write()
-        # Its tags say in which maintenance it is.
+        # Its tags decide which maintenance windows it is in.
         with maintenance.telling_of_other_ends([monitor] if "tags" in changed else []):
             for name, value in changed.items():
                 setattr(monitor, name, value)
@@ -147,7 +147,7 @@ def _require_order(low: float | None, high: float | None) -> None:
 
 
 def _choose(monitor: Monitor, channels: Iterable[Any]) -> bool:
-    """Choose `channels` for `monitor`; return whether they are others than before."""
+    """Set the channels of `monitor`; return whether they changed."""
     wanted = {channel.pk for channel in channels}
     if wanted == set(monitor.channels.values_list("pk", flat=True)):
         return False
@@ -167,12 +167,12 @@ def _save(monitor: Monitor, columns: list[str]) -> None:
 
 
 def pause(*, monitor: Monitor, by: Actor = COMMAND) -> None:
-    """Stop watching; an open incident is closed and nobody is told."""
+    """Stop watching; an open incident is closed and no notifications are sent."""
     _apply(monitor, PauseAsked, by, AuditEntry.Action.MONITOR_PAUSED)
 
 
 def resume(*, monitor: Monitor, by: Actor = COMMAND) -> None:
-    """Watch again: the monitor is new until its next heartbeat."""
+    """Start watching again: the monitor is new until its next heartbeat."""
     _apply(monitor, ResumeAsked, by, AuditEntry.Action.MONITOR_RESUMED)
 
 
@@ -191,16 +191,16 @@ def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, a
 
 
 def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None) -> None:
-    """Delete `monitor` with all that belongs to it.
+    """Delete `monitor` and everything that belongs to it.
 
-    Its heartbeats become unreachable at once and are removed in small batches afterwards: a long
-    history must not hold a request up.
+    Its heartbeats become unreachable immediately and are deleted in small batches afterwards: a long
+    history must not block a request.
 
     Args:
-        version: it is deleted only where it is still at this version.
+        version: only delete it if it is still at this version.
 
     Raises:
-        EditedMeanwhile: it is not.
+        EditedMeanwhile: it is at another version.
     """
     monitor_id = monitor.pk
     with transaction.atomic():
@@ -218,13 +218,13 @@ def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
 
 
 def slug_of(name: str) -> str:
-    """Return `name` as a slug; "monitor" where nothing of it can be written as one."""
+    """Return `name` as a slug; "monitor" if no character of it can be used."""
     slug = slugify(name).replace("_", "-")[: SLUG_LENGTH - _ROOM_FOR_A_NUMBER]
     return "-".join(part for part in slug.split("-") if part) or _FALLBACK_SLUG
 
 
 def free_slug(workspace: Workspace, name: str) -> str:
-    """Return the slug of `name`, with a number where another monitor of `workspace` has it."""
+    """Return the slug of `name`, with a number if another monitor of `workspace` has it."""
     wanted = slug_of(name)
     taken = set(
         Monitor.objects.in_workspace(workspace).filter(slug__startswith=wanted).values_list("slug", flat=True)

@@ -1,4 +1,4 @@
-"""Old heartbeats, rollups and refusals go, in small batches that hold nobody up."""
+"""Deletes old heartbeats, rollups and rejected pushes, in small batches that block nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BATCH = 1000
 def delete_old_heartbeats(*, days: int | None = None, batch: int = BATCH) -> int:
     """Delete the heartbeats older than `days` (default TIANJI_RETENTION_DAYS); return how many.
 
-    Walks the primary key from its oldest end, where the oldest rows are but for the moments by which
-    two commits overtook each other, so that no index on the time is paid for with every push.
+    Walks the primary key from its oldest end. Apart from commits that overtook each other by moments, the
+    oldest rows are there, so that pushes need not maintain an index on the time.
     """
     keep = timedelta(days=settings.TIANJI_RETENTION_DAYS if days is None else days)
     limit = database_now() - keep
@@ -26,14 +26,14 @@ def delete_old_heartbeats(*, days: int | None = None, batch: int = BATCH) -> int
     while True:
         oldest = list(Heartbeat.objects.order_by("pk").values_list("pk", "received_at")[:batch])
         old = [pk for pk, received_at in oldest if received_at < limit]
-        # Each batch commits by itself, so that pushes get their turn between two of them.
+        # Each batch commits on its own, so that pushes get their turn in between.
         total += Heartbeat.objects.filter(pk__in=old).delete()[0]
         if len(old) < batch:
             return total
 
 
 def delete_old_rollups(*, batch: int = BATCH) -> int:
-    """Delete the rollups older than ROLLUP_DAYS, and that they were made; return how many."""
+    """Delete the rollups older than ROLLUP_DAYS, and their completion markers; return how many."""
     limit = database_now() - timedelta(days=ROLLUP_DAYS)
     total = _delete_all(Rollup.objects.filter(start__lt=limit), batch)
     RolledUp.objects.filter(start__lt=limit).delete()
@@ -41,13 +41,13 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
 
 
 def delete_old_refusals(*, batch: int = BATCH) -> int:
-    """Delete what is known of pushes that were refused long ago; return how many kinds."""
+    """Delete old rejected pushes; return how many rows."""
     limit = database_now() - timedelta(days=rejections.DAYS)
     return _delete_all(Refusal.objects.filter(last_at__lt=limit), batch)
 
 
 def purge(*, monitor_id: int) -> None:
-    """Delete what a deleted monitor left."""
+    """Delete what a deleted monitor has left behind."""
     delete_heartbeats_of(monitor_id=monitor_id)
     delete_rollups_of(monitor_id=monitor_id)
     # At most a few dozen.
@@ -55,12 +55,12 @@ def purge(*, monitor_id: int) -> None:
 
 
 def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
-    """Delete the heartbeats that a deleted monitor left; return how many."""
+    """Delete the heartbeats of a deleted monitor; return how many."""
     return _delete_all(Heartbeat.objects.filter(monitor_id=monitor_id), batch)
 
 
 def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
-    """Delete the rollups that a deleted monitor left; return how many."""
+    """Delete the rollups of a deleted monitor; return how many."""
     return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
 
 

@@ -1,4 +1,4 @@
-"""Issue, import, rotate, show, revoke and look up push tokens."""
+"""Create, import, rotate, show, revoke and look up push tokens."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OVERLAP_DEFAULT = timedelta(hours=24)
 TOKENS_MOST = 100
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _PURPOSE = b"tianji push tokens"
-# Of an imported token shorter than this, four characters would give too much away.
+# Four characters of an imported token shorter than this would reveal too much.
 _SHORT = 16
 # "Last used" is written once a minute (recorder.py), so a token may have been used since.
 _USE_IS_KNOWN_WITHIN = timedelta(seconds=60)
 
 
 class TokenError(Exception):
-    """What was asked of a token cannot be done; nothing was changed."""
+    """The operation on a token is not possible; nothing was changed."""
 
 
 class TokenGone(TokenError):
@@ -40,7 +40,7 @@ class TokenGone(TokenError):
 
 
 class OverlapRunning(TokenError):
-    """A token that was rotated before still works, until `ends_at`; to rotate again has to be forced."""
+    """The old token of an earlier rotation is valid until `ends_at`; rotating again requires force."""
 
     def __init__(self, ends_at: datetime | None) -> None:
         super().__init__(ends_at)
@@ -52,20 +52,20 @@ class NotReplaced(TokenError):
 
 
 class TokenTaken(TokenError):
-    """The token to import names a monitor already, perhaps of another workspace."""
+    """The token to import already belongs to a monitor, perhaps in another workspace."""
 
 
 class NotAToken(TokenError):
-    """What is to be imported is not 8 to 64 URL-safe characters, or begins with tjp_ and is mistyped."""
+    """The token to import is not 8 to 64 URL-safe characters, or starts with tjp_ and is mistyped."""
 
 
 class TooManyTokens(TokenError):
-    """The monitor has as many tokens that work as it may have."""
+    """The monitor has the maximum number of active tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A new token and its secret, which is not stored in the clear anywhere."""
+    """A new token and its secret, which is not stored in plain text anywhere."""
 
     token: PushToken
     secret: str
@@ -73,22 +73,22 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """The new token, and the one it replaces, which works until its `expires_at`."""
+    """The new token, and the one it replaces, which is valid until its `expires_at`."""
 
     new: Issued
     old: PushToken
 
 
 def new_secret() -> str:
-    """Return `tjp_`, 30 random base62 characters and 6 of their CRC32, so that a typo can be told."""
+    """Return `tjp_`, 30 random base62 characters and 6 of their CRC32, so that typos can be detected."""
     return credentials.new_key(PREFIX)
 
 
 def digest_of(secret: str) -> str | None:
-    """Return the look-up key of `secret`, or None for what can be no token.
+    """Return the look-up key of `secret`, or None if it can't be a token.
 
-    Tokens are 8-64 URL-safe characters, and those that begin with tjp_ have a checksum: a typo does
-    not even reach the database.
+    Tokens are 8-64 URL-safe characters, and those that start with tjp_ have a checksum, so that typos
+    don't even reach the database.
     """
     if not _ACCEPTABLE.fullmatch(secret) or credentials.is_mistyped(secret, PREFIX):
         return None
@@ -96,18 +96,18 @@ def digest_of(secret: str) -> str | None:
 
 
 def reveal(token: PushToken) -> str | None:
-    """Return the secret of `token`, or None where SECRET_KEY is no longer the one it was sealed with.
+    """Return the secret of `token`, or None if SECRET_KEY has changed since it was sealed.
 
-    Whoever shows it to somebody calls `show` instead, which keeps the record.
+    To show it to someone, call `show` instead, which writes the audit log.
     """
     return credentials.unseal(token.sealed, purpose=_PURPOSE)
 
 
 def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor) -> dict[int, str]:
-    """Return the secrets of `tokens` by their row ids, and record that `by` has seen them.
+    """Return the secrets of `tokens` by row id, and record that `by` has seen them.
 
-    The tokens are of `monitors`, which are of one workspace and loaded with it. Those that cannot be
-    opened any more are left out.
+    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can't be
+    decrypted any more are left out.
     """
     named = {monitor.pk: monitor for monitor in monitors}
     secrets = {token.pk: (token, secret) for token in tokens if (secret := reveal(token)) is not None}
@@ -122,10 +122,10 @@ def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor)
 
 
 def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
-    """Make a further token for `monitor`.
+    """Create another token for `monitor`.
 
     Raises:
-        TooManyTokens: it has TOKENS_MOST, not counting those that were rotated.
+        TooManyTokens: it has TOKENS_MOST active tokens, not counting rotated ones.
     """
     with transaction.atomic():
         _hold(monitor)
@@ -136,10 +136,10 @@ def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
 
 
 def import_token(*, monitor: Monitor, secret: str, by: Actor = COMMAND, label: str = "") -> PushToken:
-    """Let `secret`, a token of another system, name `monitor`, so that its senders need not change.
+    """Import `secret`, a token of another system, for `monitor`, so that its senders can keep it.
 
     Raises:
-        NotAToken, TokenTaken, TooManyTokens: as they say.
+        NotAToken, TokenTaken, TooManyTokens: see there.
     """
     if digest_of(secret) is None:
         raise NotAToken
@@ -158,20 +158,20 @@ def import_token(*, monitor: Monitor, secret: str, by: Actor = COMMAND, label: s
 def rotate(
     *, token: PushToken, by: Actor = COMMAND, overlap: timedelta = OVERLAP_DEFAULT, force: bool = False
 ) -> Rotated:
-    """Replace `token` by a new one with its label; the old one works for `overlap` more.
+    """Replace `token` by a new one with the same label; the old one expires after `overlap`.
 
-    A token that has a successor already stands for the newest of them that works. Of two rotations at
-    once one comes first, and the other finds an overlap running.
+    If the token already has a successor, its newest active successor is rotated instead. Of two rotations
+    at the same time, one is first, and the other finds an overlap running.
 
     Args:
         overlap: 0 to 7 days.
-        force: rotate although an earlier rotation's old token still works; it keeps its own time.
+        force: rotate even if an earlier rotation's old token is still valid; that one keeps its expiry.
 
     Raises:
         ValueError: the overlap is out of range.
-        TokenGone: the token does not work any more.
-        OverlapRunning: a token rotated earlier still works, and not `force`.
-        TooManyTokens: by force, so often that twice TOKENS_MOST work.
+        TokenGone: the token was revoked or has expired.
+        OverlapRunning: an earlier rotation's old token is still valid, and `force` is not set.
+        TooManyTokens: with `force`, twice TOKENS_MOST would be active.
     """
     _require_overlap(overlap)
     with transaction.atomic():
@@ -197,12 +197,12 @@ def rotate(
 
 
 def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) -> PushToken:
-    """Let `token`, which was rotated and still works, work for `remaining` from now on; 0 ends it.
+    """Make `token`, which was rotated and is still valid, expire in `remaining`; 0 expires it immediately.
 
     Raises:
         ValueError: `remaining` is not 0 to 7 days.
-        NotReplaced: it was not rotated; revoke it to end it.
-        TokenGone: it does not work any more, and nothing brings it back.
+        NotReplaced: it was not rotated; revoke it instead.
+        TokenGone: it was revoked or has expired, which can't be undone.
     """
     _require_overlap(remaining)
     with transaction.atomic():
@@ -224,7 +224,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
 
 
 def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
-    """End `token` at once; return False where it had been revoked before."""
+    """Revoke `token`; return False if it was already revoked."""
     with transaction.atomic():
         monitor = _hold(token.monitor)
         revoked = monitor.tokens.filter(pk=token.pk, revoked_at=None).update(revoked_at=database_now())
@@ -235,7 +235,7 @@ def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
 
 
 def rename(*, token: PushToken, label: str, by: Actor = COMMAND) -> PushToken:
-    """Give `token` another label."""
+    """Change the label of `token`."""
     with transaction.atomic():
         monitor = _hold(token.monitor)
         token.refresh_from_db()
@@ -247,8 +247,8 @@ def rename(*, token: PushToken, label: str, by: Actor = COMMAND) -> PushToken:
 
 
 def change_is_complete(*, old: PushToken, new: PushToken, monitor: Monitor, now: datetime) -> bool:
-    """Return whether senders have gone from `old` to `new`: the new one was used, and the old one has
-    been silent for longer than the monitor allows."""
+    """Return whether senders have switched from `old` to `new`: the new one was used, and the old one has
+    been idle for longer than the monitor allows."""
     if new.last_used_at is None or old.replaced_at is None:
         return False
     spoke = max(old.replaced_at, old.last_used_at) if old.last_used_at else old.replaced_at
@@ -261,11 +261,11 @@ def change_is_complete(*, old: PushToken, new: PushToken, monitor: Monitor, now:
 
 def _require_overlap(overlap: timedelta) -> None:
     if not timedelta(0) <= overlap <= OVERLAP_MAX:
-        raise ValueError("the overlap is 0 seconds to 7 days")
+        raise ValueError("the overlap must be 0 seconds to 7 days")
 
 
 def _hold(monitor: Monitor) -> Monitor:
-    """Lock the monitor's state, as the recorder does: what is done to its tokens comes one by one."""
+    """Lock the monitor's state, like the recorder does, to serialise operations on its tokens."""
     MonitorState.objects.select_for_update().get(monitor=monitor)
     return monitor
 
@@ -275,7 +275,7 @@ def _works(token: PushToken, now: datetime) -> bool:
 
 
 def _working_line(token: PushToken, now: datetime) -> list[PushToken]:
-    """Return those of `token`, what it replaced and what replaced it that work, oldest first."""
+    """Return the active ones among `token`, its predecessors and its successors, oldest first."""
     replaced = PushToken.objects.filter(monitor=token.monitor_id, replaced_by__isnull=False)
     after = dict(replaced.values_list("pk", "replaced_by_id"))
     before = {successor: pk for pk, successor in after.items()}

@@ -1,4 +1,4 @@
-"""Times, durations and statuses in templates. `now` is taken from the context where a view gave it."""
+"""Times, durations and statuses in templates. `now` is taken from the context if the view provides it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ register.filter("deed_in_words", audit_text.in_words)
 
 @register.filter
 def status_word(status: str, number: int) -> str:
-    """The word for `number` monitors of `status` in a sentence: "3 up"."""
+    """The word for `number` monitors with `status` in a sentence: "3 up"."""
     words_of = {
         Shown.DOWN: ngettext("down", "down", number),
         Shown.LATE: ngettext("late", "late", number),
@@ -47,25 +47,25 @@ def status_word(status: str, number: int) -> str:
 
 @register.filter
 def figure(value: float | None) -> str:
-    """A heartbeat's value as people would write it: 123, 0.1, 1.5e+16; "" for None."""
+    """A heartbeat's value in its shortest form: 123, 0.1, 1.5e+16; "" for None."""
     return "" if value is None else f"{value:.12g}"
 
 
 @register.filter
 def value_told(incident: Incident, monitor: Monitor) -> str:
-    """What was wrong with the value that an incident of `monitor` opened for."""
+    """What was wrong with the value that opened an incident of `monitor`."""
     return current.value_told(incident.opening_value, monitor.value_rules)
 
 
 @register.filter
 def good_values(monitor: Monitor) -> str:
-    """Which values are good: "0 to 10"; "" where each is."""
+    """Which values are allowed: "0 to 10"; "" if all are."""
     return current.good_values(monitor.value_rules)
 
 
 @register.filter
 def in_zone(when: datetime, zone: str) -> str:
-    """A date and time in `zone`, which is the schedule's and so not the reader's."""
+    """A date and time in `zone`: the schedule's time zone, not the reader's."""
     return date_format(when.astimezone(ZoneInfo(zone)), "D j M Y, H:i")
 
 
@@ -77,25 +77,25 @@ def ago(context: template.Context, when: datetime | None) -> str:
 
 @register.simple_tag(takes_context=True)
 def until(context: template.Context, when: datetime | None) -> str:
-    """How long it is until `when` ("in 28 s"), or how long it is overdue ("late by 9 s")."""
+    """The time until `when` ("in 28 s"), or how overdue it is ("late by 9 s")."""
     return _relative(context, when, past=_("late by {}"), future=_("in {}"))
 
 
 @register.simple_tag(takes_context=True)
 def remaining(context: template.Context, when: datetime) -> str:
-    """The time that is left until `when` ("21 h")."""
+    """The time left until `when` ("21 h")."""
     return _relative(context, when, past=durations.about(0), future="{}")
 
 
 @register.simple_tag(takes_context=True)
 def elapsed(context: template.Context, since: datetime, pattern: str = "{}") -> str:
-    """The time that passed since `since`, where `pattern` says {}: "Up for {}"."""
+    """The time since `since`, in place of {} in `pattern`: "Up for {}"."""
     return _relative(context, since, past=pattern, future="")
 
 
 @register.simple_tag(takes_context=True)
 def clock(context: template.Context, when: datetime | None) -> str:
-    """The time of day of `when`, with its date on another day; the reader's own time zone in the browser."""
+    """The time of day of `when`, with the date if it is not today; in the browser, in the local time zone."""
     if when is None:
         return "–"
     local, today = timezone.localtime(when), timezone.localtime(_now(context)).date()
@@ -113,7 +113,7 @@ def iso(when: datetime) -> str:
 
 @register.simple_tag
 def lasted(start: datetime, end: datetime) -> str:
-    """How long it was from `start` to `end`."""
+    """The time from `start` to `end`."""
     return durations.about(max((end - start).total_seconds(), 0))
 
 
@@ -133,7 +133,7 @@ def bar(slots: Sequence[Slot] | None, size: str = "") -> SafeString:
 
 @register.simple_tag
 def spark(slots: Sequence[Slot] | None) -> SafeString:
-    """A small line of the mean values of `slots`."""
+    """A sparkline of the mean values of `slots`."""
     return status_bar.spark_svg(slots or ())
 
 
@@ -162,7 +162,7 @@ def _iso(when: datetime) -> str:
 
 
 def _exact(when: datetime) -> str:
-    """The reader's time and UTC's, as static/js/time.js says them too."""
+    """The local time and UTC, in the same form as static/js/time.js."""
     local = timezone.localtime(when)
     utc = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return utc if local.tzname() == "UTC" else f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()} · {utc}"

@@ -1,4 +1,4 @@
-"""What a page that waits for the first heartbeat shows to copy."""
+"""Code examples on the page that waits for the first heartbeat."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ register = template.Library()
 
 @register.simple_tag
 def first_snippets(monitor: Monitor, push_url: str) -> list[Snippet]:
-    """A few programs, beside the command, that push to `push_url`, which the reader may see in full."""
+    """A few code examples that push to `push_url`, which the reader may see in full."""
     return [snippets.snippet_of(monitor, push_url, slug) for slug in _programs(monitor)]
 
 
 @register.simple_tag
 def first_languages(monitor: Monitor) -> list[Language]:
-    """What most people begin with; the page of all languages has the others."""
+    """The most common languages; the code examples page has the others."""
     return [snippets.LANGUAGES[slug] for slug in ("curl", *_programs(monitor))]
 
 
 def _programs(monitor: Monitor) -> tuple[str, str]:
-    # Cron starts a job once a minute at most; what pushes more often loops.
+    # Cron starts a job once a minute at most; more frequent pushes need a loop.
     return ("crontab" if current.crontab_times(monitor) else "bash"), "python"

@@ -1,4 +1,4 @@
-"""Taking the timeout that a monitor's page suggests: never silently, and by the operation that edits."""
+"""Applies the timeout that a monitor's page suggests, after confirmation, with the edit operation."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from monitors.services import monitors as monitor_service
 
 
 class TimeoutForm(forms.Form):
-    """A timeout by itself; `monitor` is the one that gets it."""
+    """A form with just a timeout, for `monitor`."""
 
     timeout = DurationField(
         label=gettext_lazy("Timeout"),
         low=TIMEOUT_MIN,
         high=TIMEOUT_MAX,
-        help_text=gettext_lazy("The longest silence that is still fine, such as 60 s, 5 min or 1 d."),
+        help_text=gettext_lazy("The longest acceptable time between heartbeats, such as 60 s, 5 min or 1 d."),
     )
 
     def __init__(self, *args: object, monitor: Monitor, **kwargs: object) -> None:
@@ -45,7 +45,7 @@ class TimeoutForm(forms.Form):
         interval = self._monitor.interval
         if interval and timeout < interval:
             raise forms.ValidationError(
-                _("This is shorter than the recommended interval: give at least %(interval)s."),
+                _("Must not be shorter than the recommended interval: at least %(interval)s."),
                 params={"interval": exactly(interval)},
             )
         return timeout
@@ -54,7 +54,7 @@ class TimeoutForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @members_only
 def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask whether the timeout shall be `?timeout=` from now on (GET), then change it (POST)."""
+    """Ask whether to change the timeout to `?timeout=` (GET), then change it (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if monitor.kind != Monitor.Kind.INTERVAL:
         raise Http404
@@ -67,14 +67,14 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
         before, after = monitor.timeout, form.cleaned_data["timeout"]
         monitor_service.edit(monitor=monitor, by=actor_of(request), timeout=after)
         words = {"before": exactly(before), "after": exactly(after)}
-        messages.success(request, _("The timeout was %(before)s and is %(after)s now.") % words)
+        messages.success(request, _("Changed the timeout from %(before)s to %(after)s.") % words)
         return HttpResponseRedirect(page, status=303)
     template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
     context = {
         "form": form,
         "title": _("Change the timeout of “%(name)s”?") % {"name": monitor.name},
         "text": _in_words(monitor, form),
-        "button": _("Change"),
+        "button": _("Change timeout"),
         "cancel": page,
         "action": request.path,
     }
@@ -82,8 +82,8 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
-    """Return from what to what it changes, and when people are told then."""
-    now = _("It is %(timeout)s now.") % {"timeout": exactly(monitor.timeout)}
+    """Return the old and new timeout, and when an alert is sent with the new one."""
+    now = _("The timeout is currently %(timeout)s.") % {"timeout": exactly(monitor.timeout)}
     try:
         wanted = form.fields["timeout"].clean(form["timeout"].value())
     except forms.ValidationError:

@@ -1,4 +1,4 @@
-"""What is done to several monitors at once, from the overview."""
+"""Bulk actions on the overview."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMED = 10
 
 
 class BulkForm(forms.Form):
-    """What to do to the monitors chosen, and the tag where it is about one."""
+    """The action for the selected monitors, and its tag if it needs one."""
 
     action = forms.ChoiceField(
         choices=[(name, name) for name in ("pause", "resume", "add_tag", "remove_tag", "delete")]
@@ -40,24 +40,24 @@ class BulkForm(forms.Form):
     def clean(self) -> dict[str, object]:
         about_tag = self.cleaned_data.get("action") in ("add_tag", "remove_tag")
         if not about_tag:
-            # What stands in a field that this is not about is in nobody's way.
+            # The tag field is not used by this action, so ignore it.
             self.errors.pop("tag", None)
             self.cleaned_data["tag"] = []
         elif len(self.cleaned_data.get("tag", [""])) != 1:
-            raise ValidationError({"tag": gettext_lazy("Write one tag.")})
+            raise ValidationError({"tag": gettext_lazy("Enter one tag.")})
         return self.cleaned_data
 
 
 @require_POST
 @members_only
 def do(request: HttpRequest) -> HttpResponse:
-    """Do what the form says to the monitors chosen, after asking where they would be lost."""
+    """Apply the action to the selected monitors; deleting asks for confirmation first."""
     workspace = require_change(request).workspace
     back = address_said(request)
     chosen = chosen_monitors(workspace, request.POST.getlist("monitor"))
     form = BulkForm(request.POST)
     if not chosen:
-        messages.warning(request, _("Choose the monitors first."))
+        messages.warning(request, _("Select monitors first."))
     elif not form.is_valid():
         messages.error(request, str(next(iter(form.errors.values()))[0]))
     elif form.cleaned_data["action"] == "delete" and not form.cleaned_data["sure"]:
@@ -69,13 +69,13 @@ def do(request: HttpRequest) -> HttpResponse:
 
 
 def address_said(request: HttpRequest) -> str:
-    """Return the address of the overview from which a form was sent."""
-    # Read and written anew: it is an address of the overview whatever was sent.
+    """Return the URL of the overview from which a form was sent."""
+    # Parsed and rebuilt, so that it is a URL of the overview whatever was sent.
     return Asked.of(QueryDict(request.POST.get("view", "")[:2000])).url
 
 
 def chosen_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
-    """Return the monitors of `workspace` with these ids, by name, a page of the overview at most."""
+    """Return the monitors of `workspace` with these ids, by name, at most one page of the overview."""
     wanted = []
     for public_id in public_ids[:ROWS]:
         try:
@@ -124,7 +124,9 @@ def _done(action: str, number: int, tag: str) -> str:
             "%(number)d monitor tagged “%(tag)s”.", "%(number)d monitors tagged “%(tag)s”.", number
         ),
         "remove_tag": ngettext(
-            "“%(tag)s” taken from %(number)d monitor.", "“%(tag)s” taken from %(number)d monitors.", number
+            "“%(tag)s” removed from %(number)d monitor.",
+            "“%(tag)s” removed from %(number)d monitors.",
+            number,
         ),
         "delete": ngettext("%(number)d monitor deleted.", "%(number)d monitors deleted.", number),
     }
@@ -132,32 +134,30 @@ def _done(action: str, number: int, tag: str) -> str:
 
 
 def _others(outcomes: Outcomes) -> list[str]:
-    """Return what is to be said of those to which it was not done."""
+    """Return sentences about the monitors that were skipped."""
     same, full = outcomes[Outcome.SAME], outcomes[Outcome.FULL]
     busy, gone = outcomes[Outcome.BUSY], outcomes[Outcome.GONE]
     said = [
-        (same, ngettext("%(number)d was so already.", "%(number)d were so already.", same)),
+        (same, ngettext("%(number)d unchanged.", "%(number)d unchanged.", same)),
         (
             full,
             ngettext(
-                "%(number)d has as many tags as it may have.",
-                "%(number)d have as many tags as they may have.",
+                "%(number)d already has the maximum number of tags.",
+                "%(number)d already have the maximum number of tags.",
                 full,
             ),
         ),
         (
             busy,
             ngettext(
-                "%(number)d was being changed by somebody else.",
-                "%(number)d were being changed by somebody else.",
+                "%(number)d skipped: someone else was changing it.",
+                "%(number)d skipped: someone else was changing them.",
                 busy,
             ),
         ),
         (
             gone,
-            ngettext(
-                "%(number)d was deleted by somebody else.", "%(number)d were deleted by somebody else.", gone
-            ),
+            ngettext("%(number)d had already been deleted.", "%(number)d had already been deleted.", gone),
         ),
     ]
     return [sentence % {"number": number} for number, sentence in said if number]

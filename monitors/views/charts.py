@@ -1,4 +1,4 @@
-"""The charts of a monitor: its values and the time between its heartbeats, as pictures and as files."""
+"""The charts of a monitor: its values and the time between its heartbeats, as pictures and CSV files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitors.history.buckets import Range
 from monitors.pages.charts import page as chart_page
 from monitors.views.detail import workspace_context
 
-# How often, in seconds, an open page asks for a newer picture of each range.
+# How often, in seconds, an open page reloads the charts of each range.
 _EVERY = {"1h": 15, "24h": 60}
 _EVERY_OTHER = 300
 
@@ -24,7 +24,7 @@ _EVERY_OTHER = 300
 @require_GET
 @members_only
 def charts(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """The charts of the range `range`; asked for by htmx, only them."""
+    """The charts of the range `range`; for htmx, only the charts."""
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
     wanted, now = _range(request), database_now()
@@ -39,10 +39,10 @@ def charts(request: HttpRequest, public_id: UUID) -> HttpResponse:
     }
     template = "monitors/charts.html#charts" if request.htmx else "monitors/charts.html"  # type: ignore[attr-defined]
     response = render(request, template, context)
-    # None where the browser knows the site by another address than this process, behind a proxy.
+    # None if a proxy gives the site another host than this process sees.
     shown_on = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
     if shown_on.split("?")[0] == request.path:
-        # On the page of its own the address says what is shown; inside another page it is that page's.
+        # On its own page the URL follows what is shown; inside another page the URL is that page's.
         response["HX-Replace-Url"] = request.get_full_path()
     return response
 
@@ -50,7 +50,7 @@ def charts(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @members_only
 def charts_csv(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """What the chart `what` of the range `range` shows, as a file for spreadsheets."""
+    """The data of the chart `what` of the range `range`, as a CSV file."""
     monitor = get_monitor_or_404(request, public_id)
     wanted = _range(request)
     what = request.GET.get("what", "")

@@ -29,9 +29,9 @@ _SHOW_NEXT, _VERSION = "show_next", "Tianji-Version"
 @require_GET
 @members_only
 def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A monitor's page; asked for by htmx, the part of it that changes, or nothing when nothing did.
+    """A monitor's page; for htmx, only the live part, or 204 if nothing has changed.
 
-    `range` in the address is how far its bar and its charts look back.
+    `range` in the query is the time range of its bar and charts.
     """
     monitor = get_monitor_or_404(request, public_id)
     if request.htmx:  # type: ignore[attr-defined]
@@ -46,14 +46,14 @@ def detail_page(
     shown: PushToken | None = None,
     template: str = "monitors/detail.html",
 ) -> HttpResponse:
-    """Return the page of `monitor`, with the push URL of `shown` in full for those who may see it.
+    """Return the page of `monitor`, with the full push URL of `shown` if the reader may see it.
 
-    A request that says which version of the page is open is answered 204 where that is still so.
+    A request with the version of the open page is answered 204 if that is still current.
     """
     membership = membership_in(request, monitor.workspace)
     now = database_now()
     chosen = detail_context.range_named(request.GET.get("range", ""))
-    # Before all else is read: what changes meanwhile makes another version, and is shown next time.
+    # Before anything else is read: what changes meanwhile has another version, and is shown next time.
     version = detail_context.version(monitor, chosen, now=now, may_change=membership.may_change)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)
@@ -77,7 +77,7 @@ def detail_page(
 
 
 def workspace_context(membership: Membership) -> dict[str, Any]:
-    """Return what the header shows on the page of an object, which may not be in the chosen workspace."""
+    """Return the header's context on the page of an object, which may be in another workspace."""
     return {
         "membership": membership,
         "workspace": membership.workspace,
@@ -86,18 +86,18 @@ def workspace_context(membership: Membership) -> dict[str, Any]:
 
 
 def reveal(request: HttpRequest, monitor: Monitor, token: PushToken) -> dict[int, PushLines | None]:
-    """Return the lines of `token` by its row id, None where it cannot be opened, and keep the record.
+    """Return the lines of `token` by row id, None if it can't be decrypted, and write the audit log.
 
-    The caller has seen to it that the reader may change the monitor.
+    The caller has checked that the reader may change the monitor.
     """
     secret = tokens.show(monitors=[monitor], tokens=[token], by=actor_of(request)).get(token.pk)
     return {token.pk: token_page.push_lines(monitor, push_url(request, secret)) if secret else None}
 
 
 def show_next(request: HttpRequest, token: PushToken) -> None:
-    """Have the push URL of `token` in full on its monitor's page when that is opened next, once.
+    """Show the full push URL of `token` once, when its monitor's page is opened next.
 
-    The session keeps which token it is; the secret stays where it is.
+    The session stores only which token it is, not the secret.
     """
     request.session[_SHOW_NEXT] = str(token.public_id)
 

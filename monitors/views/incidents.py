@@ -27,14 +27,14 @@ from monitors.pages.log.entries import Entry, Filter
 from monitors.services import incidents
 
 _VERSION = "Tianji-Version"
-# More than an incident ever has; of one that had more, the newest.
+# More than an incident usually has; if it has more, the newest.
 _ENTRIES = 200
 
 
 @require_GET
 @members_only
 def incident_list(request: HttpRequest) -> HttpResponse:
-    """The incidents of the workspace: open ones first, or with `show=open` only those."""
+    """The incidents of the workspace, open ones first; with `show=open`, only open ones."""
     membership = membership_of(request)
     only_open = request.GET.get("show") == "open"
     before = request.GET.get("before", "")
@@ -61,7 +61,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 @members_only
 def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """All about one incident; asked for by htmx, the part that changes, or nothing when nothing did."""
+    """The page of one incident; for htmx, only the live part, or 204 if nothing has changed."""
     found = get_incident_or_404(request, public_id)
     return _incident_page(request, found, membership_in(request, found.monitor.workspace))
 
@@ -71,7 +71,7 @@ def incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def acknowledge(request: HttpRequest, public_id: UUID) -> HttpResponse:
     found, _membership = _get_incident_to_change(request, public_id)
     if not incidents.acknowledge(incident=found, by=actor_of(request)):
-        messages.info(request, _("Somebody acknowledged it before, or it is over."))
+        messages.info(request, _("Already acknowledged or resolved."))
     return _to_incident(found)
 
 
@@ -127,5 +127,5 @@ def _part(request: HttpRequest, template: str) -> str:
 
 
 def _to_incident(found: Incident) -> HttpResponseRedirect:
-    # 303, so that the address is asked for with GET.
+    # 303, so that the browser follows with GET.
     return HttpResponseRedirect(reverse("monitors:incident", args=[found.public_id]), status=303)

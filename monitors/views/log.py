@@ -1,4 +1,4 @@
-"""What happened to a monitor, newest first: its log, its incidents and what people changed."""
+"""What happened to a monitor, newest first: its activity, incidents and audit log."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def newest_incidents(monitor: Monitor) -> Page[Incident]:
 @require_GET
 @members_only
 def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A page of the log: what the address asks for, from the cursor `before` on into the past.
+    """A page of the activity that matches the filters, older than the cursor `before`.
 
-    With `format` it is all of that as a file. Asked for by htmx, the part of the page that changes, or
-    nothing when nothing did.
+    With `format`, everything that matches, as a file. For htmx, only the live part, or 204 if nothing has
+    changed.
     """
     monitor = get_monitor_or_404(request, public_id)
     form = LogForm(request.GET)
@@ -59,7 +59,7 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
     version = feed.version(page)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)
-    # A search reads much, and older pages stay as they are: neither is asked for again and again.
+    # A search is expensive, and older pages don't change: neither is polled.
     live = not before and not form.asked.text
     return _log_page(request, monitor, form, page, version=version, live=live)
 
@@ -95,11 +95,11 @@ def _log_page(
 
 
 def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpResponse:
-    """Return all that is asked for as a file, read and sent a chunk at a time."""
+    """Return everything that matches as a file, read and sent in chunks."""
     if file_format not in WRITERS:
         raise Http404
     rows = feed.entries(monitor, asked)
-    # The first ones now, while a database that cannot answer still can be said.
+    # Read the first chunk now, while a database error can still be answered as one.
     with feed.patience():
         first = list(islice(rows, EXPORT_ROWS))
     language = translation.get_language() or "en"
@@ -114,10 +114,10 @@ def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpR
 def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterator[list[dict[str, Any]]]:
     chunk = first
     while chunk:
-        # Whoever reads slowly must not keep a connection of the pool.
+        # A slow reader must not hold a pooled connection.
         let_go_of_the_connection()
         yield [_line(entry) for entry in chunk]
-        # It is written after the answer began, when nothing else knows the reader's language.
+        # This runs after the response has started, when the reader's language is no longer active.
         with translation.override(language):
             chunk = list(islice(rows, EXPORT_ROWS))
 
@@ -137,7 +137,7 @@ def _line(entry: Entry) -> dict[str, Any]:
 @require_GET
 @members_only
 def heartbeats(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Where the log was when it knew heartbeats only."""
+    """The former URL of the activity, when it only had heartbeats."""
     monitor = get_monitor_or_404(request, public_id)
     return redirect(f"{reverse('monitors:log', args=[monitor.public_id])}?kind={Kind.HEARTBEATS}")
 
@@ -145,7 +145,7 @@ def heartbeats(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @members_only
 def incidents(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A page of incidents, from the cursor `before` on into the past."""
+    """A page of incidents, older than the cursor `before`."""
     monitor = get_monitor_or_404(request, public_id)
     page = _incidents(monitor, cursor=request.GET.get("before", ""))
     return render(request, "monitors/incidents.html", {**_context(request, monitor), "page": page})
@@ -154,7 +154,7 @@ def incidents(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @members_only
 def changes(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Who did what to the monitor and its tokens; asked for by htmx, only the rows."""
+    """The audit log of the monitor and its tokens; for htmx, only the rows."""
     monitor = get_monitor_or_404(request, public_id)
     entries = AuditEntry.objects.filter(workspace=monitor.workspace, subject=monitor.public_id)
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))
@@ -174,6 +174,6 @@ def _context(request: HttpRequest, monitor: Monitor) -> dict[str, Any]:
 
 
 def _incidents(monitor: Monitor, *, cursor: str = "", size: int = PAGE) -> Page[Incident]:
-    # Through the monitor, so that each row knows it without asking.
+    # Through the monitor, so that its rows don't have to load it.
     rows = monitor.incidents.select_related("acknowledged_by")
     return page_of(rows, "started_at", cursor=cursor, size=size)

@@ -1,4 +1,4 @@
-"""Planned maintenance of a workspace: the list, the form, the end."""
+"""Maintenance windows of a workspace: list, form, end, delete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from monitors.views.monitors import confirm
 @require_GET
 @members_only
 def maintenance(request: HttpRequest) -> HttpResponse:
-    """What goes on, what comes and what has been in the workspace."""
+    """The active, upcoming and past maintenance windows of the workspace."""
     now = database_now()
     lists = maintenance_page.lists_of(membership_of(request).workspace, now)
     return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
@@ -42,7 +42,7 @@ def plan(request: HttpRequest) -> HttpResponse:
     form = MaintenanceForm(request.POST if request.method == "POST" else None, workspace=workspace)
     if _is_to_be_saved(request, form):
         window = maintenance_windows.plan(workspace=workspace, by=actor_of(request), **form.columns())
-        messages.success(request, _("“%(name)s” is planned.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” saved.") % {"name": window.name})
         return _to_list()
     return _form_page(request, form, workspace)
 
@@ -64,7 +64,7 @@ def change(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _is_to_be_saved(request: HttpRequest, form: MaintenanceForm) -> bool:
-    """Return whether what was typed is valid, and sent to be saved rather than to be shown in words."""
+    """Return whether the form is valid and was sent to be saved, not just previewed."""
     return form.is_bound and form.is_valid() and "show" not in request.POST
 
 
@@ -86,7 +86,7 @@ def _form_page(
 @require_POST
 @members_only
 def preview(request: HttpRequest) -> HttpResponse:
-    """Say in words what a form means and when that is next, or what is missing. Changes nothing."""
+    """Preview a form: its schedule as text and the next times, or what is missing. Changes nothing."""
     context = _preview(WhenForm(request.POST))
     return render(request, "monitors/maintenance_form.html#preview", context)
 
@@ -106,9 +106,9 @@ def end(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except MaintenanceWindow.DoesNotExist:
         raise Http404 from None
     if ended:
-        messages.success(request, _("“%(name)s” has ended.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” ended.") % {"name": window.name})
     else:
-        messages.info(request, _("“%(name)s” was over before.") % {"name": window.name})
+        messages.info(request, _("“%(name)s” had already ended.") % {"name": window.name})
     return _to_list()
 
 
@@ -122,9 +122,9 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
             maintenance_windows.delete(window=window, by=actor_of(request))
         except MaintenanceWindow.DoesNotExist:
             raise Http404 from None
-        messages.success(request, _("“%(name)s” was deleted.") % {"name": window.name})
+        messages.success(request, _("“%(name)s” deleted.") % {"name": window.name})
         return _to_list()
-    text = _("It does not come again, and what it left out of uptimes counts again.")
+    text = _("It won't take place again, and time it excluded from uptime counts again.")
     return confirm(
         request,
         title=_("Delete “%(name)s”?") % {"name": window.name},

@@ -55,12 +55,12 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         try:
             monitor_service.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
         except monitor_service.EditedMeanwhile:
-            # It was read again: what is sent now is about what it is now.
+            # It was read again, so the next submit is based on the current version.
             form.add_error(
                 None,
                 _(
-                    "Somebody else changed this monitor meanwhile. Nothing is saved yet: what you typed is "
-                    "below. Save again to overwrite the other changes, or open the page anew to see them."
+                    "Someone else changed this monitor in the meantime. Nothing has been saved yet; your "
+                    "changes are below. Save again to overwrite theirs, or reload the page to see them."
                 ),
             )
         except monitor_service.SlugTaken:
@@ -77,7 +77,9 @@ def _inherited_rate(workspace: Workspace) -> int:
 
 
 def _tell_slug_taken(form: MonitorForm) -> None:
-    form.add_error("slug", _("Another monitor of this workspace has this slug. Choose another one."))
+    form.add_error(
+        "slug", _("Another monitor in this workspace already has this slug. Choose a different one.")
+    )
 
 
 def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None = None) -> HttpResponse:
@@ -95,7 +97,7 @@ def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None 
 @require_POST
 @members_only
 def preview(request: HttpRequest) -> HttpResponse:
-    """Say in words what the schedule in a form means, or what is wrong with it. Changes nothing."""
+    """Preview the schedule in a form as text, or say what is wrong with it. Changes nothing."""
     return render(request, "monitors/form.html#preview", _preview(ScheduleForm(request.POST)))
 
 
@@ -134,19 +136,22 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "POST":
         monitor_service.delete(monitor=monitor, by=actor_of(request))
-        messages.success(request, _("“%(name)s” was deleted.") % {"name": monitor.name})
+        messages.success(request, _("“%(name)s” deleted.") % {"name": monitor.name})
         return HttpResponseRedirect(reverse("monitors:overview"), status=303)
     return confirm(
         request,
         title=_("Delete “%(name)s”?") % {"name": monitor.name},
-        text=_("Its push URL stops at once, and its log and incidents go with it. This cannot be undone."),
+        text=_(
+            "Its push URL stops working immediately, and its heartbeats and incidents are deleted too. "
+            "This cannot be undone."
+        ),
         button=_("Delete"),
         cancel=reverse("monitors:detail", args=[public_id]),
     )
 
 
 def confirm(request: HttpRequest, *, title: str, text: str, button: str, cancel: str) -> HttpResponse:
-    """Ask whether to POST to the address of `request`: a page or, for htmx, what goes into a dialog."""
+    """Ask for confirmation before a POST to the URL of `request`: a page or, for htmx, a dialog's content."""
     template = "components/confirm.html#question" if request.htmx else "components/confirm.html"  # type: ignore[attr-defined]
     context = {"title": title, "text": text, "button": button, "cancel": cancel, "action": request.path}
     return render(request, template, context)

@@ -1,4 +1,4 @@
-"""All monitors of a workspace on one screen."""
+"""The overview: all monitors of a workspace on one page."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ from monitors.pages.overview.params import Asked
 _PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
 
 
-# What open pages were sent last, and how far the news were known then. Many of them show the same, and it
-# takes long to draw.
+# What open pages were sent last, and up to which status change. Many show the same, which is slow to render.
 _drawn: OrderedDict[tuple[object, ...], tuple[bytes, int]] = OrderedDict()
 _DRAWN_MOST = 50
 
 
 def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
-    """Answer 204 to an overview that asks whether it is still the same, if it is; else return None.
+    """Answer a poll of the overview with 204 if the page is still current; else return None.
 
-    Asked in front of all other middleware: there may be hundreds of open tabs, and each asks every two
-    seconds.
+    Called before all other middleware: there may be hundreds of open tabs, and each polls every two seconds.
     """
     said = request.META.get("HTTP_TIANJI_VERSION", "")
     if not said or request.method != "GET" or request.path_info != _PATH:
@@ -43,7 +41,7 @@ def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
     try:
         same = versions.is_current(said, Asked.of(request.GET))
     except (DatabaseError, InterfaceError):
-        # The page says it better.
+        # The page itself reports errors better.
         return None
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"}) if same else None
 
@@ -51,17 +49,17 @@ def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
 @require_GET
 @members_only
 def overview(request: HttpRequest) -> HttpResponse:
-    """The overview; asked for by htmx, the part of it that changes.
+    """The overview; for htmx, only the live part.
 
-    A page that is open says which version it shows, and how far it knows the changes of status; what
-    changed since then is told in sentences, in an event.
+    An open page sends its version, and the last status change that it knows; later changes are sent as
+    sentences in an event.
     """
     membership = membership_of(request)
     workspace, asked = membership.workspace, Asked.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
         said = request.headers.get(_VERSION, "")
         if said and not said.startswith(workspace.public_id.hex):
-            # Another workspace was chosen in another tab; the page around this part is of the old one.
+            # Another workspace was selected in another tab, but the page around this part is the old one's.
             return HttpResponse(headers={"HX-Refresh": "true"})
         drawn, newest = _live(request, membership, asked)
         response = HttpResponse(drawn)
@@ -74,7 +72,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
-    # First, so that what happens meanwhile is told next time.
+    # First, so that what happens meanwhile is sent next time.
     newest = announcements.newest()
     page = overview_page.overview(workspace, asked)
     context: dict[str, Any] = {"overview": page, "newest": newest, "now": page.now}
@@ -84,9 +82,9 @@ def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
 
 
 def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[bytes, int]:
-    """Return the part that changes and how far it knows the news.
+    """Return the live part, and the last status change it includes.
 
-    It is what was drawn for another page where that one shows the same.
+    Reused from another page if that shows the same.
     """
     reader = (membership.may_change, get_language(), timezone.get_current_timezone_name())
     version = versions.version(membership.workspace.public_id, asked)
@@ -94,7 +92,7 @@ def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[b
     if drawn is None:
         context = _context(membership.workspace, asked)
         drawn = render(request, "monitors/overview.html#live", context).content, context["newest"]
-        # The first monitor's form has a token against forgery in it, which is one reader's own.
+        # The form for the first monitor contains a CSRF token, which is personal.
         if context["overview"].total:
             _drawn[(context["overview"].version, *reader)] = drawn
             while len(_drawn) > _DRAWN_MOST:
@@ -103,7 +101,7 @@ def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[b
 
 
 def _tell(response: HttpResponse, workspace: Workspace, last: str, *, until: int) -> None:
-    """Send what changed after `last`, up to `until`, along with `response`: an event for its script."""
+    """Add the status changes after `last`, up to `until`, to `response`, as an event for the script."""
     if not (last.isascii() and last.isdigit() and len(last) < 19):
         return
     told = [

@@ -1,4 +1,4 @@
-"""Troubleshooting: the pushes for a monitor that were not accepted, and what to do about them."""
+"""Troubleshooting: rejected pushes for a monitor, and what to do about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monitors.views.detail import workspace_context
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Refused pushes of one kind, and what to do about them."""
+    """Rejected pushes of one kind, and what to do about them."""
 
     refusal: Refusal
     advice: str
@@ -31,7 +31,7 @@ class _Row:
 @require_GET
 @members_only
 def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """What was refused lately, newest first, and how to test with curl; for htmx, only that part."""
+    """Recently rejected pushes, newest first, and how to test with curl; for htmx, only that part."""
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
     newest = Refusal.objects.filter(monitor=monitor).order_by("-last_at", "-pk")[:KINDS_MOST]
@@ -50,25 +50,25 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _advice(monitor: Monitor, refusal: Refusal) -> str:
-    """Return in one sentence what to do so that pushes like these are accepted."""
+    """Return a sentence saying what to do so that pushes like these are accepted."""
     match refusal.reason:
         case Refusal.Reason.REVOKED:
-            return _("This token was revoked: give the sender a push URL that works now.")
+            return _("This token was revoked. Give the sender an active push URL.")
         case Refusal.Reason.EXPIRED:
-            return _("This token was replaced and its time is over: give the sender the new push URL.")
+            return _("This token was rotated and has expired. Give the sender the new push URL.")
         case Refusal.Reason.METHOD if monitor.post_only and refusal.method in ("GET", "HEAD"):
-            return _("Have the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
+            return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
         case Refusal.Reason.METHOD:
-            return _("Have the sender use GET, HEAD or POST.")
+            return _("Make the sender use GET, HEAD or POST.")
         case Refusal.Reason.LIMIT:
             rate = rate_limit.rate_of(monitor)
             return _(
-                "Have the sender push less often than %(rate)s times a minute, "
-                "or raise the limit in the monitor's settings."
+                "Make the sender push at most %(rate)s times per minute, or raise the limit in the "
+                "monitor's settings."
             ) % {"rate": rate}
         case Refusal.Reason.TOO_LARGE:
-            return _("Send at most %(limit)s bytes: keep long output elsewhere and send its end.") % {
+            return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
                 "limit": BODY_LIMIT
             }
         case _:
-            return _("Correct what the sender sends; the status is “up” or “down”, or left out.")
+            return _("Fix what the sender sends: the status must be “up” or “down”, or left out.")

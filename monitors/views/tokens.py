@@ -1,4 +1,4 @@
-"""The push tokens of a monitor: show, rotate, add, import, label and end them."""
+"""The push tokens of a monitor: show, rotate, add, import, label, expire and revoke them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from monitors.views.monitors import confirm
 @require_GET
 @members_only
 def token_list(request: HttpRequest) -> HttpResponse:
-    """All working tokens of the workspace, masked, the oldest first, from the cursor `after` on."""
+    """All active tokens of the workspace, masked, oldest first, after the cursor `after`."""
     workspace = membership_of(request).workspace
     now = database_now()
     working = PushToken.objects.in_workspace(workspace).valid().select_related("monitor")
@@ -59,7 +59,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
 @members_only
 @sensitive_variables("lines")
 def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Show a push URL in full: on the page, for htmx the part of it, for a copy button as JSON."""
+    """Show a full push URL: on the page; for htmx, only that part; for a copy button, as JSON."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     kind = request.get_preferred_type(["text/html", "application/json"])
     if not (request.htmx or kind == "application/json"):  # type: ignore[attr-defined]
@@ -74,7 +74,7 @@ def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask for how long the old token works on (GET), then replace it (POST)."""
+    """Ask how long the old token stays valid (GET), then rotate it (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     row = _row_of(monitor, token)
     form = RotateForm(request.POST if request.method == "POST" else None, running=bool(row.old))
@@ -84,7 +84,7 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
                 token=row.token, overlap=form.length, force=bool(row.old), by=actor_of(request)
             )
         except tokens.OverlapRunning:
-            # Somebody else rotated it since this was asked: then ask again, with what is so now.
+            # Someone else has rotated it in the meantime: ask again with the current facts.
             row = _row_of(monitor, token)
             form = RotateForm(request.POST, running=True)
         except tokens.TooManyTokens:
@@ -98,7 +98,10 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
         form,
         monitor,
         title=_("Rotate the push token %(token)s?") % {"token": row.token},
-        text=_("A new push URL is made. The old one works on for a while, so that senders can follow."),
+        text=_(
+            "Creates a new push URL. The old one keeps working for a while, so that you can update the "
+            "senders."
+        ),
         warning=_running_in_words(row),
         button=_("Rotate"),
     )
@@ -106,19 +109,19 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 
 def _rotated_in_words(overlap: int) -> str:
     if not overlap:
-        return _("The new push URL is below. Senders that use the old one are refused now.")
-    return _(
-        "The new push URL is below. The old one works for another %(time)s: change the senders by then."
-    ) % {"time": exactly(overlap)}
+        return _("The new push URL is below. Pushes to the old one are now rejected.")
+    return _("The new push URL is below. The old one expires in %(time)s: update the senders by then.") % {
+        "time": exactly(overlap)
+    }
 
 
 def _running_in_words(row: TokenRow) -> str:
-    """Return what an overlap that is running means for a second rotation, "" where none is."""
+    """Return what a running overlap means for a second rotation, "" if there is none."""
     if not row.old:
         return ""
     return _(
-        "An earlier rotation is not over: %(usage)s If you rotate again, there will be two old tokens, "
-        "and senders of both have to be given the newest one."
+        "An earlier rotation isn't finished: %(usage)s If you rotate again, there will be two old tokens, "
+        "and the senders of both need the newest one."
     ) % {"usage": " ".join(_old_in_words(old) for old in row.old)}
 
 
@@ -132,11 +135,11 @@ def _old_in_words(old: OldToken) -> str:
         "source": token.last_used_from,
     }
     if not token.last_used_at:
-        return _("the old token %(token)s was never used and works for another %(left)s.") % words
+        return _("the old token %(token)s was never used and expires in %(left)s.") % words
     if not token.last_used_from:
-        return _("the old token %(token)s was last used %(ago)s ago and works for another %(left)s.") % words
+        return _("the old token %(token)s was last used %(ago)s ago and expires in %(left)s.") % words
     return (
-        _("the old token %(token)s was last used %(ago)s ago from %(source)s and works for another %(left)s.")
+        _("the old token %(token)s was last used %(ago)s ago from %(source)s and expires in %(left)s.")
         % words
     )
 
@@ -144,7 +147,7 @@ def _old_in_words(old: OldToken) -> str:
 @require_http_methods(["GET", "POST"])
 @members_only
 def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask (GET), then set how long an old token works from now on (POST)."""
+    """Ask (GET), then set when an old token expires (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     form = RemainingForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -153,8 +156,8 @@ def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
         request,
         form,
         monitor,
-        title=_("How long shall the old token %(token)s work?") % {"token": token},
-        text=_("Take the time that your slowest sender needs to get the new push URL."),
+        title=_("How long should the old token %(token)s keep working?") % {"token": token},
+        text=_("Allow enough time for your slowest sender to get the new push URL."),
         button=_("Save"),
     )
 
@@ -162,15 +165,15 @@ def extend(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 @members_only
 def end(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask first (GET), then end an old token before its time (POST)."""
+    """Ask first (GET), then expire an old token early (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
         return _set_overlap(request, monitor, token, timedelta(0))
     return confirm(
         request,
-        title=_("End the old token %(token)s now?") % {"token": token},
+        title=_("Expire the old token %(token)s now?") % {"token": token},
         text=f"{_used_in_words(token)} {_refused()}",
-        button=_("End it now"),
+        button=_("Expire now"),
         cancel=_page_of(monitor),
     )
 
@@ -181,20 +184,20 @@ def _set_overlap(
     try:
         tokens.set_overlap(token=token, remaining=remaining, by=actor_of(request))
     except tokens.TokenGone:
-        messages.warning(request, _("The old token has ended already."))
+        messages.warning(request, _("The old token has already expired."))
     except tokens.NotReplaced:
         messages.warning(
-            request, _("This token was not rotated, so no time of it ends. Revoke it to end it.")
+            request, _("This token was not rotated, so it has no expiry. Revoke it to stop it working.")
         )
     else:
-        messages.success(request, _("Saved.") if remaining else _("The old token has ended."))
+        messages.success(request, _("Saved.") if remaining else _("Expired the old token."))
     return _to_tokens(monitor)
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
 def rename(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask (GET), then give a token another label (POST)."""
+    """Ask (GET), then change a token's label (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     form = LabelForm(request.POST if request.method == "POST" else None, initial={"label": token.label})
     if form.is_bound and form.is_valid():
@@ -212,18 +215,18 @@ def rename(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 @members_only
 def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
-    """Ask first (GET), then end a token (POST)."""
+    """Ask first (GET), then revoke a token (POST)."""
     monitor, token = _get_token_or_404(request, public_id, token_id)
     if request.method == "POST":
         tokens.revoke(token=token, by=actor_of(request))
-        messages.success(request, _("The push token %(token)s was revoked.") % {"token": token})
+        messages.success(request, _("Revoked the push token %(token)s.") % {"token": token})
         return _to_tokens(monitor)
     text = [_used_in_words(token), _refused()]
     if not monitor.tokens.valid().exclude(pk=token.pk).exists():
         text.append(
             _(
-                "It is the last one that works: until you add another, "
-                "nothing can send heartbeats to this monitor."
+                "It is the last active one: until you add another, nothing can send heartbeats to this "
+                "monitor."
             )
         )
     return confirm(
@@ -236,19 +239,19 @@ def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 
 
 def _refused() -> str:
-    return _("Senders that use it are refused from then on. This cannot be undone.")
+    return _("Senders that use it are rejected from then on. This cannot be undone.")
 
 
 def _used_in_words(token: PushToken) -> str:
     if not token.last_used_at:
-        return _("It was never used.")
+        return _("Never used.")
     words = {
         "ago": about(max((database_now() - token.last_used_at).total_seconds(), 0)),
         "source": token.last_used_from,
     }
     if not token.last_used_from:
-        return _("It was last used %(ago)s ago.") % words
-    return _("It was last used %(ago)s ago from %(source)s.") % words
+        return _("Last used %(ago)s ago.") % words
+    return _("Last used %(ago)s ago from %(source)s.") % words
 
 
 # --- Further tokens ------------------------------------------------------------------------------
@@ -257,7 +260,7 @@ def _used_in_words(token: PushToken) -> str:
 @require_http_methods(["GET", "POST"])
 @members_only
 def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for a label (GET), then make a further token (POST)."""
+    """Ask for a label (GET), then create another token (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     form = LabelForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
@@ -274,8 +277,10 @@ def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
         form,
         monitor,
         title=_("Add a push token"),
-        text=_("With one for each sender you see who sends, and can end one without the others."),
-        button=_("Add"),
+        text=_(
+            "With one token per sender you can see who sends, and revoke one without affecting the others."
+        ),
+        button=_("Add token"),
     )
 
 
@@ -283,23 +288,20 @@ def issue(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @members_only
 @sensitive_post_parameters("secret")
 def import_(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for a token of another system (GET), then let it name this monitor (POST)."""
+    """Ask for a token of another system (GET), then import it for this monitor (POST)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     form = ImportForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and (token := _import(request, form, monitor)):
         show_next(request, token)
-        messages.success(request, _("The token works: its push URL here is below."))
+        messages.success(request, _("Token imported. Its push URL is below."))
         return _to_tokens(monitor)
     return _ask(
         request,
         form,
         monitor,
-        title=_("Use a token you have"),
-        text=_(
-            "Senders of another system then go on with the token they have; "
-            "only the address before it changes."
-        ),
-        button=_("Use it"),
+        title=_("Import an existing token"),
+        text=_("Senders of another system then keep their token; only the address before it changes."),
+        button=_("Import"),
     )
 
 
@@ -312,23 +314,23 @@ def _import(request: HttpRequest, form: ImportForm, monitor: Monitor) -> PushTok
         ours = secret.startswith(tokens.PREFIX)
         form.add_error(
             "secret",
-            _mistyped() if ours else _("A token is 8 to 64 letters, digits, hyphens and underscores."),
+            _mistyped() if ours else _("A token must be 8 to 64 letters, digits, hyphens or underscores."),
         )
     except tokens.TokenTaken:
-        form.add_error("secret", _("This token is or was in use here already. Use another one."))
+        form.add_error("secret", _("This token is or was already in use here. Choose a different one."))
     except tokens.TooManyTokens:
         form.add_error(None, _too_many())
     return None
 
 
 def _mistyped() -> str:
-    return _("This begins like a token of Tianji, but is mistyped or not whole. Copy it again.")
+    return _("This looks like a Tianji token, but is mistyped or incomplete. Copy it again.")
 
 
 def _too_many() -> str:
     return ngettext(
-        "This monitor has %(most)d token that works, which is as many as it may have. Revoke one first.",
-        "This monitor has %(most)d tokens that work, which is as many as it may have. Revoke one first.",
+        "This monitor already has %(most)d active token, the maximum. Revoke one first.",
+        "This monitor already has %(most)d active tokens, the maximum. Revoke one first.",
         tokens.TOKENS_MOST,
     ) % {"most": tokens.TOKENS_MOST}
 
@@ -337,10 +339,10 @@ def _too_many() -> str:
 
 
 def _get_token_or_404(request: HttpRequest, public_id: UUID, token_id: UUID) -> tuple[Monitor, PushToken]:
-    """Return a working token that the reader may change, and its monitor.
+    """Return an active token that the reader may change, and its monitor.
 
     Raises:
-        Http404, PermissionDenied: as `get_monitor_or_404`; also for a token that does not work any more.
+        Http404, PermissionDenied: like `get_monitor_or_404`; also for a token that is no longer active.
     """
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     token = monitor.tokens.valid().filter(public_id=token_id).first()
@@ -366,7 +368,7 @@ def _ask(
     text: str = "",
     warning: str = "",
 ) -> HttpResponse:
-    """Show `form`: a page or, for htmx, what goes into a dialog. It is sent as forms are, by the browser."""
+    """Show `form`: a page or, for htmx, a dialog's content. The browser submits it normally."""
     template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
     context = {
         "form": form,

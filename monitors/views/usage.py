@@ -1,4 +1,4 @@
-"""How to push to a monitor: programs to copy, with its push URL and its interval."""
+"""Code examples that push to a monitor, with its push URL and interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitors.pages import snippets
 from monitors.services import tokens
 from monitors.views.detail import workspace_context
 
-# A list to choose from, not a page of its own; monitors with more tokens say which by `?token=`.
+# The longest list of tokens to choose from; others can be selected with `?token=`.
 _TOKENS_LISTED = 20
 
 
@@ -28,7 +28,7 @@ _TOKENS_LISTED = 20
 def usage(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """The snippet in the language `snippet`, for the push token `token`; for htmx, only that part.
 
-    Owners and admins see the push URL in full, and that they did is recorded.
+    Owners and admins see the full push URL, which is recorded in the audit log.
     """
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
@@ -51,16 +51,16 @@ def usage(request: HttpRequest, public_id: UUID) -> HttpResponse:
     }
     template = "monitors/usage.html#snippets" if request.htmx else "monitors/usage.html"  # type: ignore[attr-defined]
     response = render(request, template, context)
-    # None where the browser knows the site by another address than this process, behind a proxy.
+    # None if a proxy gives the site another host than this process sees.
     shown_on = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
     if shown_on.split("?")[0] == request.path:
-        # On the page of its own the address says what is shown; inside another page it is that page's.
+        # On its own page the URL follows what is shown; inside another page the URL is that page's.
         response["HX-Replace-Url"] = request.get_full_path()
     return response
 
 
 def _working_tokens(monitor: Monitor) -> list[PushToken]:
-    """Return the tokens that work and were not rotated, by label and age."""
+    """Return the active tokens that were not rotated, by label and age."""
     return list(monitor.tokens.valid().filter(replaced_by=None).order_by("label", "created_at", "id"))
 
 

@@ -1,4 +1,4 @@
-"""The first heartbeat: said when it came, and sent by hand to see that all is well."""
+"""The first heartbeat: announces it when it arrives, and sends test heartbeats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from monitors.views.detail import workspace_context
 @require_GET
 @members_only
 def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """For htmx, what to say of a monitor's first heartbeat, 204 while there is none; else its page."""
+    """For htmx, the announcement of a monitor's first heartbeat, 204 while there is none; else its page."""
     monitor = get_monitor_or_404(request, public_id)
     if not request.htmx:  # type: ignore[attr-defined]
         return _to_detail(monitor)
@@ -41,11 +41,11 @@ def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask before people are told something for a test (GET); send a heartbeat by hand (POST).
+    """Ask before a test sends notifications (GET); send a test heartbeat (POST).
 
-    Both take `status`, up or down, which is down where GET has none and up where POST has none. A
-    good heartbeat for a monitor that is down is sent only with `sure`: it ends the incident. For htmx
-    the answer is a sentence, and the page looks at once.
+    Both take `status`, up or down; the default is down for GET and up for POST. An up heartbeat for a
+    monitor that is down requires `sure`, because it resolves the incident. For htmx, the response is a
+    sentence, and the page updates immediately.
     """
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     if request.method == "GET":
@@ -58,7 +58,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     try:
         status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
     except recorder.ByHandTooSoon:
-        level, words = messages.WARNING, _("A test heartbeat was sent just now. Wait a few seconds.")
+        level, words = messages.WARNING, _("A test heartbeat was just sent. Wait a few seconds.")
     else:
         level, words = messages.SUCCESS, _in_words(push, status)
     if request.htmx:  # type: ignore[attr-defined]
@@ -71,12 +71,12 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _in_words(push: Push, status: Status) -> str:
     if status is Status.PAUSED:
-        return _("The test heartbeat is in the log. The monitor stays paused.")
+        return _("Test heartbeat recorded. The monitor stays paused.")
     if push.up and status is Status.DOWN:
-        return _("The test heartbeat has no value, and one is required: the monitor is down.")
+        return _("The test heartbeat has no value, but one is required: the monitor is down.")
     if push.up:
-        return _("The test heartbeat was received.")
-    return _("The test heartbeat was received: the monitor is down until the next good one.")
+        return _("Test heartbeat received.")
+    return _("Test heartbeat received: the monitor is down until the next good heartbeat.")
 
 
 def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:

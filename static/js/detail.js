@@ -1,11 +1,11 @@
-// A monitor's page: "now" moves through the current window, and another range needs no reload.
+// A monitor's page: "now" moves through the current window, and changing the range needs no reload.
 //
-// Without this script the picture stands as the server drew it, and the ranges are links.
+// Without this script the picture stays as the server drew it, and the ranges are links.
 (() => {
   "use strict";
 
   const live = document.getElementById("live");
-  // With colons in every language, as the server writes times.
+  // With colons in every language, like the server's times.
   const clock = new Intl.DateTimeFormat("en-GB", {
     hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   });
@@ -15,7 +15,7 @@
 
   const STEP_MS = 250;
 
-  // The server's clock minus the reader's, as in time.js: the largest seen is the best.
+  // The server's clock minus the browser's, as in time.js: the largest seen is the best.
   let offset = -Infinity;
 
   function learn() {
@@ -41,7 +41,7 @@
     set(picture.querySelector("[data-waited]"), "width", `${Math.max(now - at(last), 0).toFixed(2)}%`);
   }
 
-  // In the reader's own time zone, as all other times.
+  // In the reader's time zone, like all other times.
   function tell() {
     for (const words of live.querySelectorAll("tspan[data-at]")) {
       const text = clock.format(Date.parse(words.dataset.at));

@@ -1,8 +1,8 @@
-// Rows of the log that come while the page is open slide in (css/log.css says how).
+// Rows that are added while the page is open slide in (see css/log.css).
 (() => {
   "use strict";
 
-  // Before they are painted, so that none is seen in its place first.
+  // Before they are painted, so that they don't appear in place first.
   new MutationObserver((changes) => {
     for (const { target, addedNodes } of changes) {
       if (!target.classList.contains("timeline")) continue;

@@ -1,6 +1,7 @@
-// The overview: filters without a reload, keys, the choice of many, news, and how many are down in the tab.
+// The overview: filters without reload, keyboard shortcuts, bulk selection, news, and the number of monitors
+// that are down in the tab's icon.
 //
-// Without this script the same links, the same forms and the same page remain.
+// Without this script the same links, forms and page still work.
 (() => {
   "use strict";
 
@@ -50,7 +51,7 @@
     travelled = false;
     clearTimeout(typing);
     const form = event.target.form;
-    // One entry in the history for a search, not one for each letter.
+    // One history entry per search, not one per letter.
     typing = setTimeout(() => { visit(address(form), { replace: typed }); typed = true; }, 250);
   });
   document.addEventListener("focusin", (event) => { if (event.target.id === "q") typed = false; });
@@ -63,7 +64,7 @@
 
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== live) return;
-    // What was typed stays, unless it was another link, or the browser's Back, that led here.
+    // Keep what was typed, unless another link or the browser's Back button led here.
     const field = search();
     if (visiting && field && (travelled || field !== document.activeElement)) field.value = field.defaultValue;
     visiting = travelled = false;
@@ -115,7 +116,7 @@
       const shown = new Notification(text, { tag: url, icon: calmIcon });
       shown.onclick = () => { window.focus(); window.location.assign(url); };
     } catch {
-      // Browsers on phones have the word and not the thing.
+      // Mobile browsers have the API but don't support it.
     }
   }
 
@@ -133,7 +134,7 @@
     }
   });
 
-  // --- The choice of many ------------------------------------------------------------------------------
+  // --- Bulk selection ----------------------------------------------------------------------------------
 
   const boxes = () => [...live.querySelectorAll('tbody input[name="monitor"]')];
 
@@ -172,7 +173,7 @@
   });
   bulk?.addEventListener("submit", () => (bulk.elements.view.value = window.location.search.slice(1)));
 
-  // The whole row opens the monitor, and what it shows can still be pointed at.
+  // Clicking anywhere in a row opens the monitor; tooltips and links in it still work.
   document.addEventListener("click", (event) => {
     const row = event.target.closest("tbody .monitor");
     if (!row || event.defaultPrevented || event.target.closest("a, input, label, .monitor-choose")) return;
@@ -217,6 +218,6 @@
   showDown();
   showChoice();
   showNotify();
-  // A browser that goes back restores what was chosen after this script ran.
+  // After going back, the browser restores the selection after this script has run.
   window.addEventListener("pageshow", showChoice);
 })();

@@ -1,21 +1,21 @@
-// Small comforts: copy buttons, confirmations in a dialog, menus that close, forms that are sent once.
+// Conveniences: copy buttons, confirmation dialogs, menus that close, forms that are only sent once.
 (() => {
   "use strict";
 
   document.documentElement.classList.add("js");
 
-  // The zone in which the next page shows its times (tianji/zones.py); this one stays as it is.
+  // The time zone for the times on the next page (tianji/zones.py); this one stays as it is.
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   if (timeZone && !document.cookie.split("; ").includes(`zone=${timeZone}`)) {
     const secure = location.protocol === "https:" ? "; secure" : "";
     document.cookie = `zone=${timeZone}; path=/; max-age=31536000; samesite=lax${secure}`;
   }
 
-  // Somebody who sent a form that was refused goes on where it has to be corrected.
+  // If a form was rejected, focus the first field with an error.
   document.querySelector('[aria-invalid="true"]')?.focus();
 
   function select(text) {
-    // Browsers give the clipboard only to https and localhost; this works elsewhere too.
+    // Browsers only allow clipboard access on https and localhost; this works elsewhere too.
     const field = document.createElement("textarea");
     field.value = text;
     field.className = "visually-hidden";
@@ -26,7 +26,7 @@
     if (!copied) throw new Error("no clipboard");
   }
 
-  // A clipboard takes a promise, so that what is fetched first is still what the reader's click asked for.
+  // A promise, so that text that has to be fetched first still counts as the result of the click.
   async function toClipboard(text) {
     try {
       const blob = text.then((words) => new Blob([words], { type: "text/plain" }));
@@ -36,7 +36,7 @@
     }
   }
 
-  // <button data-copy-from="/address/" data-copy-what="push_url">: what an address answers to a POST.
+  // <button data-copy-from="/url/" data-copy-what="push_url">: copies a field of the response to a POST.
   async function fetchText({ copyFrom, copyWhat }) {
     const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), Accept: "application/json" };
     const response = await fetch(copyFrom, { method: "POST", headers });
@@ -87,7 +87,7 @@
     }
   });
 
-  // <a href="/confirm/" hx-get="/confirm/" hx-target="#dialog">: a page without this script.
+  // <a href="/confirm/" hx-get="/confirm/" hx-target="#dialog">: a normal page without this script.
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "dialog" && !event.detail.target.open) event.detail.target.showModal();
   });
@@ -102,7 +102,7 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
-  // Where a choice of language or colours leads back to: some pages do not let the browser say it.
+  // The page to return to after changing language or theme: some pages don't send a referrer.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches(".choose") || form.elements.next) return;

@@ -1,4 +1,4 @@
-"""The axes of a chart: round numbers, round durations and round times, and how they are written."""
+"""The axes of a chart: round numbers, durations and times, and their labels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.utils.formats import date_format, get_format
 from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly, units
 
 _STEPS = 4
-# Durations that people call round; below a second and above these, 1-2-5 again.
+# Round durations; below a second and above these, 1-2-5 again.
 _ROUND = (
     *(1, 2, 5, 10, 15, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE),
     *(HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 20 * DAY, 50 * DAY),
 )
-# Powers of ten between which a number is written out.
+# Powers of ten between which a number is written without exponent.
 _LEAST, _MOST = -5, 9
-# Up to here a duration is told with a tenth of a second.
+# Up to here a duration is shown with tenths of a second.
 _WITH_TENTHS = 2 * MINUTE
 _MONDAY = 1
 
@@ -29,7 +29,7 @@ _MONDAY = 1
 class Scale:
     """An axis from `low` to `high` with a label at each of `ticks`.
 
-    Decimals: of two floats the difference may be no float, and sums of tenths are no tenths.
+    Decimals, because the difference of two floats may overflow, and tenths don't add up exactly.
     """
 
     low: Decimal
@@ -37,12 +37,12 @@ class Scale:
     ticks: list[tuple[Decimal, str]]
 
     def share(self, value: float | Decimal) -> float:
-        """Return where `value` is between `low` (0) and `high` (1)."""
+        """Return the position of `value` between `low` (0) and `high` (1)."""
         return float((_exact(value) - self.low) / (self.high - self.low))
 
 
 def numbers(low: float, high: float) -> Scale:
-    """Return a scale that holds `low` <= `high`, finite ones, with 3 to 7 ticks at multiples of 1, 2 or 5."""
+    """Return a scale for finite `low` <= `high`, with 3 to 7 ticks at multiples of 1, 2 or 5."""
     bottom, top = _exact(low), _exact(high)
     if bottom == top:
         room = abs(top) / 10
@@ -63,7 +63,7 @@ def durations(longest: float) -> Scale:
 
 
 def _one_two_five(least: Decimal) -> Decimal:
-    """Return the least of 1, 2 and 5 times a power of ten that is at least `least` > 0."""
+    """Return the smallest number of the series 1, 2, 5, 10, ... that is at least `least` > 0."""
     power = Decimal(1).scaleb(least.adjusted())
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least)
 
@@ -89,7 +89,7 @@ def _duration_label(tick: Decimal, step: Decimal) -> str:
 
 
 class Figures:
-    """Writes numbers in the current language; one for many, because asking for the language costs most."""
+    """Formats numbers in the current language; reuse it, because looking up the language is slow."""
 
     def __init__(self) -> None:
         self._signs = str.maketrans(
@@ -97,7 +97,7 @@ class Figures:
         )
 
     def __call__(self, value: float | Decimal, *, digits: int = 6) -> str:
-        """Return "1,234.5", "0.1", "1.5e16": all before the point, and `digits` of it at least."""
+        """Return "1,234.5", "0.1", "1.5e16": all integer digits, and at least `digits` significant ones."""
         mantissa, _e, exponent = f"{value:.{digits - 1}e}".partition("e")
         power = int(exponent)
         if not value:
@@ -109,7 +109,7 @@ class Figures:
 
 
 def figure(value: float | Decimal, *, digits: int = 6) -> str:
-    """Return one number in the reader's language, as `Figures` does."""
+    """Return one number in the reader's language, like `Figures`."""
     return Figures()(value, digits=digits)
 
 
@@ -118,12 +118,12 @@ def _without_zeros(text: str) -> str:
 
 
 def _exact(value: float | Decimal) -> Decimal:
-    """Return what a float is written as: 0.1, not the digits that it has beyond those."""
+    """Return the shortest decimal form of a float: 0.1, without its binary error."""
     return value if isinstance(value, Decimal) else Decimal(repr(value))
 
 
 def length(seconds: float) -> str:
-    """Return a duration as a chart tells it: "60.3 s", "5 h 12 min"."""
+    """Return a duration in a chart's form: "60.3 s", "5 h 12 min"."""
     if seconds >= _WITH_TENTHS:
         return about(seconds)
     *_larger, second = units()
@@ -152,13 +152,13 @@ def times(start: datetime, end: datetime) -> list[tuple[datetime, str]]:
 
 
 def _walls(start: datetime, end: datetime, minutes: int) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the times at which a clock on the wall shows a multiple of `minutes`, and what it shows."""
+    """Yield the times at which the local time is a multiple of `minutes`, and that local time."""
     zone = timezone.get_current_timezone()
     day = timezone.localtime(start).date()
     while day <= timezone.localtime(end).date():
         for minute in range(0, DAY // MINUTE, minutes):
             at = datetime(day.year, day.month, day.day, *divmod(minute, 60), tzinfo=zone)
-            # One that the clock skips in spring shows something else.
+            # A local time that daylight saving skips is a different one.
             shown = at.astimezone(UTC).astimezone(zone)
             if start <= at <= end and shown.replace(tzinfo=None) == at.replace(tzinfo=None):
                 yield at, shown

@@ -1,8 +1,8 @@
 """Charts over time as SVG, drawn by the server: no script, no style attribute, so the strict CSP holds.
 
-A chart is three pictures side by side that the page's CSS puts together: the labels at its left, the
-plot, and the labels below. Each is as wide as there is room; only lines and areas are stretched, so
-text keeps its size and lines their width on a phone as on a wide screen.
+A chart consists of three pictures that the page's CSS puts together: the labels at the left, the plot, and
+the labels below. Each takes the available width; only lines and areas are stretched, so text keeps its
+size and lines their width on phones and wide screens alike.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from django.utils.translation import gettext as _
 
 from monitors.pages.charts.axes import Scale, times
 
-# The plot's own coordinates, to which it is stretched.
+# The plot's own coordinate system, which is stretched to its size.
 _UNITS = 1000
-# Pixels: of a letter at the left, and beside the longest label.
+# Pixels: width of a letter at the left, and margin beside the longest label.
 _LETTER, _BESIDE = 7, 10
-# Percent of the width from where a label would run into "now"; the second on a phone.
+# Percent of the width from which a label would overlap "now"; the second is for phones.
 _NEAR_NOW, _NEAR_NOW_NARROW = 93, 82
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a chart shows from `start` to `end`, and what it says there.
+    """What a chart shows from `start` to `end`, and its tooltip.
 
-    The line goes through `mean`, the band from `low` to `high`; all three are None where there is nothing.
+    The line goes through `mean`, the band from `low` to `high`; all three are None if there is no data.
     """
 
     start: datetime
@@ -42,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """A time that stands out, such as an incident, and what is said of it."""
+    """A highlighted time, such as an incident, and its tooltip."""
 
     start: datetime
     end: datetime
@@ -71,11 +71,11 @@ def draw(
     """Return the chart of `points`, oldest first, from the start of the first one to `now`.
 
     Args:
-        scale: holds every point.
-        bridge: for how long there may be nothing without a gap in the line.
-        shades: in any order; what lies outside the chart is cut off.
-        bounds: values to draw a line at, each with what it is; what lies outside the scale is left out.
-        label: what the chart shows, for those who do not see it.
+        scale: covers every point.
+        bridge: how long data may be missing without a gap in the line.
+        shades: in any order; cut off at the edges of the chart.
+        bounds: values to draw a line at, each with its tooltip; those outside the scale are left out.
+        label: what the chart shows, for screen readers.
     """
     frame = _Frame(points[0].start, now, scale)
     parts = [
@@ -86,7 +86,7 @@ def draw(
         "</svg>",
         *_bounds(bounds, frame),
         *_targets(points, frame),
-        # Above the targets, so that it can be pointed at.
+        # Above the targets, so that it can be hovered.
         *_shades(shades, frame, "chart-mark", "6"),
         '<line class="chart-cursor" x1="0" x2="0" y1="0" y2="100%"/>',
     ]
@@ -97,14 +97,14 @@ def draw(
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where a time and a value lie in the picture."""
+    """Maps times and values to positions in the picture."""
 
     start: datetime
     end: datetime
     scale: Scale
 
     def x(self, at: datetime) -> float:
-        """Return the share of the width, 0 to 1, at which `at` lies, or the edge it lies beyond."""
+        """Return the position of `at` as a share of the width, clamped to 0 to 1."""
         whole = self.end - self.start
         return min(max((at - self.start) / whole, 0.0), 1.0) if whole else 1.0
 
@@ -112,27 +112,27 @@ class _Frame:
         return (self.x(point.start) + self.x(point.end)) / 2
 
     def y(self, value: float) -> float:
-        """Return the share of the height, from the top."""
+        """Return the position of `value` as a share of the height, from the top."""
         return 1 - self.scale.share(value)
 
     def at(self, x: float, value: float) -> str:
-        """Return a place in the plot's own coordinates."""
+        """Return a position in the plot's own coordinates."""
         return f"{x * _UNITS:.1f} {self.y(value) * _UNITS:.1f}"
 
     def ticks(self) -> list[tuple[str, str]]:
-        """Return the percent from the top and the text of each label at the left."""
+        """Return the position (percent from the top) and text of each label at the left."""
         return [(f"{(1 - self.scale.share(tick)) * 100:.2f}", text) for tick, text in self.scale.ticks]
 
 
 def _paths(points: Sequence[Point], frame: _Frame, bridge: timedelta) -> list[str]:
-    """Return the bands and lines, one of each for a run of points without a gap."""
+    """Return the bands and lines, one of each per run of points without a gap."""
     found: list[str] = []
     for run in _runs(points, bridge):
         places = [(frame.middle(point), point) for point in run]
         highs = [frame.at(x, point.high) for x, point in places if point.high is not None]
         lows = [frame.at(x, point.low) for x, point in reversed(places) if point.low is not None]
         means = [frame.at(x, point.mean) for x, point in places if point.mean is not None]
-        # A lone point is a dot on an upright line: a path of no length has round ends.
+        # A lone point is a dot on a vertical line: a path of length zero has round ends.
         alone = " chart-alone" if len(run) == 1 else ""
         if highs != lows[::-1]:
             found.append(f'<path class="chart-band{alone}" d="M{"L".join(highs + lows)}Z"/>')
@@ -154,7 +154,7 @@ def _runs(points: Sequence[Point], bridge: timedelta) -> list[list[Point]]:
 
 
 def _targets(points: Sequence[Point], frame: _Frame) -> list[str]:
-    """Return what can be pointed at: an upright stripe for each point, with what it says."""
+    """Return the hover targets: a vertical stripe with a tooltip for each point."""
     found = []
     for point in points:
         left, right = frame.x(point.start), frame.x(point.end)
@@ -200,7 +200,7 @@ def _left(frame: _Frame) -> SafeString:
 
 
 def _below(frame: _Frame) -> SafeString:
-    """Return the labels of times; every other one, and those near "now", only where there is room."""
+    """Return the time labels; every other one, and those near "now", only if there is room."""
     labels = []
     kept = 0
     for at, text in times(frame.start, frame.end):

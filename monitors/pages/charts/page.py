@@ -1,4 +1,4 @@
-"""What the page with a monitor's charts shows: pictures, words, tables and files of one range."""
+"""A monitor's charts page: pictures, text, tables and CSV files of one range."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ LABELS = {
 }
 WHATS = ("value", "interval")
 _CAUSES = {
-    Cause.MISSED: gettext_lazy("no heartbeat came"),
+    Cause.MISSED: gettext_lazy("missed heartbeat"),
     Cause.REPORTED: gettext_lazy("reported down"),
-    Cause.VALUE: gettext_lazy("its value was not a good one"),
+    Cause.VALUE: gettext_lazy("value out of range"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart as its page shows it. Without `plot` there is nothing to draw, and `summary` says so."""
+    """One chart of the page. Without `plot` there is nothing to draw, and `summary` says so."""
 
     what: str
     title: str
@@ -49,7 +49,7 @@ class Chart:
 
 
 def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
-    """Return the chart of values and that of the intervals between heartbeats."""
+    """Return the chart of values and the chart of intervals between heartbeats."""
     words = Words()
     shades = [_shade(incident, series.now, words) for incident in series.incidents]
     frame = _Frame(
@@ -65,7 +65,7 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What both charts share: of each bucket its time in words and whether an incident touches it."""
+    """Shared by both charts: each bucket's time as text, and whether an incident overlaps it."""
 
     series: Series
     words: Words
@@ -75,7 +75,7 @@ class _Frame:
     bridge: timedelta
 
     def said(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
-        """Yield each bucket with all that is said of it."""
+        """Yield each bucket with its texts."""
         for bucket, when, is_down in zip(self.series.buckets, self.at, self.down, strict=True):
             yield bucket, self.words.said(when, facts(bucket), is_down=is_down)
 
@@ -97,9 +97,9 @@ class _Frame:
         )
 
     def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
-        """Return the rows of a table, newest first; buckets without `cells` have none.
+        """Return the table rows, newest first; buckets without `cells` are left out.
 
-        Put together here, because a template takes longer for this than all else takes together.
+        Built here because a template would take longer than everything else together.
         """
         rows = [
             f'<tr><th scope="row">{escape(when)}</th>'
@@ -122,7 +122,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
             lambda bucket: words.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
         )
     ]
-    summary = _("No values in this range. Add &value=... to the push URL to see one here.")
+    summary = _("No values in this range. Add &value=... to the push URL to chart one.")
     if told:
         mean = _mean((bucket.mean, bucket.values) for bucket in told)
         number = sum(bucket.values for bucket in told)
@@ -131,7 +131,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
         what="value",
         title=title,
         summary=summary,
-        legend=_("Line: mean. Band: lowest to highest. Dashed: the bounds of good values.")
+        legend=_("Line: mean. Band: lowest to highest. Dashed: limits of the allowed range.")
         if _bounds(rules, words)
         else _("Line: mean. Band: lowest to highest."),
         columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
@@ -147,7 +147,10 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
 
 
 def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
-    named = ((rules.low, _("Lowest good value: %(value)s")), (rules.high, _("Highest good value: %(value)s")))
+    named = (
+        (rules.low, _("Lowest allowed value: %(value)s")),
+        (rules.high, _("Highest allowed value: %(value)s")),
+    )
     return [(value, said % {"value": words.figure(value)}) for value, said in named if value is not None]
 
 
@@ -161,13 +164,15 @@ def _intervals(frame: _Frame) -> Chart:
         )
     ]
     longest = max((point.high for point in points if point.high is not None), default=0.0)
-    summary = _("Not enough heartbeats in this range: two are needed to see the time between them.")
+    summary = _("Not enough heartbeats in this range: at least two are needed.")
     if told:
         mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in told)
         number = sum(bucket.heartbeats for bucket in frame.series.buckets)
         summary = words.of_gaps(number, mean, longest if counted else None)
-    measured = _("Line: mean. Band: mean to longest. A gap counts where it ends.")
-    guessed = _("Line: mean, estimated from the number of heartbeats. Shorter ranges show the longest too.")
+    measured = _("Line: mean. Band: mean to longest. Each gap is counted at its end.")
+    guessed = _(
+        "Line: mean, estimated from the number of heartbeats. Shorter ranges also show the longest gap."
+    )
 
     def cells(bucket: Bucket) -> list[str]:
         gaps = [bucket.gap_mean, bucket.gap_max] if counted else [bucket.gap_mean]
@@ -189,15 +194,15 @@ def _longest(bucket: Bucket) -> float | None:
 
 
 def _mean(parts: Iterable[tuple[float | None, int]]) -> float:
-    """Return the mean of means, each of so many."""
+    """Return the weighted mean of means."""
     known = [(mean, number) for mean, number in parts if mean is not None]
     whole = sum(number for _mean, number in known)
-    # Divided first: the sum of huge values is no float.
+    # Divide first: the sum of huge values overflows a float.
     return sum(mean * (number / whole) for mean, number in known)
 
 
 def _agreed(monitor: Monitor) -> timedelta:
-    """Return for how long silence is nothing to speak of: as long as the schedule allows."""
+    """Return the longest silence that the schedule allows."""
     heard = monitor.state.last_heartbeat_at
     if heard is None:
         return timedelta(0)
@@ -217,16 +222,16 @@ def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
         "duration": axes.length(max((end - incident.started_at).total_seconds(), 0)),
         "times": words.span(incident.started_at, end),
     }
-    return Shade(incident.started_at, end, _("Incident of %(duration)s: %(cause)s · %(times)s") % said)
+    return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % said)
 
 
 def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:
-    """Return of each bucket whether an incident touches it."""
+    """Return for each bucket whether an incident overlaps it."""
     first, width = series.buckets[0].start, series.buckets[0].end - series.buckets[0].start
     found = [False] * len(series.buckets)
     for shade in shades:
         begin = max((shade.start - first) // width, 0)
-        # What ends in the moment in which a bucket begins is not in it.
+        # An incident that ends exactly when a bucket begins does not overlap it.
         end = (max(shade.end - timedelta.resolution, shade.start) - first) // width
         for number in range(begin, min(end + 1, len(found))):
             found[number] = True
@@ -237,10 +242,10 @@ def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:
 
 
 def records(series: Series, what: str) -> Iterator[list[str]]:
-    """Yield the lines of a file with what a chart shows, the names of its columns first.
+    """Yield the rows of a CSV file with a chart's data, header first.
 
-    Times are in UTC, numbers as programs write them, and what is not known is empty: nothing in it is
-    a text that a spreadsheet could take for a formula.
+    Times are in UTC, numbers in machine format, unknown values are empty: no cell is text that a
+    spreadsheet could read as a formula.
     """
     if what == "interval":
         yield ["start", "end", "mean_seconds", "max_seconds", "heartbeats"]

@@ -23,10 +23,10 @@ from monitors.domain.time_slots import Slot
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Pixels: from one slot to the next, how high the bar is, and what is left free at a line's ends.
+    """Pixels: distance between slots, height of the bar, and margin at both ends of a line.
 
-    CSS (section "The heartbeat bar") makes the lines so wide that a gap remains, and rounds their ends.
-    A slot in which it was down stands out by its height too, for those who see no colours.
+    CSS (section "The heartbeat bar") sets the width of the lines, leaving a gap, and rounds their ends.
+    A slot with down is also taller, so that it stands out without colour.
     """
 
     pitch: int
@@ -37,23 +37,23 @@ class _Size:
 
 _SIZES = {"": _Size(8, 24, 5, 3), "large": _Size(14, 40, 9, 6)}
 _TOLD_OF_A_MESSAGE = 80
-# In the order in which a summary tells them.
+# In the order of the summary.
 _WORDS = {
     Status.DOWN: gettext_lazy("down"),
     Status.UP: gettext_lazy("up"),
     Status.PAUSED: gettext_lazy("paused"),
     Status.NEW: gettext_lazy("waiting for the first heartbeat"),
-    None: gettext_lazy("nothing known"),
+    None: gettext_lazy("no data"),
 }
-# A message that every sender leaves to the server says nothing.
+# Default messages carry no information.
 _UNTOLD = ("", "OK", "Reported down")
 
 
 def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
-    """Return a heartbeat bar: a pill for each of `slots`, oldest first, with a tooltip of its own.
+    """Return a heartbeat bar: a pill with a tooltip for each of `slots`, oldest first.
 
-    It is as wide as it needs. Where there is less room, CSS cuts slots off at its start, or makes a
-    large one smaller. Times are told in the current time zone.
+    It has its natural width. If there is less room, CSS cuts slots off at the start, or shrinks a large
+    bar. Times are in the current time zone.
 
     Args:
         size: "" for the row of a list, "large" for a page's head.
@@ -61,7 +61,7 @@ def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
     if not slots:
         return SafeString()
     drawn = _SIZES[size]
-    # Asked once for all slots: it takes longer than drawing one.
+    # Looked up once for all slots: it takes longer than drawing one.
     zone, language = timezone.get_current_timezone_name(), get_language() or ""
     pills = []
     for number, slot in enumerate(slots):
@@ -85,15 +85,15 @@ _SPARK_WIDTH, _SPARK_HEIGHT = 64, 16
 
 
 def spark_svg(slots: Sequence[Slot]) -> SafeString:
-    """Return a small line of the mean values of `slots`, for those who look; nothing where there are few.
+    """Return a sparkline of the mean values of `slots`; empty if there are too few.
 
-    The line breaks where there was no value. The number beside it says what it is about.
+    The line breaks where there was no value. It is decorative: the number beside it has the meaning.
     """
     means = [slot.mean for slot in slots if slot.mean is not None]
     if len(means) < 2:
         return SafeString()
     least, most = min(means), max(means)
-    # Halves, because the distance of two floats may be more than a float.
+    # Halves, because the difference of two floats may overflow.
     reach = most / 2 - least / 2
     step, commands, pen_down = _SPARK_WIDTH / max(len(slots) - 1, 1), [], False
     for number, slot in enumerate(slots):
@@ -102,7 +102,7 @@ def spark_svg(slots: Sequence[Slot]) -> SafeString:
             continue
         share = (slot.mean / 2 - least / 2) / reach if reach else 0.5
         y = 1 + (1 - share) * (_SPARK_HEIGHT - 2)
-        # A point alone is seen by the round ends of its line.
+        # A lone point is visible because of its round line caps.
         commands.append(f"{'L' if pen_down else 'M'}{number * step:.1f} {y:.1f}{'' if pen_down else 'h0'}")
         pen_down = True
     return mark_safe(  # noqa: S308
@@ -113,7 +113,7 @@ def spark_svg(slots: Sequence[Slot]) -> SafeString:
 
 
 def in_words(slots: Sequence[Slot]) -> str:
-    """Return what a bar shows: "Last 24 h in 48 parts: 2 down, 46 up"."""
+    """Return a bar as text: "Last 24 h in 48 parts: 2 down, 46 up"."""
     counted = Counter(slot.worst for slot in slots)
     words = {
         "span": _length(slots[-1].end - slots[0].start),
@@ -124,7 +124,7 @@ def in_words(slots: Sequence[Slot]) -> str:
 
 
 def _length(span: timedelta) -> str:
-    """Return how long a bar is, the way people name it: "24 h", "7 d"."""
+    """Return the length of a bar in the usual form: "24 h", "7 d"."""
     day, hour, minute, _second = units()
     seconds = int(span.total_seconds())
     if seconds % DAY == 0 and seconds > DAY:
@@ -133,7 +133,7 @@ def _length(span: timedelta) -> str:
 
 
 def _tooltip(slot: Slot, zone: str, language: str) -> str:
-    """Return what a slot says when it is pointed at, escaped."""
+    """Return the tooltip of a slot, escaped."""
     facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, zone, language)
     if slot.last_message in _UNTOLD:
         return facts
@@ -144,9 +144,9 @@ def _tooltip(slot: Slot, zone: str, language: str) -> str:
 def _facts(
     start: datetime, end: datetime, worst: Status | None, ups: int, downs: int, zone: str, language: str
 ) -> str:
-    """Return times, status and counts. The bars of a page have most of them in common.
+    """Return times, status and counts. Cached, because the bars of a page share most of them.
 
-    `zone` and `language`, which are the current ones, tell apart what is remembered.
+    `zone` and `language` are the current ones, and part of the cache key.
     """
     parts = [_times(start, end), str(_WORDS[worst])]
     if ups or downs:
@@ -155,14 +155,12 @@ def _facts(
     elif worst in (Status.UP, Status.DOWN):
         parts.append(_("no heartbeat"))
     if downs:
-        parts.append(
-            ngettext("%(number)d of them down", "%(number)d of them down", downs) % {"number": downs}
-        )
+        parts.append(ngettext("%(number)d down", "%(number)d down", downs) % {"number": downs})
     return escape(" · ".join(parts))
 
 
 def _times(start: datetime, end: datetime) -> str:
-    """Return "22 Nov, 14:00–14:30 UTC", or both days where a slot is longer than that."""
+    """Return "22 Nov, 14:00–14:30 UTC", or both days if a slot spans two."""
     first, last = timezone.localtime(start), timezone.localtime(end)
     day = date_format(first, "j M")
     if timezone.localtime(end - timedelta.resolution).date() == first.date():

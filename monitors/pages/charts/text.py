@@ -1,4 +1,4 @@
-"""What charts say in words, hundreds of times a page, so whatever is the same each time is asked for once."""
+"""Texts of charts. A page has hundreds, so everything they share is looked up once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DASH = "–"
 
 
 class Words:
-    """Says things in the current language and the current time zone; to be made anew for each page."""
+    """Formats texts in the current language and time zone; create a new one for each page."""
 
     def __init__(self) -> None:
         self._zone = timezone.get_current_timezone()
@@ -28,7 +28,7 @@ class Words:
         self._no_value, self._no_heartbeat, self._down = _("no value"), _("no heartbeat"), _("down")
 
     def span(self, start: datetime, end: datetime) -> str:
-        """Return "22 Nov, 14:00–14:30 UTC", or both days where it reaches into another one."""
+        """Return "22 Nov, 14:00–14:30 UTC", or both days if it spans two."""
         first, last = start.astimezone(self._zone), end.astimezone(self._zone)
         if (end - datetime.resolution).astimezone(self._zone).date() == first.date():
             return f"{self._day(first)}, {first:%H:%M}–{last:%H:%M} {last.tzname()}"
@@ -40,7 +40,7 @@ class Words:
         return self._days[at.date()]
 
     def said(self, when: str, facts: str, *, is_down: bool) -> str:
-        """Return all that a chart says of one of its buckets."""
+        """Return the tooltip of one bucket."""
         return f"{when} · {facts} · {self._down}" if is_down else f"{when} · {facts}"
 
     def of_values(self, number: int, low: float | None, mean: float | None, high: float | None) -> str:
@@ -51,7 +51,7 @@ class Words:
         return f"{self._of_values % words} · {self._number('values', number)}"
 
     def of_gaps(self, heartbeats: int, mean: float | None, longest: float | None) -> str:
-        """Return "mean 60 s, longest 63 s · 12 heartbeats", of which the gaps may not be known."""
+        """Return "mean 60 s, longest 63 s · 12 heartbeats"; the gaps may be unknown."""
         if not heartbeats:
             return self._no_heartbeat
         number = self._number("heartbeats", heartbeats)
@@ -70,7 +70,7 @@ class Words:
         """Return a duration, a dash for None."""
         if seconds is None:
             return DASH
-        # To the tenth: of many, most are the same.
+        # Rounded to tenths, so that most of them are equal and cached.
         key = round(seconds, 1) if seconds >= 1 else seconds
         if key not in self._lengths:
             self._lengths[key] = length(key)

@@ -1,4 +1,4 @@
-"""Where the times of the current window lie in its picture: arithmetic, without a database."""
+"""The picture of the current window: arithmetic, without a database."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from itertools import islice
 
 from monitors.domain.schedules import CronSchedule, Schedule, ScheduleError
 
-# What is left free at both ends, as parts of the time between the first and the last mark.
+# Margins at both ends, as shares of the time between the first and the last mark.
 _BEFORE, _AFTER = 0.05, 0.12
-# In percent of the width: marks within this of an end have their words inside, words are about so
-# wide on a phone, and a stretch is drawn at least so wide.
+# In percent of the width: marks this close to an end have their label on the inner side; the width of a
+# label on a phone; the minimum width of a stretch.
 _NEAR_AN_END, _WORDS, _VISIBLE = 18, 34, 0.8
 _EXPECTED_TOLD = 3
-# How far back is looked for the scheduled time before the last heartbeat, in distances of two.
+# How far back to search for the scheduled time before the last heartbeat, in distances between two times.
 _LOOK_BACK, _LOOKED_AT = (2, 8, 64, 400), 500
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment; `x` is where it lies, in percent of the width. `told` is whether words fit beside it."""
+    """A time at the position `x`, in percent of the width. `told` is whether there is room for its label."""
 
     at: datetime
     x: float
@@ -32,7 +32,7 @@ class Mark:
 
     @property
     def anchor(self) -> str:
-        """How its words lie to it, as SVG names it."""
+        """The text-anchor of its label."""
         if self.x < _NEAR_AN_END:
             return "start"
         return "end" if self.x > 100 - _NEAR_AN_END else "middle"
@@ -40,7 +40,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """From one moment to another, in percent of the width."""
+    """From one mark to another, in percent of the width."""
 
     x: float
     length: float
@@ -56,10 +56,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time from the last heartbeat until people are told, on a line from `start` to `end`.
+    """The time from the last heartbeat until an alert is sent, on a line from `start` to `end`.
 
-    `expected` is the end of the timeout or the scheduled time. `recommended` is when the sender was
-    asked to push again, `earlier` the scheduled time before the last heartbeat, where there are such.
+    `expected` is the end of the timeout or the scheduled time, `told` when the alert is sent. `recommended`
+    is when the sender should push again, `earlier` the scheduled time before the last heartbeat, if there
+    are such times.
     """
 
     start: datetime
@@ -96,8 +97,8 @@ def window(
     """Return the picture of a window.
 
     Args:
-        last: when the last heartbeat came; not after `expected_by`, which is not after `deadline`.
-        interval: how often in seconds the sender is asked to push; after `expected_by` it is left out.
+        last: the time of the last heartbeat; not after `expected_by`, which is not after `deadline`.
+        interval: the recommended interval in seconds; not shown if it ends after `expected_by`.
         earlier: the scheduled time before `last`.
     """
     first = min(last, earlier or last)
@@ -126,9 +127,9 @@ def window(
 
 
 def scheduled_around(schedule: Schedule, last: datetime) -> tuple[datetime | None, tuple[datetime, ...]]:
-    """Return the scheduled time up to `last`, where it is not long ago, and the next ones after it.
+    """Return the scheduled time before `last`, if it is not long ago, and the next ones after it.
 
-    None and nothing for a schedule that is not by set times, or that cannot be evaluated.
+    None and an empty tuple for an interval, or for a schedule that can't be evaluated.
     """
     if not isinstance(schedule, CronSchedule):
         return None, ()

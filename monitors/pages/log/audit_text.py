@@ -1,4 +1,4 @@
-"""Entries of the audit in words: what somebody did, as people would say it."""
+"""Audit log entries as text: what someone did."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from monitors.domain.durations import exactly
 from monitors.models import Monitor
 
 Action = AuditEntry.Action
-# What needs no more words than these.
+# Actions that need no details.
 _PLAIN = {
     Action.MONITOR_CREATED: gettext_lazy("Created the monitor"),
     Action.MONITOR_DELETED: gettext_lazy("Deleted the monitor"),
     Action.API_KEY_REVOKED: gettext_lazy("Revoked the API key"),
-    Action.CHANNEL_CREATED: gettext_lazy("Made the channel"),
+    Action.CHANNEL_CREATED: gettext_lazy("Created the channel"),
     Action.CHANNEL_CHANGED: gettext_lazy("Changed the channel"),
     Action.CHANNEL_DELETED: gettext_lazy("Deleted the channel"),
     Action.MONITOR_UNSNOOZED: gettext_lazy("Ended the snooze"),
-    Action.MAINTENANCE_PLANNED: gettext_lazy("Planned the maintenance"),
-    Action.MAINTENANCE_CHANGED: gettext_lazy("Changed the maintenance"),
-    Action.MAINTENANCE_DELETED: gettext_lazy("Deleted the maintenance"),
+    Action.MAINTENANCE_PLANNED: gettext_lazy("Created the maintenance window"),
+    Action.MAINTENANCE_CHANGED: gettext_lazy("Changed the maintenance window"),
+    Action.MAINTENANCE_DELETED: gettext_lazy("Deleted the maintenance window"),
 }
 
 
 def in_words(entry: AuditEntry) -> str:
-    """Return what was done; what an entry of an older version lacks is left out."""
+    """Return what was done; details that entries of older versions lack are left out."""
     details: dict[str, Any] = entry.details if isinstance(entry.details, dict) else {}
     if entry.action in _PLAIN:
         return str(_PLAIN[Action(entry.action)])
@@ -42,7 +42,9 @@ def in_words(entry: AuditEntry) -> str:
             return _changed(Monitor, details)
         case Action.API_KEY_CREATED:
             scope = dict(ApiKey.Scope.choices).get(details.get("scope", ""), "")
-            return _("Made the API key (%(scope)s)") % {"scope": scope} if scope else _("Made the API key")
+            return (
+                _("Created the API key (%(scope)s)") % {"scope": scope} if scope else _("Created the API key")
+            )
         case Action.WORKSPACE_CHANGED:
             return _changed(Workspace, details)
         case Action.MEMBER_ADDED | Action.MEMBER_CHANGED | Action.MEMBER_REMOVED if "member" in details:
@@ -60,22 +62,22 @@ def _about_an_incident(action: str, details: dict[str, Any]) -> str:
     if action == Action.INCIDENT_ACKNOWLEDGED:
         return _("Acknowledged the incident")
     if action == Action.INCIDENT_NOTED:
-        return _("Wrote a note on the incident") if details.get("note") else _("Removed the incident's note")
+        return _("Updated the incident note") if details.get("note") else _("Removed the incident note")
     return ""
 
 
 def _rules(details: dict[str, Any]) -> str:
     words = {
         "missed": _("missed heartbeats"),
-        "reported": _("reports of down"),
+        "reported": _("reported failures"),
         "recovery": _("recovery"),
         "reminders": _("reminders"),
     }
     names = [words.get(name, str(name)) for name in details.get("fields", ())]
     names += [_("“%(channel)s”") % {"channel": name} for name in details.get("channels", ())]
     if not names:
-        return _("Changed who is told when")
-    return _("Changed who is told when: %(what)s") % {"what": ", ".join(names)}
+        return _("Changed the notifications")
+    return _("Changed the notifications: %(what)s") % {"what": ", ".join(names)}
 
 
 def _snoozed(details: dict[str, Any]) -> str:
@@ -91,21 +93,21 @@ def _token(action: str, details: dict[str, Any]) -> str:
     token = _("%(token)s “%(label)s”") % named if named["label"] else str(named["token"])
     match action:
         case Action.TOKEN_ISSUED:
-            return _("Made the push token %(token)s") % {"token": token}
+            return _("Created the push token %(token)s") % {"token": token}
         case Action.TOKEN_IMPORTED:
-            return _("Took over the push token %(token)s from another system") % {"token": token}
+            return _("Imported the push token %(token)s") % {"token": token}
         case Action.TOKEN_REVEALED:
-            return _("Had the push token %(token)s shown") % {"token": token}
+            return _("Viewed the push token %(token)s") % {"token": token}
         case Action.TOKEN_ROTATED:
             return _rotated(token, details)
         case Action.TOKEN_OVERLAP_CHANGED:
             time = exactly(details.get("remaining_seconds", 0))
-            return _("Let the old push token %(token)s work for %(time)s more") % {
+            return _("Set the old push token %(token)s to expire in %(time)s") % {
                 "token": token,
                 "time": time,
             }
         case Action.TOKEN_OVERLAP_ENDED:
-            return _("Ended the old push token %(token)s") % {"token": token}
+            return _("Expired the old push token %(token)s") % {"token": token}
         case Action.TOKEN_RENAMED:
             return _renamed(str(named["token"]), details)
         case Action.TOKEN_REVOKED:
@@ -117,14 +119,14 @@ def _rotated(token: str, details: dict[str, Any]) -> str:
     overlap = details.get("overlap_seconds", 0)
     words = {"token": token, "new": details.get("new_token", ""), "time": exactly(overlap)}
     if not overlap:
-        return _("Rotated the push token %(token)s to %(new)s; the old one stopped at once") % words
-    return _("Rotated the push token %(token)s to %(new)s; the old one works for %(time)s more") % words
+        return _("Rotated the push token %(token)s to %(new)s, with no overlap") % words
+    return _("Rotated the push token %(token)s to %(new)s, with an overlap of %(time)s") % words
 
 
 def _renamed(token: str, details: dict[str, Any]) -> str:
     words = {"token": token, "before": details.get("before", ""), "after": details.get("label", "")}
     if not words["after"]:
-        return _("Took the label “%(before)s” from the push token %(token)s") % words
+        return _("Removed the label “%(before)s” from the push token %(token)s") % words
     return _("Labelled the push token %(token)s “%(after)s”") % words
 
 
@@ -133,8 +135,8 @@ def _member(action: str, details: dict[str, Any]) -> str:
     if action == Action.MEMBER_REMOVED:
         return _("Removed %(who)s from the workspace") % words
     if action == Action.MEMBER_ADDED:
-        return _("Added %(who)s with the role %(role)s") % words
-    return _("Gave %(who)s the role %(role)s") % words
+        return _("Added %(who)s as %(role)s") % words
+    return _("Changed the role of %(who)s to %(role)s") % words
 
 
 def _changed(model: type[Model], details: dict[str, Any]) -> str:
@@ -144,7 +146,7 @@ def _changed(model: type[Model], details: dict[str, Any]) -> str:
 
 def _label(model: type[Model], name: str) -> str:
     if name == "channels":
-        return _("who is told")
+        return _("channels")
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:

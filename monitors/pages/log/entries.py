@@ -1,4 +1,4 @@
-"""What a row of the log is, in which order rows stand, and what may be asked for."""
+"""Rows of the activity, their order, and the filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CURSOR = re.compile(r"([0-9a-f]{1,15})-([hsmc])([0-9a-f]{1,15})")
 
 
 class Kind(StrEnum):
-    """What the log tells of. Of one moment, what comes later here is the newer: what follows from it."""
+    """The kinds of activity. At the same time, a later kind is the newer row: it follows from the other."""
 
     HEARTBEATS = "heartbeats"
     STATUS = "status"
@@ -37,7 +37,7 @@ KINDS = tuple(Kind)
 KIND_LABELS = {
     Kind.HEARTBEATS: _("Heartbeats"),
     Kind.STATUS: _("Status"),
-    Kind.MESSAGES: _("Messages to people"),
+    Kind.MESSAGES: _("Notifications"),
     Kind.CHANGES: _("Changes"),
 }
 _RANKS = {kind: rank for rank, kind in enumerate(Kind)}
@@ -45,12 +45,12 @@ _BY_LETTER = {kind.letter: kind for kind in Kind}
 
 
 class BadCursor(ValueError):
-    """It is not one of ours."""
+    """The cursor is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place of one row among all: its time, its kind, its row id."""
+    """The position of a row: its time, kind and row id."""
 
     at: datetime
     kind: Kind
@@ -58,7 +58,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str) -> Cursor:
-        """Return the cursor that was written as `text`. Raises BadCursor."""
+        """Parse a cursor. Raises BadCursor."""
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise BadCursor(text)
@@ -76,12 +76,12 @@ class Cursor:
         return self.at, _RANKS[self.kind], self.pk
 
     def older(self, rows: QuerySet[Any], column: str, kind: Kind) -> QuerySet[Any]:
-        """Return those of `rows`, which are of `kind` and whose time is `column`, that come after it."""
+        """Return those of `rows`, of `kind` and with the time in `column`, that come after it."""
         if _RANKS[kind] < _RANKS[self.kind]:
             return rows.filter(**{f"{column}__lte": self.at})
         if _RANKS[kind] > _RANKS[self.kind]:
             return rows.filter(**{f"{column}__lt": self.at})
-        # The first condition alone would do for the result; it gives an index its range.
+        # Redundant for the result, but gives the index a range.
         return rows.filter(
             Q(**{f"{column}__lte": self.at}),
             Q(**{f"{column}__lt": self.at}) | Q(**{column: self.at, "pk__lt": self.pk}),
@@ -90,10 +90,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What of the log is asked for.
+    """Which activity to show.
 
-    `status` is "up", "down" or "" for both; `text` is looked for in messages and names; the times
-    reach from `start` on until before `end`. `incident` is a row id: only what belongs to it.
+    `status` is "up", "down" or "" for both; `text` is searched for in messages and names; times are from
+    `start` to before `end`. `incident` limits it to one incident, by public id.
     """
 
     kinds: tuple[Kind, ...] = KINDS
@@ -105,7 +105,7 @@ class Filter:
 
     @property
     def narrows(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether it excludes anything."""
         return self != Filter()
 
     def within(self, rows: QuerySet[Any], column: str) -> QuerySet[Any]:
@@ -119,7 +119,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing more about a row: a text, or a moment."""
+    """A detail of a row: a text, or a time."""
 
     label: str
     text: str = ""
@@ -128,7 +128,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A message to a channel: its name, and "sent", "failed", or anything else for on its way."""
+    """A notification to a channel: the channel's name, and "sent", "failed", or another word for pending."""
 
     channel: str
     outcome: str
@@ -136,11 +136,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the log, in the reader's language.
+    """One row of the activity, in the reader's language.
 
-    `code` says for programs what `word` says for people, and `tone` is a status for its colour, "" for
-    none. `text` is the sentence, of a heartbeat its message; `said` is the message of the heartbeat
-    behind it where it is part of the sentence. `with_` are rows that were taken into this one.
+    `code` is `word` for programs, and `tone` the status that sets its colour, "" for none. `text` is the
+    sentence or a heartbeat's message; `said` is the heartbeat's message if the sentence includes it.
+    `with_` are rows that were merged into this one.
     """
 
     at: datetime
@@ -162,7 +162,7 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Its name within a page, the same in every answer."""
+        """Its stable id within a page."""
         return f"entry-{self.kind.letter}{self.pk}"
 
     @property
@@ -171,27 +171,27 @@ class Entry:
 
     @property
     def last(self) -> Cursor:
-        """The place of the oldest row that it stands for."""
+        """The position of the oldest row merged into it."""
         return min((self.cursor, *(entry.last for entry in self.with_)), key=lambda cursor: cursor.key)
 
     def taking(self, entry: Entry, **changes: Any) -> Entry:
-        """Return it with `changes` and with `entry` as part of it."""
+        """Return a copy with `changes` and with `entry` merged into it."""
         return replace(self, with_=(*self.with_, entry), **changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, newest first, and the cursor of those after them, "" where there are none."""
+    """Rows, newest first, and the cursor of the next page, "" if there is none."""
 
     rows: list[Entry]
     more: str = ""
 
 
-# Answers with the entries of one kind that come after a cursor, newest first, at most so many.
+# Returns the entries of one kind that come after a cursor, newest first, up to a limit.
 Source = Callable[[Monitor, Filter, Cursor | None, int], list[Entry]]
 
 
 def length(start: datetime, end: datetime) -> str:
-    """Return how long it was from `start` to `end`: "66 s", "19 min"."""
+    """Return the time from `start` to `end`: "66 s", "19 min"."""
     seconds = max((end - start).total_seconds(), 0)
     return exactly(int(seconds)) if seconds < 2 * MINUTE else about(seconds)

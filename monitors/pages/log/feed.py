@@ -1,6 +1,6 @@
-"""The log: all that happened to a monitor in one timeline, newest first.
+"""A monitor's activity: everything that happened to it in one timeline, newest first.
 
-Other apps add what they know with `register`; this one knows nothing of them.
+Other apps add their entries with `register`; this app does not depend on them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from monitors.pages.log.entries import Cursor, Entry, Filter, Kind, Page, Source
 
 ROWS = 50
 NEWEST = 20
-# How many entries more are looked at, so that those that belong to the last row are seen with it.
+# How many more entries are read, so that those that belong to the last row are found.
 _FOLLOWING = 12
 _CHUNK = 1000
-# Nobody waits longer for a page.
+# Longer than this is too long for a page.
 _SEARCH_MS = 5000
 
 _sources: dict[Kind, Source] = {
@@ -39,33 +39,33 @@ _sources: dict[Kind, Source] = {
 
 
 class TooSlow(Exception):
-    """The database did not find it in the time that a reader waits."""
+    """The search took longer than a reader would wait."""
 
 
 def register(kind: Kind, source: Source) -> None:
-    """Have the log ask `source` for the entries of `kind`; called once, when an app is ready."""
+    """Use `source` for the entries of `kind`; called once, when an app is ready."""
     _sources[kind] = source
 
 
 def newest(monitor: Monitor, *, now: datetime) -> Page:
-    """Return the newest rows of `monitor`'s log, as many as its own page shows. One query a kind.
+    """Return the newest activity of `monitor`, as many rows as its page shows. One query per kind.
 
     Args:
-        now: the database's time; what is written after it belongs to the next answer.
+        now: the database's time; entries written after it belong to the next response.
     """
     return page(monitor, Filter(), size=NEWEST)
 
 
 def page(monitor: Monitor, asked: Filter, *, before: Cursor | None = None, size: int = ROWS) -> Page:
-    """Return `size` rows that are `asked` for and come after `before`. One query a kind.
+    """Return `size` rows that match `asked` and come after `before`. One query per kind.
 
-    What belongs together is one row: a message of a heartbeat that changed the status is said with
-    the change, and so is who was told. The cursor of the page is exact all the same.
+    Entries that belong together are merged: a status change includes the message of the heartbeat that
+    caused it, and its notifications. The page's cursor is exact nevertheless.
 
     Raises:
         TooSlow: a search has too much to read.
     """
-    # Most rows stand for one entry, so these are mostly enough; else the page is a little shorter.
+    # Most rows are one entry, so this is usually enough; else the page is a little shorter.
     wanted = size + _FOLLOWING
     if asked.text:
         with patience():
@@ -76,27 +76,27 @@ def page(monitor: Monitor, asked: Filter, *, before: Cursor | None = None, size:
     rows = fold(found)
     if len(found) < wanted and len(rows) <= size:
         return Page(rows)
-    # The last ones may lack what belongs to them.
+    # The last ones may lack entries that belong to them.
     kept = rows[: min(size, max(len(rows) - 1, 1))]
     return Page(kept, str(kept[-1].last))
 
 
 def entries(monitor: Monitor, asked: Filter) -> Iterator[Entry]:
-    """Yield all that is `asked` for, newest first, each thing by itself, in bounded memory.
+    """Yield all entries that match `asked`, newest first and unmerged, in bounded memory.
 
-    Nothing is kept open between two of the chunks that it reads.
+    Nothing stays open between two chunks.
     """
     return _merged(_walk(monitor, asked, kind) for kind in asked.kinds if kind in _sources)
 
 
 def version(shown: Page, *also: Any) -> str:
-    """Return a text that is another one when the page shows anything else. `also` is what else it shows."""
+    """Return a version that changes whenever the page's content does. `also` is other content of the page."""
     return blake2s(repr((shown, also, get_language())).encode(), digest_size=12).hexdigest()
 
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Give up what is read in it after some seconds: where the database is PostgreSQL. Raises TooSlow."""
+    """Cancel queries of the block after some seconds, on PostgreSQL only. Raises TooSlow."""
     if connection.vendor != "postgresql":
         yield
         return
@@ -106,7 +106,7 @@ def patience() -> Iterator[None]:
                 cursor.execute(f"SET LOCAL statement_timeout = {_SEARCH_MS}")
             yield
     except OperationalError as error:
-        # 57014: the statement was cancelled, which is what a timeout does.
+        # 57014: query_canceled, which is what a timeout raises.
         if getattr(error.__cause__, "sqlstate", None) != "57014":
             raise
         raise TooSlow from error
@@ -129,23 +129,23 @@ def _walk(monitor: Monitor, asked: Filter, kind: Kind) -> Iterator[Entry]:
         before = chunk[-1].cursor
 
 
-# --- What belongs together -----------------------------------------------------------------------
+# --- Merging -------------------------------------------------------------------------------------
 
-# Which message to people goes with which change of status.
+# Which notification belongs to which status change.
 _TOLD_WITH = {
     "incident.opened": ("missed", "down", "value"),
     "incident.resolved": ("resolved",),
     "incident.passed": ("resolved",),
 }
-# What the heartbeat says that makes a change. One with a value that is not good says up.
+# The status that the heartbeat behind a change reported. One with a value out of range reported up.
 _SAID_WITH = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
 _BY = {"monitor.paused": "paused", "monitor.resumed": "resumed"}
 
 
 def fold(found: Iterable[Entry]) -> list[Entry]:
-    """Return the rows for `found`, which come newest first: neighbours that say one thing as one row.
+    """Return the rows for `found`, newest first, with neighbours that belong together merged.
 
-    What was taken into a row is in its `with_`.
+    Entries merged into a row are in its `with_`.
     """
     rows: list[Entry] = []
     for entry in found:
@@ -157,11 +157,11 @@ def fold(found: Iterable[Entry]) -> list[Entry]:
 
 
 def _together(newer: Entry, older: Entry) -> Entry | None:
-    """Return the two as one where they say one thing, else None."""
+    """Return the two entries merged if they belong together, else None."""
     match newer.kind, older.kind:
         case Kind.MESSAGES, Kind.MESSAGES:
             same = (newer.at, newer.incident, newer.event) == (older.at, older.incident, older.event)
-            # The older one was written first, and is named first.
+            # The older one was written first, so it is named first.
             told, facts = older.told + newer.told, older.facts + newer.facts
             return newer.taking(older, told=told, facts=facts) if same else None
         case Kind.MESSAGES, Kind.STATUS:
@@ -200,17 +200,17 @@ def _in_words(row: Entry) -> Entry:
         return row
     words = told_in_words(row.told)
     if row.kind is Kind.MESSAGES:
-        # A sentence of its own begins with a capital letter.
+        # On its own it is a sentence, with a capital letter.
         return replace(row, text=words[:1].upper() + words[1:])
     return replace(row, text=f"{row.text} · {words}")
 
 
 def told_in_words(told: Iterable[Told]) -> str:
-    """Return who was told: "told Ops Slack, on-call · could not reach Pager"."""
+    """Return which channels were notified: "notified Ops Slack, on-call · not delivered to Pager"."""
     patterns = {
-        "sent": _("told %(channels)s"),
-        "waiting": _("on its way to %(channels)s"),
-        "failed": _("could not reach %(channels)s"),
+        "sent": _("notified %(channels)s"),
+        "waiting": _("sending to %(channels)s"),
+        "failed": _("not delivered to %(channels)s"),
     }
     names: dict[str, list[str]] = {outcome: [] for outcome in patterns}
     for one in told:

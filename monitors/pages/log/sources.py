@@ -1,7 +1,7 @@
-"""Where the rows of the log come from: heartbeats, changes of status, and what people changed.
+"""The sources of a monitor's activity: heartbeats, status changes, and changes by people.
 
-Each function answers with the entries of one kind: those of a monitor that a filter lets through and
-that come after a cursor, newest first, at most so many. Each reads a range of one index.
+Each function returns the entries of one kind that match a filter and come after a cursor, newest first, up
+to a limit. Each reads a range of one index.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _heartbeat(row: Heartbeat) -> Entry:
     )
 
 
-# --- Changes of status ---------------------------------------------------------------------------
+# --- Status changes ------------------------------------------------------------------------------
 
 
 def transitions(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
@@ -77,28 +77,28 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
             return _status(row, "missed", _("missed"), " · ".join(_missed(incident)))
         case Reason.REPORTED, Incident() as incident:
             said = _worth_saying(incident.opening_message, up=False)
-            text = _("Reported down with “%(message)s”") % {"message": said} if said else _("Reported down")
+            text = _("Reported down: “%(message)s”") % {"message": said} if said else _("Reported down")
             return _status(row, "down", _("down"), text, said=incident.opening_message)
         case Reason.VALUE, Incident() as incident:
             parts = [value_told(incident.opening_value, rules)]
             if said := _worth_saying(incident.opening_message, up=True):
                 parts.append(f"“{said}”")
-            return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)
+            return _status(row, "value", _("out of range"), " · ".join(parts), said=incident.opening_message)
         case Reason.HEARTBEAT, Incident() as incident:
-            parts = [_("Back after %(length)s") % {"length": length(incident.started_at, row.at)}]
+            parts = [_("Recovered after %(length)s") % {"length": length(incident.started_at, row.at)}]
             if said := _worth_saying(incident.closing_message, up=True):
                 parts.append(f"“{said}”")
-            return _status(row, "resolved", _("resolved"), " · ".join(parts), said=incident.closing_message)
+            return _status(row, "resolved", _("recovered"), " · ".join(parts), said=incident.closing_message)
         case Reason.PAUSED, incident:
-            text = _("Paused: heartbeats are kept, and nobody is told of silence")
+            text = _("Paused: heartbeats are recorded, but no alerts are sent")
             if incident is not None:
                 after = length(incident.started_at, row.at)
-                text = _("Paused, which ended the incident after %(length)s") % {"length": after}
+                text = _("Paused, which closed the incident after %(length)s") % {"length": after}
             return _status(row, "paused", _("paused"), text)
         case Reason.RESUMED, _incident:
-            return _status(row, "resumed", _("resumed"), _("Resumed: waits for the next heartbeat"))
+            return _status(row, "resumed", _("resumed"), _("Resumed: waiting for the next heartbeat"))
         case Reason.HEARTBEAT, _incident:
-            return _status(row, "began", _("up"), _("The first heartbeat: watched from now on"))
+            return _status(row, "began", _("up"), _("First heartbeat received: monitoring started"))
     return _status(row, str(row.reason), str(row.get_target_display()).lower(), str(row.get_reason_display()))
 
 
@@ -113,7 +113,7 @@ def _missed(incident: Incident) -> Iterator[str]:
 
 
 def _worth_saying(message: str, *, up: bool) -> str:
-    """Return `message` unless it is the one of those who say nothing."""
+    """Return `message` unless it is the default."""
     return "" if message == DEFAULT_MESSAGE[up] else message
 
 
@@ -121,7 +121,7 @@ def _status(row: Transition, code: str, word: str, text: str, *, said: str = "")
     incident = row.incident
     facts: tuple[Fact, ...] = ()
     if incident is not None and code == Cause.MISSED and incident.detected_at > row.at:
-        facts = (Fact(_("Noticed"), at=incident.detected_at),)
+        facts = (Fact(_("Detected"), at=incident.detected_at),)
     return Entry(
         at=row.at,
         kind=Kind.STATUS,
@@ -157,7 +157,7 @@ def changes(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) 
 
 
 def _change(row: AuditEntry) -> Entry:
-    facts = [Fact(_("By"), row.actor), Fact(_("By way of"), str(row.get_via_display()))]
+    facts = [Fact(_("By"), row.actor), Fact(_("Via"), str(row.get_via_display()))]
     if row.address:
         facts.append(Fact(_("From"), row.address))
     details = row.details if isinstance(row.details, dict) else {}

@@ -1,4 +1,4 @@
-"""What changed while somebody looks at the overview, in sentences."""
+"""Status changes while the overview is open, as sentences."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from monitors.domain.state_machine import Shown, Status
 from monitors.models import Transition
 
 _TOLD_MOST, _READ_MOST = 3, 200
-# The sentences travel in a header, of which proxies take a few kilobytes.
+# The sentences are sent in a header, which proxies limit to a few kilobytes.
 _NAME_MOST = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A sentence about what changed; `shown` gives it its colour, `url` is where to look."""
+    """A sentence about a status change; `shown` sets its colour, `url` is the monitor's page."""
 
     text: str
     shown: Shown
@@ -29,14 +29,14 @@ class Change:
 
 
 def newest() -> int:
-    """Return how far the changes of status are known by now, for `since`."""
+    """Return the position of the latest status change, for `since`."""
     return Transition.objects.aggregate(newest=Max("pk"))["newest"] or 0
 
 
 def since(workspace: Workspace, last: int, *, until: int) -> list[Change]:
-    """Return what changed in `workspace` after `last`: a sentence for each monitor, or one for many.
+    """Return the status changes in `workspace` after `last`: a sentence per monitor, or one for many.
 
-    What came after `until` is left for the next time.
+    Changes after `until` are left for the next call.
     """
     newest_first = (
         Transition.objects.filter(pk__gt=last, pk__lte=until, monitor__workspace=workspace)
@@ -61,12 +61,12 @@ def _sentence(transition: Transition) -> str:
         case Status.DOWN, _other:
             return _("%(name)s is down") % name
         case Status.UP, Status.DOWN:
-            return _("%(name)s is up again") % name
+            return _("%(name)s has recovered") % name
         case Status.UP, _other:
             return _("%(name)s is up") % name
         case Status.PAUSED, _other:
             return _("%(name)s is paused") % name
-    return _("%(name)s is watched again") % name
+    return _("%(name)s was resumed") % name
 
 
 def _many(changes: list[Transition]) -> Change:

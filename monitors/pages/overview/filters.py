@@ -1,4 +1,4 @@
-"""Monitors by what a reader sees of them: status as shown now, tag, text; their counts and their order."""
+"""Filters, counts and orders monitors by what a reader sees: current status, tag, text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UP = Q(state__status=Status.UP.value)
 
 
 class Epoch(Func):
-    """A time as seconds since 1970, so that times can be added up."""
+    """A time as seconds since 1970, so that times can be summed."""
 
     output_field = FloatField()
 
@@ -53,20 +53,20 @@ class Epoch(Func):
 
 
 class _SecondsAfter(Func):
-    """The time some seconds after another, which each database adds in its own way."""
+    """A time plus some seconds, in each database's own syntax."""
 
     output_field = DateTimeField()
     template, arg_joiner = "(%(expressions)s * interval '1 second')", " + "
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # With as many digits as a stored time: they are compared as texts.
+        # With as many digits as a stored time: they are compared as text.
         after = "(strftime('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', %(expressions)s || ' seconds') || '000')"
         return self.as_sql(compiler, connection, template=after, arg_joiner=", '+' || ", **context)
 
 
 @dataclass(frozen=True, slots=True)
 class ByCron:
-    """The row ids of those that go by a cron expression, are up as stored, and late or overdue as shown."""
+    """Row ids of cron monitors that are stored as up but currently late or overdue."""
 
     late: tuple[int, ...] = ()
     overdue: tuple[int, ...] = ()
@@ -74,10 +74,10 @@ class ByCron:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the monitors of a list stand at one moment.
+    """The statuses of a list of monitors at one moment.
 
-    `counts` has each status as shown, zeros included. `mark` is different whenever one of them changed
-    its status, as stored or as shown, or was edited, and when one came or went.
+    `counts` has every current status, including zeros. `mark` changes whenever a monitor's stored or
+    current status changes, or a monitor is edited, added or removed.
     """
 
     counts: dict[Shown, int]
@@ -90,7 +90,7 @@ class Standing:
 
 
 def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
-    """Return how `monitors` stand at `now`, in two queries that read few rows into memory."""
+    """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     by_cron = _by_cron(monitors, now)
     seen = _intervals_seen(now)
     stored = list(
@@ -100,13 +100,13 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
         .annotate(
             number=Count("pk"),
             newest=Max("pk"),
-            # A sum, not only the newest: of two changes, the earlier may be committed last.
+            # A sum, not just the newest: of two changes, the earlier one may be committed last.
             changed=Sum(_milliseconds("state__status_changed_at")),
             edited=Sum("version"),
             broken=Count("pk", filter=~Q(state__fault="")),
             late=Count("pk", filter=_UP & seen[Shown.LATE]),
             overdue=Count("pk", filter=_UP & seen[Shown.DOWN]),
-            # When one comes and another goes, the numbers are the same.
+            # If one is added and another removed, the counts stay the same.
             which_late=Sum("pk", filter=_UP & seen[Shown.LATE]),
             which_overdue=Sum("pk", filter=_UP & seen[Shown.DOWN]),
         )
@@ -124,20 +124,20 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
 
 
 def _milliseconds(column: str) -> Any:
-    # Whole numbers, whose sum does not depend on the order in which they are added.
+    # Integers, whose sum does not depend on the order of summation.
     return Cast(Epoch(F(column)) * Value(1000.0), BigIntegerField())
 
 
 def by_status(
     monitors: QuerySet[Any], shown: Iterable[Shown], *, now: datetime, seen: Standing | None = None
 ) -> QuerySet[Any]:
-    """Return those of `monitors` that a reader sees as one of `shown` at `now`.
+    """Return those of `monitors` whose current status at `now` is one of `shown`.
 
-    What is stored answers for most. Of those that are up, the clock says which are late or overdue:
-    the database works it out for intervals, as presenting.read does, and cron is read one by one.
+    Mostly that is the stored status. Of those that are up, time decides which are late or overdue: the
+    database computes it for intervals, like presenting.read, and cron monitors are read one by one.
 
     Args:
-        seen: how these monitors, or more, stand at `now`, where that is known.
+        seen: the statuses of these monitors, or more, at `now`, if known.
     """
     wanted = set(shown)
     found = Q(pk__in=[])
@@ -170,7 +170,7 @@ def _intervals_seen(now: datetime) -> dict[Shown, Q]:
 
 
 def _seen(by_cron: ByCron, now: datetime) -> dict[Shown, Q]:
-    """Return which of those that are up as stored are seen as what; they need `_with_deadlines`."""
+    """Return conditions for the current status of those stored as up; they need `_with_deadlines`."""
     by_interval = _intervals_seen(now)
     on_time = Q(kind=Monitor.Kind.CRON) & ~Q(pk__in=[*by_cron.late, *by_cron.overdue])
     return {
@@ -181,11 +181,11 @@ def _seen(by_cron: ByCron, now: datetime) -> dict[Shown, Q]:
 
 
 def _by_cron(monitors: QuerySet[Any], now: datetime) -> ByCron:
-    # `due_at` is never later than the deadline, so before it less the grace nothing is expected.
+    # `due_at` is never after the deadline, so before it minus the grace period nothing is late.
     candidates = (
         monitors.order_by()
         .alias(begins=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(GRACE_MOST)))
-        # SQLite reads the milliseconds of a time and no further.
+        # SQLite only reads milliseconds.
         .filter(_UP, kind=Monitor.Kind.CRON, begins__lt=now.timestamp() + 0.002)
         .values_list("pk", *_SCHEDULE, "state__last_heartbeat_at")
     )
@@ -211,13 +211,13 @@ def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
 
 
 def in_order(monitors: QuerySet[Any], sort: str, seen: Standing, *, now: datetime) -> QuerySet[Any]:
-    """Return `monitors` in the order `sort`, one of SORTS, and by name where that leaves it open.
+    """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
 
-    "status": down first, then late, then the rest. "last": those heard of latest first, "due": those
-    due soonest first. A monitor without such a time comes last, and so it does the other way round.
+    "status": down first, then late, then the rest. "last": latest heartbeat first. "due": due soonest
+    first. A monitor without such a time comes last, in reverse order too.
 
     Args:
-        seen: how these monitors, or more, stand at `now`.
+        seen: the statuses of these monitors, or more, at `now`.
     """
     by_name: tuple[Any, ...] = (Lower("name"), "name", "pk")
     match sort.removeprefix("-"):
@@ -242,9 +242,9 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: Standing, *, now: datetim
 
 
 def _expected() -> Case:
-    """Return when a heartbeat is expected, as an expression: null where none is.
+    """Return an expression for when a heartbeat is expected: null if none is.
 
-    For a cron schedule it is about the time: the database cannot read what the schedule says.
+    Approximate for a cron schedule, which the database can't evaluate.
     """
     return Case(
         When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(F("state__last_heartbeat_at")) + F("timeout")),

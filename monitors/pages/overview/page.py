@@ -1,4 +1,4 @@
-"""The overview: what it shows of all monitors when a page of it is asked for."""
+"""The overview: the data of one page of it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _COUNTED = (Shown.DOWN, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One monitor: how it stands, its bar of 24 h, and its uptimes as words.
+    """One monitor: its current status, its bar of 24 h, and its uptimes as text.
 
-    `watched` is whether it was up or down at any time of the last 30 days; `said_down` is what the
-    heartbeat said that it is down by.
+    `watched` is whether it was up or down at any time in the last 30 days; `said_down` is the message of
+    the heartbeat that reported it down.
     """
 
     reading: Reading
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many monitors are shown as `shown`; `url` is the overview with that filter on, or off again."""
+    """How many monitors have the status `shown`; `url` toggles that filter."""
 
     shown: Shown
     number: int
@@ -53,7 +53,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A column to sort by; `direction` is "ascending", "descending", or "" where it is not sorted by."""
+    """A sortable column; `direction` is "ascending", "descending", or "" if it is not the sort key."""
 
     url: str
     direction: str
@@ -63,9 +63,8 @@ class Heading:
 class Overview:
     """A page of the overview at one moment.
 
-    `total` counts all monitors of the workspace and `matching` those that the filters let through,
-    of which `rows` are those from the `first` to the `last`. `down` are those of the workspace. `now` is
-    the database's time.
+    `total` counts all monitors of the workspace, `matching` those that pass the filters; `rows` are those
+    from `first` to `last`. `down` counts the whole workspace. `now` is the database's time.
     """
 
     asked: Asked
@@ -104,7 +103,7 @@ class Overview:
 
     @property
     def hidden(self) -> dict[str, str]:
-        """What the search keeps of the address."""
+        """The query parameters that a search keeps."""
         return {name: value for name, value in self.asked.query.items() if name not in ("q", "page")}
 
     @property
@@ -115,18 +114,18 @@ class Overview:
         turned = f"-{name}" if self.asked.sort == name and name != "status" else name
         directions = {name: "ascending", f"-{name}": "descending"}
         if name == "last":
-            # The newest time is the largest.
+            # The newest time is the largest value.
             directions = {name: "descending", f"-{name}": "ascending"}
         return Heading(self.asked.other(sort=turned).url, directions.get(self.asked.sort, ""))
 
 
 def overview(workspace: Workspace, asked: Asked) -> Overview:
-    """Return the page of `workspace` that is `asked` for, or its last one where there are not so many.
+    """Return the page of `workspace` that is `asked` for, or the last page if it is beyond that.
 
-    The number of queries depends on what is asked for, not on how many monitors there are.
+    The number of queries depends on the filters, not on the number of monitors.
     """
     look = versions.look_at(workspace.public_id)
-    # Before the rows are read: what changes meanwhile makes another version, and is shown next time.
+    # Before the rows are read: what changes meanwhile has another version, and is shown next time.
     chosen = versions.choose(look, asked)
     version = versions.version_of(look, chosen, asked)
     counts = chosen.found.counts
@@ -147,7 +146,7 @@ def overview(workspace: Workspace, asked: Asked) -> Overview:
 
 
 def _in_order(ids: Sequence[int]) -> list[Monitor]:
-    # Of the description and the like a row shows nothing, and they may be long.
+    # A row doesn't show the description, which may be long.
     monitors = Monitor.objects.defer("description").select_related("state").in_bulk(ids)
     # Some may have been deleted meanwhile.
     return [monitors[pk] for pk in ids if pk in monitors]
@@ -182,7 +181,7 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
 
 
 def _said_down(reading: Reading) -> str:
-    """Return what the sender said of the fault: a value that is not good, or the message of its report."""
+    """Return what the sender reported: a value out of range, or the message of its down report."""
     state = reading.state
     if fault := current.fault_told(reading):
         return fault

@@ -1,4 +1,4 @@
-"""What the address of the overview asks for."""
+"""The query string of the overview: filters, search, order and page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_NUMBER = 6
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which monitors, in which order, which page of them: what the address of the overview says."""
+    """The filters, order and page that the overview's URL asks for."""
 
     statuses: tuple[Shown, ...] = ()
     tag: str = ""
@@ -30,7 +30,7 @@ class Asked:
 
     @classmethod
     def of(cls, query: QueryDict) -> Asked:
-        """Read an address. What it says that is not understood is as if it were not there."""
+        """Parse a query string. Invalid parameters are ignored."""
         named = set(query.get("status", "").split(","))
         sort, page = query.get("sort", ""), query.get("page", "")
         is_number = page.isascii() and page.isdigit() and len(page) <= _LONGEST_NUMBER
@@ -44,7 +44,7 @@ class Asked:
 
     @property
     def query(self) -> dict[str, str]:
-        """What the address says, without what goes without saying."""
+        """The query parameters, without defaults."""
         said = {
             "status": ",".join(self.statuses),
             "tag": self.tag,
@@ -69,7 +69,7 @@ class Asked:
         return self.sort.removeprefix("-") in ("last", "due")
 
     def other(self, **changes: Any) -> Asked:
-        """Return the same with `changes`, from its first page on."""
+        """Return a copy with `changes`, back on the first page."""
         return replace(self, **{"page": 1, **changes})
 
     def toggled(self, shown: Shown) -> Asked:
@@ -77,7 +77,7 @@ class Asked:
         return self.other(statuses=tuple(status for status in current.SHOWN_LABELS if status in chosen))
 
     def choose(self, monitors: QuerySet[Any]) -> QuerySet[Any]:
-        """Return those of `monitors` with the tag and the text, of any status."""
+        """Return those of `monitors` that match the tag and the text, with any status."""
         if self.tag:
             monitors = overview_filters.by_tag(monitors, self.tag)
         if self.text:

@@ -1,7 +1,7 @@
-"""Pages that ask again and again: which version of the overview they would see now.
+"""Polling of the overview: whether a page still shows the current version.
 
-What polls look up is kept for a moment and shared by all that this process answers, so that many open
-tabs cost little more than one.
+Look-ups are cached for a moment and shared by all polls that this process answers, so that many open tabs
+cost little more than one.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ROWS = 40
 KEPT_SECONDS = 0.5
 _OLD_SECONDS = 2.0
 _KEPT_MOST = 500
-# Bars and uptimes move with the time alone, and need not be newer than this.
+# Bars and uptimes only change with time, and may be this old.
 _STALE_AFTER = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How all monitors of a workspace stood at `now`; `taken` is when, by the process's own clock."""
+    """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock."""
 
     workspace_id: UUID
     now: datetime
@@ -45,10 +45,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which monitors a page shows.
+    """The monitors on a page.
 
-    `ids` are their row ids in order. `number` is how many the filters let through, on so many `pages`
-    of which this is `page`; `found` is how those with the tag and the text stand.
+    `ids` are their row ids in order. `number` is how many pass the filters, on `pages` pages of which this
+    is `page`; `found` are the statuses of those that match the tag and the text.
     """
 
     ids: tuple[int, ...]
@@ -60,7 +60,7 @@ class Chosen:
 
 @dataclass(slots=True)
 class _Kept:
-    """A page as it was chosen while the standing had `mark`, and a look with the version as of that one."""
+    """A cached page, chosen while the standing had `mark`, and the version of the page at a look."""
 
     mark: tuple[Any, ...]
     chosen: Chosen
@@ -73,9 +73,9 @@ _looking = Lock()
 
 
 def version(workspace_id: UUID, asked: Asked) -> str:
-    """Return the version of the page that is `asked` for: another one, when the page shows anything else.
+    """Return the version of the page that is `asked` for. It changes whenever the page's content does.
 
-    It may be older by KEPT_SECONDS.
+    It may be out of date by KEPT_SECONDS.
 
     Args:
         workspace_id: the public id of a workspace.
@@ -88,23 +88,23 @@ def version(workspace_id: UUID, asked: Asked) -> str:
 
 
 def is_current(said: str, asked: Asked) -> bool:
-    """Return whether `said`, a version that a page shows, is the one it would see now.
+    """Return whether `said`, the version of an open page, is still current.
 
-    A version names its workspace, and only this server can have made it: whoever says one was allowed
-    to see that page less than two minutes ago, and is told no more than that it is still the same.
+    A version includes its workspace, and only this server can create one: whoever sends it was allowed to
+    see that page less than two minutes ago, and only learns that it has not changed.
     """
     workspace, _, digest = said.partition("_")
     try:
         workspace_id = UUID(hex=workspace)
     except ValueError:
         return False
-    # Strangers ask too: nothing is looked up but for a page that a member was shown by this process.
+    # Strangers may ask, too: only look up pages that this process has shown to a member.
     known = len(digest) == _DIGEST_LETTERS and (workspace_id, asked) in _pages
     return known and version(workspace_id, asked) == said
 
 
 def look_at(workspace_id: UUID) -> Look:
-    """Return how the monitors of a workspace stand now, and keep it for the next polls."""
+    """Return the current statuses of a workspace's monitors, and cache them for the next polls."""
     taken = time.monotonic()
     now = database_now()
     monitors = Monitor.objects.filter(workspace__public_id=workspace_id)
@@ -120,7 +120,7 @@ def _kept_look(workspace_id: UUID) -> Look:
     age = inf if look is None else time.monotonic() - look.taken
     if look is not None and age <= KEPT_SECONDS:
         return look
-    # The others do not wait for it: what is kept does for them a moment longer, if it is not old.
+    # Other threads don't wait for it: they use the cached look a moment longer, if it is not too old.
     if not _looking.acquire(blocking=look is None or age > _OLD_SECONDS) and look is not None:
         return look
     try:
@@ -131,10 +131,10 @@ def _kept_look(workspace_id: UUID) -> Look:
 
 
 def choose(look: Look, asked: Asked) -> Chosen:
-    """Return which monitors the page shows that is `asked` for, or the last page where it is beyond it."""
+    """Return the monitors on the page that is `asked` for, or on the last page if it is beyond that."""
     key = (look.workspace_id, asked)
     kept = _pages.get(key)
-    # Heartbeats change the order by time, and no other.
+    # Heartbeats only change the orders by time.
     if kept is not None and kept.mark == look.whole.mark and not asked.by_time:
         return kept.chosen
     monitors = asked.choose(Monitor.objects.filter(workspace__public_id=look.workspace_id))
