@@ -46,12 +46,12 @@ def pytest_configure():
 @pytest.fixture(scope="session", autouse=True)
 def close_own_connection(django_db_setup):
     """Close the pushes' connection before the test database is dropped under it."""
-    from monitors.api.push import notebook, own_connection
+    from monitors.heartbeats.pipeline import process_pipeline
 
-    # Nor does a thread write what was refused into another test.
-    notebook.by_itself = False
+    # Nor does a thread write what was rejected into another test.
+    process_pipeline().rejections.by_itself = False
     yield
-    own_connection.close()
+    process_pipeline().close()
 
 
 @pytest.fixture

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from threading import BoundedSemaphore
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
@@ -18,12 +15,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from core.client_ip import address_of
-from monitors.heartbeats.connection import OwnConnection
-from monitors.heartbeats.group_commit import GroupCommit, QueueFull
-from monitors.heartbeats.parser import BODY_LIMIT, METHODS, Rejection, parse_push
-from monitors.heartbeats.rate_limit import Limiter, RedisStore
-from monitors.heartbeats.recorder import Arrival, Limited, Outcome, Result, record
-from monitors.heartbeats.rejections import Notebook, Reason
+from monitors.api.push_body import BodyCutOff, BodyTooLarge, TooManyBodies, read_body
+from monitors.heartbeats.group_commit import QueueFull
+from monitors.heartbeats.parser import BODY_LIMIT, METHODS, Push, Rejection, parse_push
+from monitors.heartbeats.pipeline import process_pipeline
+from monitors.heartbeats.recorder import Arrival, Limited, Outcome
+from monitors.heartbeats.rejections import Reason
 from monitors.services import tokens
 
 log = structlog.get_logger(__name__)
@@ -33,22 +30,7 @@ _RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
 _NOT_KNOWN = "Unknown push token."
 # Why a push is rejected, by the HTTP status of the response.
-_REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD, 413: Reason.TOO_LARGE}
-
-own_connection = OwnConnection()
-limiter = Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None)
-notebook = Notebook()
-
-
-def _record(arrivals: Sequence[Arrival]) -> list[Result]:
-    # The group commit lets one thread at a time record.
-    with own_connection.used():
-        return record(arrivals, limiter=limiter)
-
-
-group_commit = GroupCommit(
-    _record, queue_limit=settings.TIANJI_PUSH_QUEUE, batch_limit=settings.TIANJI_PUSH_BATCH
-)
+_REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD}
 
 
 class _JsonWhateverIsAccepted(BaseContentNegotiation):
@@ -65,6 +47,8 @@ class PushView(APIView):
     responses are described in docs/push-endpoint.md.
     """
 
+    pipeline = process_pipeline()
+
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
@@ -80,7 +64,7 @@ class PushView(APIView):
         }
 
     def get(self, request: Request, token: str | None = None) -> HttpResponse:
-        return _receive(request._request, token)
+        return self._receive(request._request, token)
 
     post = head = get
 
@@ -100,8 +84,75 @@ class PushView(APIView):
     ) -> HttpResponse:
         digest = tokens.digest_of(kwargs.get("token") or _bearer(request._request))
         message = "Method not allowed; use GET, HEAD or POST."
-        _note(request._request, digest, Reason.METHOD, message)
-        return _refuse(405, message, Allow=", ".join(METHODS))
+        self._note(request._request, digest, Reason.METHOD, message)
+        return _reject(405, message, Allow=", ".join(METHODS))
+
+    def _receive(self, request: HttpRequest, token: str | None) -> HttpResponse:
+        digest = tokens.digest_of(token or _bearer(request))
+        if digest is None:
+            return _unknown_token()
+        said = self._read(request, digest)
+        return said if isinstance(said, HttpResponse) else self._record(request, digest, said)
+
+    def _read(self, request: HttpRequest, digest: str) -> Push | HttpResponse:
+        """Return what a request says, or the error to answer with."""
+        try:
+            body = read_body(request)
+        except BodyTooLarge:
+            message = f"Body too large; send at most {BODY_LIMIT} bytes."
+            return self._reject_noted(request, digest, Reason.TOO_LARGE, 413, message)
+        except BodyCutOff:
+            # The missing part may be the word "down".
+            message = "Incomplete body; nothing was recorded."
+            return self._reject_noted(request, digest, Reason.PARAMETER, 400, message)
+        except TooManyBodies:
+            return _unavailable("Too many uploads in progress; try again shortly.")
+        said = parse_push(
+            request.method or "",
+            request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
+            body,
+            request.META.get("CONTENT_TYPE", ""),
+        )
+        if isinstance(said, Rejection):
+            return self._reject_noted(request, digest, _REASONS[said.status], said.status, said.message)
+        return said
+
+    def _record(self, request: HttpRequest, digest: str, said: Push) -> HttpResponse:
+        """Answer a well-formed push, once it is committed or was turned away."""
+        arrival = Arrival(digest, said, posted=request.method == "POST", source=address_of(request))
+        try:
+            outcome = self.pipeline.submit(arrival)
+        except QueueFull:
+            return _unavailable("Too many pushes are queued; try again shortly.")
+        except (DatabaseError, InterfaceError) as error:
+            log.error("push not recorded", error=str(error))
+            return _unavailable("The heartbeat could not be recorded; try again shortly.")
+        match outcome:
+            case Outcome.RECORDED:
+                return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
+            case Outcome.POST_ONLY:
+                message = "This monitor only accepts POST."
+                return self._reject_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")
+            case Outcome.UNKNOWN_TOKEN:
+                # Revoked and expired tokens too: the monitor's page tells which, the response doesn't.
+                self._note(request, digest, None, _NOT_KNOWN)
+                return _unknown_token()
+            case Limited(retry_after=seconds):
+                message = f"Rate limit exceeded; try again in {seconds} s."
+                again = {"Retry-After": str(seconds)}
+                return self._reject_noted(request, digest, Reason.LIMIT, 429, message, **again)
+
+    def _reject_noted(
+        self, request: HttpRequest, digest: str, reason: str, status: int, message: str, **headers: str
+    ) -> HttpResponse:
+        """Reject a push, and note it for the page of the token's monitor."""
+        self._note(request, digest, reason, message)
+        return _reject(status, message, **headers)
+
+    def _note(self, request: HttpRequest, digest: str | None, reason: str | None, message: str) -> None:
+        self.pipeline.reject(
+            digest, reason, method=request.method or "", source=address_of(request), detail=message
+        )
 
 
 push = PushView.as_view()
@@ -113,109 +164,6 @@ def push_gate(request: HttpRequest) -> HttpResponse | None:
         return None
     match = PATH.fullmatch(request.path_info)
     return push(request, token=match["token"]) if match else None
-
-
-def _receive(request: HttpRequest, token: str | None) -> HttpResponse:
-    digest = tokens.digest_of(token or _bearer(request))
-    if digest is None:
-        return _unknown_token()
-    try:
-        body = _body(request)
-    except _BodyTooLarge:
-        message = f"Body too large; send at most {BODY_LIMIT} bytes."
-        return _refuse_noted(request, digest, Reason.TOO_LARGE, 413, message)
-    except _BodyCutOff:
-        # The missing part may be the word "down".
-        message = "Incomplete body; nothing was recorded."
-        return _refuse_noted(request, digest, Reason.PARAMETER, 400, message)
-    except _TooManyBodies:
-        return _unavailable("Too many uploads in progress; try again shortly.")
-    said = parse_push(
-        request.method or "",
-        request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
-        body,
-        request.META.get("CONTENT_TYPE", ""),
-    )
-    if isinstance(said, Rejection):
-        return _refuse_noted(request, digest, _REASONS[said.status], said.status, said.message)
-    arrival = Arrival(digest, said, posted=request.method == "POST", source=address_of(request))
-    try:
-        outcome = group_commit.submit(arrival)
-    except QueueFull:
-        return _unavailable("Too many pushes are queued; try again shortly.")
-    except (DatabaseError, InterfaceError) as error:
-        log.error("push not recorded", error=str(error))
-        return _unavailable("The heartbeat could not be recorded; try again shortly.")
-    match outcome:
-        case Outcome.RECORDED:
-            return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
-        case Outcome.POST_ONLY:
-            message = "This monitor only accepts POST."
-            return _refuse_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")
-        case Outcome.UNKNOWN_TOKEN:
-            # Includes revoked and expired tokens: the response doesn't tell which, the monitor's page does.
-            _note(request, digest, None, _NOT_KNOWN)
-            return _unknown_token()
-        case Limited(retry_after=seconds):
-            message = f"Rate limit exceeded; try again in {seconds} s."
-            again = {"Retry-After": str(seconds)}
-            return _refuse_noted(request, digest, Reason.LIMIT, 429, message, **again)
-
-
-class _BodyTooLarge(Exception):
-    pass
-
-
-class _BodyCutOff(Exception):
-    pass
-
-
-class _TooManyBodies(Exception):
-    pass
-
-
-# A slow body keeps a thread waiting. Some threads stay free for everyone else.
-_bodies = BoundedSemaphore(max(1, settings.TIANJI_WEB_THREADS // 2))
-_BODY_TURN_WITHIN_SECONDS = 1.0
-
-
-def _body(request: HttpRequest) -> bytes:
-    """Return the body. A body that is too large is not read.
-
-    Raises:
-        _BodyTooLarge, _BodyCutOff, _TooManyBodies: the push must not be recorded.
-    """
-    try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        length = 0
-    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if length > BODY_LIMIT:
-        raise _BodyTooLarge
-    if length <= 0 and not chunked:
-        return b""
-    if not _bodies.acquire(timeout=_BODY_TURN_WITHIN_SECONDS):
-        raise _TooManyBodies
-    try:
-        # Django reads no more than Content-Length, which a chunked body doesn't have.
-        body = request.body if length > 0 else _read_to_end(request.META["wsgi.input"])
-    except OSError as error:
-        raise _BodyCutOff from error
-    finally:
-        _bodies.release()
-    if len(body) < length:
-        raise _BodyCutOff
-    return body
-
-
-def _read_to_end(stream: Any) -> bytes:
-    """Return all of `stream`, which may arrive in pieces. Raises _BodyTooLarge."""
-    body = b""
-    while piece := stream.read(BODY_LIMIT + 1 - len(body)):
-        body += piece
-        if len(body) > BODY_LIMIT:
-            raise _BodyTooLarge
-    return body
 
 
 def _bearer(request: HttpRequest) -> str:
@@ -231,30 +179,16 @@ def _answer(status: int, content: bytes | dict[str, Any], **headers: str) -> Htt
     return HttpResponse(content, status=status, content_type="application/json", headers=headers)
 
 
-def _refuse(status: int, message: str, **headers: str) -> HttpResponse:
+def _reject(status: int, message: str, **headers: str) -> HttpResponse:
     # The same text twice: there are two families of existing senders, and each reads one of the keys.
     return _answer(status, {"ok": False, "error": message, "msg": message}, **headers)
 
 
-def _refuse_noted(
-    request: HttpRequest, digest: str, reason: str, status: int, message: str, **headers: str
-) -> HttpResponse:
-    """Reject a push, and note it for the page of the token's monitor."""
-    _note(request, digest, reason, message)
-    return _refuse(status, message, **headers)
-
-
-def _note(request: HttpRequest, digest: str | None, reason: str | None, message: str) -> None:
-    if digest is not None:
-        source = address_of(request)
-        notebook.note(digest, reason, method=request.method or "", source=source, detail=message)
-
-
 def _unknown_token() -> HttpResponse:
-    return _refuse(404, _NOT_KNOWN)
+    return _reject(404, _NOT_KNOWN)
 
 
 def _unavailable(message: str) -> HttpResponse:
-    response = _refuse(503, message)
+    response = _reject(503, message)
     response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
     return response

@@ -52,8 +52,6 @@ def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str =
     """
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
-    if len(body) > BODY_LIMIT:
-        return Rejection(413, f"Body too large; send at most {BODY_LIMIT} bytes.")
     fields = _pairs(query)
     warnings = []
     if method == "POST" and body:

@@ -15,9 +15,10 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 
 from core.clock import database_now
-from monitors.api import push as views
+from monitors.api import push_body
 from monitors.heartbeats import recorder
 from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.rate_limit import Limiter, LocalStore
 from monitors.heartbeats.rejections import Notebook
 from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
@@ -275,7 +276,7 @@ def test_a_body_of_10_000_bytes_is_read_and_one_more_is_413(client, url):
 def limited(settings, monkeypatch):
     """With the limit that is set by default, nothing counted yet, and a clock that stands still."""
     settings.TIANJI_PUSH_RATE = 60
-    monkeypatch.setattr(views, "limiter", Limiter(local=LocalStore(clock=lambda: 0.0)))
+    monkeypatch.setattr(process_pipeline(), "limiter", Limiter(local=LocalStore(clock=lambda: 0.0)))
 
 
 def test_a_token_that_pushes_too_often_is_429_and_told_when_to_try_again(client, url, limited):
@@ -327,7 +328,7 @@ def test_a_head_above_the_limit_has_no_body(client, url, limited):
 
 def test_without_a_limit_nobody_is_429(client, url, settings, monkeypatch):
     settings.TIANJI_PUSH_RATE = 0
-    monkeypatch.setattr(views, "limiter", Limiter())
+    monkeypatch.setattr(process_pipeline(), "limiter", Limiter())
     assert {client.get(url).status_code for _ in range(60)} == {200}
 
 
@@ -405,7 +406,7 @@ def test_while_the_database_cannot_commit_a_push_is_503_and_later_it_works_again
 def test_a_connection_that_broke_costs_one_503_at_most(client):
     url = f"/api/push/{secret_of(make_monitor())}"
     assert client.get(url).content == OK
-    views.own_connection._wrapper.connection.close()
+    process_pipeline()._connection._wrapper.connection.close()
     assert client.get(url).status_code in (200, 503)
     assert client.get(url).content == OK
 
@@ -428,7 +429,9 @@ def test_a_message_that_nobody_can_be_owed_is_no_recorded_heartbeat(client):
 
 
 def test_when_too_many_wait_a_push_is_503_and_not_recorded(client, url, monkeypatch):
-    monkeypatch.setattr(views, "group_commit", GroupCommit(recorder.record, queue_limit=0, batch_limit=1))
+    monkeypatch.setattr(
+        process_pipeline(), "_group_commit", GroupCommit(recorder.record, queue_limit=0, batch_limit=1)
+    )
     response = client.get(url)
     assert refused(response, 503, "Too many pushes are waiting; try again shortly.")
     assert int(response["Retry-After"]) > 0
@@ -439,7 +442,7 @@ def test_a_fault_of_our_own_is_no_404(client, url, monkeypatch):
     def fail(arrivals):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(views, "group_commit", GroupCommit(fail, queue_limit=1, batch_limit=1))
+    monkeypatch.setattr(process_pipeline(), "_group_commit", GroupCommit(fail, queue_limit=1, batch_limit=1))
     assert client.get(url).status_code == 500
 
 
@@ -450,7 +453,7 @@ def test_a_fault_of_our_own_is_no_404(client, url, monkeypatch):
 def noted(monkeypatch):
     """Return what was refused since the test began: of each kind reason, method, detail and count."""
     notebook = Notebook(by_itself=False)
-    monkeypatch.setattr(views, "notebook", notebook)
+    monkeypatch.setattr(process_pipeline(), "rejections", notebook)
 
     def noted():
         notebook.write()
@@ -508,7 +511,7 @@ def test_a_good_push_is_no_refusal(client, url, noted):
     client.get(url)
     client.options(url)
     assert noted() == []
-    assert not views.notebook._notes
+    assert not process_pipeline().rejections._notes
 
 
 # --- what it costs
@@ -665,14 +668,14 @@ def test_a_body_that_was_cut_off_records_nothing_because_it_may_have_said_down(r
 
 
 def test_slow_bodies_leave_threads_to_pushes_that_have_none(raw, url, monkeypatch):
-    monkeypatch.setattr(views, "_bodies", BoundedSemaphore(1))
-    monkeypatch.setattr(views, "_BODY_TURN_WITHIN_SECONDS", 0.05)
-    assert views._bodies.acquire()
+    monkeypatch.setattr(push_body, "_bodies", BoundedSemaphore(1))
+    monkeypatch.setattr(push_body, "_BODY_TURN_WITHIN_SECONDS", 0.05)
+    assert push_body._bodies.acquire()
     form = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "application/x-www-form-urlencoded"}
     refused = raw(b"status=down", PATH_INFO=url, CONTENT_LENGTH="11", **form)
     assert refused.status.startswith("503 ")
     assert raw(PATH_INFO=url, REQUEST_METHOD="POST").content == OK
-    views._bodies.release()
+    push_body._bodies.release()
     assert raw(b"status=down", PATH_INFO=url, CONTENT_LENGTH="11", **form).content == OK
     assert [beat.status for beat in Heartbeat.objects.order_by("pk")] == ["up", "down"]
 

@@ -277,14 +277,6 @@ def test_json_nested_as_deep_as_you_like_raises_nothing(depth, name):
     post_json(b'{"%s":%s}' % (name, (b'{"":' * depth)[:4000] + b"1" + b"}" * min(depth, 1000)))
 
 
-def test_a_body_may_have_10_000_bytes_and_no_more():
-    full = b"msg=" + b"x" * (BODY_LIMIT - 4)
-    assert parse_push("POST", b"", full, FORM) == Push(True, "x" * 500)
-    assert parse_push("POST", b"", full + b"x", FORM) == Rejection(
-        413, "The body has more than 10000 bytes; send at most that."
-    )
-
-
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "", "get", "\0"])
 def test_any_other_method_is_refused_and_the_right_ones_are_named(method):
     assert parse_push(method, b"status=up") == Rejection(405, "Method not allowed; use GET, HEAD or POST.")
@@ -296,7 +288,7 @@ def test_any_other_method_is_refused_and_the_right_ones_are_named(method):
 def assert_is_sound(said):
     """A push can be stored and shown on any database and in any message."""
     if isinstance(said, Rejection):
-        assert said.status in (400, 405, 413)
+        assert said.status in (400, 405)
         return
     assert isinstance(said, Push)
     assert 1 <= len(said.message) <= MESSAGE_LENGTH

@@ -1,0 +1,77 @@
+"""What the pushes of a process share: a connection, a rate limiter, a group commit, the rejected pushes.
+
+Every front of the push endpoint in a process is handed the same `Pipeline`, so that its pushes share
+transactions and limits, whichever way they came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from django.conf import settings
+
+from monitors.heartbeats.connection import OwnConnection
+from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.rate_limit import Limiter, RedisStore
+from monitors.heartbeats.recorder import Arrival, Result, record
+from monitors.heartbeats.rejections import Notebook
+
+
+class Pipeline:
+    """The way of a push from its front to its commit. Threads share it.
+
+    Args:
+        limiter: how often each token may push.
+        rejections: where pushes that were answered with an error are noted.
+        queue_limit: how many pushes may wait for a transaction.
+        batch_limit: how many share one.
+    """
+
+    def __init__(self, *, limiter: Limiter, rejections: Notebook, queue_limit: int, batch_limit: int) -> None:
+        self.limiter = limiter
+        self.rejections = rejections
+        self._connection = OwnConnection()
+        self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
+
+    def submit(self, arrival: Arrival) -> Result:
+        """Return what became of a push, once that is committed.
+
+        Raises:
+            QueueFull: nothing was recorded.
+            django.db.Error: the database could not commit; nothing of this push was recorded.
+        """
+        return self._group_commit.submit(arrival)
+
+    def reject(
+        self, digest: str | None, reason: str | None, *, method: str, source: str | None, detail: str
+    ) -> None:
+        """Note a push that is answered with an error, for the page of its token's monitor.
+
+        Args:
+            digest: the token's; None, and nothing is noted, where it cannot be one of ours.
+            reason: one of Refusal.Reason, or None if the token is not active for whatever reason.
+            detail: the error in the response.
+        """
+        if digest is not None:
+            self.rejections.note(digest, reason, method=method, source=source, detail=detail)
+
+    def close(self) -> None:
+        """Close the connection; the next push opens another one."""
+        self._connection.close()
+
+    def _record(self, arrivals: Sequence[Arrival]) -> list[Result]:
+        # The group commit lets one thread at a time record.
+        with self._connection.used():
+            return record(arrivals, limiter=self.limiter)
+
+
+@cache
+def process_pipeline() -> Pipeline:
+    """Return the one pipeline of this process, made from the settings at its first use."""
+    return Pipeline(
+        limiter=Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None),
+        rejections=Notebook(),
+        queue_limit=settings.TIANJI_PUSH_QUEUE,
+        batch_limit=settings.TIANJI_PUSH_BATCH,
+    )
