@@ -65,7 +65,7 @@ def check(template: str) -> list[str]:
     errors = [error for text in texts for error in templating.check(text)]
     # The JSON of an event does not name its workspace.
     if any("{workspace}" in text for text in texts):
-        errors.append(_("“{workspace}” is not known here."))
+        errors.append(_("Unknown placeholder “{workspace}”: the body of a webhook can't use it."))
     return list(dict.fromkeys(errors))
 
 

@@ -76,14 +76,14 @@ def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, sl
 def test_the_form_shows_what_the_channel_will_say(admin):
     page = admin.get(url("create", "webhook")).content.decode()
     assert "Nightly backup" in page
-    assert "Up again: Nightly backup" in page
+    assert "Recovered: Nightly backup" in page
 
 
 def test_the_preview_follows_what_is_typed(admin):
     data = {"preview": "yes", "title": "Alas, {monitor}: {status}", "body": ""}
     page = admin.post(url("create", "webhook"), data, headers=HTMX).content.decode()
     assert "Alas, Nightly backup: Down" in page
-    assert "Alas, Nightly backup: Up again" in page
+    assert "Alas, Nightly backup: Recovered" in page
     assert "<html" not in page
     assert not Channel.objects.exists()
 
@@ -215,7 +215,7 @@ def test_a_monitor_says_which_of_those_who_are_told_is_broken(admin, workspace):
 def test_a_channel_that_was_switched_off_because_nobody_is_there_says_so(admin, workspace):
     channel = broken_channel(workspace, enabled=False)
     page = text(admin.get(url("detail", channel)))
-    assert "It is switched off." in page
+    assert "It is disabled." in page
     assert "invalid_token" in page
 
 
@@ -275,7 +275,7 @@ def test_what_was_not_needed_says_why(admin, workspace):
     for page in (admin.get(url("detail", channel)), admin.get(url("of_incident", incident))):
         said = page.content.decode()
         assert "Not needed" in said
-        assert "It was up again before." in said
+        assert "Recovered first" in said
         assert "No attempt yet" not in said
 
 
@@ -297,7 +297,7 @@ def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
         next_attempt_at=now,
     )
     page = admin.get(url("detail", channel)).content.decode()
-    assert "Channel broken: Ops" in page
+    assert "Channel failing: Ops" in page
     assert url("detail", broken) in page
 
 

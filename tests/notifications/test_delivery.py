@@ -53,7 +53,7 @@ def test_down_and_up_arrive_at_a_webhook_in_their_order_with_all_facts():
     assert (up["message"], up["value"]) == ("freed", 12)
     assert down["incident"]["id"] == up["incident"]["id"]
     assert up["incident"]["duration_seconds"] >= 0
-    assert up["text"].startswith("Backup is up again")
+    assert up["text"].startswith("Backup recovered")
 
 
 @pytest.mark.django_db
@@ -68,7 +68,7 @@ def test_down_and_up_arrive_by_email_as_one_conversation(settings):
         delivery.deliver_due()
         down, up = sink.mails
     assert down.subject == "Down: Backup"
-    assert up.subject.startswith("Up again: Backup (down for ")
+    assert up.subject.startswith("Recovered: Backup (down for ")
     assert "disk is full" in down.text
     assert down.message["References"] == up.message["References"]
 
@@ -302,7 +302,7 @@ def test_up_waits_until_down_is_finished():
         delivery.deliver_due()
         events = [request.json["event"] for request in sink.requests]
     assert events == ["incident.opened", "incident.opened", "incident.resolved"]
-    assert "Meanwhile it is up again" in sink.requests[1].json["text"]
+    assert "It has since recovered" in sink.requests[1].json["text"]
 
 
 @pytest.mark.django_db
@@ -320,7 +320,7 @@ def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
         delivery.deliver_due()
         told = [request.json for request in sink.requests]
     assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
-    assert "up again" not in told[-1]["text"]
+    assert "recovered" not in told[-1]["text"]
 
 
 @pytest.mark.django_db

@@ -68,7 +68,7 @@ def test_the_page_says_what_is_down_since_when_and_why(client, path, incident):
     assert "Oven is down" in said
     with timezone.override("Asia/Jakarta"):
         assert f"{timezone.localtime(incident.started_at):%Y-%m-%d %H:%M:%S} WIB" in said
-    assert "no heartbeat in time" in said
+    assert "missed heartbeat" in said
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
@@ -128,7 +128,7 @@ def test_what_is_over_says_so(client, path, incident):
     type(incident).objects.update(resolved_at=database_now())
     for response in (client.get(path), client.post(path), client.post(path, {"snooze": "1h"})):
         said = text_of(response)
-        assert "Oven is up again" in said
+        assert "Oven has recovered" in said
         assert "It is over" in said
         assert "<button" not in response.content.decode().split("<main")[1]
     assert not deeds().exists()

@@ -160,7 +160,7 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     notices.look()
     delivery.deliver_due()
     assert memory.events("other") == ["incident.opened", BROKEN]
-    assert "It is switched off." in memory.to("other")[1].message.text
+    assert "It is disabled." in memory.to("other")[1].message.text
 
 
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):

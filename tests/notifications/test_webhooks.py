@@ -217,9 +217,9 @@ def test_every_event_fills_every_placeholder(event):
     ("template", "said"),
     [
         ("{nonsense", "not JSON"),
-        ('{"a": "{nonsense}"}', "“{nonsense}” is not known"),
-        ('{"a": "{workspace}"}', "“{workspace}” is not known"),
-        ('{"a": "{title.__class__}"}', "is not known"),
+        ('{"a": "{nonsense}"}', "Unknown placeholder “{nonsense}”"),
+        ('{"a": "{workspace}"}', "Unknown placeholder “{workspace}”"),
+        ('{"a": "{title.__class__}"}', "Unknown placeholder"),
         ('{"a": NaN}', "not JSON"),
         ('{"a": 1e999}', "not JSON"),
         (r'{"a": "\ud800"}', "not JSON"),
