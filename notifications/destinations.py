@@ -1,8 +1,7 @@
-"""Where a channel leads: what may be entered for each kind, and what of it is stored.
+"""The config of a channel: what may be entered for each integration, and how it is stored.
 
-`Channel.config` holds the members that the fields of its kind name, as they were cleaned. A secret one is
-in there as `{"sealed": token}`: it leaves only through `opened`, for sending. Pages and the API are given
-what `shown` leaves of it.
+`Channel.config` holds the cleaned values of the integration's fields. A secret is stored as
+`{"sealed": token}` and is only decrypted by `opened`, for sending. Pages and the API get `shown`.
 """
 
 from __future__ import annotations
@@ -26,47 +25,47 @@ from tianji import keys
 ADDRESSES_MOST = 20
 ADDRESS_LENGTH = 320
 URL_LENGTH = 2000
-# What an address must look like at all; `clean_url` says whether it can be used.
+# What a URL must look like at all; `clean_url` decides whether it can be used.
 URL = r"[Hh][Tt][Tt][Pp][Ss]?://[^\s\\\x00-\x1f\x7f]+"
 NOT_A_URL = gettext_lazy(
-    "Give a whole address that begins with https:// or http://, such as https://example.com/tianji."
+    "Enter a full URL starting with https:// or http://, such as https://example.com/tianji."
 )
 NOT_A_SECRET = gettext_lazy(
-    "Give whsec_ and the base64 of 24 to 64 bytes, such as openssl rand -base64 32 gives."
+    "Enter whsec_ followed by the base64 of 24 to 64 bytes, for example from openssl rand -base64 32."
 )
-# Stands for a secret where one is shown. Written back, it keeps the one there is.
+# Shown instead of a secret. Written back, it keeps the current one.
 MASK = "********"
-# After a change of what messages are signed with, the one before goes on counting for so long.
+# How long the previous signing secret is used beside a new one.
 OVERLAP = timedelta(hours=24)
 _PURPOSE = b"tianji channel secrets"
 _SEALED = "sealed"
-# Of a secret with so many characters, so many at its end may be shown.
+# The last _ENDING characters of a secret may be shown if it has at least _LONG.
 _LONG, _ENDING = 16, 4
-# So many secrets before the one there is count, at most.
+# At most this many previous secrets are used.
 _COUNTING_MOST = 3
 _SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
 _SEPARATORS = re.compile(r"[,;\s]+")
 
 
 class Unreadable(Exception):
-    """A secret of the channel cannot be opened; says what to do, in the reader's language."""
+    """A secret of the channel can't be decrypted; says what to do, in the reader's language."""
 
     def __str__(self) -> str:
-        return _("The secret of this channel cannot be read: SECRET_KEY is not what it was. Enter it again.")
+        return _("The channel's secret can't be decrypted because SECRET_KEY has changed. Enter it again.")
 
 
 def clean_addresses(given: Iterable[str] | str) -> list[str]:
-    """Return the email addresses, each once, in the order given; of a text, as people separate them.
+    """Return the email addresses, without duplicates, in the order given; a text is split into them.
 
     Raises:
-        ValidationError: with an error for each that is none; its `params` say its place as `index`.
+        ValidationError: with an error for each invalid one; its `params` contain its position as `index`.
     """
     if isinstance(given, str):
         given = filter(None, _SEPARATORS.split(given))
     listed = list(given)
     addresses = list(dict.fromkeys(listed))
     if not addresses:
-        raise ValidationError(_("Give at least one email address, such as anna@example.com."))
+        raise ValidationError(_("Enter at least one email address, such as anna@example.com."))
     errors = []
     for address in addresses:
         try:
@@ -78,8 +77,8 @@ def clean_addresses(given: Iterable[str] | str) -> list[str]:
         errors.append(
             ValidationError(
                 ngettext_lazy(
-                    "These are %(count)d addresses; give at most %(most)d.",
-                    "These are %(count)d addresses; give at most %(most)d.",
+                    "%(count)d addresses are too many: enter at most %(most)d.",
+                    "%(count)d addresses are too many: enter at most %(most)d.",
                     "count",
                 ),
                 params={"count": len(addresses), "most": ADDRESSES_MOST},
@@ -96,17 +95,17 @@ def clean_address(address: str) -> str:
         validate_email(address)
     except ValidationError:
         raise ValidationError(
-            _("“%(address)s” is not an email address; give one such as anna@example.com."),
+            _("“%(address)s” is not an email address. Enter one such as anna@example.com."),
             params={"address": address[:100]},
         ) from None
     return address
 
 
 def clean_url(url: str) -> str:
-    """Return an address over http(s). A host without a dot is fine: a neighbour's name.
+    """Return an http(s) URL. A host without a dot is fine: it may be a machine in the same network.
 
     Raises:
-        ValidationError: nothing can be sent there.
+        ValidationError: it isn't one.
     """
     if not re.fullmatch(URL, url) or len(url) > URL_LENGTH or not _names_a_host(url):
         raise ValidationError(NOT_A_URL)
@@ -117,7 +116,7 @@ def _names_a_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
 
 
@@ -132,7 +131,7 @@ def clean_secret(secret: str) -> str:
 
 
 def secret_names(kind: str) -> set[str]:
-    """Return the members of a config of `kind` that are sealed; none of a kind not known here."""
+    """Return the names of the secrets in a config of `kind`; empty for an unknown one."""
     known = kinds().get(kind)
     return {field.name for field in known.fields if field.secret} if known else set()
 
@@ -140,11 +139,11 @@ def secret_names(kind: str) -> set[str]:
 def changed(
     kind: str, config: Mapping[str, Any], changes: Mapping[str, Any], *, now: datetime
 ) -> dict[str, Any]:
-    """Return what is stored after `changes` to the stored `config` of a channel of `kind`.
+    """Return what to store after `changes` to the stored `config` of a channel of `kind`.
 
-    Secrets in `changes` are in the clear; None removes a member. A secret that is there already is not
-    sealed anew, so that nothing differs where nothing was changed. A kind that signs goes on signing with
-    the secret before for OVERLAP, too.
+    Secrets in `changes` are in the clear; None removes a value. An unchanged secret is not encrypted again,
+    so that nothing differs if nothing was changed. An integration that signs keeps signing with the previous
+    secret too, for OVERLAP.
     """
     stored = dict(config)
     secrets = secret_names(kind)
@@ -161,10 +160,10 @@ def changed(
 
 
 def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -> None:
-    """Let what was signed with count beside the new secret.
+    """Keep the previous secret beside the new one.
 
-    What counted beside that goes on, too: the receiver may have neither of the two that came after it,
-    when somebody pressed the button twice.
+    Secrets that were kept before that stay too: if somebody pressed the button twice, the receiver may have
+    neither of the two newer ones.
     """
     before = _open(config.get(_SIGNS))
     if _SIGNS in stored and before is not None:
@@ -173,23 +172,23 @@ def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -
         until = (now + OVERLAP).isoformat()
         stored |= {_PREVIOUS: sealed(" ".join(dict.fromkeys(counting[:_COUNTING_MOST]))), _UNTIL: until}
     else:
-        # Nothing is signed any more, or nothing was, or not with what anybody can read.
+        # Signing is off now, or was off before, or the previous secret can't be decrypted.
         stored.pop(_PREVIOUS, None)
         stored.pop(_UNTIL, None)
 
 
 def can_sign(kind: str) -> bool:
-    """Return whether messages of `kind` can be signed with a secret that is changed with an overlap."""
+    """Return whether `kind` signs messages with a secret that can be rotated with an overlap."""
     return {_SIGNS, _PREVIOUS} <= secret_names(kind)
 
 
 def new_signing_secret() -> dict[str, str]:
-    """Return the change to a config that makes a channel sign with a new secret, in the clear."""
+    """Return the config change that sets a new signing secret, in the clear."""
     return {_SIGNS: signing.new_secret()}
 
 
 def overlap_ends(channel: Channel, now: datetime) -> datetime | None:
-    """Return until when messages are signed with the secret before, too; None where they are not."""
+    """Return until when messages are signed with the previous secret too; None if they aren't."""
     return _ends(channel.config, now)
 
 
@@ -202,12 +201,12 @@ def _ends(config: Mapping[str, Any], now: datetime) -> datetime | None:
 
 
 def sealed(text: str) -> dict[str, str]:
-    """Return a secret as a config holds it."""
+    """Return a secret as a config stores it."""
     return {_SEALED: keys.seal(text, purpose=_PURPOSE)}
 
 
 def is_kept(channel: Channel, name: str) -> bool:
-    """Return whether the config of `channel` has the member `name`, readable or not."""
+    """Return whether the config of `channel` has a value for `name`, readable or not."""
     return channel.config.get(name) not in (None, "")
 
 
@@ -215,7 +214,7 @@ def opened(channel: Channel) -> dict[str, Any]:
     """Return the config of `channel` in the clear, for sending and for nothing else.
 
     Raises:
-        Unreadable: SECRET_KEY and its fallbacks are not what it was sealed with.
+        Unreadable: neither SECRET_KEY nor its fallbacks can decrypt it.
     """
     config = {name: _open(value) for name, value in channel.config.items()}
     if None in config.values():
@@ -226,8 +225,8 @@ def opened(channel: Channel) -> dict[str, Any]:
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     """Return the config of `channel` for people, without its secrets.
 
-    MASK stands for a secret, and of a secret address the host is left. Who may change the channel (not
-    `masked`) sees how a long secret ends as well, to tell one from another.
+    A secret is shown as MASK, a secret URL as its host. People who may change the channel (not `masked`)
+    also see the end of a long secret, to tell one from another.
     """
     known = kinds().get(channel.kind)
     fields = {field.name: field for field in known.fields} if known else {}
@@ -258,7 +257,7 @@ def _host_of(url: str) -> str:
 
 
 def is_mask(value: object) -> bool:
-    """Return whether `value` is what stands for a secret, not one."""
+    """Return whether `value` is a mask rather than a secret."""
     return isinstance(value, str) and value.endswith(MASK)
 
 
@@ -267,5 +266,5 @@ def _is_sealed(value: object) -> bool:
 
 
 def _open(value: Any) -> Any:
-    """Return a member in the clear; None where it is sealed and cannot be opened."""
+    """Return a value in the clear; None if it is encrypted and can't be decrypted."""
     return keys.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value

@@ -1,4 +1,4 @@
-"""What may be entered for the fields of kinds, and what is shown of it."""
+"""Validators for the fields of integrations, and what is shown of their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN, _LONG = 4, 12
 
 
 def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
-    """Return a `clean` that lets what is all of `pattern` pass; `allowed` says what that is."""
+    """Return a `clean` that accepts full matches of `pattern`; `allowed` is the error message."""
 
     def clean(given: str) -> str:
         if not re.fullmatch(pattern, given, re.ASCII):
@@ -33,9 +33,9 @@ def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
 
 
 def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[str], str]:
-    """Return a `clean` for addresses over https of one of `hosts`, whose path is all of `pattern`.
+    """Return a `clean` for https URLs at one of `hosts` whose path is a full match of `pattern`.
 
-    Of a host that begins with a dot all below it count.
+    A host that begins with a dot stands for all of its subdomains.
     """
     names = tuple(hosts)
 
@@ -51,7 +51,7 @@ def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[
             or not re.fullmatch(pattern, parts.path, re.ASCII)
         ):
             raise ValidationError(allowed)
-        # As the provider writes it, with nothing that only looks like a part of it.
+        # As the provider writes it, without any part that only looks like it.
         query = f"?{parts.query}" if parts.query else ""
         return f"https://{host}{parts.path}{query}"
 
@@ -59,25 +59,25 @@ def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[
 
 
 def clean_server(given: str) -> str:
-    """Return the address of a server, without a slash at its end. Raises ValidationError."""
+    """Return the URL of a server, without a trailing slash. Raises ValidationError."""
     parts = urlsplit(clean_url(given))
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValidationError(_("Give the address of the server alone, such as https://push.example.com."))
+        raise ValidationError(_("Enter only the address of the server, such as https://push.example.com."))
     return given.rstrip("/")
 
 
 def clean_number(most: int) -> Callable[[str], str]:
     """Return a `clean` for a positive whole number of at most `most` digits, kept as text."""
-    return matching(rf"[1-9]\d{{0,{most - 1}}}", gettext_lazy("Give a whole number."))
+    return matching(rf"[1-9]\d{{0,{most - 1}}}", gettext_lazy("Enter a whole number."))
 
 
 def ending(secret: object) -> str:
-    """Return the last characters of a secret, by which those who know it tell it from others."""
+    """Return the last characters of a secret, so that whoever knows it can tell which one it is."""
     return f"…{secret[-_SHOWN:]}" if isinstance(secret, str) and len(secret) >= _LONG else "…"
 
 
 def host_of(url: object) -> str:
-    """Return the host and port in an address, empty where there is none."""
+    """Return the host and port of a URL, empty if it has none."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
