@@ -203,7 +203,7 @@ def test_monitors_of_others_are_not_told_from_none(writer):
     stranger = make_monitor(workspace=make_workspace())
     for unknown in (stranger.public_id, uuid.uuid4()):
         errors = problem(writer.post("channels/", {**BODY, "monitors": [str(unknown)]}), 422)
-        assert errors == {"monitors": f"There is no monitor {unknown} in this workspace."}
+        assert errors == {"monitors": f"No such monitor in this workspace: {unknown}."}
 
 
 def test_the_same_creation_twice_is_done_once(writer):

@@ -1,4 +1,4 @@
-"""Who is told when, over HTTP."""
+"""Notification rules over HTTP."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def test_what_cannot_be_is_refused_where_it_was_said(writer, monitor, body, fiel
 
 def test_a_channel_has_to_be_there_and_once(writer, monitor, channel):
     twice = [{"channel": str(channel.public_id)}] * 2
-    assert "twice" in problem(writer.put(path(monitor), {"channels": twice}))["channels"]
+    assert "Duplicate channel" in problem(writer.put(path(monitor), {"channels": twice}))["channels"]
     unknown = [{"channel": str(uuid.uuid4())}]
-    assert "no channel" in problem(writer.put(path(monitor), {"channels": unknown}))["channels"]
+    assert "No such channel" in problem(writer.put(path(monitor), {"channels": unknown}))["channels"]
     theirs = [{"channel": str(make_channel(workspace=make_monitor().workspace).public_id)}]
-    assert "no channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
+    assert "No such channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
 
 
 def test_who_read_an_older_state_changes_nothing(writer, monitor):

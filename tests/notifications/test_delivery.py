@@ -207,7 +207,7 @@ def test_a_channel_that_is_switched_off_gives_up_what_waits_and_sends_nothing_la
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
-    assert "switched off" in row.attempts.get().detail
+    assert "disabled" in row.attempts.get().detail
 
 
 @pytest.mark.django_db
@@ -219,7 +219,7 @@ def test_a_delivery_that_slipped_in_while_its_channel_was_switched_off_is_not_se
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
-    assert "switched off" in row.attempts.get().detail
+    assert "disabled" in row.attempts.get().detail
 
 
 @pytest.mark.django_db
@@ -525,7 +525,7 @@ def test_a_channel_that_hangs_delays_no_other(monkeypatch):
         assert fine.requests[0].at - started < 2
         for thread in threads:
             thread.join()
-    assert Delivery.objects.get(status=PENDING).attempts.get().detail == "No answer within 3 s."
+    assert Delivery.objects.get(status=PENDING).attempts.get().detail == "No response within 3 s."
 
 
 @pytest.mark.django_db

@@ -163,9 +163,7 @@ def test_a_digest_says_how_many_which_and_why():
         "• Oven 0: missed heartbeat",
         "• Oven 1: missed heartbeat",
     )
-    assert message.text.endswith(
-        "Oven 0: missed heartbeat\n• Oven 1: missed heartbeat\n\n" + message.url
-    )
+    assert message.text.endswith("Oven 0: missed heartbeat\n• Oven 1: missed heartbeat\n\n" + message.url)
 
 
 def test_of_many_monitors_twenty_are_named_and_the_others_counted():

@@ -74,7 +74,7 @@ def test_each_kind_that_needs_a_password_keeps_one_secret_at_least():
 def test_with_another_key_it_says_what_to_do(workspace, settings):
     channel = channel_of("webhook", workspace)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, []
-    with pytest.raises(destinations.Unreadable, match=r"SECRET_KEY is not what it was\. Enter it again"):
+    with pytest.raises(destinations.Unreadable, match=r"SECRET_KEY has changed\. Enter it again"):
         destinations.opened(channel)
 
 

@@ -343,7 +343,7 @@ def test_a_channel_that_is_switched_off_with_a_digest_under_way_gives_up_all_of_
     channels.edit(channel=channel, enabled=False)
     digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
     assert digest.status == FAILED
-    assert "switched off" in digest.attempts.last().detail
+    assert "disabled" in digest.attempts.last().detail
     assert set(digest.members.values_list("status", flat=True)) == {FAILED}
     channels.edit(channel=channel, enabled=True)
     deliver_after(seconds=40)
