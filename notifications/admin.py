@@ -73,7 +73,7 @@ class ChannelAdmin(SiteAdmin):
     secret_fields = ("config",)
     delete_warning = _("No more notifications are sent to it, and its delivery log is deleted too.")
 
-    @admin.display(description=_("destination"))
+    @admin.display(description=_("sends to"))
     def masked_destination(self, channel: Channel) -> str:
         return destination(channel, masked=True)
 

@@ -272,7 +272,7 @@ def _claim_again(row: Delivery, now: datetime) -> Claim | None:
         started_at=row.next_attempt_at - LEASE,
         finished_at=row.next_attempt_at,
         ok=False,
-        detail=_("Interrupted: the worker stopped before it could note a result."),
+        detail=_("Interrupted: the worker stopped before it could record a result."),
     )
     return Claim(row.pk, row.attempt_count + 1, interrupted=True)
 

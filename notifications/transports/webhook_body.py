@@ -59,7 +59,7 @@ def check(template: str) -> list[str]:
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
         texts = list(_texts(content, 0))
     except RecursionError:
-        return [_("This is nested too deeply.")]
+        return [_("Nested too deeply.")]
     except ValueError as error:
         return [_("Not valid JSON: %(error)s.") % {"error": error}]
     errors = [error for text in texts for error in templating.check(text)]

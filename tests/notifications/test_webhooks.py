@@ -223,7 +223,7 @@ def test_every_event_fills_every_placeholder(event):
         ('{"a": NaN}', "Not valid JSON"),
         ('{"a": 1e999}', "Not valid JSON"),
         (r'{"a": "\ud800"}', "Not valid JSON"),
-        ("[" * 30 + "]" * 30, "nested too deeply"),
+        ("[" * 30 + "]" * 30, "Nested too deeply"),
         ("[" * 100_000, "at most"),
     ],
 )
