@@ -58,7 +58,7 @@ def path(channel, what=""):
 
 
 def problem(answer, status):
-    """Return what a problem says of each field."""
+    """Return the errors of a problem by field."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}

@@ -41,7 +41,7 @@ def path(monitor):
 
 
 def problem(answer, status=422):
-    """Return what a problem says of each field."""
+    """Return the errors of a problem by field."""
     assert answer.status_code == status, answer.content
     return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}
 

@@ -1,4 +1,4 @@
-"""Everything else, through apprise: fenced in, and told in the other side's words."""
+"""Every other service, through Apprise: fenced, and with the receiver's own error messages."""
 
 from __future__ import annotations
 

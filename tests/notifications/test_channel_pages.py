@@ -1,4 +1,4 @@
-"""The pages on which channels are chosen and described, and what they say of channels that are broken."""
+"""The pages that set up channels, and what they show of failing channels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def url(name, *objects):
 
 
 def text(answer):
-    """What a page says, with its white space as one reads it."""
+    """The text of a page, with its white space collapsed."""
     return " ".join(answer.content.decode().split())
 
 
@@ -70,7 +70,7 @@ def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, sl
         assert (f'name="{field.name}"' in page) == field.asked
 
 
-# --- What it will say -----------------------------------------------------------------------------
+# --- Preview --------------------------------------------------------------------------------------
 
 
 def test_the_form_shows_what_the_channel_will_say(admin):
@@ -156,7 +156,7 @@ def test_what_is_not_signed_has_no_secret_to_make(admin, workspace):
     assert url("new_secret", channel) not in admin.get(url("detail", channel)).content.decode()
 
 
-# --- Broken ----------------------------------------------------------------------------------------
+# --- Failing ---------------------------------------------------------------------------------------
 
 
 def broken_channel(workspace, **fields):
@@ -221,7 +221,7 @@ def test_a_channel_that_was_switched_off_because_nobody_is_there_says_so(admin, 
     assert "invalid_token" in page
 
 
-# --- What was told ---------------------------------------------------------------------------------
+# --- Delivery log ----------------------------------------------------------------------------------
 
 
 def digest_of(channel, *names, **fields):

@@ -36,7 +36,7 @@ def webhook_form(url, *, workspace=None, **data):
 
 
 def destination(form):
-    """What the form says of where the channel leads, but for what is empty."""
+    """The config in the form, without empty values."""
     return {name: value for name, value in form.config().items() if value is not None}
 
 

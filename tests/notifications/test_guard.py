@@ -256,7 +256,7 @@ def test_a_certificate_that_nobody_knows_is_refused_in_words(secure_sink, names,
     assert "certificate" in result.detail.lower()
 
 
-# --- What is told --------------------------------------------------------------------------------
+# --- Error messages ------------------------------------------------------------------------------
 
 
 def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):

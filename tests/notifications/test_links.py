@@ -1,4 +1,4 @@
-"""The link in a message under which whoever has it says that they see to an incident."""
+"""The acknowledge link in a notification, for whoever has it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def path(incident, channel):
 
 @pytest.fixture
 def client():
-    """Somebody without an account, whose cookies nobody keeps, and whose forms are checked as in earnest."""
+    """Somebody without an account or cookies, whose forms are checked for CSRF as in production."""
     return Client(enforce_csrf_checks=True)
 
 

@@ -1,4 +1,4 @@
-"""Late monitors and broken channels: looked for, and told once."""
+"""Late monitors and failing channels: found, and notified once."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
     assert notices.look() == 0
 
 
-# --- Broken ----------------------------------------------------------------------------------------
+# --- Failing channels ------------------------------------------------------------------------------
 
 
 def fail_often(channel, times=20):

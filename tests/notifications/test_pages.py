@@ -290,7 +290,7 @@ def test_without_htmx_the_result_shows_on_the_page(admin, workspace):
     assert "Test sent" in page
 
 
-# --- What was told -------------------------------------------------------------------------------
+# --- Delivery log --------------------------------------------------------------------------------
 
 
 def failed_once(workspace):
@@ -397,7 +397,7 @@ def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspac
 
 
 class TestAssigning:
-    """Monitors chosen on the overview, and the channels that tell about them."""
+    """Monitors selected on the overview, and the channels that are subscribed to them."""
 
     @pytest.fixture
     def some(self, workspace):

@@ -1,4 +1,4 @@
-"""The pages of who is told when, in the browser's eyes."""
+"""The pages of notification rules, as a browser sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is secret of a channel: sealed where it is stored, and shown to nobody, whatever its kind."""
+"""The secrets of a channel: encrypted at rest and never shown, whatever the integration."""
 
 from __future__ import annotations
 

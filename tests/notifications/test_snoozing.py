@@ -1,4 +1,4 @@
-"""Snooze: nobody hears that a monitor is down, until a time that always comes."""
+"""Snoozing: no down notifications until a given time, which always comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn it is: storms in digests, retries under their ids, one message after the other."""
+"""Turns: storms in digests, retries under their ids, one notification after the other."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_kind_that_keeps_a_record_of_each_outage_is_sent_each(memory):
     assert len(set(threads)) == 4
 
 
-# --- Limits of the other side ------------------------------------------------------------------------
+# --- Limits of the receiver --------------------------------------------------------------------------
 
 
 def test_a_provider_that_asks_for_rest_gets_everything_later_and_merged():
