@@ -1,5 +1,5 @@
-"""Which channel a request may name. As with monitors, a link works whatever workspace is
-chosen in the header, for its members."""
+"""Which channels a request may access. As with monitors, a link works for members of the channel's
+workspace, whichever workspace is selected in the header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def get_channel_or_404(request: HttpRequest, public_id: UUID) -> tuple[Channel, 
     """Return a channel and the signed-in user's membership in its workspace.
 
     Raises:
-        Http404: there is none, or it belongs to people the user has nothing to do with.
+        Http404: it doesn't exist, or belongs to a workspace that the user is not in.
     """
     channel = get_object_or_404(Channel.objects.select_related("workspace"), public_id=public_id)
     return channel, membership_in(request, channel.workspace)
@@ -29,7 +29,7 @@ def get_channel_to_change(request: HttpRequest, public_id: UUID) -> Channel:
 
     Raises:
         Http404: as above.
-        PermissionDenied: the user may see it, but not change it.
+        PermissionDenied: the user may view it, but not change it.
     """
     channel, membership = get_channel_or_404(request, public_id)
     if not membership.may_change:

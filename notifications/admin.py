@@ -1,4 +1,4 @@
-"""Channels and deliveries in the admin site; where a channel leads is shown masked."""
+"""Channels and deliveries in the admin site; the target of a channel is shown masked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notifications.services.queries import destination
 
 
 class ChannelForm(forms.ModelForm):
-    """What may be changed here of a channel. Nothing is saved by it."""
+    """The fields of a channel that may be changed here. It saves nothing itself."""
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -27,15 +27,15 @@ class ChannelForm(forms.ModelForm):
         if not cleaned.get("all_monitors") and "monitors" in cleaned:
             chosen = cleaned["monitors"]
             if not chosen:
-                self.add_error("monitors", _("Choose at least one monitor, or all of them."))
+                self.add_error("monitors", _("Choose at least one monitor, or all monitors."))
             elif chosen.exclude(workspace=self.instance.workspace_id).exists():
-                self.add_error("monitors", _("Choose monitors of the channel's own workspace."))
+                self.add_error("monitors", _("Choose monitors in the channel's workspace."))
         return cleaned
 
 
 @admin.register(Channel)
 class ChannelAdmin(SiteAdmin):
-    """Channels are made and led elsewhere by forms that know what each kind needs."""
+    """Channels are created on their own pages, whose forms know what each integration needs."""
 
     form = ChannelForm
     list_display = ("name", "workspace", "kind", "masked_destination", "enabled", "broken_at", "all_monitors")
@@ -71,9 +71,9 @@ class ChannelAdmin(SiteAdmin):
     )
     autocomplete_fields = ("monitors",)
     secret_fields = ("config",)
-    delete_warning = _("It is told nothing more, and the record of what it was told goes with it.")
+    delete_warning = _("No more notifications are sent to it, and its delivery log is deleted too.")
 
-    @admin.display(description=_("destination"))
+    @admin.display(description=_("sends to"))
     def masked_destination(self, channel: Channel) -> str:
         return destination(channel, masked=True)
 
@@ -81,13 +81,13 @@ class ChannelAdmin(SiteAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Change it by the operation, which gives up what still waits for a channel that is switched off."""
+        """Change it through the service, which also drops the pending deliveries of a disabled channel."""
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "monitors"}
         monitors = form.cleaned_data["monitors"]
         channel_service.edit(channel=obj, by=_by(request), monitors=monitors, **changes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing: the operation has set the monitors."""
+        """Nothing: the service has already set the monitors."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         channel_service.delete(channel=obj, by=_by(request))
@@ -109,7 +109,7 @@ class DeliveryAdmin(ReadOnly, LargeTableAdmin):
     list_filter = ("status", "event")
     list_select_related = ("channel", "monitor")
     search_fields = ("channel__name", "monitor__name")
-    search_help_text = _("The name of a channel or monitor.")
+    search_help_text = _("Name of a channel or monitor.")
     fields = (
         "event",
         "monitor",

@@ -1,8 +1,7 @@
-"""Where a channel leads: what may be entered for each kind, and what of it is stored.
+"""The config of a channel: what may be entered for each integration, and how it is stored.
 
-`Channel.config` holds the members that the fields of its kind name, as they were cleaned. A secret one is
-in there as `{"sealed": token}`: it leaves only through `opened`, for sending. Pages and the API are given
-what `shown` leaves of it.
+`Channel.config` holds the cleaned values of the integration's fields. A secret is stored as
+`{"sealed": token}` and is only decrypted by `opened`, for sending. Pages and the API get `shown`.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from notifications.integrations import Field, kinds
 from notifications.models import Channel
 from notifications.transports import signing
 
-# Stands for a secret where one is shown. Written back, it keeps the one there is.
+# Shown instead of a secret. Written back, it keeps the current one.
 MASK = "********"
-# After a change of what messages are signed with, the one before goes on counting for so long.
+# How long the previous signing secret is used beside a new one.
 OVERLAP = timedelta(hours=24)
 _PURPOSE = b"tianji channel secrets"
 _SEALED = "sealed"
-# Of a secret with so many characters, so many at its end may be shown.
+# The last _ENDING characters of a secret may be shown if it has at least _LONG.
 _LONG, _ENDING = 16, 4
-# So many secrets before the one there is count, at most.
+# At most this many previous secrets are used.
 _COUNTING_MOST = 3
 _SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
 
 
 class Unreadable(Exception):
-    """A secret of the channel cannot be opened; says what to do, in the reader's language."""
+    """A secret of the channel can't be decrypted; says what to do, in the reader's language."""
 
     def __str__(self) -> str:
-        return _("The secret of this channel cannot be read: SECRET_KEY is not what it was. Enter it again.")
+        return _("The channel's secret can't be decrypted because SECRET_KEY has changed. Enter it again.")
 
 
 # --- What is stored, opened and shown ---------------------------------------------------------------
 
 
 def secret_names(kind: str) -> set[str]:
-    """Return the members of a config of `kind` that are sealed; none of a kind not known here."""
+    """Return the names of the secrets in a config of `kind`; empty for an unknown one."""
     known = kinds().get(kind)
     return {field.name for field in known.fields if field.secret} if known else set()
 
@@ -51,11 +50,11 @@ def secret_names(kind: str) -> set[str]:
 def changed(
     kind: str, config: Mapping[str, Any], changes: Mapping[str, Any], *, now: datetime
 ) -> dict[str, Any]:
-    """Return what is stored after `changes` to the stored `config` of a channel of `kind`.
+    """Return what to store after `changes` to the stored `config` of a channel of `kind`.
 
-    Secrets in `changes` are in the clear; None removes a member. A secret that is there already is not
-    sealed anew, so that nothing differs where nothing was changed. A kind that signs goes on signing with
-    the secret before for OVERLAP, too.
+    Secrets in `changes` are in the clear; None removes a value. An unchanged secret is not encrypted again,
+    so that nothing differs if nothing was changed. An integration that signs keeps signing with the previous
+    secret too, for OVERLAP.
     """
     stored = dict(config)
     secrets = secret_names(kind)
@@ -72,10 +71,10 @@ def changed(
 
 
 def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -> None:
-    """Let what was signed with count beside the new secret.
+    """Keep the previous secret beside the new one.
 
-    What counted beside that goes on, too: the receiver may have neither of the two that came after it,
-    when somebody pressed the button twice.
+    Secrets that were kept before that stay too: if somebody pressed the button twice, the receiver may have
+    neither of the two newer ones.
     """
     before = _open(config.get(_SIGNS))
     if _SIGNS in stored and before is not None:
@@ -84,23 +83,23 @@ def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -
         until = (now + OVERLAP).isoformat()
         stored |= {_PREVIOUS: sealed(" ".join(dict.fromkeys(counting[:_COUNTING_MOST]))), _UNTIL: until}
     else:
-        # Nothing is signed any more, or nothing was, or not with what anybody can read.
+        # Signing is off now, or was off before, or the previous secret can't be decrypted.
         stored.pop(_PREVIOUS, None)
         stored.pop(_UNTIL, None)
 
 
 def can_sign(kind: str) -> bool:
-    """Return whether messages of `kind` can be signed with a secret that is changed with an overlap."""
+    """Return whether `kind` signs messages with a secret that can be rotated with an overlap."""
     return {_SIGNS, _PREVIOUS} <= secret_names(kind)
 
 
 def new_signing_secret() -> dict[str, str]:
-    """Return the change to a config that makes a channel sign with a new secret, in the clear."""
+    """Return the config change that sets a new signing secret, in the clear."""
     return {_SIGNS: signing.new_secret()}
 
 
 def overlap_ends(channel: Channel, now: datetime) -> datetime | None:
-    """Return until when messages are signed with the secret before, too; None where they are not."""
+    """Return until when messages are signed with the previous secret too; None if they aren't."""
     return _ends(channel.config, now)
 
 
@@ -113,12 +112,12 @@ def _ends(config: Mapping[str, Any], now: datetime) -> datetime | None:
 
 
 def sealed(text: str) -> dict[str, str]:
-    """Return a secret as a config holds it."""
+    """Return a secret as a config stores it."""
     return {_SEALED: credentials.seal(text, purpose=_PURPOSE)}
 
 
 def is_kept(channel: Channel, name: str) -> bool:
-    """Return whether the config of `channel` has the member `name`, readable or not."""
+    """Return whether the config of `channel` has a value for `name`, readable or not."""
     return channel.config.get(name) not in (None, "")
 
 
@@ -126,7 +125,7 @@ def opened(channel: Channel) -> dict[str, Any]:
     """Return the config of `channel` in the clear, for sending and for nothing else.
 
     Raises:
-        Unreadable: SECRET_KEY and its fallbacks are not what it was sealed with.
+        Unreadable: neither SECRET_KEY nor its fallbacks can decrypt it.
     """
     config = {name: _open(value) for name, value in channel.config.items()}
     if None in config.values():
@@ -137,8 +136,8 @@ def opened(channel: Channel) -> dict[str, Any]:
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     """Return the config of `channel` for people, without its secrets.
 
-    MASK stands for a secret, and of a secret address the host is left. Who may change the channel (not
-    `masked`) sees how a long secret ends as well, to tell one from another.
+    A secret is shown as MASK, a secret URL as its host. People who may change the channel (not `masked`)
+    also see the end of a long secret, to tell one from another.
     """
     known = kinds().get(channel.kind)
     fields = {field.name: field for field in known.fields} if known else {}
@@ -169,7 +168,7 @@ def _host_of(url: str) -> str:
 
 
 def is_mask(value: object) -> bool:
-    """Return whether `value` is what stands for a secret, not one."""
+    """Return whether `value` is a mask rather than a secret."""
     return isinstance(value, str) and value.endswith(MASK)
 
 
@@ -178,5 +177,5 @@ def _is_sealed(value: object) -> bool:
 
 
 def _open(value: Any) -> Any:
-    """Return a member in the clear; None where it is sealed and cannot be opened."""
+    """Return a value in the clear; None if it is encrypted and can't be decrypted."""
     return credentials.unseal(str(value[_SEALED]), purpose=_PURPOSE) if _is_sealed(value) else value

@@ -1,4 +1,4 @@
-"""Messages to people in the log of a monitor."""
+"""Notifications in the log of a monitor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TONES = {Delivery.Status.SENT: "", Delivery.Status.WITHDRAWN: "", Delivery.Stat
 
 
 def connect() -> None:
-    """Add the deliveries to the log; called once, when the app is ready."""
+    """Add deliveries to the log; called once, when the app is ready."""
     feed.register(Kind.MESSAGES, deliveries)
 
 
 def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
-    """Return one entry a delivery, at the time of the event that it tells of, newest first."""
+    """Return one entry per delivery, at the time of its event, newest first."""
     rows = asked.within(Delivery.objects.filter(monitor=monitor), "created_at")
     if asked.incident is not None:
         rows = rows.filter(incident__public_id=asked.incident)
@@ -37,21 +37,21 @@ def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: in
 
 def _entry(row: Delivery) -> Entry:
     words = {
-        Delivery.Status.SENT: _("told"),
-        Delivery.Status.FAILED: _("not told"),
-        Delivery.Status.WITHDRAWN: _("not needed"),
+        Delivery.Status.SENT: _("sent"),
+        Delivery.Status.FAILED: _("failed"),
+        Delivery.Status.WITHDRAWN: _("skipped"),
     }
     facts = [Fact(row.channel.name, _about(row), at=row.sent_at)]
     if row.note:
-        facts.append(Fact(_("Why"), row.get_note_display()))
+        facts.append(Fact(_("Reason"), row.get_note_display()))
     elif row.status == Delivery.Status.PENDING and not row.attempt_count:
-        facts.append(Fact(_("Planned for"), at=row.planned_at))
+        facts.append(Fact(_("Scheduled for"), at=row.planned_at))
     return Entry(
         at=row.created_at,
         kind=Kind.MESSAGES,
         pk=row.pk,
         code=f"{row.event} {row.status}",
-        word=words.get(Delivery.Status(row.status), _("telling")),
+        word=words.get(Delivery.Status(row.status), _("pending")),
         tone=_TONES.get(Delivery.Status(row.status), "late"),
         text=row.channel.name,
         incident=row.incident.public_id if row.incident else None,

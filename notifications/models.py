@@ -1,4 +1,4 @@
-"""Channels, and the outbox: one row for each event and channel, kept with every attempt to send it."""
+"""Channels, and the outbox: one row per event and channel, kept with every attempt to send it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ TEMPLATE_LENGTH = 4000
 
 
 class Channel(models.Model):
-    """A destination for messages. `kind` names a module of `integrations`; `config` is what it needs.
+    """Where notifications go. `kind` names a module in `integrations`; `config` is what it needs.
 
-    `delay` is in seconds: who is down for less is not told of. `on_...` are the events that it is told;
-    a monitor may have its own (ChannelRule). `title` and `body` are templates, empty for the default.
+    `delay` is in seconds: shorter outages are not notified. `on_...` are the events it is subscribed to; a
+    monitor may override them (ChannelRule). `title` and `body` are templates, empty for the default.
 
-    `failures` counts the attempts that failed since the last that did not; at `broken_at` they were too
-    many. Until `quiet_until` nothing is sent: the other side asked for it. `downs_until` and `ups_until`
-    end the current window of a storm (notifications/dispatch/queue.py).
+    `failures` counts failed attempts since the last success; `broken_at` is when the channel was found
+    failing. Until `quiet_until` nothing is sent, because the receiver asked for a pause. `downs_until` and
+    `ups_until` end the current window of a storm (notifications/dispatch/queue.py).
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="channels")
     name = models.CharField(_("name"), max_length=100)
-    kind = models.CharField(_("kind"), max_length=24)
+    kind = models.CharField(_("integration"), max_length=24)
     config = models.JSONField(default=dict)
     enabled = models.BooleanField(_("enabled"), default=True)
     all_monitors = models.BooleanField(_("all monitors"), default=True)
@@ -39,7 +39,7 @@ class Channel(models.Model):
         _("only if still down after"), default=0, validators=[MaxValueValidator(DELAY_MAX)]
     )
     on_down = models.BooleanField(_("down"), default=True)
-    on_recovery = models.BooleanField(_("up again"), default=True)
+    on_recovery = models.BooleanField(_("recovery"), default=True)
     on_late = models.BooleanField(_("late"), default=False)
     on_reminder = models.BooleanField(_("reminders"), default=True)
     title = models.TextField(_("title"), max_length=TEMPLATE_LENGTH, blank=True)
@@ -63,7 +63,7 @@ class Channel(models.Model):
 
     @property
     def kind_label(self) -> str:
-        """What people call its kind; its slug, where this version does not know it."""
+        """The label of its integration; the slug, if this version doesn't have it."""
         from notifications.integrations import kinds
 
         known = kinds().get(self.kind)
@@ -73,43 +73,43 @@ class Channel(models.Model):
 class Delivery(models.Model):
     """One event for one channel. Its `public_id` is the stable id under which every attempt is sent.
 
-    `planned_at` is when the rules let people be told; `next_attempt_at` when the next attempt may be made.
-    What went into a digest is `merged` and names it, until it shares its end; a digest, like the news that
-    `subject` is broken, is of no incident. `occasion` is the heartbeat after which a monitor is late.
-    `thread` names the outage that the other side knows of: that of an earlier incident, where people were
-    never told that it was over. `note` says why a delivery was withdrawn.
+    `planned_at` is when the rules allow it to be sent; `next_attempt_at` when the next attempt may be made.
+    A delivery that went into a digest is `merged` and points to it until it takes over the digest's result.
+    A digest has no incident, and neither has the event that `subject` is failing. `occasion` is the
+    heartbeat after which a monitor is late. `thread` identifies the outage at the receiver: that of an
+    earlier incident if its recovery was never sent. `note` is the reason why a delivery was skipped.
     """
 
     class Event(models.TextChoices):
         OPENED = "incident.opened", _("Down")
         RESOLVED = "incident.resolved", _("Recovered")
-        # A deadline that passed unseen before the push that ended the silence: one message for both.
+        # The missed deadline was only noticed when the next push arrived: one notification covers both.
         PASSED = "incident.passed", _("Was down")
         REMINDER = "incident.reminder", _("Reminder")
         LATE = "monitor.late", _("Late")
         DIGEST_DOWN = "digest.down", _("Several down")
-        DIGEST_UP = "digest.up", _("Several up again")
+        DIGEST_UP = "digest.up", _("Several recovered")
         DIGEST_REMINDER = "digest.reminder", _("Several still down")
-        BROKEN = "channel.broken", _("Channel broken")
+        BROKEN = "channel.broken", _("Channel failing")
 
     class Status(models.TextChoices):
-        PENDING = "pending", _("Waiting")
+        PENDING = "pending", _("Pending")
         SENDING = "sending", _("Sending")
         MERGED = "merged", _("In a digest")
         SENT = "sent", _("Sent")
-        FAILED = "failed", _("Given up")
-        WITHDRAWN = "withdrawn", _("Not needed")
+        FAILED = "failed", _("Failed")
+        WITHDRAWN = "withdrawn", _("Skipped")
 
     class Note(models.TextChoices):
-        """Why a delivery was withdrawn."""
+        """Why a delivery was skipped."""
 
-        RECOVERED = "recovered", _("It was up again before.")
-        NEVER_TOLD = "never_told", _("It was not told that it is down.")
-        CONTINUES = "continues", _("It was told of this outage before.")
-        DOWN_AGAIN = "down_again", _("It was down again before.")
-        ACKNOWLEDGED = "acknowledged", _("Somebody saw to it before.")
-        NOT_LATE = "not_late", _("A heartbeat came before.")
-        UNWANTED = "unwanted", _("It is not to be told of this any more.")
+        RECOVERED = "recovered", _("Recovered before it was sent")
+        NEVER_TOLD = "never_told", _("Never notified that it went down")
+        CONTINUES = "continues", _("Already notified of this outage")
+        DOWN_AGAIN = "down_again", _("Down again before it was sent")
+        ACKNOWLEDGED = "acknowledged", _("Already acknowledged")
+        NOT_LATE = "not_late", _("A heartbeat arrived before it was sent")
+        UNWANTED = "unwanted", _("No longer subscribed")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, null=True, on_delete=models.CASCADE, related_name="deliveries")
@@ -125,7 +125,7 @@ class Delivery(models.Model):
     note = models.CharField(max_length=12, choices=Note.choices, blank=True)
     created_at = models.DateTimeField()
     planned_at = models.DateTimeField(null=True)
-    # When the next attempt may be made; while sending, when the lease of this attempt runs out.
+    # When the next attempt may be made; while sending, when the lease of this attempt expires.
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -163,7 +163,7 @@ class Delivery(models.Model):
 
 
 class DeliveryAttempt(models.Model):
-    """One try of a delivery, with what the other side said."""
+    """One attempt of a delivery, with the response of the receiver."""
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
@@ -182,10 +182,10 @@ class DeliveryAttempt(models.Model):
 
 
 class ChannelRule(models.Model):
-    """How one channel hears of one monitor, where that differs from what the channel says.
+    """How one channel is notified of one monitor, if that differs from the channel's own settings.
 
-    Not `told` is silence, also of a channel for all monitors. `delay` in seconds and `events` (names of
-    `Channel.on_...`) are the channel's where null.
+    Without `told` it is not notified at all, even if it is for all monitors. `delay` in seconds and `events`
+    (names of `Channel.on_...`) are the channel's if null.
     """
 
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="channel_rules")
@@ -204,10 +204,10 @@ class ChannelRule(models.Model):
 
 
 class _Tolerance(models.Model):
-    """People are told after `..._needed` failures of the last `..._of`, in a row where both are the same.
+    """Failure threshold: `..._needed` failures of the last `..._of`, in a row if both are the same.
 
-    They hear of a recovery after `recovery_needed` good heartbeats in a row. While a monitor is down they
-    are reminded every `remind_every` seconds, `remind_most` times; 0 is never.
+    Recovery threshold: `recovery_needed` good heartbeats in a row. While a monitor is down, reminders are
+    sent every `remind_every` seconds, at most `remind_most` times; 0 is never.
     """
 
     missed_needed = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -223,7 +223,7 @@ class _Tolerance(models.Model):
 
 
 class WorkspaceRules(_Tolerance):
-    """What holds for the monitors of a workspace that say nothing else. Null is the product's default."""
+    """The defaults for the monitors of a workspace. Null is the product's default."""
 
     workspace = models.OneToOneField(
         Workspace, on_delete=models.CASCADE, primary_key=True, related_name="rules"
@@ -234,7 +234,7 @@ class WorkspaceRules(_Tolerance):
 
 
 class MonitorRules(_Tolerance):
-    """What holds for one monitor; null is what its workspace says. Until `snoozed_until` nobody is told."""
+    """The rules of one monitor; null is the workspace's default. No notifications until `snoozed_until`."""
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="rules")
     snoozed_until = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""What Celery Beat and hints wake. Each task calls one operation."""
+"""Tasks that Celery Beat and hints start. Each calls one service."""
 
 from typing import Any
 

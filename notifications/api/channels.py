@@ -41,10 +41,10 @@ TAG = "channels"
 
 
 class ChannelView(ApiView):
-    """What the views of channels share."""
+    """What the channel views share."""
 
     def channels(self) -> QuerySet[Channel]:
-        """Return the workspace's channels with the monitors chosen for them: two queries."""
+        """Return the workspace's channels with their selected monitors: two queries."""
         monitors = Monitor.objects.in_workspace(self.workspace).only("public_id").order_by("public_id")
         return Channel.objects.filter(workspace=self.workspace).prefetch_related(
             Prefetch("monitors", monitors)
@@ -81,12 +81,12 @@ class ChannelView(ApiView):
         ]
 
     def answer(self, channel: Channel, *, status: int = 200, **headers: str) -> Response:
-        """Answer with `channel` as it is now."""
+        """Respond with `channel` as it is now."""
         fresh = self.channel(channel.public_id)
         return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
 
     def columns(self, said: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
-        """Return what `services.channels` takes, of what the serializer has cleaned. Raises Problem."""
+        """Return the arguments for `services.channels`, from the cleaned data. Raises Problem."""
         columns = {name: value for name, value in said.items() if name not in ("kind", "events")}
         _checked(said)
         if "config" in said:
@@ -104,7 +104,7 @@ class ChannelView(ApiView):
         unknown = set(public_ids) - {monitor.public_id for monitor in found}
         if unknown:
             named = ", ".join(sorted(map(str, unknown))[:5])
-            raise impossible("monitors", _("There is no monitor %s in this workspace.") % named)
+            raise impossible("monitors", _("No such monitor in this workspace: %s.") % named)
         return found
 
 
@@ -171,8 +171,7 @@ class ChannelDetail(ChannelView):
         operation_id="change_channel",
         summary="Change a channel",
         description=(
-            "Fields that are left out stay as they are. Switching it off gives up what still waits to be "
-            "sent through it."
+            "Fields that are left out stay unchanged. Disabling a channel drops its pending deliveries."
         ),
         request=NewChannelSerializer,
         parameters=[IF_MATCH, ETAG],
@@ -182,7 +181,7 @@ class ChannelDetail(ChannelView):
         channel = self.channel(public_id)
         said = self.read(NewChannelSerializer, partial=True, kind=channel.kind)
         if said.get("kind", channel.kind) != channel.kind:
-            raise impossible("kind", _("The kind of a channel cannot change. Create another channel."))
+            raise impossible("kind", _("The kind of a channel can't be changed. Create another channel."))
         columns = self.columns(said, kind=channel.kind, before=channel)
         version = expected_version(request, channel)
         try:
@@ -197,7 +196,7 @@ class ChannelDetail(ChannelView):
         tags=[TAG],
         operation_id="delete_channel",
         summary="Delete a channel",
-        description="It is told nothing more, and the record of what it was told goes with it.",
+        description="No more notifications are sent to it, and its delivery log is deleted too.",
         parameters=[IF_MATCH],
         responses=answers(204, None, changes=True, matched=True),
     )
@@ -215,8 +214,8 @@ class TestChannel(ChannelView):
     @extend_schema(
         tags=[TAG],
         operation_id="test_channel",
-        summary="Send a test message",
-        description="At once, and only once. The answer comes when it is known what came of it, within 15 s.",
+        summary="Send a test",
+        description="Sent immediately, without retries. The response has the result, within 15 s.",
         request=None,
         parameters=[IDEMPOTENCY_KEY],
         responses=answers(200, TestedSerializer, changes=True),

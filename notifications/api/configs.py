@@ -1,7 +1,7 @@
-"""The config of a channel over HTTP: for each kind, what its fields say.
+"""The config of a channel over HTTP, with the fields of its integration.
 
-What has the wrong shape is 400; what a field's `clean` refuses is 422. Secrets can be written, never read:
-MASK is shown, and leaving one out or writing the mask back keeps the one there is.
+A wrong shape is 400; a value that a field's `clean` rejects is 422. Secrets can be written, never read:
+MASK is shown, and leaving a secret out or writing the mask back keeps it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from notifications.models import Channel
 
 _LINES_MOST = 200
 _HIDDEN = "…"
-_SECRET = f"Never readable: it is shown as {MASK}, and leaving it out or writing that back keeps it."
+_SECRET = f"Write-only: shown as {MASK}. Leave it out, or write the mask back, to keep it."
 
 
 class _OneLine(Matching):
-    """Text without line breaks, nor white space around it."""
+    """Text without line breaks or surrounding white space."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z",
-            gettext_lazy("Give one line, without spaces around it or control characters."),
+            gettext_lazy("Must be one line, without surrounding spaces or control characters."),
             **kwargs,
         )
 
@@ -47,9 +47,9 @@ _LINES: list[dict[str, Any]] = [
 
 @extend_schema_field({"anyOf": _LINES})
 class _Lines(serializers.Field[Any, Any, Any, Any]):
-    """Several lines: a list of them, or one text."""
+    """Several lines: a list of strings, or one string."""
 
-    default_error_messages = {"invalid": gettext_lazy("Give a list of lines, or one text.")}
+    default_error_messages = {"invalid": gettext_lazy("Must be a list of strings, or one string.")}
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, str):
@@ -62,15 +62,15 @@ class _Lines(serializers.Field[Any, Any, Any, Any]):
 
 @extend_schema_field({"anyOf": [*_LINES, {"type": "null"}]})
 class _LinesOrNone(_Lines):
-    """The same, where there may be none."""
+    """The same, but nullable."""
 
 
 def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
-    """Return how a kind's field is written."""
+    """Return the serializer field for an integration's field."""
     about = " ".join(filter(None, (str(field.help or field.label), _SECRET if field.secret else "")))
     needed = field.required and not field.secret and field.default is None
     common: dict[str, Any] = {"required": needed, "help_text": about}
-    # What may be there may be taken away.
+    # Whatever is optional can be removed.
     common["allow_null"] = not field.required
     if field.widget == "yes":
         return YesNo(**{**common, "required": False})
@@ -93,19 +93,19 @@ CONFIGS: dict[str, type[StrictSerializer]] = {slug: _serializer(kind) for slug, 
 
 
 class ConfigField(serializers.Field[Any, Any, Any, Any]):
-    """A destination, as the fields of the channel's kind describe it."""
+    """The config of a channel, with the fields of its integration."""
 
-    default_error_messages = {"invalid": gettext_lazy("Give an object.")}
+    default_error_messages = {"invalid": gettext_lazy("Must be an object.")}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("invalid")
         kind = self.context.get("kind") or self.parent.initial_data.get("kind")
         if not isinstance(kind, str) or kind not in CONFIGS:
-            return {}  # what is wrong with the kind is said of the kind
+            return {}  # the error is reported for `kind`
         body = CONFIGS[kind](data=data)
         if not body.is_valid() and any(other(data=data).is_valid() for other in CONFIGS.values()):
-            # It fits the schema, as a config of another kind.
+            # It matches the schema, but of another kind.
             raise _of_another_kind(kind, body)
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
@@ -113,13 +113,13 @@ class ConfigField(serializers.Field[Any, Any, Any, Any]):
 
 def _of_another_kind(kind: str, body: StrictSerializer) -> Problem:
     if set(body.initial_data) - set(body.fields):
-        return impossible("config", _("This is not the config of a channel of the kind %s.") % kind)
+        return impossible("config", _("This is not a config of the kind %s.") % kind)
     errors = [(f"config.{name}", said) for name, all_said in body.errors.items() for said in all_said]
-    return Problem("impossible", _("Some fields are not right."), errors=errors)
+    return Problem("impossible", _("Some fields are invalid."), errors=errors)
 
 
 class _ConfigInTheSchema(OpenApiSerializerFieldExtension):
-    """Any of the kinds: those of two may look alike, so it is not exactly one."""
+    """Any of the kinds (anyOf): the configs of two may look alike, so oneOf would not hold."""
 
     target_class = "notifications.api.configs.ConfigField"
 
@@ -131,8 +131,8 @@ class _ConfigInTheSchema(OpenApiSerializerFieldExtension):
     {
         "type": "object",
         "description": (
-            f"The members of the kind's config. {MASK} stands for a secret, of a secret address the host is "
-            f"left, and null is what is not there. Who may only read sees {_HIDDEN} for what leads to people."
+            f"The fields of the kind's config. {MASK} stands for a secret, of a secret URL only the host is "
+            f"shown, and null means not set. Viewers see {_HIDDEN} instead of addresses."
         ),
         "additionalProperties": {
             "anyOf": [
@@ -149,7 +149,7 @@ class ShownConfigField(serializers.Field[Any, Any, Any, Any]):
 
 
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
-    """Return the config of `channel` as it is read: without secrets, and `masked` only to recognise it by."""
+    """Return the config of `channel` for reading: without secrets; `masked`: only recognisable."""
     kind = kinds().get(channel.kind)
     config = channel_config.shown(channel, masked=True)
     asked = [field for field in kind.fields if field.asked] if kind else []
@@ -163,10 +163,10 @@ def _read(field: Field, value: Any, *, masked: bool) -> Any:
 
 
 def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> dict[str, Any]:
-    """Return the changes to a config that `said` asks for, as `notifications.services.channels` takes them.
+    """Return the changes to a config that `said` requests, as `notifications.services.channels` takes them.
 
     Raises:
-        Problem: a field refuses its value, or a new channel lacks a secret that it needs.
+        Problem: a value is invalid, or a new channel lacks a required secret.
     """
     changes: dict[str, Any] = {}
     for field in kinds()[kind].fields:
@@ -174,13 +174,16 @@ def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> di
         if field.name not in said:
             if field.required and not kept and field.asked:
                 if field.default is None:
-                    raise impossible(f"config.{field.name}", _("Give it: there is none yet."))
+                    raise impossible(f"config.{field.name}", _("Required: it is not set yet."))
                 changes[field.name] = field.default
             continue
         value = said[field.name]
         if field.secret and channel_config.is_mask(value):
             if not kept:
-                raise impossible(f"config.{field.name}", _("There is no secret to keep. Give one, or null."))
+                raise impossible(
+                    f"config.{field.name}",
+                    _("No secret is set that could be kept. Must be a secret or null."),
+                )
         else:
             changes[field.name] = value if value is None else _cleaned(field, value)
     return changes
@@ -192,11 +195,11 @@ def _cleaned(field: Field, value: Any) -> Any:
     try:
         return field.clean(value) if field.clean else value
     except DjangoValidationError as error:
-        raise Problem("impossible", _("Some fields are not right."), errors=_errors(field, error)) from None
+        raise Problem("impossible", _("Some fields are invalid."), errors=_errors(field, error)) from None
 
 
 def _errors(field: Field, error: DjangoValidationError) -> list[tuple[str, Any]]:
-    """Return each error with the place that it is about: of a list, the line."""
+    """Return each error with its location; in a list, with the index of the line."""
     found: list[tuple[str, Any]] = []
     for one in error.error_list:
         index = (one.params or {}).get("index")

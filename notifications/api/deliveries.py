@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: who was told what, with every attempt."""
+"""Deliveries over HTTP, with every attempt."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ def _attempt(attempt: DeliveryAttempt, *, masked: bool) -> dict[str, Any]:
         "started_at": in_utc(attempt.started_at),
         "finished_at": in_utc(attempt.finished_at),
         "ok": attempt.ok,
-        # What the other side says may name addresses.
+        # Responses may contain addresses.
         "detail": None if masked else attempt.detail,
     }

@@ -1,4 +1,4 @@
-"""Who is told when, over HTTP: what a monitor and its workspace say, read and replaced."""
+"""Notification rules over HTTP: those of a monitor and of its workspace, read and replaced."""
 
 from __future__ import annotations
 
@@ -46,45 +46,45 @@ CHANNELS_MOST = 1000
 
 
 class ToleranceSerializer(StrictSerializer):
-    """After so many failures of the last so many."""
+    """A failure threshold: so many failures among the last so many."""
 
     needed = Whole(min_value=1, max_value=NEEDED_MOST)
     of = Whole(
         min_value=1,
         max_value=OF_MOST,
         required=False,
-        help_text="At least as many as needed. Left out, as many: then they are in a row.",
+        help_text="At least `needed`. If left out, equal to `needed`: failures in a row.",
     )
 
 
 class RemindersSerializer(StrictSerializer):
-    """How often people are reminded while a monitor is down."""
+    """How often reminders are sent while a monitor is down."""
 
     every = Whole(
         min_value=0,
         max_value=REMIND_LONGEST,
-        help_text=f"Seconds, at least {REMIND_LEAST}; 0 is never.",
+        help_text=f"In seconds, at least {REMIND_LEAST}; 0 means never.",
     )
     most = Whole(
         min_value=1,
         max_value=REMIND_MOST,
         required=False,
         allow_null=True,
-        help_text="Left out or null, as many as there would be.",
+        help_text="Maximum number of reminders. Left out or null: the default.",
     )
 
 
 class ChoiceSerializer(StrictSerializer):
-    """How one channel hears of a monitor."""
+    """How one channel is notified of a monitor."""
 
     channel = Id()
-    told = YesNo(required=False, help_text="True, where it is left out.")
+    told = YesNo(required=False, help_text="Whether it is subscribed to the monitor. Default: true.")
     delay = Whole(
         min_value=0,
         max_value=DELAY_MAX,
         required=False,
         allow_null=True,
-        help_text="In seconds: only if still down after that. null is what the channel says.",
+        help_text="In seconds: notified only if still down after that. null: the channel's own delay.",
     )
     events = serializers.ListField(
         child=OneOf(EVENTS),
@@ -92,45 +92,49 @@ class ChoiceSerializer(StrictSerializer):
         allow_null=True,
         min_length=1,
         max_length=len(EVENTS),
-        help_text="What it hears of; null is what the channel says.",
+        help_text="Events it is notified of. null: the channel's own events.",
     )
 
 
 @extend_schema_serializer(component_name="WorkspaceRules")
 class OwnSerializer(StrictSerializer):
-    """What is said about who is told when. What is left out or null is what lies above."""
+    """Notification defaults of a workspace. Whatever is left out or null has the product's default."""
 
-    missed = ToleranceSerializer(required=False, allow_null=True, help_text="When people hear of silence.")
+    missed = ToleranceSerializer(
+        required=False, allow_null=True, help_text="Failure threshold for missed heartbeats."
+    )
     reported = ToleranceSerializer(
-        required=False, allow_null=True, help_text="When people hear of a fault that is reported."
+        required=False,
+        allow_null=True,
+        help_text="Failure threshold for down reports and values out of range.",
     )
     recovery = Whole(
         min_value=1,
         max_value=NEEDED_MOST,
         required=False,
         allow_null=True,
-        help_text="After so many good heartbeats in a row people hear that it is up again.",
+        help_text="Recovery threshold: good heartbeats in a row before recovery is notified.",
     )
     reminders = RemindersSerializer(required=False, allow_null=True)
 
 
 @extend_schema_serializer(component_name="MonitorRules")
 class RulesSerializer(OwnSerializer):
-    """What a monitor says about who is told when. What is left out or null is what its workspace says."""
+    """Notification rules of a monitor. Whatever is left out or null has the workspace's default."""
 
     channels = ChoiceSerializer(  # type: ignore[call-arg]
         many=True,
         required=False,
         max_length=CHANNELS_MOST,
-        help_text="All channels of the workspace. Those that are left out of a change stay as they are.",
+        help_text="All channels of the workspace. Channels that are left out of a change stay unchanged.",
     )
     snoozed_until = Moment(
-        read_only=True, allow_null=True, help_text="Until then nobody hears that it is down."
+        read_only=True, allow_null=True, help_text="No down notifications are sent until then."
     )
 
 
 def _own(said: Mapping[str, Any]) -> Own:
-    """Return what a body says. Raises Problem."""
+    """Return the rules in a request body. Raises Problem."""
     return Own(
         missed=_tolerance("missed", said),
         reported=_tolerance("reported", said),
@@ -146,7 +150,7 @@ def _tolerance(name: str, said: Mapping[str, Any]) -> Tolerance | None:
     needed, of = given["needed"], given.get("of", given["needed"])
     if of < needed:
         raise impossible(
-            f"{name}.of", _("Give a whole number from {low} to {high}.").format(low=needed, high=OF_MOST)
+            f"{name}.of", _("Must be a whole number from {low} to {high}.").format(low=needed, high=OF_MOST)
         )
     return Tolerance(needed, of)
 
@@ -157,7 +161,7 @@ def _reminders(said: Mapping[str, Any]) -> Reminders | None:
         return None
     every = given["every"]
     if 0 < every < REMIND_LEAST:
-        sentence = _("Give 0 for never, or a whole number from {low} to {high}.")
+        sentence = _("Must be 0 for never, or a whole number from {low} to {high}.")
         raise impossible("reminders.every", sentence.format(low=REMIND_LEAST, high=REMIND_LONGEST))
     return Reminders(every, given.get("most"))
 
@@ -173,7 +177,7 @@ def _shown(own: Own) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What was read, with the version of each part; `version` is that of all of it, for the ETag."""
+    """The version of each part that was read; `version` covers all of them, for the ETag."""
 
     parts: dict[str, str]
 
@@ -190,7 +194,7 @@ class MonitorRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_rules",
-        summary="Read who is told of a monitor",
+        summary="Read the notification rules of a monitor",
         parameters=[ETAG],
         responses=answers(200, RulesSerializer),
     )
@@ -200,8 +204,8 @@ class MonitorRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="replace_monitor_rules",
-        summary="Say who is told of a monitor",
-        description="It counts for what happens from now on.",
+        summary="Replace the notification rules of a monitor",
+        description="Applies to everything that happens from now on.",
         request=RulesSerializer,
         parameters=[IF_MATCH, ETAG],
         responses=answers(200, RulesSerializer, writes=True, matched=True),
@@ -237,7 +241,7 @@ class MonitorRulesView(ApiView):
         named: dict[UUID, Choice] = {}
         for one in said:
             if one["channel"] in named:
-                raise impossible("channels", _("The channel %s is there twice.") % one["channel"])
+                raise impossible("channels", _("Duplicate channel: %s.") % one["channel"])
             events = one.get("events")
             named[one["channel"]] = Choice(
                 one.get("told", True), one.get("delay"), None if events is None else tuple(events)
@@ -245,7 +249,7 @@ class MonitorRulesView(ApiView):
         known = Channel.objects.filter(workspace=self.workspace, public_id__in=list(named))
         unknown = set(named) - set(known.values_list("public_id", flat=True))
         if unknown:
-            sentence = _("There is no channel %s in this workspace.")
+            sentence = _("No such channel in this workspace: %s.")
             raise impossible("channels", sentence % ", ".join(sorted(map(str, unknown))[:5]))
         return named
 
@@ -276,8 +280,8 @@ class WorkspaceRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_rules",
-        summary="Read when people are told",
-        description="What holds for the monitors that say nothing else.",
+        summary="Read the notification defaults",
+        description="They apply to monitors without rules of their own.",
         parameters=[ETAG],
         responses=answers(200, OwnSerializer),
     )
@@ -287,8 +291,8 @@ class WorkspaceRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="replace_rules",
-        summary="Say when people are told",
-        description="For the monitors that say nothing else. It counts for what happens from now on.",
+        summary="Replace the notification defaults",
+        description="They apply to monitors without rules of their own, from now on.",
         request=OwnSerializer,
         parameters=[IF_MATCH, ETAG],
         responses=answers(200, OwnSerializer, writes=True, matched=True),

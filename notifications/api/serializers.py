@@ -1,4 +1,4 @@
-"""Channels and deliveries as the management API writes and reads them."""
+"""Channels and deliveries in the management API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _MonitorIds(serializers.ListField):
         super().__init__(
             max_length=MONITORS_MOST,
             required=False,
-            help_text="Ids of the monitors that it tells about, where all_monitors is false.",
+            help_text="Ids of the monitors it is subscribed to if all_monitors is false.",
             **kwargs,
         )
 
@@ -42,33 +42,33 @@ class _Template(Text):
 
 @extend_schema_serializer(component_name="NewChannel")
 class NewChannelSerializer(StrictSerializer):
-    """A channel, or a change of one: then what is left out stays, and the kind cannot change."""
+    """A channel, or a change of one: whatever is left out stays unchanged, and `kind` can't be changed."""
 
     id = Id(read_only=True)
     name = Line(max_length=100)
     kind = OneOf(KINDS)
     config = ConfigField()
-    enabled = YesNo(required=False, help_text="While it is off, nothing is sent, and not later either.")
+    enabled = YesNo(required=False, help_text="While it is false, notifications are dropped.")
     all_monitors = YesNo(
         required=False,
-        help_text="Tells about all monitors, also those to come. True unless monitors names some.",
+        help_text="Subscribed to all monitors, including new ones. Default: true unless monitors are given.",
     )
     monitors = _MonitorIds()
     delay = Whole(
         min_value=0,
         max_value=DELAY_MAX,
         required=False,
-        help_text="In seconds: it hears only of what is still down after that. 0 is at once.",
+        help_text="In seconds: notified only if still down after that. 0 means immediately.",
     )
     events = serializers.ListField(
         child=OneOf(HEARD_OF),
         required=False,
         min_length=1,
         max_length=len(HEARD_OF),
-        help_text="What it hears of. Left out in a new channel, all but late.",
+        help_text="Events it is notified of. Default: all but late.",
     )
-    title = _Template(help_text="A title of its own, with {placeholders}; empty for the usual.")
-    body = _Template(help_text="A text of its own, with {placeholders}; empty for the usual.")
+    title = _Template(help_text="Custom title, with {placeholders}; empty for the default.")
+    body = _Template(help_text="Custom text, with {placeholders}; empty for the default.")
     broken_at = Moment(read_only=True)
     quiet_until = Moment(read_only=True)
     created_at = Moment(read_only=True)
@@ -76,7 +76,7 @@ class NewChannelSerializer(StrictSerializer):
 
 
 class ChannelSerializer(serializers.Serializer[Any]):
-    """A channel: where messages go."""
+    """A channel: where notifications go."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -90,24 +90,24 @@ class ChannelSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
     broken_at = Moment(
-        allow_null=True, help_text="Since when too many attempts failed, or nobody is there any more."
+        allow_null=True, help_text="Failing since: too many attempts failed, or the receiver is gone."
     )
     quiet_until = Moment(
-        allow_null=True, help_text="Until then nothing is sent: the other side asked for it."
+        allow_null=True, help_text="Nothing is sent until then, because the receiver asked for a pause."
     )
     created_at = Moment()
     updated_at = Moment()
 
 
 class TestedSerializer(serializers.Serializer[Any]):
-    """What came of a test message."""
+    """The result of a test."""
 
-    ok = serializers.BooleanField(help_text="The other side took it.")
-    detail = serializers.CharField(allow_blank=True, help_text="What it said, or why it did not get through.")
+    ok = serializers.BooleanField(help_text="Whether the receiver accepted it.")
+    detail = serializers.CharField(allow_blank=True, help_text="The response, or why it failed.")
 
 
 class AttemptSerializer(serializers.Serializer[Any]):
-    """One try of a delivery."""
+    """One attempt of a delivery."""
 
     number = serializers.IntegerField()
     started_at = Moment()
@@ -116,15 +116,15 @@ class AttemptSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(
         allow_null=True,
         allow_blank=True,
-        help_text="What the other side said; null for those who may only read.",
+        help_text="The response of the receiver; null for viewers.",
     )
 
 
 class DeliverySerializer(serializers.Serializer[Any]):
-    """One event for one channel. `id` is the one that every attempt carries.
+    """One event for one channel. Every attempt carries the same `id`.
 
-    What was told together is in one delivery with an event that begins with "digest."; the single ones
-    name it as their `digest` and share its end.
+    Notifications that were sent as a digest share one delivery whose event begins with "digest."; each of
+    them names it as its `digest` and has its result.
     """
 
     id = serializers.UUIDField()
@@ -132,14 +132,14 @@ class DeliverySerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(STATUSES)
     channel = serializers.UUIDField()
     channel_name = serializers.CharField()
-    monitor = serializers.UUIDField(allow_null=True, help_text="null for a digest and news of a channel.")
+    monitor = serializers.UUIDField(allow_null=True, help_text="null for a digest or a failing channel.")
     monitor_name = serializers.CharField(allow_null=True)
-    incident = serializers.UUIDField(allow_null=True, help_text="null as well where a monitor is only late.")
-    subject = serializers.UUIDField(allow_null=True, help_text="The channel that is said to be broken.")
-    digest = serializers.UUIDField(allow_null=True, help_text="The delivery that tells of it with others.")
-    note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was withdrawn.")
+    incident = serializers.UUIDField(allow_null=True, help_text="null also if a monitor is only late.")
+    subject = serializers.UUIDField(allow_null=True, help_text="The channel that is failing.")
+    digest = serializers.UUIDField(allow_null=True, help_text="The digest that it is part of.")
+    note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was skipped.")
     created_at = Moment()
-    planned_at = Moment(allow_null=True, help_text="When the rules let people be told.")
+    planned_at = Moment(allow_null=True, help_text="When the rules allow it to be sent.")
     next_attempt_at = Moment(allow_null=True)
     sent_at = Moment(allow_null=True)
     attempts = AttemptSerializer(many=True)
@@ -150,4 +150,4 @@ class DeliveryFilter(PageSerializer):
     event = OneOf(EVENTS, required=False)
     channel = Id(required=False, help_text="To this channel.")
     monitor = Id(required=False, help_text="About this monitor.")
-    digest = Id(required=False, help_text="Told in this digest.")
+    digest = Id(required=False, help_text="Part of this digest.")

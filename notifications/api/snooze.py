@@ -1,4 +1,4 @@
-"""Snooze over HTTP: until a time, nobody hears that a monitor is down."""
+"""Snoozing over HTTP: no down notifications of a monitor until a given time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LONGEST = int(snooze.LONGEST.total_seconds())
 
 
 class SnoozeSerializer(StrictSerializer):
-    """Until when: a time, or so many seconds from now. Give one of the two."""
+    """How long to snooze: until a time, or for a duration in seconds. Exactly one of the two."""
 
     until = Moment(required=False, allow_null=True)
     duration = Whole(min_value=1, max_value=_LONGEST, required=False, allow_null=True)
 
 
 class SnoozedSerializer(StrictSerializer):
-    """Until when nobody hears that the monitor is down."""
+    """When the snooze ends."""
 
     snoozed_until = Moment(allow_null=True)
 
@@ -43,7 +43,7 @@ class Snooze(ApiView):
         tags=[TAG],
         operation_id="snooze_monitor",
         summary="Snooze a monitor",
-        description="Until a time, 30 days from now at most, nobody hears that it is down; it always ends.",
+        description="No down notifications are sent until the given time, at most 30 days from now.",
         request=SnoozeSerializer,
         responses=answers(200, SnoozedSerializer, writes=True),
     )
@@ -52,14 +52,14 @@ class Snooze(ApiView):
         said = self.read(SnoozeSerializer)
         until, duration = said.get("until"), said.get("duration")
         if (until is None) == (duration is None):
-            raise impossible("until", _("Give either until or duration."))
+            raise impossible("until", _("Must have either until or duration."))
         if until is None:
-            # Not later than allowed, by the moment that passes until it is looked at.
+            # From the database's clock, so that the longest duration isn't over the limit by a moment.
             until = database_now() + timedelta(seconds=duration or 0)
         try:
             snooze.snooze(monitor=monitor, until=until, by=self.actor)
         except snooze.NoSuchTime:
-            sentence = _("Give a time in the future, 30 days from now at most.")
+            sentence = _("Must be a time in the future, at most 30 days from now.")
             raise impossible("until", sentence) from None
         except MonitorState.DoesNotExist:
             raise Http404 from None
@@ -69,7 +69,7 @@ class Snooze(ApiView):
         tags=[TAG],
         operation_id="unsnooze_monitor",
         summary="End the snooze of a monitor",
-        description="What it held back is told now.",
+        description="Notifications that it held back are sent now.",
         responses=answers(200, SnoozedSerializer, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:

@@ -1,7 +1,7 @@
-"""The address in a message under which whoever has the message says that they see to it.
+"""The acknowledge link in a notification, for whoever has the notification.
 
-It names the incident and the channel that the message went through, signed, so that nobody can make one up.
-There is no account behind it: it allows no more than to acknowledge that incident and to snooze its monitor.
+It contains the incident and the channel of the notification, signed, so that nobody can forge one. There is
+no account behind it: it only allows acknowledging that incident and snoozing its monitor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.urls import reverse
 from monitors.models import Incident
 from notifications.models import Channel, Delivery
 
-# An outage may last, and the message about it is found again by the one that was away.
+# Outages may last, and people find the notification when they are back from holiday.
 VALID = timedelta(days=90)
 _SALT = "notifications.dispatch.ack_links.acknowledge"
 _UUID_BYTES = 16
@@ -28,23 +28,23 @@ _UUID_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What an address is about now. `incident` is loaded with its monitor and workspace."""
+    """What a link is about now. `incident` is loaded with its monitor and workspace."""
 
     incident: Incident
     channel: Channel
 
 
 def acknowledge_url(incident: Incident, channel: Channel) -> str:
-    """Return the address under which who is told through `channel` acknowledges `incident`, for VALID."""
+    """Return the link to acknowledge `incident` in notifications through `channel`, valid for VALID."""
     named = urlsafe_b64encode(incident.public_id.bytes + channel.public_id.bytes).decode().rstrip("=")
     path = reverse("acknowledge", args=[_signer().sign(named)])
     return f"{settings.TIANJI_URL}{path}"
 
 
 def read(token: str) -> Link | None:
-    """Return what the token of such an address is about.
+    """Return what the token of such a link is about.
 
-    None for one that is not ours, is too old, or names what is deleted: they are told apart to nobody.
+    None for a token that is forged, too old, or about something deleted; which one is never revealed.
     """
     try:
         named = _signer().unsign(token, max_age=VALID)
@@ -67,9 +67,9 @@ def read(token: str) -> Link | None:
 
 
 def _latest_part(incident: Incident, channel: Channel) -> Incident:
-    """Return the open incident with which the outage goes on that `channel` was told of, or `incident`.
+    """Return the open incident that continues the outage that `channel` was notified of, or `incident`.
 
-    Who was not told that it was over in between hears of no new beginning, and has no other link.
+    If the recovery in between was never sent, the new beginning isn't either, and there is no other link.
     """
     if incident.resolved_at is None:
         return incident
@@ -83,5 +83,5 @@ def _latest_part(incident: Incident, channel: Channel) -> Incident:
 
 
 def _signer() -> signing.TimestampSigner:
-    # A dot, because a colon ends an address for some programs that make links of them.
+    # A dot, because some programs that detect links in text stop at a colon.
     return signing.TimestampSigner(sep=".", salt=_SALT)

@@ -1,4 +1,4 @@
-"""What becomes of the deliveries of a turn: those to be told are returned, the others held or withdrawn."""
+"""What becomes of the deliveries of a turn: those to send are returned, the others held or skipped."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from notifications.dispatch.decide import Event, Hold, Tell, Why, Withdraw
 from notifications.dispatch.facts import Circumstances
 from notifications.models import Channel, Delivery
 
-# What there is to judge: digests and news about channels are told as they are.
+# Only these are judged: digests and notifications about channels are always sent.
 _JUDGED = frozenset(event.value for event in Event)
 
 
 def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
-    """Hold and withdraw of `due` what is not to be told now; return the rest."""
+    """Hold or skip those of `due` that are not to be sent now; return the rest."""
     judged = [row for row in due if row.event in _JUDGED]
     facts = Circumstances(channel, judged, now)
     told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
     withdrawn: list[tuple[Why, Delivery]] = []
-    # Ends of outages that go on: whatever was found of them in this turn does not hold any more.
+    # Recoveries of outages that go on: their verdicts in this turn are outdated.
     outdated: set[int] = set()
     for row in judged:
         match decide.judge(facts.situation(row)):
@@ -60,9 +60,9 @@ def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
 
 
 def _continue(row: Delivery, facts: Circumstances) -> bool:
-    """Let the outage that the channel was told of go on with `row`, whose beginning it is not told.
+    """Continue the outage that the channel was notified of with `row`, which is not sent itself.
 
-    Return False where somebody else holds the news of the earlier end.
+    Return False if somebody else has locked the delivery of the earlier recovery.
     """
     earlier = facts.untold_before(row)
     ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)
@@ -78,7 +78,7 @@ def _continue(row: Delivery, facts: Circumstances) -> bool:
 
 
 def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None:
-    """Close deliveries that nobody tried yet and that need not be sent, saying why."""
+    """Skip deliveries that have not been attempted yet, with the reason."""
     Delivery.objects.filter(pk__in=among(ids), status=Delivery.Status.PENDING).update(
         status=Delivery.Status.WITHDRAWN, note=note, next_attempt_at=None, **changes
     )

@@ -1,4 +1,4 @@
-"""From a delivery to the letter that leaves, in the language and the time zone of its workspace."""
+"""From a delivery to the letter that is sent, in the language and time zone of its workspace."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TONES = {
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What leaves: for people, for machines, and for those who keep records. `thread` names the outage."""
+    """What is sent: the text for people and the payload for programs. `thread` identifies the outage."""
 
     message: Message
     payload: dict[str, Any]
@@ -54,12 +54,12 @@ class Letter:
 
 
 def write(delivery: Delivery) -> Letter:
-    """Return what `delivery` says, as things are known now.
+    """Return the letter for `delivery`, as of now.
 
-    It takes a constant number of queries, however many monitors a digest is about.
+    The number of queries is constant, however many monitors a digest has.
 
     Args:
-        delivery: best loaded with its channel's workspace, its monitor and its incident.
+        delivery: ideally loaded with its channel's workspace, its monitor and its incident.
     """
     event = Event(delivery.event)
     now = database_now()
@@ -72,7 +72,7 @@ def write(delivery: Delivery) -> Letter:
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
         elif event is Event.BROKEN:
             broken = broken_facts(delivery)
-            # Its owners are to understand it, whatever the channel that brings it says otherwise.
+            # Never in the custom text of the channel that carries it: it must be understood.
             message = _addressed(delivery.channel, digests.compose_broken(broken))
             payload = payloads.of_broken(broken, message, delivery_id=delivery.public_id)
         else:
@@ -84,7 +84,7 @@ def write(delivery: Delivery) -> Letter:
 
 
 def test(channel: Channel, test_id: UUID, at: datetime) -> Letter:
-    """Return the letter of "Send a test" through `channel`, in the channel's own words where it has some."""
+    """Return the letter of "Send test" through `channel`, in the channel's custom text if it has one."""
     workspace = channel.workspace
     with _voice_of(workspace):
         message = single.compose_test(channel=channel.name, workspace=workspace.name, url=_page_of(channel))
@@ -94,7 +94,7 @@ def test(channel: Channel, test_id: UUID, at: datetime) -> Letter:
 
 @contextmanager
 def _voice_of(workspace: Workspace) -> Iterator[None]:
-    """Speak the language of `workspace`, in its time zone, as long as it takes to compose."""
+    """Use the language and time zone of `workspace` while composing."""
     language, zone = workspace.language, workspace.timezone
     with (
         translation.override(language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE),
@@ -107,7 +107,7 @@ def _voice_of(workspace: Workspace) -> Iterator[None]:
 
 
 def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
-    """Return what a message about one monitor says, as it is known at `now`, the database's time."""
+    """Return the facts for a notification about one monitor, as of `now`, the database's time."""
     incident, event = delivery.incident, Event(delivery.event)
     monitor = incident.monitor if incident else delivery.monitor
     assert monitor is not None, "a delivery is about an incident, a monitor, several or a channel"
@@ -141,7 +141,7 @@ def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
 
 
 def _at(delivery: Delivery) -> datetime:
-    # A reminder is written long before, when the one before it is sent.
+    # The row of a reminder is written long before it is due, when the previous one is sent.
     planned = delivery.planned_at if delivery.event == Delivery.Event.REMINDER else None
     return planned or delivery.created_at
 
@@ -168,7 +168,7 @@ def _is_down_again(incident: Incident) -> bool:
 
 
 def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
-    """What is known of a monitor whose heartbeat after `occasion` is late."""
+    """The facts about a monitor whose next heartbeat after `occasion` is late."""
     state = monitor.state
     heard = delivery.occasion or state.last_heartbeat_at
     expected_by, deadline = delivery.created_at, None
@@ -177,7 +177,7 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
             due = monitor.schedule.due_after(heard)
             expected_by, deadline = due.expected_by, due.deadline
         except ScheduleError:
-            pass  # its page says so
+            pass  # its page shows the error
     later = state.last_heartbeat_at if heard and state.last_heartbeat_at else None
     came_at = later if later is not None and heard is not None and later > heard else None
     return {
@@ -188,14 +188,14 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
         "resolved_at": came_at,
         "deadline": deadline,
         "last_heartbeat_at": heard,
-        # The state knows the last heartbeat only.
+        # The state only has the last heartbeat.
         "opening_message": "" if came_at else state.last_message,
         "opening_value": None if came_at else state.last_value,
     }
 
 
 def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
-    """Return what a digest says: three queries, of which none reads more than LISTED rows."""
+    """Return the facts for a digest: three queries, none of which reads more than LISTED rows."""
     members = delivery.members.filter(incident__isnull=False)
     whole = members.aggregate(
         count=Count("pk"), first=Min("incident__started_at"), last=Max("incident__started_at")
@@ -205,7 +205,7 @@ def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
     event = Event(delivery.event)
     down: set[int] = set()
     if event is not Event.DIGEST_UP:
-        # Who fell again before people heard of the end is down, and no other message will say so.
+        # A monitor that went down again before its recovery was sent is down, and nothing else will say so.
         fallen = [incident.monitor_id for incident in rows if incident.resolved_at is not None]
         again = Incident.objects.filter(monitor__in=fallen, resolved_at=None)
         down = set(again.values_list("monitor_id", flat=True))
@@ -235,7 +235,7 @@ def _member(incident: Incident, down: set[int]) -> digests.Member:
 
 
 def broken_facts(delivery: Delivery) -> digests.Broken:
-    """Return what is known of the channel that `delivery` says is broken."""
+    """Return the facts about the failing channel that `delivery` is about."""
     subject = delivery.subject
     assert subject is not None, "news about a channel name it"
     last = DeliveryAttempt.objects.filter(delivery__channel=subject, ok=False).order_by("-pk").first()
@@ -254,14 +254,14 @@ def broken_facts(delivery: Delivery) -> digests.Broken:
     )
 
 
-# --- The channel's own words -----------------------------------------------------------------------
+# --- The channel's custom text ---------------------------------------------------------------------
 
 
 def _own_words(channel: Channel, message: Message, said: Mapping[str, str]) -> Message:
-    """Return `message` as the templates of `channel` say it.
+    """Return `message` as the templates of `channel` render it.
 
-    A template that is not good any more must not keep people from hearing: then it is as it would be
-    without one, and the last line says why.
+    A template that has become invalid must not keep a notification from being sent: the default text is
+    used instead, and the last line says why.
     """
     message = _addressed(channel, message)
     said = {
@@ -285,14 +285,14 @@ def _own_words(channel: Channel, message: Message, said: Mapping[str, str]) -> M
             lines = tuple(line for line in map(one_line, written.splitlines()) if line)
             message = replace(message, lines=lines, written=written)
     if errors:
-        why = _("The channel's own text could not be used: %(why)s") % {"why": one_line(errors[0])}
+        why = _("The channel's custom text could not be used: %(why)s") % {"why": one_line(errors[0])}
         written = f"{message.written}\n\n{why}" if message.written else ""
         message = replace(message, lines=(*message.lines, why), written=written)
     return message
 
 
 def _addressed(channel: Channel, message: Message) -> Message:
-    """Return `message` with what mail programs want to know of the channel it comes through."""
+    """Return `message` with what mail programs need to know about its channel."""
     return replace(
         message,
         manage_url=_page_of(channel),

@@ -1,8 +1,8 @@
-"""Whether what is due is told now: decided from facts, without a database and without a clock.
+"""Whether a due delivery is sent now: decided from facts, without a database and without a clock.
 
-People hear of an outage and of its end in turn: of no outage twice, and of no end of one that they were
-not told of. Everything that keeps people from being told (a tolerance, a snooze, maintenance) ends, and is
-asked again then.
+A channel is notified of an outage and of its recovery in turn: never twice of an outage, and never of the
+recovery from an outage that it was not notified of. Everything that holds a notification back (a failure
+threshold, a snooze, maintenance) ends, and the delivery is judged again then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from notifications.rules.thresholds import LOOK_AGAIN
 
 
 class Event(StrEnum):
-    """What a delivery tells of, where there is something to judge."""
+    """The events of deliveries that have to be judged."""
 
     OPENED = "incident.opened"
     RESOLVED = "incident.resolved"
@@ -25,7 +25,7 @@ class Event(StrEnum):
 
 
 class Why(StrEnum):
-    """Why something is not told at all."""
+    """Why a delivery is skipped."""
 
     RECOVERED = "recovered"
     NEVER_TOLD = "never_told"
@@ -36,7 +36,7 @@ class Why(StrEnum):
 
 
 class Told(Enum):
-    """What a channel knows of the beginning of an outage: `SOON` means that it is about to be told."""
+    """Whether a channel was notified that a monitor went down; `SOON`: it is about to be."""
 
     YES = auto()
     NO = auto()
@@ -45,23 +45,23 @@ class Told(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of a delivery that is due. Times are aware datetimes, `now` the database's.
+    """The facts about a delivery that is due. Times are aware datetimes, `now` the database's.
 
     Attributes:
-        planned_at: when the rules let people be told, the delay and every hold so far included. Of what is
-            over by then, they hear nothing.
-        under_way: an attempt was made, so that the other side may know already.
-        wanted: the channel is still to hear of such events of this monitor.
-        delayed: the channel hears only of outages that last.
-        resolved_at, acknowledged_at: of the incident, where it has them.
+        planned_at: when the rules allow it to be sent, including the delay and every hold so far. An outage
+            that is over by then is not sent.
+        under_way: an attempt was made, so the receiver may have it already.
+        wanted: the channel is still subscribed to such events of this monitor.
+        delayed: the channel is only notified of outages that last.
+        resolved_at, acknowledged_at: of the incident, if set.
         maintenance_until, snoozed_until: in the future, or None.
-        tolerated_until: None where there were failures enough; else when to look again.
-        told: what the channel knows of the beginning of this incident.
-        recovery_untold: it was told of an earlier outage of this monitor, and not yet of its end.
-        earlier_undecided: it may be about to be told of an earlier outage, which is over: that comes first.
-        good, good_needed: good heartbeats in a row since the end, and how many people want to see.
+        tolerated_until: None once the failure threshold is reached; else when to judge again.
+        told: whether the channel was notified of the beginning of this incident.
+        recovery_untold: it was notified of an earlier outage of this monitor, but not yet of its recovery.
+        earlier_undecided: an earlier outage, which is over, may be about to be sent: that comes first.
+        good, good_needed: good heartbeats in a row since the end, and the recovery threshold.
         every: the time between reminders.
-        still_late: no heartbeat came since.
+        still_late: no heartbeat has arrived since.
     """
 
     event: Event
@@ -86,12 +86,12 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Now."""
+    """Send it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Not before `until`; `replan`: what is over by then was not worth telling."""
+    """Not before `until`; `replan`: if the outage is over by then, it is not sent."""
 
     until: datetime
     replan: bool = False
@@ -99,7 +99,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Not at all."""
+    """Skip it."""
 
     why: Why
 
@@ -108,7 +108,7 @@ Verdict = Tell | Hold | Withdraw
 
 
 def judge(facts: Situation) -> Verdict:
-    """Return what is to become of a delivery that is due."""
+    """Return what to do with a delivery that is due."""
     match facts.event:
         case Event.OPENED:
             return Tell() if facts.under_way else _opened(facts)
@@ -127,7 +127,7 @@ def _opened(facts: Situation) -> Verdict:
         return Withdraw(Why.UNWANTED)
     if facts.resolved_at is not None and facts.resolved_at <= facts.planned_at:
         return Withdraw(Why.RECOVERED)
-    # Also where it waited for its turn meanwhile: who saw to it wanted to spare whoever is not called yet.
+    # Even if it was only waiting for its turn: acknowledging is meant to spare those not yet notified.
     if facts.delayed and facts.acknowledged_at is not None:
         return Withdraw(Why.ACKNOWLEDGED)
     until = _held_until(facts)
@@ -155,7 +155,7 @@ def _resolved(facts: Situation) -> Verdict:
         return Withdraw(Why.NEVER_TOLD)
     if facts.told is Told.SOON:
         return Hold(facts.now + LOOK_AGAIN)
-    # Not while people sleep: but a snooze is about bad news.
+    # Maintenance holds back recoveries too, but a snooze only holds back bad news.
     if facts.maintenance_until is not None:
         return Hold(facts.maintenance_until)
     if facts.good < facts.good_needed:
@@ -175,7 +175,7 @@ def _reminder(facts: Situation) -> Verdict:
     if facts.told is Told.NO:
         return Withdraw(Why.NEVER_TOLD)
     if facts.told is Told.SOON:
-        # Not in the same breath as the news itself.
+        # Not together with the down notification itself.
         return Hold(facts.now + facts.every)
     until = _held_until(facts)
     return Tell() if until is None else Hold(until)
@@ -191,6 +191,6 @@ def _late(facts: Situation) -> Verdict:
 
 
 def _held_until(facts: Situation) -> datetime | None:
-    """Return the end of what keeps people from hearing bad news now, or None."""
+    """Return when maintenance or a snooze stops holding back bad news, or None."""
     held = [until for until in (facts.maintenance_until, facts.snoozed_until) if until is not None]
     return max(held, default=None)

@@ -19,7 +19,7 @@ from notifications.rules.effective import DEFAULT, Route, routes_of, rules_of_lo
 
 
 def connect() -> None:
-    """Listen to the monitors; called once, when the app is ready."""
+    """Connect to the monitors' signals; called once, when the app is ready."""
     signals.incidents_opened.connect(_opened, dispatch_uid="notifications.opened")
     signals.incidents_resolved.connect(_resolved, dispatch_uid="notifications.resolved")
     signals.incidents_passed.connect(_passed, dispatch_uid="notifications.passed")
@@ -39,15 +39,15 @@ def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
 
 
 def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
-    # Who was told "down" is told "up", also where the channel no longer names that monitor: the
-    # last word somebody heard must not be a wrong one.
+    # A channel that was notified of an outage is notified of the recovery, even if it is no longer subscribed
+    # to that monitor: its last notification must not be wrong.
     told = _told_down(incidents)
     routes = list(_routes(incidents))
     pairs = {
         (incident.pk, route.channel.pk)
         for incident, route in routes
         if "recovery" in route.events
-        # Who hears of beginnings, and did not of this one, was not there yet.
+        # A channel that is subscribed to outages, but has no delivery of this one, was subscribed later.
         and ("down" not in route.events or (incident.pk, route.channel.pk) in told)
     }
     named = {(incident.pk, route.channel.pk) for incident, route in routes}
@@ -68,7 +68,7 @@ def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
 
 
 def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs: Any) -> None:
-    """Judge what waits for the end of maintenance when that is, now that it is another time."""
+    """Reschedule what waits for the end of maintenance, now that the end has moved."""
     together: dict[tuple[datetime, datetime], list[int]] = {}
     for monitor, before in held.items():
         together.setdefault((before, until[monitor]), []).append(monitor)
@@ -94,7 +94,7 @@ def _owe(rows: list[Owed]) -> None:
 
 
 def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incident, Route]]:
-    """Yield each incident with each route of its monitor that hears of `event`, or with all of them."""
+    """Yield each incident with each route of its monitor that is subscribed to `event`, or with all."""
     routes = routes_of({incident.monitor_id: incident.monitor for incident in incidents}.values())
     for incident in incidents:
         for route in routes.get(incident.monitor_id, ()):
@@ -103,7 +103,7 @@ def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incide
 
 
 def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
-    """Return (incident, channel) of those that were told, or may yet be, and whether the channel is on."""
+    """Return (incident, channel) of down deliveries that were or may be sent, and if recovery is wanted."""
     rows = Delivery.objects.filter(
         incident__in=[incident.pk for incident in incidents], event=Delivery.Event.OPENED
     ).exclude(Q(status=Delivery.Status.WITHDRAWN) & ~Q(note=Delivery.Note.CONTINUES))
@@ -116,11 +116,11 @@ def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
 
 
 def _held(channels: set[int]) -> set[int]:
-    """Return those of `channels` that are still there, and keep them so until the commit.
+    """Return those of `channels` that still exist, and keep them from being deleted until the commit.
 
-    A channel deleted meanwhile would fail the commit, and with it the pushes of a whole batch. The
-    lock is the one that the foreign key takes anyway, only earlier; it hinders nothing but deleting.
-    SQLite needs none: there one transaction writes at a time.
+    A channel deleted in between would make the commit fail, and with it the pushes of a whole batch. The
+    lock is the one that the foreign key takes anyway, only earlier; it blocks nothing but deletion. SQLite
+    needs none, because only one transaction writes at a time.
     """
     if not channels or connection.vendor != "postgresql":
         return channels

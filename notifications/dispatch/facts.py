@@ -1,4 +1,4 @@
-"""What has to be known to judge deliveries of one channel, read for all of them at once."""
+"""The facts that are needed to judge deliveries of one channel, loaded for all of them at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import effective, thresholds
 from notifications.rules.effective import Route, Rules, Tolerance
 
-# Where nobody can say how often a heartbeat is due.
+# For a schedule that can't be evaluated.
 _SOME_PERIOD = timedelta(hours=1)
 _NAMES = {
     Event.OPENED: "down",
@@ -30,12 +30,12 @@ _NAMES = {
 
 
 class Circumstances:
-    """What is known of `rows`, deliveries that `channel` is owed, at `now`.
+    """The facts about `rows`, due deliveries of `channel`, at `now`.
 
     Attributes:
-        rules: of a monitor, by its row id.
-        openings: the delivery of each incident's beginning to this channel, by the incident's row id.
-        recoveries: by monitor, the deliveries of ends of outages that nobody tried to tell the channel yet.
+        rules: the rules of a monitor, by its row id.
+        openings: this channel's down delivery for each incident, by the incident's row id.
+        recoveries: by monitor, the recovery deliveries that have not been attempted yet.
     """
 
     def __init__(self, channel: Channel, rows: Sequence[Delivery], now: datetime) -> None:
@@ -63,7 +63,7 @@ class Circumstances:
         )
 
     def situation(self, row: Delivery) -> Situation:
-        """Return what `judging.judge` needs to know of one of the rows, which is about one monitor."""
+        """Return what `judging.judge` needs to know about one of the rows, which is about one monitor."""
         event = Event(row.event)
         mine = self._rules_of(row)
         route = self._routes.get(row.monitor_id or 0)
@@ -96,7 +96,7 @@ class Circumstances:
         )
 
     def untold_before(self, row: Delivery) -> list[Delivery]:
-        """Return the deliveries of ends that the channel was not told, of earlier outages that it was."""
+        """Return the unsent recovery deliveries of earlier outages that the channel was notified of."""
         return [other for other in self._ends_before(row) if self._told(other) is Told.YES]
 
     def _ends_before(self, row: Delivery) -> list[Delivery]:
@@ -140,7 +140,7 @@ class Circumstances:
         return found
 
     def _find_silenced(self, rows: Sequence[Delivery]) -> set[int]:
-        """Return the incidents that were closed because their monitor was paused: nobody hears of the end."""
+        """Return the incidents that were closed by pausing their monitor: their end is not notified."""
         over = {row.incident_id for row in rows if row.event == Event.OPENED and _is_over(row)}
         if not over:
             return set()
@@ -160,7 +160,7 @@ class Circumstances:
             return Told.YES
         opening = self.openings.get(row.incident_id)
         if opening is None:
-            # It hears of ends only, or hears of this monitor since it was down.
+            # It is only subscribed to recoveries, or was subscribed while the monitor was down.
             route = self._routes.get(row.monitor_id or 0)
             return Told.NO if route is None or "down" in route.events else Told.YES
         match opening.status:
@@ -169,7 +169,7 @@ class Circumstances:
             case Delivery.Status.PENDING if not opening.attempt_count:
                 end = row.incident.resolved_at if row.incident else None
                 planned = opening.planned_at or opening.created_at
-                # What is over when it may be told is not told.
+                # If it is over by the time it may be sent, it is not sent.
                 return Told.NO if end is not None and end <= planned else Told.SOON
         return Told.YES
 
@@ -183,7 +183,7 @@ class Circumstances:
             return 1
         state = self._states.get(row.monitor_id)
         if state is None or state.status not in (Status.UP, Status.DOWN):
-            # It was paused since: nothing good can be waited for.
+            # It has been paused since: there are no heartbeats to wait for.
             return mine.recovery
         since = (latest and latest.resolved_at) or row.incident.resolved_at
         assert since is not None
@@ -201,7 +201,7 @@ class Circumstances:
         state = self._states.get(row.monitor_id or 0)
         return state is not None and state.status == Status.UP and state.last_heartbeat_at == row.occasion
 
-    # --- Tolerance -------------------------------------------------------------------------------------
+    # --- Thresholds ------------------------------------------------------------------------------------
 
     def _tolerated_until(self, row: Delivery, mine: Rules) -> datetime | None:
         if row.event not in (Event.OPENED, Event.PASSED) or row.incident is None or row.monitor is None:
@@ -211,7 +211,7 @@ class Circumstances:
         silence = self._after_silence(row.monitor, row.incident, mine.missed)
         if silence is None or _first_report(row.incident) is None:
             return silence
-        # It did not come in time, and then it said down: that counts as any report.
+        # It missed a heartbeat, then reported down: either threshold is enough.
         reports = self._after_reports(row.monitor, mine.reported)
         return None if reports is None else min(silence, reports)
 
@@ -254,7 +254,7 @@ def _is_over(row: Delivery) -> bool:
 
 
 def _first_report(incident: Incident) -> datetime | None:
-    """Return when the monitor of a silence was heard first and was not good, if it was."""
+    """Return the first heartbeat during an incident that started with a missed one, if there was any."""
     beats = Heartbeat.objects.filter(monitor=incident.monitor_id, received_at__gte=incident.started_at)
     if incident.resolved_at is not None:
         beats = beats.filter(received_at__lt=incident.resolved_at)
@@ -262,7 +262,7 @@ def _first_report(incident: Incident) -> datetime | None:
 
 
 def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
-    """Return when the first `most` heartbeats are missing in a silence that is one at `first`."""
+    """Return when the first `most` heartbeats are missed in a silence whose first miss is at `first`."""
     schedule, period = monitor.schedule, _SOME_PERIOD
     if isinstance(schedule, CronSchedule):
         try:

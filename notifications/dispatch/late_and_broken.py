@@ -1,7 +1,6 @@
-"""What no heartbeat and no passed deadline tells of: monitors that are late, and channels that are broken.
+"""Events that neither a heartbeat nor a deadline causes: late monitors, and failing channels.
 
-Looked for every few seconds. What was found is written down under a name of its own, so that looking
-twice tells nobody twice.
+They are looked for every few seconds. Each is stored under a unique key, so that it is only notified once.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from monitors.pages.overview import filters
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules.effective import routes_of
 
-# Of many channels, this many are told that another one is broken.
+# At most this many channels are notified that another one is failing.
 _TOLD_MOST = 3
 
 
 def look() -> int:
-    """Write deliveries for what is late and what is broken; return how many are new."""
+    """Write deliveries for late monitors and failing channels; return how many are new."""
     return tell_of_late() + tell_of_broken()
 
 
@@ -34,7 +33,7 @@ def look() -> int:
 
 
 def tell_of_late() -> int:
-    """Write a delivery for each monitor that is late, to each channel that wants to hear of it."""
+    """Write a delivery for each late monitor to each channel that is subscribed to that."""
     workspaces = set(
         Channel.objects.filter(enabled=True, on_late=True).values_list("workspace_id", flat=True)
     )
@@ -97,11 +96,11 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
     return len(rows)
 
 
-# --- Broken ----------------------------------------------------------------------------------------
+# --- Failing channels ------------------------------------------------------------------------------
 
 
 def tell_of_broken() -> int:
-    """Write the news of each broken channel, to others of its workspace that are not."""
+    """Write deliveries about each failing channel to working channels of its workspace."""
     told = Delivery.objects.filter(
         subject=OuterRef("pk"), event=Delivery.Event.BROKEN, occasion=OuterRef("broken_at")
     )
@@ -111,7 +110,7 @@ def tell_of_broken() -> int:
 
 def _tell_of(broken: Channel) -> int:
     others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, broken_at=None)
-    # Those for all monitors are the ones that most people read.
+    # Channels for all monitors are the most likely to be read.
     chosen = others.exclude(pk=broken.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
     with transaction.atomic():
         there = _held({broken.pk, *chosen[:_TOLD_MOST]})
@@ -137,6 +136,6 @@ def _news_of(broken: Channel, channel: int, now: datetime) -> Delivery:
 
 
 def _held(channels: Iterable[int]) -> set[int]:
-    """Lock those of `channels` that nobody holds, so that none is deleted meanwhile."""
+    """Lock those of `channels` that are not locked yet, so that none is deleted in the meantime."""
     rows = Channel.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
     return set(rows.filter(pk__in=set(channels)).order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Writing what channels are owed: thousands of rows at once, while a sweep holds its locks."""
+"""Writing deliveries: thousands of rows at once, while a sweep holds its locks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLUMNS = {
 
 
 class Owed(NamedTuple):
-    """A delivery to be written: of an incident, to a channel. `thread` is the incident's public id."""
+    """A delivery to write: of an incident, to a channel. `thread` is the incident's public id."""
 
     monitor_id: int
     incident_id: int
@@ -41,7 +41,7 @@ class Owed(NamedTuple):
 
 
 def write(owed: Iterable[Owed]) -> None:
-    """Write pending deliveries, in one statement; of what was written before the first row stays."""
+    """Write pending deliveries in one statement; rows that already exist stay unchanged."""
     times: dict[datetime, str | None] = {}
 
     def written(at: datetime) -> str | None:
@@ -75,6 +75,6 @@ def _statement(postgresql: bool) -> str:
     return (
         f"INSERT INTO {Delivery._meta.db_table} ({names}, status, note, attempt_count)"
         f" SELECT {names}, 'pending', '', 0 FROM ({sql.as_select(_COLUMNS, postgresql)}) AS given"
-        # SQLite takes ON for the beginning of a join without a WHERE.
+        # Without a WHERE, SQLite parses ON as the start of a join.
         " WHERE true ON CONFLICT DO NOTHING"
     )

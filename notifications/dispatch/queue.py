@@ -1,9 +1,9 @@
-"""Whose turn it is: the next message of a channel, alone or several in one.
+"""Turns: the next notification of a channel, a single one or a digest.
 
-A channel has one message in flight at a time. When its turn comes, all that it is owed and that is due is
-judged (dispatch/decide.py): told, held or withdrawn. Of what is to be told, the first outage is told
-at once, and what follows within STORM in one digest at its end; ends of outages and reminders likewise.
-What was tried before goes on under its own id, because the other side may know it already.
+A channel has one notification in flight at a time. When its turn comes, all of its due deliveries are
+judged (decide.py): sent, held or skipped. Of those to send, the first outage is sent immediately, and
+what follows within STORM in one digest at its end; recoveries and reminders likewise. A delivery that was
+attempted before continues under its own id, because the receiver may know it already.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from notifications.models import Channel, Delivery, DeliveryAttempt
 
 # Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
 LEASE = timedelta(seconds=60)
-# What happens within this of the first is told together.
+# What happens within this time of the first is sent as a digest.
 STORM = timedelta(seconds=30)
-# Of what one channel is owed, no more than this is looked at in one turn; and so few at first.
+# How many deliveries of a channel are looked at in one turn, at most and at first.
 _MOST, _FEW = 10_000, 20
 
 _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 _ENDS = (Event.RESOLVED, Event.PASSED)
-# What tells people whether a monitor is down.
+# Events after which people think that a monitor is down, or up.
 _NEWS = (Event.OPENED, *_ENDS)
 DIGESTS: dict[str, Delivery.Event] = {
     Event.OPENED: Delivery.Event.DIGEST_DOWN,
@@ -41,15 +41,15 @@ DIGESTS: dict[str, Delivery.Event] = {
     Event.PASSED: Delivery.Event.DIGEST_UP,
     Event.REMINDER: Delivery.Event.DIGEST_REMINDER,
 }
-# The column of a channel that says until when the present storm lasts.
+# The column of a channel with the end of the current storm.
 _WINDOWS = {Delivery.Event.DIGEST_DOWN: "downs_until", Delivery.Event.DIGEST_UP: "ups_until"}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to make attempt `number` of a delivery, until the lease runs out.
+    """The right to make attempt `number` of a delivery, until the lease expires.
 
-    `interrupted`: the attempt before it ended without a result.
+    `interrupted`: the previous attempt ended without a result.
     """
 
     delivery_id: int
@@ -58,12 +58,12 @@ class Claim:
 
 
 def claim_next() -> Claim | None:
-    """Claim what is due longest and may be sent now, or return None.
+    """Claim the delivery that has been due longest and may be sent now, or return None.
 
-    What is not to be told now is held or withdrawn on the way.
+    Deliveries that are not to be sent now are held or skipped on the way.
     """
     for channel in _channels_with_something_due(database_now()):
-        # None: another worker serves this channel, or it has nothing to say now.
+        # None: another worker serves this channel, or it has nothing to send now.
         if claim := take_turn(channel):
             return claim
     return None
@@ -85,13 +85,13 @@ def _channels_with_something_due(now: datetime) -> list[int]:
 
 
 def take_turn(channel_id: int) -> Claim | None:
-    """Return what a channel (its row id) is to send now, claimed; None for nothing, or no turn."""
+    """Claim what a channel (its row id) is to send now; None if there is nothing, or it is not its turn."""
     with transaction.atomic():
         interrupted = _interrupted(channel_id, database_now())
         if interrupted is not None:
             hold_monitor(interrupted)
-        # Two workers may see the same channel as the next: its lock lets one of them through, and the
-        # look below comes after the lock.
+        # Two workers may pick the same channel: its lock lets one of them through, and everything below is
+        # read after locking.
         channel = _hold_channel(channel_id)
         if channel is None:
             return None
@@ -100,7 +100,7 @@ def take_turn(channel_id: int) -> Claim | None:
             return None
         if interrupted is not None:
             return _claim_again(interrupted, now)
-        # In a storm's first moment one message is all there is to find, and the rest can wait.
+        # At the start of a storm one delivery is enough, and the rest can wait.
         for most in (_FEW, _MOST):
             found = _waiting(channel, now, most)
             due = _in_their_order(channel, found, now)
@@ -115,7 +115,7 @@ def take_turn(channel_id: int) -> Claim | None:
 
 
 def _interrupted(channel: int, now: datetime) -> Delivery | None:
-    """Return what was being sent when its worker died, if anything was."""
+    """Return the delivery that was being sent when its worker died, if any."""
     sending = Delivery.objects.filter(channel=channel, status=Delivery.Status.SENDING)
     return sending.filter(next_attempt_at__lte=now).order_by("pk").first()
 
@@ -126,10 +126,10 @@ def _is_busy(channel: Channel, now: datetime) -> bool:
 
 
 def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
-    """Return what `channel` may be told now, oldest first and `most` of it, and lock it.
+    """Return and lock the due deliveries of `channel`, oldest first, at most `most`.
 
-    What a storm holds back is left out, before its end; and what somebody else holds, who deletes a
-    monitor perhaps, is left for the next turn: nobody waits here, so nobody waits for ever.
+    Those that a running storm holds back are left out; rows that somebody else has locked, perhaps to delete
+    a monitor, are left for the next turn: nothing waits here, so there are no deadlocks.
     """
     rows = channel.deliveries.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
     if _goes_on(channel.downs_until, now):
@@ -141,15 +141,15 @@ def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
 
 
 def _goes_on(until: datetime | None, now: datetime) -> bool:
-    """Return whether a storm lasts `until` then; one that ends later began before the clock was set back."""
+    """Return whether a storm is running `until` then; a later end means that the clock was set back."""
     return until is not None and now < until <= now + STORM
 
 
 def _in_their_order(channel: Channel, rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
-    """Return those of `rows` before which nothing of the same incident or monitor has to be finished.
+    """Return those of `rows` that don't have to wait for an earlier one of the same incident or monitor.
 
-    What only the future will decide (a delay, a reminder) does not hold up the news of the end. What is
-    under way holds up what happened to its monitor after it: else the older news would be the last word.
+    A delivery that is not due yet (a delay, a reminder) doesn't delay the recovery. A delivery with attempts
+    delays later events of its monitor: otherwise the older notification would arrive last.
     """
     incidents = among({row.incident_id for row in rows if row.incident_id is not None})
     unfinished = channel.deliveries.filter(
@@ -171,7 +171,7 @@ def _in_their_order(channel: Channel, rows: Sequence[Delivery], now: datetime) -
 
 
 def _news_under_way(channel: Channel) -> dict[int | None, int]:
-    """Return, by monitor, the first delivery that was tried, and may have arrived, and is not finished."""
+    """Return, by monitor, the first unfinished delivery with an attempt, which may have arrived."""
     tried = channel.deliveries.filter(next_attempt_at__isnull=False, attempt_count__gt=0)
     open_digests, found = [], []
     for pk, monitor, event in tried.values_list("pk", "monitor_id", "event"):
@@ -194,10 +194,10 @@ def _news_under_way(channel: Channel) -> dict[int | None, int]:
 def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known: bool) -> Claim | None:
     """Claim one of `ready`, or a digest of several of them.
 
-    Return None where there is nothing to claim, or more has to be known for a digest than `ready`.
+    Return None if there is nothing to claim, or a digest needs more rows than `ready`.
     """
     for row in ready:
-        # Its id may have arrived.
+        # It may have arrived under its id.
         if row.attempt_count:
             return _claim(row, now)
     kind = kinds().get(channel.kind)
@@ -210,7 +210,7 @@ def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known
         alike = [row for row in ready if DIGESTS.get(row.event) is digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
-        # The rest of a storm, and what piled up while the channel could not be reached.
+        # The rest of a storm, or the backlog of a channel that was unreachable.
         together = window is None or _planned(first) < max(until or now - STORM, now - STORM)
         if together and not all_known:
             return None
@@ -227,7 +227,7 @@ def _planned(row: Delivery) -> datetime:
 
 
 def _claim(row: Delivery, now: datetime) -> Claim:
-    """Claim a delivery that this transaction holds."""
+    """Claim a delivery that this transaction has locked."""
     if not row.attempt_count:
         reminders.follow([row], now)
     Delivery.objects.filter(pk=row.pk).update(
@@ -240,7 +240,7 @@ def _claim(row: Delivery, now: datetime) -> Claim:
 
 
 def _merge(channel: Channel, rows: Sequence[Delivery], event: Delivery.Event, now: datetime) -> Claim:
-    """Claim a new digest of `rows`, which share its end."""
+    """Claim a new digest of `rows`, which share its result."""
     reminders.follow(rows, now)
     digest = Delivery.objects.create(
         channel=channel,
@@ -258,7 +258,7 @@ def _merge(channel: Channel, rows: Sequence[Delivery], event: Delivery.Event, no
 
 
 def _claim_again(row: Delivery, now: datetime) -> Claim | None:
-    """Claim a delivery whose worker died with it, under the same id."""
+    """Claim a delivery whose worker died while sending it, under the same id."""
     as_seen = Delivery.objects.filter(
         pk=row.pk, status=row.status, attempt_count=row.attempt_count, next_attempt_at=row.next_attempt_at
     )
@@ -272,7 +272,7 @@ def _claim_again(row: Delivery, now: datetime) -> Claim | None:
         started_at=row.next_attempt_at - LEASE,
         finished_at=row.next_attempt_at,
         ok=False,
-        detail=_("Interrupted: the worker stopped before it could note a result."),
+        detail=_("Interrupted: the worker stopped before it could record a result."),
     )
     return Claim(row.pk, row.attempt_count + 1, interrupted=True)
 
@@ -288,9 +288,9 @@ def hold_monitor(row: Delivery) -> None:
 
 
 def _hold_channel(pk: int) -> Channel | None:
-    """Lock a channel and return it as it is now; None where it is gone, or locked by somebody else.
+    """Lock a channel and return it as it is now; None if it was deleted, or is locked by somebody else.
 
-    The lock does not hinder the recorder, which only refers to the row.
+    The lock doesn't block the recorder, which only references the row.
     """
     rows = Channel.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
     return rows.filter(pk=pk).order_by().first()

@@ -1,4 +1,4 @@
-"""Reminders of outages that go on: each follows from the message before it."""
+"""Reminders of open outages: each one is scheduled when the notification before it is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST = 1
 
 
 def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> Owed | None:
-    """Return the first reminder of `incident` for a route that is told at `planned_at`, not yet saved."""
+    """Return the first reminder of `incident` for a route notified at `planned_at`, not yet saved."""
     if rules.remind_every is None or not rules.remind_most or not {"down", "reminder"} <= route.events:
         return None
     at = planned_at + rules.remind_every
@@ -26,11 +26,11 @@ def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) 
 
 
 def may_follow(rows: Sequence[Delivery]) -> set[int]:
-    """Return the row ids of those of `rows` that may be sent now, as far as `follow` goes.
+    """Return the row ids of those of `rows` that may be sent now, as far as `follow` is concerned.
 
-    A reminder may while its monitor's state is locked, because the next one is written with it, and a
-    monitor that is being deleted must not get new rows. The lock is not waited for: here channels were
-    locked before monitors.
+    A reminder needs its monitor's state locked, because the next reminder is written with it, and a monitor
+    that is being deleted must not get new rows. It doesn't wait for the lock, because here the channel was
+    locked before the monitor.
     """
     reminded = {row.monitor_id for row in rows if row.event == Delivery.Event.REMINDER and row.monitor_id}
     there: set[int] = set()
@@ -42,11 +42,10 @@ def may_follow(rows: Sequence[Delivery]) -> set[int]:
 
 
 def follow(rows: Sequence[Delivery], now: datetime) -> None:
-    """See to the reminders that come after `rows`, deliveries of one channel that are sent now.
+    """Schedule the reminders after `rows`, deliveries of one channel that are being sent now.
 
-    The first comes as long after the message itself as it should, also where that was held; each
-    further one is written when the one before it is sent; after the end there are none. The caller
-    holds the rows.
+    The first reminder counts from the down notification, even if that was held back; each further one is
+    written when the one before it is sent; after the recovery there are none. The caller has locked the rows.
     """
     of = {event: [row for row in rows if row.event == event] for event in Delivery.Event}
     openings, reminded = of[Delivery.Event.OPENED], of[Delivery.Event.REMINDER]
@@ -77,16 +76,16 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
 
 
 def free(rows: QuerySet[Delivery]) -> list[int]:
-    """Lock those of `rows` that nobody else holds, and return their row ids.
+    """Lock those of `rows` that are not locked yet, and return their row ids.
 
-    What somebody holds who deletes a monitor is not waited for: he may be waiting for us.
+    It doesn't wait for rows that are locked by the deletion of a monitor, which may be waiting for us.
     """
     locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")
     return list(locked.values_list("pk", flat=True))
 
 
 def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
-    """Return the reminders to come, of the incidents of `rows`."""
+    """Return the pending reminders of the incidents of `rows`."""
     return Delivery.objects.filter(
         channel=channel,
         incident__in=among(row.incident_id for row in rows if row.incident_id is not None),

@@ -1,4 +1,4 @@
-"""What waits for the end of a snooze or of maintenance, where that is moved."""
+"""Deliveries that wait for the end of a snooze or of maintenance, when that end moves."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from notifications.models import Delivery
 
 
 def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) -> None:
-    """Judge at `at` what waits for the end of a snooze or of maintenance that does not end then any more.
+    """Reschedule to `at` what waits for the end of a snooze or of maintenance that now ends at another time.
 
-    What a worker holds at this moment is being judged; it is found at its own time.
+    Rows that a worker has locked are being judged right now, and are judged again at their own time.
     """
     waiting = Delivery.objects.filter(
         monitor__in=among(monitors),
@@ -22,6 +22,6 @@ def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) 
         next_attempt_at=held_until,
     )
     held = Delivery.objects.filter(pk__in=among(reminders.free(waiting)))
-    # What is over by the time for which it is planned is not told.
+    # An outage that is over by its planned time is not sent.
     held.filter(planned_at=held_until).update(planned_at=at)
     held.update(next_attempt_at=at)

@@ -1,9 +1,9 @@
-"""Claim a delivery, send it, record what came of it.
+"""Claim a delivery, send it, record the result.
 
 Three steps, of which only the first and the last touch the database: nothing is sent inside a
-transaction. A claim is a lease; a worker that dies with one loses it, and the delivery is sent again
-under the same id. A channel has one delivery in flight at a time, so a channel that hangs delays
-itself only, and the messages of one incident arrive in their order.
+transaction. A claim is a lease; if its worker dies, it expires, and the delivery is sent again under the
+same id. A channel has one delivery in flight at a time, so a channel that hangs delays only itself, and
+the notifications of one incident arrive in order.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from notifications.transports.base import Failed, Outgoing, Result, Sent
 log = structlog.get_logger(__name__)
 
 DETAIL_LENGTH = 500
-# A channel that takes this long to fail hangs; its other deliveries wait up to _REST then, so that
-# a backlog does not occupy a worker's thread without pause.
+# A channel that takes this long to fail is hanging; its other deliveries then wait up to _REST, so that a
+# backlog doesn't keep a worker's thread busy without a break.
 _HANGS = timedelta(seconds=5)
 _REST = timedelta(seconds=60)
-# So many attempts that fail in a row, whatever they were to tell, are a broken channel.
+# After this many failed attempts in a row, of whatever deliveries, a channel is failing.
 BROKEN_AFTER = 20
 
 _rng = SystemRandom()
 _stopping = threading.Event()
-# Every tick and every hint runs deliver_due in a thread of the worker's pool. Some threads must stay
-# free of slow channels for the sweep, which shares the pool.
+# Every tick and every hint runs deliver_due in a thread of the worker's pool. The sweep shares the pool, so
+# slow channels must leave some threads to it.
 _gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
 
 
 def stop_soon() -> None:
-    """Let every `deliver_due` of this process end after the attempt it is making.
+    """Make every `deliver_due` of this process return after its current attempt.
 
-    A worker that was asked to stop waits for its tasks; the rows that are left are found by the next.
+    A worker that is asked to stop waits for its tasks; the next one finds the remaining rows.
     """
     _stopping.set()
 
@@ -59,11 +59,11 @@ def stop_soon() -> None:
 def deliver_due() -> int:
     """Send what is due until nothing is left that may be sent now; return the number of attempts.
 
-    Safe to run many times at once, in one process and in several. Returns 0 at once where this
-    process already delivers in as many threads as it may: the rows wait for the next tick.
+    Safe to run many times concurrently, in one process or several. Returns 0 immediately if this process
+    already delivers in as many threads as it may: the rows wait for the next tick.
 
     Raises:
-        django.db.Error: the database went away; a delivery in flight is sent again after its lease.
+        django.db.Error: the database is gone; a delivery in flight is sent again when its lease expires.
     """
     if not _gate.acquire(blocking=False):
         return 0
@@ -77,7 +77,7 @@ def deliver_due() -> int:
 
 
 def attempt(claim: Claim) -> bool:
-    """Make the attempt of `claim` and record it; False where the claim is not valid any more."""
+    """Make the attempt of `claim` and record it; False if the claim is no longer valid."""
     delivery = (
         Delivery.objects.select_related("channel__workspace", "monitor", "incident__monitor")
         .filter(pk=claim.delivery_id, status=Delivery.Status.SENDING, attempt_count=claim.number)
@@ -89,15 +89,15 @@ def attempt(claim: Claim) -> bool:
         return _drop(delivery, claim)
     started_at = database_now()
     if claim.interrupted and started_at > _first_tried_at(claim, started_at) + retry.GIVE_UP_AFTER:
-        # Else what kills its worker would be tried for ever: only a result leads to a next time.
-        result: Result = Failed(_("Given up: the attempts were interrupted."), permanent=True)
+        # Otherwise a delivery that kills its worker would be retried forever: only results are counted.
+        result: Result = Failed(_("Failed: all attempts were interrupted."), permanent=True)
     else:
         result = _send(delivery)
     return _record(delivery, claim, result, started_at)
 
 
 def _drop(delivery: Delivery, claim: Claim) -> bool:
-    """Close a digest of which all monitors were deleted since; there is nothing to say any more."""
+    """Close a digest whose monitors have all been deleted; there is nothing left to send."""
     claimed = Delivery.objects.filter(
         pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
     )
@@ -106,7 +106,7 @@ def _drop(delivery: Delivery, claim: Claim) -> bool:
 
 
 def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
-    """Return when the first attempt began: people may have had to be left alone for days before."""
+    """Return when the first attempt began, which may be days after the event (snooze, maintenance)."""
     if claim.number == 1:
         return started_at
     attempts = DeliveryAttempt.objects.filter(delivery=claim.delivery_id)
@@ -115,8 +115,8 @@ def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
 
 def _send(delivery: Delivery) -> Result:
     if not delivery.channel.enabled:
-        # Old news must not burst out when it is switched on again.
-        return Failed(_("Not sent: the channel is switched off."), permanent=True)
+        # Outdated notifications must not be sent when it is enabled again.
+        return Failed(_("Not sent: the channel is disabled."), permanent=True)
     letter = compose.write(delivery)
     return _transmit(
         delivery.channel,
@@ -133,15 +133,15 @@ def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
     except Exception as error:
         log.exception("transport failed", channel=str(channel.public_id), kind=channel.kind)
         result = Failed(f"{type(error).__name__}: {error}")
-    # Nobody knows what the other side says: NUL, which no database takes, or a page of HTML.
+    # A response may be anything: NUL, which no database accepts, or a page of HTML.
     return replace(result, detail=one_line(result.detail)[:DETAIL_LENGTH])
 
 
 def _record(delivery: Delivery, claim: Claim, result: Result, started_at: datetime) -> bool:
-    """Write the attempt and the outcome, unless the claim was lost meanwhile."""
+    """Write the attempt and the outcome, unless the claim was lost."""
     with transaction.atomic():
-        # In the order in which the recorder locks. A monitor or channel being deleted must not get
-        # new rows, which would fail its deletion.
+        # In the recorder's lock order. A monitor or channel that is being deleted must not get new rows,
+        # which would make its deletion fail.
         queue.hold_monitor(delivery)
         channel = _hold_channel(delivery.channel_id)
         if channel is None:
@@ -157,7 +157,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             log.warning("result of a lost claim dropped", delivery=str(delivery.public_id))
             return False
         if outcome.next_attempt_at is None:
-            # What was told together ends together.
+            # The members of a digest share its result.
             delivery.members.filter(status=Delivery.Status.MERGED).update(
                 status=outcome.status, sent_at=sent_at
             )
@@ -181,7 +181,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
 
 
 def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: datetime) -> None:
-    """Keep how `channel`, which is held, gets on, and until when it wants to be left alone."""
+    """Update the health of `channel`, which is locked, and until when it must be left alone."""
     quiet_until = outcome.rest_until
     if isinstance(result, Sent):
         channel.failures, channel.broken_at = 0, None
@@ -200,7 +200,7 @@ def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: d
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What an attempt leads to. `rest_until`: until then the channel is told nothing."""
+    """What follows from an attempt. Nothing is sent to the channel until `rest_until`."""
 
     status: Delivery.Status
     next_attempt_at: datetime | None = None
@@ -230,15 +230,15 @@ def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime,
 
 
 def _hold_channel(pk: int) -> Channel | None:
-    """Lock a channel and return it as it is now, None where it is gone."""
+    """Lock a channel and return it as it is now, None if it was deleted."""
     return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
 
 
 def send_test(*, channel: Channel) -> Result:
-    """Send a test message through `channel` at once, within the time of one attempt.
+    """Send a test through `channel` immediately, within the time of one attempt.
 
-    It belongs to no incident, is tried once and leaves no row. One that arrives mends a broken channel:
-    who has repaired it must not see it red until something is down again.
+    It belongs to no incident, is tried once and leaves no row. If it succeeds, the channel no longer counts
+    as failing: whoever fixed it must not see it red until the next outage.
     """
     test_id = uuid.uuid4()
     letter = compose.test(channel, test_id, database_now())

@@ -1,4 +1,4 @@
-"""The forms in which people describe a channel: what every one has, and the fields of its kind."""
+"""The channel form: the fields that every channel has, and those of its integration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
 
 
 class _MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by their public id, which a page may show; a row's number stays inside."""
+    """Monitors by public id, because pages never show row ids."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
@@ -38,15 +38,15 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Gone, of another workspace or no id at all: the same to the reader.
+            # Deleted, in another workspace or not an id at all: the reader is not told which.
             raise ValidationError(
-                gettext_lazy("One of these monitors is not in this workspace any more. Choose again.")
+                gettext_lazy("One of these monitors is no longer in this workspace. Choose again.")
             ) from None
 
 
 class _EventsField(forms.MultipleChoiceField):
-    """What a channel hears of. The page sends an empty one with those that are ticked: so none is none, and
-    what nobody was asked stays as it is."""
+    """The events of a channel. The page always sends an empty value with the ticked ones, so that "none
+    ticked" can be told from "not asked", which leaves them unchanged."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -56,7 +56,7 @@ class _EventsField(forms.MultipleChoiceField):
 
 
 class TemplateField(forms.CharField):
-    """A title or text of one's own, in which {placeholders} are filled in; empty for the usual."""
+    """A custom title or text with {placeholders}; empty for the default."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, max_length=TEMPLATE_LENGTH, strip=True, **kwargs)
@@ -69,9 +69,9 @@ class TemplateField(forms.CharField):
 
 
 class ChannelForm(forms.Form):
-    """What every channel has, and after its name what the fields of `kind` ask for.
+    """The fields that every channel has, and after its name those of `kind`.
 
-    A secret is never rendered: left empty, the one there is stays.
+    A secret is never rendered; leaving it empty keeps the current one.
     """
 
     ALL, SOME = "all", "some"
@@ -79,26 +79,26 @@ class ChannelForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=100,
-        help_text=gettext_lazy("What you call it, such as “On-call team”."),
+        help_text=gettext_lazy("For example “On-call team”."),
     )
     scope = forms.ChoiceField(
-        label=gettext_lazy("Tells about"),
+        label=gettext_lazy("Monitors"),
         choices=[
-            (ALL, gettext_lazy("All monitors, also those to come")),
-            (SOME, gettext_lazy("Only the monitors chosen below")),
+            (ALL, gettext_lazy("All monitors, including new ones")),
+            (SOME, gettext_lazy("Only the monitors selected below")),
         ],
         widget=forms.RadioSelect,
         initial=ALL,
-        error_messages={"required": gettext_lazy("Choose all monitors, or only some.")},
+        error_messages={"required": gettext_lazy("Choose all monitors or selected monitors.")},
     )
     monitors = _MonitorsField(
-        label=gettext_lazy("Monitors"),
+        label=gettext_lazy("Selected monitors"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
     events = _EventsField(
-        label=gettext_lazy("Hears of"),
-        error_messages={"required": gettext_lazy("Choose at least one, or switch the channel off.")},
+        label=gettext_lazy("Events"),
+        error_messages={"required": gettext_lazy("Choose at least one event, or disable the channel.")},
     )
     delay = DurationField(
         label=gettext_lazy("Only if still down after"),
@@ -106,16 +106,16 @@ class ChannelForm(forms.Form):
         high=DELAY_MAX,
         required=False,
         help_text=gettext_lazy(
-            "Such as 10 min, for those who are to hear only of what lasts. Empty: at once."
+            "For example 10 min, to be notified of longer outages only. Empty: immediately."
         ),
     )
     title = TemplateField(label=gettext_lazy("Title"), widget=forms.TextInput)
     body = TemplateField(label=gettext_lazy("Text"), widget=forms.Textarea(attrs={"rows": 4}))
     enabled = forms.BooleanField(
-        label=gettext_lazy("Switched on"),
+        label=gettext_lazy("Enabled"),
         required=False,
         initial=True,
-        help_text=gettext_lazy("While it is off, nothing is sent, and nothing is sent later either."),
+        help_text=gettext_lazy("While it is disabled, notifications are dropped, not kept for later."),
     )
 
     field_order = ("name",)
@@ -150,17 +150,17 @@ class ChannelForm(forms.Form):
         self._destination.append(field.name)
         if kept and not field.required:
             self.fields[_removal(field)] = forms.BooleanField(
-                label=_("Remove it: %(label)s") % {"label": field.label}, required=False
+                label=_("Remove: %(label)s") % {"label": field.label}, required=False
             )
             self._destination.append(_removal(field))
 
     def destination(self) -> Iterator[BoundField]:
-        """The fields of the kind."""
+        """The fields of the integration."""
         return (self[name] for name in self._destination)
 
     @property
     def has_own_words(self) -> bool:
-        """Whether there is a title or text of its own to show, or one that is not good."""
+        """Whether there is a custom title or text to show, valid or not."""
         return any(self[name].value() or self[name].errors for name in ("title", "body"))
 
     def _initial(self, channel: Channel) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ChannelForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"]:
-            self.add_error("monitors", _("Choose at least one monitor, or all of them above."))
+            self.add_error("monitors", _("Choose at least one monitor, or all monitors above."))
         if self.channel is None and self.kind.slug == "email" and not settings.TIANJI_EMAIL_URL:
             self.add_error(None, email_is_not_set_up())
         return cleaned
@@ -191,13 +191,13 @@ class ChannelForm(forms.Form):
             self._ask_for_secrets_again()
 
     def _ask_for_secrets_again(self) -> None:
-        """Nothing that was typed is lost but what is never shown: then say so."""
+        """Secrets are the only input that is lost when the form is shown again: say so."""
         for field in self.kind.fields:
             if field.secret and field.asked and self.data.get(field.name) and field.name not in self.errors:
-                self.fields[field.name].help_text = _("Enter it again: what you typed is not shown here.")
+                self.fields[field.name].help_text = _("Enter it again: secrets are never shown.")
 
     def config(self) -> dict[str, Any]:
-        """Return the destination as `channels.create` and `channels.edit` take it, of a valid form."""
+        """Return the config for `channels.create` and `channels.edit`, from a valid form."""
         said: dict[str, Any] = {}
         for field in self.kind.fields:
             if not field.asked:
@@ -210,7 +210,7 @@ class ChannelForm(forms.Form):
         return said
 
     def columns(self) -> dict[str, Any]:
-        """Return what `channels.create` and `channels.edit` take, of a valid form."""
+        """Return the arguments for `channels.create` and `channels.edit`, from a valid form."""
         cleaned = self.cleaned_data
         return {
             "name": cleaned["name"],
@@ -225,7 +225,7 @@ class ChannelForm(forms.Form):
 
 
 class AssignForm(forms.Form):
-    """Which channels are to tell about some monitors, or no longer to."""
+    """Which channels to subscribe to some monitors, or to unsubscribe."""
 
     channels = forms.ModelMultipleChoiceField(
         Channel.objects.none(),
@@ -234,8 +234,8 @@ class AssignForm(forms.Form):
         label=gettext_lazy("Channels"),
         error_messages={
             "required": gettext_lazy("Choose at least one channel."),
-            "invalid_choice": gettext_lazy("One of these channels is not there any more. Choose again."),
-            "invalid_pk_value": gettext_lazy("One of these channels is not there any more. Choose again."),
+            "invalid_choice": gettext_lazy("One of these channels no longer exists. Choose again."),
+            "invalid_pk_value": gettext_lazy("One of these channels no longer exists. Choose again."),
         },
     )
 
@@ -246,11 +246,11 @@ class AssignForm(forms.Form):
         channels.queryset = workspace.channels.filter(all_monitors=False).order_by("name", "id")
 
 
-# --- From a kind's field to a form's ---------------------------------------------------------------
+# --- From an integration's field to a form's -------------------------------------------------------
 
 
 class _Unshown:
-    """A control that a browser neither fills in nor offers to save, and that never says what is in it."""
+    """A control that browsers neither fill in nor offer to save, and that never renders its value."""
 
     def get_context(self, name: str, value: Any, attrs: Any) -> Any:
         return super().get_context(name, None, attrs)  # type: ignore[misc]  # a widget's, next in line
@@ -261,7 +261,7 @@ class SecretLine(_Unshown, forms.TextInput):
 
 
 class SecretAddress(_Unshown, forms.TextInput):
-    """Seen while it is typed: nobody gets a long address right blindly."""
+    """Visible while it is typed, because nobody types a long URL correctly without seeing it."""
 
 
 class SecretLines(_Unshown, forms.Textarea):
@@ -269,7 +269,7 @@ class SecretLines(_Unshown, forms.Textarea):
 
 
 def form_field(field: Field, *, kept: bool) -> forms.Field:
-    """Return the form's field for a kind's; `kept`: there is a secret, which stays where it is left empty."""
+    """Return the form field for an integration's; `kept`: there is a secret, which is kept if left empty."""
     common: dict[str, Any] = {
         "label": field.label,
         "help_text": _help(field, kept=kept),
@@ -307,7 +307,7 @@ def _widget(field: Field) -> forms.Widget:
     if field.widget == "url":
         return (SecretAddress if field.secret else forms.TextInput)(attrs={**attrs, "inputmode": "url"})
     if field.secret or field.widget == "secret":
-        # A browser must not offer to save it, nor fill in the password of somebody.
+        # A browser must neither offer to save it nor fill in somebody's password.
         return SecretLine(attrs={**attrs, "autocomplete": "new-password"})
     return forms.TextInput(attrs=attrs)
 
@@ -315,9 +315,9 @@ def _widget(field: Field) -> forms.Widget:
 def _help(field: Field, *, kept: bool) -> str:
     more = ""
     if kept:
-        more = _("There is one, which is not shown. Leave this empty to keep it.")
+        more = _("A value is set but never shown. Leave this empty to keep it.")
     elif not field.required and field.widget not in ("yes", "choice"):
-        more = _("May stay empty.")
+        more = _("Optional.")
     return f"{field.help} {more}".strip()
 
 
@@ -330,11 +330,11 @@ def _as_typed(value: Any) -> Any:
 
 
 def email_is_not_set_up() -> str:
-    """Return what to do before email channels can work."""
+    """Return how to set up email."""
     return str(
         _(
             "Email is not set up on this server. Set TIANJI_EMAIL_URL to your mail server, for example "
-            "%(example)s, and start Tianji again."
+            "%(example)s, and restart Tianji."
         )
         % {"example": EMAIL_URL_EXAMPLE}
     )

@@ -1,4 +1,4 @@
-"""What people type about who is told when. What is left alone is what lies above it: nothing to think of."""
+"""The forms of notification rules. A field that is left alone uses the default of the level above."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ IN_A_ROW, OF_THE_LAST, OWN, NEVER, EVERY = "row", "of", "own", "never", "every"
 
 
 class NumberField(forms.IntegerField):
-    """A whole number in a range, typed with as little fuss as possible."""
+    """A whole number in a range, in a plain text input."""
 
     def __init__(self, *, low: int, high: int, **kwargs: Any) -> None:
-        sentence = format_lazy(gettext_lazy("Give a whole number from {low} to {high}."), low=low, high=high)
+        sentence = format_lazy(gettext_lazy("Enter a whole number from {low} to {high}."), low=low, high=high)
         super().__init__(
             min_value=low,
             max_value=high,
@@ -46,32 +46,32 @@ class NumberField(forms.IntegerField):
 
 
 class OwnForm(forms.Form):
-    """What a monitor or a workspace says itself: tolerance, recovery, reminders."""
+    """The rules of a monitor or a workspace itself: thresholds and reminders."""
 
-    missed = forms.ChoiceField(label=gettext_lazy("People hear of silence"), required=False)
-    missed_needed = NumberField(label=gettext_lazy("How many"), low=1, high=NEEDED_MOST)
-    missed_of = NumberField(label=gettext_lazy("Of the last"), low=1, high=OF_MOST)
-    reported = forms.ChoiceField(label=gettext_lazy("People hear of reports of down"), required=False)
-    reported_needed = NumberField(label=gettext_lazy("How many"), low=1, high=NEEDED_MOST)
-    reported_of = NumberField(label=gettext_lazy("Of the last"), low=1, high=OF_MOST)
+    missed = forms.ChoiceField(label=gettext_lazy("Failure threshold for missed heartbeats"), required=False)
+    missed_needed = NumberField(label=gettext_lazy("Failures"), low=1, high=NEEDED_MOST)
+    missed_of = NumberField(label=gettext_lazy("Out of the last"), low=1, high=OF_MOST)
+    reported = forms.ChoiceField(label=gettext_lazy("Failure threshold for down reports"), required=False)
+    reported_needed = NumberField(label=gettext_lazy("Failures"), low=1, high=NEEDED_MOST)
+    reported_of = NumberField(label=gettext_lazy("Out of the last"), low=1, high=OF_MOST)
     recovery = NumberField(label=gettext_lazy("Good heartbeats in a row"), low=1, high=NEEDED_MOST)
-    reminders = forms.ChoiceField(label=gettext_lazy("While it is down, people are reminded"), required=False)
+    reminders = forms.ChoiceField(label=gettext_lazy("Reminders while it is down"), required=False)
     remind_every = DurationField(
         label=gettext_lazy("Every"),
         low=REMIND_LEAST,
         high=REMIND_LONGEST,
         required=False,
-        help_text=gettext_lazy("Such as 30 min, 1 h or 1 d."),
+        help_text=gettext_lazy("For example 30 min, 1 h or 1 d."),
     )
-    remind_most = NumberField(label=gettext_lazy("At most so many times"), low=1, high=REMIND_MOST)
+    remind_most = NumberField(label=gettext_lazy("Maximum reminders"), low=1, high=REMIND_MOST)
 
     def __init__(
         self, data: Any = None, *, own: Own, above: Rules, workspace: bool = False, **kwargs: Any
     ) -> None:
         """Args:
-        own: what is said now.
-        above: what holds where nothing is said.
-        workspace: it is a workspace that says it, and the product is above.
+        own: the current rules.
+        above: the rules that apply otherwise.
+        workspace: these are a workspace's rules, and the product's defaults are above.
         """
         super().__init__(data, initial=_initial(own, above), prefix="own", **kwargs)
         self.version = versions(own)["rules"]
@@ -81,19 +81,21 @@ class OwnForm(forms.Form):
             "recovery": sentences.recovery_in_words(above.recovery),
             "reminders": sentences.reminders_in_words(above),
         }
-        usual = _("As usual (%(what)s)") if workspace else _("As the workspace says (%(what)s)")
+        usual = _("Default (%(what)s)") if workspace else _("Workspace default (%(what)s)")
         nothing = {name: [("", usual % {"what": words})] for name, words in self.words.items()}
         several = [
-            (IN_A_ROW, _("After some in a row")),
-            (OF_THE_LAST, _("After some of the last heartbeats")),
+            (IN_A_ROW, _("After several in a row")),
+            (OF_THE_LAST, _("After several of the last heartbeats")),
         ]
         for name in ("missed", "reported"):
             self._offer(name, nothing[name] + several)
-        self._offer("reminders", nothing["reminders"] + [(NEVER, _("Never")), (EVERY, _("Every so often"))])
+        self._offer(
+            "reminders", nothing["reminders"] + [(NEVER, _("Never")), (EVERY, _("At a regular interval"))]
+        )
         empty = (
-            _("Leave it empty for the usual: %(what)s.")
+            _("Leave empty for the default: %(what)s.")
             if workspace
-            else _("Leave it empty for what the workspace says: %(what)s.")
+            else _("Leave empty for the workspace default: %(what)s.")
         )
         self.fields["recovery"].help_text = empty % {"what": self.words["recovery"]}
 
@@ -108,7 +110,7 @@ class OwnForm(forms.Form):
         if self.cleaned_data.get("reminders") != EVERY:
             self._forget("remind_every", "remind_most")
         else:
-            self._require("remind_every", _("Say how often, such as 1 h."))
+            self._require("remind_every", _("Enter an interval, for example 1 h."))
         return self.cleaned_data
 
     def _clean_tolerance(self, name: str) -> None:
@@ -117,27 +119,29 @@ class OwnForm(forms.Form):
         if not mode:
             self._forget(needed, of)
             return
-        self._require(needed, _("Say after how many."))
+        self._require(needed, _("Enter the number of failures."))
         if mode == IN_A_ROW:
             self._forget(of)
             return
-        self._require(of, _("Say of how many."))
+        self._require(of, _("Enter the number of heartbeats to look at."))
         least, most = self.cleaned_data.get(needed), self.cleaned_data.get(of)
         if least and most and most < least:
-            self.add_error(of, _("Give a whole number from {low} to {high}.").format(low=least, high=OF_MOST))
+            self.add_error(
+                of, _("Enter a whole number from {low} to {high}.").format(low=least, high=OF_MOST)
+            )
 
     def _require(self, name: str, sentence: str) -> None:
         if name not in self.errors and self.cleaned_data.get(name) is None:
             self.add_error(name, sentence)
 
     def _forget(self, *names: str) -> None:
-        """Drop what belongs to a choice that was not made: its control is hidden, an error in it unseen."""
+        """Drop the fields of an option that is not selected: they are hidden, as their errors would be."""
         for name in names:
             self.errors.pop(name, None)
             self.cleaned_data[name] = None
 
     def own(self) -> Own:
-        """Return what a valid form says."""
+        """Return the result of a valid form."""
         said = self.cleaned_data
         reminders = None
         if said["reminders"] == NEVER:
@@ -154,11 +158,11 @@ class OwnForm(forms.Form):
 
     @property
     def parts(self) -> list[dict[str, Any]]:
-        """What is folded apart: its title, its fields, whether it says something of its own."""
+        """The collapsible parts: title, fields, and whether the part differs from the default."""
         titles = {
             "missed": (_("Missed heartbeats"), ("missed", "missed_needed", "missed_of")),
-            "reported": (_("Reports of down"), ("reported", "reported_needed", "reported_of")),
-            "recovery": (_("Up again"), ("recovery",)),
+            "reported": (_("Down reports"), ("reported", "reported_needed", "reported_of")),
+            "recovery": (_("Recovery"), ("recovery",)),
             "reminders": (_("Reminders"), ("reminders", "remind_every", "remind_most")),
         }
         return [
@@ -174,15 +178,15 @@ class OwnForm(forms.Form):
 
 
 class ChoiceForm(forms.Form):
-    """How one channel hears of one monitor."""
+    """How one channel is notified of one monitor."""
 
     told = forms.BooleanField(required=False)
     delay = DurationField(
         label=gettext_lazy("Only if still down after"), low=0, high=DELAY_MAX, required=False
     )
-    mode = forms.ChoiceField(label=gettext_lazy("It hears of"), required=False)
+    mode = forms.ChoiceField(label=gettext_lazy("Events"), required=False)
     events = forms.MultipleChoiceField(
-        label=gettext_lazy("Only of these"), required=False, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Only these"), required=False, widget=forms.CheckboxSelectMultiple
     )
 
     def __init__(self, data: Any = None, *, channel: Channel, choice: Choice, **kwargs: Any) -> None:
@@ -200,31 +204,31 @@ class ChoiceForm(forms.Form):
         self.version = versions(Own(), [(channel, choice)])[str(channel.public_id)]
         self.fields["told"].label = channel.name
         self.fields["delay"].help_text = _(
-            "Such as 10 min; 0 is at once. Leave it empty for what the channel says: %(what)s."
+            "For example 10 min; 0 means immediately. Leave empty for the channel's own setting: %(what)s."
         ) % {"what": self.usual_delay}
         mode, events = self.fields["mode"], self.fields["events"]
         assert isinstance(mode, forms.ChoiceField)
         assert isinstance(events, forms.ChoiceField)
-        says = _("What the channel says (%(what)s)") % {"what": self.usual_events}
-        mode.choices = [("", says), (OWN, _("Only of these"))]
+        says = _("Channel default (%(what)s)") % {"what": self.usual_events}
+        mode.choices = [("", says), (OWN, _("Only these"))]
         labels = sentences.event_labels()
         events.choices = [(name, labels[name]) for name in EVENTS]
 
     def clean(self) -> dict[str, Any]:
         said = self.cleaned_data
         if said.get("mode") == OWN and said.get("told") and "events" in said and not said["events"]:
-            self.add_error("events", _("Choose at least one, or do not tell this channel at all."))
+            self.add_error("events", _("Choose at least one event, or unsubscribe this channel."))
         return said
 
     def choice(self) -> Choice:
-        """Return what a valid form says."""
+        """Return the result of a valid form."""
         said = self.cleaned_data
         events = tuple(said["events"]) if said["mode"] == OWN and said["events"] else None
         return Choice(said["told"], said["delay"], events)
 
     @property
     def words(self) -> str:
-        """How it hears as the form was opened, for who does not unfold it."""
+        """Its timing when the form was opened, shown while the part is collapsed."""
         rule = ChannelRule(delay=self.initial["delay"], events=self._events())
         return sentences.delay_in_words(route(self.channel, rule).delay)
 
@@ -233,15 +237,15 @@ class ChoiceForm(forms.Form):
 
     @property
     def is_unusual(self) -> bool:
-        """Whether there is something in it that nobody should overlook."""
+        """Whether it differs from the channel's defaults or has errors, so must be visible."""
         unusual = self["delay"].value() not in (None, "") or bool(self["mode"].value())
         return unusual or bool(self.errors)
 
 
 class MonitorRulesForm:
-    """The form of a monitor: what it says itself, and each channel.
+    """The form of a monitor: its own rules, and each channel.
 
-    A channel that was not shown when the form was opened stays as it is.
+    A channel that was not in the form when it was opened stays unchanged.
     """
 
     def __init__(
@@ -265,28 +269,28 @@ class MonitorRulesForm:
 
     @property
     def errors(self) -> bool:
-        """Whether something in it cannot be taken as it is."""
+        """Whether any part has errors."""
         return bool(self.own_form.errors) or any(form.errors for form in self.channels)
 
     def is_valid(self) -> bool:
-        # All of them are asked, so that all errors are seen at once.
+        # Validate all of them, so that all errors are shown at once.
         return all([self.own_form.is_valid(), *(form.is_valid() for form in self.channels if form.is_bound)])
 
     def own(self) -> Own:
         return self.own_form.own()
 
     def choices(self) -> dict[UUID, Choice]:
-        """Return what a valid form says of the channels that it showed."""
+        """Return the choices for the channels that a valid form showed."""
         return {form.channel.public_id: form.choice() for form in self.channels if form.is_bound}
 
     def outcome(self) -> list[tuple[Channel, Choice]]:
-        """Return how each channel would hear; of a form that is not bound, how it does."""
+        """Return the resulting choice for each channel; the current one if the form is not bound."""
         said = self.choices() if self._data is not None else {}
         return [(channel, said.get(channel.public_id, choice)) for channel, choice in self._choices]
 
 
 def expected(data: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of the parts that a form showed, as it was sent."""
+    """Return the versions of the parts that a submitted form showed."""
     found = {name.removesuffix("-version"): data[name] for name in data if name.endswith("-version")}
     if "own" in found:
         found["rules"] = found.pop("own")

@@ -13,9 +13,9 @@ __all__ = ["Field", "Kind", "kind_named", "kinds"]
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """Return all kinds by their slugs, in the order of their labels in English.
+    """Return all integrations by slug, in the order of their English labels.
 
-    Email and webhook come first, and what leads to whatever else there is comes last.
+    Email and webhook come first, the catch-all comes last.
     """
     modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     found = [module.KIND for module in modules if hasattr(module, "KIND")]
@@ -25,5 +25,5 @@ def kinds() -> dict[str, Kind]:
 
 
 def kind_named(slug: str) -> Kind:
-    """Return the kind of a channel. Raises LookupError for one that is not known here."""
+    """Return the integration with this slug. Raises LookupError if there is none."""
     return kinds()[slug]

@@ -1,4 +1,4 @@
-"""Everything else that apprise reaches over HTTP, by one of its addresses."""
+"""Every other service that Apprise reaches over HTTP, by its URL."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _clean(url: str) -> str:
 def _shown(config: Mapping[str, Any], masked: bool) -> str:
     url = config.get("url")
     # The schema names the service; everything behind it may be a secret.
-    return f"{url.partition('://')[0]}://…" if isinstance(url, str) and "://" in url else __("apprise")
+    return f"{url.partition('://')[0]}://…" if isinstance(url, str) and "://" in url else __("Apprise")
 
 
 KIND = Kind(
     slug="apprise",
-    label=_("Something else"),
-    about=_("Over a hundred other services, through an address of apprise."),
+    label=_("Other (Apprise)"),
+    about=_("Over a hundred other services, through an Apprise URL."),
     fields=(
         Field(
             "url",
-            _("apprise URL"),
-            _("One address. It holds what the service wants to know, so keep it as secret as a password."),
+            _("Apprise URL"),
+            _("One URL. It contains the credentials of the service, so treat it like a password."),
             widget="secret",
             secret=True,
             max_length=2000,
@@ -44,8 +44,8 @@ KIND = Kind(
     send=apprise.AppriseTransport().send,
     shown=_shown,
     where=(
-        _("Find your service in the list of apprise; its page says how its address is written."),
-        _("Put in what it asks for, such as tokens and the name of a room."),
+        _("Find your service in Apprise's list; its page shows the format of the URL."),
+        _("Fill in what it needs, such as tokens and the name of a room."),
     ),
     documentation="https://appriseit.com/services/",
     spacing=1.0,

@@ -1,4 +1,4 @@
-"""What a kind of channel is: the fields that people fill in, and how a message leaves."""
+"""What an integration is: the fields that people fill in, and how it sends."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Widget = Literal["text", "url", "secret", "lines", "choice", "yes"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing that a channel of a kind needs to know: a member of `Channel.config`.
+    """One setting of an integration: a member of `Channel.config`.
 
-    A `secret` one is sealed at rest and never shown; what is kept of it is text. `clean` takes what was
-    entered (text, without white space around it; a bool for "yes"; for "lines" a list of them, or one text
-    with line breaks) and returns what is kept. One that is not `asked` is kept with the others, but no form
-    has it: the program sets it.
+    A `secret` is encrypted at rest and never shown; its value is text. `clean` takes the input (text without
+    surrounding white space; a bool for "yes"; for "lines" a list, or one text with line breaks) and returns
+    the value to store. A field that is not `asked` is stored like the others but is in no form: the program
+    sets it.
 
-    Raises of `clean`: ValidationError, which says what is allowed.
+    `clean` raises ValidationError, which says what is allowed.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of channel.
+    """One integration.
 
-    `where` are the steps in which people find what the fields ask for; `shown` makes of a config (in the
-    clear) what a page shows of it to those who may change it, and of one without secrets to the others.
-    `merges`: several events may be told in one message. Where it is False, the other side keeps a record
-    of each outage by `Outgoing.thread`. `spacing` are the seconds that it wants between two messages.
+    `where` lists the steps to find the values of the fields; `shown` turns a config without secrets into
+    what pages show of it (its second argument: the reader may not change the channel). `merges`: several
+    events may be sent as one digest. If it is False, the receiver keeps a record of each outage, by
+    `Outgoing.thread`. `spacing` is the number of seconds to leave between two messages.
     """
 
     slug: str

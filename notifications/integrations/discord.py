@@ -16,7 +16,7 @@ from notifications.transports.http import Answer, Call, by_status, posted, secon
 
 _TITLE, _DESCRIPTION = 256, 4096
 _UNKNOWN_WEBHOOK = 10015
-# Marks of Discord's Markdown; addresses are left alone, so that they stay ones to click on.
+# Characters of Discord's Markdown; URLs are left alone, so that they stay clickable.
 _MARK = re.compile(r"(https?://\S+)|([\\*_~`|>#\[\]()<:@-])")
 
 
@@ -27,7 +27,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         for link in formatting.links(message)
         if link.url
     )
-    # Escaping makes it longer, so what is cut is the text before it.
+    # Escaping makes the text longer, so it is cut before it is escaped.
     text = formatting.body(message)
     while len(said := _escaped(text)) + len(links) > _DESCRIPTION:
         text = formatting.shorten(text, len(text) - max(1, (len(said) + len(links) - _DESCRIPTION) // 2))
@@ -40,7 +40,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         "color": formatting.COLOURS[outgoing.tone],
         "timestamp": formatting.happened_at(outgoing),
     }
-    # wait: only then does Discord say what is wrong with a message.
+    # Without wait=true, Discord doesn't report what is wrong with a message.
     joined = "&" if "?" in config["url"] else "?"
     return posted(f"{config['url']}{joined}wait=true", {"embeds": [embed], "allowed_mentions": {"parse": []}})
 
@@ -69,7 +69,7 @@ FIELDS = (
     Field(
         "url",
         _("Webhook URL"),
-        _("It belongs to one Discord channel. Keep it as secret as a password."),
+        _("It belongs to one Discord channel. Treat it like a password."),
         widget="secret",
         secret=True,
         max_length=500,
@@ -77,7 +77,7 @@ FIELDS = (
         clean=address_at(
             ("discord.com", "discordapp.com", ".discord.com"),
             r"/api/(v\d+/)?webhooks/\d+/[\w-]+",
-            _("Give the whole address that begins with https://discord.com/api/webhooks/."),
+            _("Enter the full URL, starting with https://discord.com/api/webhooks/."),
         ),
     ),
 )
@@ -90,11 +90,11 @@ KIND = Kind(
     send=sender(build, judge, secrets=("url",)),
     shown=lambda config, masked: f"Discord {'…' if masked else ending(config.get('url'))}",
     where=(
-        _("In Discord, open the settings of the channel that messages shall appear in."),
+        _("In Discord, open the settings of the channel that should receive the messages."),
         _("Choose “Integrations”, then “Webhooks”, then “New Webhook”."),
         _("Choose “Copy Webhook URL”."),
     ),
     documentation="https://support.discord.com/hc/en-us/articles/228383668-Intro-to-Webhooks",
-    # Thirty a minute for one webhook.
+    # The limit is 30 requests per minute and webhook.
     spacing=2.0,
 )

@@ -26,12 +26,12 @@ def _shown(config: Mapping[str, Any], masked: bool) -> str:
 KIND = Kind(
     slug="email",
     label=_("Email"),
-    about=_("A message to one or more addresses."),
+    about=_("An email to one or more addresses."),
     fields=(
         Field(
             "addresses",
             _("Email addresses"),
-            _("Up to 20, separated by commas, spaces or new lines. All of them see each other."),
+            _("Up to 20, separated by commas, spaces or line breaks. Recipients see each other's addresses."),
             widget="lines",
             max_length=validators.ADDRESSES_MOST * (validators.ADDRESS_LENGTH + 10),
             clean=validators.clean_addresses,

@@ -19,10 +19,10 @@ from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
 from notifications.transports.http import Answer, Call, posted, seconds, sender
 
 _TITLE = 200
-# A request may have 20 kB in all.
+# The limit is 20 kB per request.
 _TEXT_BYTES = 8_000
 _COLOURS = {Tone.DOWN: "red", Tone.UP: "green", Tone.LATE: "orange", Tone.INFO: "blue"}
-# Too many requests: a hundred a minute, and five a second.
+# Too many requests: the limit is 100 a minute and 5 a second.
 _TOO_MANY = 11232
 _PAUSE = timedelta(seconds=10)
 
@@ -61,7 +61,7 @@ def signature(secret: str, timestamp: str) -> str:
 
 
 def judge(answer: Answer) -> Result:
-    """The status is 200 for failures too; `code` tells them."""
+    """The status is 200 for failures too; only `code` tells them apart."""
     said = answer.json
     code = said.get("code", said.get("StatusCode"))
     if answer.ok and code == 0:
@@ -85,7 +85,7 @@ FIELDS = (
     Field(
         "url",
         _("Webhook URL"),
-        _("It belongs to one group. Keep it as secret as a password."),
+        _("It belongs to one group. Treat it like a password."),
         widget="secret",
         secret=True,
         max_length=300,
@@ -93,25 +93,25 @@ FIELDS = (
         clean=address_at(
             ("open.feishu.cn", "open.larksuite.com"),
             r"/open-apis/bot/v2/hook/[\w-]+",
-            _("Give the whole address, which has /open-apis/bot/v2/hook/ in its middle."),
+            _("Enter the full URL, which contains /open-apis/bot/v2/hook/."),
         ),
     ),
     Field(
         "secret",
         _("Signature secret"),
-        _("Only where the bot’s security settings have “Set signature verification”."),
+        _("Only if “Set signature verification” is on in the bot’s security settings."),
         widget="secret",
         required=False,
         secret=True,
         max_length=100,
-        clean=matching(r"[\x21-\x7e]+", _("Give the secret as the bot’s security settings show it.")),
+        clean=matching(r"[\x21-\x7e]+", _("Enter the secret as shown in the bot’s security settings.")),
     ),
 )
 
 KIND = Kind(
     slug="feishu",
     label="Feishu / Lark",
-    about=_("A card in a group of Feishu or Lark."),
+    about=_("A card in a Feishu or Lark group."),
     fields=FIELDS,
     send=sender(build, judge, secrets=("url", "secret")),
     shown=lambda config, masked: f"Feishu / Lark {'…' if masked else ending(config.get('url'))}",
@@ -119,7 +119,7 @@ KIND = Kind(
         _("Open the group’s settings and choose “Bots”, then “Add Bot”, then “Custom Bot”."),
         _("Give it a name and copy the webhook URL."),
         _("If you choose “Set signature verification”, copy that secret too."),
-        _("If you choose keywords, take one that is in each message, such as the name of your workspace."),
+        _("If you set keywords, use one that is in every message, such as the name of your workspace."),
     ),
     documentation="https://open.larksuite.com/document/client-docs/bot-v3/add-custom-bot",
     spacing=0.6,

@@ -1,4 +1,4 @@
-"""Parts of a message, cut to what a provider takes."""
+"""Parts of a notification, cut to what a provider accepts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import override
 from notifications.messages.single import Message
 from notifications.transports.base import Outgoing, Tone
 
-# Each can be told from a white and from a black page.
+# Each is visible on a white and on a black background.
 COLOURS = {Tone.DOWN: 0xD1242F, Tone.UP: 0x1A7F37, Tone.LATE: 0xBF8700, Tone.INFO: 0x57606A}
 SIGNS = {Tone.DOWN: "🔴", Tone.UP: "🟢", Tone.LATE: "🟡", Tone.INFO: "🔵"}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An address to open, and what it is called in the language of the message."""
+    """A URL to open, with its label in the language of the message."""
 
     label: str
     url: str
@@ -39,12 +39,12 @@ def shorten_bytes(text: str, most: int) -> str:
 
 
 def body(message: Message) -> str:
-    """Return what a message says below its title, without its links."""
+    """Return the text below the title, without links."""
     return message.written or "\n\n".join("\n".join(block) for block in message.blocks)
 
 
 def links(message: Message) -> list[Link]:
-    """Return what can be opened: where to read on, and where to acknowledge."""
+    """Return the links: to the details, and to acknowledge."""
     with override(message.language):
         found = [Link(_("Open"), message.url)]
         if message.ack_url:
@@ -53,7 +53,7 @@ def links(message: Message) -> list[Link]:
 
 
 def signed(outgoing: Outgoing) -> str:
-    """Return the title behind the sign of its tone, which is seen before it is read."""
+    """Return the title with the symbol of its tone in front."""
     return f"{SIGNS[outgoing.tone]} {outgoing.message.title}"
 
 
@@ -64,11 +64,11 @@ def happened_at(outgoing: Outgoing) -> str:
 
 
 def monitor_name(outgoing: Outgoing) -> str:
-    """Return the name of the monitor that a message is about; empty where there is not one."""
+    """Return the name of the monitor that a message is about; empty if it isn't about one monitor."""
     monitor: Any = outgoing.payload.get("monitor")
     return str(monitor.get("name") or "") if isinstance(monitor, dict) else ""
 
 
 def thread_name(outgoing: Outgoing) -> str:
-    """Return the name under which the other side keeps the record of this outage, or of this message."""
+    """Return the key under which the receiver keeps the record of this outage, or of this message."""
     return f"tianji-{outgoing.thread or outgoing.id}"

@@ -1,4 +1,4 @@
-"""Gotify, on a server of one's own."""
+"""Gotify, on a self-hosted server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from notifications.transports.base import Outgoing, Result, Tone
 from notifications.transports.http import Answer, Call, by_status, posted, sender
 
 _TITLE, _MESSAGE = 250, 8000
-# From 8 on, phones sound and show it at once; from 4 on, they sound.
+# From 8, phones make a sound and pop up the message; from 4, they only make a sound.
 _PRIORITIES = {Tone.DOWN: 8, Tone.UP: 5, Tone.LATE: 5, Tone.INFO: 4}
 
 
@@ -52,7 +52,7 @@ FIELDS = (
         widget="secret",
         secret=True,
         max_length=100,
-        clean=matching(r"[\w.-]{10,100}", _("Give the token as Gotify shows it; it begins with A.")),
+        clean=matching(r"[\w.-]{10,100}", _("Enter the token as shown in Gotify; it begins with A.")),
     ),
 )
 

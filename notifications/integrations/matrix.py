@@ -1,4 +1,4 @@
-"""Matrix: a message in a room that is not encrypted."""
+"""Matrix: a message in an unencrypted room."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from notifications.integrations.validators import clean_server, matching
 from notifications.transports.base import Failed, Outgoing, Result
 from notifications.transports.http import Answer, Call, by_status, posted, sender
 
-# An event may have 64 kB in all, and holds the text twice, once with marks that take up to six bytes.
+# An event may have 64 kB, and contains the text twice, once with escapes of up to six bytes.
 _TITLE, _TEXT_BYTES = 300, 6_000
 
 
@@ -36,10 +36,10 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         "body": "\n\n".join([title, text, "\n".join(f"{link.label}: {link.url}" for link in links)]),
         "format": "org.matrix.custom.html",
         "formatted_body": "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs if paragraph),
-        # Nobody is mentioned by what a name happens to hold.
+        # Names never mention anybody by accident.
         "m.mentions": {},
     }
-    # The server drops the second of two requests with the same last part.
+    # The server drops the second of two requests with the same transaction ID.
     path = f"/_matrix/client/v3/rooms/{quote(config['room_id'], safe='')}/send/m.room.message/{outgoing.id}"
     headers = {"Authorization": f"Bearer {config['access_token']}"}
     return posted(f"{config['server']}{path}", content, headers, method="PUT")
@@ -60,7 +60,7 @@ FIELDS = (
     Field(
         "server",
         _("Homeserver"),
-        _("The address of the server itself, which may be another than the one in names."),
+        _("The address of the server itself, which may differ from the one in user names."),
         widget="url",
         max_length=500,
         placeholder="https://matrix.example.org",
@@ -69,11 +69,11 @@ FIELDS = (
     Field(
         "access_token",
         _("Access token"),
-        _("Of an account for Tianji alone, which is a member of the room."),
+        _("The token of a dedicated account that is a member of the room."),
         widget="secret",
         secret=True,
         max_length=1000,
-        clean=matching(r"[\x21-\x7e]+", _("Give the token as your client shows it.")),
+        clean=matching(r"[\x21-\x7e]+", _("Enter the token as shown in your client.")),
     ),
     Field(
         "room_id",
@@ -82,7 +82,7 @@ FIELDS = (
         placeholder="!abcdefgh:example.org",
         clean=matching(
             r"![\x21-\x39\x3b-\x7e]+(:[\w.:\[\]-]+)?",
-            _("Give the room’s ID, which begins with an exclamation mark, not its name."),
+            _("Enter the room’s ID, which begins with an exclamation mark, not its name."),
         ),
     ),
 )
@@ -95,9 +95,9 @@ KIND = Kind(
     send=sender(build, judge, secrets=("access_token",)),
     shown=lambda config, masked: "Matrix" if masked else str(config.get("room_id") or "Matrix"),
     where=(
-        _("Make an account for Tianji, invite it to a room that is not encrypted, and accept as it."),
-        _("In Element, as that account, open “All settings”, then “Help & About”: there is its token."),
-        _("The room’s ID is in its settings, under “Advanced”."),
+        _("Create an account for Tianji, invite it to an unencrypted room, and accept the invitation."),
+        _("In Element, signed in as that account, open “All settings”, then “Help & About”: copy the token."),
+        _("Find the room’s ID in the room’s settings, under “Advanced”."),
     ),
     documentation="https://spec.matrix.org/latest/client-server-api/",
     spacing=1.0,

@@ -1,4 +1,4 @@
-"""ntfy, on ntfy.sh or a server of one's own."""
+"""ntfy, on ntfy.sh or a self-hosted server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from notifications.transports.base import Outgoing, Result, Tone
 from notifications.transports.http import Answer, Call, by_status, posted, sender
 
 _TITLE = 250
-# What is longer becomes a file to download.
+# Anything longer becomes an attachment.
 _MESSAGE_BYTES = 4000
 _TAGS = {
     Tone.DOWN: "red_circle",
@@ -38,7 +38,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         "actions": [
             {"action": "view", "label": link.label, "url": link.url} for link in formatting.links(message)
         ],
-        # A second attempt of the same message takes the place of the first.
+        # A second attempt of the same message replaces the first.
         "sequence_id": str(outgoing.id),
     }
     headers = {"Authorization": f"Bearer {config['token']}"} if config.get("token") else {}
@@ -67,24 +67,24 @@ FIELDS = (
     Field(
         "topic",
         _("Topic"),
-        _("On ntfy.sh everybody who knows it can read along: choose one that nobody guesses."),
+        _("On ntfy.sh anyone who knows the topic can read it: choose one that is hard to guess."),
         max_length=64,
-        clean=matching(r"[\w-]{1,64}", _("Give letters, digits, - and _ only, at most 64.")),
+        clean=matching(r"[\w-]{1,64}", _("Enter at most 64 letters, digits, - and _.")),
     ),
     Field(
         "token",
         _("Access token"),
-        _("Only where the topic is protected."),
+        _("Only if the topic is protected."),
         widget="secret",
         required=False,
         secret=True,
         max_length=200,
         placeholder="tk_…",
-        clean=matching(r"[\x21-\x7e]+", _("Give the token as ntfy shows it; it begins with tk_.")),
+        clean=matching(r"[\x21-\x7e]+", _("Enter the token as shown in ntfy; it begins with tk_.")),
     ),
     Field(
         "priority",
-        _("Priority of what is down"),
+        _("Priority of down notifications"),
         widget="choice",
         required=False,
         choices=(("3", _("default")), ("4", _("high")), ("5", _("urgent"))),
@@ -101,7 +101,7 @@ KIND = Kind(
     shown=_shown,
     where=(
         _("Install the ntfy app, or open the web page of your server."),
-        _("Subscribe to a topic with a name of your own, and give the same name here."),
+        _("Subscribe to a topic with a name that you make up, and enter the same name here."),
         _("For a protected topic, create an access token in your account on that server."),
     ),
     documentation="https://docs.ntfy.sh/publish/",

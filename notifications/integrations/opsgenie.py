@@ -1,4 +1,4 @@
-"""Opsgenie and Jira Service Management, through their alert API. An alert there closes itself with ours."""
+"""Opsgenie and Jira Service Management, through their alert API. An alert closes with our incident."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     links = {link.label: formatting.shorten(link.url, _DETAIL) for link in formatting.links(message)}
     content = {
         "message": formatting.shorten(message.title, _MESSAGE),
-        # The same from the first message about an outage to its end.
+        # The same from the first notification of an outage to its recovery.
         "alias": alias,
         "description": formatting.shorten(f"{formatting.body(message)}\n\n{message.url}", _DESCRIPTION),
         "entity": formatting.shorten(formatting.monitor_name(outgoing), _ENTITY),
@@ -69,11 +69,11 @@ FIELDS = (
     Field(
         "api_key",
         _("API key"),
-        _("Of an API integration, not of your account."),
+        _("The key of an API integration, not of your account."),
         widget="secret",
         secret=True,
         max_length=200,
-        clean=matching(r"[\w-]{20,200}", _("Give the API key of the integration as it is shown there.")),
+        clean=matching(r"[\w-]{20,200}", _("Enter the API key as shown in the integration.")),
     ),
     Field(
         "region",
@@ -82,7 +82,7 @@ FIELDS = (
         required=False,
         choices=(
             ("us", _("Opsgenie")),
-            ("eu", _("Opsgenie in the European Union")),
+            ("eu", _("Opsgenie (European Union)")),
             ("jsm", _("Jira Service Management")),
         ),
         default="us",
@@ -92,13 +92,13 @@ FIELDS = (
 KIND = Kind(
     slug="opsgenie",
     label="Opsgenie",
-    about=_("An alert in Opsgenie or Jira Service Management, which is closed when the monitor is up again."),
+    about=_("An alert in Opsgenie or Jira Service Management, which is closed when the monitor recovers."),
     fields=FIELDS,
     send=sender(build, judge, secrets=("api_key",)),
     shown=_shown,
     where=(
-        _("Open the team that is to be told, then its integrations, and add one of the kind “API”."),
-        _("Let it create and update, and switch it on."),
+        _("Open the team to notify, then its integrations, and add an “API” integration."),
+        _("Give it create and update access, and turn it on."),
         _("Copy its API key."),
     ),
     documentation="https://support.atlassian.com/opsgenie/docs/create-a-default-api-integration/",

@@ -1,4 +1,4 @@
-"""PagerDuty, through its Events API v2. An incident there resolves itself with ours."""
+"""PagerDuty, through its Events API v2. An incident there is resolved with ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     content: dict[str, Any] = {
         "routing_key": config["routing_key"],
         "event_action": "resolve" if outgoing.tone is Tone.UP else "trigger",
-        # The same from the first message about an outage to its end.
+        # The same from the first notification of an outage to its recovery.
         "dedup_key": formatting.thread_name(outgoing),
     }
     if outgoing.tone is not Tone.UP:
@@ -65,7 +65,7 @@ FIELDS = (
         widget="secret",
         secret=True,
         max_length=64,
-        clean=matching(r"[A-Za-z0-9]{32}", _("Give the 32 letters and digits of the integration key.")),
+        clean=matching(r"[A-Za-z0-9]{32}", _("Enter the integration key: 32 letters and digits.")),
     ),
     Field(
         "region",
@@ -80,7 +80,7 @@ FIELDS = (
 KIND = Kind(
     slug="pagerduty",
     label="PagerDuty",
-    about=_("An incident for each outage, which is resolved when the monitor is up again."),
+    about=_("An incident for each outage, which is resolved when the monitor recovers."),
     fields=FIELDS,
     send=sender(build, judge, secrets=("routing_key",)),
     shown=_shown,

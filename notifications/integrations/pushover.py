@@ -17,9 +17,9 @@ from notifications.transports.http import Answer, Call, posted, sender
 ADDRESS = "https://api.pushover.net"
 _TITLE, _MESSAGE, _URL, _URL_TITLE = 250, 1024, 512, 100
 _EMERGENCY = "2"
-# An emergency is repeated every so many seconds until somebody acknowledges it, for at most so long.
+# How often an emergency is repeated until it is acknowledged, and for how long at most; in seconds.
 _RETRY, _EXPIRE = 60, 3600
-# What is not down is gone from the phone after this many seconds.
+# Notifications other than down disappear from the phone after this many seconds.
 _TTL = 7 * 86_400
 
 
@@ -35,7 +35,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         "token": config["token"],
         "user": config["user"],
         "title": formatting.shorten(message.title, _TITLE),
-        # There is one address to open beside it, so the other is in the text, where it can be opened too.
+        # A message has one URL field, so the other link goes into the text, where it is clickable too.
         "message": f"{text}{acknowledge}",
         "priority": int(priority),
         "url": message.url if len(message.url) <= _URL else "",
@@ -67,7 +67,7 @@ def judge(answer: Answer) -> Result:
 
 
 def _until(reset: str) -> timedelta | None:
-    """Return how long it is to a time in seconds since 1970."""
+    """Return the time left until `reset`, in seconds since 1970."""
     if not (reset.isascii() and reset.isdigit() and len(reset) <= 10):
         return None
     return max(datetime.fromtimestamp(int(reset), UTC) - datetime.now(UTC), timedelta(0))
@@ -77,41 +77,41 @@ FIELDS = (
     Field(
         "token",
         _("API token"),
-        _("Of an application that you create for Tianji."),
+        _("The token of an application that you create for Tianji."),
         widget="secret",
         secret=True,
         max_length=40,
-        clean=matching(r"[A-Za-z0-9]{30}", _("Give the 30 letters and digits of the API token.")),
+        clean=matching(r"[A-Za-z0-9]{30}", _("Enter the API token: 30 letters and digits.")),
     ),
     Field(
         "user",
         _("User key"),
-        _("Yours, or that of a group."),
+        _("Your user key, or a group key."),
         widget="secret",
         secret=True,
         max_length=40,
-        clean=matching(r"[A-Za-z0-9]{30}", _("Give the 30 letters and digits of the user key.")),
+        clean=matching(r"[A-Za-z0-9]{30}", _("Enter the user key: 30 letters and digits.")),
     ),
     Field(
         "priority",
-        _("Priority of what is down"),
+        _("Priority of down notifications"),
         widget="choice",
         required=False,
         choices=(
             ("0", _("normal")),
-            ("1", _("high: also in quiet hours")),
+            ("1", _("high: ignores quiet hours")),
             ("2", _("emergency: repeated until acknowledged in Pushover")),
         ),
         default="1",
     ),
     Field(
         "sound",
-        _("Sound of what is down"),
-        _("The name of one of Pushover’s sounds, or of one that you uploaded there."),
+        _("Sound of down notifications"),
+        _("The name of a Pushover sound, or of one that you uploaded."),
         required=False,
         max_length=20,
         placeholder="siren",
-        clean=matching(r"[\w-]{1,20}", _("Give letters, digits, - and _ only, at most 20.")),
+        clean=matching(r"[\w-]{1,20}", _("Enter at most 20 letters, digits, - and _.")),
     ),
 )
 
@@ -123,8 +123,8 @@ KIND = Kind(
     send=sender(build, judge, secrets=("token", "user")),
     shown=lambda config, masked: f"Pushover {'…' if masked else ending(config.get('user'))}",
     where=(
-        _("Sign in at pushover.net. The page after that shows your user key."),
-        _("Choose “Create an Application/API Token”, give it the name Tianji, and copy the API token."),
+        _("Sign in at pushover.net. The dashboard shows your user key."),
+        _("Choose “Create an Application/API Token”, name it Tianji, and copy the API token."),
     ),
     documentation="https://pushover.net/api",
     spacing=1.0,

@@ -15,14 +15,14 @@ from notifications.transports.base import Failed, Outgoing, Result
 from notifications.transports.http import Answer, Call, by_status, posted, sender
 
 _TITLE, _SECTION = 300, 3000
-# What Slack says of a webhook that was taken away.
+# Slack's answers for a webhook that was removed.
 _GONE = ("no_service", "no_active_hooks")
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
-    """Return the message: its title as text, which notifications show, and the rest behind a coloured bar."""
+    """Return the message: the title as text, which notifications show, and the rest with a coloured bar."""
     message = outgoing.message
-    # Plain text is shown as it is: neither marks nor mentions in a monitor's name count.
+    # Plain text is shown as it is: markup and mentions in a monitor's name have no effect.
     said = {
         "type": "plain_text",
         "text": formatting.shorten(formatting.body(message), _SECTION) or "…",
@@ -61,7 +61,7 @@ FIELDS = (
     Field(
         "url",
         _("Webhook URL"),
-        _("It belongs to one Slack channel. Keep it as secret as a password."),
+        _("It belongs to one Slack channel. Treat it like a password."),
         widget="secret",
         secret=True,
         max_length=500,
@@ -69,7 +69,7 @@ FIELDS = (
         clean=address_at(
             ("hooks.slack.com", "hooks.slack-gov.com"),
             r"/(services|workflows|triggers)/[\w/-]+",
-            _("Give the whole address that begins with https://hooks.slack.com/services/."),
+            _("Enter the full URL, starting with https://hooks.slack.com/services/."),
         ),
     ),
 )
@@ -83,8 +83,8 @@ KIND = Kind(
     shown=lambda config, masked: f"Slack {'…' if masked else ending(config.get('url'))}",
     where=(
         _("Open api.slack.com/apps, choose “Create New App”, then “From scratch”, and your workspace."),
-        _("Choose “Incoming Webhooks” and switch them on."),
-        _("Choose “Add New Webhook”, then the channel that messages shall appear in."),
+        _("Choose “Incoming Webhooks” and turn them on."),
+        _("Choose “Add New Webhook”, then the channel that should receive the messages."),
         _("Copy the webhook URL."),
     ),
     documentation="https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/",

@@ -1,4 +1,4 @@
-"""Microsoft Teams, through a workflow that starts when a request comes."""
+"""Microsoft Teams, through a workflow that starts on a webhook request."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from notifications.transports.base import Outgoing, Result, Tone
 from notifications.transports.http import Answer, Call, by_status, posted, sender
 
 _TITLE = 500
-# A request may have 28 kB in all.
+# The limit is 28 kB per request.
 _TEXT_BYTES, _LINES = 12_000, 60
 _COLOURS = {Tone.DOWN: "attention", Tone.UP: "good", Tone.LATE: "warning", Tone.INFO: "default"}
 _CARD = "application/vnd.microsoft.card.adaptive"
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
-    """Return an Adaptive Card. Runs of text are not read as Markdown, as blocks of text would be."""
+    """Return an Adaptive Card. Text runs are not parsed as Markdown, unlike text blocks."""
     message = outgoing.message
     lines = [
         line
@@ -72,7 +72,7 @@ FIELDS = (
     Field(
         "url",
         _("Workflow URL"),
-        _("It belongs to one chat or Teams channel. Keep it as secret as a password."),
+        _("It belongs to one chat or Teams channel. Treat it like a password."),
         widget="secret",
         secret=True,
         max_length=1000,
@@ -86,8 +86,8 @@ FIELDS = (
             ),
             r"/.*workflows/[\w/.-]+",
             _(
-                "Give the whole address of a workflow, which has “workflows” in its middle. Addresses of "
-                "connectors, at webhook.office.com, do not work any more."
+                "Enter the full URL of a workflow, which contains “workflows”. Connector URLs at "
+                "webhook.office.com no longer work."
             ),
         ),
     ),
@@ -103,12 +103,12 @@ KIND = Kind(
     where=(
         _("In Teams, open the menu “…” of the channel or chat, and choose “Workflows”."),
         _("Choose “Send webhook alerts to a channel” (or “to a chat”) and create it."),
-        _("Copy the URL that it shows at the end."),
+        _("Copy the URL that is shown at the end."),
     ),
     documentation=(
         "https://support.microsoft.com/en-us/office/"
         "create-incoming-webhooks-with-workflows-for-microsoft-teams-8ae491c7-0394-4861-ba59-055e33f75498"
     ),
-    # Four requests a second, and a workflow takes its time.
+    # The limit is four requests a second, and workflows are slow.
     spacing=1.0,
 )

@@ -21,7 +21,7 @@ _TITLE, _TEXT = 300, 4096
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message = outgoing.message
     title, links = formatting.shorten(formatting.signed(outgoing), _TITLE), formatting.links(message)
-    # The limit counts what is read, without the marks of HTML.
+    # The limit counts the visible text, without HTML markup.
     left = _TEXT - len(title) - sum(len(link.label) + 3 for link in links) - 4
     parts = [
         f"<b>{_escaped(title)}</b>",
@@ -73,7 +73,7 @@ FIELDS = (
         placeholder="123456789:AA…",
         clean=matching(
             r"\d{5,20}:[\w-]{30,60}",
-            _("Give the token as BotFather shows it: a number, a colon and many letters."),
+            _("Enter the token as shown by BotFather: a number, a colon and many letters."),
         ),
     ),
     Field(
@@ -84,13 +84,13 @@ FIELDS = (
         placeholder="-1001234567890",
         clean=matching(
             r"-?[1-9]\d{0,18}|@[A-Za-z]\w{3,31}",
-            _("Give a number such as -1001234567890, or a name such as @example."),
+            _("Enter a number such as -1001234567890, or a name such as @example."),
         ),
     ),
     Field(
         "topic",
         _("Topic"),
-        _("The number of a topic, in a group that has topics."),
+        _("The number of the topic, in a group with topics."),
         required=False,
         max_length=20,
         clean=clean_number(18),
@@ -105,12 +105,12 @@ KIND = Kind(
     send=sender(build, judge, secrets=("token",)),
     shown=_shown,
     where=(
-        _("In Telegram, write /newbot to @BotFather. It gives you the token."),
-        _("Write something to your bot, or add it to the group and write something there."),
+        _("In Telegram, send /newbot to @BotFather. It replies with the token."),
+        _("Send your bot a message, or add it to the group and send a message there."),
         _("Open https://api.telegram.org/bot<token>/getUpdates: the chat ID is the “id” in “chat”."),
         _("For a topic, copy the link of a message in it: the number in the middle is the topic’s."),
     ),
     documentation="https://core.telegram.org/bots/features#botfather",
-    # Twenty a minute in one group.
+    # The limit is 20 messages a minute in one group.
     spacing=3.0,
 )

@@ -21,15 +21,15 @@ from notifications.transports.http import Answer, Call, by_status, deliver_each
 
 ADDRESS = "https://api.twilio.com"
 TO_MOST = 10
-# Each 70 characters that are not plain ASCII cost one message more; Twilio takes 1600.
+# Non-ASCII text costs one more message per 70 characters; Twilio accepts 1600 characters.
 _TEXT, _NUMBER = 320, r"\+[1-9]\d{6,14}"
-# Addresses leave so much of it to what happened.
+# Links must leave at least this much for the text.
 _SAID_LEAST = 90
 _SECRETS = ("auth_token",)
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> list[Call]:
-    """Return a call for each number: what happened, where to read on, and where to acknowledge."""
+    """Return a call for each number: what happened, and the links to the details and to acknowledge."""
     message = outgoing.message
     links = _links(message)
     said = message.written or "\n".join([message.title, *message.lines])
@@ -49,7 +49,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> list[Call]:
 
 
 def _links(message: Message) -> str:
-    """Return the links that there is room for: before all, the one that ends reminders and escalation."""
+    """Return the links that fit: above all the one to acknowledge, which ends reminders and escalation."""
     read = f"\n{message.url}" if message.url else ""
     acknowledge = f"\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
     ways = (f"{read}{acknowledge}", acknowledge, read)
@@ -63,16 +63,16 @@ def judge(answer: Answer) -> Result:
 
 
 def send(config: Mapping[str, Any], outgoing: Outgoing) -> Result:
-    """Send to every number at once. Accepted for at least one of them is sent.
+    """Send to every number at once. It counts as sent if at least one of them was accepted.
 
-    Else those that have it would get it again with every further attempt.
+    Otherwise, those who already have it would get it again with every further attempt.
     """
     try:
         calls = build(config, outgoing)
     except (KeyError, TypeError, ValueError, AttributeError):
-        return Failed("This channel's settings cannot be used. Open it and save it again.")
+        return Failed("The channel's settings are invalid. Edit the channel and save it again.")
     if not calls:
-        return Failed("This channel has no number.")
+        return Failed("The channel has no phone number.")
     results = deliver_each(calls, judge, secrets=[config[name] for name in _SECRETS])
     failed = [
         (number, result)
@@ -94,9 +94,11 @@ def _clean_numbers(given: Iterable[str] | str) -> list[str]:
     lines = given.splitlines() if isinstance(given, str) else given
     numbers = list(dict.fromkeys(number for line in lines if (number := "".join(line.split()))))
     for number in numbers:
-        matching(_NUMBER, __("Give each number with + and its country, such as +6281234567890."))(number)
+        matching(_NUMBER, __("Enter each number with + and its country code, such as +6281234567890."))(
+            number
+        )
     if not 1 <= len(numbers) <= TO_MOST:
-        raise ValidationError(__("Give 1 to %(count)d numbers."), params={"count": TO_MOST})
+        raise ValidationError(__("Enter 1 to %(count)d numbers."), params={"count": TO_MOST})
     return numbers
 
 
@@ -114,7 +116,7 @@ FIELDS = (
         _("Account SID"),
         max_length=40,
         placeholder="AC…",
-        clean=matching(r"AC[0-9a-fA-F]{32}", _("Give the account SID: AC and 32 letters and digits.")),
+        clean=matching(r"AC[0-9a-fA-F]{32}", _("Enter the account SID: AC and 32 letters and digits.")),
     ),
     Field(
         "auth_token",
@@ -122,23 +124,23 @@ FIELDS = (
         widget="secret",
         secret=True,
         max_length=40,
-        clean=matching(r"[0-9a-fA-F]{32}", _("Give the 32 letters and digits of the auth token.")),
+        clean=matching(r"[0-9a-fA-F]{32}", _("Enter the auth token: 32 letters and digits.")),
     ),
     Field(
         "from",
         _("From"),
-        _("A number of yours at Twilio, a sender name, or the SID of a messaging service."),
+        _("Your Twilio number, a sender name, or the SID of a messaging service."),
         max_length=40,
         placeholder="+15551234567",
         clean=matching(
             rf"{_NUMBER}|MG[0-9a-fA-F]{{32}}|(?=.*[A-Za-z])[A-Za-z0-9 ]{{1,11}}|\d{{5,6}}",
-            _("Give a number such as +15551234567, a name of at most 11 letters, or MG and 32 characters."),
+            _("Enter a number such as +15551234567, a name of up to 11 letters, or MG and 32 characters."),
         ),
     ),
     Field(
         "to",
         _("To"),
-        _("Up to 10 numbers with + and their country, one in a line."),
+        _("Up to 10 numbers with + and country code, one per line."),
         widget="lines",
         max_length=300,
         placeholder="+6281234567890",
@@ -155,7 +157,7 @@ KIND = Kind(
     shown=_shown,
     where=(
         _("Sign in at console.twilio.com. The first page shows the account SID and the auth token."),
-        _("Under “Phone Numbers”, find or buy the number that messages shall come from."),
+        _("Under “Phone Numbers”, find or buy the number to send from."),
     ),
     documentation="https://www.twilio.com/docs/messaging/api/message-resource",
     spacing=1.0,

@@ -1,4 +1,4 @@
-"""What may be entered for the fields of kinds, and what is shown of it."""
+"""Validators for the fields of integrations, and what is shown of their values."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 ADDRESSES_MOST = 20
 ADDRESS_LENGTH = 320
 URL_LENGTH = 2000
-# What an address must look like at all; `clean_url` says whether it can be used.
+# What a URL must look like at all; `clean_url` decides whether it can be used.
 URL = r"[Hh][Tt][Tt][Pp][Ss]?://[^\s\\\x00-\x1f\x7f]+"
 NOT_A_URL = gettext_lazy(
-    "Give a whole address that begins with https:// or http://, such as https://example.com/tianji."
+    "Enter a full URL starting with https:// or http://, such as https://example.com/tianji."
 )
 NOT_A_SECRET = gettext_lazy(
-    "Give whsec_ and the base64 of 24 to 64 bytes, such as openssl rand -base64 32 gives."
+    "Enter whsec_ followed by the base64 of 24 to 64 bytes, for example from openssl rand -base64 32."
 )
 _SEPARATORS = re.compile(r"[,;\s]+")
 _SHOWN, _LONG = 4, 12
 
 
 def clean_addresses(given: Iterable[str] | str) -> list[str]:
-    """Return the email addresses, each once, in the order given; of a text, as people separate them.
+    """Return the email addresses, without duplicates, in the order given; a text is split into them.
 
     Raises:
-        ValidationError: with an error for each that is none; its `params` say its place as `index`.
+        ValidationError: with an error for each invalid one; its `params` contain its position as `index`.
     """
     if isinstance(given, str):
         given = filter(None, _SEPARATORS.split(given))
     listed = list(given)
     addresses = list(dict.fromkeys(listed))
     if not addresses:
-        raise ValidationError(_("Give at least one email address, such as anna@example.com."))
+        raise ValidationError(_("Enter at least one email address, such as anna@example.com."))
     errors = []
     for address in addresses:
         try:
@@ -57,8 +57,8 @@ def clean_addresses(given: Iterable[str] | str) -> list[str]:
         errors.append(
             ValidationError(
                 ngettext_lazy(
-                    "These are %(count)d addresses; give at most %(most)d.",
-                    "These are %(count)d addresses; give at most %(most)d.",
+                    "%(count)d addresses are too many: enter at most %(most)d.",
+                    "%(count)d addresses are too many: enter at most %(most)d.",
                     "count",
                 ),
                 params={"count": len(addresses), "most": ADDRESSES_MOST},
@@ -75,17 +75,17 @@ def clean_address(address: str) -> str:
         validate_email(address)
     except ValidationError:
         raise ValidationError(
-            _("“%(address)s” is not an email address; give one such as anna@example.com."),
+            _("“%(address)s” is not an email address. Enter one such as anna@example.com."),
             params={"address": address[:100]},
         ) from None
     return address
 
 
 def clean_url(url: str) -> str:
-    """Return an address over http(s). A host without a dot is fine: a neighbour's name.
+    """Return an http(s) URL. A host without a dot is fine: it may be a machine in the same network.
 
     Raises:
-        ValidationError: nothing can be sent there.
+        ValidationError: it isn't one.
     """
     if not re.fullmatch(URL, url) or len(url) > URL_LENGTH or not _names_a_host(url):
         raise ValidationError(NOT_A_URL)
@@ -96,7 +96,7 @@ def _names_a_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
 
 
@@ -108,7 +108,7 @@ def clean_secret(secret: str) -> str:
 
 
 def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
-    """Return a `clean` that lets what is all of `pattern` pass; `allowed` says what that is."""
+    """Return a `clean` that accepts full matches of `pattern`; `allowed` is the error message."""
 
     def clean(given: str) -> str:
         if not re.fullmatch(pattern, given, re.ASCII):
@@ -119,9 +119,9 @@ def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
 
 
 def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[str], str]:
-    """Return a `clean` for addresses over https of one of `hosts`, whose path is all of `pattern`.
+    """Return a `clean` for https URLs at one of `hosts` whose path is a full match of `pattern`.
 
-    Of a host that begins with a dot all below it count.
+    A host that begins with a dot stands for all of its subdomains.
     """
     names = tuple(hosts)
 
@@ -137,7 +137,7 @@ def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[
             or not re.fullmatch(pattern, parts.path, re.ASCII)
         ):
             raise ValidationError(allowed)
-        # As the provider writes it, with nothing that only looks like a part of it.
+        # As the provider writes it, without any part that only looks like it.
         query = f"?{parts.query}" if parts.query else ""
         return f"https://{host}{parts.path}{query}"
 
@@ -145,25 +145,25 @@ def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[
 
 
 def clean_server(given: str) -> str:
-    """Return the address of a server, without a slash at its end. Raises ValidationError."""
+    """Return the URL of a server, without a trailing slash. Raises ValidationError."""
     parts = urlsplit(clean_url(given))
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValidationError(_("Give the address of the server alone, such as https://push.example.com."))
+        raise ValidationError(_("Enter only the address of the server, such as https://push.example.com."))
     return given.rstrip("/")
 
 
 def clean_number(most: int) -> Callable[[str], str]:
     """Return a `clean` for a positive whole number of at most `most` digits, kept as text."""
-    return matching(rf"[1-9]\d{{0,{most - 1}}}", gettext_lazy("Give a whole number."))
+    return matching(rf"[1-9]\d{{0,{most - 1}}}", gettext_lazy("Enter a whole number."))
 
 
 def ending(secret: object) -> str:
-    """Return the last characters of a secret, by which those who know it tell it from others."""
+    """Return the last characters of a secret, so that whoever knows it can tell which one it is."""
     return f"…{secret[-_SHOWN:]}" if isinstance(secret, str) and len(secret) >= _LONG else "…"
 
 
 def host_of(url: object) -> str:
-    """Return the host and port in an address, empty where there is none."""
+    """Return the host and port of a URL, empty if it has none."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""

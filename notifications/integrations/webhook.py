@@ -1,4 +1,4 @@
-"""A POST of JSON to an address, signed where there is a secret (Standard Webhooks 1.0)."""
+"""A POST of JSON to a URL, signed if there is a secret (Standard Webhooks 1.0)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _shown(config: Mapping[str, Any], masked: bool) -> str:
         parts = urlsplit(url)
         host = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
     except ValueError:
-        return __("a URL that cannot be read")
-    # A name and password in it are shown to nobody; who may change the channel finds them there.
+        return __("invalid URL")
+    # Credentials in it are never shown.
     shown = f"{parts.scheme}://{host}"
     if masked:
         return f"{shown}/…"
@@ -44,18 +44,18 @@ def _clean_time(given: str) -> str:
     try:
         return datetime.fromisoformat(given).isoformat()
     except ValueError:
-        raise ValidationError(__("Give a time such as 2026-11-22T15:52:45Z.")) from None
+        raise ValidationError(__("Enter a time such as 2026-11-22T15:52:45Z.")) from None
 
 
 KIND = Kind(
     slug="webhook",
     label=_("Webhook"),
-    about=_("A POST of JSON to an address of yours."),
+    about=_("A POST request with JSON to your own URL."),
     fields=(
         Field(
             "url",
             _("URL"),
-            _("Each message is a POST of JSON to this address. Any answer of 200 to 299 is success."),
+            _("Each notification is a POST request with JSON to this URL. Any 2xx response is success."),
             widget="url",
             secret=True,
             max_length=validators.URL_LENGTH,
@@ -74,7 +74,7 @@ KIND = Kind(
         Field(
             "headers",
             _("Headers"),
-            _("Sent with each message, one in a line, such as “Authorization: Bearer abc”."),
+            _("Sent with each request, one per line, for example “Authorization: Bearer abc”."),
             widget="lines",
             required=False,
             secret=True,
@@ -86,8 +86,8 @@ KIND = Kind(
             "template",
             _("Body"),
             _(
-                "JSON of your own, in whose texts {title}, {text}, {monitor} and so on are filled in. "
-                "Empty: the JSON that the documentation describes."
+                "Custom JSON. Placeholders such as {title}, {text} and {monitor} are filled in. "
+                "Leave empty for the documented JSON."
             ),
             widget="lines",
             required=False,
@@ -95,7 +95,7 @@ KIND = Kind(
             placeholder='{"text": "{title}\\n{url}"}',
             clean=_clean_template,
         ),
-        # After a change of the secret both count for a while.
+        # After the secret was changed, both are used for a while.
         Field(
             "previous_secret",
             _("Previous secret"),
@@ -108,7 +108,7 @@ KIND = Kind(
         ),
         Field(
             "previous_secret_until",
-            _("Previous secret counts until"),
+            _("Previous secret expires"),
             required=False,
             max_length=40,
             clean=_clean_time,

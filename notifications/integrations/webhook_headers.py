@@ -1,4 +1,4 @@
-"""The headers that people add to a webhook: which may be theirs."""
+"""The custom headers of a webhook: which ones are allowed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.utils.translation import gettext as __
 
 MOST = 20
 LENGTH_MAX = 4000
-# What the request itself decides (RFC 9110, 7.6.1 and 8.6), and what is said of the body we send.
+# Headers that the request itself determines (RFC 9110, 7.6.1 and 8.6), and those about the body we send.
 _OURS = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive"}
     | {"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade"}
 )
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Printable ASCII and inner blanks: what every server understands (RFC 9110, 5.5).
+# Printable ASCII and inner white space: what every server understands (RFC 9110, 5.5).
 _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 
 
@@ -27,16 +27,12 @@ def clean(given: list[str] | str) -> str:
     for line in filter(None, map(str.strip, lines)):
         name, colon, value = (part.strip() for part in line.partition(":"))
         if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise ValidationError(
-                __("Write each header in a line of its own, such as “Authorization: Bearer abc”.")
-            )
+            raise ValidationError(__("Enter one header per line, such as “Authorization: Bearer abc”."))
         if name.lower() in _OURS or name.lower().startswith("webhook-"):
-            raise ValidationError(
-                __("“%(name)s” is set by Tianji itself; leave it out."), params={"name": name}
-            )
+            raise ValidationError(__("“%(name)s” is set by Tianji. Remove it."), params={"name": name})
         if name.lower() in kept:
-            raise ValidationError(__("“%(name)s” is there twice."), params={"name": name})
+            raise ValidationError(__("“%(name)s” is listed twice."), params={"name": name})
         kept[name.lower()] = f"{name}: {value}"
     if len(kept) > MOST:
-        raise ValidationError(__("Give at most %(count)d headers."), params={"count": MOST})
+        raise ValidationError(__("Enter at most %(count)d headers."), params={"count": MOST})
     return "\n".join(kept.values())

@@ -1,4 +1,4 @@
-"""What a message about several monitors says, and one about a channel; without a database."""
+"""Notifications about several monitors, and about a failing channel; without a database."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monitors.domain.state_machine import Cause
 from notifications.messages.single import Event
 from notifications.messages.text import BULLET, Message, clock, cut, moment, one_line
 
-# How many monitors a message names; the others are counted.
+# How many monitors a digest names; the rest are counted.
 NAMED = 20
-# How many of them machines are told of.
+# How many of them its JSON lists.
 LISTED = 500
 
 
@@ -33,9 +33,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a digest needs. `members` are at most LISTED of `count`, those that fell first in front.
+    """Everything a digest needs. `members` are at most LISTED of `count`, the first to go down first.
 
-    `first_at` and `last_at` are when the first and the last of all of them went down.
+    `first_at` and `last_at` are when the first and the last of them went down.
     """
 
     event: Event
@@ -50,16 +50,16 @@ class Facts:
 
     @property
     def names(self) -> str:
-        """The names of the first monitors, with how many more there are."""
+        """The names of the first monitors, and how many more there are."""
         names = ", ".join(one_line(member.monitor) for member in self.members[:NAMED])
         return f"{names} {_more(self.count)}" if self.count > NAMED else names
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What a message about a channel that is broken needs. `detail` is what the other side said last.
+    """What a notification about a failing channel needs. `detail` is the last response of its receiver.
 
-    `enabled`: it goes on being tried.
+    `enabled`: deliveries are still attempted.
     """
 
     at: datetime
@@ -76,7 +76,7 @@ class Broken:
 
 
 def compose(facts: Facts) -> Message:
-    """Return the message about several monitors: how many, which and why, with a link to all of them."""
+    """Return the digest about several monitors: how many, which and why, with a link to all of them."""
     lines = [_head(facts), *(f"{BULLET}{_line(member, facts)}" for member in facts.members[:NAMED])]
     if facts.count > NAMED:
         lines.append(f"{BULLET}{_more(facts.count)}")
@@ -91,7 +91,7 @@ def count_of(facts: Facts) -> str:
 def _title(facts: Facts) -> str:
     match facts.event:
         case Event.DIGEST_UP:
-            pattern = _("Up again: %(monitor)s")
+            pattern = _("Recovered: %(monitor)s")
         case Event.DIGEST_REMINDER:
             pattern = _("Still down: %(monitor)s")
         case _:
@@ -109,20 +109,20 @@ def _head(facts: Facts) -> str:
     match facts.event:
         case Event.DIGEST_UP:
             pattern = ngettext(
-                "%(count)d monitor of the workspace “%(workspace)s” is up again.",
-                "%(count)d monitors of the workspace “%(workspace)s” are up again.",
+                "%(count)d monitor in the workspace “%(workspace)s” has recovered.",
+                "%(count)d monitors in the workspace “%(workspace)s” have recovered.",
                 facts.count,
             )
         case Event.DIGEST_REMINDER:
             pattern = ngettext(
-                "%(count)d monitor of the workspace “%(workspace)s” is still down, since %(start)s.",
-                "%(count)d monitors of the workspace “%(workspace)s” are still down, one since %(start)s.",
+                "%(count)d monitor in the workspace “%(workspace)s” has been down since %(start)s.",
+                "%(count)d monitors in the workspace “%(workspace)s” are still down (first: %(start)s).",
                 facts.count,
             )
         case _:
             pattern = ngettext(
-                "%(count)d monitor of the workspace “%(workspace)s” is down, since %(start)s.",
-                "%(count)d monitors of the workspace “%(workspace)s” are down, since %(start)s to %(end)s.",
+                "%(count)d monitor in the workspace “%(workspace)s” went down at %(start)s.",
+                "%(count)d monitors in the workspace “%(workspace)s” went down, %(start)s to %(end)s.",
                 facts.count,
             )
     return pattern % said
@@ -137,9 +137,9 @@ def _line(member: Member, facts: Facts) -> str:
         ),
     }
     if member.resolved_at is not None:
-        return _("%(monitor)s: up again, was down for %(length)s (%(cause)s)") % said
+        return _("%(monitor)s: recovered after %(length)s (%(cause)s)") % said
     if facts.event is Event.DIGEST_UP:
-        # It fell again, between this news and its leaving.
+        # It went down again before this digest was sent.
         return _("%(monitor)s: down again (%(cause)s)") % said
     if facts.event is Event.DIGEST_REMINDER:
         return _("%(monitor)s: down for %(length)s (%(cause)s)") % said
@@ -152,8 +152,8 @@ def cause_of(cause: Cause) -> str:
         case Cause.REPORTED:
             return _("reported down")
         case Cause.VALUE:
-            return _("a value that is not good")
-    return _("no heartbeat in time")
+            return _("value out of range")
+    return _("missed heartbeat")
 
 
 def _more(count: int) -> str:
@@ -162,32 +162,31 @@ def _more(count: int) -> str:
 
 
 def compose_broken(facts: Broken) -> Message:
-    """Return the message to the owners that a channel does not get through."""
+    """Return the notification to the owners that a channel is failing."""
     said = {
         "channel": one_line(facts.channel),
         "kind": one_line(facts.kind_label),
         "workspace": one_line(facts.workspace),
     }
     lines = [
-        _("The channel “%(channel)s” (%(kind)s) of the workspace “%(workspace)s” does not get through.")
-        % said
+        _("The channel “%(channel)s” (%(kind)s) in the workspace “%(workspace)s” is not delivering.") % said
     ]
     if facts.broken_at is not None:
         lines.append(
             ngettext(
-                "It failed %(count)d time in a row and counts as broken since %(time)s.",
-                "It failed %(count)d times in a row and counts as broken since %(time)s.",
+                "Failing since %(time)s (%(count)d attempt in a row).",
+                "Failing since %(time)s (%(count)d attempts in a row).",
                 facts.failures,
             )
             % {"count": facts.failures, "time": moment(facts.broken_at)}
         )
     else:
-        lines.append(_("Meanwhile a message got through again."))
+        lines.append(_("It has since delivered a notification."))
     if not facts.enabled:
-        # By the answer that nobody is there any more, or by somebody since.
-        lines.append(_("It is switched off."))
+        # Because the receiver answered that it is gone, or because somebody disabled it since.
+        lines.append(_("It is disabled."))
     if detail := one_line(facts.detail):
-        lines.append(_("What the other side said last: %(detail)s") % {"detail": detail})
+        lines.append(_("Last response: %(detail)s") % {"detail": detail})
     if facts.broken_at is not None:
-        lines.append(_("Until it is repaired, nobody hears through it. Open it, change it, and send a test."))
-    return Message(cut(_("Channel broken: %(channel)s") % said), tuple(lines), facts.url)
+        lines.append(_("No notifications get through until it is fixed. Edit the channel and send a test."))
+    return Message(cut(_("Channel failing: %(channel)s") % said), tuple(lines), facts.url)

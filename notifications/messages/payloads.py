@@ -1,4 +1,4 @@
-"""The JSON that machines receive, version 1, without a database. docs/messages.md has it field by field."""
+"""The JSON payload, version 1, without a database. docs/messages.md documents every field."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def of_digest(facts: digests.Facts, message: Message, *, delivery_id: UUID) -> d
 
 
 def of_broken(facts: digests.Broken, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
-    """Return the JSON object of the news that a channel is broken."""
+    """Return the JSON object of the event that a channel is failing."""
     channel = {
         "id": facts.channel_id,
         "name": one_line(facts.channel),
@@ -88,14 +88,14 @@ def of_broken(facts: digests.Broken, message: Message, *, delivery_id: UUID) -> 
 
 
 def of_test(message: Message, *, test_id: UUID, at: datetime) -> dict[str, Any]:
-    """Return the JSON object of a test: the same keys, with nothing in those of an event."""
+    """Return the JSON object of a test: the same keys, with those of an event empty."""
     return _object(Event.TEST, message, test_id, at, {})
 
 
 def _object(
     event: Event, message: Message, delivery_id: UUID, at: datetime, said: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All keys, for every event: what an event does not have is null."""
+    """Every event has all keys; those that do not apply are null."""
     return {
         "version": VERSION,
         "id": str(delivery_id),

@@ -1,4 +1,4 @@
-"""What the placeholders of a channel's templates are filled with, per event; without a database."""
+"""The values of the placeholders in a channel's templates, per event; without a database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notifications.messages.text import moment, number, one_line
 
 
 def of_incident(facts: Facts) -> dict[str, str]:
-    """Return what an event of one monitor says; `title`, `text` and the addresses come from its message."""
+    """Return the values for an event of one monitor; `title`, `text` and the URLs come from its message."""
     return {
         "monitor": one_line(facts.monitor),
         "status": _status(facts.event),
@@ -26,7 +26,7 @@ def of_incident(facts: Facts) -> dict[str, str]:
 
 
 def of_digest(facts: digests.Facts) -> dict[str, str]:
-    """Return what a digest says; what only one monitor has is empty."""
+    """Return the values for a digest; those that only one monitor can have are empty."""
     return {
         **_NOTHING,
         "monitor": digests.count_of(facts),
@@ -38,7 +38,7 @@ def of_digest(facts: digests.Facts) -> dict[str, str]:
 
 
 def of_test() -> dict[str, str]:
-    """Return what a test says: that it is one, and nothing of a monitor."""
+    """Return the values for a test, which is about no monitor."""
     name = _("Example")
     return {**_NOTHING, "monitor": name, "status": _status(Event.TEST), "count": "1", "names": name}
 
@@ -53,7 +53,7 @@ def _status(event: Event) -> str:
         case Event.REMINDER | Event.DIGEST_REMINDER:
             return _("Still down")
         case Event.RESOLVED | Event.DIGEST_UP:
-            return _("Up again")
+            return _("Recovered")
         case Event.PASSED:
             return _("Was down")
         case Event.LATE:

@@ -1,6 +1,6 @@
-"""What a message about one monitor says: from facts to a title and lines of text, without a database.
+"""The notification about one monitor: from facts to a title and lines of text, without a database.
 
-The language and the time zone are those that are active. `digests` has the messages about several.
+It is written in the active language and time zone. `digests` covers notifications about several monitors.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from notifications.messages.text import Message, clock, cut, moment, number, one
 
 
 class Event(StrEnum):
-    """What a message tells of."""
+    """What a notification is about."""
 
     OPENED = "incident.opened"
     RESOLVED = "incident.resolved"
-    # A deadline that passed unseen before the push that ended the silence: one message for both.
+    # The missed deadline was only noticed when the next push arrived: one notification covers both.
     PASSED = "incident.passed"
     REMINDER = "incident.reminder"
     LATE = "monitor.late"
@@ -35,7 +35,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The values that are good for a monitor, as it stands now."""
+    """A monitor's value rule as it is now."""
 
     low: float | None = None
     high: float | None = None
@@ -44,14 +44,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a message about one monitor needs. Times are aware datetimes.
+    """Everything a notification about one monitor needs. Times are aware datetimes.
 
-    `at` is when the event happened, `now` when it is told; `last_heartbeat_at` is the last heartbeat
-    before the incident; the closing fields are the heartbeat's that ended it. `resolved_at` may be known
-    for an OPENED event too, when the message leaves late. For LATE there is no incident: `started_at` is
-    when the heartbeat was expected, `deadline` when the monitor is down without one. `reminder` is which
-    it is, of `reminders` (0 where nobody counts them). `down_again` says that another outage followed and
-    goes on.
+    `at` is when the event happened, `now` when the notification is written; `last_heartbeat_at` is the last
+    heartbeat before the incident; the closing fields belong to the heartbeat that ended it. `resolved_at`
+    can be set for an OPENED event too, if the notification is sent late. LATE has no incident: `started_at`
+    is when the heartbeat was expected, `deadline` when the monitor goes down without one. `reminder` is the
+    number of this reminder, out of `reminders` (0 if there is no maximum). `down_again` means that another
+    outage followed and is still open.
     """
 
     event: Event
@@ -80,18 +80,18 @@ class Facts:
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the monitor was down, or None while it is."""
+        """How long the monitor was down, or None if it still is."""
         return None if self.resolved_at is None else self.resolved_at - self.started_at
 
     @property
     def lasted(self) -> str:
-        """How long it was down, or is by now, in words."""
+        """How long it was down, or has been so far, in words."""
         until = self.resolved_at or self.now or self.at
         return durations.about(max((until - self.started_at).total_seconds(), 0))
 
     @property
     def message(self) -> str:
-        """The message of the heartbeat that the event is about."""
+        """The message of the heartbeat that caused the event."""
         return self.closing_message if self.event in _ENDED else self.opening_message
 
     @property
@@ -103,7 +103,7 @@ _ENDED = (Event.RESOLVED, Event.PASSED)
 
 
 def compose(facts: Facts) -> Message:
-    """Return the message of one event: what happened, since when, why, and on recovery for how long.
+    """Return the notification of one event: what happened, since when, why, and on recovery for how long.
 
     Raises:
         ValueError: the event is not about one monitor.
@@ -123,13 +123,13 @@ def compose(facts: Facts) -> Message:
 
 
 def compose_test(*, channel: str, workspace: str, url: str) -> Message:
-    """Return the message that "Send a test" sends: it must not be taken for an incident."""
+    """Return the notification that "Send test" sends: nobody must mistake it for an incident."""
     return Message(
-        one_line(_("Test message from Tianji")),
+        one_line(_("Test notification from Tianji")),
         (
             _("This is a test of the channel “%(channel)s” in the workspace “%(workspace)s”.")
             % {"channel": one_line(channel), "workspace": one_line(workspace)},
-            _("Nothing is down. Messages about your monitors will arrive here."),
+            _("Nothing is down. Notifications about your monitors will arrive here."),
         ),
         url,
     )
@@ -149,7 +149,7 @@ def _opened(facts: Facts) -> Message:
 def _reminder(facts: Facts) -> Message:
     name = one_line(facts.monitor)
     title = _("Still down: %(monitor)s (for %(length)s)") % {"monitor": name, "length": facts.lasted}
-    still = _("%(monitor)s is still down, for %(length)s, since %(time)s.") % {
+    still = _("%(monitor)s has been down for %(length)s (since %(time)s).") % {
         "monitor": name,
         "length": facts.lasted,
         "time": moment(facts.started_at),
@@ -160,8 +160,7 @@ def _reminder(facts: Facts) -> Message:
     lines += _last_heartbeat(facts)
     if facts.reminder and facts.reminders > facts.reminder:
         lines.append(
-            _("This is reminder %(number)d of %(most)d.")
-            % {"number": facts.reminder, "most": facts.reminders}
+            _("Reminder %(number)d of %(most)d.") % {"number": facts.reminder, "most": facts.reminders}
         )
     elif facts.reminder and facts.reminders:
         lines.append(_("This is the last reminder."))
@@ -171,14 +170,14 @@ def _reminder(facts: Facts) -> Message:
 def _late(facts: Facts) -> Message:
     name = one_line(facts.monitor)
     lines = [
-        _("%(monitor)s is late by %(length)s: a heartbeat was expected by %(time)s.")
+        _("%(monitor)s is %(length)s late. A heartbeat was expected by %(time)s.")
         % {"monitor": name, "length": facts.lasted, "time": moment(facts.started_at)},
     ]
     if facts.resolved_at is not None:
-        lines.append(_("Meanwhile a heartbeat came, at %(time)s.") % {"time": moment(facts.resolved_at)})
+        lines.append(_("A heartbeat has since arrived, at %(time)s.") % {"time": moment(facts.resolved_at)})
     elif facts.deadline is not None:
         at = clock(facts.deadline, beside=facts.started_at)
-        lines.append(_("It is down at %(time)s unless one arrives.") % {"time": at})
+        lines.append(_("Goes down at %(time)s unless one arrives.") % {"time": at})
     lines += _last_heartbeat(facts)
     lines += _said(facts.opening_message, facts.opening_value, last=True)
     return _message(facts, _("Late: %(monitor)s") % {"monitor": name}, lines)
@@ -186,15 +185,15 @@ def _late(facts: Facts) -> Message:
 
 def _since(name: str, facts: Facts) -> str:
     patterns = {
-        Cause.REPORTED: _("%(monitor)s reported that it is down. It is down since %(time)s."),
-        Cause.MISSED: _("No heartbeat of %(monitor)s came in time. It is down since %(time)s."),
-        Cause.VALUE: _("The value of %(monitor)s is not a good one. It is down since %(time)s."),
+        Cause.REPORTED: _("%(monitor)s reported down. Down since %(time)s."),
+        Cause.MISSED: _("%(monitor)s missed a heartbeat. Down since %(time)s."),
+        Cause.VALUE: _("The value of %(monitor)s is out of range. Down since %(time)s."),
     }
     return patterns[facts.cause] % {"monitor": name, "time": moment(facts.started_at)}
 
 
 def _reasons(facts: Facts) -> list[str]:
-    """What came, before it went down or by which it did."""
+    """The heartbeat that took it down, and the last one before."""
     if facts.cause is Cause.MISSED:
         return _last_heartbeat(facts) + _said(facts.opening_message, facts.opening_value, last=True)
     if facts.cause is Cause.REPORTED:
@@ -204,18 +203,18 @@ def _reasons(facts: Facts) -> list[str]:
 
 
 def _meanwhile(facts: Facts) -> list[str]:
-    # The last word that people hear must not be that it is up: the next beginning continues this one.
+    # People must not be left believing that it is up: the next outage continues this one, unannounced.
     if facts.resolved_at is None or facts.down_again:
         return []
-    return [_("Meanwhile it is up again, since %(time)s.") % {"time": moment(facts.resolved_at)}]
+    return [_("It has since recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}]
 
 
 def _resolved(facts: Facts) -> Message:
     name = one_line(facts.monitor)
     resolved_at = facts.resolved_at or facts.at
-    title = _("Up again: %(monitor)s (down for %(length)s)") % {"monitor": name, "length": facts.lasted}
+    title = _("Recovered: %(monitor)s (down for %(length)s)") % {"monitor": name, "length": facts.lasted}
     lines = [
-        _("%(monitor)s is up again since %(end)s. It was down for %(length)s, from %(start)s.")
+        _("%(monitor)s recovered at %(end)s. It was down for %(length)s (since %(start)s).")
         % {
             "monitor": name,
             "end": moment(resolved_at),
@@ -230,9 +229,9 @@ def _resolved(facts: Facts) -> Message:
 
 def _passed(facts: Facts) -> Message:
     name = one_line(facts.monitor)
-    title = _("Was down for %(length)s, up again: %(monitor)s") % {"monitor": name, "length": facts.lasted}
+    title = _("Recovered after %(length)s: %(monitor)s") % {"monitor": name, "length": facts.lasted}
     lines = [
-        _("%(monitor)s was down from %(start)s to %(end)s (%(length)s) and is up again.")
+        _("%(monitor)s was down from %(start)s to %(end)s (%(length)s) and has recovered.")
         % {
             "monitor": name,
             "start": moment(facts.started_at),
@@ -247,51 +246,49 @@ def _passed(facts: Facts) -> Message:
 
 
 def why(facts: Facts) -> str:
-    """Return why it went down, in one sentence."""
+    """Return why it went down, in one line."""
     if facts.cause is Cause.MISSED:
-        return _("Why: no heartbeat came in time.")
+        return _("Cause: missed heartbeat.")
     if facts.cause is Cause.VALUE:
         said = value_sentence(facts.opening_value, facts.bounds)
-        return _("Why: its value was not a good one. %(sentence)s") % {"sentence": said}
+        return _("Cause: value out of range. %(sentence)s") % {"sentence": said}
     if message := one_line(facts.opening_message):
-        return _("Why: it reported down, with the message: %(message)s") % {"message": message}
-    return _("Why: it reported down.")
+        return _("Cause: reported down with the message: %(message)s") % {"message": message}
+    return _("Cause: reported down.")
 
 
 def value_sentence(value: float | None, bounds: Bounds) -> str:
-    """Return what was wrong with a value: "Its value is 12, above the highest good value 10."
+    """Return what was wrong with a value: "Value: 12, above the maximum of 10."
 
-    Where it lies within `bounds`, which may have been changed since, only what it was.
+    Only the value itself if it is within `bounds`, which may have been changed since.
     """
     if value is None:
-        return _("A heartbeat came without a value, and one is required.")
+        return _("The heartbeat had no value, but this monitor requires one.")
     if bounds.high is not None and value > bounds.high:
-        pattern, bound = _("Its value is %(value)s, above the highest good value %(bound)s."), bounds.high
+        pattern, bound = _("Value: %(value)s, above the maximum of %(bound)s."), bounds.high
     elif bounds.low is not None and value < bounds.low:
-        pattern, bound = _("Its value is %(value)s, below the lowest good value %(bound)s."), bounds.low
+        pattern, bound = _("Value: %(value)s, below the minimum of %(bound)s."), bounds.low
     else:
-        return _("Its value is %(value)s.") % {"value": number(value)}
+        return _("Value: %(value)s.") % {"value": number(value)}
     return pattern % {"value": number(value), "bound": number(bound)}
 
 
 def _last_heartbeat(facts: Facts) -> list[str]:
     if facts.last_heartbeat_at is None:
-        return [_("There was no heartbeat before.")]
+        return [_("No heartbeat before that.")]
     pattern = (
-        _("Last heartbeat: %(time)s.")
-        if facts.cause is Cause.MISSED
-        else _("The heartbeat before: %(time)s.")
+        _("Last heartbeat: %(time)s.") if facts.cause is Cause.MISSED else _("Previous heartbeat: %(time)s.")
     )
     return [pattern % {"time": moment(facts.last_heartbeat_at)}]
 
 
 def _said(message: str, value: float | None, *, last: bool = False) -> list[str]:
-    """The lines of a heartbeat's message and value, where it has them; `last`: it is an old one."""
+    """The lines for a heartbeat's message and value, if any; `last`: the one before the outage."""
     lines = []
     if message := one_line(message):
-        pattern = _("Its message: %(message)s") if last else _("Message: %(message)s")
+        pattern = _("Last message: %(message)s") if last else _("Message: %(message)s")
         lines.append(pattern % {"message": message})
     if value is not None:
-        pattern = _("Its value: %(value)s") if last else _("Value: %(value)s")
+        pattern = _("Last value: %(value)s") if last else _("Value: %(value)s")
         lines.append(pattern % {"value": number(value)})
     return lines

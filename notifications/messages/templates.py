@@ -1,7 +1,7 @@
-"""The templates with which a channel says things its own way: {placeholder}, and nothing else.
+"""Templates for a channel's custom title and text: {placeholder}, and nothing else.
 
-No attributes, no indexes, no format, no conditions; what is filled in is not filled again. So a template
-can neither reach into the server nor be turned into one by the message of a heartbeat.
+No attributes, no indexes, no formats, no conditions, and values are not expanded again. So a template
+can't reach into the server, and the message of a heartbeat can't act as a template.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from django.utils.translation import gettext_lazy
 
 LENGTH_MAX = 10_000
 _SHOWN = 40
-# In this order: a doubled brace, a placeholder, a brace that stands alone.
+# In this order: a doubled brace, a placeholder, a single brace.
 _PART = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
 
 
 _PLACEHOLDERS = {
-    "title": gettext_lazy("The title that the channel would say by itself"),
-    "text": gettext_lazy("The text that the channel would say by itself"),
-    "monitor": gettext_lazy("The name of the monitor"),
-    "status": gettext_lazy("What happened: down, still down, up again, late"),
-    "cause": gettext_lazy("Why it went down, in one sentence"),
-    "since": gettext_lazy("Since when it is or was down"),
-    "duration": gettext_lazy("How long it is or was down"),
-    "message": gettext_lazy("The message of the heartbeat that it is about"),
-    "value": gettext_lazy("The value of that heartbeat"),
-    "last_heartbeat": gettext_lazy("When the last heartbeat before came"),
-    "workspace": gettext_lazy("The name of the workspace"),
-    "url": gettext_lazy("The address to read on"),
-    "acknowledge_url": gettext_lazy("Where somebody says that they see to it"),
-    "count": gettext_lazy("How many monitors it is about"),
-    "names": gettext_lazy("Their names"),
+    "title": gettext_lazy("Default title"),
+    "text": gettext_lazy("Default text"),
+    "monitor": gettext_lazy("Name of the monitor"),
+    "status": gettext_lazy("What happened: down, still down, recovered, late"),
+    "cause": gettext_lazy("Why it went down"),
+    "since": gettext_lazy("When it went down"),
+    "duration": gettext_lazy("How long it has been or was down"),
+    "message": gettext_lazy("Message of the heartbeat"),
+    "value": gettext_lazy("Value of the heartbeat"),
+    "last_heartbeat": gettext_lazy("Time of the last heartbeat before that"),
+    "workspace": gettext_lazy("Name of the workspace"),
+    "url": gettext_lazy("Link to the details in Tianji"),
+    "acknowledge_url": gettext_lazy("Link to acknowledge the incident"),
+    "count": gettext_lazy("Number of monitors"),
+    "names": gettext_lazy("Names of the monitors"),
 }
 
 
 def placeholders() -> dict[str, str]:
-    """Return what can be filled in: names, and what each is, in the reader's language."""
+    """Return the placeholders and what each stands for, in the reader's language."""
     return {name: str(about) for name, about in _PLACEHOLDERS.items()}
 
 
 def check(template: str) -> list[str]:
-    """Return what is wrong with `template`, in sentences that say what is allowed; nothing for a good one."""
+    """Return the errors in `template`, in sentences that say what is allowed; empty if it is valid."""
     errors: list[str] = []
     for part in _PART.findall(template):
         if part in ("{{", "}}"):
             continue
         if part in ("{", "}"):
-            alone = _("There is a “%(brace)s” alone. To say a brace, write it twice.")
+            alone = _("Unmatched “%(brace)s”. To show a brace, write it twice.")
             errors.append(alone % {"brace": part})
         elif part[1:-1] not in _PLACEHOLDERS:
             errors.append(
-                _("“%(part)s” is not known. You can use: %(known)s.")
+                _("Unknown placeholder “%(part)s”. You can use: %(known)s.")
                 % {
                     "part": part if len(part) <= _SHOWN else f"{part[:_SHOWN]}…",
                     "known": ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS),
@@ -63,9 +63,9 @@ def check(template: str) -> list[str]:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Return `template` with what `values` say, cut at LENGTH_MAX characters. It never raises.
+    """Return `template` with `values` filled in, cut at LENGTH_MAX characters. It never raises.
 
-    What is not in `values`, and a brace that stands alone, stays as it is.
+    Unknown placeholders and single braces stay as they are.
     """
     filled = ""
     for part in _parts(template, values):

@@ -1,4 +1,4 @@
-"""What messages are made of: a title and lines, times and values; without a database."""
+"""What notifications are made of: a title and lines, times and values; without a database."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-# A line that begins so is one of a list.
+# Lines that start with this form a list.
 BULLET = "• "
 
-# C0 with the line breaks, DEL, C1, the Unicode line and paragraph separators and what overrides the
-# direction of text: none of it may reach a mail header or turn a name into something else.
+# C0 including line breaks, DEL, C1, the Unicode line and paragraph separators, and characters that override
+# the direction of text: none of these may reach a mail header or disguise a name.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _TITLE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A title of one line and paragraphs of one line each, plain text. `url` is where to read on.
+    """A one-line title and one-line paragraphs, as plain text. `url` is the page with the details.
 
-    `ack_url` is where somebody says that they see to it, for a monitor that is down. `manage_url` is the
-    page on which such messages are changed or ended, `list_id` what names all messages of a channel.
-    `written` is the whole text where the channel's own template made it; `language` is that of the text.
+    `ack_url` is where an outage can be acknowledged. `manage_url` is the page where these notifications are
+    changed or turned off; `list_id` identifies all notifications of a channel. `written` is the whole text
+    if the channel's own template produced it; `language` is the language of the text.
     """
 
     title: str
@@ -40,7 +40,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The whole message as plain text, the links last."""
+        """The whole notification as plain text, links last."""
         if self.written:
             return self.written
         blocks = ["\n".join(lines) for lines in self.blocks]
@@ -51,7 +51,7 @@ class Message:
 
     @property
     def blocks(self) -> list[tuple[str, ...]]:
-        """The lines in paragraphs: one each, but those of a list together."""
+        """The lines as paragraphs: one each, except that the lines of a list stay together."""
         return [
             part
             for is_list, lines in groupby(self.lines, lambda line: line.startswith(BULLET))
@@ -60,13 +60,13 @@ class Message:
 
     @property
     def ack_label(self) -> str:
-        """What the link to `ack_url` is called, in the language of the message."""
+        """The label of the link to `ack_url`, in the language of the message."""
         with override(self.language):
             return _("Acknowledge")
 
     @property
     def url_label(self) -> str:
-        """What the link to `url` is called, in the language of the message."""
+        """The label of the link to `url`, in the language of the message."""
         with override(self.language):
             return _("Open in Tianji")
 
@@ -77,7 +77,7 @@ def one_line(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` in its lines, without other control characters and without blanks around it."""
+    """Return `text` with its line breaks, but without other control characters or surrounding white space."""
     return "\n".join(_CONTROL.sub(" ", line).rstrip() for line in text.splitlines()).strip()
 
 
@@ -87,13 +87,13 @@ def cut(title: str) -> str:
 
 
 def moment(time: datetime) -> str:
-    """Return a time to the second, in the current zone and naming it: "2026-11-22 22:52:45 WIB"."""
+    """Return a time to the second, in the current zone, with its name: "2026-11-22 22:52:45 WIB"."""
     local = timezone.localtime(time)
     return f"{local:%Y-%m-%d %H:%M:%S} {_zone_of(local)}"
 
 
 def clock(time: datetime, *, beside: datetime) -> str:
-    """Return a time as `moment` does, without its date where that is the date of `beside` too."""
+    """Return a time as `moment` does, without the date if it is on the same day as `beside`."""
     local = timezone.localtime(time)
     if local.date() != timezone.localtime(beside).date():
         return moment(time)
@@ -102,7 +102,7 @@ def clock(time: datetime, *, beside: datetime) -> str:
 
 def _zone_of(local: datetime) -> str:
     name = local.tzname() or ""
-    # Many zones have no letters of their own, only a distance.
+    # Many zones have no abbreviation, only an offset.
     return f"UTC{name}" if name[:1] in "+-" else name
 
 

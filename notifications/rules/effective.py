@@ -1,4 +1,4 @@
-"""Who is told of a monitor, and when: what workspaces, channels and monitors say, put together."""
+"""Who is notified about a monitor, and when: the rules of workspaces, channels and monitors combined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS = ("down", "recovery", "late", "reminder")
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """After `needed` failures of the last `of` people are told; in a row, where both are the same."""
+    """A failure threshold: `needed` failures of the last `of`; in a row if both are the same."""
 
     needed: int = 1
     of: int = 1
@@ -24,10 +24,10 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for one monitor.
+    """The effective rules of one monitor.
 
-    `recovery` is after how many good heartbeats in a row people hear that it is up again. `remind_every`
-    is None for never. Until `snoozed_until` nobody is told that it is down.
+    `recovery` is the recovery threshold: good heartbeats in a row. `remind_every` is None for never. No down
+    notifications are sent until `snoozed_until`.
     """
 
     missed: Tolerance = Tolerance()
@@ -43,7 +43,7 @@ DEFAULT = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one channel hears of one monitor: `delay` after it went down, and of which EVENTS."""
+    """How one channel is notified of one monitor: `delay` after it went down, and of which EVENTS."""
 
     channel: Channel
     delay: timedelta
@@ -76,7 +76,7 @@ def rules_in(workspace: int) -> Callable[[int], Rules]:
 
 
 def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
-    """Return what follows from a workspace's rules and a monitor's own, either of which may be missing."""
+    """Return the effective rules from a workspace's and a monitor's own, either of which may be missing."""
 
     def said(name: str, otherwise: int) -> int:
         for row in (own, default):
@@ -85,7 +85,7 @@ def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Ru
         return otherwise
 
     def tolerance(name: str) -> Tolerance:
-        # A needed number and its "of" go together, whoever says them.
+        # `needed` and `of` belong together, so both come from the same row.
         for row in (own, default):
             if row is not None and (needed := getattr(row, f"{name}_needed")) is not None:
                 return Tolerance(needed, max(getattr(row, f"{name}_of") or needed, needed))
@@ -103,7 +103,7 @@ def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Ru
 
 
 def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
-    """Return how the enabled channels hear of each of `monitors`, by row id. Three queries for any number."""
+    """Return the routes of the enabled channels for each of `monitors`, by row id. Three queries in total."""
     monitors = list(monitors)
     ids = {monitor.pk for monitor in monitors}
     enabled = Channel.objects.filter(enabled=True)
@@ -137,7 +137,7 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
 
 
 def route(channel: Channel, rule: ChannelRule | None) -> Route:
-    """Return how `channel` hears of a monitor that has `rule` for it, or none."""
+    """Return the route of `channel` for a monitor with this `rule`, or without one."""
     delay, events = channel.delay, None
     if rule is not None:
         delay = channel.delay if rule.delay is None else rule.delay

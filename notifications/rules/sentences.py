@@ -1,6 +1,6 @@
-"""Rules in plain sentences: who is told of a monitor, and when. Without a database.
+"""Notification rules in plain sentences: who is notified about a monitor, and when. Without a database.
 
-What everybody expects is not said: each sentence tells of something that was chosen.
+Defaults are left out: each sentence is about something that somebody chose.
 """
 
 from __future__ import annotations
@@ -22,22 +22,26 @@ _NAMED = 4
 
 
 def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[str]:
-    """Return what holds for one monitor, in plain sentences; never none.
+    """Return the rules of one monitor in plain sentences; never empty.
 
     Args:
-        routes: the channels that are on and hear of it.
-        now: the database's time, against which a snooze is told.
+        routes: the enabled channels that are subscribed to it.
+        now: the database's time, to tell whether a snooze is still running.
     """
     snoozed = snooze(rules.snoozed_until, now=now)
     heard = [route for route in routes if _hears(route, rules)]
     if not heard:
-        reason = _("no channel hears of it") if not routes else _("no channel hears of anything")
-        return [*snoozed, _("Nobody is told: %(reason)s.") % {"reason": reason}]
+        sentence = (
+            _("No notifications: no channel is subscribed to any of its events.")
+            if routes
+            else _("No notifications: no channel is subscribed to this monitor.")
+        )
+        return [*snoozed, sentence]
     return [*snoozed, who(rules, heard), *when(rules)]
 
 
 def who(rules: Rules, routes: Sequence[Route]) -> str:
-    """Return which channels are told and how soon, in one sentence: "Ops Slack at once; ..."."""
+    """Return which channels are notified and how soon, in one sentence: "Ops Slack: immediately; ..."."""
     ordered = sorted(routes, key=lambda route: (*_how(route), route.channel.name))
     clauses = [_told([route.channel.name for route in same], *how) for how, same in groupby(ordered, _how)]
     reminded = [route for route in ordered if "reminder" in route.events]
@@ -48,21 +52,21 @@ def who(rules: Rules, routes: Sequence[Route]) -> str:
 
 
 def when(rules: Rules) -> list[str]:
-    """Return after how many heartbeats people hear, where that is not the first."""
+    """Return the failure and recovery thresholds, if they are not 1."""
     said = []
     missed, reported = rules.missed.needed > 1, rules.reported.needed > 1
     if missed and reported:
         words = {"missed": _missed(rules.missed), "reported": _reported(rules.reported)}
-        said.append(_("People hear of it after %(missed)s, or %(reported)s.") % words)
+        said.append(_("Failure threshold: %(missed)s, or %(reported)s.") % words)
     elif missed:
-        said.append(_("People hear of silence after %(missed)s.") % {"missed": _missed(rules.missed)})
+        said.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(rules.missed)})
     elif reported:
         words = {"reported": _reported(rules.reported)}
-        said.append(_("People hear of a reported fault after %(reported)s.") % words)
+        said.append(_("Failure threshold: %(reported)s.") % words)
     if rules.recovery > 1:
         sentence = ngettext(
-            "That it is up again is told after %(count)d good heartbeat in a row.",
-            "That it is up again is told after %(count)d good heartbeats in a row.",
+            "Recovery threshold: %(count)d good heartbeat in a row.",
+            "Recovery threshold: %(count)d good heartbeats in a row.",
             rules.recovery,
         )
         said.append(sentence % {"count": rules.recovery})
@@ -70,18 +74,18 @@ def when(rules: Rules) -> list[str]:
 
 
 def defaults(rules: Rules) -> list[str]:
-    """Return what holds where no channel is looked at: the tolerance, and reminders."""
+    """Return the rules that don't depend on a channel: thresholds and reminders."""
     said = when(rules)
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
         said.append(clause[:1].upper() + clause[1:] + ".")
     return said or [
-        _("People are told of the first missed heartbeat and of each report of down, without reminders.")
+        _("Notifications on the first missed heartbeat and on every down report, without reminders.")
     ]
 
 
 def snooze(until: datetime | None, *, now: datetime) -> list[str]:
-    """Return that a monitor is snoozed, in one sentence; nothing, where it is not."""
+    """Return that a monitor is snoozed, in one sentence; empty if it is not."""
     if until is None or until <= now:
         return []
     here = timezone.localtime(until)
@@ -93,45 +97,45 @@ def snooze(until: datetime | None, *, now: datetime) -> list[str]:
     return [_("Snoozed until %(time)s (in %(left)s).") % words]
 
 
-# --- What a choice says, for the form ---------------------------------------------------------------
+# --- What a choice means, for the form --------------------------------------------------------------
 
 
 def delay_in_words(delay: timedelta) -> str:
-    """Return when a channel is told: "at once", "if still down after 10 min"."""
+    """Return when a channel is notified: "immediately", "if still down after 10 min"."""
     if not delay:
-        return _("at once")
+        return _("immediately")
     return _("if still down after %(delay)s") % {"delay": _exactly(delay)}
 
 
 def events_in_words(events: frozenset[str]) -> str:
-    """Return what a channel hears of: "down, up again, reminders"."""
+    """Return the events a channel is subscribed to: "down, recovery, reminders"."""
     labels = event_labels()
-    return ", ".join(labels[name] for name in EVENTS if name in events) or _("nothing")
+    return ", ".join(labels[name] for name in EVENTS if name in events) or _("none")
 
 
 def event_labels() -> dict[str, str]:
-    """Return what people call the EVENTS."""
-    return {"down": _("down"), "recovery": _("up again"), "late": _("late"), "reminder": _("reminders")}
+    """Return the labels of EVENTS."""
+    return {"down": _("down"), "recovery": _("recovery"), "late": _("late"), "reminder": _("reminders")}
 
 
 def tolerance_in_words(tolerance: Tolerance) -> str:
-    """Return when people hear: "at the first", "after 3 in a row", "after 2 of the last 5"."""
+    """Return a failure threshold: "on the first", "after 3 in a row", "after 2 of the last 5"."""
     if tolerance.needed == 1:
-        return _("at the first")
+        return _("on the first")
     if tolerance.of <= tolerance.needed:
         return _("after %(needed)d in a row") % {"needed": tolerance.needed}
     return _("after %(needed)d of the last %(of)d") % {"needed": tolerance.needed, "of": tolerance.of}
 
 
 def recovery_in_words(number: int) -> str:
-    """Return how many good heartbeats it takes: "at the first good heartbeat"."""
+    """Return a recovery threshold: "on the first good heartbeat"."""
     if number == 1:
-        return _("at the first good heartbeat")
+        return _("on the first good heartbeat")
     return _("after %(needed)d in a row") % {"needed": number}
 
 
 def reminders_in_words(rules: Rules) -> str:
-    """Return how often people are reminded: "never", "every hour, at most 24 times"."""
+    """Return how often reminders are sent: "never", "every hour, at most 24 times"."""
     if rules.remind_every is None:
         return _("never")
     words = {"every": _every(rules.remind_every), "count": rules.remind_most}
@@ -152,7 +156,7 @@ def _hears(route: Route, rules: Rules) -> bool:
 
 
 def _how(route: Route) -> tuple[timedelta, tuple[str, ...]]:
-    # Reminders have a clause of their own, unless there is nothing else.
+    # Reminders get their own clause, unless they are the only event.
     others = tuple(name for name in EVENTS if name in route.events and name != "reminder")
     return route.delay, others
 
@@ -161,15 +165,15 @@ def _told(names: Sequence[str], delay: timedelta, events: Sequence[str]) -> str:
     channels = _list(names)
     if "down" not in events:
         if not events:
-            return _("%(channels)s only by reminders") % {"channels": channels}
+            return _("%(channels)s: reminders only") % {"channels": channels}
         words = {"channels": channels, "events": events_in_words(frozenset(events))}
-        return _("%(channels)s only of: %(events)s") % words
-    clause = _("%(channels)s %(when)s") % {"channels": channels, "when": delay_in_words(delay)}
+        return _("%(channels)s: %(events)s only") % words
+    clause = _("%(channels)s: %(when)s") % {"channels": channels, "when": delay_in_words(delay)}
     asides = []
     if "late" in events:
-        asides.append(_("also when it is late"))
+        asides.append(_("also when late"))
     if "recovery" not in events:
-        asides.append(_("not when it is up again"))
+        asides.append(_("not on recovery"))
     return f"{clause} ({', '.join(asides)})" if asides else clause
 
 
@@ -182,14 +186,14 @@ def _reminded(rules: Rules, names: Sequence[str]) -> str:
     }
     if names:
         sentence = ngettext(
-            "reminder to %(channels)s %(every)s until acknowledged, at most %(count)d time",
-            "reminder to %(channels)s %(every)s until acknowledged, at most %(count)d times",
+            "reminders to %(channels)s %(every)s until acknowledged, at most %(count)d time",
+            "reminders to %(channels)s %(every)s until acknowledged, at most %(count)d times",
             rules.remind_most,
         )
     else:
         sentence = ngettext(
-            "reminder %(every)s until acknowledged, at most %(count)d time",
-            "reminder %(every)s until acknowledged, at most %(count)d times",
+            "reminders %(every)s until acknowledged, at most %(count)d time",
+            "reminders %(every)s until acknowledged, at most %(count)d times",
             rules.remind_most,
         )
     return sentence % words
@@ -205,8 +209,8 @@ def _missed(tolerance: Tolerance) -> str:
 def _reported(tolerance: Tolerance) -> str:
     words = {"needed": tolerance.needed, "of": tolerance.of}
     if tolerance.of <= tolerance.needed:
-        return _("%(needed)d reports of down in a row") % words
-    return _("%(needed)d reports of down within the last %(of)d heartbeats") % words
+        return _("%(needed)d down reports in a row") % words
+    return _("%(needed)d down reports within the last %(of)d heartbeats") % words
 
 
 def _every(period: timedelta) -> str:
@@ -225,7 +229,7 @@ def _exactly(period: timedelta) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    """Return names as people list them: "A", "A and B", "A, B and C", "A, B, C, D and 4 more"."""
+    """Return a list of names: "A", "A and B", "A, B and C", "A, B, C, D and 4 more"."""
     if len(names) == 1:
         return names[0]
     last = names[-1]

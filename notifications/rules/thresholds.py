@@ -1,4 +1,4 @@
-"""How many failures it takes until people are told: arithmetic, without a database."""
+"""Failure thresholds: arithmetic, without a database."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 
 from notifications.rules.effective import Tolerance
 
-# How soon what hangs on the next heartbeat is looked at again.
+# How soon a delivery that depends on the next heartbeat is judged again.
 LOOK_AGAIN = timedelta(seconds=2)
 
 
 def after_reports(
     tolerance: Tolerance, failures: Sequence[bool], *, now: datetime, silent_at: datetime | None = None
 ) -> datetime | None:
-    """Return None where a monitor failed often enough, else when to look again.
+    """Return None if a monitor has reached its threshold of reports, else when to judge again.
 
-    Who reports a failure and is never heard again is not waited for: silence past `silent_at` is enough.
+    A sender that reports a failure and then falls silent is not waited for: silence past `silent_at` counts.
 
     Args:
-        failures: of its last heartbeats, newest first: whether each was a failure.
+        failures: whether each of its last heartbeats was a failure, newest first.
         silent_at: the deadline of the next heartbeat, if there is one.
     """
     if sum(failures[: tolerance.of]) >= tolerance.needed or (silent_at is not None and silent_at <= now):
@@ -35,18 +35,18 @@ def after_silence(
     now: datetime,
     before: Sequence[bool] = (),
 ) -> datetime | None:
-    """Return None where enough heartbeats are missing, else when to look again.
+    """Return None if enough heartbeats were missed, else when to judge again.
 
     Args:
-        missed_at: when a heartbeat is missing in a silence that lasts, in order: at least the first of them,
-            and all until now.
+        missed_at: when heartbeats are missed in this silence, in order: at least the first one, and all until
+            now.
         ended_at: when the silence ended, if it did.
-        before: what came before the silence, newest first: True for a heartbeat that was missing.
+        before: what preceded the silence, newest first: True for a missed heartbeat.
     """
-    # The first one is what opened the incident, whatever the clocks say.
+    # The first one opened the incident, whatever the clocks say.
     missing = 1 + sum(at <= (ended_at or now) for at in missed_at[1 : tolerance.of])
     short = tolerance.needed - missing - sum(before[: tolerance.of - missing])
     if short <= 0:
         return None
-    # Each one that is missing from now on may push one out at the other end.
+    # Each further miss may push an older one out of the window.
     return max([*missed_at[missing : missing + 1], now + LOOK_AGAIN])

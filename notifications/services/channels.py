@@ -26,7 +26,7 @@ _COLUMNS = (
 
 
 class EditedMeanwhile(Exception):
-    """The channel is not at the version any more that the edit was made for."""
+    """The channel is no longer at the version that the edit was made for."""
 
 
 def create(
@@ -40,11 +40,11 @@ def create(
     by: Actor = COMMAND,
     **columns: Any,
 ) -> Channel:
-    """Make a channel. `monitors` counts only where not `all_monitors`; they are of `workspace`.
+    """Create a channel. `monitors`, of `workspace`, are only used without `all_monitors`.
 
     Args:
-        config: the destination, as the fields of `kind` cleaned it, secrets in the clear.
-        columns: `enabled`, `delay` in seconds, `on_...`, `title` and `body`, where not the usual.
+        config: as cleaned by the fields of `kind`, secrets in the clear.
+        columns: `enabled`, `delay` in seconds, `on_...`, `title` and `body`, if not the defaults.
     """
     with transaction.atomic():
         channel = Channel.objects.create(
@@ -68,16 +68,15 @@ def edit(
     monitors: Iterable[Monitor] | None = None,
     **changes: Any,
 ) -> Channel:
-    """Change columns of `channel`, only those named. Where nothing differs, nothing is written.
+    """Change the given columns of `channel`. If nothing differs, nothing is written.
 
-    Switching it off gives up what still waits, so that switching it on again later tells nobody old
-    news.
+    Disabling it drops its pending deliveries, so that enabling it later doesn't send outdated notifications.
 
     Args:
-        version: the edit counts only where the channel is still at this version.
-        monitors: those it tells about where not `all_monitors`; None leaves them.
-        changes: columns, by their names. Of `config`, only the members given are changed, and None
-            removes one; secrets are in the clear.
+        version: only edit if the channel is still at this version.
+        monitors: those it is subscribed to without `all_monitors`; None leaves them unchanged.
+        changes: columns by name. In `config`, only the given values are changed, and None removes one;
+            secrets are in the clear.
 
     Raises:
         EditedMeanwhile: it is not at that version.
@@ -109,9 +108,10 @@ def edit(
 
 
 def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
-    """Let messages of `channel` be signed with a new secret, and return it: it is never readable again.
+    """Give `channel` a new signing secret and return it: it can't be read again later.
 
-    For `destinations.OVERLAP` they are signed with the one before, too, so that the receiver has time.
+    For `destinations.OVERLAP` messages are signed with the previous one too, so that the receiver can be
+    updated.
 
     Raises:
         Channel.DoesNotExist: it was deleted.
@@ -124,11 +124,10 @@ def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
 def assign(
     *, channels: Iterable[Channel], monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND
 ) -> int:
-    """Let `channels` tell about `monitors` too, or no longer (`told`); return of how many pairs that is new.
+    """Subscribe `channels` to `monitors`, or unsubscribe them (`told`); return how many pairs changed.
 
-    All of it or nothing; channels and monitors that were deleted meanwhile are left out, and a channel
-    for all monitors stays as it is. Incidents that are open stay what they were: people were told of
-    them, or not.
+    All or nothing; channels and monitors that were deleted in the meantime are skipped, and a channel for all
+    monitors stays unchanged. Open incidents are not affected.
     """
     with transaction.atomic():
         named = _hold({monitor.pk for monitor in monitors})
@@ -151,7 +150,7 @@ def assign(
 
 
 def _hold(ids: set[int]) -> set[int]:
-    """Lock those of these monitors that are there, so that none is deleted meanwhile; return their ids."""
+    """Lock those of these monitors that still exist, so that none is deleted; return their ids."""
     states = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=ids)
     return set(states.order_by("monitor_id").values_list("monitor_id", flat=True))
 
@@ -162,7 +161,7 @@ def _pairs_to_change(channel: Channel, named: set[int], *, told: bool) -> set[in
 
 
 def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
-    """Return the row ids of the monitors that `channel` tells about from now on, None for no change."""
+    """Return the row ids of the monitors that `channel` is to be subscribed to, None for no change."""
     if channel.all_monitors:
         wanted: set[int] = set()
     elif monitors is None:
@@ -173,9 +172,9 @@ def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | 
 
 
 def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
-    """Lock the monitors that `channel` has yet to be told about, and return their ids.
+    """Lock the monitors of the pending deliveries of `channel`, and return their ids.
 
-    A monitor that is being deleted must not get new rows, which would fail its deletion. As everywhere,
+    A monitor that is being deleted must not get new rows, which would make its deletion fail. As everywhere,
     monitors are locked before channels.
     """
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
@@ -188,10 +187,10 @@ def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
 
 
 def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
-    """Close what is waiting about `monitors`, or about no single one, with a note.
+    """Close the pending deliveries about `monitors`, or about no single monitor, with a failed attempt.
 
-    The caller holds the channel, so nothing of it is claimed, and the monitors. What another one adds
-    at this moment is given up by the attempt, which looks whether the channel is on.
+    The caller has locked the channel, so none of them can be claimed, and the monitors. A delivery that is
+    added right now fails at its attempt, which checks whether the channel is enabled.
     """
     waiting = channel.deliveries.filter(
         Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
@@ -204,27 +203,27 @@ def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
             started_at=now,
             finished_at=now,
             ok=False,
-            detail=_("Not sent: the channel was switched off."),
+            detail=_("Not sent: the channel was disabled."),
         )
         for pk, count in counts
     )
-    # What was told together ends together.
+    # The members of a digest share its result.
     members = channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=waiting.values("pk"))
     members.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:
-    """Delete `channel` and the record of what it was told.
+    """Delete `channel` and its delivery log.
 
-    It is switched off first, so that nothing new is owed to it, and a long record goes in small
-    batches: whoever opens an incident would wait for the lock that deleting the channel takes.
+    It is disabled first, so that no new deliveries are added, and a long log is deleted in small batches:
+    opening an incident would have to wait for the lock that deleting the channel takes.
 
     Args:
-        version: it is deleted only where it is still at this version.
+        version: only delete it if it is still at this version.
 
     Raises:
-        EditedMeanwhile: it is not.
+        EditedMeanwhile: it isn't.
     """
     wanted = Channel.objects.filter(pk=channel.pk)
     if version is not None:
@@ -234,7 +233,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
     while _delete_some_deliveries(channel):
         pass
     with transaction.atomic():
-        # Before its deliveries are looked for, so that none is added after that.
+        # Before Django collects its deliveries, so that none is added after that.
         locked = Channel.objects.select_for_update().filter(pk=channel.pk).first()
         if locked is not None:
             _record(locked, by, AuditEntry.Action.CHANNEL_DELETED)
@@ -243,7 +242,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
 
 def _delete_some_deliveries(channel: Channel) -> bool:
     with transaction.atomic():
-        # So that no result is recorded between the deletion of the attempts and of their delivery.
+        # So that no result is recorded between deleting the attempts and deleting their delivery.
         Channel.objects.select_for_update(no_key=True).filter(pk=channel.pk).first()
         ids = list(channel.deliveries.values_list("pk", flat=True)[:_BATCH])
         Delivery.objects.filter(pk__in=ids).delete()
@@ -251,6 +250,6 @@ def _delete_some_deliveries(channel: Channel) -> bool:
 
 
 def _record(channel: Channel, by: Actor, action: str, **details: Any) -> None:
-    # What a channel leads to may be a secret; its name tells which one it was.
+    # The config may contain secrets; the name is enough to identify the channel.
     deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, **details})
     audit.record(workspace=channel.workspace, by=by, action=action, deed=deed)

@@ -1,4 +1,4 @@
-"""What a channel would say of an incident, for who writes its title and text."""
+"""A preview of what a channel sends for an incident, for people who edit its title and text."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from notifications.dispatch import compose
 from notifications.messages.text import Message
 from notifications.models import Channel, Delivery
 
-# Of nothing that there is: an address that is followed leads nowhere.
+# The id of nothing: links in the preview lead nowhere.
 _NOBODY = UUID(int=0)
 _SILENT, _LASTED = timedelta(hours=26), timedelta(minutes=12)
 
 
 def messages(workspace: Workspace, *, name: str, title: str, body: str, now: datetime) -> list[Message]:
-    """Return what a channel of `workspace` with these templates says of a monitor that is down and up again.
+    """Return what a channel of `workspace` with these templates sends when a monitor goes down and recovers.
 
-    Nothing is written down, and it takes no query but for the time.
+    Nothing is stored, and the only query is for the time.
     """
     channel = Channel(public_id=_NOBODY, workspace=workspace, name=name, title=title, body=body)
     monitor = Monitor(public_id=_NOBODY, workspace=workspace, name=_("Nightly backup"))

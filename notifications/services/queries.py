@@ -1,4 +1,4 @@
-"""What pages ask of channels and deliveries."""
+"""Queries about channels and deliveries, for the pages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from notifications.models import Channel, ChannelRule, Delivery, DeliveryAttempt
 from notifications.rules import sentences
 from notifications.rules.effective import route
 
-# Of a digest's members, so many are named.
+# How many members of a digest are named.
 NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """A channel as a list shows it. `monitor_count` counts those chosen, where not all are told about."""
+    """A channel in a list. `monitor_count` counts the selected monitors of a channel that is not for all."""
 
     channel: Channel
     destination: str
@@ -35,7 +35,7 @@ class ChannelRow:
 
 
 def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
-    """Return the channels of `workspace` by name; `masked` as in `destination`. Few queries, however many."""
+    """Return the channels of `workspace` by name; `masked` as in `destination`. Constantly few queries."""
     newest = Delivery.objects.filter(channel=OuterRef("pk"), digest=None).order_by("-pk").values("pk")[:1]
     channels = list(
         Channel.objects.filter(workspace=workspace)
@@ -60,12 +60,12 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
 
 
 def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
-    """Return what `channel` was owed, newest first; what went into a digest is with the digest."""
+    """Return the deliveries of `channel`, newest first; members of a digest are with the digest."""
     return _with_what_is_told(channel.deliveries.filter(digest=None)).order_by("-pk")
 
 
 def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
-    """Return what the channels of `workspace` were owed, with all that is said of it, each for itself."""
+    """Return the deliveries of the channels of `workspace` with everything related, digest members too."""
     return (
         Delivery.objects.filter(channel__workspace=workspace)
         .select_related("channel", "incident", "monitor", "digest", "subject")
@@ -76,7 +76,7 @@ def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
 def deliveries_of(incident_ids: Iterable[int]) -> dict[int, list[Delivery]]:
     """Return the deliveries of each of the incidents (row ids), oldest first, with channel and attempts.
 
-    Of what went into a digest, the attempts are the digest's; `digest_count` is of how many.
+    The attempts of a delivery that is part of a digest are the digest's; `digest_count` is the size of it.
     """
     found: dict[int, list[Delivery]] = {incident: [] for incident in incident_ids}
     deliveries = (
@@ -120,29 +120,29 @@ def _hearing_of(monitor: Monitor) -> QuerySet[Channel]:
     )
 
 
-# --- Channels that are broken ----------------------------------------------------------------------
+# --- Failing channels ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A channel through which nobody hears, and why as far as the reader may know."""
+    """A failing channel, and why, as far as the reader may know."""
 
     channel: Channel
     why: str
 
 
 def broken_in(workspace: Workspace, *, masked: bool) -> list[Broken]:
-    """Return the broken channels of `workspace`: one query, and one more where there are some."""
+    """Return the failing channels of `workspace`: one query, and one more if there are any."""
     return _broken(Channel.objects.filter(workspace=workspace), masked=masked)
 
 
 def broken_for(monitor: Monitor, *, masked: bool) -> list[Broken]:
-    """Return those of the channels that hear of `monitor` that are broken, as `broken_in` does."""
+    """Return the failing channels that are subscribed to `monitor`, as `broken_in` does."""
     return _broken(_hearing_of(monitor), masked=masked)
 
 
 def broken_of(channel: Channel, *, masked: bool) -> list[Broken]:
-    """Return `channel` where it is broken, as `broken_in` does."""
+    """Return `channel` if it is failing, as `broken_in` does."""
     return (
         [Broken(channel, reasons([channel], masked=masked).get(channel.pk, ""))] if channel.broken_at else []
     )
@@ -155,7 +155,7 @@ def _broken(channels: QuerySet[Channel], *, masked: bool) -> list[Broken]:
 
 
 def reasons(broken: Iterable[Channel], *, masked: bool) -> dict[int, str]:
-    """Return what the other side of each broken channel said last; nothing to who may only read it."""
+    """Return the last response to each failing channel; empty for readers who may not change channels."""
     ids = [channel.pk for channel in broken]
     if masked or not ids:
         return {}
@@ -168,18 +168,18 @@ def reasons(broken: Iterable[Channel], *, masked: bool) -> dict[int, str]:
 
 
 def how(channel: Channel) -> str:
-    """Return when `channel` hears, and of what: "at once: down, up again, reminders"."""
+    """Return the events `channel` is notified of, and when: "down, recovery, reminders (immediately)"."""
     said = route(channel, None)
-    return _("%(when)s: %(events)s") % {
+    return _("%(events)s (%(when)s)") % {
         "when": sentences.delay_in_words(timedelta(seconds=channel.delay)),
         "events": sentences.events_in_words(said.events),
     }
 
 
 def about(delivery: Delivery) -> str:
-    """Return whom or what `delivery` is about: a monitor, a number of them, a channel.
+    """Return what `delivery` is about: a monitor, a number of monitors, a channel.
 
-    It is best loaded by one of the functions above.
+    Load it with one of the functions above.
     """
     if delivery.monitor:
         return delivery.monitor.name
@@ -190,9 +190,9 @@ def about(delivery: Delivery) -> str:
 
 
 def destination(channel: Channel, *, masked: bool) -> str:
-    """Return where `channel` leads; `masked`: so that a reader recognises it and cannot use it."""
+    """Return where `channel` sends to; `masked`: recognisable, but not usable."""
     try:
         kind = kind_named(channel.kind)
     except LookupError:
-        return _("a kind of channel that this version does not know")
+        return _("an integration that this version doesn't have")
     return kind.shown(channel_config.shown(channel, masked=masked), masked)

@@ -1,4 +1,4 @@
-"""What a monitor and a workspace say themselves about who is told when: read, compared, changed."""
+"""The notification rules of a monitor and of a workspace: read, compared, changed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _OWN = "rules"
 
 
 class ChangedMeanwhile(Exception):
-    """What is to be changed is not any more what the change was made for."""
+    """The rules are no longer those that the change was made for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reminders:
-    """Every so many seconds, 0 for never; `most` is how often, None for what lies above."""
+    """The interval in seconds, 0 for never; `most` is the maximum number, None for the default."""
 
     every: int
     most: int | None = None
@@ -40,7 +40,7 @@ class Reminders:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What a monitor or a workspace says itself; None is what the workspace says, or else the product."""
+    """The rules of a monitor or a workspace itself; None is the default of the level above."""
 
     missed: Tolerance | None = None
     reported: Tolerance | None = None
@@ -50,7 +50,7 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How one channel hears of one monitor; `delay` in seconds and `events` are the channel's where None."""
+    """How one channel is notified of one monitor; `delay` in seconds and `events`: the channel's if None."""
 
     told: bool = True
     delay: int | None = None
@@ -61,7 +61,7 @@ class Choice:
 
 
 def own_of(row: MonitorRules | WorkspaceRules | None) -> Own:
-    """Return what a row says, or that there is none."""
+    """Return the rules in a row, empty if there is no row."""
     if row is None:
         return Own()
 
@@ -79,17 +79,17 @@ def own_of(row: MonitorRules | WorkspaceRules | None) -> Own:
 
 
 def own_of_monitor(monitor: Monitor) -> Own:
-    """Return what `monitor` says itself. One query."""
+    """Return the rules of `monitor` itself. One query."""
     return own_of(MonitorRules.objects.filter(pk=monitor.pk).first())
 
 
 def own_of_workspace(workspace: Workspace) -> Own:
-    """Return what `workspace` says itself. One query."""
+    """Return the rules of `workspace` itself. One query."""
     return own_of(WorkspaceRules.objects.filter(pk=workspace.pk).first())
 
 
 def choices_of(monitor: Monitor) -> list[tuple[Channel, Choice]]:
-    """Return how each channel of the monitor's workspace hears of it, also one that is off. Three queries."""
+    """Return the choice of each channel in the monitor's workspace, disabled ones too. Three queries."""
     channels = Channel.objects.filter(workspace=monitor.workspace_id).order_by("name", "pk")
     chosen = set(monitor.channels.values_list("pk", flat=True))
     rules = {rule.channel_id: rule for rule in ChannelRule.objects.filter(monitor=monitor)}
@@ -109,25 +109,25 @@ def _choice(channel: Channel, chosen: set[int], rule: ChannelRule | None) -> Cho
 
 
 def versions(own: Own, choices: Iterable[tuple[Channel, Choice]] = ()) -> dict[str, str]:
-    """Return a version of each part: another one, where it says anything else."""
+    """Return a version of each part, which changes whenever the part does."""
     parts: dict[str, object] = {_OWN: own}
     parts |= {str(channel.public_id): choice for channel, choice in choices}
     return {name: blake2s(repr(part).encode(), digest_size=6).hexdigest() for name, part in parts.items()}
 
 
 def rules_from(own: Own, workspace: Workspace) -> Rules:
-    """Return what would hold for a monitor of `workspace` that says `own`. One query."""
+    """Return the effective rules of a monitor of `workspace` whose own rules are `own`. One query."""
     default = WorkspaceRules.objects.filter(pk=workspace.pk).first()
     return put_together(default, MonitorRules(**_columns(own)))
 
 
 def rules_from_workspace(own: Own) -> Rules:
-    """Return what would hold for the monitors that say nothing, were this what their workspace says."""
+    """Return the effective rules of monitors without rules if `own` were their workspace's."""
     return put_together(WorkspaceRules(**_columns(own)), None)
 
 
 def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
-    """Return how the channels that are on would hear, were these the choices."""
+    """Return the routes of the enabled channels if these were the choices."""
     return [
         route(channel, ChannelRule(delay=choice.delay, events=_listed(choice.events)))
         for channel, choice in choices
@@ -146,16 +146,15 @@ def change(
     channels: Mapping[UUID, Choice] | None = None,
     expected: Mapping[str, str] | None = None,
 ) -> bool:
-    """Have `monitor` say what is given; return whether that is new. It counts for what happens from now on.
+    """Change the rules of `monitor`; return whether anything changed. Applies to events from now on.
 
     Args:
-        own: all that it says itself; None leaves that as it is.
-        channels: by public id, how they hear of it. Others stay as they are, and one that is not there
-            any more is left out.
-        expected: the `versions` that the change was made for; parts that are gone since do not count.
+        own: all of its own rules; None leaves them unchanged.
+        channels: choices by public id. Other channels stay unchanged, and deleted ones are skipped.
+        expected: the `versions` that the change was made for; parts that no longer exist don't count.
 
     Raises:
-        ChangedMeanwhile: one of the parts expected is another one now.
+        ChangedMeanwhile: one of the expected parts has changed.
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
@@ -186,10 +185,10 @@ def change(
 def change_workspace(
     *, workspace: Workspace, own: Own, by: Actor = COMMAND, expected: Mapping[str, str] | None = None
 ) -> bool:
-    """Have `workspace` say `own`, for all its monitors that say nothing else; return whether that is new.
+    """Change the defaults of `workspace` for its monitors; return whether anything changed.
 
     Raises:
-        ChangedMeanwhile: it says something else now than `expected`.
+        ChangedMeanwhile: they are no longer as `expected`.
     """
     with transaction.atomic():
         Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
@@ -205,7 +204,7 @@ def change_workspace(
 
 
 def _hold_state(monitor: Monitor) -> None:
-    """Lock the monitor, so that it is not deleted meanwhile, and changes of its rules follow each other."""
+    """Lock the monitor, so that it isn't deleted in between, and changes of its rules are serialised."""
     MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
 
 
@@ -244,16 +243,16 @@ def _columns(own: Own) -> dict[str, Any]:
 
 
 def forget_if_empty(monitor: Monitor, *, now: datetime) -> None:
-    """Delete the row of a monitor that says nothing. The caller holds the monitor."""
+    """Delete the row of a monitor without rules of its own. The caller has locked the monitor."""
     rows = MonitorRules.objects.filter(pk=monitor.pk, **_columns(Own()))
     rows.exclude(snoozed_until__gt=now).delete()
 
 
 def _choose(monitor: Monitor, channel: Channel, wanted: Choice, by: Actor) -> None:
-    """Have `channel`, which the caller holds, hear of `monitor` as `wanted`."""
+    """Store the choice `wanted` of `channel`, which the caller has locked, for `monitor`."""
     told = wanted.told
     if not channel.all_monitors:
-        # Whether it hears of the monitor is said where all its monitors are named; a rule would hide that.
+        # Its subscription is stored in its list of monitors; a rule would hide that.
         _name(monitor, channel, by, named=told)
         told = True
     if told and wanted.delay is None and wanted.events is None:

@@ -1,4 +1,4 @@
-"""Snooze: until a time, nobody hears that a monitor is down. It always ends by itself."""
+"""Snoozing: no down notifications of a monitor until a given time. It always ends by itself."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ LONGEST = timedelta(days=30)
 
 
 class NoSuchTime(ValueError):
-    """A snooze ends in the future, and within LONGEST."""
+    """A snooze must end in the future, within LONGEST."""
 
 
 def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
-    """Tell nobody that `monitor` is down before `until`; what is still so then is told then.
+    """Send no down notifications of `monitor` before `until`; if it is still down then, they are sent then.
 
-    A snooze there is is replaced. Pushes, incidents and the log go on as ever.
+    It replaces a running snooze. Pushes, incidents and the log are not affected.
 
     Raises:
-        NoSuchTime: `until` is past, or more than LONGEST away.
+        NoSuchTime: `until` is in the past, or more than LONGEST away.
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
@@ -44,13 +44,13 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
             return
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
         if before is not None:
-            # Also where it is later now: it may yet be ended sooner, and has to be found then.
+            # Even if the end is later now: it may still be ended sooner, and has to be found then.
             ask_again([monitor.pk], held_until=before, at=until)
         _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
 def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
-    """End the snooze of `monitor`, and tell now what it held back; return whether there was one.
+    """End the snooze of `monitor`, and send what it held back; return whether there was one.
 
     Raises:
         MonitorState.DoesNotExist: the monitor was deleted.
@@ -70,7 +70,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
 
 
 def snoozed_until(monitor: Monitor, *, now: datetime) -> datetime | None:
-    """Return when the snooze of `monitor` ends, None where there is none at `now`. One query."""
+    """Return when the snooze of `monitor` ends, None if there is none at `now`. One query."""
     return snoozed_among([monitor.pk], now=now).get(monitor.pk)
 
 

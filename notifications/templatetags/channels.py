@@ -1,4 +1,4 @@
-"""What pages say of channels: what a delivery is about, and which channels are broken."""
+"""Tags about channels: what a delivery is about, and which channels are failing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ register.filter("told_about", queries.about)
 
 @register.simple_tag(takes_context=True)
 def broken_channels(context: template.Context) -> list[queries.Broken]:
-    """The broken channels of the workspace that the page is about, for who may change them."""
+    """The failing channels of the page's workspace, for people who may change them."""
     membership: Any = context.get("membership")
     if membership is None or not membership.may_change:
         return []
@@ -24,5 +24,5 @@ def broken_channels(context: template.Context) -> list[queries.Broken]:
 
 @register.simple_tag(takes_context=True)
 def broken_for(context: template.Context, monitor: Monitor) -> list[queries.Broken]:
-    """The broken ones of the channels that hear of `monitor`; why, only for who may change them."""
+    """The failing channels subscribed to `monitor`; the reason only if the reader may change them."""
     return queries.broken_for(monitor, masked=not context.get("may_change"))

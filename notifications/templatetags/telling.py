@@ -1,4 +1,4 @@
-"""What the pages of monitors say of who is told; they know nothing of this app but its tags."""
+"""Tags for the pages of monitors, which know nothing else of this app."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ register = template.Library()
 
 @register.simple_tag
 def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
-    """When the snooze of `monitor` ends; None where there is none. One query."""
+    """When the snooze of `monitor` ends; None if there is none. One query."""
     return snooze.snoozed_until(monitor, now=now)
 
 
 @register.simple_tag
 def snoozed_among(rows: Iterable[Row], now: datetime) -> set[int]:
-    """The row ids of the monitors of an overview's `rows` that are snoozed. One query."""
+    """The row ids of the snoozed monitors in an overview's `rows`. One query."""
     return set(snooze.snoozed_among([row.reading.monitor.pk for row in rows], now=now))

@@ -1,1 +1,1 @@
-"""How messages leave: what the kinds of channels send with."""
+"""How messages are sent: what the integrations use."""

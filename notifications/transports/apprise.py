@@ -1,6 +1,6 @@
-"""Everything that apprise reaches over HTTP, in a thread of its own that may do nothing else.
+"""Every service that Apprise reaches over HTTP, in its own thread that may do nothing else.
 
-apprise costs a second and 47 MB, so it is loaded when the first channel needs it.
+Apprise takes a second and 47 MB to load, so it is loaded when the first channel needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from notifications.transports.sandbox import Fence, fenced, wait_of
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
 _SAID_MOST = 300
-# Names of hosts without a dot are shorter.
+# Host names without a dot are shorter.
 _TOKEN_LENGTH = 20
 
 
@@ -34,14 +34,14 @@ class AppriseTransport:
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
         url = config.get("url")
         if not isinstance(url, str) or not url:
-            return Failed("This channel has no URL.")
+            return Failed("The channel has no URL.")
         return _Sending(url, outgoing).result_within(TOTAL_SECONDS)
 
 
 def check(url: str) -> str:
-    """Return what is wrong with an address of apprise, in a sentence; empty for a good one."""
+    """Return what is wrong with an Apprise URL, in a sentence; empty if it is valid."""
     if not _SCHEMA.fullmatch(url):
-        return _("Give one address as apprise writes them, such as mmost://chat.example.com/token.")
+        return _("Enter one Apprise URL, such as mmost://chat.example.com/token.")
     _library()
     with _words.heard() as said, fenced(Fence(online=False)):
         found = _service(url)
@@ -49,7 +49,7 @@ def check(url: str) -> str:
         return found
     if found is None:
         why = scrub(said[-1], _secrets_of(url)) if said else ""
-        return _("apprise does not understand this address. %(why)s") % {"why": why}
+        return _("Apprise doesn't understand this URL. %(why)s") % {"why": why}
     return ""
 
 
@@ -60,14 +60,14 @@ def _library() -> Any:
 
     logger = logging.getLogger("apprise")
     logger.addHandler(_words)
-    # What it logs may hold what is secret; it is told in the attempt, without that.
+    # Its log may contain secrets; the attempt gets its messages without them.
     logger.propagate = False
     NotificationManager().load_modules()
     return apprise
 
 
 def _service(url: str) -> Any:
-    """Return the service that `url` describes, None for none, and a sentence where it may not be used."""
+    """Return the service for `url`, None if there is none, or a sentence if it is not allowed."""
     from apprise.manager_plugins import NotificationManager
     from apprise.plugins import url_to_dict
 
@@ -78,9 +78,7 @@ def _service(url: str) -> Any:
         return None
     plugin = manager[schema]
     if plugin.__module__.split(".")[2] not in ALLOWED:
-        return _("“%(schema)s” cannot be used here: only services that are reached over HTTP can.") % {
-            "schema": schema
-        }
+        return _("“%(schema)s” is not supported: only services that use HTTP are.") % {"schema": schema}
     if results is None:
         return None
     asset = library.AppriseAsset(storage_mode="memory", async_mode=False)
@@ -90,7 +88,7 @@ def _service(url: str) -> Any:
 
 
 def _secrets_of(url: str) -> list[str]:
-    """Return what nobody is told of an address: many services have a token where others have the host."""
+    """Return the secrets in a URL: many services have a token where others have the host."""
     from apprise.manager_plugins import NotificationManager
 
     schema, _colon, rest = url.partition("://")
@@ -102,7 +100,7 @@ def _secrets_of(url: str) -> list[str]:
 
 
 class _Sending:
-    """One attempt in a thread of its own, which is given up when its time is over."""
+    """One attempt in its own thread, which is abandoned when its time is up."""
 
     def __init__(self, url: str, outgoing: Outgoing) -> None:
         self.url, self.outgoing = url, outgoing
@@ -117,7 +115,7 @@ class _Sending:
         if self.result is not None:
             return self.result
         self.fence.cut_off()
-        return Failed(f"No answer within {seconds:.0f} s.")
+        return Failed(f"No response within {seconds:.0f} s.")
 
     def _run(self) -> None:
         secrets = [self.url]
@@ -136,7 +134,7 @@ class _Sending:
         if isinstance(service, str):
             return Failed(service)
         if service is None:
-            return Failed(f"This address cannot be used: {said[-1] if said else 'apprise does not know it'}")
+            return Failed(f"Invalid URL: {said[-1] if said else 'unknown to Apprise'}")
         message = self.outgoing.message
         told = service.notify(
             body=message.text,
@@ -149,18 +147,18 @@ class _Sending:
             return Sent(answer.line if answer else "Handed over.")
         if refusal := self._refusal():
             return Failed(refusal)
-        # The last answer is that of what failed; where there was none, apprise knows why.
+        # The last response belongs to what failed; without one, Apprise knows why.
         if answer is not None and not answer.ok:
             return Failed(answer.said(), wait_of(answer))
         words = said[-1] if said else ""
-        return Failed(f"{answer.said()} {words}".strip() if answer else words or "It could not be sent.")
+        return Failed(f"{answer.said()} {words}".strip() if answer else words or "Sending failed.")
 
     def _refusal(self) -> str:
         return str(self.fence.refused) if self.fence.refused else ""
 
 
 class _Words(logging.Handler):
-    """What apprise logs, kept for the thread that it is said in."""
+    """The log messages of Apprise, kept for the thread that logged them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -170,7 +168,7 @@ class _Words(logging.Handler):
         lines: list[str] | None = getattr(self.here, "lines", None)
         if lines is None:
             return
-        # The parts of an address as a program sees them, secrets too, come last and say nothing to people.
+        # The parsed parts of the URL, secrets included, come last and mean nothing to people.
         line, parts, _rest = one_line(record.getMessage()).partition(" URL: {")
         if not (parts and lines):
             lines.append(line)
@@ -180,7 +178,7 @@ class _Words(logging.Handler):
 
 
 class _Hearing:
-    """As long as it is open, what is logged in this thread is in the list that it gives."""
+    """While it is open, the messages logged in this thread are added to the list that it returns."""
 
     def __init__(self, words: _Words) -> None:
         self.words = words

@@ -1,12 +1,12 @@
-"""Which services of apprise may be used: those that do nothing but speak HTTP.
+"""Which Apprise services may be used: those that only speak HTTP.
 
-By the names of apprise's modules. What is in neither list, because a newer apprise brings it, is off until
-somebody looked at it; a test says so.
+By the names of Apprise's modules. Services in neither list, because a newer Apprise brought them, are off
+until somebody has reviewed them; a test fails until then.
 """
 
 from __future__ import annotations
 
-# They speak other protocols, run programs, reach this machine's own services, or read and write its files.
+# Other protocols, running programs, reaching this machine's own services, or reading and writing its files.
 REFUSED = frozenset(
     """
     amqp aprs blink1 dbus deltachat email fcm glib gnome growl irc macosx mqtt nostr rsyslog smpp

@@ -1,4 +1,4 @@
-"""What a transport takes and gives back."""
+"""What a transport takes and returns."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from uuid import UUID
 
 from notifications.messages.single import Message
 
-# How long one attempt may take in all, in seconds. Well inside the lease of a claim.
+# How long one attempt may take in total, in seconds. Well within the lease of a claim.
 TOTAL_SECONDS = 15.0
 
 
 class Tone(StrEnum):
-    """What a message is about, for colours, priorities and the records of those who keep some."""
+    """What a message is about, for colours, priorities, and receivers that keep incidents."""
 
     DOWN = "down"
     UP = "up"
@@ -26,10 +26,10 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message ready to leave. `id` stays the same for every attempt.
+    """A message ready to be sent. `id` is the same for every attempt.
 
-    `thread` names the outage, the same from the first message about it to its end; None for a test, a
-    digest and news about channels. `tone` is UP where the outage is over.
+    `thread` identifies the outage, the same from its first message to its recovery; None for a test, a
+    digest and a failing channel. `tone` is UP if the outage is over.
     """
 
     id: UUID
@@ -41,16 +41,16 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The other side took it; `detail` is what it said."""
+    """The receiver accepted it; `detail` is its response."""
 
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It did not arrive, or nobody knows. `permanent`: trying again cannot help.
+    """It did not arrive, or that is unknown. `permanent`: retrying can't help.
 
-    `gone`: the other side said that there is nobody any more, so the channel is switched off.
+    `gone`: the receiver answered that it no longer exists, so the channel is disabled.
     """
 
     detail: str
@@ -63,7 +63,7 @@ Result = Sent | Failed
 
 
 class Transport(Protocol):
-    """One way to reach a channel."""
+    """One way to reach a receiver."""
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
-        """Send once, within TOTAL_SECONDS. May raise; that is a failed attempt too."""
+        """Send once, within TOTAL_SECONDS. May raise, which is a failed attempt too."""

@@ -23,18 +23,18 @@ from django.utils import translation
 from notifications.messages.text import BULLET
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
 
-# The enhanced status of an address that does not exist (RFC 3463, 3.2). A refusal without it, such
-# as "relaying denied", is a mail server that somebody is about to repair.
+# The enhanced status of an address that does not exist (RFC 3463, 3.2). A rejection without it, such as
+# "relaying denied", is a misconfigured mail server, which may be fixed soon.
 _BAD_ADDRESS = re.compile(r"(?<![\d.])5\.1\.\d{1,3}(?![\d.])")
-# Each can be told from a white and from a black page.
+# Each is visible on a white and on a black background.
 _COLOURS = {Tone.DOWN: "#d1242f", Tone.UP: "#1a7f37", Tone.LATE: "#bf8700", Tone.INFO: "#57606a"}
 
 
 class EmailTransport:
-    """Sends one message to all of `config["addresses"]`.
+    """Sends one email to all of `config["addresses"]`.
 
-    Accepted for at least one of them is sent. Permanent is only a failure in which the server said
-    of every address that it does not exist.
+    It counts as sent if at least one of them was accepted. A failure is permanent only if the server said
+    that none of the addresses exists.
     """
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
@@ -42,7 +42,7 @@ class EmailTransport:
             return Failed("Email is not set up: TIANJI_EMAIL_URL is empty.")
         addresses = config.get("addresses")
         if not isinstance(addresses, list) or not addresses:
-            return Failed("This channel has no email address.")
+            return Failed("The channel has no email address.")
         email = _build(outgoing, addresses)
         return _Sending(email).result_within(TOTAL_SECONDS)
 
@@ -61,18 +61,18 @@ def _build(outgoing: Outgoing, addresses: list[str]) -> mail.EmailMultiAlternati
 
 def _headers(outgoing: Outgoing, domain: str) -> dict[str, str]:
     message = outgoing.message
-    # The same for each attempt, so that a mail server or reader can drop the second of two. Auto-Submitted
-    # (RFC 3834) keeps those that are away from answering.
+    # The same Message-ID for each attempt, so that mail servers and programs can drop duplicates.
+    # Auto-Submitted (RFC 3834) suppresses out-of-office replies.
     headers = {"Auto-Submitted": "auto-generated", "Message-ID": f"<{outgoing.id}@{domain}>"}
     if outgoing.thread is not None:
-        # All messages of an outage name it, so that readers show them as one conversation.
+        # All emails about an outage refer to it, so that mail programs show them as one conversation.
         thread = f"<incident-{outgoing.thread}@{domain}>"
         headers |= {"In-Reply-To": thread, "References": thread}
     if message.list_id:
         headers["List-Id"] = f"<{message.list_id}.{domain}>"
     if message.manage_url:
-        # A page to sign in to, and somebody to write to (RFC 2369); not the one click of RFC 8058, because
-        # whoever reads it must not end it for all the others.
+        # A page that requires signing in, and an address to write to (RFC 2369); not the one-click of
+        # RFC 8058, because one reader must not unsubscribe all the others.
         ways = [f"<{message.manage_url}>"]
         if address := parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
             ways.append(f"<mailto:{quote(address, safe='@')}?subject=unsubscribe>")
@@ -86,10 +86,10 @@ def _domain() -> str:
 
 
 class _Sending:
-    """One attempt in a thread of its own, which is given up when its time is over.
+    """One attempt in its own thread, which is abandoned when its time is up.
 
-    The timeouts of smtplib bound each read, not their sum, and nothing bounds the look-up of the
-    server's name; so a server that drips could hold a worker for ever.
+    The timeouts of smtplib limit each read, not their sum, and nothing limits the DNS look-up of the
+    server; so a slow server could block a worker forever.
     """
 
     def __init__(self, email: mail.EmailMultiAlternatives) -> None:
@@ -117,13 +117,13 @@ class _Sending:
         except smtplib.SMTPResponseException as error:
             self.result = Failed(f"{error.smtp_code} {_text(error.smtp_error)}")
         except TimeoutError:
-            self.result = Failed("The mail server did not answer in time.")
+            self.result = Failed("The mail server did not respond in time.")
         except (OSError, ValueError) as error:
-            self.result = Failed(f"The mail server could not be used: {error}")
+            self.result = Failed(f"Mail server error: {error}")
         except Exception as error:  # whatever a mail backend raises, the attempt failed
             self.result = Failed(f"{type(error).__name__}: {error}")
         self.done.set()
-        # Only now: what the server says to our goodbye changes nothing, and it may take its time.
+        # Only now: the server's reply to QUIT changes nothing, and may be slow.
         if self.connection is not None:
             with contextlib.suppress(Exception):
                 self.connection.close()
@@ -132,7 +132,7 @@ class _Sending:
         connection = self.connection = mail.get_connection(timeout=settings.EMAIL_TIMEOUT)
         connection.open()
         if self.given_up.is_set():
-            return Failed("Given up.")
+            return Failed("Aborted.")
         if isinstance(connection, SmtpBackend):
             assert connection.connection is not None
             return _transmit(connection.connection, self.email)
@@ -140,19 +140,19 @@ class _Sending:
         return Sent("Handed over.")
 
     def _hang_up(self) -> None:
-        """Cut the line, which ends the thread's wait."""
+        """Close the connection, which ends the thread's wait."""
         smtp = getattr(self.connection, "connection", None) or getattr(
             self.connection, "_partial_connection", None
         )
         sock = getattr(smtp, "sock", None)
         if sock is not None:
-            # The plain socket's method: TLS must not wait for an answer here.
+            # The plain socket's method: TLS must not wait for a response here.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _transmit(server: smtplib.SMTP, email: mail.EmailMultiAlternatives) -> Result:
-    """Send over an open connection. Unlike Django's backend, it tells which addresses were refused."""
+    """Send over an open connection. Unlike Django's backend, it reports which addresses were rejected."""
     encoding = email.encoding or settings.DEFAULT_CHARSET
     recipients = [sanitize_address(address, encoding) for address in email.recipients()]
     refused = server.sendmail(
@@ -167,7 +167,7 @@ def _transmit(server: smtplib.SMTP, email: mail.EmailMultiAlternatives) -> Resul
 
 def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:
     said = "; ".join(f"{address}: {code} {_text(reply)}" for address, (code, reply) in refused.items())
-    return f"Refused for {said}"
+    return f"Rejected for {said}"
 
 
 def _text(reply: bytes | str) -> str:

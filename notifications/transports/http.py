@@ -1,7 +1,7 @@
-"""One guarded way to send over HTTP, for all kinds of channels.
+"""One guarded way to send over HTTP, for all integrations.
 
-An attempt ends within TOTAL_SECONDS, follows no redirect, reads a bounded part of the answer, connects only
-to addresses that `guard` let pass, and repeats no secret in what it tells.
+An attempt ends within TOTAL_SECONDS, follows no redirects, reads a limited part of the response, connects
+only to addresses that `guard` allows, and repeats no secret in its result.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from notifications.transports.retry import parse_retry_after
 if TYPE_CHECKING:
     import httpx
 
-# How much of an answer is read, for how many seconds, and how much of it people are shown.
+# How much of a response is read, for how many seconds, and how much of it is shown.
 _BODY_LIMIT = 64 * 1024
 _BODY_SECONDS = 3.0
 _EXCERPT = 300
-# A name may lead to several addresses. Each but the last gets so many seconds to accept a connection.
+# A name may resolve to several addresses. Each but the last gets this long to accept a connection.
 _ADDRESSES_MOST = 4
 _CONNECT_SECONDS = 3.0
 
-# Tests put the address of a fake here, by the origin of the provider that it stands in for.
+# Tests put the URL of a fake here, by the origin of the provider that it replaces.
 stand_ins: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request ready to leave. `bare`: success is judged by the status alone, without reading the body."""
+    """A request ready to be sent. `bare`: success depends on the status alone; the body is not read."""
 
     url: str
     body: bytes = b""
@@ -51,9 +51,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. The names of `headers` are in lower case; `body` is the beginning of it.
+    """A response. The names of `headers` are in lower case; `body` is its beginning.
 
-    `secrets` are what `said` leaves out.
+    `secrets` are removed by `said`.
     """
 
     status: int
@@ -72,7 +72,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; empty where it is none."""
+        """The body as a JSON object; empty if it isn't one."""
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -86,13 +86,13 @@ class Answer:
 
     @property
     def retry_after(self) -> timedelta | None:
-        """How long the other side wants to be left alone, from its header."""
+        """How long the receiver asks us to wait, from its header."""
         return parse_retry_after(self.headers.get("retry-after", ""), now=datetime.now(UTC))
 
     def said(self, words: object = "") -> str:
-        """Return the status line and `words` of the provider, or the beginning of the body."""
+        """Return the status line and the provider's `words`, or the beginning of the body."""
         text = words if isinstance(words, str) and words.strip() else self.text
-        # First the secrets, then the length: half a secret is one too.
+        # Remove secrets first, then cut: half a secret is still one.
         excerpt = scrub(one_line(text), self.secrets)[:_EXCERPT]
         return f"{self.line}: {excerpt}" if excerpt else self.line
 
@@ -107,16 +107,16 @@ def posted(url: str, content: Any, headers: Mapping[str, str] | None = None, *, 
 
 
 def seconds(value: object) -> timedelta | None:
-    """Return the wait that a provider gives as a number of seconds, None where it is none."""
+    """Return the wait that a provider gives as a number of seconds, None if it is invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
         return None
     return timedelta(seconds=value)
 
 
 def by_status(answer: Answer, words: object = "") -> Result:
-    """Judge by the status alone: 2xx is success, and everything else may pass.
+    """Judge by the status alone: 2xx is success, and everything else is temporary.
 
-    `words` are the provider's own, where they are in a part of the answer.
+    `words` is the provider's error message, if it is in a known part of the response.
     """
     if answer.ok:
         return Sent(answer.line)
@@ -126,13 +126,13 @@ def by_status(answer: Answer, words: object = "") -> Result:
 def sender(
     build: Callable[[Mapping[str, Any], Outgoing], Call], judge: Judge, *, secrets: Iterable[str]
 ) -> Callable[[Mapping[str, Any], Outgoing], Result]:
-    """Return the `send` of a kind.
+    """Return the `send` of an integration.
 
     Args:
-        build: makes the call from a config in the clear; a config that it cannot use is a KeyError,
-            TypeError or ValueError.
-        judge: tells what an answer that is no redirect means.
-        secrets: the members of the config that nobody is told.
+        build: makes the call from a config in the clear; raises KeyError, TypeError or ValueError for an
+            invalid config.
+        judge: decides what a response other than a redirect means.
+        secrets: the names of the secrets in the config.
     """
     names = tuple(secrets)
 
@@ -142,29 +142,29 @@ def sender(
             if not all(isinstance(part, str) for part in (call.url, *call.headers.values())):
                 raise TypeError
         except (KeyError, TypeError, ValueError) as error:
-            # The words of a KeyError are the member that is missing; others might repeat what it held.
+            # A KeyError names the missing setting; other errors might repeat a value.
             what = f" ({error})" if isinstance(error, KeyError) else ""
-            return Failed(f"This channel's settings cannot be used{what}. Open it and save it again.")
+            return Failed(f"The channel's settings are invalid{what}. Edit the channel and save it again.")
         return deliver(call, judge, secrets=[config[name] for name in names if name in config])
 
     return send
 
 
 def deliver(call: Call, judge: Judge, *, secrets: Iterable[object] = ()) -> Result:
-    """Make one attempt and return what came of it; `secrets` are cut out of what it tells."""
+    """Make one attempt and return its result; `secrets` are removed from it."""
     (result,) = deliver_each([call], judge, secrets=secrets)
     return result
 
 
 def deliver_each(calls: Iterable[Call], judge: Judge, *, secrets: Iterable[object] = ()) -> list[Result]:
-    """Make one attempt of each call, all at once, and return what came of them in their order."""
+    """Make one attempt of each call, concurrently, and return their results in order."""
     hidden = tuple(secret for secret in secrets if isinstance(secret, str) and secret)
 
     async def all_of_them() -> list[Result]:
         return list(await asyncio.gather(*(_attempt(call, judge, hidden) for call in calls)))
 
-    # Not asyncio.run: closing, that waits for its threads, and a look-up of a name that hangs in one of
-    # them would outlast the limit.
+    # Not asyncio.run, which waits for its threads when it closes: a DNS look-up that hangs in one of them
+    # would outlast the limit.
     loop = asyncio.new_event_loop()
     try:
         results = loop.run_until_complete(all_of_them())
@@ -175,7 +175,7 @@ def deliver_each(calls: Iterable[Call], judge: Judge, *, secrets: Iterable[objec
 
 
 async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result:
-    import httpx  # late: it costs a quarter of a second, which only workers should pay
+    import httpx  # late, because it takes a quarter of a second, which only workers should pay
 
     headers = {
         "User-Agent": f"Tianji/{__version__}",
@@ -183,7 +183,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
         **call.headers,
     }
     try:
-        # httpx bounds each read, not their sum: a server that drips would hold us for ever.
+        # httpx limits each read, not their sum: a server that drips would block us forever.
         async with (
             asyncio.timeout(TOTAL_SECONDS),
             httpx.AsyncClient(
@@ -193,18 +193,18 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
         ):
             answer = replace(await _answer(response, call), secrets=secrets)
     except (TimeoutError, httpx.TimeoutException):
-        return Failed(f"No answer within {TOTAL_SECONDS:.0f} s.")
+        return Failed(f"No response within {TOTAL_SECONDS:.0f} s.")
     except ssrf_guard.Refused as error:
         return Failed(str(error))
     except (httpx.ConnectError, socket.gaierror) as error:
-        return Failed(f"No connection: {error}")
+        return Failed(f"Connection failed: {error}")
     except httpx.HTTPError as error:
         return Failed(str(error) or type(error).__name__)
     except (httpx.InvalidURL, ValueError) as error:
-        return Failed(f"This URL cannot be used: {error}")
+        return Failed(f"Invalid URL: {error}")
     if 300 <= answer.status <= 399:
-        # It would have to repeat the request somewhere nobody entered here.
-        return Failed(f"{answer.line}: redirects are not followed; enter the address it leads to.")
+        # Following it would repeat the request at an address that nobody entered here.
+        return Failed(f"{answer.line}: redirects are not followed. Enter the URL that it redirects to.")
     return judge(answer)
 
 
@@ -224,7 +224,7 @@ async def _answer(response: httpx.Response, call: Call) -> Answer:
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """Return the beginning of an answer's body, or what of it comes in time."""
+    """Return the beginning of a response body, as far as it arrives in time."""
     import httpx
 
     read = bytearray()
@@ -244,9 +244,9 @@ def _guarded() -> type[httpx.AsyncBaseTransport]:
     import httpx
 
     class Guarded(httpx.AsyncBaseTransport):
-        """Looks a name up once, and connects to an address that may be reached.
+        """Resolves a name once, and connects to an address that may be reached.
 
-        The Host header and the name that the certificate is checked for stay those of the URL.
+        The Host header and the name that the certificate is verified for are still those of the URL.
         """
 
         def __init__(self) -> None:
@@ -288,13 +288,13 @@ async def _look_up(host: str, port: int) -> list[str]:
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found = ssrf_guard.addresses(infos)
     if not found:
-        raise socket.gaierror(f"{host} leads to no address")
+        raise socket.gaierror(f"{host} has no address")
     return found
 
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """The certificates to trust, read once: that takes longer than many a request."""
+    """The trusted certificates, read once: that takes longer than many requests."""
     import httpx
 
     return httpx.create_ssl_context(trust_env=False)

@@ -1,4 +1,4 @@
-"""Secrets cut out of what another side says, before people read it."""
+"""Secrets are removed from responses before people read them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-# Shorter members of a config are no secrets, and cutting them out would garble what the other side says.
+# Shorter values are no secrets, and removing them would garble the response.
 _SECRET_LENGTH = 6
 # Longer than “Bearer” and the like.
 _WORD_LENGTH = 7
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without `secrets`, as they are and as parts of addresses write them.
+    """Return `text` without `secrets`, as they are and as they are escaped in URLs.
 
-    Of an address its path, each longer part of that, its query's values and its password count as secrets,
-    and of several words each that is long.
+    The secrets in a URL are its path, each longer part of that, the values of its query, and its password; in
+    a text of several words, each long word.
     """
     found: set[str] = set()
     for secret in secrets:

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again; without a database and without a clock."""
+"""When a failed delivery is retried; without a database and without a clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from random import Random
 
-# The wait after the first attempt, the second, ...; after the last of them, that one again.
+# The wait after the first attempt, the second, ...; the last one repeats.
 WAITS = (
     timedelta(seconds=5),
     timedelta(seconds=30),
@@ -16,7 +16,7 @@ WAITS = (
     timedelta(hours=1),
 )
 GIVE_UP_AFTER = timedelta(hours=24)
-# However long the other side asks us to stay away, we ask again this often.
+# However long the receiver asks us to wait, we retry this often.
 RETRY_AFTER_MOST = timedelta(hours=1)
 _JITTER = 0.1
 
@@ -31,10 +31,10 @@ def next_attempt_at(
 ) -> datetime | None:
     """Return when to try again after `attempts` (1 or more) failed, or None to give up.
 
-    Each wait is 10 % shorter or longer at random, so that what failed together does not come back
-    together, but never shorter than the other side asked for with `retry_after` (1 h at most of it
-    is honoured). Given up is what would be tried later than 24 h after `first_at`, the first attempt: what
-    happened may be much older, where people were not to hear of it before.
+    Each wait varies by 10 % at random, so that deliveries that failed together are not retried together, but
+    is never shorter than the receiver asked for with `retry_after` (at most 1 h of it is honoured). There
+    are no retries later than 24 h after `first_at`, the first attempt; the event itself may be much older,
+    if a snooze or maintenance held it back.
     """
     wait = WAITS[min(attempts, len(WAITS)) - 1] * rng.uniform(1 - _JITTER, 1 + _JITTER)
     if retry_after is not None:
@@ -46,11 +46,11 @@ def next_attempt_at(
 def parse_retry_after(header: str, *, now: datetime) -> timedelta | None:
     """Return the wait that a Retry-After header asks for (RFC 9110, 10.2.3): seconds or an HTTP date.
 
-    None where the header says nothing usable; a date in the past is no wait.
+    None if the header is not usable; a date in the past means no wait.
     """
     header = header.strip()
     if header.isascii() and header.isdigit():
-        # Ten digits are three centuries, and more would overflow.
+        # Ten digits are three centuries; more would overflow.
         return timedelta(seconds=int(header[:10]))
     try:
         time = parsedate_to_datetime(header)

@@ -1,9 +1,9 @@
-"""A thread that may do nothing but speak HTTP(S) to addresses that `guard` lets pass.
+"""A thread that may do nothing but speak HTTP(S) to addresses that `guard` allows.
 
-For libraries that send by themselves. What Python audits (PEP 578) is refused in a fenced thread: programs,
-files but those that Python and the certificates need, sockets that lead elsewhere. Each connection is judged
-by the address that is really connected to, so redirects and names that change their answer gain nothing.
-Threads that are not fenced pay for one look at a thread's own variable.
+For libraries that do their own I/O. In a fenced thread, Python's audit events (PEP 578) are denied: running
+programs, opening files other than those that Python and the certificates need, and sockets to anywhere else.
+Each connection is checked by the address that is really connected to, so redirects and DNS rebinding gain
+nothing. Other threads only pay for one look at a thread-local variable.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _BODY_LIMIT = 64 * 1024
 _BODY_SECONDS = 3.0
-# Each waits for one piece; the sum is bounded by whoever gives the thread up.
+# Each applies to one read; the sum is limited by whoever abandons the thread.
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, TOTAL_SECONDS
 _NEVER = frozenset(
     {"subprocess.Popen", "pty.spawn", "socket.bind", "socket.sethostname", "ctypes.dlopen", "os.system"}
@@ -55,12 +55,12 @@ _is_built = False
 
 
 class Forbidden(OSError):
-    """A fenced thread wanted to do what it may not."""
+    """A fenced thread tried something that it may not do."""
 
 
 @dataclass(slots=True)
 class Fence:
-    """One fenced thread: what it heard last, why it was refused something, and how to cut its lines."""
+    """One fenced thread: its last response, why it was denied something, and its open sockets."""
 
     online: bool = True
     host: str = ""
@@ -71,7 +71,7 @@ class Fence:
     cut: bool = False
 
     def cut_off(self) -> None:
-        """End what the thread waits for, and let it connect nowhere any more."""
+        """Close the thread's connections, and allow no new ones."""
         self.cut = True
         for line in tuple(self.sockets):
             with contextlib.suppress(OSError):
@@ -80,7 +80,7 @@ class Fence:
 
 @contextlib.contextmanager
 def fenced(fence: Fence) -> Iterator[None]:
-    """Fence this thread in."""
+    """Fence this thread."""
     _build()
     _here.fence = fence
     try:
@@ -92,7 +92,7 @@ def fenced(fence: Fence) -> Iterator[None]:
 
 
 def _build() -> None:
-    """Put the fence up, once in a process; an audit hook cannot be taken away again."""
+    """Install the audit hook, once per process; it can't be removed again."""
     global _is_built  # noqa: PLW0603
     with _built:
         if not _is_built:
@@ -108,7 +108,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if not (event.startswith(("socket.", "os.", "shutil.")) or event in _NEVER or event == "open"):
         return
-    # What judging itself does, such as reading a catalogue of sentences, is not judged.
+    # What the check itself does, such as reading a translation catalogue, is not checked.
     fence.busy = True
     try:
         _judge(fence, event, arguments)
@@ -122,23 +122,23 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _judge(fence: Fence, event: str, arguments: tuple[Any, ...]) -> None:
     if event in _NEVER:
-        raise Forbidden(f"This service wants to do more than to send over HTTP ({event}), and may not.")
+        raise Forbidden(f"This service tried to do more than send over HTTP ({event}), which is not allowed.")
     if event == "open":
         _judge_file(*arguments[:3])
     elif event == "socket.getaddrinfo":
-        # What is connected to next is what this name leads to.
+        # The next connection goes to what this name resolves to.
         fence.host = _text(arguments[0])
         if fence.cut or not fence.online:
-            raise Forbidden("Nothing may be reached now.")
+            raise Forbidden("No connections are allowed at this point.")
     elif event in _SENDS:
         line, address = arguments[0], arguments[1]
         if fence.cut or not fence.online:
-            raise Forbidden("Nothing may be reached now.")
+            raise Forbidden("No connections are allowed at this point.")
         if not isinstance(address, tuple):
-            raise Forbidden("This service wants to reach this machine itself, and may not.")
+            raise Forbidden("This service tried to connect to this machine itself, which is not allowed.")
         target = _text(address[0])
         ssrf_guard.check(target, host=fence.host or target)
-        # A double of its own: TLS takes the socket itself over.
+        # A duplicate, because TLS takes over the socket itself.
         fence.sockets.append(line.dup())
 
 
@@ -148,10 +148,10 @@ def _judge_file(path: object, mode: object, flags: object) -> None:
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
     wanted = any(letter in mode for letter in "wax+") if isinstance(mode, str) else False
     if wanted or (isinstance(flags, int) and flags & writes):
-        raise Forbidden("This service wants to write a file, and may not.")
+        raise Forbidden("This service tried to write a file, which is not allowed.")
     name = os.path.realpath(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
     if not name.startswith(_readable()):
-        raise Forbidden("This service wants to read a file, and may not.")
+        raise Forbidden("This service tried to read a file, which is not allowed.")
 
 
 _readable_folders: tuple[str, ...] = ()
@@ -169,14 +169,14 @@ def _readable() -> tuple[str, ...]:
         found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         found |= {os.path.dirname(certifi.where()), "/etc/ssl", "/usr/share/zoneinfo"}
         found |= {path for path in ssl.get_default_verify_paths()[:2] if path}
-        # What is refused is said in the reader's language.
+        # Error messages are translated.
         found |= {str(path) for path in settings.LOCALE_PATHS}
         _readable_folders = tuple(sorted({os.path.realpath(path) + os.sep for path in found}))
     return _readable_folders
 
 
 def _hear_answers() -> None:
-    """Let requests keep to our limits in fenced threads, and remember the last answer there."""
+    """Make requests keep to our limits in fenced threads, and remember the last response there."""
     from requests import PreparedRequest, Response
     from requests.adapters import HTTPAdapter
 
@@ -187,7 +187,7 @@ def _hear_answers() -> None:
         if fence is None:
             return original(self, request, *arguments, **options)
         options.pop("proxies", None)
-        # A proxy of the environment would connect in our place.
+        # A proxy from the environment would connect in our place, unchecked.
         options |= {"stream": True, "timeout": (_CONNECT_SECONDS, _READ_SECONDS), "proxies": {}}
         request.headers["Accept-Encoding"] = "identity"
         response = original(self, request, **options)
@@ -202,7 +202,7 @@ def _hear_answers() -> None:
 
 
 def _beginning(raw: HTTPResponse) -> bytes:
-    """Return the beginning of an answer's body, or what of it comes in time."""
+    """Return the beginning of a response body, as far as it arrives in time."""
     from urllib3.exceptions import HTTPError
 
     read, end = bytearray(), time.monotonic() + _BODY_SECONDS
@@ -217,5 +217,5 @@ def _text(name: object) -> str:
 
 
 def wait_of(answer: Answer | None) -> timedelta | None:
-    """Return how long the other side wants to be left alone."""
+    """Return how long the receiver asks us to wait."""
     return answer.retry_after if answer is not None and not answer.ok else None

@@ -1,4 +1,4 @@
-"""The secret of a webhook, and the signature that its receiver checks (Standard Webhooks 1.0)."""
+"""The secret of a webhook, and the signature that its receiver verifies (Standard Webhooks 1.0)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BYTES = 32
 
 
 def is_secret(text: str) -> bool:
-    """Return whether `text` can be a secret: `whsec_` and the base64 of 24 to 64 bytes."""
+    """Return whether `text` is a valid secret: `whsec_` and the base64 of 24 to 64 bytes."""
     return re.fullmatch(PATTERN, text, re.ASCII) is not None
 
 
@@ -31,7 +31,7 @@ def new_secret() -> str:
 def signature(secret: str, *, message_id: str, timestamp: str, body: bytes) -> str:
     """Return the header `webhook-signature`: `v1,` and the base64 of an HMAC-SHA256.
 
-    Signed is `message_id.timestamp.body`, with the bytes that the secret is the base64 of.
+    It signs `message_id.timestamp.body` with the bytes that the secret encodes.
     """
     key = b64decode(secret.removeprefix(PREFIX))
     signed = b".".join((message_id.encode(), timestamp.encode(), body))

@@ -1,7 +1,7 @@
-"""Which addresses may be reached: so that nobody turns a channel against the network that Tianji is in.
+"""Which addresses may be reached, so that nobody can use a channel to attack Tianji's own network (SSRF).
 
-Names are resolved here, every address is judged, and what is connected to is an address that was judged:
-a name that answers differently the second time (DNS rebinding) gains nothing.
+Names are resolved here, every address is checked, and connections go to an address that was checked: a name
+that resolves differently the second time (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from django.utils.translation import gettext as _
 
 Address = IPv4Address | IPv6Address
 
-# What ipaddress calls global and is none: kept for protocols (RFC 6890), and the relays of 6to4 (RFC 7526).
+# Not global, although ipaddress says so: reserved for protocols (RFC 6890), and 6to4 relays (RFC 7526).
 _NOT_GLOBAL = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
-# All that is routed in IPv6 (RFC 4291, 2.4); everything else is local, multicast or not given out.
+# All that is routed in IPv6 (RFC 4291, 2.4); everything else is local, multicast or unassigned.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-# Addresses that stand for one of IPv4, with the bits to shift its 32 from: the well-known prefix of NAT64
-# (RFC 6052), 6to4 (RFC 3056), and IPv4-compatible ones (RFC 4291), which old stacks still understand.
+# IPv6 ranges that contain an IPv4 address, with the position of its 32 bits: the well-known prefix of NAT64
+# (RFC 6052), 6to4 (RFC 3056), and IPv4-compatible addresses (RFC 4291), which old stacks still understand.
 _CARRIERS = (
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("2002::/16"), 80),
@@ -32,19 +32,19 @@ _CARRIERS = (
 
 
 class Refused(OSError):
-    """This address must not be reached. Its text is a sentence for people."""
+    """This address must not be reached. Its text is meant for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What TIANJI_ALLOW_PRIVATE_WEBHOOKS names."""
+    """What TIANJI_ALLOW_PRIVATE_WEBHOOKS allows."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     names: frozenset[str]
 
 
 def parse(entries: Iterable[str]) -> Allowance:
-    """Return what the entries name: networks, addresses and names of hosts."""
+    """Return what the entries allow: networks, addresses and host names."""
     networks: list[IPv4Network | IPv6Network] = []
     names: set[str] = set()
     for entry in entries:
@@ -61,18 +61,18 @@ def _allowance(entries: tuple[str, ...]) -> Allowance:
 
 
 def names_allowed() -> frozenset[str]:
-    """Return the names of hosts whose addresses may be private."""
+    """Return the host names whose addresses may be private."""
     return _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS)).names
 
 
 def check(address: str, *, host: str) -> None:
-    """Let `address` pass, which `host` (a name, or the address itself) leads to.
+    """Check `address`, which `host` (a name, or the address itself) resolves to.
 
     Raises:
-        Refused: it is in a private network that the operator did not allow.
+        Refused: it is in a private network that the operator has not allowed.
     """
     try:
-        # The zone of a link-local address (fe80::1%eth0) changes nothing about what it is.
+        # The zone of a link-local address (fe80::1%eth0) makes no difference.
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         raise Refused(_refusal(host, address)) from None
@@ -89,7 +89,7 @@ def checked(host: str, found: Iterable[str]) -> list[str]:
     """Return those of the addresses `found` of `host` that may be reached, in their order.
 
     Raises:
-        Refused: there are some, and none of them may.
+        Refused: there are some, but none of them may be reached.
     """
     good, refused = [], None
     for address in found:
@@ -105,7 +105,7 @@ def checked(host: str, found: Iterable[str]) -> list[str]:
 
 
 def addresses(infos: Iterable[tuple[int, int, int, str, tuple[object, ...]]]) -> list[str]:
-    """Return the addresses in what getaddrinfo answered, each once, in its order."""
+    """Return the addresses in the result of getaddrinfo, without duplicates, in its order."""
     return list(
         dict.fromkeys(
             str(sockaddr[0])
@@ -116,7 +116,7 @@ def addresses(infos: Iterable[tuple[int, int, int, str, tuple[object, ...]]]) ->
 
 
 def _carried(ip: Address) -> Address:
-    """Return the address of IPv4 that `ip` stands for, or `ip`."""
+    """Return the IPv4 address that `ip` contains, or `ip`."""
     if isinstance(ip, IPv4Address):
         return ip
     if ip.ipv4_mapped is not None:
@@ -140,11 +140,11 @@ def _name(host: str) -> str:
 
 
 def _refusal(host: str, address: str) -> str:
-    """Return the sentence for people. The address that a name leads to is nobody's business here."""
+    """Return the sentence for people. It must not reveal which address a name resolves to."""
     if _name(host) == _name(address):
         where = _("“%(host)s” is a private address") % {"host": host}
     else:
-        where = _("“%(host)s” leads to a private address") % {"host": host}
+        where = _("“%(host)s” resolves to a private address") % {"host": host}
     return _(
-        "%(where)s, where nothing is sent. Whoever runs this server can allow it in the setting %(setting)s."
+        "%(where)s, which is not allowed. The operator of this server can allow it with %(setting)s."
     ) % {"where": where, "setting": "TIANJI_ALLOW_PRIVATE_WEBHOOKS"}

@@ -1,4 +1,4 @@
-"""Webhooks: a POST of JSON to a URL, as Standard Webhooks 1.0 describes it."""
+"""Webhooks: a POST of JSON to a URL, according to Standard Webhooks 1.0."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from notifications.transports.http import Answer, Call, by_status, deliver
 from notifications.transports.signing import signature
 from notifications.transports.webhook_template import filled
 
-# Members of the config that nobody is told.
+# The secrets in the config.
 SECRETS = ("url", "secret", "previous_secret", "headers")
 
 
 class WebhookTransport:
-    """POSTs the payload to `config["url"]`, or what the channel's own template makes of it.
+    """POSTs the payload, or the channel's own template filled in, to `config["url"]`.
 
-    Any 2xx is success. Only 410 Gone is permanent: everything else may be a receiver that is just being
-    repaired. Where the channel has a secret, each request is signed with it; after a change, with the
-    previous one too, until `config["previous_secret_until"]`.
+    Any 2xx is success. Only 410 Gone is permanent: anything else may be a receiver that is being fixed. If
+    the channel has a secret, each request is signed with it; after a change, with the previous one too, until
+    `config["previous_secret_until"]`.
     """
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
         url = config.get("url")
         if not isinstance(url, str) or not url:
-            return Failed("This channel has no URL.")
+            return Failed("The channel has no URL.")
         try:
             call = build(config, outgoing)
         except ValueError:
-            return Failed("This channel's own body is not JSON. Open the channel and correct it.")
+            return Failed("The channel's custom body is not valid JSON. Edit the channel and fix it.")
         return deliver(call, judge, secrets=[config.get(name) for name in SECRETS])
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
-    """Return the request; the time it is signed with is now."""
+    """Return the request, signed with the current time."""
     template = config.get("template")
     content: Any = filled(template, outgoing) if template else outgoing.payload
     body = json.dumps(content, ensure_ascii=False).encode()
@@ -57,14 +57,14 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    """2xx is success, and 410 says that nobody is there any more."""
+    """2xx is success, and 410 means that the receiver no longer exists."""
     if answer.status == HTTPStatus.GONE:
         return Failed(answer.said(), permanent=True, gone=True)
     return by_status(answer)
 
 
 def _secrets(config: Mapping[str, Any]) -> list[str]:
-    """Return what to sign with: the secret, then those before it as long as they still count."""
+    """Return what to sign with: the secret, then the previous ones until they expire."""
     secrets = [config["secret"]] if config.get("secret") else []
     if (
         secrets

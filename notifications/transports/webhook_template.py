@@ -1,7 +1,7 @@
-"""The body of a webhook that people write themselves: JSON, in whose texts placeholders are filled in.
+"""The custom body of a webhook: JSON with placeholders in its strings.
 
-The template is read as JSON first and its texts are filled afterwards, so that nothing that a heartbeat
-says can become part of the structure. Times are ISO 8601, durations seconds, as in the body of ours.
+The template is parsed as JSON first and its strings are filled in afterwards, so that a heartbeat's message
+can't become part of the structure. Times are ISO 8601 and durations are in seconds, as in the default body.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEPTH_MOST = 20
 
 
 def placeholders(outgoing: Outgoing) -> dict[str, str]:
-    """Return what can be filled in. What an event does not have is empty."""
+    """Return the values of the placeholders. Those that an event doesn't have are empty."""
     payload = outgoing.payload
     incident = _part(payload, "incident")
     late = _part(payload, "late")
@@ -50,27 +50,27 @@ def placeholders(outgoing: Outgoing) -> dict[str, str]:
 
 
 def check(template: str) -> list[str]:
-    """Return what is wrong with a template, in sentences; nothing for a good one."""
+    """Return the errors in a template, in sentences; empty if it is valid."""
     if len(template) > LENGTH_MAX:
-        return [_("Give at most %(count)d characters.") % {"count": LENGTH_MAX}]
+        return [_("Enter at most %(count)d characters.") % {"count": LENGTH_MAX}]
     try:
         content = json.loads(template)
-        # What others cannot read as JSON, Python reads: NaN, and half a character.
+        # Python accepts what is not JSON: NaN, and unpaired surrogates.
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
         texts = list(_texts(content, 0))
     except RecursionError:
-        return [_("This is nested too deeply.")]
+        return [_("Nested too deeply.")]
     except ValueError as error:
-        return [_("This is not JSON: %(error)s.") % {"error": error}]
+        return [_("Not valid JSON: %(error)s.") % {"error": error}]
     errors = [error for text in texts for error in templates.check(text)]
     # The JSON of an event does not name its workspace.
     if any("{workspace}" in text for text in texts):
-        errors.append(_("“{workspace}” is not known here."))
+        errors.append(_("Unknown placeholder “{workspace}”: the body of a webhook can't use it."))
     return list(dict.fromkeys(errors))
 
 
 def filled(template: str, outgoing: Outgoing) -> Any:
-    """Return the content that `template` gives for a message.
+    """Return `template` filled in for a message.
 
     Raises:
         ValueError: it is not JSON.

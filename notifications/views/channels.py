@@ -1,4 +1,4 @@
-"""The pages of channels: who is told, and what became of every message."""
+"""The pages of channels: where notifications go, and what became of each."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def channel_list(request: HttpRequest) -> HttpResponse:
 @require_POST
 @members_only
 def assign(request: HttpRequest) -> HttpResponse:
-    """Ask which channels tell about the monitors chosen on the overview, and do what is answered."""
+    """Ask which channels to subscribe to the monitors selected on the overview, and do it."""
     workspace = require_change(request).workspace
     back = address_said(request)
     monitors = chosen_monitors(workspace, request.POST.getlist("monitor"))
     if not monitors:
-        messages.warning(request, _("Choose the monitors first."))
+        messages.warning(request, _("Select monitors first."))
         return redirect(back)
     answered = request.POST.get("told") in ("yes", "no")
     form = AssignForm(request.POST if answered else None, workspace=workspace)
@@ -60,7 +60,7 @@ def assign(request: HttpRequest) -> HttpResponse:
             told=request.POST["told"] == "yes",
             by=actor_of(request),
         )
-        messages.success(request, _("Saved.") if number else _("That was so already."))
+        messages.success(request, _("Saved.") if number else _("Nothing to change."))
         return redirect(back)
     context = {
         "form": form,
@@ -80,13 +80,13 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
     channel = get_channel_to_change(request, public_id)
     if request.method == "POST":
         channel_service.delete(channel=channel, by=actor_of(request))
-        messages.success(request, _("The channel “%(name)s” is deleted.") % {"name": channel.name})
+        messages.success(request, _("Channel “%(name)s” deleted.") % {"name": channel.name})
         return redirect("notifications:list")
     context = {
-        "title": _("Delete the channel “%(name)s”?") % {"name": channel.name},
-        "text": _("It is told nothing more, and the record of what it was told goes with it."),
+        "title": _("Delete channel “%(name)s”?") % {"name": channel.name},
+        "text": _("No more notifications are sent to it, and its delivery log is deleted too."),
         "action": reverse("notifications:delete", args=[channel.public_id]),
-        "button": _("Delete the channel"),
+        "button": _("Delete channel"),
         "cancel": reverse("notifications:detail", args=[channel.public_id]),
     }
     template = part(request, "components/confirm.html", "question")
@@ -96,16 +96,12 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_POST
 @members_only
 def test(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Send a test message and say what came of it: a fragment for htmx, else back on the page."""
+    """Send a test and show the result: a fragment for htmx, else on the page."""
     channel = get_channel_to_change(request, public_id)
     result = send.send_test(channel=channel)
     arrived = isinstance(result, Sent)
-    words = (
-        _("The test message was taken: %(detail)s")
-        if arrived
-        else _("The test message did not get through: %(detail)s")
-    )
-    said = words % {"detail": result.detail or _("no more is known.")}
+    words = _("Test sent: %(detail)s") if arrived else _("Test failed: %(detail)s")
+    said = words % {"detail": result.detail or _("no details.")}
     if request.headers.get("HX-Request") == "true":
         return render(request, "notifications/detail.html#tested", {"arrived": arrived, "said": said})
     (messages.success if arrived else messages.error)(request, said)
@@ -115,7 +111,7 @@ def test(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @members_only
 def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A channel with what it was told, every attempt included."""
+    """A channel with its delivery log, every attempt included."""
     channel, membership = get_channel_or_404(request, public_id)
     masked, now = not membership.may_change, database_now()
     page = Paginator(queries.deliveries_to(channel), _PER_PAGE).get_page(request.GET.get("page"))
@@ -139,7 +135,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @members_only
 def of_incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A fragment for an incident: who was told, when, and every attempt."""
+    """A fragment for an incident: its deliveries, with every attempt."""
     incident = get_incident_or_404(request, public_id)
     deliveries = queries.deliveries_of([incident.pk])[incident.pk]
     context = {

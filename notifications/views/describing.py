@@ -1,4 +1,4 @@
-"""The pages on which people describe a channel: which kind, its form, and the secret that it signs with."""
+"""The pages that set up a channel: the choice of integration, its form, and its signing secret."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _PREVIEW = "preview"
 
 
 def part(request: HttpRequest, template: str, name: str) -> str:
-    """Return the template's part for a request of htmx, else the whole of it."""
+    """Return the template's partial for an htmx request, else the whole template."""
     return f"{template}#{name}" if request.headers.get("HX-Request") == "true" else template
 
 
 @require_GET
 @members_only
 def choose_kind(request: HttpRequest) -> HttpResponse:
-    """The kinds of channels as cards; `q` is what people type to find theirs."""
+    """The integrations as cards; `q` filters them."""
     require_change(request)
     sought = request.GET.get("q", "").strip()
     found = [kind for kind in kinds().values() if _matches(kind, sought)]
@@ -63,7 +63,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
         channel = channel_service.create(
             workspace=workspace, kind=kind, by=actor_of(request), **form.columns()
         )
-        messages.success(request, _("The channel is there. Send a test to see that it works."))
+        messages.success(request, _("Channel added. Send a test to check that it works."))
         return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, status=422 if form.is_bound else 200)
 
@@ -87,7 +87,7 @@ def _kind_or_404(slug: str) -> Kind:
     try:
         return kinds()[slug]
     except KeyError:
-        raise Http404("There is no such kind of channel.") from None
+        raise Http404("Unknown integration.") from None
 
 
 def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpResponse:
@@ -104,7 +104,7 @@ def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpR
 
 
 def _said(form: ChannelForm) -> list[Message]:
-    """Return what the channel would say, as far as its title and text are good."""
+    """Return example notifications of the channel, empty if its title or text is invalid."""
     if form.is_bound and {"title", "body"} & form.errors.keys():
         return []
     return previews.messages(
@@ -124,20 +124,20 @@ def lacks_a_mail_server(kind: str) -> bool:
 @never_cache
 @members_only
 def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask, then make a new secret to sign with; the answer shows it, and nothing ever again."""
+    """Ask, then create a new signing secret; the response shows it, once."""
     channel = get_channel_to_change(request, public_id)
     if not channel_config.can_sign(channel.kind):
-        raise Http404("Messages of this kind are not signed.")
+        raise Http404("This integration does not sign its messages.")
     if request.method == "POST":
         had_one = channel_config.is_kept(channel, "secret")
         secret = channel_service.new_secret(channel=channel, by=actor_of(request))
         context = {"channel": channel, "secret": secret, "had_one": had_one}
         return render(request, "notifications/secret.html", context)
     context = {
-        "title": _("Sign the messages of “%(name)s” with a new secret?") % {"name": channel.name},
+        "title": _("Create a new signing secret for “%(name)s”?") % {"name": channel.name},
         "text": _what_happens(channel),
         "action": reverse("notifications:new_secret", args=[channel.public_id]),
-        "button": _("Make a new secret"),
+        "button": _("Create secret"),
         "cancel": reverse("notifications:detail", args=[channel.public_id]),
     }
     return render(request, part(request, "components/confirm.html", "question"), context)
@@ -145,5 +145,5 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _what_happens(channel: Channel) -> str:
     if not channel_config.is_kept(channel, "secret"):
-        return _("It is shown once. From then on every message is signed with it.")
-    return _("It is shown once. For 24 hours messages carry both signatures, so the receiver has time.")
+        return _("It is shown once. From then on, every notification is signed with it.")
+    return _("It is shown once. For 24 h, notifications are signed with the previous secret too.")

@@ -1,4 +1,4 @@
-"""The page behind the link in a message, on which people say that they see to an incident."""
+"""The page behind the link in a notification, where an incident can be acknowledged."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from notifications.services import snooze
 
 _HOURS = {"1h": 1, "4h": 4}
 _LENGTHS = {
-    "1h": gettext_lazy("for 1 hour"),
-    "4h": gettext_lazy("for 4 hours"),
-    "tomorrow": gettext_lazy("until tomorrow, 9:00"),
+    "1h": gettext_lazy("For 1 hour"),
+    "4h": gettext_lazy("For 4 hours"),
+    "tomorrow": gettext_lazy("Until tomorrow, 9:00"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """All that the page says of an incident, to whoever has the link: times are in words."""
+    """Everything the page shows of an incident to whoever has the link; times are formatted."""
 
     monitor: str
     since: str
@@ -49,13 +49,13 @@ class _Shown:
     snoozed: str
 
 
-# Whoever has the address may do what the page does, signed in or not, so there is no cookie that another
-# site could make use of; and the programs that show mail often keep none.
+# Whoever has the URL may do what the page does, signed in or not, so there is no cookie that another site
+# could abuse; and mail programs often keep no cookies.
 @csrf_exempt
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
-    """Show an incident and its buttons; only they, a POST, do something: programs look at links, too."""
+    """Show an incident and its buttons. Only a POST changes anything, because programs open links too."""
     link = ack_links.read(token)
     if link is None:
         return _kept(render(request, "notifications/acknowledge_gone.html", status=404))
@@ -65,7 +65,7 @@ def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _do(request: HttpRequest, link: ack_links.Link) -> str:
-    """Do what the button says; return "acknowledged", "snoozed" or, where nothing was done, ""."""
+    """Do what the button says; return "acknowledged", "snoozed" or, if nothing was done, ""."""
     incident, by = link.incident, _actor(request, link.channel)
     if (wanted := request.POST.get("snooze")) is None:
         done = "acknowledged" if incidents.acknowledge(incident=incident, by=by) else ""
@@ -111,7 +111,7 @@ def _zone_of(workspace: Workspace) -> zoneinfo.ZoneInfo:
 
 
 def _kept(response: HttpResponse) -> HttpResponse:
-    """Have `response` give its address to nobody: it is all that one needs."""
+    """Keep the URL of `response` from leaking: whoever has it can use it."""
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     return response

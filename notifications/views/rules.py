@@ -1,4 +1,4 @@
-"""The pages of who is told when: one for each monitor, one for the workspace; and the snooze."""
+"""The pages of notification rules, per monitor and for the workspace; and snoozing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PREVIEW = "preview"
 @require_GET
 @members_only
 def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """A fragment for the monitor's page: who is told when."""
+    """A fragment for the monitor's page: its notification rules."""
     monitor = get_monitor_or_404(request, public_id)
     now = database_now()
     routes = routes_of([monitor])[monitor.pk]
@@ -56,7 +56,7 @@ def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @members_only
 def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Who is told of one monitor, in sentences and in a form; POST saves, or says what it would mean."""
+    """The notification rules of one monitor, as sentences and as a form; POST saves or previews."""
     posted = request.method == "POST"
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN if posted else Role.VIEWER)
     form = _form(monitor, request.POST if posted else None)
@@ -75,9 +75,9 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
             expected=expected(request.POST),
         )
     except ChangedMeanwhile:
-        # Read again: what is shown as theirs, and what the next save counts for, is one state.
+        # Read again, so that what is shown as theirs is the state that the next save is compared with.
         return _page(request, monitor, _form(monitor, request.POST), theirs=_stands(monitor), status=422)
-    messages.success(request, _("Saved.") if changed else _("That was so already."))
+    messages.success(request, _("Saved.") if changed else _("Nothing to change."))
     return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)
 
 
@@ -116,7 +116,7 @@ def _page(
 
 
 def _said(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
-    """Return what the form would mean; nothing while there is something in it that means nothing."""
+    """Return the form's rules as sentences; empty while it has errors."""
     if not form.own_form.is_bound:
         return _stands(monitor)
     if not form.is_valid():
@@ -131,7 +131,7 @@ def _said(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @members_only
 def workspace_rules(request: HttpRequest) -> HttpResponse:
-    """What holds for the monitors that say nothing else; as above, without channels."""
+    """The defaults for monitors without rules of their own; as above, without channels."""
     posted = request.method == "POST"
     workspace = (require_change(request) if posted else membership_of(request)).workspace
     form = _workspace_form(workspace, request.POST if posted else None)
@@ -149,7 +149,7 @@ def workspace_rules(request: HttpRequest) -> HttpResponse:
         )
         form = _workspace_form(workspace, request.POST)
         return _workspace_page(request, form, theirs=theirs, status=422)
-    messages.success(request, _("Saved.") if changed else _("That was so already."))
+    messages.success(request, _("Saved.") if changed else _("Nothing to change."))
     return HttpResponseRedirect(reverse("notifications:workspace_rules"), status=303)
 
 
@@ -176,15 +176,15 @@ def _workspace_page(
 
 
 class SnoozeForm(forms.Form):
-    """A time of the reader's to snooze until."""
+    """The time to snooze until, in the reader's time zone."""
 
     until = forms.DateTimeField(
         label=gettext_lazy("Until"),
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         error_messages={
-            "required": gettext_lazy("Give a date and a time."),
-            "invalid": gettext_lazy("Give a date and a time."),
+            "required": gettext_lazy("Enter a date and time."),
+            "invalid": gettext_lazy("Enter a date and time."),
         },
     )
 
@@ -192,7 +192,7 @@ class SnoozeForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @members_only
 def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask until when nobody shall hear of a monitor (GET), and do it (POST with `for`, or with `until`)."""
+    """Ask how long to snooze a monitor (GET), and do it (POST with `for` or `until`)."""
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     now = database_now()
     if request.method != "POST":
@@ -206,7 +206,7 @@ def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
     try:
         snooze_service.snooze(monitor=monitor, until=until, by=actor_of(request))
     except snooze_service.NoSuchTime:
-        form.add_error("until", _("Give a time in the next 30 days."))
+        form.add_error("until", _("Enter a time within the next 30 days."))
         return _ask(request, monitor, form, now)
     messages.success(request, " ".join(sentences.snooze(until, now=now)))
     return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
@@ -217,12 +217,12 @@ def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def unsnooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     ended = snooze_service.unsnooze(monitor=monitor, by=actor_of(request))
-    messages.success(request, _("The snooze is over.") if ended else _("That was so already."))
+    messages.success(request, _("Snooze ended.") if ended else _("Nothing to change."))
     return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
 
 
 def _ends(name: str, now: datetime) -> datetime | None:
-    """Return when one of the snoozes that a button offers ends; None for none of them."""
+    """Return when the snooze of a button ends; None if `name` is no such button."""
     here = timezone.localtime(now)
     match name:
         case "1h":

@@ -272,11 +272,11 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
 
     choose(2, 3)
     button(page, say("Channels…")).click()
-    asked = ("Who is told about %(number)s monitor?", "Who is told about %(number)s monitors?")
+    asked = ("Notifications for %(number)s monitor", "Notifications for %(number)s monitors")
     expect(page.get_by_role("heading", name=say.many(*asked, 2, number=2))).to_be_visible()
     page.get_by_label(night_shift).check()
     shoot(page, f"flow-assign-{here.mode}")
-    button(page, say("Tell")).click()
+    button(page, say("Subscribe")).click()
     expect(page.get_by_text(say("Saved."))).to_be_visible()
 
     choose(1, 2)

@@ -1,4 +1,4 @@
-"""Who is told when, in a browser: the form says at once what it means, and folds what is usual."""
+"""Notification rules in a browser: the form shows a summary while typing, and collapses defaults."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def open_rules(page: Any, monitor: Created) -> None:
     page.goto(f"/channels/rules/{monitor.path.strip('/').split('/')[-1]}/")
 
 
-def test_what_is_typed_is_said_at_once(open_page, monitor):
+def test_the_summary_follows_what_is_typed(open_page, monitor):
     page = open_page()
     open_rules(page, monitor)
     said = page.locator("#said")
-    expect(said).to_contain_text("On-call phone and Ops Slack at once.")
+    expect(said).to_contain_text("On-call phone and Ops Slack: immediately.")
     row = page.locator("li", has=page.get_by_label("On-call phone", exact=True))
     row.locator("summary").click()
     row.get_by_label("Only if still down after").fill("10 min")
-    expect(said).to_contain_text("Ops Slack at once; On-call phone if still down after 10 min.")
+    expect(said).to_contain_text("Ops Slack: immediately; On-call phone: if still down after 10 min.")
     page.locator("summary", has_text="Reminders").click()
-    expect(page.get_by_label("At most so many times")).to_be_hidden()
-    page.get_by_label("While it is down, people are reminded").select_option("every")
-    expect(said).to_contain_text("reminder every hour until acknowledged, at most 24 times")
+    expect(page.get_by_label("Maximum reminders")).to_be_hidden()
+    page.get_by_label("Reminders while it is down").select_option("every")
+    expect(said).to_contain_text("reminders every hour until acknowledged, at most 24 times")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#who-is-told")).to_contain_text("On-call phone if still down after 10 min")
+    expect(page.locator("#who-is-told")).to_contain_text("On-call phone: if still down after 10 min")
 
 
 @pytest.mark.parametrize("dark", [False, True])

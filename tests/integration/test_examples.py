@@ -165,7 +165,7 @@ def test_a_sender_that_stops_is_noticed_told_and_told_again_when_it_is_back(told
     assert recovered["incident"]["id"] == down["incident"]["id"]
     first, second = told.subjects(name)
     assert first.startswith("Down: ")
-    assert second.startswith("Up again: ")
+    assert second.startswith("Recovered: ")
 
 
 def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):

@@ -1,4 +1,4 @@
-"""A kind of channel whose other side is this process: what arrives is kept, and it fails when told to."""
+"""An integration whose receiver is this process: it keeps what arrives, and fails on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RETRY_AFTER = timedelta(minutes=2)
 
 @dataclass
 class Memory:
-    """The other side of channels whose `config` has a `box`.
+    """The receiver of channels whose `config` has a `box`.
 
     `answers` says how a box answers: "taken", "lost" (taken, but nobody hears of it), "failed", "busy"
     (come back in RETRY_AFTER) or "gone"; one that is not named takes everything. `arrived` are (box, what)
@@ -49,7 +49,7 @@ class Memory:
         return [outgoing.payload["event"] for outgoing in self.to(box)]
 
     def kind(self, slug: str, *, merges: bool = True, spacing: float = 0.0) -> Kind:
-        """Return a kind of channel that leads here."""
+        """Return an integration that sends here."""
         return Kind(
             slug=slug,
             label=slug,

@@ -29,7 +29,7 @@ def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float 
 
 
 def make_incident(monitor: Monitor, **fields: Any) -> Incident:
-    """An incident that nobody was told of."""
+    """An incident without notifications."""
     now = database_now()
     fields = {"cause": "reported", "started_at": now, "detected_at": now, **fields}
     return Incident.objects.create(monitor=monitor, **fields)
@@ -98,5 +98,5 @@ def deliver_after(**length: float) -> int:
 
 
 def box_for(workspace: Workspace, box: str = "a", kind: str = "memory", **fields: Any) -> Channel:
-    """A channel that leads to a box of the `memory` fixture."""
+    """A channel that sends to a box of the `memory` fixture."""
     return make_channel(workspace=workspace, kind=kind, config={"box": box}, **fields)

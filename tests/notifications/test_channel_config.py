@@ -1,4 +1,4 @@
-"""What is secret of a channel: sealed where it is stored, and shown to nobody, whatever its kind."""
+"""The secrets of a channel: encrypted at rest and never shown, whatever the integration."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_each_kind_that_needs_a_password_keeps_one_secret_at_least():
 def test_with_another_key_it_says_what_to_do(workspace, settings):
     channel = channel_of("webhook", workspace)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, []
-    with pytest.raises(channel_config.Unreadable, match=r"SECRET_KEY is not what it was\. Enter it again"):
+    with pytest.raises(channel_config.Unreadable, match=r"SECRET_KEY has changed\. Enter it again"):
         channel_config.opened(channel)
 
 

@@ -59,7 +59,7 @@ def path(channel, what=""):
 
 
 def problem(answer, status):
-    """Return what a problem says of each field."""
+    """Return the errors of a problem by field."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}
@@ -204,7 +204,7 @@ def test_monitors_of_others_are_not_told_from_none(writer):
     stranger = make_monitor(workspace=make_workspace())
     for unknown in (stranger.public_id, uuid.uuid4()):
         errors = problem(writer.post("channels/", {**BODY, "monitors": [str(unknown)]}), 422)
-        assert errors == {"monitors": f"There is no monitor {unknown} in this workspace."}
+        assert errors == {"monitors": f"No such monitor in this workspace: {unknown}."}
 
 
 def test_the_same_creation_twice_is_done_once(writer):

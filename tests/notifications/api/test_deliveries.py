@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: who was told what."""
+"""Deliveries over HTTP."""
 
 from __future__ import annotations
 

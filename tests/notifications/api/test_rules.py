@@ -1,4 +1,4 @@
-"""Who is told when, over HTTP."""
+"""Notification rules over HTTP."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def path(monitor):
 
 
 def problem(answer, status=422):
-    """Return what a problem says of each field."""
+    """Return the errors of a problem by field."""
     assert answer.status_code == status, answer.content
     return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}
 
@@ -109,11 +109,11 @@ def test_what_cannot_be_is_refused_where_it_was_said(writer, monitor, body, fiel
 
 def test_a_channel_has_to_be_there_and_once(writer, monitor, channel):
     twice = [{"channel": str(channel.public_id)}] * 2
-    assert "twice" in problem(writer.put(path(monitor), {"channels": twice}))["channels"]
+    assert "Duplicate channel" in problem(writer.put(path(monitor), {"channels": twice}))["channels"]
     unknown = [{"channel": str(uuid.uuid4())}]
-    assert "no channel" in problem(writer.put(path(monitor), {"channels": unknown}))["channels"]
+    assert "No such channel" in problem(writer.put(path(monitor), {"channels": unknown}))["channels"]
     theirs = [{"channel": str(make_channel(workspace=make_monitor().workspace).public_id)}]
-    assert "no channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
+    assert "No such channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
 
 
 def test_who_read_an_older_state_changes_nothing(writer, monitor):

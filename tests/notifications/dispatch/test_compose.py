@@ -129,7 +129,7 @@ def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
         planned_at=planned,
     )
     letter = letter_of(delivery)
-    assert "This is reminder 2 of 5." in letter.message.lines
+    assert "Reminder 2 of 5." in letter.message.lines
     assert letter.payload["reminder"] == {"number": 2, "of": 5}
     assert datetime.fromisoformat(letter.payload["at"]) - planned < timedelta(seconds=1)
 
@@ -140,7 +140,7 @@ def test_a_bad_value_is_told_with_the_bounds_of_its_monitor(channel, workspace):
     monitor.refresh_from_db()
     incident = make_incident(monitor, cause="value", opening_value=12.0)
     letter = letter_of(make_delivery(channel, monitor, incident=incident))
-    assert "Its value is 12, above the highest good value 10." in letter.message.lines
+    assert "Value: 12, above the maximum of 10." in letter.message.lines
     assert letter.payload["incident"]["cause"] == "value"
 
 
@@ -166,8 +166,8 @@ def test_a_late_monitor_is_told_with_when_it_was_expected_and_when_it_is_down(ch
     heard = database_now() - timedelta(seconds=90)
     letter = letter_of(late(channel, monitor, heard))
     assert letter.message.title == "Late: Oven"
-    assert letter.message.lines[0].startswith("Oven is late by 30 s: a heartbeat was expected by")
-    assert "Its message: warm" in letter.message.lines
+    assert letter.message.lines[0].startswith("Oven is 30 s late. A heartbeat was expected by")
+    assert "Last message: warm" in letter.message.lines
     assert letter.tone is Tone.LATE
     assert letter.payload["incident"] is None
     expected, deadline = (
@@ -181,7 +181,7 @@ def test_a_late_monitor_that_was_heard_again_is_not_told_to_go_down(channel, wor
     delivery = late(channel, monitor, database_now() - timedelta(seconds=90))
     MonitorState.objects.update(last_heartbeat_at=F("last_heartbeat_at") + timedelta(seconds=80))
     lines = letter_of(delivery).message.lines
-    assert lines[1].startswith("Meanwhile a heartbeat came")
+    assert lines[1].startswith("A heartbeat has since arrived")
 
 
 # --- Several -------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_a_digest_names_its_monitors_and_leads_to_those_that_are_down(channel, w
     ]
     letter = letter_of(digest_of(channel, incidents))
     assert letter.message.title == "Down: 2 monitors"
-    assert letter.message.lines[1:] == ("• Oven: no heartbeat in time", "• Grill: reported down")
+    assert letter.message.lines[1:] == ("• Oven: missed heartbeat", "• Grill: reported down")
     assert letter.message.url.endswith("/?status=down")
     assert (letter.thread, letter.tone) == (None, Tone.DOWN)
     digest = letter.payload["digest"]
@@ -247,8 +247,8 @@ def test_owners_hear_which_channel_is_broken_and_what_the_other_side_said(channe
             detail=detail,
         )
     letter = letter_of(broken(channel, subject))
-    assert letter.message.title == "Channel broken: Pager"
-    assert "What the other side said last: HTTP 403 Forbidden: no such key" in letter.message.lines
+    assert letter.message.title == "Channel failing: Pager"
+    assert "Last response: HTTP 403 Forbidden: no such key" in letter.message.lines
     assert letter.message.url.endswith(f"/channels/{subject.public_id}/")
     assert letter.message.manage_url.endswith(f"/channels/{channel.public_id}/")
     assert letter.payload["channel"]["id"] == str(subject.public_id)
@@ -268,7 +268,7 @@ def test_a_channel_says_it_its_own_way(channel, monitor):
     incident = make_incident(monitor, opening_message="disk is full")
     message = letter_of(make_delivery(channel, monitor, incident=incident)).message
     assert message.title == "[Down] Oven"
-    assert message.text == (f"Why: it reported down, with the message: disk is full\n{message.url}\n\n{{x}}")
+    assert message.text == (f"Cause: reported down with the message: disk is full\n{message.url}\n\n{{x}}")
     assert message.lines == tuple(message.text.replace("\n\n", "\n").split("\n"))
 
 
@@ -276,7 +276,7 @@ def test_the_default_can_be_said_within_the_own_words(channel, monitor):
     worded(channel, title="Kitchen: {title}", body="{text}\n-- {workspace}")
     letter = letter_of(make_delivery(channel, monitor))
     assert letter.message.title == "Kitchen: Down: Oven"
-    assert "Oven reported that it is down." in letter.message.text
+    assert "Oven reported down." in letter.message.text
     assert letter.payload["title"] == letter.message.title
     assert letter.payload["text"] == letter.message.text
 
@@ -299,8 +299,8 @@ def test_a_template_that_is_not_good_gives_way_to_the_default_and_says_so(channe
     worded(channel, **templates)
     message = letter_of(make_delivery(channel, monitor)).message
     assert message.title == "Down: Oven"
-    assert message.lines[0].startswith("Oven reported that it is down.")
-    assert message.lines[-1].startswith("The channel's own text could not be used: “{")
+    assert message.lines[0].startswith("Oven reported down.")
+    assert message.lines[-1].startswith("The channel's custom text could not be used: Unknown placeholder")
 
 
 def test_a_template_that_says_nothing_gives_way_to_the_default(channel, monitor):
@@ -338,7 +338,7 @@ def test_a_test_is_in_the_language_of_the_workspace():
     workspace.save()
     letter = compose.test(make_channel(workspace=workspace), uuid4(), START)
     with translation.override("id"):
-        assert letter.message.title == translation.gettext("Test message from Tianji")
+        assert letter.message.title == translation.gettext("Test notification from Tianji")
 
 
 def test_every_event_has_the_same_keys(channel, monitor, workspace):

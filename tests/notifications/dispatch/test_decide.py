@@ -1,4 +1,4 @@
-"""Whether what is due is told now: the table, row by row, and what holds for every situation."""
+"""Whether a due delivery is sent now: the table, row by row, and what holds for every situation."""
 
 from __future__ import annotations
 

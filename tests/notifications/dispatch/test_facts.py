@@ -1,4 +1,4 @@
-"""What keeps people from hearing, and what is told once it does not any more."""
+"""What holds notifications back, and what is sent when it no longer does."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_t
     assert memory.events("a") == []
 
 
-# --- Tolerance ---------------------------------------------------------------------------------------
+# --- Thresholds --------------------------------------------------------------------------------------
 
 
 def test_reports_in_a_row_are_counted(memory):

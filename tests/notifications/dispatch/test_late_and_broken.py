@@ -1,4 +1,4 @@
-"""Late monitors and broken channels: looked for, and told once."""
+"""Late monitors and failing channels: found, and notified once."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
     assert late_and_broken.look() == 0
 
 
-# --- Broken ----------------------------------------------------------------------------------------
+# --- Failing channels ------------------------------------------------------------------------------
 
 
 def fail_often(channel, times=20):
@@ -161,7 +161,7 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     late_and_broken.look()
     send.deliver_due()
     assert memory.events("other") == ["incident.opened", BROKEN]
-    assert "It is switched off." in memory.to("other")[1].message.text
+    assert "It is disabled." in memory.to("other")[1].message.text
 
 
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):

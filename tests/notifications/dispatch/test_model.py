@@ -1,4 +1,4 @@
-"""Anything that may happen to two monitors and those who hear of them, against what people believe.
+"""Anything that may happen to two monitors and their channels, against what their readers believe.
 
 What people believe follows from the messages that really arrived: "down" after a beginning, "up" after an
 end. Nothing of the engine is asked for it.
@@ -46,7 +46,7 @@ SLACK = 60
 
 @dataclass
 class Rules:
-    """What a monitor's rules say, as the model keeps it."""
+    """A monitor's rules, as the model keeps them."""
 
     snoozed_until: float = 0.0
 
@@ -62,7 +62,7 @@ delays = st.sampled_from([0, 0, 60, 600])
 
 
 class People(RuleBasedStateMachine):
-    """One workspace, two monitors, three channels: one of them tells each event by itself."""
+    """One workspace, two monitors, three channels: one of them sends no digests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -267,7 +267,7 @@ class People(RuleBasedStateMachine):
         assert not self._open_deliveries(), [(row.event, row.note) for row in self._open_deliveries()]
 
     def _run_out(self, *, mend: bool = False) -> None:
-        """Let time pass until all is said; who is up goes on saying so, and with `mend` all do."""
+        """Let time pass until everything is sent; monitors that are up keep pushing, with `mend` all do."""
         for number in range(60):
             states = MonitorState.objects.filter(monitor__in=self.monitors)
             up = set(states.filter(status=UP).values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Whose turn it is: storms in digests, retries under their ids, one message after the other."""
+"""Turns: storms in digests, retries under their ids, one notification after the other."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_a_kind_that_keeps_a_record_of_each_outage_is_sent_each(memory):
     assert len(set(threads)) == 4
 
 
-# --- Limits of the other side ------------------------------------------------------------------------
+# --- Limits of the receiver --------------------------------------------------------------------------
 
 
 def test_a_provider_that_asks_for_rest_gets_everything_later_and_merged():
@@ -346,7 +346,7 @@ def test_a_channel_that_is_switched_off_with_a_digest_under_way_gives_up_all_of_
     channel_service.edit(channel=channel, enabled=False)
     digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
     assert digest.status == FAILED
-    assert "switched off" in digest.attempts.last().detail
+    assert "disabled" in digest.attempts.last().detail
     assert set(digest.members.values_list("status", flat=True)) == {FAILED}
     channel_service.edit(channel=channel, enabled=True)
     deliver_after(seconds=40)

@@ -1,4 +1,4 @@
-"""Reminders of what is still down: every so often, so many times, and not of what somebody sees to."""
+"""Reminders of open outages: at their interval, up to their maximum, and until acknowledged."""
 
 from __future__ import annotations
 

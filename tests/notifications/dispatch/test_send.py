@@ -54,7 +54,7 @@ def test_down_and_up_arrive_at_a_webhook_in_their_order_with_all_facts():
     assert (up["message"], up["value"]) == ("freed", 12)
     assert down["incident"]["id"] == up["incident"]["id"]
     assert up["incident"]["duration_seconds"] >= 0
-    assert up["text"].startswith("Backup is up again")
+    assert up["text"].startswith("Backup recovered")
 
 
 @pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_down_and_up_arrive_by_email_as_one_conversation(settings):
         send.deliver_due()
         down, up = sink.mails
     assert down.subject == "Down: Backup"
-    assert up.subject.startswith("Up again: Backup (down for ")
+    assert up.subject.startswith("Recovered: Backup (down for ")
     assert "disk is full" in down.text
     assert down.message["References"] == up.message["References"]
 
@@ -208,7 +208,7 @@ def test_a_channel_that_is_switched_off_gives_up_what_waits_and_sends_nothing_la
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
-    assert "switched off" in row.attempts.get().detail
+    assert "disabled" in row.attempts.get().detail
 
 
 @pytest.mark.django_db
@@ -220,7 +220,7 @@ def test_a_delivery_that_slipped_in_while_its_channel_was_switched_off_is_not_se
         assert sink.requests == []
     row.refresh_from_db()
     assert row.status == FAILED
-    assert "switched off" in row.attempts.get().detail
+    assert "disabled" in row.attempts.get().detail
 
 
 @pytest.mark.django_db
@@ -303,7 +303,7 @@ def test_up_waits_until_down_is_finished():
         send.deliver_due()
         events = [request.json["event"] for request in sink.requests]
     assert events == ["incident.opened", "incident.opened", "incident.resolved"]
-    assert "Meanwhile it is up again" in sink.requests[1].json["text"]
+    assert "It has since recovered" in sink.requests[1].json["text"]
 
 
 @pytest.mark.django_db
@@ -321,7 +321,7 @@ def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
         send.deliver_due()
         told = [request.json for request in sink.requests]
     assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
-    assert "up again" not in told[-1]["text"]
+    assert "recovered" not in told[-1]["text"]
 
 
 @pytest.mark.django_db
@@ -528,7 +528,7 @@ def test_a_channel_that_hangs_delays_no_other(monkeypatch):
         assert fine.requests[0].at - started < 2
         for thread in threads:
             thread.join()
-    assert Delivery.objects.get(status=PENDING).attempts.get().detail == "No answer within 3 s."
+    assert Delivery.objects.get(status=PENDING).attempts.get().detail == "No response within 3 s."
 
 
 @pytest.mark.django_db

@@ -37,7 +37,7 @@ def webhook_form(url, *, workspace=None, **data):
 
 
 def destination(form):
-    """What the form says of where the channel leads, but for what is empty."""
+    """The config in the form, without empty values."""
     return {name: value for name, value in form.config().items() if value is not None}
 
 
@@ -60,21 +60,21 @@ def test_an_address_given_twice_counts_once():
 def test_each_bad_address_is_named_with_what_is_allowed():
     form = email_form("a@example.com, nonsense, b@@example.com")
     assert form.errors["addresses"] == [
-        "“nonsense” is not an email address; give one such as anna@example.com.",
-        "“b@@example.com” is not an email address; give one such as anna@example.com.",
+        "“nonsense” is not an email address. Enter one such as anna@example.com.",
+        "“b@@example.com” is not an email address. Enter one such as anna@example.com.",
     ]
 
 
 def test_no_address_at_all_is_an_error_in_words():
     assert email_form(" , ,").errors["addresses"] == [
-        "Give at least one email address, such as anna@example.com."
+        "Enter at least one email address, such as anna@example.com."
     ]
 
 
 def test_twenty_addresses_are_enough():
     assert email_form(" ".join(f"a{n}@example.com" for n in range(20))).is_valid()
     errors = email_form(" ".join(f"a{n}@example.com" for n in range(21))).errors
-    assert errors["addresses"] == ["These are 21 addresses; give at most 20."]
+    assert errors["addresses"] == ["21 addresses are too many: enter at most 20."]
 
 
 def test_without_a_mail_server_an_email_channel_is_refused_by_name_of_the_setting(settings):
@@ -129,17 +129,17 @@ def test_some_monitors_are_chosen_by_their_public_id():
 
 def test_a_monitor_of_another_workspace_cannot_be_chosen():
     form = webhook_form("https://example.com/", scope="some", monitors=[str(make_monitor().public_id)])
-    assert "not in this workspace" in form.errors["monitors"][0]
+    assert "no longer in this workspace" in form.errors["monitors"][0]
 
 
 def test_something_that_is_no_id_cannot_be_chosen():
     form = webhook_form("https://example.com/", scope="some", monitors=["1"])
-    assert "not in this workspace" in form.errors["monitors"][0]
+    assert "no longer in this workspace" in form.errors["monitors"][0]
 
 
 def test_some_monitors_means_at_least_one():
     form = webhook_form("https://example.com/", scope="some")
-    assert form.errors["monitors"] == ["Choose at least one monitor, or all of them above."]
+    assert form.errors["monitors"] == ["Choose at least one monitor, or all monitors above."]
 
 
 def test_a_name_is_needed():
@@ -181,7 +181,7 @@ def test_a_secret_may_be_left_out():
 
 def test_a_secret_that_is_none_is_refused_and_not_shown_again():
     form = webhook_form("https://example.com/", secret="hunter2hunter2")
-    assert form.errors["secret"][0].startswith("Give whsec_ and the base64 of 24 to 64 bytes")
+    assert form.errors["secret"][0].startswith("Enter whsec_ followed by the base64 of 24 to 64 bytes")
     assert "hunter2" not in form.as_p()
 
 
@@ -255,7 +255,7 @@ def test_the_events_chosen_are_the_ones_it_hears_of():
 
 def test_a_channel_hears_of_something():
     assert form_of("webhook", {"events": [""]}).errors["events"] == [
-        "Choose at least one, or switch the channel off."
+        "Choose at least one event, or disable the channel."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Everything else, through apprise: fenced in, and told in the other side's words."""
+"""Every other service, through Apprise: fenced, and with the receiver's own error messages."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
         started = time.monotonic()
         result = send(json_url(sink))
         assert time.monotonic() - started < 3
-    assert result == Failed("No answer within 1 s.")
+    assert result == Failed("No response within 1 s.")
 
 
 def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
@@ -160,7 +160,7 @@ def test_what_was_given_up_ends_soon_behind_tls_too(one_second, tmp_path):
         sink._server.socket = server.wrap_socket(sink._server.socket, server_side=True)
         url = json_url(sink).replace("json://", "jsons://") + "?verify=no"
         with warnings.catch_warnings(action="ignore"):
-            assert send(url) == Failed("No answer within 1 s.")
+            assert send(url) == Failed("No response within 1 s.")
             end = time.monotonic() + 5
             while any(thread.name == "apprise" for thread in threading.enumerate()):
                 assert time.monotonic() < end
@@ -279,7 +279,7 @@ def test_addresses_of_services_over_http_are_good(url):
     ],
 )
 def test_what_is_not_http_is_refused(url):
-    with pytest.raises(ValidationError, match=r"cannot be used here|does not understand"):
+    with pytest.raises(ValidationError, match=r"is not supported|doesn't understand"):
         clean(url)
     result = send(url)
     assert isinstance(result, Failed)
@@ -306,7 +306,7 @@ def test_what_is_wrong_with_an_address_is_told_without_its_parts():
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_channel_without_a_url_is_a_failure(config):
-    assert KIND.send(config, samples.outgoing()) == Failed("This channel has no URL.")
+    assert KIND.send(config, samples.outgoing()) == Failed("The channel has no URL.")
 
 
 def test_somebody_looked_at_every_service_that_apprise_has():

@@ -83,6 +83,6 @@ def test_it_names_its_language(smtp):
 
 
 def test_without_what_is_down_there_is_no_button(smtp):
-    html = sent(smtp, Message("Up again", ("a",), URL), tone=Tone.UP).html
+    html = sent(smtp, Message("Recovered", ("a",), URL), tone=Tone.UP).html
     assert "Acknowledge" not in html
     assert f'<a href="{URL}">{URL}</a>' in html

@@ -1,4 +1,4 @@
-"""What messages say."""
+"""The text of notifications."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ ONE = (Event.OPENED, Event.RESOLVED, Event.PASSED, Event.REMINDER, Event.LATE)
     [
         (MISSED, "Down: Payments worker"),
         (REPORTED, "Down: Payments worker"),
-        (RESOLVED, "Up again: Payments worker (down for 12 min)"),
+        (RESOLVED, "Recovered: Payments worker (down for 12 min)"),
         (
             replace(RESOLVED, event=Event.PASSED, resolved_at=START + timedelta(seconds=38)),
-            "Was down for 38 s, up again: Payments worker",
+            "Recovered after 38 s: Payments worker",
         ),
     ],
 )
@@ -61,37 +61,37 @@ def test_the_title_names_the_monitor_and_what_happened(facts, title):
     assert compose(facts).title == title
 
 
-def test_a_missed_heartbeat_is_told_with_the_last_one_received():
+def test_a_missed_heartbeat_comes_with_the_last_one_received():
     message = compose(MISSED)
     assert message.lines == (
-        "No heartbeat of Payments worker came in time. It is down since 2026-11-22 15:52:45 UTC.",
+        "Payments worker missed a heartbeat. Down since 2026-11-22 15:52:45 UTC.",
         "Last heartbeat: 2026-11-22 15:51:39 UTC.",
-        "Its message: OK",
-        "Its value: 12.5",
+        "Last message: OK",
+        "Last value: 12.5",
     )
     assert message.text.endswith("\n\n" + URL)
 
 
-def test_a_reported_fault_is_told_with_its_message_and_value():
+def test_a_reported_failure_comes_with_its_message_and_value():
     assert compose(REPORTED).lines == (
-        "Payments worker reported that it is down. It is down since 2026-11-22 15:52:45 UTC.",
+        "Payments worker reported down. Down since 2026-11-22 15:52:45 UTC.",
         "Message: disk is full",
         "Value: 99",
-        "The heartbeat before: 2026-11-22 15:51:39 UTC.",
+        "Previous heartbeat: 2026-11-22 15:51:39 UTC.",
     )
 
 
 def test_a_report_that_is_the_first_heartbeat_says_that_there_was_none_before():
-    assert "There was no heartbeat before." in compose(replace(REPORTED, last_heartbeat_at=None)).lines
+    assert "No heartbeat before that." in compose(replace(REPORTED, last_heartbeat_at=None)).lines
 
 
 def test_a_recovery_says_how_long_it_was_down_and_why():
     assert compose(RESOLVED).lines == (
         (
-            "Payments worker is up again since 2026-11-22 16:04:45 UTC. "
-            "It was down for 12 min, from 2026-11-22 15:52:45 UTC."
+            "Payments worker recovered at 2026-11-22 16:04:45 UTC. "
+            "It was down for 12 min (since 2026-11-22 15:52:45 UTC)."
         ),
-        "Why: no heartbeat came in time.",
+        "Cause: missed heartbeat.",
         "Message: back",
         "Value: 3",
     )
@@ -99,23 +99,23 @@ def test_a_recovery_says_how_long_it_was_down_and_why():
 
 def test_the_recovery_of_a_reported_fault_repeats_what_was_reported():
     facts = replace(RESOLVED, cause=Cause.REPORTED, opening_message="disk is full")
-    assert "Why: it reported down, with the message: disk is full" in compose(facts).lines
+    assert "Cause: reported down with the message: disk is full" in compose(facts).lines
 
 
 def test_an_outage_that_is_over_says_both_in_one_message():
     facts = replace(RESOLVED, event=Event.PASSED, resolved_at=START + timedelta(seconds=38))
     assert compose(facts).lines[0] == (
         "Payments worker was down from 2026-11-22 15:52:45 UTC to 2026-11-22 15:53:23 UTC (38 s) "
-        "and is up again."
+        "and has recovered."
     )
 
 
-def test_news_that_leave_late_say_what_happened_meanwhile():
+def test_a_notification_that_is_sent_late_says_that_the_monitor_has_recovered():
     lines = compose(replace(MISSED, resolved_at=START + timedelta(minutes=1))).lines
-    assert lines[-1] == "Meanwhile it is up again, since 2026-11-22 15:53:45 UTC."
+    assert lines[-1] == "It has since recovered, at 2026-11-22 15:53:45 UTC."
 
 
-def test_a_time_is_told_in_the_current_zone_whatever_its_own():
+def test_a_time_is_written_in_the_current_zone_whatever_its_own():
     zone = datetime.fromisoformat("2026-11-22T22:52:45+07:00")
     assert "2026-11-22 15:52:45 UTC" in compose(replace(MISSED, started_at=zone)).lines[0]
     with timezone.override("Asia/Jakarta"):
@@ -126,7 +126,7 @@ def test_a_time_is_told_in_the_current_zone_whatever_its_own():
 
 def test_a_test_message_cannot_be_taken_for_an_incident():
     message = compose_test(channel="Team\r\nBcc: x@example.com", workspace="Ours", url=URL)
-    assert message.title == "Test message from Tianji"
+    assert message.title == "Test notification from Tianji"
     assert "Nothing is down." in message.text
     assert "\r" not in message.text
 

@@ -41,7 +41,7 @@ def test_anything_else_in_braces_is_refused_and_left_as_it_is(template):
 
 def test_an_unknown_placeholder_is_told_with_those_there_are():
     (error,) = check("{hostname}")
-    assert error.startswith("“{hostname}” is not known. You can use: {title}, {text}, {monitor}")
+    assert error.startswith("Unknown placeholder “{hostname}”. You can use: {title}, {text}, {monitor}")
 
 
 def test_each_mistake_is_told_once():

@@ -1,4 +1,4 @@
-"""What is said of reminders, lateness, values, several monitors and channels, in words."""
+"""The text of notifications: reminders, lateness, values, digests and failing channels."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def several(count, *, event=Event.DIGEST_DOWN, resolved=None):
 # --- Reminders -----------------------------------------------------------------------------------
 
 
-def test_a_reminder_says_for_how_long_it_is_down_and_which_reminder_it_is():
+def test_a_reminder_says_how_long_it_has_been_down_and_which_reminder_it_is():
     message = compose(REMINDER)
     assert message.title == "Still down: Oven (for 2 h 5 min)"
     assert message.lines == (
-        "Oven is still down, for 2 h 5 min, since 2026-11-22 14:03:07 UTC.",
-        "Why: no heartbeat came in time.",
+        "Oven has been down for 2 h 5 min (since 2026-11-22 14:03:07 UTC).",
+        "Cause: missed heartbeat.",
         "Last heartbeat: 2026-11-22 13:58:07 UTC.",
-        "This is reminder 2 of 24.",
+        "Reminder 2 of 24.",
     )
 
 
@@ -80,12 +80,12 @@ def test_a_reminder_repeats_what_was_reported_once():
 # --- Late ----------------------------------------------------------------------------------------
 
 
-def test_a_late_monitor_is_told_with_the_time_at_which_it_is_down():
+def test_a_late_notification_says_when_the_monitor_goes_down():
     message = compose(LATE)
     assert message.title == "Late: Oven"
     assert message.lines[:2] == (
-        "Oven is late by 1 min: a heartbeat was expected by 2026-11-22 14:03:07 UTC.",
-        "It is down at 14:05:07 UTC unless one arrives.",
+        "Oven is 1 min late. A heartbeat was expected by 2026-11-22 14:03:07 UTC.",
+        "Goes down at 14:05:07 UTC unless one arrives.",
     )
 
 
@@ -94,9 +94,9 @@ def test_a_deadline_of_another_day_has_its_date():
     assert "at 2026-11-23 14:03:07 UTC unless" in lines[1]
 
 
-def test_a_late_message_that_leaves_after_the_heartbeat_says_that_it_came():
+def test_a_late_notification_that_is_sent_after_the_heartbeat_says_that_it_arrived():
     lines = compose(replace(LATE, resolved_at=START + timedelta(seconds=90))).lines
-    assert lines[1] == "Meanwhile a heartbeat came, at 2026-11-22 14:04:37 UTC."
+    assert lines[1] == "A heartbeat has since arrived, at 2026-11-22 14:04:37 UTC."
 
 
 # --- Values --------------------------------------------------------------------------------------
@@ -105,21 +105,21 @@ def test_a_late_message_that_leaves_after_the_heartbeat_says_that_it_came():
 @pytest.mark.parametrize(
     ("value", "bounds", "sentence"),
     [
-        (12.0, Bounds(high=10.0), "Its value is 12, above the highest good value 10."),
-        (1.5, Bounds(low=2.0, high=10.0), "Its value is 1.5, below the lowest good value 2."),
-        (None, Bounds(required=True), "A heartbeat came without a value, and one is required."),
-        (5.0, Bounds(), "Its value is 5."),
+        (12.0, Bounds(high=10.0), "Value: 12, above the maximum of 10."),
+        (1.5, Bounds(low=2.0, high=10.0), "Value: 1.5, below the minimum of 2."),
+        (None, Bounds(required=True), "The heartbeat had no value, but this monitor requires one."),
+        (5.0, Bounds(), "Value: 5."),
     ],
 )
-def test_what_is_wrong_with_a_value_is_said_in_a_sentence(value, bounds, sentence):
+def test_a_value_out_of_range_is_explained_in_one_sentence(value, bounds, sentence):
     assert value_sentence(value, bounds) == sentence
     facts = replace(DOWN, cause=Cause.VALUE, opening_value=value, bounds=bounds)
     message = compose(facts)
-    assert message.lines[0].startswith("The value of Oven is not a good one. It is down since")
+    assert message.lines[0].startswith("The value of Oven is out of range. Down since")
     assert message.lines[1] == sentence
 
 
-def test_the_recovery_of_a_bad_value_repeats_it():
+def test_the_recovery_of_a_value_out_of_range_repeats_it():
     facts = replace(
         DOWN,
         event=Event.RESOLVED,
@@ -127,19 +127,19 @@ def test_the_recovery_of_a_bad_value_repeats_it():
         resolved_at=START + timedelta(minutes=1),
         bounds=Bounds(high=10.0),
     )
-    sentence = "Its value is 12, above the highest good value 10."
-    assert f"Why: its value was not a good one. {sentence}" in compose(facts).lines
+    sentence = "Value: 12, above the maximum of 10."
+    assert f"Cause: value out of range. {sentence}" in compose(facts).lines
 
 
 # --- Acknowledging -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("facts", [DOWN, REMINDER])
-def test_who_hears_that_it_is_down_may_say_that_they_see_to_it(facts):
+def test_a_notification_of_an_outage_has_a_link_to_acknowledge_it(facts):
     assert compose(facts).text.endswith(f"{URL}\n\nAcknowledge: {facts.acknowledge_url}")
 
 
-def test_what_is_over_is_not_acknowledged_any_more():
+def test_an_outage_that_is_over_cannot_be_acknowledged():
     message = compose(replace(DOWN, resolved_at=START + timedelta(minutes=1)))
     assert message.ack_url == ""
     assert "Acknowledge" not in message.text
@@ -159,13 +159,11 @@ def test_a_digest_says_how_many_which_and_why():
     message = digests.compose(several(2))
     assert message.title == "Down: 2 monitors"
     assert message.lines == (
-        "2 monitors of the workspace “Kitchen” are down, since 2026-11-22 14:03:07 UTC to 14:03:27 UTC.",
-        "• Oven 0: no heartbeat in time",
-        "• Oven 1: no heartbeat in time",
+        "2 monitors in the workspace “Kitchen” went down, 2026-11-22 14:03:07 UTC to 14:03:27 UTC.",
+        "• Oven 0: missed heartbeat",
+        "• Oven 1: missed heartbeat",
     )
-    assert message.text.endswith(
-        "Oven 0: no heartbeat in time\n• Oven 1: no heartbeat in time\n\n" + message.url
-    )
+    assert message.text.endswith("Oven 0: missed heartbeat\n• Oven 1: missed heartbeat\n\n" + message.url)
 
 
 def test_of_many_monitors_twenty_are_named_and_the_others_counted():
@@ -174,25 +172,25 @@ def test_of_many_monitors_twenty_are_named_and_the_others_counted():
     assert message.lines[-1] == "• and 17 more"
 
 
-def test_a_digest_of_recoveries_says_for_how_long_each_was_down():
+def test_a_digest_of_recoveries_says_how_long_each_was_down():
     facts = several(2, event=Event.DIGEST_UP, resolved=START + timedelta(minutes=3))
     message = digests.compose(facts)
-    assert message.title == "Up again: 2 monitors"
-    assert message.lines[1] == "• Oven 0: up again, was down for 3 min (no heartbeat in time)"
+    assert message.title == "Recovered: 2 monitors"
+    assert message.lines[1] == "• Oven 0: recovered after 3 min (missed heartbeat)"
 
 
-def test_a_digest_of_reminders_says_for_how_long_each_is_down():
+def test_a_digest_of_reminders_says_how_long_each_has_been_down():
     message = digests.compose(several(2, event=Event.DIGEST_REMINDER))
     assert message.title == "Still down: 2 monitors"
-    assert message.lines[1] == "• Oven 0: down for 10 min (no heartbeat in time)"
+    assert message.lines[1] == "• Oven 0: down for 10 min (missed heartbeat)"
 
 
-def test_one_of_a_digest_that_is_up_meanwhile_is_not_called_down():
+def test_a_monitor_of_a_digest_that_has_recovered_is_not_called_down():
     message = digests.compose(several(2, resolved=START + timedelta(minutes=1)))
-    assert "up again" in message.lines[1]
+    assert "recovered" in message.lines[1]
 
 
-def test_a_digest_speaks_the_zone_that_is_active():
+def test_a_digest_uses_the_active_time_zone():
     with timezone.override("Asia/Jakarta"):
         assert "2026-11-22 21:03:07 WIB" in digests.compose(several(2)).lines[0]
 
@@ -213,16 +211,16 @@ BROKEN = digests.Broken(
 )
 
 
-def test_a_broken_channel_is_told_with_what_the_other_side_said():
+def test_a_failing_channel_is_reported_with_the_last_response():
     message = digests.compose_broken(BROKEN)
-    assert message.title == "Channel broken: Ops"
+    assert message.title == "Channel failing: Ops"
     assert message.lines[:3] == (
-        "The channel “Ops” (Slack) of the workspace “Kitchen” does not get through.",
-        "It failed 20 times in a row and counts as broken since 2026-11-22 14:03:07 UTC.",
-        "What the other side said last: HTTP 403 no_service",
+        "The channel “Ops” (Slack) in the workspace “Kitchen” is not delivering.",
+        "Failing since 2026-11-22 14:03:07 UTC (20 attempts in a row).",
+        "Last response: HTTP 403 no_service",
     )
 
 
-def test_a_channel_that_works_again_is_not_called_broken():
+def test_a_channel_that_delivers_again_is_not_called_failing():
     lines = digests.compose_broken(replace(BROKEN, broken_at=None)).lines
-    assert "Meanwhile a message got through again." in lines
+    assert "It has since delivered a notification." in lines

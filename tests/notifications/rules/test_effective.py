@@ -1,4 +1,4 @@
-"""What a monitor and its workspace say about who is told when, and changing it."""
+"""The notification rules of a monitor and its workspace, and changing them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def entries(thing, action=AuditEntry.Action.RULES_CHANGED):
     return list(AuditEntry.objects.filter(subject=thing.public_id, action=action).order_by("pk"))
 
 
-# --- What a monitor says itself -------------------------------------------------------------------
+# --- A monitor's own rules ------------------------------------------------------------------------
 
 
 def test_what_a_monitor_says_holds_for_it():

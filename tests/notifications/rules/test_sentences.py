@@ -1,4 +1,4 @@
-"""Rules in plain sentences."""
+"""Notification rules in plain sentences."""
 
 from __future__ import annotations
 
@@ -23,45 +23,44 @@ def said(rules: Rules | None = None, *routes: Route) -> list[str]:
     return sentences(rules or Rules(), routes, now=NOW)
 
 
-def test_who_is_told_when_is_one_sentence():
+def test_who_is_notified_when_is_one_sentence():
     rules = Rules(remind_every=timedelta(hours=1))
     (sentence,) = said(rules, to("on-call phone", 10), to("Ops Slack"))
     assert sentence == (
-        "Ops Slack at once; on-call phone if still down after 10 min; "
-        "reminder every hour until acknowledged, at most 24 times."
+        "Ops Slack: immediately; on-call phone: if still down after 10 min; "
+        "reminders every hour until acknowledged, at most 24 times."
     )
 
 
-def test_what_everybody_expects_is_not_said():
-    assert said(None, to("Ops Slack")) == ["Ops Slack at once."]
+def test_defaults_are_left_out():
+    assert said(None, to("Ops Slack")) == ["Ops Slack: immediately."]
 
 
-def test_where_no_channel_is_on_nobody_is_told():
-    assert said(Rules(recovery=3)) == ["Nobody is told: no channel hears of it."]
+def test_without_a_subscribed_channel_there_are_no_notifications():
+    assert said(Rules(recovery=3)) == ["No notifications: no channel is subscribed to this monitor."]
 
 
-def test_where_no_channel_hears_of_anything_nobody_is_told():
-    assert said(None, to("Mail", events=frozenset())) == ["Nobody is told: no channel hears of anything."]
-    assert said(None, to("Mail", events=frozenset({"reminder"}))) == [
-        "Nobody is told: no channel hears of anything."
-    ]
+def test_without_a_subscribed_event_there_are_no_notifications():
+    nothing = ["No notifications: no channel is subscribed to any of its events."]
+    assert said(None, to("Mail", events=frozenset())) == nothing
+    assert said(None, to("Mail", events=frozenset({"reminder"}))) == nothing
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ("A", "A at once."),
-        ("BA", "A and B at once."),
-        ("ABC", "A, B and C at once."),
-        ("ABCDE", "A, B, C, D and E at once."),
-        ("ABCDEF", "A, B, C, D and 2 more at once."),
+        ("A", "A: immediately."),
+        ("BA", "A and B: immediately."),
+        ("ABC", "A, B and C: immediately."),
+        ("ABCDE", "A, B, C, D and E: immediately."),
+        ("ABCDEF", "A, B, C, D and 2 more: immediately."),
     ],
 )
-def test_channels_that_are_told_alike_are_named_together(names, words):
+def test_channels_with_the_same_settings_are_named_together(names, words):
     assert said(None, *map(to, names)) == [words]
 
 
-def test_a_channel_that_hears_of_more_or_less_says_so():
+def test_a_channel_with_more_or_fewer_events_says_so():
     (sentence,) = said(
         None,
         to("A", events=frozenset({"down", "late", "recovery"})),
@@ -69,61 +68,60 @@ def test_a_channel_that_hears_of_more_or_less_says_so():
         to("C", events=frozenset({"recovery", "late"})),
     )
     assert sentence == (
-        "A at once (also when it is late); C only of: up again, late; "
-        "B if still down after 5 min (not when it is up again)."
+        "A: immediately (also when late); C: recovery, late only; "
+        "B: if still down after 5 min (not on recovery)."
     )
 
 
-def test_reminders_name_the_channels_where_not_all_are_reminded():
+def test_reminders_name_their_channels_if_not_all_get_them():
     rules = Rules(remind_every=timedelta(minutes=30), remind_most=1)
     assert said(rules, to("A"), to("B", events=frozenset({"down", "recovery"}))) == [
-        "A and B at once; reminder to A every 30 min until acknowledged, at most 1 time."
+        "A and B: immediately; reminders to A every 30 min until acknowledged, at most 1 time."
     ]
     assert said(rules, to("A", events=frozenset({"reminder"}))) == [
-        "A only by reminders; reminder every 30 min until acknowledged, at most 1 time."
+        "A: reminders only; reminders every 30 min until acknowledged, at most 1 time."
     ]
 
 
-def test_both_tolerances_are_one_sentence():
+def test_both_failure_thresholds_are_one_sentence():
     rules = Rules(missed=Tolerance(3, 3), reported=Tolerance(2, 5), recovery=2)
     _who, failures, recovery = said(rules, to("A"))
     assert failures == (
-        "People hear of it after 3 missed heartbeats in a row, "
-        "or 2 reports of down within the last 5 heartbeats."
+        "Failure threshold: 3 missed heartbeats in a row, or 2 down reports within the last 5 heartbeats."
     )
-    assert recovery == "That it is up again is told after 2 good heartbeats in a row."
+    assert recovery == "Recovery threshold: 2 good heartbeats in a row."
 
 
-def test_one_tolerance_is_said_alone():
+def test_a_single_failure_threshold_stands_alone():
     assert said(Rules(missed=Tolerance(2, 4)), to("A"))[1:] == [
-        "People hear of silence after 2 missed heartbeats within the last 4."
+        "Failure threshold: 2 missed heartbeats within the last 4."
     ]
     assert said(Rules(reported=Tolerance(2, 2)), to("A"))[1:] == [
-        "People hear of a reported fault after 2 reports of down in a row."
+        "Failure threshold: 2 down reports in a row."
     ]
 
 
 def test_one_of_several_is_the_first():
-    assert said(Rules(missed=Tolerance(1, 5)), to("A")) == ["A at once."]
+    assert said(Rules(missed=Tolerance(1, 5)), to("A")) == ["A: immediately."]
 
 
-def test_a_snooze_is_said_first_in_the_readers_time():
+def test_a_snooze_comes_first_in_the_readers_time():
     rules = Rules(snoozed_until=NOW + timedelta(hours=2))
     with timezone.override("Asia/Jakarta"):
-        assert said(rules, to("A")) == ["Snoozed until 21:00 (in 2 h).", "A at once."]
+        assert said(rules, to("A")) == ["Snoozed until 21:00 (in 2 h).", "A: immediately."]
         rules = Rules(snoozed_until=NOW + timedelta(hours=14))
         assert said(rules)[0] == "Snoozed until 23 Nov 2026, 09:00 (in 14 h)."
 
 
-def test_a_snooze_that_is_over_is_not_said():
-    assert said(Rules(snoozed_until=NOW), to("A")) == ["A at once."]
+def test_a_snooze_that_is_over_is_left_out():
+    assert said(Rules(snoozed_until=NOW), to("A")) == ["A: immediately."]
 
 
-def test_what_a_workspace_says_is_told_without_channels():
+def test_the_defaults_of_a_workspace_name_no_channels():
     assert defaults(Rules(missed=Tolerance(2, 2), remind_every=timedelta(days=1))) == [
-        "People hear of silence after 2 missed heartbeats in a row.",
-        "Reminder every day until acknowledged, at most 24 times.",
+        "Failure threshold: 2 missed heartbeats in a row.",
+        "Reminders every day until acknowledged, at most 24 times.",
     ]
     assert defaults(Rules()) == [
-        "People are told of the first missed heartbeat and of each report of down, without reminders."
+        "Notifications on the first missed heartbeat and on every down report, without reminders."
     ]

@@ -1,4 +1,4 @@
-"""Snooze: nobody hears that a monitor is down, until a time that always comes."""
+"""Snoozing: no down notifications until a given time, which always comes."""
 
 from __future__ import annotations
 
@@ -159,10 +159,10 @@ def test_a_time_of_the_readers_is_in_the_readers_zone(admin, workspace):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("", "Give a date and a time."),
-        ("soon", "Give a date and a time."),
-        ("2020-01-01T00:00", "Give a time in the next 30 days."),
-        ("9999-12-31T23:59", "Give a time in the next 30 days."),
+        ("", "Enter a date and time."),
+        ("soon", "Enter a date and time."),
+        ("2020-01-01T00:00", "Enter a time within the next 30 days."),
+        ("9999-12-31T23:59", "Enter a time within the next 30 days."),
     ],
 )
 def test_a_time_that_is_none_is_said_where_it_was_typed(admin, workspace, typed, words):
@@ -177,7 +177,7 @@ def test_ending_it_is_one_button(admin, workspace):
     monitor = make_monitor(workspace=workspace)
     snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     page = admin.post(url("unsnooze", monitor), follow=True).content.decode()
-    assert "The snooze is over." in page
+    assert "Snooze ended." in page
     assert 'id="snoozed"' not in page
 
 

@@ -178,7 +178,7 @@ def test_a_name_that_leads_here_is_refused_without_telling_where_it_leads(nothin
     with HttpSink() as sink:
         result = post(sink.url.replace("127.0.0.1", "inside.example.com"))
         assert sink.requests == []
-    assert result.detail.startswith("“inside.example.com” leads to a private address")
+    assert result.detail.startswith("“inside.example.com” resolves to a private address")
     assert "127.0.0.1" not in result.detail
 
 
@@ -188,7 +188,7 @@ def test_a_name_that_changes_its_answer_is_looked_up_once(settings, names):
     with HttpSink() as sink:
         result = post(sink.url.replace("127.0.0.1", "rebinding.example.com"))
         assert sink.requests == []  # it is the second answer that would have led here
-    assert result.detail.startswith("No connection")
+    assert result.detail.startswith("Connection failed")
     assert names["looked-up"] == ["rebinding.example.com"]
 
 
@@ -256,7 +256,7 @@ def test_a_certificate_that_nobody_knows_is_refused_in_words(secure_sink, names,
     assert "certificate" in result.detail.lower()
 
 
-# --- What is told --------------------------------------------------------------------------------
+# --- Error messages ------------------------------------------------------------------------------
 
 
 def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
@@ -266,7 +266,7 @@ def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     result = post("http://nowhere.example.com/")
     assert isinstance(result, Failed)
-    assert result.detail.startswith("No connection")
+    assert result.detail.startswith("Connection failed")
 
 
 @pytest.mark.parametrize(

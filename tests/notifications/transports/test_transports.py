@@ -171,7 +171,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
         started = time.monotonic()
         result = post(sink)
         assert time.monotonic() - started < 3
-    assert result == Failed("No answer within 1 s.")
+    assert result == Failed("No response within 1 s.")
 
 
 def test_a_body_that_drips_does_not_hold_up_a_success():
@@ -206,7 +206,7 @@ def test_a_url_that_cannot_be_used_is_a_failure(url):
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_webhook_without_a_url_is_a_failure(config):
-    assert kind_named("webhook").send(config, outgoing()) == Failed("This channel has no URL.")
+    assert kind_named("webhook").send(config, outgoing()) == Failed("The channel has no URL.")
 
 
 # --- Email ---------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_accepted_for_some_is_sent_and_names_the_others(smtp):
     result = send_mail("anna@example.com", "bob@example.com")
     assert isinstance(result, Sent)
     assert result.detail == (
-        "Accepted for anna@example.com. Refused for bob@example.com: 550 5.1.1 no such user"
+        "Accepted for anna@example.com. Rejected for bob@example.com: 550 5.1.1 no such user"
     )
 
 
@@ -270,7 +270,7 @@ def test_accepted_for_some_is_sent_and_names_the_others(smtp):
 def test_only_an_address_that_does_not_exist_is_for_ever(smtp, reply, permanent):
     smtp.refuse["bob@example.com"] = reply
     assert send_mail("bob@example.com") == Failed(
-        f"Refused for bob@example.com: {reply}", permanent=permanent
+        f"Rejected for bob@example.com: {reply}", permanent=permanent
     )
 
 
@@ -285,7 +285,7 @@ def test_a_mail_server_that_is_not_there_is_a_failure(smtp, settings):
         settings.EMAIL_PORT = probe.getsockname()[1]
     result = send_mail("anna@example.com")
     assert isinstance(result, Failed)
-    assert "could not be used" in result.detail
+    assert "Mail server error" in result.detail
 
 
 def test_a_mail_server_that_drips_is_given_up(smtp, settings, one_second):
@@ -316,7 +316,7 @@ def test_without_a_mail_server_the_failure_says_so(settings):
 
 @pytest.mark.parametrize("config", [{}, {"addresses": []}, {"addresses": "anna@example.com"}])
 def test_an_email_channel_without_addresses_is_a_failure(smtp, config):
-    assert kind_named("email").send(config, outgoing()) == Failed("This channel has no email address.")
+    assert kind_named("email").send(config, outgoing()) == Failed("The channel has no email address.")
 
 
 def test_an_attempt_ends_well_before_its_lease():

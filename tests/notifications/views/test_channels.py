@@ -33,7 +33,7 @@ def secret_channel(workspace):
 
 def test_the_list_of_a_new_workspace_says_what_a_channel_is(admin):
     page = admin.get(url("list")).content.decode()
-    assert "Nobody is told yet" in page
+    assert "No channels yet" in page
     assert url("new") in page
 
 
@@ -43,7 +43,7 @@ def test_the_list_shows_where_a_channel_leads_and_what_was_last_sent(admin, work
     page = admin.get(url("list")).content.decode()
     assert "https://chat.example.com/********" in page
     assert "very-secret" not in page
-    assert "at once: down, up again, reminders" in page
+    assert "down, recovery, reminders (immediately)" in page
     assert "Backup" in page
     assert "Sent" in page
 
@@ -77,7 +77,7 @@ def test_the_list_costs_the_same_number_of_queries_however_long(
 def test_asked_for_by_htmx_the_list_is_a_fragment(admin):
     page = admin.get(url("list"), headers=HTMX).content.decode()
     assert "<html" not in page
-    assert "Nobody is told yet" in page
+    assert "No channels yet" in page
 
 
 @pytest.mark.parametrize("name", ["list", "new"])
@@ -158,7 +158,7 @@ def test_nothing_typed_is_lost_on_an_error(admin, workspace):
     assert 'value="My chat"' in page
     assert 'value="My title"' in page
     assert "{&quot;text&quot;: &quot;{title}&quot;}" in page
-    assert "begins with https://" in page
+    assert "starting with https://" in page
     assert page.count(" checked") == 3  # some monitors, that one, and one event
     assert "nonsense" not in page  # an address may be a secret
     assert not Channel.objects.exists()
@@ -202,7 +202,7 @@ def test_a_kind_that_does_not_exist_is_not_found(admin):
 def test_a_channel_is_edited(admin, workspace):
     channel = secret_channel(workspace)
     page = admin.get(url("edit", channel)).content.decode()
-    assert "There is one, which is not shown" in page
+    assert "A value is set but never shown" in page
     data = {"name": "New", "url": "https://b.example/", "scope": "all", "events": "down"}
     assert admin.post(url("edit", channel), data).status_code == 302
     channel.refresh_from_db()
@@ -212,7 +212,7 @@ def test_a_channel_is_edited(admin, workspace):
 
 def test_a_channel_is_deleted_after_a_question(admin, workspace):
     channel = secret_channel(workspace)
-    assert "Delete the channel “Chat”?" in admin.get(url("delete", channel)).content.decode()
+    assert "Delete channel “Chat”?" in admin.get(url("delete", channel)).content.decode()
     assert Channel.objects.exists()
     fragment = admin.get(url("delete", channel), headers=HTMX).content.decode()
     assert "<html" not in fragment
@@ -273,7 +273,7 @@ def test_a_test_that_arrives_says_so(admin, workspace):
     with HttpSink() as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         answer = admin.post(url("test", channel), headers=HTMX).content.decode()
-    assert "The test message was taken: HTTP 200 OK" in answer
+    assert "Test sent: HTTP 200 OK" in answer
     assert "<html" not in answer
 
 
@@ -281,17 +281,17 @@ def test_a_test_that_does_not_arrive_says_why_and_escapes_it(admin, workspace):
     with HttpSink(default=Answer(403, body=b"<b>wrong</b> key")) as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         answer = admin.post(url("test", channel), headers=HTMX).content.decode()
-    assert "did not get through: HTTP 403 Forbidden: &lt;b&gt;wrong" in answer
+    assert "Test failed: HTTP 403 Forbidden: &lt;b&gt;wrong" in answer
 
 
 def test_without_htmx_the_result_shows_on_the_page(admin, workspace):
     with HttpSink() as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         page = admin.post(url("test", channel), follow=True).content.decode()
-    assert "The test message was taken" in page
+    assert "Test sent" in page
 
 
-# --- What was told -------------------------------------------------------------------------------
+# --- Delivery log --------------------------------------------------------------------------------
 
 
 def failed_once(workspace):
@@ -306,7 +306,7 @@ def failed_once(workspace):
 def test_a_channel_shows_each_delivery_with_its_attempts(admin, workspace):
     channel, _ = failed_once(workspace)
     page = admin.get(url("detail", channel)).content.decode()
-    for words in ("Backup", "Down", "Waiting", "Attempt 1 failed", "HTTP 500", "broken inside"):
+    for words in ("Backup", "Down", "Pending", "Attempt 1 failed", "HTTP 500", "broken inside"):
         assert words in page
 
 
@@ -345,7 +345,7 @@ def test_a_monitor_says_who_is_told(admin, workspace):
 
 def test_a_monitor_that_nobody_hears_of_says_so(admin, workspace):
     page = admin.get(url("for_monitor", make_monitor(workspace=workspace))).content.decode()
-    assert "Nobody is told" in page
+    assert "No notifications: no channel is subscribed" in page
     assert url("new") in page
 
 
@@ -356,13 +356,13 @@ def test_an_incident_says_who_was_told(admin, workspace):
         push(monitor, up=False)
         sender.deliver_due()
     page = admin.get(url("of_incident", monitor.incidents.get())).content.decode()
-    for words in ("Chat", "Down", "Sent", "Attempt 1 arrived"):
+    for words in ("Chat", "Down", "Sent", "Attempt 1 succeeded"):
         assert words in page
 
 
 def test_an_incident_that_nobody_was_told_of_says_so(admin, workspace):
     incident = make_incident(make_monitor(workspace=workspace))
-    assert "Nobody was told" in admin.get(url("of_incident", incident)).content.decode()
+    assert "No notifications were sent" in admin.get(url("of_incident", incident)).content.decode()
 
 
 def test_fragments_of_another_workspace_are_not_found(admin):
@@ -398,7 +398,7 @@ def test_the_admin_site_shows_a_destination_and_cannot_break_it(client, workspac
 
 
 class TestAssigning:
-    """Monitors chosen on the overview, and the channels that tell about them."""
+    """Monitors selected on the overview, and the channels that are subscribed to them."""
 
     @pytest.fixture
     def some(self, workspace):

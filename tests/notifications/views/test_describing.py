@@ -1,4 +1,4 @@
-"""The pages on which channels are chosen and described, and what they say of channels that are broken."""
+"""The pages that set up channels, and what they show of failing channels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def url(name, *objects):
 
 
 def text(answer):
-    """What a page says, with its white space as one reads it."""
+    """The text of a page, with its white space collapsed."""
     return " ".join(answer.content.decode().split())
 
 
@@ -56,7 +56,7 @@ def test_asked_for_by_htmx_the_kinds_are_a_fragment(admin):
 
 def test_what_matches_no_kind_leads_to_all_of_them(admin):
     page = admin.get(url("new"), {"q": "<pigeon>"}).content.decode()
-    assert "No kind matches" in page
+    assert "No integration matches" in page
     assert "&lt;pigeon&gt;" in page
 
 
@@ -71,20 +71,20 @@ def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, sl
         assert (f'name="{field.name}"' in page) == field.asked
 
 
-# --- What it will say -----------------------------------------------------------------------------
+# --- Preview --------------------------------------------------------------------------------------
 
 
 def test_the_form_shows_what_the_channel_will_say(admin):
     page = admin.get(url("create", "webhook")).content.decode()
     assert "Nightly backup" in page
-    assert "Up again: Nightly backup" in page
+    assert "Recovered: Nightly backup" in page
 
 
 def test_the_preview_follows_what_is_typed(admin):
     data = {"preview": "yes", "title": "Alas, {monitor}: {status}", "body": ""}
     page = admin.post(url("create", "webhook"), data, headers=HTMX).content.decode()
     assert "Alas, Nightly backup: Down" in page
-    assert "Alas, Nightly backup: Up again" in page
+    assert "Alas, Nightly backup: Recovered" in page
     assert "<html" not in page
     assert not Channel.objects.exists()
 
@@ -92,7 +92,7 @@ def test_the_preview_follows_what_is_typed(admin):
 def test_a_template_that_is_not_good_has_no_preview(admin):
     data = {"preview": "yes", "title": "{pigeon}"}
     page = admin.post(url("create", "webhook"), data, headers=HTMX).content.decode()
-    assert "This shows when the title and the text can be read." in page
+    assert "Fix the title and text to see the preview." in page
 
 
 def test_without_javascript_a_button_shows_it_and_keeps_what_was_typed(admin):
@@ -144,9 +144,11 @@ def test_a_new_secret_is_made_after_a_question_and_shown_once(admin, workspace):
 def test_while_the_secret_before_counts_the_page_says_so(admin, workspace):
     channel = make_channel(workspace=workspace)
     admin.post(url("new_secret", channel))
-    assert "secret before" not in admin.get(url("detail", channel)).content.decode()
-    assert "signatures of both" in admin.post(url("new_secret", channel)).content.decode()
-    assert "Signed with the secret before, too" in admin.get(url("detail", channel)).content.decode()
+    assert "Previous secret expires" not in admin.get(url("detail", channel)).content.decode()
+    assert (
+        "both the new secret and the previous one" in admin.post(url("new_secret", channel)).content.decode()
+    )
+    assert "Previous secret expires" in admin.get(url("detail", channel)).content.decode()
 
 
 def test_what_is_not_signed_has_no_secret_to_make(admin, workspace):
@@ -155,7 +157,7 @@ def test_what_is_not_signed_has_no_secret_to_make(admin, workspace):
     assert url("new_secret", channel) not in admin.get(url("detail", channel)).content.decode()
 
 
-# --- Broken ----------------------------------------------------------------------------------------
+# --- Failing ---------------------------------------------------------------------------------------
 
 
 def broken_channel(workspace, **fields):
@@ -173,7 +175,7 @@ def test_a_broken_channel_is_so_in_the_list_and_on_its_page(admin, workspace):
     channel = broken_channel(workspace)
     for page in (admin.get(url("list")), admin.get(url("detail", channel))):
         said = page.content.decode()
-        assert '<span class="pill pill-down">Broken</span>' in said
+        assert '<span class="pill pill-down">Failing</span>' in said
         assert "invalid_token" in said
 
 
@@ -181,26 +183,26 @@ def test_who_may_only_read_sees_that_it_is_broken_but_not_what_was_said(viewer, 
     channel = broken_channel(workspace)
     for page in (viewer.get(url("list")), viewer.get(url("detail", channel))):
         said = page.content.decode()
-        assert "Broken" in said
+        assert "Failing" in said
         assert "invalid_token" not in said
 
 
 def test_the_overview_tells_those_who_may_change_it(admin, workspace):
     channel = broken_channel(workspace)
     said = text(admin.get(reverse("monitors:overview")))
-    assert f'href="{url("detail", channel)}">Ops</a> is broken since' in said
+    assert f'href="{url("detail", channel)}">Ops</a> has been failing since' in said
     assert "invalid_token" in said
 
 
 def test_the_overview_does_not_trouble_those_who_may_not(viewer, workspace):
     broken_channel(workspace)
-    assert "is broken since" not in text(viewer.get(reverse("monitors:overview")))
+    assert "has been failing since" not in text(viewer.get(reverse("monitors:overview")))
 
 
 def test_the_overview_says_nothing_of_other_workspaces_and_of_what_works(admin, workspace):
     make_channel(workspace=workspace)
     broken_channel(make_workspace())
-    assert "is broken since" not in text(admin.get(reverse("monitors:overview")))
+    assert "has been failing since" not in text(admin.get(reverse("monitors:overview")))
 
 
 def test_a_monitor_says_which_of_those_who_are_told_is_broken(admin, workspace):
@@ -210,17 +212,17 @@ def test_a_monitor_says_which_of_those_who_are_told_is_broken(admin, workspace):
     page = text(admin.get(url("for_monitor", monitor)))
     assert url("detail", channel) in page
     assert url("detail", other) not in page
-    assert "is broken since" in page
+    assert "has been failing since" in page
 
 
 def test_a_channel_that_was_switched_off_because_nobody_is_there_says_so(admin, workspace):
     channel = broken_channel(workspace, enabled=False)
     page = text(admin.get(url("detail", channel)))
-    assert "It is switched off." in page
+    assert "It is disabled." in page
     assert "invalid_token" in page
 
 
-# --- What was told ---------------------------------------------------------------------------------
+# --- Delivery log ----------------------------------------------------------------------------------
 
 
 def digest_of(channel, *names, **fields):
@@ -265,7 +267,7 @@ def test_an_incident_told_in_a_digest_says_of_how_many(admin, workspace):
     incident = digest.members.order_by("pk").first().incident
     page = admin.get(url("of_incident", incident)).content.decode()
     assert "In a digest of 2" in page
-    assert "Attempt 1 arrived" in page
+    assert "Attempt 1 succeeded" in page
 
 
 def test_what_was_not_needed_says_why(admin, workspace):
@@ -275,15 +277,15 @@ def test_what_was_not_needed_says_why(admin, workspace):
     make_delivery(channel, monitor, incident=incident, **fields)
     for page in (admin.get(url("detail", channel)), admin.get(url("of_incident", incident))):
         said = page.content.decode()
-        assert "Not needed" in said
-        assert "It was up again before." in said
-        assert "No attempt yet" not in said
+        assert "Skipped" in said
+        assert "Recovered before it was sent" in said
+        assert "No attempts yet" not in said
 
 
 def test_what_waits_for_its_delay_says_until_when(admin, workspace):
     channel, later = make_channel(workspace=workspace), database_now() + timedelta(minutes=10)
     make_delivery(channel, make_monitor(workspace=workspace), next_attempt_at=later)
-    assert "Planned" in admin.get(url("detail", channel)).content.decode()
+    assert "Scheduled" in admin.get(url("detail", channel)).content.decode()
 
 
 def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
@@ -298,7 +300,7 @@ def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
         next_attempt_at=now,
     )
     page = admin.get(url("detail", channel)).content.decode()
-    assert "Channel broken: Ops" in page
+    assert "Channel failing: Ops" in page
     assert url("detail", broken) in page
 
 

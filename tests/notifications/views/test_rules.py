@@ -1,4 +1,4 @@
-"""The pages of who is told when, in the browser's eyes."""
+"""The pages of notification rules, as a browser sees them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_channel_that_is_not_ticked_is_not_told(admin, monitor, channel):
 def test_the_page_says_in_sentences_who_is_told(admin, monitor, channel):
     rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
     page = admin.get(url(monitor)).content.decode()
-    assert "Phone if still down after 10 min." in page
+    assert "Phone: if still down after 10 min." in page
 
 
 def test_what_is_usual_is_folded(admin, monitor, channel):
@@ -138,28 +138,28 @@ def test_the_form_names_what_lies_above(admin, monitor, workspace):
     make_channel(workspace=workspace, delay=300, on_late=True)
     rule_service.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3)))
     page = admin.get(url(monitor)).content.decode()
-    assert "As the workspace says (after 3 in a row)" in page
-    assert "what the channel says: if still down after 5 min." in page
-    assert "What the channel says (down, up again, late, reminders)" in page
+    assert "Workspace default (after 3 in a row)" in page
+    assert "the channel's own setting: if still down after 5 min." in page
+    assert "Channel default (down, recovery, late, reminders)" in page
 
 
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ({"own-missed": "row"}, "Say after how many."),
-        ({"own-missed": "row", "own-missed_needed": "21"}, "Give a whole number from 1 to 20."),
-        ({"own-missed": "row", "own-missed_needed": "x"}, "Give a whole number from 1 to 20."),
-        ({"own-missed": "of", "own-missed_needed": "3"}, "Say of how many."),
+        ({"own-missed": "row"}, "Enter the number of failures."),
+        ({"own-missed": "row", "own-missed_needed": "21"}, "Enter a whole number from 1 to 20."),
+        ({"own-missed": "row", "own-missed_needed": "x"}, "Enter a whole number from 1 to 20."),
+        ({"own-missed": "of", "own-missed_needed": "3"}, "Enter the number of heartbeats to look at."),
         (
             {"own-reported": "of", "own-reported_needed": "3", "own-reported_of": "2"},
-            "Give a whole number from 3 to 50.",
+            "Enter a whole number from 3 to 50.",
         ),
-        ({"own-recovery": "0"}, "Give a whole number from 1 to 20."),
-        ({"own-reminders": "every", "own-remind_every": ""}, "Say how often, such as 1 h."),
+        ({"own-recovery": "0"}, "Enter a whole number from 1 to 20."),
+        ({"own-reminders": "every", "own-remind_every": ""}, "Enter an interval, for example 1 h."),
         ({"own-reminders": "every", "own-remind_every": "59 s"}, "Give 60 s to 7 d"),
         (
             {"own-reminders": "every", "own-remind_most": "101"},
-            "Give a whole number from 1 to 100.",
+            "Enter a whole number from 1 to 100.",
         ),
     ],
 )
@@ -178,7 +178,7 @@ def test_what_cannot_be_of_a_channel_is_said_there(admin, monitor, channel):
     assert answer.status_code == 422
     page = answer.content.decode()
     assert "Give 0 s to 7 d" in page
-    assert "Choose at least one, or do not tell this channel at all." in page
+    assert "Choose at least one event, or unsubscribe this channel." in page
     assert 'value="8 d"' in page
 
 
@@ -191,7 +191,7 @@ def test_typing_shows_what_it_would_mean_and_saves_nothing(admin, monitor, chann
     typed = {of(channel, "delay"): "10 min", "preview": "yes"}
     fields = {**form_of(admin, url(monitor)), **typed}
     page = admin.post(url(monitor), fields, headers=HTMX).content.decode()
-    assert "Phone if still down after 10 min." in page
+    assert "Phone: if still down after 10 min." in page
     assert "<form" not in page
     assert not ChannelRule.objects.exists()
 
@@ -200,7 +200,7 @@ def test_without_javascript_a_button_shows_it_and_keeps_what_was_typed(admin, mo
     answer = save(admin, url(monitor), **{of(channel, "delay"): "10 min", "preview": "yes"})
     page = answer.content.decode()
     assert answer.status_code == 200
-    assert "Phone if still down after 10 min." in page
+    assert "Phone: if still down after 10 min." in page
     assert 'value="10 min"' in page
     assert not ChannelRule.objects.exists()
 
@@ -208,7 +208,7 @@ def test_without_javascript_a_button_shows_it_and_keeps_what_was_typed(admin, mo
 def test_what_cannot_be_read_yet_means_nothing_yet(admin, monitor):
     fields = {**form_of(admin, url(monitor)), "own-missed": "row", "preview": "yes"}
     page = admin.post(url(monitor), fields, headers=HTMX).content.decode()
-    assert "This shows when everything below can be read." in page
+    assert "Fix the fields below to see the summary." in page
 
 
 def test_who_saves_second_sees_theirs_and_keeps_what_was_typed(admin, monitor, channel):
@@ -217,8 +217,8 @@ def test_who_saves_second_sees_theirs_and_keeps_what_was_typed(admin, monitor, c
     answer = save(admin, url(monitor), {**fields, of(channel, "delay"): "10 min"})
     assert answer.status_code == 422
     page = answer.content.decode()
-    assert "Somebody else changed this meanwhile" in page
-    assert "Phone if still down after 60 s." in page
+    assert "Somebody else changed this in the meantime" in page
+    assert "Phone: if still down after 60 s." in page
     assert 'value="10 min"' in page
     assert route(monitor).delay == timedelta(minutes=1)
     # Who saves again means it.
@@ -247,20 +247,23 @@ def test_a_channel_that_is_off_can_be_seen_and_is_not_told(admin, monitor, works
     make_channel(workspace=workspace, name="Asleep", enabled=False)
     page = admin.get(url(monitor)).content.decode()
     assert "Asleep" in page
-    assert "Switched off" in page
-    assert "Nobody is told: no channel hears of it." in page
+    assert "Disabled" in page
+    assert "No notifications: no channel is subscribed to this monitor." in page
 
 
 def test_where_the_only_channel_has_no_tick_it_is_not_said_to_be_off(admin, monitor, channel):
     fields = form_of(admin, url(monitor))
     fields.pop(of(channel, "told"), None)
     admin.post(url(monitor), fields)
-    assert "Nobody is told: no channel hears of it." in admin.get(url(monitor)).content.decode()
+    assert (
+        "No notifications: no channel is subscribed to this monitor."
+        in admin.get(url(monitor)).content.decode()
+    )
 
 
 def test_a_viewer_reads_the_sentences_and_no_form(viewer, monitor, channel):
     page = viewer.get(url(monitor)).content.decode()
-    assert "Phone at once." in page
+    assert "Phone: immediately." in page
     assert "rules-form" not in page
 
 
@@ -290,7 +293,7 @@ def test_the_workspace_says_what_holds_for_all(admin, monitor):
     assert answer.url == WORKSPACE
     assert rules(monitor).recovery == 3
     assert rules(monitor).remind_every == timedelta(hours=1)
-    assert "Reminder every hour until acknowledged" in admin.get(WORKSPACE).content.decode()
+    assert "Reminders every hour until acknowledged" in admin.get(WORKSPACE).content.decode()
 
 
 def test_the_workspaces_form_can_be_emptied(admin, workspace):
@@ -302,7 +305,7 @@ def test_the_workspaces_form_can_be_emptied(admin, workspace):
 def test_the_workspaces_form_says_what_it_would_mean(admin):
     fields = {**form_of(admin, WORKSPACE), "own-recovery": "3", "preview": "yes"}
     page = admin.post(WORKSPACE, fields, headers=HTMX).content.decode()
-    assert "told after 3 good heartbeats in a row" in page
+    assert "Recovery threshold: 3 good heartbeats in a row" in page
     assert "<form" not in page
     assert not WorkspaceRules.objects.exists()
 
@@ -312,14 +315,14 @@ def test_two_people_at_the_workspaces_form_do_not_overwrite_each_other(admin, wo
     rule_service.change_workspace(workspace=workspace, own=Own(recovery=7))
     answer = save(admin, WORKSPACE, fields, **{"own-recovery": "3"})
     assert answer.status_code == 422
-    assert "told after 7 good heartbeats in a row" in answer.content.decode()
+    assert "Recovery threshold: 7 good heartbeats in a row" in answer.content.decode()
     assert WorkspaceRules.objects.get().recovery_needed == 7
 
 
 def test_what_is_wrong_in_the_workspaces_form_is_said(admin):
     answer = save(admin, WORKSPACE, **{"own-recovery": "21"})
     assert answer.status_code == 422
-    assert "Give a whole number from 1 to 20." in answer.content.decode()
+    assert "Enter a whole number from 1 to 20." in answer.content.decode()
 
 
 def test_a_viewer_reads_what_the_workspace_says(viewer):
@@ -333,7 +336,7 @@ def test_a_viewer_reads_what_the_workspace_says(viewer):
 
 def test_the_monitors_page_says_who_is_told_and_leads_here(admin, monitor, channel):
     page = admin.get(reverse("notifications:for_monitor", args=[monitor.public_id])).content.decode()
-    assert "Phone at once." in page
+    assert "Phone: immediately." in page
     assert url(monitor) in page
 
 

@@ -54,7 +54,7 @@ def test_it_tells_about_chosen_monitors_of_its_own_workspace(house: House, root:
 
 def test_a_channel_is_deleted_by_the_operation(house: House, root: Client):
     asked = root.get(page_of(house.channel, "delete"))
-    assert "the record of what it was told" in asked.text
+    assert "its delivery log is deleted too" in asked.text
     root.post(page_of(house.channel, "delete"), {"post": "yes"})
     assert not Channel.objects.exists()
     assert not Delivery.objects.exists()

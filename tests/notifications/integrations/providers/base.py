@@ -40,7 +40,7 @@ class Reply:
 
 
 class Refused(Exception):
-    """The request is not as the provider wants it; `args` are what it says about that."""
+    """The request is invalid for the provider; `args` is its error message."""
 
 
 def need(condition: object, words: str) -> None:
@@ -87,22 +87,22 @@ class Fake:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def settings(self, **more: Any) -> dict[str, Any]:
-        """Return the config of a channel that leads here."""
+        """Return the config of a channel that sends here."""
         return {**self.config, **more}
 
     def take(self, request: Request) -> Reply:
         raise NotImplementedError
 
     def refusal(self, words: str) -> Reply:
-        """How the provider says that a request is not as it should be."""
+        """The provider's response to an invalid request."""
         raise NotImplementedError
 
     def limited(self) -> Reply:
-        """How the provider says that there were too many requests."""
+        """The provider's response to too many requests."""
         raise NotImplementedError
 
     def told(self, request: Request) -> str:
-        """All that people can read of a request."""
+        """Everything in a request that people can read."""
         return request.body.decode()
 
     def _reply(self, request: Request) -> Reply:
