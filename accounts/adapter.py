@@ -49,6 +49,6 @@ class MFAAdapter(DefaultMFAAdapter):
             return encrypted_text
         secret = keys.unseal(encrypted_text.removeprefix(_SEALED), purpose=_PURPOSE)
         if secret is None:
-            log.warning("second factor cannot be decrypted; is SECRET_KEY another one?")
+            log.warning("second factor cannot be decrypted; has SECRET_KEY changed?")
             return base64.b32encode(secrets.token_bytes(20)).decode()
         return secret

@@ -29,7 +29,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. The email address, in lower case, is the name to sign in with."""
 
     email = models.EmailField(_("email address"), unique=True)
-    is_staff = models.BooleanField(_("may open the admin site"), default=False)
+    is_staff = models.BooleanField(_("can access the admin site"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
 
@@ -62,13 +62,16 @@ class Workspace(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
     push_rate = models.PositiveIntegerField(
-        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+        _("pushes per minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
     token_age_days = models.PositiveIntegerField(
-        _("remind of tokens older than"), null=True, blank=True, validators=[MaxValueValidator(TOKEN_AGE_MAX)]
+        _("remind about tokens older than"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(TOKEN_AGE_MAX)],
     )
-    language = models.CharField(_("language of messages"), max_length=10, default="en")
-    timezone = models.CharField(_("time zone of messages"), max_length=64, default="UTC")
+    language = models.CharField(_("notification language"), max_length=10, default="en")
+    timezone = models.CharField(_("notification time zone"), max_length=64, default="UTC")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -160,52 +163,52 @@ class AuditEntry(models.Model):
         MONITOR_DELETED = "monitor.deleted", _("Monitor deleted")
         TOKEN_ISSUED = "token.issued", _("Token issued")
         TOKEN_IMPORTED = "token.imported", _("Token imported")
-        TOKEN_REVEALED = "token.revealed", _("Token shown")
+        TOKEN_REVEALED = "token.revealed", _("Token viewed")
         TOKEN_ROTATED = "token.rotated", _("Token rotated")
-        TOKEN_OVERLAP_CHANGED = "token.overlap_changed", _("Old token's time changed")
-        TOKEN_OVERLAP_ENDED = "token.overlap_ended", _("Old token ended early")
-        TOKEN_RENAMED = "token.renamed", _("Token's label changed")
+        TOKEN_OVERLAP_CHANGED = "token.overlap_changed", _("Old token's expiry changed")
+        TOKEN_OVERLAP_ENDED = "token.overlap_ended", _("Old token revoked early")
+        TOKEN_RENAMED = "token.renamed", _("Token label changed")
         TOKEN_REVOKED = "token.revoked", _("Token revoked")
         API_KEY_CREATED = "api_key.created", _("API key created")
         API_KEY_REVOKED = "api_key.revoked", _("API key revoked")
         WORKSPACE_CHANGED = "workspace.changed", _("Workspace settings changed")
         MEMBER_ADDED = "member.added", _("Member added")
-        MEMBER_CHANGED = "member.changed", _("Member's role changed")
+        MEMBER_CHANGED = "member.changed", _("Member role changed")
         MEMBER_REMOVED = "member.removed", _("Member removed")
         CHANNEL_CREATED = "channel.created", _("Channel created")
         CHANNEL_CHANGED = "channel.changed", _("Channel changed")
         CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
-        INCIDENT_NOTED = "incident.noted", _("Incident noted")
+        INCIDENT_NOTED = "incident.noted", _("Incident note changed")
         INCIDENT_ACKNOWLEDGED = "incident.acknowledged", _("Incident acknowledged")
-        RULES_CHANGED = "rules.changed", _("Rules changed")
+        RULES_CHANGED = "rules.changed", _("Notification rules changed")
         MONITOR_SNOOZED = "monitor.snoozed", _("Snoozed")
         MONITOR_UNSNOOZED = "monitor.unsnoozed", _("Snooze ended")
-        MAINTENANCE_PLANNED = "maintenance.planned", _("Maintenance planned")
-        MAINTENANCE_CHANGED = "maintenance.changed", _("Maintenance changed")
-        MAINTENANCE_DELETED = "maintenance.deleted", _("Maintenance deleted")
+        MAINTENANCE_PLANNED = "maintenance.planned", _("Maintenance window created")
+        MAINTENANCE_CHANGED = "maintenance.changed", _("Maintenance window changed")
+        MAINTENANCE_DELETED = "maintenance.deleted", _("Maintenance window deleted")
 
     class Via(models.TextChoices):
         BROWSER = "browser", _("browser")
         API = "api", _("API")
         ADMIN = "admin", _("admin site")
         COMMAND = "command", _("command line")
-        LINK = "link", _("link in a message")
+        LINK = "link", _("link in a notification")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries")
-    at = models.DateTimeField(_("at"))
-    action = models.CharField(_("what"), max_length=24, choices=Action.choices)
-    actor = models.CharField(_("who"), max_length=254)
+    at = models.DateTimeField(_("time"))
+    action = models.CharField(_("action"), max_length=24, choices=Action.choices)
+    actor = models.CharField(_("actor"), max_length=254)
     user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    via = models.CharField(_("by way of"), max_length=8, choices=Via.choices)
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    via = models.CharField(_("via"), max_length=8, choices=Via.choices)
+    address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     subject = models.UUIDField(null=True)
-    subject_name = models.CharField(_("what it was done to"), max_length=100, blank=True)
+    subject_name = models.CharField(_("target"), max_length=100, blank=True)
     details = models.JSONField(default=dict)
 
     class Meta:
-        verbose_name = _("audit entry")
-        verbose_name_plural = _("audit entries")
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log")
         ordering = ["-at", "-id"]
         indexes = [
             models.Index("subject", models.F("at").desc(), name="audit_subject_at"),
@@ -242,4 +245,4 @@ class SetupLink(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        return f"set-up link of {self.created_at:%Y-%m-%d %H:%M}"
+        return f"setup link of {self.created_at:%Y-%m-%d %H:%M}"

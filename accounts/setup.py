@@ -93,7 +93,7 @@ def create_owner_from_settings() -> User | None:
     try:
         validate_email(email)
     except ValidationError as error:
-        raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}; give an email address.") from error
+        raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}, not an email address.") from error
     try:
         owner = create_owner(email=email, password=password)
     except (SetupOver, IntegrityError):

@@ -76,7 +76,7 @@ def test_a_database_that_does_not_answer_is_not_ready(client, database, tmp_path
     assert response.status_code == 503
     assert response.json() == {
         "status": "unavailable",
-        "database": "does not answer",
+        "database": "not responding",
         "migrations": "unknown",
     }
 
@@ -180,7 +180,7 @@ def test_people_get_a_page_and_programs_that_ask_for_it_json(client):
     page = client.get("/healthz", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert page.status_code == 200
     assert page["Content-Type"].startswith("text/html")
-    assert "All is well" in page.text
+    assert "All systems operational" in page.text
     assert "style=" not in page.text
     assert client.get("/healthz")["Content-Type"].startswith("text/html")
     assert "Accept" in ask(client)["Vary"]
@@ -226,7 +226,7 @@ def test_another_entry_for_the_same_task_will_do(client):
 @pytest.mark.django_db
 @pytest.mark.usefixtures("folder")
 def test_before_celery_beat_has_run_it_is_what_is_missing(client):
-    assert only_fault(ask(client), "celery_beat") == "It has not run yet."
+    assert only_fault(ask(client), "celery_beat") == "Has not run yet."
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -234,7 +234,7 @@ def test_a_celery_beat_that_falls_silent_is_seen(client):
     PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=1))
     assert ask(client).status_code == 200
     PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=3))
-    assert only_fault(ask(client), "celery_beat").startswith("It has run nothing for ")
+    assert only_fault(ask(client), "celery_beat").startswith("No task has run for ")
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -285,7 +285,7 @@ def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeyp
         started = time.monotonic()
         content = ask(client).json()
     assert time.monotonic() - started < 4
-    assert (content["broker"], content["workers"]) == ("It does not answer.", "Not known.")
+    assert (content["broker"], content["workers"]) == ("Not responding.", "Unknown.")
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -306,9 +306,9 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
     database(tmp_path / "no" / "such" / "folder.sqlite3")
     page = client.get("/healthz")
     assert page.status_code == 503
-    assert "It does not answer." in page.text
+    assert "Not responding." in page.text
     content = ask(client).json()
-    assert content["sweep"] == "Not known."
+    assert content["sweep"] == "Unknown."
     assert content["broker"] == "ok"
 
 

@@ -106,7 +106,7 @@ class LargeTableAdmin(SiteAdmin):
         answer = super().changelist_view(request, extra_context)
         shown = answer.context_data if isinstance(answer, TemplateResponse) else None
         if shown and "cl" in shown and shown["cl"].result_count == COUNTED_MOST:
-            shown["subtitle"] = _("The first %(most)d. Search or filter to find others.") % {
+            shown["subtitle"] = _("Showing the first %(most)d. Search or filter to find more.") % {
                 "most": COUNTED_MOST
             }
         return answer

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 COOKIE = "theme"
 AUTO = "auto"
 # "auto" is what the reader's system says, and needs no cookie.
-THEMES = {AUTO: _("Like the system"), "light": _("Light"), "dark": _("Dark")}
+THEMES = {AUTO: _("System"), "light": _("Light"), "dark": _("Dark")}
 _YEAR = 60 * 60 * 24 * 365
 
 

@@ -112,9 +112,9 @@ def _do(row: Any, bulk: Bulk, options: dict[str, Any]) -> Outcome:
     try:
         return bulk.do(row, options)
     except ObjectDoesNotExist:
-        return Outcome(_("Gone"), False, name, detail=_("Somebody deleted it meanwhile."))
+        return Outcome(_("Not found"), False, name, detail=_("It was deleted in the meantime."))
     except OperationalError:
-        return Outcome(_("Not done"), False, name, detail=_("The database was busy. Try again."))
+        return Outcome(_("Failed"), False, name, detail=_("The database was busy. Try again."))
 
 
 def _told(

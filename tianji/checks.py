@@ -42,7 +42,7 @@ def the_schedule_is_whole(databases: Sequence[str] | None = None, **kwargs: Any)
         # Before its migrations, or without a database, there is nothing to be said of it.
         return []
     hint = (
-        "Enable it in the admin site, under Periodic Tasks. One that is missing comes back when Celery Beat "
-        "starts again."
+        "Enable it in the admin site, under Periodic Tasks. A missing task is restored when Celery Beat "
+        "restarts."
     )
     return [Warning(fault, hint=hint, id="tianji.W002") for fault in faults]

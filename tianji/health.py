@@ -94,7 +94,7 @@ def examine() -> list[Line]:
     """Return how everything is: a handful of small queries and one question to the broker."""
     database, migrations = _database(), _migrations()
     lines = [
-        Line("database", _("Database"), "" if database == "ok" else _("It does not answer.")),
+        Line("database", _("Database"), "" if database == "ok" else _("Not responding.")),
         Line("migrations", _("Migrations"), "" if migrations == "ok" else _migrations_in_words(migrations)),
     ]
     asked = database == migrations == "ok"
@@ -103,17 +103,17 @@ def examine() -> list[Line]:
     return [
         *lines,
         Line("broker", _("Broker"), broker),
-        Line("workers", _("Workers"), ticks if not broker else _("Not known.")),
+        Line("workers", _("Workers"), ticks if not broker else _("Unknown.")),
     ]
 
 
 def _ask(question: Callable[[], str], asked: bool) -> str:
     if not asked:
-        return _("Not known.")
+        return _("Unknown.")
     try:
         return question()
     except Error:
-        return _("Not known: the database does not answer.")
+        return _("Unknown: the database is not responding.")
 
 
 def _database() -> str:
@@ -123,7 +123,7 @@ def _database() -> str:
             cursor.fetchone()
     except Error:
         connections[DEFAULT_DB_ALIAS].close()
-        return "does not answer"
+        return "not responding"
     return "ok"
 
 
@@ -143,7 +143,7 @@ def _migrations() -> str:
 
 
 def _migrations_in_words(found: str) -> str:
-    return _("Some are not applied.") if found.endswith("not applied") else _("Not known.")
+    return _("Some migrations have not been applied.") if found.endswith("not applied") else _("Unknown.")
 
 
 def _schedule() -> str:
@@ -153,11 +153,11 @@ def _schedule() -> str:
 def _celery_beat() -> str:
     newest = schedule.newest_run()
     if newest is None:
-        return "" if _has_just_begun() else _("It has not run yet.")
+        return "" if _has_just_begun() else _("Has not run yet.")
     silent = database_now() - newest
     if silent <= BEAT_IS_SILENT_AFTER:
         return ""
-    return _("It has run nothing for %(time)s.") % {"time": _long(silent)}
+    return _("No task has run for %(time)s.") % {"time": _long(silent)}
 
 
 def _has_just_begun() -> bool:
@@ -170,14 +170,14 @@ def _sweep() -> str:
     now = database_now()
     due = MonitorState.objects.due(now - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
     oldest = due.values_list("due_at", flat=True).first()
-    return _("It is %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+    return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 
 def _deliveries() -> str:
     now = database_now()
     late = Delivery.objects.filter(next_attempt_at__lt=now - DELIVERIES_ARE_BEHIND_AFTER)
     oldest = late.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
-    return _("They are %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+    return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 
 _QUESTIONS = (
@@ -193,9 +193,9 @@ def _broker() -> tuple[str, str]:
     try:
         waiting = _ticks_in_redis() if settings.REDIS_URL else _ticks_in_folder()
     except (redis.RedisError, OSError):
-        return _("It does not answer."), ""
+        return _("Not responding."), ""
     if waiting > TICKS_WAIT_MOST:
-        return "", _("They leave what Celery Beat asks for undone.")
+        return "", _("Not processing the tasks that Celery Beat sends.")
     return "", ""
 
 

@@ -28,4 +28,4 @@ def _publish(task: str, args: tuple[object, ...]) -> None:
         current_app.send_task(task, args=args, retry=False, expires=60)
     except Exception as error:  # kombu, redis and the operating system each raise their own
         _leave_alone_until = time.monotonic() + _LEAVE_ALONE_SECONDS
-        log.warning("hint not published", task=task, error=str(error))
+        log.warning("wake-up hint not published", task=task, error=str(error))

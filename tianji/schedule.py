@@ -13,8 +13,8 @@ from django_celery_beat.models import PeriodicTask
 
 # What stops without it, by task.
 NEEDED: dict[str, tuple[str, Promise | str]] = {
-    "sweep": ("monitors.tasks.sweep", gettext_lazy("no silent monitor is noticed")),
-    "deliver": ("notifications.tasks.deliver", gettext_lazy("messages that failed are not tried again")),
+    "sweep": ("monitors.tasks.sweep", gettext_lazy("missed heartbeats are not detected")),
+    "deliver": ("notifications.tasks.deliver", gettext_lazy("failed notifications are not retried")),
 }
 
 
@@ -39,7 +39,7 @@ def fault_of(name: str, tasks: list[PeriodicTask]) -> str:
     now = timezone.now()
     if any(_runs(entry, now) for entry in entries):
         return ""
-    return _("The task “%(name)s” is switched off in Celery Beat's schedule: %(lost)s.") % words
+    return _("The task “%(name)s” is disabled in Celery Beat's schedule: %(lost)s.") % words
 
 
 def _runs(entry: PeriodicTask, now: datetime) -> bool:

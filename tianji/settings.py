@@ -41,7 +41,7 @@ def _secret_key() -> str:
         return key
     if _DATABASE_URL:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Give every process the same value of at least 50 characters, "
+            "SECRET_KEY is not set. Set it to the same value of at least 50 characters in every process, "
             'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
     path = TIANJI_DATA / "secret-key"
@@ -70,7 +70,7 @@ except ValueError as error:
     raise ImproperlyConfigured(f"TIANJI_URL is {TIANJI_URL!r}: {error}.") from error
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured(
-        f"TIANJI_URL is {TIANJI_URL!r}; give the address people open, such as https://tianji.example.com"
+        f"TIANJI_URL is {TIANJI_URL!r}; set it to the address people open, such as https://tianji.example.com"
     )
 _listens_everywhere = TIANJI_HOST in ("0.0.0.0", "::") and not TIANJI_URL_IS_SET
 ALLOWED_HOSTS = env.list(
@@ -222,7 +222,7 @@ elif _database["ENGINE"].endswith("sqlite3"):
     )
     _database["CONN_MAX_AGE"] = None
 else:
-    raise ImproperlyConfigured("DATABASE_URL must name a postgresql:// or sqlite:// database")
+    raise ImproperlyConfigured("DATABASE_URL must start with postgresql:// or sqlite://")
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -310,7 +310,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tianji",
-    "DESCRIPTION": "Monitors that expect pushes: the push endpoint, and everything that the pages can do.",
+    "DESCRIPTION": "The push endpoint, and everything you can do in the web interface.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -322,12 +322,12 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["accounts.api.schema.only_the_api"],
     "POSTPROCESSING_HOOKS": ["accounts.api.schema.exact", "monitors.api.push_schema.describe"],
     "TAGS": [
-        {"name": "push", "description": "What senders do."},
+        {"name": "push", "description": "Send heartbeats."},
         {"name": "monitors"},
         {"name": "push tokens"},
-        {"name": "history", "description": "What happened to monitors."},
-        {"name": "channels", "description": "Who is told, and what they were told."},
-        {"name": "maintenance", "description": "When nobody is told."},
+        {"name": "history", "description": "Heartbeats, incidents and uptime."},
+        {"name": "channels", "description": "Where notifications are sent, when, and the delivery log."},
+        {"name": "maintenance", "description": "Times during which no notifications are sent."},
     ],
     # The pages of the documentation come from this server alone.
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -380,11 +380,11 @@ for _entry in TIANJI_ALLOW_PRIVATE_WEBHOOKS:
             ip_network(_entry, strict=False)
         # The letters of an address and of a name.
         elif not re.fullmatch(r"[\w.:\[\]-]+", _entry, re.ASCII):
-            raise ValueError("this is neither a network nor an address nor the name of a host")
+            raise ValueError("not a network, IP address or host name")
     except ValueError as error:
         raise ImproperlyConfigured(
-            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS has {_entry!r} ({error}); give networks, addresses and names of "
-            "hosts, separated by commas, such as 10.0.0.0/8,chat.example.internal"
+            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS contains {_entry!r} ({error}); use networks, IP addresses and "
+            "host names, separated by commas, such as 10.0.0.0/8,chat.example.internal"
         ) from error
 
 # --- Logging -------------------------------------------------------------------------------------

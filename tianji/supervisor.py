@@ -91,7 +91,7 @@ class Supervisor:
         _kill_group(child.process.pid)
         child.process = None
         child.restart_at = now + child.backoff
-        self.say(f"{child.name} {_how_it_ended(code)}; starting it again in {child.backoff:.0f} s.")
+        self.say(f"{child.name} {_how_it_ended(code)}; restarting in {child.backoff:.0f} s.")
         child.backoff = min(child.backoff * 2, BACKOFF_MOST)
 
     def _stop_all(self) -> None:
@@ -112,7 +112,7 @@ class Supervisor:
 def _how_it_ended(code: int) -> str:
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+    return f"exited with code {code}"
 
 
 def _kill_group(pid: int) -> None:

@@ -33,8 +33,7 @@ class AuthenticatorAdmin(SiteAdmin):
     ordering = ("-pk",)
     secret_fields = ("data",)
     delete_warning = gettext_lazy(
-        "The person then signs in with the password alone. Recovery codes are an entry of their own: "
-        "delete both."
+        "The person will then sign in with only a password. Recovery codes are a separate entry: delete both."
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -33,7 +33,7 @@ class _LowerCaseEmail:
         form = cast("ModelForm[User]", self)
         email = str(form.cleaned_data["email"]).lower()
         if User.objects.filter(email__iexact=email).exclude(pk=form.instance.pk).exists():
-            raise ValidationError(_("Somebody has this email address already."))
+            raise ValidationError(_("This email address is already in use."))
         return email
 
 
@@ -76,8 +76,8 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
     readonly_fields = ("has_second_factor", "last_login", "date_joined")
     secret_fields = ("password",)
     delete_warning = gettext_lazy(
-        "What this person did stays in the audit under the email address. To keep the account but shut it "
-        "out, take “active” away instead."
+        "The audit log keeps this person's actions under their email address. To block the account without "
+        "deleting it, clear “active” instead."
     )
 
     @admin.display(description=gettext_lazy("second factor"), boolean=True)
@@ -106,7 +106,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if workspace := _owned_alone(obj):
-            words = _("“%(workspace)s” has no other owner. Make somebody else one first.")
+            words = _("“%(workspace)s” has no other owner. Make someone else an owner first.")
             raise Refused(words % {"workspace": workspace})
         super().delete_model(request, obj)
 
@@ -127,7 +127,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             words = (
                 _("Email is not set up on this server (TIANJI_EMAIL_URL). Set a password here instead.")
                 if user.is_active
-                else _("This account is not active.")
+                else _("This account is inactive.")
             )
             self.message_user(request, words, messages.WARNING)
             return HttpResponseRedirect(back)
@@ -135,17 +135,19 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             form = ResetPasswordForm({"email": user.email})
             if form.is_valid():
                 form.save(request)
-                sent = _("A link to choose a password is on its way to %(email)s.") % {"email": user.email}
+                sent = _("A password link has been sent to %(email)s.") % {"email": user.email}
                 self.message_user(request, sent, messages.SUCCESS)
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Send a link to choose a password"),
+            "title": _("Send a password link"),
             "subtitle": None,
             "opts": self.opts,
             "object": user,
-            "lines": [_("%(email)s gets an email with a link.") % {"email": user.email}],
-            "button": _("Send it"),
+            "lines": [
+                _("%(email)s will get an email with a link to choose a password.") % {"email": user.email}
+            ],
+            "button": _("Send link"),
             "back": back,
         }
         return TemplateResponse(request, "admin/ask.html", context)

@@ -18,7 +18,7 @@ from accounts.forms import clean_zone
 from accounts.models import AuditEntry, Membership, Role, Workspace
 from tianji.admin import Refused, SiteAdmin
 
-_LAST_OWNER = gettext_lazy("A workspace keeps one owner at least, so nothing was changed.")
+_LAST_OWNER = gettext_lazy("A workspace needs at least one owner. Nothing was changed.")
 
 
 def _by(request: HttpRequest) -> Actor:
@@ -41,7 +41,7 @@ class _MembersAdmin(SiteAdmin):
             self.message_user(request, str(_LAST_OWNER), messages.ERROR)
         except (members.MemberAlready, Membership.DoesNotExist):
             self.message_user(
-                request, _("Somebody changed the members meanwhile. Try again."), messages.ERROR
+                request, _("Someone else changed the members in the meantime. Try again."), messages.ERROR
             )
         return HttpResponseRedirect(request.path)
 
@@ -69,7 +69,7 @@ class _WorkspaceForm(forms.ModelForm):
     """Only languages and zones that there are; left empty, they stay as they are."""
 
     language = forms.ChoiceField(
-        label=gettext_lazy("Language of messages"), choices=settings.LANGUAGES, required=False
+        label=gettext_lazy("Notification language"), choices=settings.LANGUAGES, required=False
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,7 +92,7 @@ class WorkspaceAdmin(_MembersAdmin):
     fields = ("name", "push_rate", "token_age_days", "language", "timezone", "public_id", "created_at")
     readonly_fields = ("public_id", "created_at")
     inlines = (MembershipInline,)
-    delete_warning = gettext_lazy("Its members lose it, its API keys end, and its audit goes with it.")
+    delete_warning = gettext_lazy("Members lose access, API keys stop working, and the audit log is deleted.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only an empty workspace can be deleted: monitors and channels go by their own operations."""

@@ -113,17 +113,17 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-            raise ParseError(_("Give the body's length in Content-Length instead of sending it in chunks."))
+            raise ParseError(_("Chunked bodies are not supported. Send the length in Content-Length."))
         known = self.query if request.method in ("GET", "HEAD") else ()
         unknown = sorted(set(request.query_params) - set(known))
         if unknown:
             allowed = ", ".join(known) or _("none")
             raise ValidationError(
-                {name: [_("There is no such parameter here. Allowed: %s.") % allowed] for name in unknown}
+                {name: [_("Unknown parameter. Allowed: %s.") % allowed] for name in unknown}
             )
         for name in request.query_params:
             if len(request.query_params.getlist(name)) > 1:
-                raise ValidationError({name: [_("Give it once.")]})
+                raise ValidationError({name: [_("Give this parameter only once.")]})
 
     @property
     def workspace(self) -> Workspace:
@@ -179,7 +179,7 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
         if key is None:
             return handler(view, request, *args, **kwargs)
         if not _KEY.fullmatch(key):
-            sentence = _("Give 1 to 255 letters, digits and signs of ASCII, without spaces.")
+            sentence = _("Must be 1 to 255 printable ASCII characters without spaces.")
             raise ValidationError({"Idempotency-Key": [sentence]})
 
         def run() -> Answer:
@@ -202,7 +202,7 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
         except idempotency.KeyReused:
             raise Problem("key-reused") from None
         except idempotency.StillRunning:
-            detail = _("The first request with this Idempotency-Key is still being served.")
+            detail = _("The first request with this Idempotency-Key is still in progress.")
             raise Problem("conflict", detail, headers={"Retry-After": "1"}) from None
         headers = {**answer.headers, "Idempotency-Replayed": "true"} if answer.repeated else answer.headers
         return Response(answer.data, status=answer.status, headers=headers)
@@ -221,7 +221,7 @@ def named_etags(request: Request) -> set[str] | None:
     if given is None:
         return None
     if not _ETAGS.fullmatch(given):
-        sentence = _("If-Match is no ETag. Give the one that was read, with its quotes.")
+        sentence = _("If-Match is not a valid ETag. Send the ETag you read, including the quotes.")
         raise Problem("changed-meanwhile", sentence)
     # Compression on the way makes an ETag weak; that it names a version remains true.
     return {part.strip().removeprefix("W/") for part in given.split(",")}

@@ -12,7 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-UNKNOWN = _("There is no such field here. Allowed: %(allowed)s.")
+UNKNOWN = _("Unknown field. Allowed: %(allowed)s.")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -35,7 +35,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 class Text(serializers.CharField):
     """Text of any kind but NUL: a JSON string, not a number that looks like one."""
 
-    pattern, complaint = r"^[^\x00]*\Z", _("Leave out the character NUL.")
+    pattern, complaint = r"^[^\x00]*\Z", _("Must not contain NUL characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,13 +54,13 @@ class Line(Text):
     """One line with something in it."""
 
     pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z"
-    complaint = _("Give one line with something in it, and without control characters.")
+    complaint = _("Must be a single line of text, not blank and without control characters.")
 
 
 class LineOrNothing(Text):
     """One line, which may be empty."""
 
-    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Give one line without control characters.")
+    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Must be a single line without control characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, **kwargs)
@@ -69,7 +69,7 @@ class LineOrNothing(Text):
 class Sought(Text):
     """A text to look for, as it stands."""
 
-    pattern, complaint = r"^[^\x00]+\Z", _("Give text without the character NUL.")
+    pattern, complaint = r"^[^\x00]+\Z", _("Must not be empty or contain NUL characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_length=1, trim_whitespace=False, **kwargs)
@@ -101,7 +101,7 @@ class Whole(serializers.IntegerField):
         super().__init__(**kwargs)
         low, high = kwargs.get("min_value"), kwargs.get("max_value")
         if low is not None and high is not None:
-            sentence = _("Give a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+            sentence = _("Must be a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
             self.error_messages["invalid"] = sentence
             if not self.allow_null:
                 self.error_messages["null"] = sentence
@@ -118,7 +118,7 @@ class Whole(serializers.IntegerField):
 class Number(serializers.FloatField):
     """A JSON number that a double can hold, neither text nor true."""
 
-    default_error_messages = {"invalid": _("Give a number, such as 12.5.")}
+    default_error_messages = {"invalid": _("Must be a number, such as 12.5.")}
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):
@@ -159,8 +159,8 @@ class Moment(serializers.DateTimeField):
     """A time as ISO 8601 in UTC, such as 2026-11-22T14:03:07.123456Z; read with any offset."""
 
     default_error_messages = {
-        "naive": _("Give the offset from UTC too, such as 2026-11-22T14:03:07Z."),
-        "invalid": _("Give a time as ISO 8601 writes it, such as 2026-11-22T14:03:07Z."),
+        "naive": _("Must include the UTC offset, such as 2026-11-22T14:03:07Z."),
+        "invalid": _("Must be an ISO 8601 time, such as 2026-11-22T14:03:07Z."),
     }
     _FORM = re.compile(
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?",

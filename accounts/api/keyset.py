@@ -28,7 +28,7 @@ _CURSOR = r"^[ab][0-9a-f]{1,13}-[0-9a-f]{1,15}\Z"
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE})
 class _Limit(serializers.Field[Any, Any, Any, Any]):
-    default_error_messages = {"invalid": _("Give a whole number from 1 to {most}.")}
+    default_error_messages = {"invalid": _("Must be a whole number from 1 to {most}.")}
 
     def to_internal_value(self, data: Any) -> int:
         if not (isinstance(data, str) and _NUMBER.fullmatch(data) and 1 <= int(data) <= PAGE_MOST):
@@ -43,10 +43,10 @@ class PageSerializer(StrictSerializer):
         _CURSOR,
         required=False,
         trim_whitespace=False,
-        help_text="From next or previous of a page.",
-        error_messages={"invalid": _("Use a cursor as next and previous of a page give it.")},
+        help_text="The cursor from next or previous of a page.",
+        error_messages={"invalid": _("Must be a cursor from next or previous of a page.")},
     )
-    limit = _Limit(required=False, help_text="How many at once.")
+    limit = _Limit(required=False, help_text="Results per page.")
 
 
 @dataclass(frozen=True, slots=True)

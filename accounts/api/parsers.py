@@ -27,32 +27,32 @@ class JsonBody(BaseParser):
         try:
             raw = stream.read(BODY_LIMIT + 1)
         except UnreadablePostError:
-            raise ParseError(_("The body ended before it was complete.")) from None
+            raise ParseError(_("The body is incomplete.")) from None
         if len(raw) > BODY_LIMIT:
-            raise Problem("too-large", _("The body has more than %d bytes.") % BODY_LIMIT)
+            raise Problem("too-large", _("The body is limited to %d bytes.") % BODY_LIMIT)
         try:
             content = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
         except RecursionError:
             raise _too_deep() from None
         except ValueError as error:
-            raise ParseError(_("The body is not JSON: %s") % error) from None
+            raise ParseError(_("The body is not valid JSON: %s") % error) from None
         _require_plain(content)
         return content
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number")
+    raise ValueError(f"{word} is not allowed")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("a number is too large")
+        raise ValueError("a number is out of range")
     return number
 
 
 def _too_deep() -> ParseError:
-    return ParseError(_("The body is nested too deeply."))
+    return ParseError(_("The body is nested too deeply. At most %d levels are allowed.") % _DEPTH_MOST)
 
 
 def _require_plain(content: Any) -> None:
@@ -77,4 +77,6 @@ def _require_encodable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ParseError(_("The body has half of a surrogate pair, which is not a character.")) from None
+        raise ParseError(
+            _("The body contains an unpaired surrogate, which is not a valid character.")
+        ) from None

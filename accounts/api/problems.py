@@ -32,62 +32,73 @@ class Kind:
 KINDS = {
     "malformed": Kind(
         400,
-        _("The request cannot be read"),
-        _("The body is not JSON, or not the JSON that the schema asks for."),
+        _("Malformed request"),
+        _("The body is not valid JSON, or does not match the schema."),
     ),
     "invalid": Kind(
         400,
-        _("Something in the request is not allowed"),
-        _("Each entry of errors names a field and says what is allowed there. Nothing was changed."),
+        _("Validation failed"),
+        _("Each entry in errors names a field and says what is allowed. Nothing was changed."),
     ),
     "impossible": Kind(
         422,
-        _("What is asked for cannot be done"),
-        _("Each field may have its value by itself, but not together or not here. Nothing was changed."),
+        _("Unprocessable request"),
+        _(
+            "Each value is valid on its own, but not in this combination or not for this resource. "
+            "Nothing was changed."
+        ),
     ),
     "unauthenticated": Kind(
         401,
-        _("Say who you are"),
-        _("Send Authorization: Bearer tja_... with an API key that is neither revoked nor expired."),
+        _("Authentication required"),
+        _("Send Authorization: Bearer tja_... with an API key that is not revoked or expired."),
     ),
     "forbidden": Kind(
         403,
-        _("This key or role may only read"),
-        _("Changes need a key with the scope write or, in the browser, the role of an owner or admin."),
+        _("This key or role is read-only"),
+        _("Changes require an API key with the write scope or, in the browser, the owner or admin role."),
     ),
-    "not-found": Kind(
-        404, _("There is no such thing here"), _("It does not exist, or it belongs to another workspace.")
+    "not-found": Kind(404, _("Not found"), _("It does not exist, or it belongs to another workspace.")),
+    "method-not-allowed": Kind(
+        405, _("Method not allowed"), _("The Allow header lists the supported methods.")
     ),
-    "method-not-allowed": Kind(405, _("This address has no such method"), _("Allow lists those it has.")),
     "conflict": Kind(
         409,
-        _("It conflicts with how things stand"),
-        _("Something else has the name, or is in progress. The detail says what, and what to do."),
+        _("Conflict with the current state"),
+        _(
+            "The name is already taken, or another operation is in progress. The detail says which, and "
+            "what to do."
+        ),
     ),
     "changed-meanwhile": Kind(
         412,
-        _("It was changed meanwhile"),
-        _("If-Match names another version than there is now. Read it again, then decide anew."),
+        _("Changed since it was read"),
+        _("If-Match does not match the current version. Read it again, then retry your change."),
     ),
-    "too-large": Kind(413, _("The body is too large"), _("Send less at once.")),
-    "unsupported-media-type": Kind(415, _("Send JSON"), _("Bodies are Content-Type: application/json.")),
+    "too-large": Kind(413, _("Request body too large"), _("Send less data in one request.")),
+    "unsupported-media-type": Kind(
+        415, _("Unsupported media type"), _("Send the body as Content-Type: application/json.")
+    ),
     "key-reused": Kind(
         422,
-        _("This Idempotency-Key belongs to another request"),
-        _("A key stands for one request for 24 hours. Use a new key for a new request."),
+        _("Idempotency-Key already used"),
+        _(
+            "This key was used for a different request in the last 24 hours. Use a new key for each new "
+            "request."
+        ),
     ),
     "too-many-requests": Kind(
-        429, _("Too many requests"), _("Try again after the seconds that Retry-After gives.")
+        429, _("Too many requests"), _("Retry after the number of seconds in Retry-After.")
     ),
     "unavailable": Kind(
         503,
-        _("Not possible right now"),
-        _("The database cannot answer. Try again after Retry-After seconds."),
+        _("Temporarily unavailable"),
+        _("The database is not responding. Retry after the number of seconds in Retry-After."),
     ),
     "fault": Kind(
         500,
-        _("Tianji made a mistake"),
-        _("What happened is in its log, under the id that X-Request-ID gives."),
+        _("Internal server error"),
+        _("Details are in the server log, under the ID in X-Request-ID."),
     ),
 }
 

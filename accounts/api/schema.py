@@ -29,13 +29,13 @@ class SaidByTheOperation(AutoSchema):
 
 class ProblemErrorSerializer(serializers.Serializer[Any]):
     field = serializers.CharField(allow_blank=True, help_text="Path of the field, such as schedule.timeout.")
-    detail = serializers.CharField(help_text="What is allowed there.")
+    detail = serializers.CharField(help_text="What is allowed.")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
     """What went wrong, as RFC 9457 says it."""
 
-    type = serializers.CharField(help_text="Names the kind of problem, and leads to its explanation.")
+    type = serializers.CharField(help_text="The kind of problem: the path of the page that explains it.")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
@@ -46,30 +46,31 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same key and body are answered the same for 24 hours, and done once.",
+    description="A repeated request with the same key and body is not run again for 24 hours: it gets the"
+    " stored response.",
 )
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The ETag that was read, with its quotes; 412 when it was changed meanwhile.",
+    description="The ETag you read, including the quotes. 412 if the resource has changed since.",
 )
 ETAG = OpenApiParameter(
     "ETag",
     {"type": "string", "pattern": '^(W/)?"[0-9]+"$'},
     OpenApiParameter.HEADER,
     response=[200, 201],
-    description="Its version, for If-Match.",
+    description="The current version, for If-Match.",
 )
 LOCATION = OpenApiParameter(
-    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[201], description="Where it is."
+    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[201], description="The new URL."
 )
 
 
 def said(kind_status: int, description: str = "") -> OpenApiResponse:
     """Return the description of problems with one HTTP status."""
     titles = [str(kind.title) for kind in KINDS.values() if kind.status == kind_status]
-    return OpenApiResponse(ProblemSerializer, description or "; or: ".join(titles) + ".")
+    return OpenApiResponse(ProblemSerializer, description or " / ".join(titles))
 
 
 def _problems(*statuses: int) -> dict[Any, OpenApiResponse]:
@@ -138,7 +139,7 @@ class BrowserScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "cookie",
             "name": "sessionid",
-            "description": "A signed-in person; changes need the X-CSRFToken header too.",
+            "description": "The session of a signed-in user. Changes also require the X-CSRFToken header.",
         }
 
 
@@ -205,8 +206,8 @@ def _problem(status: int) -> dict[str, Any]:
         for name, kind in kinds.items()
     }
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
-    description = "; or: ".join(str(kind.title) for kind in kinds.values())
-    return {"description": f"{description}.", "content": {MEDIA_TYPE: content}}
+    description = " / ".join(str(kind.title) for kind in kinds.values())
+    return {"description": description, "content": {MEDIA_TYPE: content}}
 
 
 def _named(path: str, methods: dict[str, Any]) -> tuple[str, dict[str, Any]]:

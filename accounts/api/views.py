@@ -45,4 +45,4 @@ class Nothing(ApiView):
 
     def check_permissions(self, request: Request) -> None:
         slash = not request.path.endswith("/")
-        raise Problem("not-found", _("The addresses of the API end with a slash.") if slash else "")
+        raise Problem("not-found", _("API URLs end with a slash.") if slash else "")

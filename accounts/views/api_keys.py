@@ -60,11 +60,11 @@ def revoke(request: HttpRequest, public_id: UUID) -> HttpResponse:
     )
     if request.method == "POST":
         api_keys.revoke(key=key, by=actor_of(request))
-        messages.success(request, _("The API key “%(name)s” was revoked.") % {"name": key.name})
+        messages.success(request, _("API key “%(name)s” revoked.") % {"name": key.name})
         return HttpResponseRedirect(reverse("accounts:api_keys"), status=303)
     context = {
-        "title": _("Revoke the API key “%(name)s”?") % {"name": key.name},
-        "text": _("Programs that use it are refused at once. This cannot be undone."),
+        "title": _("Revoke API key “%(name)s”?") % {"name": key.name},
+        "text": _("Programs that use it lose access immediately. This cannot be undone."),
         "button": _("Revoke"),
         "action": request.path,
         "cancel": reverse("accounts:api_keys"),

@@ -39,7 +39,7 @@ def members_(request: HttpRequest) -> HttpResponse:
     try:
         added = members.add(workspace=membership.workspace, by=actor_of(request), **form.cleaned_data)
     except members.MemberAlready:
-        form.add_error("email", _("This person is a member already. Change the role in the list."))
+        form.add_error("email", _("This person is already a member. Change their role in the list."))
         return _page(request, membership, form, status=422)
     user = added.membership.user
     if added.is_new_account and not settings.TIANJI_EMAIL_URL:
@@ -47,9 +47,9 @@ def members_(request: HttpRequest) -> HttpResponse:
         return _page(request, membership, MemberForm(), newcomer=user, link=link)
     if added.is_new_account:
         _send_password_link(request, user)
-        said = _("%(email)s is a member now, and gets an email with a link to choose a password.")
+        said = _("%(email)s has been added and will get an email with a link to choose a password.")
     else:
-        said = _("%(email)s is a member now.")
+        said = _("%(email)s has been added.")
     messages.success(request, said % {"email": user.email})
     return _to_members()
 
@@ -115,13 +115,13 @@ def remove(request: HttpRequest) -> HttpResponse:
         except members.LastOwner:
             messages.error(request, _last_owner())
         else:
-            messages.success(request, _("%(email)s is no member any more.") % {"email": email})
+            messages.success(request, _("%(email)s is no longer a member.") % {"email": email})
         return _to_members()
     context = {
         "title": _("Remove %(email)s?") % {"email": email},
         "text": _(
-            "They see nothing of this workspace any more. The account stays, and so do API keys and push "
-            "tokens that they know: revoke or rotate those that matter."
+            "They will lose access to this workspace. The account stays, and so do any API keys and push "
+            "tokens they know: revoke or rotate the ones that matter."
         ),
         "button": _("Remove"),
         "action": request.get_full_path(),
@@ -137,7 +137,7 @@ def _get_member_or_404(request: HttpRequest, workspace: Workspace) -> Membership
 
 
 def _last_owner() -> str:
-    return _("This is the last owner. Make somebody else an owner first.")
+    return _("This is the last owner. Make someone else an owner first.")
 
 
 def _to_members() -> HttpResponse:

@@ -177,7 +177,7 @@ def test_without_any_workspace_the_command_says_what_to_do():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--name", " "), "Give a name"),
+        (("--name", " "), "--name must be"),
         (("--name", "x" * 61), "Give a name of 1 to 60 characters"),
         (("--name", "ci", "--expires-days", "0"), "Give 1 to 3650 days"),
         (("--name", "ci", "--scope", "all"), "invalid choice"),

@@ -266,7 +266,7 @@ def test_many_are_revoked_and_what_was_revoked_before_is_said(root: Client, toke
     other = make_monitor().tokens.get()
     tokens.revoke(token=other)
     told = confirm(root, act(root, "revoke_selected", [token, other]))
-    assert words(told) == {"Revoked": 1, "Had been revoked before": 1}
+    assert words(told) == {"Revoked": 1, "Already revoked": 1}
 
 
 def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Client, token, monkeypatch):
@@ -281,7 +281,7 @@ def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Cli
 
     monkeypatch.setattr(tokens, "rotate", vanish_first)
     told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"Rotated": 1, "Gone": 1}
+    assert words(told) == {"Rotated": 1, "Not found": 1}
 
 
 def test_a_get_of_an_action_changes_nothing(root: Client, token):

@@ -9,9 +9,9 @@ from accounts import setup
 
 
 class Command(BaseCommand):
-    help = "Print a new one-time link on which the first owner is created; earlier links stop working."
+    help = "Prints a new one-time link for creating the first owner. Earlier links stop working."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not setup.is_needed():
-            raise CommandError("An account exists already; sign in with it.")
+            raise CommandError("An account already exists. Sign in with it.")
         self.stdout.write(f"{settings.TIANJI_URL}{setup.new_link()}")

@@ -19,7 +19,7 @@ _ADVISORY_LOCK = 7_215_001
 
 
 class Command(BaseCommand):
-    help = "Migrates the database and, while no account exists, creates the owner or prints a set-up link."
+    help = "Migrates the database. If there is no account yet, creates the owner or prints a setup link."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with _one_at_a_time():
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 return
             if settings.TIANJI_ADMIN_EMAIL:
                 owner = setup.create_owner_from_settings()
-                self.stdout.write(f"Created the owner {owner}.")
+                self.stdout.write(f"Created the owner account {owner}.")
                 return
             self.stdout.write(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
 

@@ -57,20 +57,20 @@ class Command(BaseCommand):
         for fault in schedule.faults():
             self.say(f"Warning: {fault}")
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
-            self.say(f"Created the owner {setup.create_owner_from_settings()}.")
+            self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
     def _announce_once(self, started: float) -> None:
         if self._announced:
             return
         if _is_ready():
             self._announced = True
-            self.say(f"Tianji is running at {settings.TIANJI_URL}/ (Ctrl-C stops it)")
+            self.say(f"Tianji is running at {settings.TIANJI_URL}/ (press Ctrl-C to stop)")
             if setup.is_needed():
                 self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
             connections.close_all()
         elif time.monotonic() - started > _PATIENCE and not self._complained:
             self._complained = True
-            self.say(f"Not ready after {_PATIENCE:.0f} s; still trying. See the messages above.")
+            self.say(f"Not ready after {_PATIENCE:.0f} s, still trying. See the messages above.")
 
 
 def _lock(path: Path) -> IO[str]:
@@ -84,7 +84,7 @@ def _lock(path: Path) -> IO[str]:
         file.close()
         raise CommandError(
             f"Tianji is already running on the data folder {path.parent} ({owner}). "
-            "Stop it first, or choose another folder with TIANJI_DATA."
+            "Stop it first, or set TIANJI_DATA to another folder."
         ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()}, {settings.TIANJI_URL}")
@@ -101,7 +101,7 @@ def _require_free_port(host: str, port: int) -> None:
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host} port {port}: {error.strerror or error}. "
-                "Choose another with TIANJI_PORT or TIANJI_HOST."
+                "Set TIANJI_PORT or TIANJI_HOST to change it."
             ) from None
 
 
