@@ -190,11 +190,11 @@ def test_people_get_a_page_and_programs_that_ask_for_it_json(client):
 @pytest.mark.parametrize("name", ["sweep", "deliver"])
 def test_a_task_that_is_switched_off_is_a_red_line(client, name):
     PeriodicTask.objects.filter(name=name).update(enabled=False)
-    assert f"“{name}” is switched off" in only_fault(ask(client), "schedule")
+    assert f"“{name}” is disabled" in only_fault(ask(client), "schedule")
     page = client.get("/healthz")
     assert page.status_code == 503
     assert "pill-down" in page.text
-    assert f"“{name}” is switched off" in page.text
+    assert f"“{name}” is disabled" in page.text
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -271,7 +271,7 @@ def test_ticks_that_nobody_takes_mean_that_no_worker_is_there(client, folder):
         (folder / f"{number}_x.sweep.msg").touch()
     assert ask(client).status_code == 200
     (folder / "60_x.sweep.msg").touch()
-    assert "undone" in only_fault(ask(client), "workers")
+    assert "Not processing" in only_fault(ask(client), "workers")
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -296,7 +296,7 @@ def test_the_ticks_that_wait_in_redis_are_counted(client, settings, monkeypatch)
         assert ask(client).json() == WELL
         with redis.Redis.from_url(server.url) as link:
             link.rpush("tianji:sweep", *range(61))
-        assert "undone" in only_fault(ask(client), "workers")
+        assert "Not processing" in only_fault(ask(client), "workers")
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -343,7 +343,7 @@ def test_the_system_check_warns_of_a_task_that_is_switched_off(name):
     assert check() == []
     PeriodicTask.objects.filter(name=name).update(enabled=False)
     (warning,) = check()
-    assert f"“{name}” is switched off" in warning
+    assert f"“{name}” is disabled" in warning
 
 
 @pytest.mark.django_db
@@ -359,7 +359,7 @@ def test_the_system_check_asks_no_database_unless_told():
 def test_prepare_says_what_is_switched_off(capsys):
     PeriodicTask.objects.filter(name="sweep").update(enabled=False)
     call_command("prepare")
-    assert "Warning: The task “sweep” is switched off" in capsys.readouterr().out
+    assert "Warning: The task “sweep” is disabled" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -368,6 +368,6 @@ def test_the_admin_sites_first_page_says_what_is_switched_off(client):
     user.is_staff = user.is_superuser = True
     user.save()
     client.force_login(user)
-    assert "switched off" not in client.get("/admin/").text
+    assert "disabled" not in client.get("/admin/").text
     PeriodicTask.objects.filter(name="deliver").update(enabled=False)
-    assert "“deliver” is switched off" in client.get("/admin/").text
+    assert "“deliver” is disabled" in client.get("/admin/").text

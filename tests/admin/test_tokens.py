@@ -266,7 +266,7 @@ def test_many_are_revoked_and_what_was_revoked_before_is_said(root: Client, toke
     other = make_monitor().tokens.get()
     tokens.revoke(token=other)
     told = confirm(root, act(root, "revoke_selected", [token, other]))
-    assert words(told) == {"Revoked": 1, "Already revoked": 1}
+    assert words(told) == {"Revoked": 1, "Had been revoked before": 1}
 
 
 def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Client, token, monkeypatch):
