@@ -1,4 +1,4 @@
-"""What people type about accounts."""
+"""Forms for setup, the workspace, its API keys and its members."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SetupForm(forms.Form):
 
 
 def _number(**options: Any) -> forms.IntegerField:
-    """A whole number that may be left empty. Browsers change the numbers of their own control on a scroll."""
+    """An optional whole number, as a text input: scrolling over a number input would change it."""
     widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
     return forms.IntegerField(required=False, widget=widget, **options)
 
@@ -70,7 +70,7 @@ def clean_zone(name: str) -> str:
 
 
 class WorkspaceForm(forms.Form):
-    """What holds for a whole workspace; its fields are columns of Workspace."""
+    """The settings of a workspace; the fields are columns of Workspace."""
 
     name = forms.CharField(
         label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"})
@@ -114,7 +114,7 @@ class WorkspaceForm(forms.Form):
             of_the_server,
         )
 
-    # Messages are always in some language and some zone: left empty, these stay as they are.
+    # Notifications always need a language and a time zone: left empty, the current ones are kept.
 
     def clean_language(self) -> str:
         return self.cleaned_data["language"] or self.workspace.language
@@ -125,7 +125,7 @@ class WorkspaceForm(forms.Form):
 
 
 class ApiKeyForm(forms.Form):
-    """A new key to the management API."""
+    """A new management API key."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -146,7 +146,7 @@ class ApiKeyForm(forms.Form):
 
 
 class MemberForm(forms.Form):
-    """Somebody to add to a workspace."""
+    """A member to add to a workspace."""
 
     email = forms.EmailField(
         label=_("Email address"),
@@ -158,6 +158,6 @@ class MemberForm(forms.Form):
 
 
 class RoleForm(forms.Form):
-    """Another role for a member."""
+    """A member's new role."""
 
     role = forms.ChoiceField(choices=Role.choices)

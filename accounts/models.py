@@ -1,4 +1,4 @@
-"""People, the workspaces they share and what they may do in them."""
+"""Users, the workspaces they share, their roles, API keys and the audit log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. The email address, in lower case, is the name to sign in with."""
+    """A person, who signs in with the email address, stored in lower case."""
 
     email = models.EmailField(_("email address"), unique=True)
     is_staff = models.BooleanField(_("can access the admin site"), default=False)
@@ -46,17 +46,17 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
 
-# Above it nobody means a limit any more; 0 is none.
+# A higher number is not a limit in practice; 0 means no limit.
 PUSH_RATE_MAX = 1_000_000
 TOKEN_AGE_MAX = 3650
 
 
 class Workspace(models.Model):
-    """What a team shares: its monitors and channels. Nothing is visible across workspaces.
+    """What a team shares: monitors and channels. Nothing is visible across workspaces.
 
-    `push_rate` is how many pushes a minute each of its tokens may send, 0 for no limit, null for
-    TIANJI_PUSH_RATE. `token_age_days` is the age from which people are reminded to change a token;
-    null is never. Messages to its channels are in `language`, with times in `timezone`.
+    `push_rate` limits the pushes per minute of each token; 0 means no limit, null TIANJI_PUSH_RATE.
+    `token_age_days` is the age at which a reminder to rotate a token appears; null means never.
+    Notifications are in `language`, with times in `timezone`.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -115,7 +115,7 @@ class Membership(models.Model):
 
 
 class ApiKey(models.Model):
-    """A program's key to the management API of one workspace. Only its SHA-256 is kept."""
+    """A key to the management API of one workspace. Only its SHA-256 is stored."""
 
     class Scope(models.TextChoices):
         READ = "read", _("Read")
@@ -148,11 +148,10 @@ class ApiKey(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One thing somebody did: who, when, from where. Append-only, and never with a secret in it.
+    """One entry of the audit log: who did what, when and from where. Append-only, and without secrets.
 
-    `actor` names who it was for good, also when the account or key is gone. `subject` is the public
-    id of what it was done to (of the monitor, for what was done to its tokens), `details` what else
-    is worth knowing, under the names of the API.
+    `actor` is a name that stays after the account or key is deleted. `subject` is the public id of the
+    target (the monitor, for actions on its tokens). `details` uses the field names of the API.
     """
 
     class Action(models.TextChoices):
@@ -220,7 +219,7 @@ class AuditEntry(models.Model):
 
 
 class StoredAnswer(models.Model):
-    """What a POST with an `Idempotency-Key` was answered, sealed, so that a repetition gets the same."""
+    """The encrypted response to a POST with an `Idempotency-Key`, for replaying it."""
 
     owner = models.CharField(max_length=60)
     key = models.CharField(max_length=255)
@@ -239,7 +238,7 @@ class StoredAnswer(models.Model):
 
 
 class SetupLink(models.Model):
-    """The one-time link on which the first owner is created; only its SHA-256 is kept."""
+    """The one-time link for creating the first owner. Only its SHA-256 is stored."""
 
     digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)

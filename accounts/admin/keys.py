@@ -1,4 +1,4 @@
-"""API keys and the audit in the admin site."""
+"""API keys and the audit log in the admin site."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tianji.bulk import Bulk, Outcome, ask_and_do
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(SiteAdmin):
-    """Keys to the management API: to see and to revoke. They are made where they are shown, once."""
+    """Management API keys: view and revoke. They are created on the settings page, which shows them once."""
 
     list_display = ("__str__", "workspace", "scope", "created_at", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("scope", ("revoked_at", admin.EmptyFieldListFilter))

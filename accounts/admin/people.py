@@ -1,4 +1,4 @@
-"""People in the admin site."""
+"""Users in the admin site."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tianji.admin import Refused, SiteAdmin
 
 
 class _LowerCaseEmail:
-    """Mix-in: the email address is the name to sign in with, and its case means nothing."""
+    """Mixin: people sign in with their email address, in upper or lower case."""
 
     def clean_email(self) -> str:
         form = cast("ModelForm[User]", self)
@@ -52,7 +52,7 @@ class UserForm(_LowerCaseEmail, UserChangeForm):
 
 @admin.register(User)
 class UserAdmin(SiteAdmin, DjangoUserAdmin):
-    """People. Who is no superuser makes nobody staff, and has no power over a superuser."""
+    """Users. Only superusers can make someone staff, and change or delete a superuser."""
 
     form = UserForm
     add_form = NewUserForm
@@ -98,7 +98,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save; a former address must not sign in or get a link for a new password any more."""
+        """Save; a former email address must no longer sign in or receive password links."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             if change and "email" in form.changed_data:
@@ -116,7 +116,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return [*ours, *super().get_urls()]
 
     def send_password_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask (GET), then send the person a link to choose a password (POST)."""
+        """Ask for confirmation (GET), then send the user a link to choose a password (POST)."""
         user = self.get_object(request, unquote(object_id))
         if user is None:
             raise Http404
@@ -162,5 +162,5 @@ def _owned_alone(user: User) -> str:
 
 
 def may_touch(request: HttpRequest, user: User | None) -> bool:
-    """Whether who sent `request` may have power over `user`: over a superuser only another has."""
+    """Return whether the sender of `request` may change `user`: superusers only by superusers."""
     return user is None or not user.is_superuser or cast(User, request.user).is_superuser

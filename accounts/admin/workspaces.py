@@ -1,4 +1,4 @@
-"""Workspaces and their members in the admin site, changed by the same operations as everywhere."""
+"""Workspaces and their members in the admin site, changed with the same operations as everywhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _by(request: HttpRequest) -> Actor:
 
 
 class _MembersAdmin(SiteAdmin):
-    """Says why the operations on members refused a form; nothing of it is saved then."""
+    """Explains why an operation on members rejected a form; nothing of the form is saved then."""
 
     def changeform_view(
         self,
@@ -47,7 +47,7 @@ class _MembersAdmin(SiteAdmin):
 
 
 class MemberForm(forms.ModelForm):
-    """Who is a member stays so; to put another in their place is to remove one and add one."""
+    """The user of a membership cannot change: remove one member and add another instead."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,7 +66,7 @@ class MembershipInline(admin.TabularInline):
 
 
 class _WorkspaceForm(forms.ModelForm):
-    """Only languages and zones that there are; left empty, they stay as they are."""
+    """Only existing languages and time zones; left empty, the current ones are kept."""
 
     language = forms.ChoiceField(
         label=gettext_lazy("Notification language"), choices=settings.LANGUAGES, required=False
@@ -95,7 +95,7 @@ class WorkspaceAdmin(_MembersAdmin):
     delete_warning = gettext_lazy("Members lose access, API keys stop working, and the audit log is deleted.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only an empty workspace can be deleted: monitors and channels go by their own operations."""
+        """Only an empty workspace can be deleted: monitors and channels have their own delete operations."""
         if not super().has_delete_permission(request, obj):
             return False
         return obj is None or not (obj.monitors.exists() or obj.channels.exists())
@@ -108,7 +108,7 @@ class WorkspaceAdmin(_MembersAdmin):
             obj.save()
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Add, promote, demote and remove members, in an order in which one owner can follow another."""
+        """Add, change and remove members, new owners first, so that one owner can replace another."""
         formset.save(commit=False)
         by = _by(request)
         for member in formset.new_objects:

@@ -1,4 +1,4 @@
-"""What all views of the management API share."""
+"""The base of all management API views: rate limit, strict parameters, Idempotency-Key and If-Match."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from accounts.api.schema import SaidByTheOperation
 from accounts.idempotency import Answer
 from accounts.models import AuditEntry, User, Workspace
 
-# What If-Match may hold by RFC 9110.
+# The syntax of If-Match in RFC 9110.
 _QUOTED = r'(W/)?"[!#-~]*"'
 _ETAGS = re.compile(rf"\*|{_QUOTED}(, ?{_QUOTED})*")
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
 class _JsonUnlessAskedOtherwise(DefaultContentNegotiation):
-    """JSON for whoever accepts none of what there is: an error about it would be JSON as well."""
+    """Falls back to JSON if nothing in Accept is available: a 406 would be JSON as well."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -57,7 +57,7 @@ class _JsonUnlessAskedOtherwise(DefaultContentNegotiation):
 
 
 class ApiRate(SimpleRateThrottle):
-    """TIANJI_API_RATE requests a minute for each key or person."""
+    """TIANJI_API_RATE requests per minute for each API key or user."""
 
     rate = "set by TIANJI_API_RATE"
 
@@ -73,15 +73,15 @@ class ApiRate(SimpleRateThrottle):
         try:
             return bool(super().allow_request(request, view))
         except (OSError, RedisError):
-            # The cache is away. A limit that cannot be counted must not stop anybody.
+            # The cache is not available. A limit that cannot be counted must not block requests.
             return True
 
 
 class ApiView(APIView):
     """Base of the management API's views.
 
-    `query` names the parameters that a GET knows; another one is an error, so that a misspelt filter
-    does not quietly return everything.
+    `query` names the parameters that a GET accepts. Any other is an error, so that a misspelt filter does
+    not silently return everything.
     """
 
     authentication_classes = (ApiKeyAuthentication, BrowserAuthentication)
@@ -91,7 +91,7 @@ class ApiView(APIView):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _JsonUnlessAskedOtherwise
     metadata_class = None
-    # Without "options": nothing here is for the scripts of other sites.
+    # Without "options": the API is not meant for scripts on other sites.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     schema = SaidByTheOperation()
     query: ClassVar[tuple[str, ...]] = ()
@@ -101,11 +101,11 @@ class ApiView(APIView):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        # Answers may hold push tokens.
+        # Responses may contain push tokens.
         return {**super().default_response_headers, "Cache-Control": "no-store"}
 
     def check_permissions(self, request: Request) -> None:
-        # Before whether the key may change anything: it may not be for lack of a key.
+        # Checked before permissions: a method that does not exist is 405, whatever the key may do.
         if request.method not in self.allowed_methods:
             raise MethodNotAllowed(str(request.method))
         super().check_permissions(request)
@@ -140,20 +140,20 @@ class ApiView(APIView):
     def read(
         self, serializer: type[Serializer[Any]], *, partial: bool = False, **context: Any
     ) -> dict[str, Any]:
-        """Return the request's body as `serializer` cleans it. Raises ValidationError."""
+        """Return the request's body, validated by `serializer`. Raises ValidationError."""
         body = serializer(data=self.request.data, partial=partial, context={"view": self, **context})
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
 
     def asked(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
-        """Return the request's parameters as `serializer` cleans them. Raises ValidationError."""
+        """Return the query parameters, validated by `serializer`. Raises ValidationError."""
         parameters = serializer(data=self.request.query_params.dict())
         parameters.is_valid(raise_exception=True)
         return dict(parameters.validated_data)
 
 
 def owner_of(request: Request) -> str:
-    """Return who is asking, as a limit or an Idempotency-Key belongs to them."""
+    """Return the key or user that a rate limit or an Idempotency-Key belongs to."""
     if request.auth is not None:
         return f"key:{request.auth.pk}"
     return f"user:{request.user.pk}" if isinstance(request.user, User) else "nobody"
@@ -163,12 +163,12 @@ Handler = Callable[..., Response]
 
 
 def idempotent(handler: Handler) -> Handler:
-    """Give a POST handler the header `Idempotency-Key`: done once, answered the same for 24 hours."""
+    """Make a POST handler support `Idempotency-Key`: it runs once and replays its response for 24 hours."""
     return _idempotent(handler, idempotency.once)
 
 
 def idempotent_outside(handler: Handler) -> Handler:
-    """Do the same for a handler that talks to others, and must not do so in a transaction."""
+    """Do the same for a handler that uses the network, which must not happen inside a transaction."""
     return _idempotent(handler, idempotency.once_outside)
 
 
@@ -184,12 +184,12 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
 
         def run() -> Answer:
             response = handler(view, request, *args, **kwargs)
-            # What is stored is what went out: ids and times as text.
+            # Store what is sent: ids and times as text.
             data = json.loads(JSONRenderer().render(response.data))
             return Answer(response.status_code, dict(response.headers), data)
 
-        # The parsed body: whether a space was added says nothing of what is asked for. And the
-        # workspace: a person may look at another one by now.
+        # The parsed body, because whitespace does not matter. And the workspace, because the user may have
+        # switched to another one.
         body = JSONRenderer().render(request.data).decode()
         asked = f"{view.workspace.public_id} {request.method} {request.path}\n{body}"
         try:
@@ -211,26 +211,26 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
 
 
 def etag(row: Any) -> str:
-    """Return the ETag of a monitor or channel: its version, which changes with each edit."""
+    """Return the ETag of a monitor or channel: its version, which every edit changes."""
     return f'"{row.version}"'
 
 
 def named_etags(request: Request) -> set[str] | None:
-    """Return what `If-Match` names, None where the request has none. Raises Problem where it is no ETag."""
+    """Return the ETags in `If-Match`, or None without the header. Raises Problem if it is malformed."""
     given = request.headers.get("If-Match")
     if given is None:
         return None
     if not _ETAGS.fullmatch(given):
         sentence = _("If-Match is not a valid ETag. Send the ETag you read, including the quotes.")
         raise Problem("changed-meanwhile", sentence)
-    # Compression on the way makes an ETag weak; that it names a version remains true.
+    # Compression on the way makes an ETag weak, but it still names a version.
     return {part.strip().removeprefix("W/") for part in given.split(",")}
 
 
 def expected_version(request: Request, row: Model) -> int | None:
-    """Return the version that `If-Match` asks for, None where the request has none or `*`.
+    """Return the version that `If-Match` asks for, or None without the header or with `*`.
 
-    Raises Problem where it names another version than there is.
+    Raises Problem if the current version is a different one.
     """
     named = named_etags(request)
     if named is None or "*" in named:

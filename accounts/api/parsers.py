@@ -1,4 +1,4 @@
-"""Bodies of the management API: JSON as RFC 8259 has it, and not too much of it."""
+"""Request bodies of the management API: JSON as in RFC 8259, limited in size and depth."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DEPTH_MOST = 20
 
 
 class JsonBody(BaseParser):
-    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and nothing that JSON cannot write again."""
+    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and no values that JSON cannot represent."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Return what the body says. Raises ParseError, Problem."""
+        """Return the parsed body. Raises ParseError, Problem."""
         try:
             raw = stream.read(BODY_LIMIT + 1)
         except UnreadablePostError:
@@ -56,7 +56,7 @@ def _too_deep() -> ParseError:
 
 
 def _require_plain(content: Any) -> None:
-    """Refuse halves of surrogate pairs, which no database stores, and depths that nothing here has."""
+    """Reject unpaired surrogates, which no database stores, and nesting deeper than any resource has."""
     level: list[Any] = [content]
     for _depth in range(_DEPTH_MOST):
         below: list[Any] = []

@@ -1,4 +1,4 @@
-"""What went wrong, as RFC 9457 says it: `application/problem+json`."""
+"""Error responses as in RFC 9457: `application/problem+json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RETRY_AFTER_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem. Its `type` is the address of a page that explains it."""
+    """A kind of problem. Its `type` is the path of a page that explains it."""
 
     status: int
     title: Any
@@ -104,12 +104,12 @@ KINDS = {
 
 
 def type_of(kind: str) -> str:
-    """Return the `type` of a kind of problem: the address of the page that explains it."""
+    """Return the `type` of a kind of problem: the path of the page that explains it."""
     return f"/api/problems/{kind}/"
 
 
 class Problem(exceptions.APIException):
-    """A problem of one of KINDS. `detail` says what, in a sentence; `errors` are (field, sentence)."""
+    """A problem of one of KINDS. `detail` is a sentence; `errors` are (field, sentence) pairs."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Problem(exceptions.APIException):
 
 
 def impossible(field: str, detail: Any) -> Problem:
-    """Return that the value of `field` cannot be had here, though the schema allows it."""
+    """Return the problem that the schema allows the value of `field`, but this resource does not."""
     return Problem("impossible", detail, errors=[(field, detail)])
 
 
@@ -136,7 +136,7 @@ def problem(
     errors: list[tuple[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return the answer that says a problem."""
+    """Return the response for a problem."""
     known = KINDS[kind]
     content: dict[str, Any] = {
         "type": type_of(kind),
@@ -161,7 +161,7 @@ _OF_STATUS = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """Turn an exception of a view into a problem; our own faults are logged and a 500."""
+    """Turn an exception raised by a view into a problem. Unexpected ones are logged and become a 500."""
     match error:
         case Problem():
             return problem(error.kind, error.detail, errors=error.errors, headers=error.headers)
@@ -171,12 +171,12 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         case exceptions.ParseError():
             return problem("malformed", error.detail)
         case Http404() | ObjectDoesNotExist():
-            # The latter: somebody deleted it between looking it up and changing it.
+            # The latter if it was deleted between the lookup and the change.
             return problem("not-found")
         case PermissionDenied():
             return problem("forbidden")
         case exceptions.APIException():
-            # A wrong CSRF token says so; the rest has its explanation.
+            # A CSRF failure names its reason; the others have their explanation.
             detail = error.detail if "CSRF" in str(error.detail) else ""
             kind = _OF_STATUS.get(error.status_code, "malformed")
             return problem(kind, detail, headers=_headers_of(error))
@@ -197,7 +197,7 @@ def _headers_of(error: exceptions.APIException) -> dict[str, str]:
 
 
 def _flat(detail: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the (field, sentence) pairs of what a serializer complains of; "a.b" is b inside a."""
+    """Yield (field, sentence) pairs from a serializer's errors; "a.b" is field b inside a."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             below = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)

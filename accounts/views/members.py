@@ -1,4 +1,4 @@
-"""Who is a member of a workspace, and in which role."""
+"""List the members of a workspace, add and remove them, and change their roles."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from accounts.models import Membership, Role, User, Workspace
 def members_(request: HttpRequest) -> HttpResponse:
     """List the members; owners add one with a POST.
 
-    An account that is made for it gets a link to choose a password: by email, or where this server
-    cannot send any, on the answer to the POST for the owner to pass on.
+    A new account gets a link to choose a password: by email, or if this server cannot send email, in the
+    response to the POST for the owner to pass on.
     """
     membership = require_owner(request) if request.method == "POST" else membership_of(request)
     form = MemberForm(request.POST if request.method == "POST" else None)
@@ -84,7 +84,7 @@ def _send_password_link(request: HttpRequest, user: User) -> None:
 @require_POST
 @signed_in
 def set_role(request: HttpRequest) -> HttpResponse:
-    """Give the member with the address `member` another role."""
+    """Change the role of the member with the email address `member`."""
     member = _get_member_or_404(request, require_owner(request).workspace)
     form = RoleForm(request.POST)
     if form.is_valid():
@@ -103,7 +103,7 @@ def set_role(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @signed_in
 def remove(request: HttpRequest) -> HttpResponse:
-    """Ask first (GET), then take the member with the address `member` out (POST)."""
+    """Ask for confirmation (GET), then remove the member with the email address `member` (POST)."""
     member = _get_member_or_404(request, require_owner(request).workspace)
     email = member.user.email
     if request.method == "POST":

@@ -1,4 +1,4 @@
-"""Make a key to the management API and print it."""
+"""`manage.py create_api_key`: creates a management API key and prints it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print a new set-up link."""
+"""`manage.py setup_link`: prints a new setup link."""
 
 from typing import Any
 
