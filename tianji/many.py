@@ -10,9 +10,9 @@ from django.db.models.expressions import RawSQL
 
 
 def among(ids: Iterable[int]) -> Any:
-    """Return what `...__in=` takes for `ids`, one parameter however many they are.
+    """Return a value for `...__in=` that takes one parameter for any number of `ids`.
 
-    As a parameter each, thousands of them take longer to send than the rows take to read.
+    With one parameter each, sending thousands of ids takes longer than reading the rows.
     """
     given = list(ids)
     if connection.vendor != "postgresql":

@@ -1,4 +1,4 @@
-"""All addresses of the site."""
+"""The URLs of the whole site."""
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
@@ -9,7 +9,7 @@ from django.views.i18n import set_language
 from notifications.views import links
 from tianji import appearance, health
 
-# The admin site's own sign-in form knows neither the second factor nor the limit on failed sign-ins.
+# The admin site's own sign-in form has neither the second factor nor the limit on failed sign-ins.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.site_header = admin.site.site_title = "Tianji"
 

@@ -1,4 +1,4 @@
-"""`manage.py prepare`: what has to be done once before the processes start."""
+"""`manage.py prepare`: the one-time work before the processes start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connection
 from accounts import setup
 from tianji import schedule
 
-# Any number will do, as long as all preparations take the same.
+# Any number will do, as long as all containers use the same.
 _ADVISORY_LOCK = 7_215_001
 
 
@@ -37,12 +37,12 @@ class Command(BaseCommand):
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let containers that start together migrate one after the other."""
+    """Make containers that start at the same time migrate one after the other."""
     if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
-        # The wait for another container's migrations may be longer than any wait in a request.
+        # Another container's migrations may take longer than any request may wait.
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         try:
