@@ -1,13 +1,13 @@
-// Charts that can be read off: by pointing, by touch and by keys; and kept current.
+// Charts whose values can be read with the mouse, by touch and with the keyboard, and that stay current.
 //
-// The server writes what a chart says into a <title> for each stripe of it, which browsers show on
-// hover. This script says the same at once, above the chart, and makes the chart a slider over its
-// stripes for the keyboard. #charts is asked for again now and then: at the address that the page asked
-// for last ([data-asked]), which may be before any chart has come, or that of the charts shown.
+// The server puts the text for each stripe of a chart into a <title>, which browsers show on hover. This
+// script shows it immediately, above the chart, and makes the chart a slider over its stripes for the
+// keyboard. #charts is reloaded regularly: from the URL that was requested last ([data-asked]), which may
+// be before any chart has loaded, or from the URL of the charts shown.
 (() => {
   "use strict";
 
-  // By the element of a chart: its stripes, what they say, and which one is read.
+  // For each chart element: its stripes, their texts, and the selected one.
   const known = new WeakMap();
 
   const saidBy = (box) => box.closest(".chart-card").querySelector(".chart-said");
@@ -15,7 +15,7 @@
   function learn(box) {
     const stripes = [...box.querySelectorAll(".chart-target")];
     const chart = known.get(box) ?? { at: null };
-    // The browser's own tooltip would say it a second time, later.
+    // Otherwise the browser's own tooltip would repeat it.
     chart.words = stripes.map((stripe, index) => {
       const title = stripe.querySelector("title");
       title?.remove();
@@ -27,7 +27,7 @@
     const svg = box.querySelector("svg");
     svg.removeAttribute("role");
     svg.setAttribute("aria-hidden", "true");
-    // It can be focused as the server writes it: a swap that took that away would take the focus with it.
+    // The server makes it focusable: if a swap removed that attribute, the focus would be lost.
     const attributes = {
       role: "slider", "aria-label": box.dataset.label, "aria-valuemin": 1, "aria-valuemax": stripes.length,
     };
@@ -78,7 +78,7 @@
   document.addEventListener("pointerdown", point);
   document.addEventListener("pointerout", (event) => {
     const box = event.target.closest?.("[data-chart]");
-    // What a finger pointed at stays, for it to be read.
+    // After a touch, the selection stays.
     if (box && event.pointerType === "mouse" && !box.contains(event.relatedTarget)) read(box, null);
   });
 

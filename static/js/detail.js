@@ -1,11 +1,11 @@
-// A monitor's page: "now" moves through the current window, and another range needs no reload.
+// A monitor's page: "now" moves through the current window, and changing the time range needs no reload.
 //
-// Without this script the picture stands as the server drew it, and the ranges are links.
+// Without this script the picture stays as the server drew it, and the time ranges are links.
 (() => {
   "use strict";
 
   const live = document.getElementById("live");
-  // With colons in every language, as the server writes times.
+  // With colons in every language, as on the server.
   const clock = new Intl.DateTimeFormat("en-GB", {
     hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   });
@@ -15,7 +15,7 @@
 
   const STEP_MS = 250;
 
-  // The server's clock minus the reader's, as in time.js: the largest seen is the best.
+  // The server's clock minus this one, as in time.js: the largest value seen is the most accurate.
   let offset = -Infinity;
 
   function learn() {
@@ -41,7 +41,7 @@
     set(picture.querySelector("[data-waited]"), "width", `${Math.max(now - at(last), 0).toFixed(2)}%`);
   }
 
-  // In the reader's own time zone, as all other times.
+  // In the user's time zone, like all other times.
   function tell() {
     for (const words of live.querySelectorAll("tspan[data-at]")) {
       const text = clock.format(Date.parse(words.dataset.at));
@@ -60,7 +60,7 @@
   document.body.addEventListener("tianji:tick", move);
   document.addEventListener("htmx:afterSwap", (event) => event.detail.target === live && draw());
 
-  // --- Another range ---------------------------------------------------------------------------------
+  // --- The time range --------------------------------------------------------------------------------
 
   function visit(url) {
     htmx.trigger(live, "htmx:abort");

@@ -1,19 +1,19 @@
-// Pages that keep themselves current.
+// Pages that stay current.
 //
-// An element with hx-trigger="tianji:tick from:body" is asked for again about every two seconds while
-// the tab is visible, and at once when it becomes visible. With hx-ext="calm" hx-swap="calm" only what
-// changed is touched, so focus, selected text, scrolling and open details stay as they are.
-// Where its content has data-version, the request says which version the page shows, and the server
-// answers 204 when there is no other. With data-here, it is asked for at the address of the page.
+// An element with hx-trigger="tianji:tick from:body" is reloaded about every two seconds while the tab is
+// visible, and immediately when it becomes visible. With hx-ext="calm" hx-swap="calm" only what changed is
+// updated, so that focus, selected text, scroll position and open details are kept.
+// If its content has data-version, the request names the version shown, and the server answers 204 if it
+// is still current. With data-here, it is loaded from the URL of the page.
 // Inside an open <details data-live>, hx-trigger="tianji:tick-open from:closest details" does the same.
-// Children of an element with data-keep are left alone: they were loaded separately.
+// The children of an element with data-keep are left alone: they were loaded separately.
 (() => {
   "use strict";
 
-  // With what the server may keep of an answer, people see a change within three seconds.
+  // Including the time that the server may cache a response, changes show within three seconds.
   const EVERY_MS = 2200, JITTER = 0.1;
 
-  // A hidden tab asks nothing, unless its reader wants to be told by the browser; then it asks seldom.
+  // A hidden tab does not poll, unless browser notifications are on; then it polls less often.
   const HIDDEN_TICKS = 14;
   let skipped = 0;
 
@@ -26,7 +26,7 @@
     }
   }
 
-  // Each tab at times of its own: those that were opened, or came back, together shall not ask together.
+  // With jitter, so that tabs opened or restored together do not poll together.
   (function again() {
     setTimeout(() => (tick(), again()), EVERY_MS * (1 + JITTER * (2 * Math.random() - 1)));
   })();
@@ -46,7 +46,7 @@
 
   // --- The calm swap -----------------------------------------------------------------------------
 
-  // What the reader does to an element is not the server's to undo.
+  // The server must not undo what the user did to an element.
   const READERS_OWN = new Set(["open"]);
 
   function syncAttributes(from, to) {
@@ -100,7 +100,7 @@
       const focused = document.activeElement;
       const added = [];
       syncChildren(target, fragment, added);
-      // Moving an element takes the focus from it.
+      // An element loses focus when it is moved.
       if (focused && focused !== document.activeElement && focused.isConnected) {
         focused.focus({ preventScroll: true });
       }
@@ -108,9 +108,9 @@
     },
   });
 
-  // --- When the answer is not the fragment -------------------------------------------------------
+  // --- Unexpected responses ----------------------------------------------------------------------
 
-  // A whole page means that something redirected, most likely to the sign-in page.
+  // A complete page means that the request was redirected, most likely to the sign-in page.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, requestConfig } = event.detail;
     if (!/^\s*<!doctype/i.test(xhr.responseText)) return;
@@ -130,7 +130,7 @@
     const notice = document.getElementById("offline");
     if (!away) updated = new Date();
     if (!notice || notice.hidden === !away) return;
-    // Its words come after it is shown, so that a screen reader says them.
+    // The text is set after the element is shown, so that screen readers announce it.
     notice.hidden = !away;
     notice.textContent = away ? notice.dataset.words.replace("{}", clock.format(updated)) : "";
   }
@@ -140,7 +140,7 @@
   }
   document.addEventListener("htmx:responseError", (event) => {
     if (!isLive(event)) return;
-    // What the page shows is gone or no longer the reader's: let the page itself say so.
+    // Deleted, or no longer accessible: reload, so that the page itself says so.
     if ([403, 404].includes(event.detail.xhr.status)) window.location.reload();
     else setOffline(true);
   });

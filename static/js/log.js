@@ -1,8 +1,8 @@
-// Rows of the log that come while the page is open slide in (css/log.css says how).
+// Log rows that arrive while the page is open slide in (see css/log.css).
 (() => {
   "use strict";
 
-  // Before they are painted, so that none is seen in its place first.
+  // Before they are painted, so that no row flashes at its final position first.
   new MutationObserver((changes) => {
     for (const { target, addedNodes } of changes) {
       if (!target.classList.contains("timeline")) continue;

@@ -1,6 +1,7 @@
-// The overview: filters without a reload, keys, the choice of many, news, and how many are down in the tab.
+// The overview: filters without a reload, keyboard shortcuts, bulk actions, toasts, and the number of
+// monitors that are down in the tab icon.
 //
-// Without this script the same links, the same forms and the same page remain.
+// Without this script, the same links and forms still work.
 (() => {
   "use strict";
 
@@ -11,7 +12,7 @@
   const search = () => document.getElementById("q");
   const links = () => [...live.querySelectorAll(".monitor-name > a")].filter((link) => link.closest("tbody"));
 
-  // --- Other views of the same page ----------------------------------------------------------------
+  // --- Filters, sorting and search -----------------------------------------------------------------
 
   let visiting = false, travelled = false;
 
@@ -50,7 +51,7 @@
     travelled = false;
     clearTimeout(typing);
     const form = event.target.form;
-    // One entry in the history for a search, not one for each letter.
+    // One history entry per search, not one per letter.
     typing = setTimeout(() => { visit(address(form), { replace: typed }); typed = true; }, 250);
   });
   document.addEventListener("focusin", (event) => { if (event.target.id === "q") typed = false; });
@@ -63,7 +64,7 @@
 
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== live) return;
-    // What was typed stays, unless it was another link, or the browser's Back, that led here.
+    // Keep what was typed, unless a link or the browser's Back button led here.
     const field = search();
     if (visiting && field && (travelled || field !== document.activeElement)) field.value = field.defaultValue;
     visiting = travelled = false;
@@ -71,7 +72,7 @@
     showDown();
   });
 
-  // --- How many are down, in the tab -----------------------------------------------------------------
+  // --- Monitors that are down, in the tab icon -------------------------------------------------------
 
   const icon = document.querySelector('link[rel="icon"]');
   const calmIcon = icon.href;
@@ -84,7 +85,7 @@
     if (icon.href !== href) icon.href = href;
   }
 
-  // --- News --------------------------------------------------------------------------------------------
+  // --- Toasts and browser notifications ----------------------------------------------------------------
 
   const TOAST_MS = 8000, TOASTS = 4, WANTED = "tianji:notify";
   const notify = document.getElementById("notify");
@@ -94,7 +95,7 @@
 
   function showNotify() {
     if (!notify) return;
-    // Browsers offer it only to https and localhost.
+    // Browsers only offer it on https and localhost.
     notify.hidden = !("Notification" in window) || !window.isSecureContext || Notification.permission === "denied";
     notify.textContent = notifies() ? notify.dataset.off : notify.dataset.on;
     notify.setAttribute("aria-pressed", String(notifies()));
@@ -109,13 +110,13 @@
   });
 
   function inBrowser({ text, url }) {
-    // Who looks at the page sees the toast.
+    // On a visible page, the toast is enough.
     if (!notifies() || !document.hidden) return;
     try {
       const shown = new Notification(text, { tag: url, icon: calmIcon });
       shown.onclick = () => { window.focus(); window.location.assign(url); };
     } catch {
-      // Browsers on phones have the word and not the thing.
+      // Mobile browsers define Notification, but the constructor throws.
     }
   }
 
@@ -133,7 +134,7 @@
     }
   });
 
-  // --- The choice of many ------------------------------------------------------------------------------
+  // --- Bulk selection ----------------------------------------------------------------------------------
 
   const boxes = () => [...live.querySelectorAll('tbody input[name="monitor"]')];
 
@@ -172,7 +173,7 @@
   });
   bulk?.addEventListener("submit", () => (bulk.elements.view.value = window.location.search.slice(1)));
 
-  // The whole row opens the monitor, and what it shows can still be pointed at.
+  // A click anywhere in the row opens the monitor; its tooltips and controls still work.
   document.addEventListener("click", (event) => {
     const row = event.target.closest("tbody .monitor");
     if (!row || event.defaultPrevented || event.target.closest("a, input, label, .monitor-choose")) return;
@@ -182,7 +183,7 @@
     else link.click();
   });
 
-  // --- Keys --------------------------------------------------------------------------------------------
+  // --- Keyboard shortcuts ------------------------------------------------------------------------------
 
   function step(by) {
     const all = links();
@@ -217,6 +218,6 @@
   showDown();
   showChoice();
   showNotify();
-  // A browser that goes back restores what was chosen after this script ran.
+  // After going back, the browser restores the selection once this script has run.
   window.addEventListener("pageshow", showChoice);
 })();

@@ -1,21 +1,21 @@
-// Small comforts: copy buttons, confirmations in a dialog, menus that close, forms that are sent once.
+// Small conveniences: copy buttons, confirmations in a dialog, menus that close, forms that are sent once.
 (() => {
   "use strict";
 
   document.documentElement.classList.add("js");
 
-  // The zone in which the next page shows its times (tianji/zones.py); this one stays as it is.
+  // The time zone for the next page (tianji/zones.py); this one stays as it is.
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   if (timeZone && !document.cookie.split("; ").includes(`zone=${timeZone}`)) {
     const secure = location.protocol === "https:" ? "; secure" : "";
     document.cookie = `zone=${timeZone}; path=/; max-age=31536000; samesite=lax${secure}`;
   }
 
-  // Somebody who sent a form that was refused goes on where it has to be corrected.
+  // After a form was rejected, focus the first field with an error.
   document.querySelector('[aria-invalid="true"]')?.focus();
 
   function select(text) {
-    // Browsers give the clipboard only to https and localhost; this works elsewhere too.
+    // Browsers only offer the clipboard on https and localhost; this works elsewhere too.
     const field = document.createElement("textarea");
     field.value = text;
     field.className = "visually-hidden";
@@ -26,7 +26,7 @@
     if (!copied) throw new Error("no clipboard");
   }
 
-  // A clipboard takes a promise, so that what is fetched first is still what the reader's click asked for.
+  // The clipboard accepts a promise, so that text fetched first still counts as part of the user's click.
   async function toClipboard(text) {
     try {
       const blob = text.then((words) => new Blob([words], { type: "text/plain" }));
@@ -36,7 +36,7 @@
     }
   }
 
-  // <button data-copy-from="/address/" data-copy-what="push_url">: what an address answers to a POST.
+  // <button data-copy-from="/path/" data-copy-what="push_url">: a field of the JSON response to a POST.
   async function fetchText({ copyFrom, copyWhat }) {
     const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), Accept: "application/json" };
     const response = await fetch(copyFrom, { method: "POST", headers });
@@ -87,7 +87,7 @@
     }
   });
 
-  // <a href="/confirm/" hx-get="/confirm/" hx-target="#dialog">: a page without this script.
+  // <a href="/confirm/" hx-get="/confirm/" hx-target="#dialog">: without this script, a page.
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "dialog" && !event.detail.target.open) event.detail.target.showModal();
   });
@@ -102,7 +102,7 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
-  // Where a choice of language or colours leads back to: some pages do not let the browser say it.
+  // Where to return after choosing a language or theme: some pages do not allow a referrer.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches(".choose") || form.elements.next) return;

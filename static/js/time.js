@@ -1,8 +1,8 @@
 // Times that tick.
 //
-// <time datetime data-past="{} ago" data-future="in {}"> is kept current each second;
-// <time datetime data-clock> is shown in the reader's own time zone. Both tell the exact local time and
-// UTC's on hover. Without this script the server's text stands, right at the moment it was written.
+// <time datetime data-past="{} ago" data-future="in {}"> is updated every second;
+// <time datetime data-clock> is shown in the user's time zone. Both show the exact local time and UTC on
+// hover. Without this script the server's text stays, which was correct when it was rendered.
 (() => {
   "use strict";
 
@@ -10,15 +10,15 @@
   const [d, h, min, s] = (document.body.dataset.units || "d,h,min,s").split(",");
   const language = document.documentElement.lang || undefined;
   const full = new Intl.DateTimeFormat(language, { dateStyle: "full" });
-  // Figures only, and with colons in every language, as the server writes them.
+  // Digits only, and with colons in every language, as on the server.
   const figures = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
   const clock = new Intl.DateTimeFormat("en-GB", figures);
   const zoned = new Intl.DateTimeFormat("en-GB", { ...figures, timeZoneName: "short" });
   const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
   const dateWithYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
 
-  // The server's clock minus the reader's. An answer that took long makes it look smaller than it is,
-  // so the largest seen is the best.
+  // The server's clock minus this one. A slow response makes it look smaller than it is, so the largest value
+  // seen is the most accurate.
   let offset = -Infinity;
 
   function learn(root) {
@@ -28,7 +28,7 @@
 
   const now = () => Date.now() + (offset === -Infinity ? 0 : offset);
 
-  // The same words as monitors/words.py: two units at most, no seconds from ten minutes on.
+  // The same format as monitors/words.py: at most two units, and no seconds from ten minutes up.
   function words(seconds) {
     const pair = (a, unitA, b, unitB) => (b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`);
     if (seconds < MINUTE) return `${seconds} ${s}`;

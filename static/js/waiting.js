@@ -1,8 +1,8 @@
 // The first heartbeat of a new monitor.
 //
-// A page that waits for it has #waiting, which the answers of the page's own poll no longer have once it
-// came. Then what the server says of it (the address in data-received) is shown in its place, is carried
-// along by every later answer until the reader closes it or leaves, and is said to screen readers.
+// A page that waits for it contains #waiting, which is missing from the page's poll responses once the
+// heartbeat has arrived. Then the card from the URL in data-received takes its place, is added to every
+// later response until the user closes it or leaves, and is announced to screen readers.
 (() => {
   "use strict";
 
@@ -11,20 +11,20 @@
   const address = room.dataset.received;
   let card = null, asked = false;
 
-  // It has to be there before its words, or nobody is told of them.
+  // It must exist before its text is set, or screen readers do not announce it.
   const said = document.createElement("div");
   said.className = "visually-hidden";
   said.setAttribute("role", "status");
   document.body.append(said);
 
-  // First in what the waiting was first in, else below the head of the page.
+  // At the start of the element that #waiting was in, or else below the page header.
   const place = room.parentElement.id;
   const opening = new RegExp(place ? `<[^<>]*\\sid="${place}"[^<>]*>` : "</header>");
   const withCard = (page) => page.replace(opening, (tag) => tag + card.outerHTML);
 
   async function show(live) {
     const response = await fetch(address, { headers: { "HX-Request": "true" } });
-    // Nothing came: somebody paused or deleted it.
+    // No heartbeat: the monitor was paused or deleted.
     if (response.status !== 200 || response.redirected) return;
     const words = document.createElement("template");
     words.innerHTML = await response.text();
@@ -35,7 +35,7 @@
     else live.querySelector("header").after(card);
     card.querySelector("[data-close-received]").addEventListener("click", close);
     const title = card.querySelector("h2");
-    // By then time.js has made its time the reader's.
+    // By then time.js has converted its time to the user's time zone.
     setTimeout(() => (said.textContent = title.textContent.trim()), 1100);
   }
 
