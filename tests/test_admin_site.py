@@ -1,4 +1,4 @@
-"""The admin site as strangers and members meet it; what is in it has tests in tests/admin."""
+"""The admin site for strangers and members; its pages have tests in tests/admin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve."""
+"""The health endpoints, the database's clock, and the system check of the schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READY = {"status": "ok", "database": "ok", "migrations": "ok"}
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    """Ask again whether the migrations are applied: a process asks until they are."""
+    """Forget that the migrations are applied: a process stops checking once they are."""
     monkeypatch.setattr(health, "_migrations_are_applied", False)
 
 
@@ -120,7 +120,7 @@ def test_probes_are_not_sent_to_https(client, settings, path):
     assert client.get(path).status_code == 200
 
 
-# --- the clock that all times are taken from
+# --- the database's clock
 
 
 @pytest.mark.django_db
@@ -130,7 +130,7 @@ def test_the_clock_is_aware_and_goes_forward():
     assert first <= second
 
 
-# --- how everything is: /healthz
+# --- the whole installation: /healthz
 
 WELL = {
     "status": "ok",
@@ -150,7 +150,7 @@ def ask(client):
 
 
 def only_fault(response, key):
-    """What is said of `key`, where all else is well."""
+    """Return the fault of `key`, and require that everything else is ok."""
     content = response.json()
     assert response.status_code == 503
     assert {name: text for name, text in content.items() if text != "ok"}.keys() == {"status", key}
@@ -164,7 +164,7 @@ def scheduled(db):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The broker's folder, of this test alone."""
+    """The broker's folder, for this test only."""
     monkeypatch.setitem(health.broker_transport_options, "data_folder_in", str(tmp_path))
     return tmp_path
 
@@ -277,7 +277,7 @@ def test_ticks_that_nobody_takes_mean_that_no_worker_is_there(client, folder):
 @pytest.mark.usefixtures("scheduled")
 def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeypatch):
     with socket.socket() as deaf:
-        # It listens and never says a word.
+        # It accepts connections and never responds.
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
@@ -301,7 +301,7 @@ def test_the_ticks_that_wait_in_redis_are_counted(client, settings, monkeypatch)
 
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_path):
-    """Drawn without the reader's account, which is in that database."""
+    """It is rendered without the user's account, which is in that database."""
     client.force_login(make_user(workspace=make_workspace()))
     database(tmp_path / "no" / "such" / "folder.sqlite3")
     page = client.get("/healthz")
