@@ -63,7 +63,7 @@ def clean_zone(name: str) -> str:
     """Return the name of a time zone. Raises ValidationError."""
     if name not in known_zones():
         raise ValidationError(
-            _("Unknown time zone “%(zone)s”. Use a name such as UTC or Asia/Jakarta."),
+            _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta."),
             params={"zone": name},
         )
     return name
