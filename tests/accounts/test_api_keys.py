@@ -163,7 +163,7 @@ def test_a_workspace_that_does_not_exist_is_told_with_those_that_do():
 
 def test_of_two_workspaces_with_one_name_the_uuid_tells():
     twins = [make_workspace("Twin"), make_workspace("Twin")]
-    with pytest.raises(CommandError, match="2 workspaces are named “Twin”. Choose one by its UUID"):
+    with pytest.raises(CommandError, match=r"2 workspaces are named “Twin”\. Choose one by its UUID"):
         create("--name", "ci", "--workspace", "Twin")
     for twin in twins:
         assert find(create("--name", "ci", "--workspace", str(twin.public_id))[-1]).workspace == twin
