@@ -1,4 +1,4 @@
-# Two commands do everything: `make up` runs the product, `make test` shows that it works.
+# Two commands are all you need: `make up` runs the product, `make test` runs every test.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)

@@ -1,4 +1,4 @@
-"""Who may see what: the workspace of a request, and the roles in it."""
+"""Access control: the workspace of a request and the signed-in user's role in it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SESSION_KEY = "workspace"
 
 
 def membership_of(request: HttpRequest) -> Membership:
-    """Return the signed-in user's membership in the workspace they are looking at.
+    """Return the signed-in user's membership in their current workspace.
 
-    It is the one chosen in the session, or the first. Raises Http404 for a user without any.
+    That is the one chosen in the session, or else the first. Raises Http404 if the user has none.
     """
     cached: Membership | None = getattr(request, "_membership", None)
     if cached is not None:
@@ -44,9 +44,9 @@ def workspace_of(request: HttpRequest) -> Workspace:
 
 
 def require_change(request: HttpRequest) -> Membership:
-    """Return the membership of a request that wants to change something.
+    """Return the membership for a request that changes something.
 
-    Raises PermissionDenied where the role only reads.
+    Raises PermissionDenied if the role is read-only.
     """
     membership = membership_of(request)
     if not membership.may_change:
@@ -55,7 +55,7 @@ def require_change(request: HttpRequest) -> Membership:
 
 
 def require_owner(request: HttpRequest) -> Membership:
-    """Return the membership of a request that manages members. Raises PermissionDenied for others."""
+    """Return the membership for a request that only owners may make. Raises PermissionDenied otherwise."""
     membership = membership_of(request)
     if membership.role != Role.OWNER:
         raise PermissionDenied
@@ -63,5 +63,5 @@ def require_owner(request: HttpRequest) -> Membership:
 
 
 def signed_in(view: View[P]) -> View[P]:
-    """Ask for a sign-in first, and keep the answer out of every cache."""
+    """Require a signed-in user, and keep the response out of every cache."""
     return wraps(view)(login_required(never_cache(view)))

@@ -1,4 +1,4 @@
-"""Who does something: a person in the browser or the admin site, a program with a key, a command."""
+"""The actor behind a change: a person in the browser or the admin site, an API key, or a command."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from core.client_ip import address_of
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, by way of what, and from which address. Without a user or key: the operator's shell.
+    """Who acts, through what, and from which IP address. Without a user or key: the operator's shell.
 
-    `label` names those that have neither and are not the shell, such as a link in a message.
+    `label` names an actor that has neither and is not the shell, such as a link in a notification.
     """
 
     user: User | None = None
@@ -26,7 +26,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """How people know it, also when the account or key is gone."""
+        """The name to record; it stays readable after the account or key is deleted."""
         if self.api_key is not None:
             return str(self.api_key)
         return self.user.email if self.user else self.label or "command line"
@@ -36,7 +36,7 @@ COMMAND = Actor()
 
 
 def actor_of(request: HttpRequest | Any, *, via: str = AuditEntry.Via.BROWSER) -> Actor:
-    """Return who sent `request`: of Django with a signed-in user, or of REST framework with a key."""
+    """Return the actor of a Django request (a signed-in user) or a REST framework request (an API key)."""
     key = getattr(request, "auth", None)
     if isinstance(key, ApiKey):
         return Actor(None, key, AuditEntry.Via.API, address_of(request))

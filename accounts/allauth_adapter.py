@@ -1,4 +1,4 @@
-"""How allauth behaves here."""
+"""How allauth is adapted: sign-up is closed, links use TIANJI_URL, second factors are encrypted."""
 
 import base64
 import secrets
@@ -19,36 +19,36 @@ _PURPOSE = b"tianji second factors"
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Accounts are made by the set-up page and by owners; nobody signs up by themselves."""
+    """Accounts are created on the setup page and by owners; sign-up is by invitation."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def get_reset_password_from_key_url(self, key: str) -> str:
-        """Return the link under TIANJI_URL, like all that messages link to.
+        """Return the link under TIANJI_URL, as in all messages.
 
-        The request's own host is what somebody who asks in another's name may have made up.
+        The host of the request may be forged by whoever requests a reset for someone else.
         """
         link: str = super().get_reset_password_from_key_url(key)
         return settings.TIANJI_URL + urlsplit(link).path
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """Second factors are kept encrypted with SECRET_KEY, like push tokens."""
+    """Stores second factors encrypted with SECRET_KEY, like push tokens."""
 
     def encrypt(self, text: str) -> str:
         return _SEALED + credentials.seal(text, purpose=_PURPOSE)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Return the secret; what was stored before secrets were encrypted is the secret itself.
+        """Return the secret. Secrets stored before encryption was introduced are returned as they are.
 
-        Where the key of then is gone, it is one that nobody has, so that no code fits: the person is
-        refused, and whoever runs this removes the second factor in the admin site.
+        If the key that encrypted it is lost, return a random secret that no code matches: sign-in fails, and
+        the operator removes the second factor in the admin site.
         """
         if not encrypted_text.startswith(_SEALED):
             return encrypted_text
         secret = credentials.unseal(encrypted_text.removeprefix(_SEALED), purpose=_PURPOSE)
         if secret is None:
-            log.warning("second factor cannot be decrypted; is SECRET_KEY another one?")
+            log.warning("second factor cannot be decrypted; has SECRET_KEY changed?")
             return base64.b32encode(secrets.token_bytes(20)).decode()
         return secret

@@ -1,4 +1,4 @@
-"""The record of who did what."""
+"""The audit log: who did what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.actors import Actor
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 
-# Somebody who looks at a token again within this time has not done a second thing.
+# Viewing the same token again within this time is not recorded a second time.
 _LOOKS_AGAIN = timedelta(hours=1)
 
 
@@ -26,7 +26,7 @@ class Deed:
 
 
 def record(*, workspace: Workspace, by: Actor, action: str, deed: Deed | None = None) -> AuditEntry:
-    """Write that `by` did `action`; call it in the transaction that does it."""
+    """Record that `by` did `action`; call it inside the transaction that does it."""
     deed = deed or Deed(workspace.public_id, workspace.name)
     entry = _entry(workspace, by, action, deed, database_now())
     entry.save(force_insert=True)
@@ -34,9 +34,9 @@ def record(*, workspace: Workspace, by: Actor, action: str, deed: Deed | None = 
 
 
 def record_looks(*, workspace: Workspace, by: Actor, action: str, deeds: Iterable[Deed]) -> None:
-    """Write that `by` looked at something, once an hour for each `details`. Three queries for any number.
+    """Record that `by` viewed something, at most once an hour for the same `details`, in three queries.
 
-    Looking is what programs do over and over, and a log of nothing else is read by nobody.
+    Programs view things over and over; an entry each time would bury everything else.
     """
     deeds = list(deeds)
     if not deeds:

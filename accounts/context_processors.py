@@ -1,4 +1,4 @@
-"""What every page knows of its reader."""
+"""Template context for every page: the user's workspace and role."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from accounts.access import membership_of
 
 
 def workspace(request: HttpRequest) -> dict[str, Any]:
-    """Add `membership`, `workspace`, `memberships` and `may_change` for a signed-in reader."""
+    """Add `membership`, `workspace`, `memberships` and `may_change` for a signed-in user."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     try:

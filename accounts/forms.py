@@ -1,4 +1,4 @@
-"""What people type about accounts."""
+"""Forms for setup, the workspace, its API keys and its members."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SetupForm(forms.Form):
     email = forms.EmailField(
         label=_("Email address"),
         max_length=254,
-        help_text=_("You sign in with it."),
+        help_text=_("You will sign in with this address."),
         widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
     )
     password = forms.CharField(
@@ -37,7 +37,10 @@ class SetupForm(forms.Form):
         label=_("Workspace"),
         max_length=100,
         initial=_("My workspace"),
-        help_text=_("What you and your team share, such as the name of your company."),
+        help_text=_(
+            "Your team shares monitors and channels in a workspace. Use the name of your team or company, "
+            "for example."
+        ),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -51,7 +54,7 @@ class SetupForm(forms.Form):
 
 
 def _number(**options: Any) -> forms.IntegerField:
-    """A whole number that may be left empty. Browsers change the numbers of their own control on a scroll."""
+    """An optional whole number, as a text input: scrolling over a number input would change it."""
     widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
     return forms.IntegerField(required=False, widget=widget, **options)
 
@@ -60,39 +63,39 @@ def clean_zone(name: str) -> str:
     """Return the name of a time zone. Raises ValidationError."""
     if name not in known_zones():
         raise ValidationError(
-            _("There is no time zone named “%(zone)s”. Choose one such as UTC or Asia/Jakarta."),
+            _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta."),
             params={"zone": name},
         )
     return name
 
 
 class WorkspaceForm(forms.Form):
-    """What holds for a whole workspace; its fields are columns of Workspace."""
+    """The settings of a workspace; the fields are columns of Workspace."""
 
     name = forms.CharField(
         label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
-    push_rate = _number(label=_("Pushes a minute"), min_value=0, max_value=PUSH_RATE_MAX)
+    push_rate = _number(label=_("Pushes per minute"), min_value=0, max_value=PUSH_RATE_MAX)
     token_age_days = _number(
-        label=_("Remind of push tokens older than"),
+        label=_("Remind about push tokens older than"),
         min_value=1,
         max_value=TOKEN_AGE_MAX,
-        help_text=_("In days. Leave it empty to remind nobody."),
+        help_text=_("In days. Leave empty for no reminders."),
     )
     language = forms.ChoiceField(
-        label=_("Language of messages"),
+        label=_("Notification language"),
         choices=settings.LANGUAGES,
         required=False,
         help_text=_(
-            "What is sent through channels is in this language; each reader chooses that of the pages."
+            "Notifications are sent in this language. Each person chooses their own language for the pages."
         ),
     )
     timezone = forms.CharField(
-        label=_("Time zone of messages"),
+        label=_("Notification time zone"),
         max_length=64,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("Times in messages are in this zone, such as Asia/Jakarta."),
+        help_text=_("Notifications show times in this time zone, such as Asia/Jakarta."),
     )
 
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
@@ -101,17 +104,17 @@ class WorkspaceForm(forms.Form):
         super().__init__(*args, **kwargs)
         default = settings.TIANJI_PUSH_RATE
         of_the_server = (
-            _("Leave it empty for this server's limit, which is %(rate)d.") % {"rate": default}
+            _("Leave empty for the server default of %(rate)d.") % {"rate": default}
             if default
-            else _("Leave it empty for this server's limit, which is none.")
+            else _("Leave empty for the server default, which is no limit.")
         )
         self.fields["push_rate"].help_text = format_lazy(
             "{} {}",
-            _("How often each push token may send, where a monitor says nothing else; 0 is no limit."),
+            _("Limit for each push token unless its monitor sets its own; 0 means no limit."),
             of_the_server,
         )
 
-    # Messages are always in some language and some zone: left empty, these stay as they are.
+    # Notifications always need a language and a time zone: left empty, the current ones are kept.
 
     def clean_language(self) -> str:
         return self.cleaned_data["language"] or self.workspace.language
@@ -122,39 +125,39 @@ class WorkspaceForm(forms.Form):
 
 
 class ApiKeyForm(forms.Form):
-    """A new key to the management API."""
+    """A new management API key."""
 
     name = forms.CharField(
         label=_("Name"),
         max_length=60,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text=_("Which program uses it, such as ci."),
-        error_messages={"required": _("Give the key a name.")},
+        help_text=_("The program that will use it, such as ci."),
+        error_messages={"required": _("Enter a name.")},
     )
     scope = forms.ChoiceField(
-        label=_("It may"), choices=ApiKey.Scope.choices, initial=ApiKey.Scope.READ, widget=forms.RadioSelect
+        label=_("Access"), choices=ApiKey.Scope.choices, initial=ApiKey.Scope.READ, widget=forms.RadioSelect
     )
     expires_days = _number(
         label=_("Expires after"),
         min_value=1,
         max_value=_KEY_DAYS_MAX,
-        help_text=_("In days. Leave it empty for a key that works until it is revoked."),
+        help_text=_("In days. Leave empty for no expiry."),
     )
 
 
 class MemberForm(forms.Form):
-    """Somebody to add to a workspace."""
+    """A member to add to a workspace."""
 
     email = forms.EmailField(
         label=_("Email address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-        error_messages={"required": _("Give an email address.")},
+        error_messages={"required": _("Enter an email address.")},
     )
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
 
 
 class RoleForm(forms.Form):
-    """Another role for a member."""
+    """A member's new role."""
 
     role = forms.ChoiceField(choices=Role.choices)

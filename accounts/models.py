@@ -1,4 +1,4 @@
-"""People, the workspaces they share and what they may do in them."""
+"""Users, the workspaces they share, their roles, API keys and the audit log."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. The email address, in lower case, is the name to sign in with."""
+    """A person, who signs in with the email address, stored in lower case."""
 
     email = models.EmailField(_("email address"), unique=True)
-    is_staff = models.BooleanField(_("may open the admin site"), default=False)
+    is_staff = models.BooleanField(_("can access the admin site"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
 
@@ -46,29 +46,32 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
 
-# Above it nobody means a limit any more; 0 is none.
+# A higher number is not a limit in practice; 0 means no limit.
 PUSH_RATE_MAX = 1_000_000
 TOKEN_AGE_MAX = 3650
 
 
 class Workspace(models.Model):
-    """What a team shares: its monitors and channels. Nothing is visible across workspaces.
+    """What a team shares: monitors and channels. Nothing is visible across workspaces.
 
-    `push_rate` is how many pushes a minute each of its tokens may send, 0 for no limit, null for
-    TIANJI_PUSH_RATE. `token_age_days` is the age from which people are reminded to change a token;
-    null is never. Messages to its channels are in `language`, with times in `timezone`.
+    `push_rate` limits the pushes per minute of each token; 0 means no limit, null TIANJI_PUSH_RATE.
+    `token_age_days` is the age at which a reminder to rotate a token appears; null means never.
+    Notifications are in `language`, with times in `timezone`.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
     push_rate = models.PositiveIntegerField(
-        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+        _("pushes per minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
     token_age_days = models.PositiveIntegerField(
-        _("remind of tokens older than"), null=True, blank=True, validators=[MaxValueValidator(TOKEN_AGE_MAX)]
+        _("remind about tokens older than"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(TOKEN_AGE_MAX)],
     )
-    language = models.CharField(_("language of messages"), max_length=10, default="en")
-    timezone = models.CharField(_("time zone of messages"), max_length=64, default="UTC")
+    language = models.CharField(_("notification language"), max_length=10, default="en")
+    timezone = models.CharField(_("notification time zone"), max_length=64, default="UTC")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -112,7 +115,7 @@ class Membership(models.Model):
 
 
 class ApiKey(models.Model):
-    """A program's key to the management API of one workspace. Only its SHA-256 is kept."""
+    """A key to the management API of one workspace. Only its SHA-256 is stored."""
 
     class Scope(models.TextChoices):
         READ = "read", _("Read")
@@ -145,11 +148,10 @@ class ApiKey(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One thing somebody did: who, when, from where. Append-only, and never with a secret in it.
+    """One entry of the audit log: who did what, when and from where. Append-only, and without secrets.
 
-    `actor` names who it was for good, also when the account or key is gone. `subject` is the public
-    id of what it was done to (of the monitor, for what was done to its tokens), `details` what else
-    is worth knowing, under the names of the API.
+    `actor` is a name that stays after the account or key is deleted. `subject` is the public id of the
+    target (the monitor, for actions on its tokens). `details` uses the field names of the API.
     """
 
     class Action(models.TextChoices):
@@ -160,52 +162,52 @@ class AuditEntry(models.Model):
         MONITOR_DELETED = "monitor.deleted", _("Monitor deleted")
         TOKEN_ISSUED = "token.issued", _("Token issued")
         TOKEN_IMPORTED = "token.imported", _("Token imported")
-        TOKEN_REVEALED = "token.revealed", _("Token shown")
+        TOKEN_REVEALED = "token.revealed", _("Token viewed")
         TOKEN_ROTATED = "token.rotated", _("Token rotated")
-        TOKEN_OVERLAP_CHANGED = "token.overlap_changed", _("Old token's time changed")
-        TOKEN_OVERLAP_ENDED = "token.overlap_ended", _("Old token ended early")
-        TOKEN_RENAMED = "token.renamed", _("Token's label changed")
+        TOKEN_OVERLAP_CHANGED = "token.overlap_changed", _("Old token's expiry changed")
+        TOKEN_OVERLAP_ENDED = "token.overlap_ended", _("Old token revoked early")
+        TOKEN_RENAMED = "token.renamed", _("Token label changed")
         TOKEN_REVOKED = "token.revoked", _("Token revoked")
         API_KEY_CREATED = "api_key.created", _("API key created")
         API_KEY_REVOKED = "api_key.revoked", _("API key revoked")
         WORKSPACE_CHANGED = "workspace.changed", _("Workspace settings changed")
         MEMBER_ADDED = "member.added", _("Member added")
-        MEMBER_CHANGED = "member.changed", _("Member's role changed")
+        MEMBER_CHANGED = "member.changed", _("Member role changed")
         MEMBER_REMOVED = "member.removed", _("Member removed")
         CHANNEL_CREATED = "channel.created", _("Channel created")
         CHANNEL_CHANGED = "channel.changed", _("Channel changed")
         CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
-        INCIDENT_NOTED = "incident.noted", _("Incident noted")
+        INCIDENT_NOTED = "incident.noted", _("Incident note changed")
         INCIDENT_ACKNOWLEDGED = "incident.acknowledged", _("Incident acknowledged")
-        RULES_CHANGED = "rules.changed", _("Rules changed")
+        RULES_CHANGED = "rules.changed", _("Notification rules changed")
         MONITOR_SNOOZED = "monitor.snoozed", _("Snoozed")
         MONITOR_UNSNOOZED = "monitor.unsnoozed", _("Snooze ended")
-        MAINTENANCE_PLANNED = "maintenance.planned", _("Maintenance planned")
-        MAINTENANCE_CHANGED = "maintenance.changed", _("Maintenance changed")
-        MAINTENANCE_DELETED = "maintenance.deleted", _("Maintenance deleted")
+        MAINTENANCE_PLANNED = "maintenance.planned", _("Maintenance window created")
+        MAINTENANCE_CHANGED = "maintenance.changed", _("Maintenance window changed")
+        MAINTENANCE_DELETED = "maintenance.deleted", _("Maintenance window deleted")
 
     class Via(models.TextChoices):
         BROWSER = "browser", _("browser")
         API = "api", _("API")
         ADMIN = "admin", _("admin site")
         COMMAND = "command", _("command line")
-        LINK = "link", _("link in a message")
+        LINK = "link", _("link in a notification")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries")
-    at = models.DateTimeField(_("at"))
-    action = models.CharField(_("what"), max_length=24, choices=Action.choices)
-    actor = models.CharField(_("who"), max_length=254)
+    at = models.DateTimeField(_("time"))
+    action = models.CharField(_("action"), max_length=24, choices=Action.choices)
+    actor = models.CharField(_("actor"), max_length=254)
     user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    via = models.CharField(_("by way of"), max_length=8, choices=Via.choices)
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    via = models.CharField(_("via"), max_length=8, choices=Via.choices)
+    address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     subject = models.UUIDField(null=True)
-    subject_name = models.CharField(_("what it was done to"), max_length=100, blank=True)
+    subject_name = models.CharField(_("target"), max_length=100, blank=True)
     details = models.JSONField(default=dict)
 
     class Meta:
-        verbose_name = _("audit entry")
-        verbose_name_plural = _("audit entries")
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log")
         ordering = ["-at", "-id"]
         indexes = [
             models.Index("subject", models.F("at").desc(), name="audit_subject_at"),
@@ -217,7 +219,7 @@ class AuditEntry(models.Model):
 
 
 class StoredAnswer(models.Model):
-    """What a POST with an `Idempotency-Key` was answered, sealed, so that a repetition gets the same."""
+    """The encrypted response to a POST with an `Idempotency-Key`, for replaying it."""
 
     owner = models.CharField(max_length=60)
     key = models.CharField(max_length=255)
@@ -236,10 +238,10 @@ class StoredAnswer(models.Model):
 
 
 class SetupLink(models.Model):
-    """The one-time link on which the first owner is created; only its SHA-256 is kept."""
+    """The one-time link for creating the first owner. Only its SHA-256 is stored."""
 
     digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        return f"set-up link of {self.created_at:%Y-%m-%d %H:%M}"
+        return f"setup link of {self.created_at:%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""The addresses of the accounts' pages that are ours."""
+"""URLs of the pages for setup and workspace settings; sign-in belongs to allauth."""
 
 from django.urls import path
 

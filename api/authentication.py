@@ -1,4 +1,4 @@
-"""Who a request of the management API is from, and what it may do."""
+"""Authentication and permissions of the management API: API keys and browser sessions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class BrowserAuthentication(SessionAuthentication):
-    """A signed-in person, as the pages know them; changes need the CSRF token."""
+    """The session of a signed-in user, as on the pages; changes require the CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)
@@ -42,7 +42,7 @@ class BrowserAuthentication(SessionAuthentication):
 
 
 class ReadsOrMayChange(BasePermission):
-    """Reading is for everybody with a key or a membership, changing for write keys, owners and admins."""
+    """Any key or member may read; changes require a write key, or the owner or admin role."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if request.auth is None and not isinstance(request.user, User):
@@ -51,14 +51,14 @@ class ReadsOrMayChange(BasePermission):
 
 
 def workspace_of(request: Request) -> Workspace:
-    """Return the key's workspace, or the one that the signed-in person looks at. Raises Http404."""
+    """Return the key's workspace, or the signed-in user's current one. Raises Http404."""
     if isinstance(request.auth, ApiKey):
         return request.auth.workspace
     return membership_of(request._request).workspace
 
 
 def may_change(request: Request) -> bool:
-    """Return whether the request may change things and see push tokens."""
+    """Return whether the request may make changes and see push tokens."""
     if isinstance(request.auth, ApiKey):
         return request.auth.may_change
     try:

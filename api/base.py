@@ -1,4 +1,4 @@
-"""What all views of the management API share."""
+"""The base of all management API views: rate limit, strict parameters, Idempotency-Key and If-Match."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from api.parsers import JsonBody
 from api.problems import Problem
 from api.schema import SaidByTheOperation
 
-# What If-Match may hold by RFC 9110.
+# The syntax of If-Match in RFC 9110.
 _QUOTED = r'(W/)?"[!#-~]*"'
 _ETAGS = re.compile(rf"\*|{_QUOTED}(, ?{_QUOTED})*")
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
 class _JsonUnlessAskedOtherwise(DefaultContentNegotiation):
-    """JSON for whoever accepts none of what there is: an error about it would be JSON as well."""
+    """Falls back to JSON if nothing in Accept is available: a 406 would be JSON as well."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -56,7 +56,7 @@ class _JsonUnlessAskedOtherwise(DefaultContentNegotiation):
 
 
 class ApiRate(SimpleRateThrottle):
-    """TIANJI_API_RATE requests a minute for each key or person."""
+    """TIANJI_API_RATE requests per minute for each API key or user."""
 
     rate = "set by TIANJI_API_RATE"
 
@@ -72,15 +72,15 @@ class ApiRate(SimpleRateThrottle):
         try:
             return bool(super().allow_request(request, view))
         except (OSError, RedisError):
-            # The cache is away. A limit that cannot be counted must not stop anybody.
+            # The cache is not available. A limit that cannot be counted must not block requests.
             return True
 
 
 class ApiView(APIView):
     """Base of the management API's views.
 
-    `query` names the parameters that a GET knows; another one is an error, so that a misspelt filter
-    does not quietly return everything.
+    `query` names the parameters that a GET accepts. Any other is an error, so that a misspelt filter does
+    not silently return everything.
     """
 
     authentication_classes = (ApiKeyAuthentication, BrowserAuthentication)
@@ -90,7 +90,7 @@ class ApiView(APIView):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _JsonUnlessAskedOtherwise
     metadata_class = None
-    # Without "options": nothing here is for the scripts of other sites.
+    # Without "options": the API is not meant for scripts on other sites.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     schema = SaidByTheOperation()
     query: ClassVar[tuple[str, ...]] = ()
@@ -100,11 +100,11 @@ class ApiView(APIView):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        # Answers may hold push tokens.
+        # Responses may contain push tokens.
         return {**super().default_response_headers, "Cache-Control": "no-store"}
 
     def check_permissions(self, request: Request) -> None:
-        # Before whether the key may change anything: it may not be for lack of a key.
+        # Checked before permissions: a method that does not exist is 405, whatever the key may do.
         if request.method not in self.allowed_methods:
             raise MethodNotAllowed(str(request.method))
         super().check_permissions(request)
@@ -112,17 +112,17 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-            raise ParseError(_("Give the body's length in Content-Length instead of sending it in chunks."))
+            raise ParseError(_("Chunked bodies are not supported. Send the length in Content-Length."))
         known = self.query if request.method in ("GET", "HEAD") else ()
         unknown = sorted(set(request.query_params) - set(known))
         if unknown:
             allowed = ", ".join(known) or _("none")
             raise ValidationError(
-                {name: [_("There is no such parameter here. Allowed: %s.") % allowed] for name in unknown}
+                {name: [_("Unknown parameter. Allowed: %s.") % allowed] for name in unknown}
             )
         for name in request.query_params:
             if len(request.query_params.getlist(name)) > 1:
-                raise ValidationError({name: [_("Give it once.")]})
+                raise ValidationError({name: [_("Give this parameter only once.")]})
 
     @property
     def workspace(self) -> Workspace:
@@ -139,20 +139,20 @@ class ApiView(APIView):
     def read(
         self, serializer: type[Serializer[Any]], *, partial: bool = False, **context: Any
     ) -> dict[str, Any]:
-        """Return the request's body as `serializer` cleans it. Raises ValidationError."""
+        """Return the request's body, validated by `serializer`. Raises ValidationError."""
         body = serializer(data=self.request.data, partial=partial, context={"view": self, **context})
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
 
     def asked(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
-        """Return the request's parameters as `serializer` cleans them. Raises ValidationError."""
+        """Return the query parameters, validated by `serializer`. Raises ValidationError."""
         parameters = serializer(data=self.request.query_params.dict())
         parameters.is_valid(raise_exception=True)
         return dict(parameters.validated_data)
 
 
 def owner_of(request: Request) -> str:
-    """Return who is asking, as a limit or an Idempotency-Key belongs to them."""
+    """Return the key or user that a rate limit or an Idempotency-Key belongs to."""
     if request.auth is not None:
         return f"key:{request.auth.pk}"
     return f"user:{request.user.pk}" if isinstance(request.user, User) else "nobody"
@@ -162,12 +162,12 @@ Handler = Callable[..., Response]
 
 
 def idempotent(handler: Handler) -> Handler:
-    """Give a POST handler the header `Idempotency-Key`: done once, answered the same for 24 hours."""
+    """Make a POST handler support `Idempotency-Key`: it runs once and replays its response for 24 hours."""
     return _idempotent(handler, idempotency.once)
 
 
 def idempotent_outside(handler: Handler) -> Handler:
-    """Do the same for a handler that talks to others, and must not do so in a transaction."""
+    """Do the same for a handler that uses the network, which must not happen inside a transaction."""
     return _idempotent(handler, idempotency.once_outside)
 
 
@@ -178,17 +178,17 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
         if key is None:
             return handler(view, request, *args, **kwargs)
         if not _KEY.fullmatch(key):
-            sentence = _("Give 1 to 255 letters, digits and signs of ASCII, without spaces.")
+            sentence = _("Must be 1 to 255 printable ASCII characters without spaces.")
             raise ValidationError({"Idempotency-Key": [sentence]})
 
         def run() -> Answer:
             response = handler(view, request, *args, **kwargs)
-            # What is stored is what went out: ids and times as text.
+            # Store what is sent: ids and times as text.
             data = json.loads(JSONRenderer().render(response.data))
             return Answer(response.status_code, dict(response.headers), data)
 
-        # The parsed body: whether a space was added says nothing of what is asked for. And the
-        # workspace: a person may look at another one by now.
+        # The parsed body, because whitespace does not matter. And the workspace, because the user may have
+        # switched to another one.
         body = JSONRenderer().render(request.data).decode()
         asked = f"{view.workspace.public_id} {request.method} {request.path}\n{body}"
         try:
@@ -201,7 +201,7 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
         except idempotency.KeyReused:
             raise Problem("key-reused") from None
         except idempotency.StillRunning:
-            detail = _("The first request with this Idempotency-Key is still being served.")
+            detail = _("The first request with this Idempotency-Key is still in progress.")
             raise Problem("conflict", detail, headers={"Retry-After": "1"}) from None
         headers = {**answer.headers, "Idempotency-Replayed": "true"} if answer.repeated else answer.headers
         return Response(answer.data, status=answer.status, headers=headers)
@@ -210,26 +210,26 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
 
 
 def etag(row: Any) -> str:
-    """Return the ETag of a monitor or channel: its version, which changes with each edit."""
+    """Return the ETag of a monitor or channel: its version, which every edit changes."""
     return f'"{row.version}"'
 
 
 def named_etags(request: Request) -> set[str] | None:
-    """Return what `If-Match` names, None where the request has none. Raises Problem where it is no ETag."""
+    """Return the ETags in `If-Match`, or None without the header. Raises Problem if it is malformed."""
     given = request.headers.get("If-Match")
     if given is None:
         return None
     if not _ETAGS.fullmatch(given):
-        sentence = _("If-Match is no ETag. Give the one that was read, with its quotes.")
+        sentence = _("If-Match is not a valid ETag. Send the ETag you read, including the quotes.")
         raise Problem("changed-meanwhile", sentence)
-    # Compression on the way makes an ETag weak; that it names a version remains true.
+    # Compression on the way makes an ETag weak, but it still names a version.
     return {part.strip().removeprefix("W/") for part in given.split(",")}
 
 
 def expected_version(request: Request, row: Model) -> int | None:
-    """Return the version that `If-Match` asks for, None where the request has none or `*`.
+    """Return the version that `If-Match` asks for, or None without the header or with `*`.
 
-    Raises Problem where it names another version than there is.
+    Raises Problem if the current version is a different one.
     """
     named = named_etags(request)
     if named is None or "*" in named:

@@ -1,4 +1,4 @@
-"""Fields and serializers of the management API: strict, and saying what is allowed."""
+"""Strict fields and serializers of the management API, whose errors say what is allowed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-UNKNOWN = _("There is no such field here. Allowed: %(allowed)s.")
+UNKNOWN = _("Unknown field. Allowed: %(allowed)s.")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, so that a misspelt one is not quietly ignored.
+    """Rejects unknown fields, so that a misspelt one is not silently ignored.
 
-    What can only be read may be sent back as it was read, and changes nothing.
+    Read-only fields may be sent back as they were read; they change nothing.
     """
 
     def to_internal_value(self, data: Any) -> Any:
@@ -33,9 +33,9 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class Text(serializers.CharField):
-    """Text of any kind but NUL: a JSON string, not a number that looks like one."""
+    """Text without NUL characters: a JSON string, not a number."""
 
-    pattern, complaint = r"^[^\x00]*\Z", _("Leave out the character NUL.")
+    pattern, complaint = r"^[^\x00]*\Z", _("Must not contain NUL characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -44,39 +44,39 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        # Measured as it came, which is what the schema promises, and not after spaces were taken off.
+        # Measured as it was sent, as the schema promises, and not after trimming.
         if self.max_length is not None and len(data) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
         return super().to_internal_value(data)
 
 
 class Line(Text):
-    """One line with something in it."""
+    """A single line that is not blank."""
 
     pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z"
-    complaint = _("Give one line with something in it, and without control characters.")
+    complaint = _("Must be a single line of text, not blank and without control characters.")
 
 
 class LineOrNothing(Text):
-    """One line, which may be empty."""
+    """A single line, which may be empty."""
 
-    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Give one line without control characters.")
+    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Must be a single line without control characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, **kwargs)
 
 
 class Sought(Text):
-    """A text to look for, as it stands."""
+    """A text to search for, without trimming."""
 
-    pattern, complaint = r"^[^\x00]+\Z", _("Give text without the character NUL.")
+    pattern, complaint = r"^[^\x00]+\Z", _("Must not be empty or contain NUL characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_length=1, trim_whitespace=False, **kwargs)
 
 
 class Matching(Text):
-    """Text that a pattern describes."""
+    """Text that must match a pattern."""
 
     def __init__(self, pattern: str, complaint: Any, **kwargs: Any) -> None:
         self.pattern, self.complaint = pattern, complaint
@@ -84,7 +84,7 @@ class Matching(Text):
 
 
 class Id(serializers.UUIDField):
-    """The id of something: a UUID in the form with hyphens."""
+    """An id: a UUID with hyphens."""
 
     _FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
@@ -95,13 +95,13 @@ class Id(serializers.UUIDField):
 
 
 class Whole(serializers.IntegerField):
-    """A whole number: a JSON number, neither text nor true."""
+    """A whole number: a JSON number, not a string or a boolean."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         low, high = kwargs.get("min_value"), kwargs.get("max_value")
         if low is not None and high is not None:
-            sentence = _("Give a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+            sentence = _("Must be a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
             self.error_messages["invalid"] = sentence
             if not self.allow_null:
                 self.error_messages["null"] = sentence
@@ -116,9 +116,9 @@ class Whole(serializers.IntegerField):
 
 
 class Number(serializers.FloatField):
-    """A JSON number that a double can hold, neither text nor true."""
+    """A JSON number in the range of a double, not a string or a boolean."""
 
-    default_error_messages = {"invalid": _("Give a number, such as 12.5.")}
+    default_error_messages = {"invalid": _("Must be a number, such as 12.5.")}
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):
@@ -133,7 +133,7 @@ class Number(serializers.FloatField):
 
 
 class YesNo(serializers.BooleanField):
-    """true or false, and nothing that resembles it."""
+    """true or false, and nothing that merely resembles them."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -142,7 +142,7 @@ class YesNo(serializers.BooleanField):
 
 
 class OneOf(serializers.ChoiceField):
-    """One of a few words; the error lists them."""
+    """One of a fixed set of values; the error lists them."""
 
     def __init__(self, choices: Any, **kwargs: Any) -> None:
         super().__init__(choices, **kwargs)
@@ -156,11 +156,11 @@ class OneOf(serializers.ChoiceField):
 
 
 class Moment(serializers.DateTimeField):
-    """A time as ISO 8601 in UTC, such as 2026-11-22T14:03:07.123456Z; read with any offset."""
+    """A time in ISO 8601: written in UTC, such as 2026-11-22T14:03:07.123456Z, and read with any offset."""
 
     default_error_messages = {
-        "naive": _("Give the offset from UTC too, such as 2026-11-22T14:03:07Z."),
-        "invalid": _("Give a time as ISO 8601 writes it, such as 2026-11-22T14:03:07Z."),
+        "naive": _("Must include the UTC offset, such as 2026-11-22T14:03:07Z."),
+        "invalid": _("Must be an ISO 8601 time, such as 2026-11-22T14:03:07Z."),
     }
     _FORM = re.compile(
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?",
@@ -179,7 +179,7 @@ class Moment(serializers.DateTimeField):
             self.fail("invalid")
 
     def to_internal_value(self, value: Any) -> Any:
-        # What Python reads is more than RFC 3339 allows: of "10:00:00xZ", it skips the x.
+        # Python accepts more than RFC 3339 allows: in "10:00:00xZ" it skips the x.
         if not (isinstance(value, str) and self._FORM.fullmatch(value)):
             self.fail("invalid")
         try:

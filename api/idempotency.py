@@ -1,4 +1,4 @@
-"""A POST that is sent twice under one `Idempotency-Key` is done once and answered the same."""
+"""`Idempotency-Key`: a POST sent twice with the same key runs once and gets the same response."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from core import credentials
 from core.clock import database_now
 
 KEPT_FOR = timedelta(hours=24)
-# Longer than any request takes: what was begun before that was cut off.
+# Longer than any request takes: an older one without a response was cut off.
 ABANDONED_AFTER = timedelta(seconds=60)
 _PURPOSE = b"tianji stored answers"
 
 
 class KeyReused(Exception):
-    """The key was used for another request."""
+    """The key was already used for a different request."""
 
 
 class StillRunning(Exception):
-    """The first request with this key has not been answered yet."""
+    """The first request with this key is still in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to be given again: its HTTP status, its headers and its JSON content."""
+    """A response that can be replayed: its HTTP status, headers and JSON content."""
 
     status: int
     headers: dict[str, str]
@@ -39,17 +39,18 @@ class Answer:
 
 
 def once(*, owner: str, key: str, request_digest: str, run: Callable[[], Answer]) -> Answer:
-    """Return what `run` answers, or what it answered to the same request before.
+    """Return the response of `run`, or the stored response to the same request.
 
-    `run` happens in one transaction with the record of its answer: both are there or neither. It
-    raises where there is nothing to repeat, and is then free to be tried again.
+    `run` shares one transaction with storing its response, so that both are committed or neither. If it
+    raises, nothing is stored, and the key can be used again.
 
     Args:
-        owner: who uses the key, so that nobody meets another one's.
+        owner: who sent the key; the same key of two owners does not clash.
         request_digest: of method, path and body.
 
     Raises:
-        KeyReused, StillRunning: as they say.
+        KeyReused: the key was already used for a different request.
+        StillRunning: the first request with this key is still in progress.
     """
     with transaction.atomic():
         claimed = _claim(owner, key, request_digest)
@@ -61,9 +62,9 @@ def once(*, owner: str, key: str, request_digest: str, run: Callable[[], Answer]
 
 
 def once_outside(*, owner: str, key: str, request_digest: str, run: Callable[[], Answer]) -> Answer:
-    """Do as `once`, for a `run` that talks to others and so must not hold a transaction open.
+    """Like `once`, for a `run` that uses the network and must not hold a transaction open.
 
-    Where the process dies in between, the key is free again after ABANDONED_AFTER.
+    If the process dies in between, the key can be used again after ABANDONED_AFTER.
     """
     abandoned = StoredAnswer.objects.filter(owner=owner, key=key, status=None)
     abandoned.filter(created_at__lt=database_now() - ABANDONED_AFTER).delete()
@@ -80,7 +81,7 @@ def once_outside(*, owner: str, key: str, request_digest: str, run: Callable[[],
 
 
 def forget_old() -> int:
-    """Delete the answers that need not be repeated any more; return how many there were."""
+    """Delete the stored responses that have expired; return how many there were."""
     return StoredAnswer.objects.filter(created_at__lt=database_now() - KEPT_FOR).delete()[0]
 
 
@@ -99,7 +100,7 @@ def _claim(owner: str, key: str, request_digest: str) -> StoredAnswer | None:
 def _stored(owner: str, key: str, request_digest: str) -> Answer:
     stored = StoredAnswer.objects.filter(owner=owner, key=key).first()
     if stored is None:
-        # It was given up between the two looks.
+        # The first request failed and released the key in between.
         raise StillRunning
     if stored.request_digest != request_digest:
         raise KeyReused
@@ -111,7 +112,7 @@ def _stored(owner: str, key: str, request_digest: str) -> Answer:
 
 
 def _keep(claimed: StoredAnswer, answer: Answer) -> None:
-    # Sealed, because it may hold a new token.
+    # Encrypted, because it may contain a new token.
     content = json.dumps({"headers": answer.headers, "data": answer.data})
     claimed.status, claimed.sealed = answer.status, credentials.seal(content, purpose=_PURPOSE)
     claimed.save(update_fields=["status", "sealed"])

@@ -1,4 +1,4 @@
-"""Pages by cursor: none skips or repeats a row while others are written, and none is slow."""
+"""Keyset pagination: no page skips or repeats a row while others are written, and none is slow."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PAGE, PAGE_MOST = 100, 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _ON, _BACK = "b", "a"
-# What it allows can always be read: a time until 2112 in microseconds and a row's number.
+# Whatever matches can be decoded: a time until 2112 in microseconds, and a row id.
 _CURSOR = r"^[ab][0-9a-f]{1,13}-[0-9a-f]{1,15}\Z"
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE})
 class _Limit(serializers.Field[Any, Any, Any, Any]):
-    default_error_messages = {"invalid": _("Give a whole number from 1 to {most}.")}
+    default_error_messages = {"invalid": _("Must be a whole number from 1 to {most}.")}
 
     def to_internal_value(self, data: Any) -> int:
         if not (isinstance(data, str) and _NUMBER.fullmatch(data) and 1 <= int(data) <= PAGE_MOST):
@@ -37,21 +37,21 @@ class _Limit(serializers.Field[Any, Any, Any, Any]):
 
 
 class PageSerializer(StrictSerializer):
-    """The parameters of a list: which page of it."""
+    """The pagination parameters of a list."""
 
     cursor = serializers.RegexField(
         _CURSOR,
         required=False,
         trim_whitespace=False,
-        help_text="From next or previous of a page.",
-        error_messages={"invalid": _("Use a cursor as next and previous of a page give it.")},
+        help_text="The cursor from next or previous of a page.",
+        error_messages={"invalid": _("Must be a cursor from next or previous of a page.")},
     )
-    limit = _Limit(required=False, help_text="How many at once.")
+    limit = _Limit(required=False, help_text="Results per page.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """A row's place, and whether the page before or after it is meant."""
+    """A row's position, and whether the page before or after it is wanted."""
 
     back: bool
     at: datetime
@@ -74,12 +74,12 @@ def page(
     """Return one page of `rows` as `{"results": [...], "next": ..., "previous": ...}`.
 
     Args:
-        time: the column that orders them, before their row ids; None where these do it alone.
-        asked: the parameters, as PageSerializer cleans them.
+        time: the column to order by, before the row id; None to order by the row id alone.
+        asked: the parameters, validated by PageSerializer.
     """
     size, position = asked.get("limit", PAGE), _read(asked.get("cursor"))
     back = position is not None and position.back
-    # Going back through what comes newest first is going up, and so the other way round.
+    # Going back through rows that are newest first means ascending order, and vice versa.
     upwards = back != oldest_first
     if position is not None:
         rows = _beyond(rows, time, position, upwards=upwards)
@@ -106,7 +106,7 @@ def _beyond(rows: QuerySet[Any], time: str | None, position: _Position, *, upwar
     by_id = {f"pk__{beyond}": position.pk}
     if time is None:
         return rows.filter(**by_id)
-    # The first condition alone would do for the result; it gives the index its range.
+    # The first condition is redundant, but gives the index a range to scan.
     return rows.filter(
         Q(**{f"{time}__{beyond}e": position.at}),
         Q(**{f"{time}__{beyond}": position.at}) | Q(**{time: position.at}, **by_id),

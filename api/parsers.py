@@ -1,4 +1,4 @@
-"""Bodies of the management API: JSON as RFC 8259 has it, and not too much of it."""
+"""Request bodies of the management API: JSON as in RFC 8259, limited in size and depth."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ _DEPTH_MOST = 20
 
 
 class JsonBody(BaseParser):
-    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and nothing that JSON cannot write again."""
+    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and no values that JSON cannot represent."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Return what the body says. Raises ParseError, Problem."""
+        """Return the parsed body. Raises ParseError, Problem."""
         try:
             raw = stream.read(BODY_LIMIT + 1)
         except UnreadablePostError:
-            raise ParseError(_("The body ended before it was complete.")) from None
+            raise ParseError(_("The body is incomplete.")) from None
         if len(raw) > BODY_LIMIT:
-            raise Problem("too-large", _("The body has more than %d bytes.") % BODY_LIMIT)
+            raise Problem("too-large", _("The body is limited to %d bytes.") % BODY_LIMIT)
         try:
             content = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
         except RecursionError:
             raise _too_deep() from None
         except ValueError as error:
-            raise ParseError(_("The body is not JSON: %s") % error) from None
+            raise ParseError(_("The body is not valid JSON: %s") % error) from None
         _require_plain(content)
         return content
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number")
+    raise ValueError(f"{word} is not allowed")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("a number is too large")
+        raise ValueError("a number is out of range")
     return number
 
 
 def _too_deep() -> ParseError:
-    return ParseError(_("The body is nested too deeply."))
+    return ParseError(_("The body is nested too deeply. At most %d levels are allowed.") % _DEPTH_MOST)
 
 
 def _require_plain(content: Any) -> None:
-    """Refuse halves of surrogate pairs, which no database stores, and depths that nothing here has."""
+    """Reject unpaired surrogates, which no database stores, and nesting deeper than any resource has."""
     level: list[Any] = [content]
     for _depth in range(_DEPTH_MOST):
         below: list[Any] = []
@@ -77,4 +77,6 @@ def _require_encodable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ParseError(_("The body has half of a surrogate pair, which is not a character.")) from None
+        raise ParseError(
+            _("The body contains an unpaired surrogate, which is not a valid character.")
+        ) from None

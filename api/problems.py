@@ -1,4 +1,4 @@
-"""What went wrong, as RFC 9457 says it: `application/problem+json`."""
+"""Error responses as in RFC 9457: `application/problem+json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RETRY_AFTER_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem. Its `type` is the address of a page that explains it."""
+    """A kind of problem. Its `type` is the path of a page that explains it."""
 
     status: int
     title: Any
@@ -32,73 +32,84 @@ class Kind:
 KINDS = {
     "malformed": Kind(
         400,
-        _("The request cannot be read"),
-        _("The body is not JSON, or not the JSON that the schema asks for."),
+        _("Malformed request"),
+        _("The body is not valid JSON, or does not match the schema."),
     ),
     "invalid": Kind(
         400,
-        _("Something in the request is not allowed"),
-        _("Each entry of errors names a field and says what is allowed there. Nothing was changed."),
+        _("Validation failed"),
+        _("Each entry in errors names a field and says what is allowed. Nothing was changed."),
     ),
     "impossible": Kind(
         422,
-        _("What is asked for cannot be done"),
-        _("Each field may have its value by itself, but not together or not here. Nothing was changed."),
+        _("Unprocessable request"),
+        _(
+            "Each value is valid on its own, but not in this combination or not for this resource. "
+            "Nothing was changed."
+        ),
     ),
     "unauthenticated": Kind(
         401,
-        _("Say who you are"),
-        _("Send Authorization: Bearer tja_... with an API key that is neither revoked nor expired."),
+        _("Authentication required"),
+        _("Send Authorization: Bearer tja_... with an API key that is not revoked or expired."),
     ),
     "forbidden": Kind(
         403,
-        _("This key or role may only read"),
-        _("Changes need a key with the scope write or, in the browser, the role of an owner or admin."),
+        _("This key or role is read-only"),
+        _("Changes require an API key with the write scope or, in the browser, the owner or admin role."),
     ),
-    "not-found": Kind(
-        404, _("There is no such thing here"), _("It does not exist, or it belongs to another workspace.")
+    "not-found": Kind(404, _("Not found"), _("It does not exist, or it belongs to another workspace.")),
+    "method-not-allowed": Kind(
+        405, _("Method not allowed"), _("The Allow header lists the supported methods.")
     ),
-    "method-not-allowed": Kind(405, _("This address has no such method"), _("Allow lists those it has.")),
     "conflict": Kind(
         409,
-        _("It conflicts with how things stand"),
-        _("Something else has the name, or is in progress. The detail says what, and what to do."),
+        _("Conflict with the current state"),
+        _(
+            "The name is already taken, or another operation is in progress. The detail says which, and "
+            "what to do."
+        ),
     ),
     "changed-meanwhile": Kind(
         412,
-        _("It was changed meanwhile"),
-        _("If-Match names another version than there is now. Read it again, then decide anew."),
+        _("Changed since it was read"),
+        _("If-Match does not match the current version. Read it again, then retry your change."),
     ),
-    "too-large": Kind(413, _("The body is too large"), _("Send less at once.")),
-    "unsupported-media-type": Kind(415, _("Send JSON"), _("Bodies are Content-Type: application/json.")),
+    "too-large": Kind(413, _("Request body too large"), _("Send less data in one request.")),
+    "unsupported-media-type": Kind(
+        415, _("Unsupported media type"), _("Send the body as Content-Type: application/json.")
+    ),
     "key-reused": Kind(
         422,
-        _("This Idempotency-Key belongs to another request"),
-        _("A key stands for one request for 24 hours. Use a new key for a new request."),
+        _("Idempotency-Key already used"),
+        _(
+            "This key was used for a different request in the last 24 hours. Use a new key for each new "
+            "request."
+        ),
     ),
     "too-many-requests": Kind(
-        429, _("Too many requests"), _("Try again after the seconds that Retry-After gives.")
+        429, _("Too many requests"), _("Retry after the number of seconds in Retry-After.")
     ),
     "unavailable": Kind(
         503,
-        _("Not possible right now"),
-        _("The database cannot answer. Try again after Retry-After seconds."),
+        _("Temporarily unavailable"),
+        _("The database is not responding. Retry after the number of seconds in Retry-After."),
     ),
     "fault": Kind(
         500,
-        _("Tianji made a mistake"),
-        _("What happened is in its log, under the id that X-Request-ID gives."),
+        _("Internal server error"),
+        _("Details are in the server log, under the ID in X-Request-ID."),
     ),
 }
 
 
 def type_of(kind: str) -> str:
-    """Return the `type` of a kind of problem: the address of the page that explains it."""
+    """Return the `type` of a kind of problem: the path of the page that explains it."""
     return f"/api/problems/{kind}/"
 
 
 class Problem(exceptions.APIException):
-    """A problem of one of KINDS. `detail` says what, in a sentence; `errors` are (field, sentence)."""
+    """A problem of one of KINDS. `detail` is a sentence; `errors` are (field, sentence) pairs."""
 
     def __init__(
         self,
@@ -114,7 +125,7 @@ class Problem(exceptions.APIException):
 
 
 def impossible(field: str, detail: Any) -> Problem:
-    """Return that the value of `field` cannot be had here, though the schema allows it."""
+    """Return the problem that the schema allows the value of `field`, but this resource does not."""
     return Problem("impossible", detail, errors=[(field, detail)])
 
 
@@ -125,7 +136,7 @@ def problem(
     errors: list[tuple[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return the answer that says a problem."""
+    """Return the response for a problem."""
     known = KINDS[kind]
     content: dict[str, Any] = {
         "type": type_of(kind),
@@ -150,7 +161,7 @@ _OF_STATUS = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """Turn an exception of a view into a problem; our own faults are logged and a 500."""
+    """Turn an exception raised by a view into a problem. Unexpected ones are logged and become a 500."""
     match error:
         case Problem():
             return problem(error.kind, error.detail, errors=error.errors, headers=error.headers)
@@ -160,12 +171,12 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         case exceptions.ParseError():
             return problem("malformed", error.detail)
         case Http404() | ObjectDoesNotExist():
-            # The latter: somebody deleted it between looking it up and changing it.
+            # The latter if it was deleted between the lookup and the change.
             return problem("not-found")
         case PermissionDenied():
             return problem("forbidden")
         case exceptions.APIException():
-            # A wrong CSRF token says so; the rest has its explanation.
+            # A CSRF failure names its reason; the others have their explanation.
             detail = error.detail if "CSRF" in str(error.detail) else ""
             kind = _OF_STATUS.get(error.status_code, "malformed")
             return problem(kind, detail, headers=_headers_of(error))
@@ -186,7 +197,7 @@ def _headers_of(error: exceptions.APIException) -> dict[str, str]:
 
 
 def _flat(detail: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the (field, sentence) pairs of what a serializer complains of; "a.b" is b inside a."""
+    """Yield (field, sentence) pairs from a serializer's errors; "a.b" is field b inside a."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             below = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)

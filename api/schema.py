@@ -1,4 +1,4 @@
-"""What the OpenAPI document says alike of many operations."""
+"""What the operations of the OpenAPI document have in common: problems, headers, pages."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from api.problems import KINDS, MEDIA_TYPE, type_of
 
 
 class SaidByTheOperation(AutoSchema):
-    """Describes an operation by what it says itself, not by the words for those who read the code."""
+    """Describes an operation by its own description, not by the docstring meant for developers."""
 
     def get_description(self) -> str:  # type: ignore[override]
         return ""
 
     def _insert_field_validators(self, field: Any, schema: dict[str, Any]) -> None:
-        # TextSchema has said it all. What would be generated for a text that may be empty is a "oneOf",
-        # and an empty text is both of them.
+        # TextSchema is complete. For a text that may be empty, the generator would add a "oneOf" of which
+        # an empty text matches both.
         if not isinstance(field, Text):
             super()._insert_field_validators(field, schema)
 
 
 class ProblemErrorSerializer(serializers.Serializer[Any]):
     field = serializers.CharField(allow_blank=True, help_text="Path of the field, such as schedule.timeout.")
-    detail = serializers.CharField(help_text="What is allowed there.")
+    detail = serializers.CharField(help_text="What is allowed.")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """What went wrong, as RFC 9457 says it."""
+    """An error, as in RFC 9457."""
 
-    type = serializers.CharField(help_text="Names the kind of problem, and leads to its explanation.")
+    type = serializers.CharField(help_text="The kind of problem: the path of the page that explains it.")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
@@ -46,30 +46,31 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same key and body are answered the same for 24 hours, and done once.",
+    description="A repeated request with the same key and body is not run again for 24 hours: it gets the"
+    " stored response.",
 )
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The ETag that was read, with its quotes; 412 when it was changed meanwhile.",
+    description="The ETag you read, including the quotes. 412 if the resource has changed since.",
 )
 ETAG = OpenApiParameter(
     "ETag",
     {"type": "string", "pattern": '^(W/)?"[0-9]+"$'},
     OpenApiParameter.HEADER,
     response=[200, 201],
-    description="Its version, for If-Match.",
+    description="The current version, for If-Match.",
 )
 LOCATION = OpenApiParameter(
-    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[201], description="Where it is."
+    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[201], description="The new URL."
 )
 
 
 def said(kind_status: int, description: str = "") -> OpenApiResponse:
-    """Return the description of problems with one HTTP status."""
+    """Return the OpenAPI response for problems with one HTTP status."""
     titles = [str(kind.title) for kind in KINDS.values() if kind.status == kind_status]
-    return OpenApiResponse(ProblemSerializer, description or "; or: ".join(titles) + ".")
+    return OpenApiResponse(ProblemSerializer, description or " / ".join(titles))
 
 
 def _problems(*statuses: int) -> dict[Any, OpenApiResponse]:
@@ -90,8 +91,8 @@ def answers(
     Args:
         writes: it reads a body and changes something.
         changes: it changes something without a body.
-        conflict: it may conflict with how things stand.
-        matched: it knows If-Match.
+        conflict: it may conflict with the current state.
+        matched: it supports If-Match.
     """
     responses: dict[Any, Any] = {
         (status, "application/json") if serializer else status: OpenApiResponse(serializer)
@@ -138,7 +139,7 @@ class BrowserScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "cookie",
             "name": "sessionid",
-            "description": "A signed-in person; changes need the X-CSRFToken header too.",
+            "description": "The session of a signed-in user. Changes also require the X-CSRFToken header.",
         }
 
 
@@ -150,7 +151,7 @@ class TextSchema(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         field = self.target
-        # As the regular expressions of JavaScript are written, which JSON Schema asks for.
+        # JSON Schema requires the regular expression syntax of JavaScript.
         pattern = field.pattern.replace(r"\x", r"\u00").replace(r"\Z", "$")
         schema: dict[str, Any] = {"type": "string", "pattern": pattern}
         if field.min_length is not None:
@@ -161,8 +162,8 @@ class TextSchema(OpenApiSerializerFieldExtension):
 
 
 def exact(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Say of each body that it knows no further fields, of each answer that it has all of its own, of each
-    id what it is of, and what each problem means."""
+    """Post-process the document: request bodies allow no other fields, responses have all of theirs, ids are
+    named after their resource, and each problem is described once."""
     _drop(result, "x-spec-enum-id")
     for name, schema in result["components"]["schemas"].items():
         if schema.get("type") != "object":
@@ -205,12 +206,12 @@ def _problem(status: int) -> dict[str, Any]:
         for name, kind in kinds.items()
     }
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
-    description = "; or: ".join(str(kind.title) for kind in kinds.values())
-    return {"description": f"{description}.", "content": {MEDIA_TYPE: content}}
+    description = " / ".join(str(kind.title) for kind in kinds.values())
+    return {"description": description, "content": {MEDIA_TYPE: content}}
 
 
 def _named(path: str, methods: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Call the id of a monitor "monitor_id" and that of a channel "channel_id"."""
+    """Rename the id of a monitor to "monitor_id" and that of a channel to "channel_id"."""
     if "/{public_id}" not in path:
         return path, methods
     collection = path.partition("/{public_id}")[0].rpartition("/")[2]
@@ -222,7 +223,7 @@ def _named(path: str, methods: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return path.replace("{public_id}", f"{{{name}}}"), methods
 
 
-# A problem has errors only where fields are to blame.
+# A problem has `errors` only if it is about certain fields.
 _SOMETIMES_LESS = ("Problem",)
 
 
@@ -237,5 +238,5 @@ def _drop(schema: Any, key: str) -> None:
 
 
 def only_the_api(endpoints: list[Any]) -> list[Any]:
-    """Leave out what is not under /api/v1/; the push endpoint describes itself."""
+    """Drop endpoints outside /api/v1/; the push endpoint is described separately."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]

@@ -1,4 +1,4 @@
-"""The addresses of the management API, of its description and of its problems."""
+"""URLs of the management API, its OpenAPI document, its documentation and its problems."""
 
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView

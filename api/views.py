@@ -1,4 +1,4 @@
-"""The OpenAPI document, the pages that show it, and what the problems mean."""
+"""The OpenAPI document, the pages that explain problems, and the 404 of the API."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from api.problems import KINDS, Problem
 
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document. It is made once: that takes a second, and anybody may ask for it."""
+    """Return the OpenAPI document. It is generated once, because that takes a second and it is public."""
     return HttpResponse(_document(get_language()), content_type="application/json")
 
 
 @cache
 def _document(language: str) -> bytes:
-    # All of it, whoever asks: what a key may do is not what there is.
+    # The whole document for everyone, whatever their key may do.
     document = SchemaGenerator().get_schema(request=None, public=True)
     return json.dumps(document, ensure_ascii=False).encode()
 
 
 @require_safe
 def problem(request: HttpRequest, kind: str) -> HttpResponse:
-    """Explain a kind of problem, the page that its `type` leads to."""
+    """Explain a kind of problem: the page that its `type` points to."""
     if kind not in KINDS:
         raise Http404
     return render(request, "api/problem.html", {"name": kind, "kind": KINDS[kind]})
 
 
 class Nothing(ApiView):
-    """What the management API answers where there is nothing: a problem too, and not a page."""
+    """The 404 of the management API: a problem, not a page."""
 
     schema = None  # type: ignore[assignment]
 
     def check_permissions(self, request: Request) -> None:
         slash = not request.path.endswith("/")
-        raise Problem("not-found", _("The addresses of the API end with a slash.") if slash else "")
+        raise Problem("not-found", _("API URLs end with a slash.") if slash else "")

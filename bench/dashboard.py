@@ -1,9 +1,9 @@
-"""How quick the pages are: `make bench-dashboard`, or `python -m bench.dashboard`.
+"""How fast the pages are: `make bench-dashboard`, or `python -m bench.dashboard`.
 
-Starts PostgreSQL and the web server with 10,000 monitors in one workspace, of which 1,000 have 30 days
-of heartbeats at one a minute, and goes on pushing for these. Then measures: the first page of the
-overview, a poll when nothing changed, what 200 open tabs cost the server, and a monitor's page with 90
-days. Beside each stands the ratio to a no-op view in the same server and run.
+Starts PostgreSQL and the web server with 10,000 monitors in one workspace. 1,000 of them have 30 days of
+heartbeats, one per minute, and continue to get pushes. Measures the first page of the overview, a poll when
+nothing changed, the server load of 200 open tabs, and a monitor's page with 90 days, each with its ratio to
+a no-op view in the same server and run.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ FIRST_PAGE, UNCHANGED, TABS_SHARE, DETAIL, WEIGHT = 0.200, 0.005, 0.20, 0.300, 1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How quick the pages are.")
-    parser.add_argument("--days", type=int, default=30, help="of heartbeats (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of open tabs (default %(default)s)")
-    parser.add_argument("--requests", type=int, default=60, help="of each page (default %(default)s)")
+    parser = argparse.ArgumentParser(description="Measures how fast the pages are.")
+    parser.add_argument("--days", type=int, default=30, help="days of heartbeats (default %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="seconds with open tabs (default %(default)s)"
+    )
+    parser.add_argument("--requests", type=int, default=60, help="requests per page (default %(default)s)")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(postgres())
@@ -59,11 +61,11 @@ def main() -> None:
         stack.enter_context(_pushing(port, seeded.secrets))
         failures = _measure(reader, web.process.pid, seeded, options.requests, options.seconds)
     for failure in failures:
-        print(f"NOT REACHED: {failure}")
+        print(f"MISSED TARGET: {failure}")
     sys.exit(1 if failures else 0)
 
 
-# --- What there is ---------------------------------------------------------------------------------
+# --- Data ------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -107,7 +109,7 @@ def _seed(days: int) -> _Seeded:
         for number in range(MONITORS)
     )
     busy = monitors[:: MONITORS // BUSY]
-    # Some of those that say little are down, paused or new.
+    # Some of the quiet ones are down, paused or new.
     status = {
         monitor.pk: rng.choices(["up", "down", "paused", "new"], [94, 2, 2, 2])[0] for monitor in monitors
     }
@@ -137,7 +139,7 @@ def _seed(days: int) -> _Seeded:
     Transition.objects.bulk_create(changes, batch_size=5000)
     with connection.cursor() as cursor:
         heartbeats = _fill(cursor, [monitor.pk for monitor in busy], days)
-        # Filling took minutes, and none of them shall be late when the measuring begins.
+        # Filling took minutes, and no monitor may be late when the measurements start.
         cursor.execute(
             "UPDATE monitors_monitorstate SET last_heartbeat_at = now() - random() * interval '60 seconds',"
             " due_at = CASE WHEN due_at IS NOT NULL THEN now() + interval '60 seconds' END"
@@ -153,7 +155,7 @@ def _seed(days: int) -> _Seeded:
 
 
 def _fill(cursor: Any, busy: list[int], days: int) -> int:
-    """Write a heartbeat a minute of each of `busy`, and the rollups they add up to."""
+    """Write a heartbeat per minute for each of `busy`, and the rollups for them."""
     cursor.execute("SET statement_timeout = 0")
     cursor.execute("DROP INDEX heartbeat_monitor_received")
     for day in range(days, 0, -1):
@@ -178,18 +180,18 @@ def _fill(cursor: Any, busy: list[int], days: int) -> int:
     )
     cursor.execute("INSERT INTO monitors_rolledup SELECT DISTINCT start FROM monitors_rollup")
     cursor.execute("VACUUM ANALYZE")
-    # Else it is written out beside what is measured.
+    # Otherwise PostgreSQL writes it to disk during the measurements.
     cursor.execute("CHECKPOINT")
     cursor.execute("SELECT count(*) FROM monitors_heartbeat")
     return int(cursor.fetchone()[0])
 
 
-# --- Who asks --------------------------------------------------------------------------------------
+# --- Clients ---------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Reader:
-    """A signed-in browser, as far as the server sees it."""
+    """A signed-in browser, as the server sees it."""
 
     port: int
     cookie: str
@@ -205,7 +207,7 @@ class _Reader:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def time(self, path: str, *, requests: int, expect: int = 200, **headers: str) -> list[float]:
-        """Return how long each of `requests` took that were answered with `expect`, in seconds."""
+        """Return the durations, in seconds, of those of `requests` requests with the status `expect`."""
         link, took = self.link(), []
         for _ in range(requests):
             began = time.perf_counter()
@@ -217,7 +219,7 @@ class _Reader:
 
 @contextlib.contextmanager
 def _pushing(port: int, secrets: list[str]) -> Iterator[None]:
-    """Send a heartbeat a minute for each of the busy monitors."""
+    """Send a heartbeat per minute for each of the busy monitors."""
     over = threading.Event()
 
     def push() -> None:
@@ -238,7 +240,7 @@ def _pushing(port: int, secrets: list[str]) -> Iterator[None]:
 
 
 class _Tabs:
-    """Open tabs that ask every two seconds or so whether anything changed, and show it."""
+    """Open tabs that poll about every two seconds and show what changed."""
 
     def __init__(self, reader: _Reader, path: str) -> None:
         self.reader, self.path = reader, path
@@ -271,7 +273,7 @@ class _Tabs:
         try:
             status, body = self.reader.get(self.links[tab], self.path, **headers)
         except http.client.RemoteDisconnected:
-            # What browsers do when the server has closed an idle connection.
+            # As browsers do when the server has closed an idle connection.
             self.links[tab] = self.reader.link()
             status, body = self.reader.get(self.links[tab], self.path, **headers)
         self.statuses[status] = self.statuses.get(status, 0) + 1
@@ -285,7 +287,7 @@ def version_in(body: bytes) -> str:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and all below it."""
+    """Return the CPU time of a process and all its descendants."""
     total, children = 0.0, [pid]
     while children:
         pid = children.pop()
@@ -296,18 +298,18 @@ def _cpu_seconds(pid: int) -> float:
     return total
 
 
-# --- What it costs ---------------------------------------------------------------------------------
+# --- Measurements ----------------------------------------------------------------------------------
 
 
 def _measure(reader: _Reader, pid: int, seeded: _Seeded, requests: int, seconds: float) -> list[str]:
-    """Measure and print; return what was not reached."""
+    """Measure and print; return the missed targets."""
     failures = []
     nothing = statistics.median(reader.time("/noop", requests=requests))
     print(f"no-op view              p50 {nothing * 1000:6.1f} ms")
 
     def judge(what: str, took: list[float], share: float, goal: float) -> None:
         if len(took) < requests / 2:
-            failures.append(f"{what}: only {len(took)} of {requests} answers were the one expected")
+            failures.append(f"{what}: only {len(took)} of {requests} responses had the expected status")
             return
         ordered = sorted(took)
         p50, p95 = statistics.median(ordered), ordered[min(int(len(ordered) * 0.95), len(ordered) - 1)]
@@ -322,8 +324,8 @@ def _measure(reader: _Reader, pid: int, seeded: _Seeded, requests: int, seconds:
     _status, body = reader.get(link, "/")
     print(f"overview, compressed    {len(body) / 1000:.0f} kB")
     if len(body) >= WEIGHT:
-        failures.append(f"the overview weighs {WEIGHT / 1000:.0f} kB or more")
-    # A page whose monitors are quiet: what is measured is that nothing changed.
+        failures.append(f"the overview is {WEIGHT / 1000:.0f} kB or larger")
+    # A page whose monitors are quiet, so that the polls find nothing changed.
     quiet = "/?status=paused"
     headers = {"HX_Request": "true", "Tianji_Version": version_in(reader.get(link, quiet)[1])}
     unchanged = reader.time(quiet, requests=requests * 5, expect=204, **headers)
@@ -348,7 +350,7 @@ def _tabs(reader: _Reader, pid: int, seconds: float) -> list[str]:
         tabs.live_for(seconds)
         share = (_cpu_seconds(pid) - before) / (time.monotonic() - began) - alone
         told = ", ".join(f"{number} x {status}" for status, number in sorted(tabs.statuses.items()))
-        print(f"{TABS} tabs, {name:10}  {share:6.1%} of a core beside {alone:.1%} for pushes   ({told})")
+        print(f"{TABS} tabs, {name:10}  {share:6.1%} of a core, plus {alone:.1%} for pushes   ({told})")
         if share >= TABS_SHARE:
             failures.append(f"{TABS} open tabs ({name}) cost {TABS_SHARE:.0%} of a core or more")
     return failures

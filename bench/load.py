@@ -1,4 +1,4 @@
-"""A load generator that costs little: keep-alive connections, one request in flight on each."""
+"""A lightweight load generator: keep-alive connections with one request in flight each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Load:
-    """What a run measured. Latencies in seconds, in no order."""
+    """The results of a run. Latencies are in seconds, unsorted."""
 
     seconds: float
     latencies: list[float] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers of status 200 a second."""
+        """Responses with status 200 per second."""
         return self.statuses.get(200, 0) / self.seconds
 
     def percentile(self, share: float) -> float:
@@ -35,20 +35,20 @@ def post(path: str) -> bytes:
 
 @dataclass(frozen=True)
 class Senders:
-    """What sends `requests` in turn over `connections`."""
+    """Senders that take turns with `requests` on `connections` connections."""
 
     requests: Sequence[bytes]
     connections: int
 
 
 def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
-    """Send `requests` in turn over `connections` for `seconds`; every answer is waited for and counted."""
+    """Send `requests` in turn over `connections` for `seconds`; wait for and count every response."""
     (load,) = run_together(port, [Senders(requests, connections)], seconds=seconds)
     return load
 
 
 def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> list[Load]:
-    """Let all `senders` send at once for `seconds`; return what each of them measured."""
+    """Run all `senders` at the same time for `seconds`; return the results of each."""
     selector = selectors.DefaultSelector()
     sent_at: dict[socket.socket, float] = {}
     buffers: dict[socket.socket, bytes] = {}
@@ -95,7 +95,7 @@ def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> li
 
 
 def _complete(buffer: bytes) -> int | None:
-    """Return the status of the answer in `buffer` once all of it is there."""
+    """Return the status of the response in `buffer` once it is complete."""
     head, separator, body = buffer.partition(b"\r\n\r\n")
     if not separator:
         return None

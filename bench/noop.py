@@ -1,4 +1,4 @@
-"""A DRF view that does nothing, reached by the same short way as a push: the ceiling of this server."""
+"""A DRF view that does nothing, on the same short path as a push: the upper limit of this server."""
 
 from __future__ import annotations
 

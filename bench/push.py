@@ -1,13 +1,12 @@
-"""How fast pushes are taken: `make bench-push`, or `python -m bench.push`.
+"""How fast pushes are recorded: `make bench-push`, or `python -m bench.push`.
 
-Starts PostgreSQL with its default durability and the web server, and in one run compares, at 32 and
-64 connections: the push endpoint over 1,000 monitors, a no-op DRF view in the same server, and
-pgbench with the same two statements as one transaction a push. The runs take turns, so that a
-change of the machine's speed hits all of them.
+Starts PostgreSQL with its default durability and the web server, and compares in one run, at 32 and 64
+connections: the push endpoint over 1,000 monitors, a no-op DRF view in the same server, and pgbench with
+the same two statements as one transaction per push. The runs alternate, so that a change in the machine's
+speed affects all of them.
 
-Then one sender goes wild on as many connections as all others have: what is left to the others is
-compared with what they have alone, with the limit of a token and without. `--redis` counts the limits
-in Redis.
+Then one runaway sender uses as many connections as all others together. Compares the throughput of the
+others with their throughput alone, with and without the rate limit. `--redis` counts the limits in Redis.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from bench import load
 from tests.servers import Postgres, free_port, postgres, redis_server
 
 MONITORS = 1000
-# The limiter runs on every push and refuses none: a token of this benchmark pushes several times a second.
+# The limiter checks every push but rejects none: each token here pushes several times per second.
 PUSH_RATE = 1_000_000
 WILD_RATE, WILD_CONNECTIONS = 60, 32
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How fast pushes are taken.")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default %(default)s)")
+    parser = argparse.ArgumentParser(description="Measures how fast pushes are recorded.")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a run (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs per measurement (default %(default)s)")
     parser.add_argument("--redis", action="store_true", help="count the limits in Redis")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -57,12 +56,12 @@ def main() -> None:
         port = stack.enter_context(Web())
         failures = _measure(server, port, secrets, wild, options.seconds, options.rounds)
     for failure in failures:
-        print(f"NOT REACHED: {failure}")
+        print(f"MISSED TARGET: {failure}")
     sys.exit(1 if failures else 0)
 
 
 def _prepare() -> tuple[list[str], str]:
-    """Return the secrets of the monitors, and that of the sender that will go wild."""
+    """Return the secrets of the monitors, and the secret of the runaway sender."""
     import django
 
     django.setup()
@@ -102,7 +101,7 @@ class Web:
 def _measure(
     server: Postgres, port: int, secrets: list[str], wild: str, seconds: float, rounds: int
 ) -> list[str]:
-    """Measure and print; return what was not reached."""
+    """Measure and print; return the missed targets."""
     from monitors.models import Heartbeat
 
     random.Random(1).shuffle(secrets)
@@ -115,7 +114,7 @@ def _measure(
         measured = load.run(port, pushes, connections=connections, seconds=seconds)
         acknowledged += measured.statuses.get(200, 0)
         if set(measured.statuses) != {200}:
-            print(f"  answers other than 200: {measured.statuses}")
+            print(f"  responses other than 200: {measured.statuses}")
         return measured
 
     push(32, 2.0)
@@ -156,8 +155,8 @@ def _measure(
 
 
 def _beside_a_wild_one(port: int, pushes: list[bytes], wild: bytes, seconds: float, rounds: int) -> int:
-    """Compare what 32 senders get alone and beside one that pushes without a pause over as many
-    connections, limited and not; return how many pushes were acknowledged."""
+    """Compare 32 senders alone and next to a runaway sender on as many connections, with and without the
+    rate limit; return how many pushes were acknowledged."""
     from monitors.models import Monitor, PushToken
 
     calm = load.Senders(pushes, 32)
@@ -173,7 +172,7 @@ def _beside_a_wild_one(port: int, pushes: list[bytes], wild: bytes, seconds: flo
             )
             measured.append(others)
             wild_ones[rate].append(one)
-    print(f"32 senders beside one gone wild on {WILD_CONNECTIONS} connections, median of {rounds} runs")
+    print(f"32 senders and a runaway one on {WILD_CONNECTIONS} connections, median of {rounds} runs")
     print(f"  alone        {_rate(alone):8.0f} /s   p50 {_ms(alone, 0.5)}   p99 {_ms(alone, 0.99)}")
     for rate, measured in beside.items():
         ratio = statistics.median(a.rate / b.rate for a, b in zip(measured, alone, strict=True))
@@ -185,10 +184,10 @@ def _beside_a_wild_one(port: int, pushes: list[bytes], wild: bytes, seconds: flo
             f"  {'limited' if rate else 'not limited':12} {_rate(measured):8.0f} /s"
             f"   p50 {_ms(measured, 0.5)}"
             f"   p99 {_ms(measured, 0.99)}   rate / alone {ratio:.2f}   p99 / alone {p99:.2f}"
-            f"   (the wild one sends {sent:.0f} /s, of which {_rate(wild_ones[rate]):.0f} are recorded)"
+            f"   (the runaway one sends {sent:.0f} /s, {_rate(wild_ones[rate]):.0f} /s are recorded)"
         )
     refused = PushToken.objects.get(monitor__name="wild").limited_count
-    print(f"  refused {refused}")
+    print(f"  rejected {refused}")
     runs = [*alone, *(run for each in (beside, wild_ones) for some in each.values() for run in some)]
     return sum(run.statuses.get(200, 0) for run in runs)
 
@@ -213,7 +212,7 @@ def _judge(connections: int, rate: float, ratio: float, p99: float) -> list[str]
 
 
 def _pgbench(server: Postgres, connections: int, seconds: float) -> float:
-    """Return transactions a second of the two statements that a push needs at least."""
+    """Return the transactions per second with the minimum of two statements for a push."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         script = Path(folder) / "push.sql"
@@ -226,7 +225,7 @@ def _pgbench(server: Postgres, connections: int, seconds: float) -> float:
             " VALUES (:monitor, clock_timestamp(), 'up', 12.5, 'OK', '127.0.0.1', :monitor);\n"
             "COMMIT;\n"
         )
-        # Tables of their own, made like the real ones, so that the count of real heartbeats stays exact.
+        # Separate tables like the real ones, so that the count of real heartbeats stays exact.
         _psql(
             server,
             "CREATE TABLE IF NOT EXISTS bench_heartbeat (LIKE monitors_heartbeat INCLUDING ALL);"

@@ -1,4 +1,4 @@
-"""Tianji's settings with a no-op view beside the push endpoint, for comparison only."""
+"""Tianji's settings plus a no-op view, for comparison with the push endpoint."""
 
 from tianji.settings import *  # noqa: F403
 from tianji.settings import MIDDLEWARE as _MIDDLEWARE

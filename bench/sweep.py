@@ -1,8 +1,8 @@
-"""How soon silence is noticed: `make bench-sweep`, or `python -m bench.sweep`.
+"""How fast missed heartbeats are detected: `make bench-sweep`, or `python -m bench.sweep`.
 
-On PostgreSQL with 100,000 monitors: what an idle sweep costs, and how long after their deadlines
-1,000 monitors that fall silent in the same second are all incidents, with Celery Beat, a worker and
-Redis running as they do in production.
+With PostgreSQL and 100,000 monitors, measures the cost of an idle sweep, and how long after their deadlines
+1,000 monitors that miss them in the same second all have incidents, with Celery Beat, a worker and Redis
+running as in production.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def main() -> None:
     if all_there >= 3.0:
         failures.append(f"{FALLING} incidents within 3 s")
     for failure in failures:
-        print(f"NOT REACHED: {failure}")
+        print(f"MISSED TARGET: {failure}")
     sys.exit(1 if failures else 0)
 
 
 def prepare() -> None:
-    """Make the monitors, all up and due within the next hours, and a channel that would be told."""
+    """Create the monitors, all up and due within the next hours, and a channel for notifications."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -114,7 +114,7 @@ def fall_silent() -> tuple[float, float]:
     from core.clock import database_now
     from monitors.models import Incident, MonitorState
 
-    # Ticks are already coming when the deadlines pass.
+    # Ticks must already be coming when the deadlines pass.
     first = database_now() + timedelta(seconds=8)
     states = list(MonitorState.objects.order_by("?")[:FALLING])
     for number, state in enumerate(states):
@@ -127,7 +127,7 @@ def fall_silent() -> tuple[float, float]:
             f"{Incident.objects.count()} of {FALLING} incidents after a minute"
         )
         time.sleep(0.05)
-    # What counts is when the last of them could be read, which is after its commit.
+    # What matters is when the last of them can be read, which is after its commit.
     all_there = (database_now() - first).total_seconds() - FALLING / 1000
     detected = [
         (detected - started).total_seconds()

@@ -1,4 +1,4 @@
-"""What the pages of the admin site share: fast on large tables, and no way around our operations."""
+"""Base classes for the admin site: fast on large tables, without bypassing our operations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COUNTED_MOST = 10_000
 
 
 class Refused(Exception):
-    """A deletion that may not be; the message says why. Nothing was deleted."""
+    """The deletion is not allowed; the message says why. Nothing was deleted."""
 
 
 class BoundedPaginator(Paginator):
-    """Counts COUNTED_MOST rows at most: to count all of a large table takes as long as to read it."""
+    """Counts at most COUNTED_MOST rows: counting a large table takes as long as reading it."""
 
     @cached_property
     def count(self) -> int:
@@ -35,14 +35,14 @@ class BoundedPaginator(Paginator):
 class SiteAdmin(admin.ModelAdmin):
     """The base of our admin pages.
 
-    `secret_fields` are columns that no page shows and no address may ask about: a list filtered by the
-    first letters of a secret would spell it out. What is deleted is named by itself; to list all that
-    goes with it would read as much as there is.
+    `secret_fields` are columns that no page shows and no URL may filter by: filtering a list by the first
+    letters of a secret would reveal it. The delete page names only the object itself; listing everything
+    deleted with it could mean reading whole tables.
     """
 
     secret_fields: tuple[str, ...] = ()
     show_full_result_count = False
-    # Each choice of a filter would be counted.
+    # Facets would count every choice of every filter.
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 100
     delete_confirmation_template = "admin/delete_this.html"
@@ -54,7 +54,7 @@ class SiteAdmin(admin.ModelAdmin):
         return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Leave out Django's deletion, which loads and shows everything first."""
+        """Drop Django's bulk deletion, which loads and lists everything first."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
@@ -67,7 +67,7 @@ class SiteAdmin(admin.ModelAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask (GET), then delete (POST). The operation owns its transactions, so that none is around it."""
+        """Ask for confirmation (GET), then delete (POST). No transaction here: the operation has its own."""
         obj = self.get_object(request, unquote(object_id))
         if not self.has_delete_permission(request, obj):
             raise PermissionDenied
@@ -95,7 +95,7 @@ class SiteAdmin(admin.ModelAdmin):
 
 
 class LargeTableAdmin(SiteAdmin):
-    """For tables that grow with time: newest first, never counted to the end."""
+    """For tables that keep growing: newest first, and never counted completely."""
 
     paginator = BoundedPaginator
     ordering = ("-pk",)
@@ -106,14 +106,14 @@ class LargeTableAdmin(SiteAdmin):
         answer = super().changelist_view(request, extra_context)
         shown = answer.context_data if isinstance(answer, TemplateResponse) else None
         if shown and "cl" in shown and shown["cl"].result_count == COUNTED_MOST:
-            shown["subtitle"] = _("The first %(most)d. Search or filter to find others.") % {
+            shown["subtitle"] = _("Showing the first %(most)d. Search or filter to find more.") % {
                 "most": COUNTED_MOST
             }
         return answer
 
 
 class ReadOnly:
-    """Mix-in: nobody adds, changes or deletes here, whatever permissions they have; they may look."""
+    """Mixin: view only, whatever permissions the user has."""
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -1,8 +1,8 @@
-"""Actions of the admin site on many rows: asked about on a page of their own, told row by row.
+"""Bulk actions in the admin site: confirmed on a page of their own, with the outcome of each row.
 
-However many rows are chosen, a request does a part of them and no longer than some seconds; the page
-that tells what became of those has a button for the next. What was done already is not done twice when
-a page is sent again: each operation finds its row as it is by then.
+However many rows are selected, one request handles only as many as fit into some seconds; its result page
+has a button to continue with the rest. Sending a page twice does nothing twice, because each operation
+reads the current state of its row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMED_MOST = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row. `word` is counted in the summary; `name` and `url` are of what it is about."""
+    """The outcome for one row. The summary counts by `word`; `name` and `url` identify the object."""
 
     word: str
     done: bool
@@ -45,10 +45,10 @@ class Bulk:
 
     Args:
         action: its name in the list of actions.
-        do: does it to one row, with what the form said; owns its transaction.
-        related: what `do` reads of a row's relations.
-        name: how a row is called on the page that asks, and in an outcome that `do` did not give.
-        form: what has to be chosen first.
+        do: handles one row, with the form's cleaned data; has its own transaction.
+        related: the relations of a row that `do` reads.
+        name: the name of a row on the confirmation page, and in an outcome that `do` did not return.
+        form: the options of the action.
     """
 
     action: str
@@ -62,7 +62,7 @@ class Bulk:
 
 
 class _Place(forms.Form):
-    """How far it has come. Rows made since it was asked about, which lie above `up_to`, are not meant."""
+    """The progress. Rows created since the confirmation, which are above `up_to`, are left alone."""
 
     after = forms.IntegerField()
     up_to = forms.IntegerField()
@@ -71,7 +71,7 @@ class _Place(forms.Form):
 def ask_and_do(
     model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], bulk: Bulk
 ) -> TemplateResponse:
-    """Answer an action on `queryset`: ask first, then do a part of it and tell what came of it."""
+    """Handle an action on `queryset`: ask for confirmation, then handle a part and show the outcome."""
     place = _Place(request.POST)
     if place.is_valid():
         form = bulk.form(request.POST)
@@ -96,7 +96,7 @@ def ask_and_do(
 
 
 def _step(rows: QuerySet[Any], bulk: Bulk, options: dict[str, Any], after: int) -> tuple[list[Outcome], int]:
-    """Do it to as many of `rows` as there is time for; return the outcomes and the last row's number."""
+    """Handle as many of `rows` as time allows; return the outcomes and the id of the last row."""
     ends = time.monotonic() + STEP_SECONDS
     outcomes: list[Outcome] = []
     for row in rows[:STEP_ROWS]:
@@ -112,9 +112,9 @@ def _do(row: Any, bulk: Bulk, options: dict[str, Any]) -> Outcome:
     try:
         return bulk.do(row, options)
     except ObjectDoesNotExist:
-        return Outcome(_("Gone"), False, name, detail=_("Somebody deleted it meanwhile."))
+        return Outcome(_("Not found"), False, name, detail=_("It was deleted in the meantime."))
     except OperationalError:
-        return Outcome(_("Not done"), False, name, detail=_("The database was busy. Try again."))
+        return Outcome(_("Failed"), False, name, detail=_("The database was busy. Try again."))
 
 
 def _told(
@@ -137,9 +137,9 @@ def _told(
 
 
 def _hidden(request: HttpRequest, bulk: Bulk, **place: int) -> list[tuple[str, list[Any]]]:
-    """Return the fields by which the list finds the same rows and the same action again."""
+    """Return the hidden fields with which the list finds the same rows and action again."""
     across = request.POST.get("select_across") == "1"
-    # Of all that match a search, none is named; the list asks for one selected row all the same.
+    # With "select across", no row is named, but Django's list view requires at least one selection.
     selected = ["0"] if across else request.POST.getlist(ACTION_CHECKBOX_NAME)
     return [
         ("action", [bulk.action]),

@@ -1,4 +1,4 @@
-"""Where a request came from."""
+"""The IP address of a request's sender."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.http import HttpRequest
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Return the sender's address: the peer's, or what our own proxy says it was."""
+    """Return the sender's IP address: the peer's, or the one that our own proxy reports."""
     address = request.META.get("REMOTE_ADDR", "")
     if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
-        # The last entry is the one that the proxy in front of us wrote itself.
+        # The last entry was added by the proxy directly in front of us.
         address = forwarded.rsplit(",", 1)[-1].strip()
     return _ip_address(address)
 
@@ -21,7 +21,7 @@ def address_of(request: HttpRequest) -> str | None:
 @lru_cache(maxsize=4096)
 def _ip_address(text: str) -> str | None:
     try:
-        # The zone of a link-local address (fe80::1%eth0) means something to one machine only, and
+        # The zone of a link-local address (fe80::1%eth0) is only meaningful on one machine, and
         # PostgreSQL does not store it.
         return str(ip_address(text.strip("[]").partition("%")[0]))
     except ValueError:

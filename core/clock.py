@@ -1,4 +1,4 @@
-"""The one clock: the database's."""
+"""The only clock is the database's."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from django.utils.dateparse import parse_datetime
 
 
 def sql_now() -> str:
-    """Return the database's time as an expression of its SQL, comparable with a stored time."""
+    """Return an SQL expression for the database's time, comparable with a stored time."""
     if connection.vendor == "postgresql":
         return "clock_timestamp()"
-    # Doubled, because the text goes through parameter formatting. With as many digits as a stored time:
-    # they are compared as texts, and of two times of one millisecond the longer text is no later.
+    # Percent signs are doubled for parameter formatting. Times are compared as text, so this has as many
+    # digits as a stored time.
     return "(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000')"
 
 
 def database_now() -> datetime:
     """Return the database's time as an aware UTC datetime.
 
-    Inside a transaction it is the time of this statement, not of the transaction's start, so that a
-    time taken after a lock was granted lies after whatever the lock waited for.
+    Inside a transaction it is the time of this statement, not of the transaction's start. A time taken after
+    a lock was granted is therefore later than whatever the lock waited for.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {sql_now()}", [])

@@ -1,4 +1,4 @@
-"""Give a database connection back while it is not needed."""
+"""Return a database connection to the pool while it is not needed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from django.db import connection
 
 
 def let_go_of_the_connection() -> None:
-    """Give the pooled database connection back; the next query takes one again.
+    """Return the pooled database connection; the next query takes one again.
 
-    Whoever waits for somebody else's machine meanwhile must not use the pool up. Inside a
-    transaction, and where there is no pool, nothing happens.
+    Waiting for a remote server must not use up the pool. Does nothing inside a transaction or without a
+    pool.
     """
     if "pool" in connection.settings_dict.get("OPTIONS", {}) and not connection.in_atomic_block:
         connection.close()

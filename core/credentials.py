@@ -1,4 +1,4 @@
-"""Secrets that are handed out once: made, told from typos, looked up by digest, sealed for display."""
+"""Secret keys: generation, typo detection, digests for lookup, and encryption for showing them again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY_LENGTH = _RANDOM_LENGTH + _CHECKSUM_LENGTH
 
 
 def new_key(prefix: str) -> str:
-    """Return `prefix`, 30 random base62 characters and 6 of their CRC32, so that a typo can be told."""
+    """Return `prefix`, 30 random base62 characters and 6 of their CRC32, for detecting typos."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
     return prefix + body + checksum(body)
 
@@ -32,7 +32,7 @@ def checksum(body: str) -> str:
 
 
 def is_mistyped(text: str, prefix: str) -> bool:
-    """Return whether `text` begins like a key of ours and cannot be one."""
+    """Return whether `text` starts like one of our keys but cannot be one."""
     if not text.startswith(prefix):
         return False
     body = text.removeprefix(prefix)
@@ -40,17 +40,17 @@ def is_mistyped(text: str, prefix: str) -> bool:
 
 
 def digest(text: str) -> str:
-    """Return the SHA-256 of `text` in hexadecimal: what is stored of a key, and what it is found by."""
+    """Return the SHA-256 of `text` in hexadecimal, which is stored for a key and used to find it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(text: str, *, purpose: bytes) -> str:
-    """Return `text` encrypted with SECRET_KEY. What is sealed for one purpose opens for no other."""
+    """Return `text` encrypted with SECRET_KEY. It can be decrypted for the same purpose only."""
     return _cipher(purpose).encrypt(text.encode()).decode()
 
 
 def unseal(sealed: str, *, purpose: bytes) -> str | None:
-    """Return what was sealed, or None where neither SECRET_KEY nor a fallback is the key of then."""
+    """Return the decrypted text, or None if neither SECRET_KEY nor a fallback fits."""
     try:
         return _cipher(purpose).decrypt(sealed.encode()).decode()
     except InvalidToken:

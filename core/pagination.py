@@ -1,4 +1,4 @@
-"""Long lists page by page, from a time on: quick however long they are, and steady while they grow."""
+"""Keyset pagination by time: fast however long the list is, and stable while it grows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows in their order, and the cursor of those after them, "" where there are none."""
+    """The rows of a page in order, and the cursor of the next page, or "" if it is the last."""
 
     rows: list[Row]
     more: str = ""
@@ -28,19 +28,19 @@ class Page(Generic[Row]):
 def page_of(
     rows: QuerySet[Row], column: str, *, cursor: str = "", size: int = PAGE, newest_first: bool = True
 ) -> Page[Row]:
-    """Return the page of `rows` that follows `cursor`, in the order of their time and row id.
+    """Return the page of `rows` that follows `cursor`, ordered by time and row id.
 
     Args:
-        column: names the time.
-        cursor: `Page.more` of the page before, "" for the first.
+        column: the name of the time column.
+        cursor: `Page.more` of the previous page, "" for the first.
 
     Raises:
-        Http404: the cursor is not one of ours.
+        Http404: the cursor is invalid.
     """
     sign, beyond = ("-", "lt") if newest_first else ("", "gt")
     if cursor:
         at, pk = _read(cursor)
-        # The first condition alone would do for the result; it gives an index its range.
+        # The first condition is redundant, but gives an index a range to scan.
         rows = rows.filter(
             Q(**{f"{column}__{beyond}e": at}),
             Q(**{f"{column}__{beyond}": at}) | Q(**{column: at, f"pk__{beyond}": pk}),

@@ -1,6 +1,6 @@
-"""Many rows in one statement, always with the same text: they travel as one JSON parameter.
+"""Many rows in one statement whose text never changes: they are passed as one JSON parameter.
 
-Through the ORM, putting such a statement together costs several times what the database takes to run it.
+With the ORM, building such a statement takes several times as long as the database takes to run it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def as_select(columns: Mapping[str, str], postgresql: bool) -> str:
     """Return the rows of a JSON array of arrays as a SELECT of `columns`.
 
     Args:
-        columns: names with their PostgreSQL types; SQLite takes what JSON gives.
+        columns: names with their PostgreSQL types; SQLite uses the JSON types.
     """
     if postgresql:
         picked = ", ".join(
@@ -30,7 +30,7 @@ def as_select(columns: Mapping[str, str], postgresql: bool) -> str:
 
 
 def run(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run a statement around `as_select` with `rows`; nothing where there are none."""
+    """Run a statement built around `as_select` with `rows`; does nothing without rows."""
     if not rows:
         return
     with connection.cursor() as cursor:
@@ -38,16 +38,16 @@ def run(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def write_time(value: datetime | None) -> str | None:
-    """Return a time as the database's column writes it."""
+    """Return a time as the database stores it."""
     if value is None:
         return None
     return str(connection.ops.adapt_datetimefield_value(value))
 
 
 def among(ids: Iterable[int]) -> Any:
-    """Return what `...__in=` takes for `ids`, one parameter however many they are.
+    """Return a value for `...__in=` that takes one parameter for any number of `ids`.
 
-    As a parameter each, thousands of them take longer to send than the rows take to read.
+    With one parameter each, sending thousands of ids takes longer than reading the rows.
     """
     given = list(ids)
     if connection.vendor != "postgresql":

@@ -1,4 +1,4 @@
-"""Light or dark: what the reader chose, kept in a cookie, so that the first byte of a page knows it."""
+"""Light or dark theme: kept in a cookie, so that the page is rendered with the right one from the start."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST
 
 COOKIE = "theme"
 AUTO = "auto"
-# "auto" is what the reader's system says, and needs no cookie.
-THEMES = {AUTO: _("Like the system"), "light": _("Light"), "dark": _("Dark")}
+# "auto" follows the operating system, and needs no cookie.
+THEMES = {AUTO: _("System"), "light": _("Light"), "dark": _("Dark")}
 _YEAR = 60 * 60 * 24 * 365
 
 
@@ -25,9 +25,9 @@ def theme(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Keep the posted `theme` for a year and go back to `next`, or to where the reader came from.
+    """Remember the posted `theme` for a year and redirect to `next`, or to the previous page.
 
-    400 for a theme that does not exist.
+    Returns 400 for an unknown theme.
     """
     chosen = request.POST.get("theme", "")
     back = request.POST.get("next", "") or request.META.get("HTTP_REFERER", "")

@@ -1,4 +1,4 @@
-"""The reader's time zone, in which pages show times."""
+"""The user's time zone, in which pages show times."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from functools import cache
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
-# The browser's own zone, which static/js/page.js puts there; it names nobody.
+# The browser's time zone, set by static/js/page.js; it does not identify anyone.
 COOKIE = "zone"
 
 
 @cache
 def known_zones() -> frozenset[str]:
-    """Return the names of all time zones there are; reading them takes some milliseconds, once."""
+    """Return the names of all time zones; cached, because reading them takes some milliseconds."""
     return frozenset(zoneinfo.available_timezones())
 
 
 @cache
 def offered_zones() -> tuple[str, ...]:
-    """Return the names to offer: UTC and those named by a place."""
+    """Return the names to offer: UTC, and those of places."""
     named = (zone for zone in known_zones() if "/" in zone and not zone.startswith("Etc/"))
     return ("UTC", *sorted(named))
 
 
 class ReadersZone:
-    """Shows times in the zone that the browser named, else in TIANJI_TIME_ZONE's."""
+    """Shows times in the browser's time zone, or else in TIANJI_TIME_ZONE."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         name = request.COOKIES.get(COOKIE, "")
-        # Asked for by name, anything else would be looked for among the files of this machine.
+        # Only known names: zoneinfo would look for anything else among the files of this machine.
         zone = zoneinfo.ZoneInfo(name) if name in known_zones() else timezone.get_default_timezone()
         with timezone.override(zone):
             return self.get_response(request)

@@ -1,4 +1,4 @@
-"""Wake-up hints: messages that save a second and may all be lost."""
+"""Wake-up hints: messages that save up to a second, and may all be lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import transaction
 
 log = structlog.get_logger(__name__)
 
-# After a broker failed, this long no hint is tried: a push must not wait for a broker that is away.
+# After the broker failed, no hint is sent for this long: a push must not wait for a broker that is down.
 _LEAVE_ALONE_SECONDS = 5.0
 _leave_alone_until = 0.0
 
@@ -28,4 +28,4 @@ def _publish(task: str, args: tuple[object, ...]) -> None:
         current_app.send_task(task, args=args, retry=False, expires=60)
     except Exception as error:  # kombu, redis and the operating system each raise their own
         _leave_alone_until = time.monotonic() + _LEAVE_ALONE_SECONDS
-        log.warning("hint not published", task=task, error=str(error))
+        log.warning("wake-up hint not published", task=task, error=str(error))

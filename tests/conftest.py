@@ -1,4 +1,4 @@
-"""What all tests share. The database is DATABASE_URL's, or SQLite where it is not set."""
+"""Fixtures for all tests. The database is DATABASE_URL, or SQLite if that is not set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings):
-    """A file for SQLite's test database: in memory, two threads cannot wait for each other's locks."""
+    """Use a file for SQLite's test database: in memory, threads cannot wait for each other's locks."""
     from django.db import connection
 
     if connection.vendor == "sqlite":
@@ -34,12 +34,12 @@ def django_db_modify_db_settings(django_db_modify_db_settings):
 
 
 def pytest_configure():
-    """Serve static files by their plain names: nothing collects them for tests."""
+    """Serve static files under their plain names, because they are not collected for tests."""
     from django.conf import settings
 
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
-    # Signing in is not what most tests are about, and a safe hash takes a third of a second.
+    # Most tests are not about signing in, and a secure hash takes a third of a second.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -48,7 +48,7 @@ def close_own_connection(django_db_setup):
     """Close the pushes' connection before the test database is dropped under it."""
     from monitors.heartbeats.pipeline import process_pipeline
 
-    # Nor does a thread write what was rejected into another test.
+    # And stop its thread from writing rejected pushes of one test into the next.
     process_pipeline().rejections.by_itself = False
     yield
     process_pipeline().close()
@@ -63,7 +63,7 @@ def workspace(db):
 
 @pytest.fixture
 def admin(client, workspace):
-    """The test client, signed in as somebody who may change what is in `workspace`."""
+    """The test client, signed in as an admin of `workspace`."""
     from accounts.models import Role
     from tests.factories import make_user
 
@@ -73,7 +73,7 @@ def admin(client, workspace):
 
 @pytest.fixture
 def viewer(client, workspace):
-    """The test client, signed in as somebody who may only read `workspace`."""
+    """The test client, signed in as a viewer of `workspace`."""
     from accounts.models import Role
     from tests.factories import make_user
 

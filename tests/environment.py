@@ -1,18 +1,18 @@
-"""The environment that tests run in; loaded by pytest before anything reads the settings."""
+"""The environment variables for tests; pytest loads this before anything reads the settings."""
 
 import atexit
 import os
 import shutil
 import tempfile
 
-# A data folder of the tests' own, never the developer's, and none of the developer's settings.
+# A separate data folder, never the developer's, and none of the developer's settings.
 for name in list(os.environ):
     if name.startswith("TIANJI_") or name == "REDIS_URL":
         del os.environ[name]
 os.environ["TIANJI_DATA"] = tempfile.mkdtemp(prefix="tianji-tests-")
 atexit.register(shutil.rmtree, os.environ["TIANJI_DATA"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
-# Tests push as fast as they can; those of the limit switch it on.
+# Tests push as fast as they can; the tests of the rate limit turn it on.
 os.environ["TIANJI_PUSH_RATE"] = "0"
-# The receivers of the tests are on this machine.
+# The tests' receivers are on this machine.
 os.environ["TIANJI_ALLOW_PRIVATE_WEBHOOKS"] = "127.0.0.0/8,::1"

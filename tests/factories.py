@@ -1,4 +1,4 @@
-"""Plain functions that make rows for tests; what a test does not name has a sensible default."""
+"""Plain functions that create rows for tests, with sensible defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_user(*, workspace: Workspace | None = None, role: Role = Role.OWNER, em
 
 
 def make_monitor(*, workspace: Workspace | None = None, name: str = "", **fields: Any) -> Monitor:
-    """A monitor as people create one: with its state and one push token."""
+    """A monitor as created in the interface: with its state and one push token."""
     return monitor_service.create(
         workspace=workspace or make_workspace(), name=name or f"Monitor {next(_numbers)}", **fields
     )

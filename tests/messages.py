@@ -1,6 +1,6 @@
-"""`make messages`: brings the catalogs in locale/ up to what the source says, and compiles them.
+"""`make messages`: updates the catalogs in locale/ from the source, and compiles them.
 
-Catalogs are compiled here and kept in the repository, because who runs the product has no gettext.
+Compiled catalogs are kept in the repository, because running the product should not require gettext.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ _KEPT = (
 
 
 def catalog(language: str, root: Path = ROOT) -> Path:
-    """Return where the messages of a language are; the compiled ones are beside them (.mo)."""
+    """Return the path of a language's catalog; the compiled one (.mo) is next to it."""
     return root / "locale" / language / "LC_MESSAGES" / "django.po"
 
 
 def catalogs() -> list[Path]:
-    """Return all catalogs, those of cron expressions (monitors/domain/durations.py) too."""
+    """Return all catalogs, including those for cron expressions (monitors/domain/durations.py)."""
     return sorted((ROOT / "locale").rglob("*.po"))
 
 
 def extracted(language: str) -> polib.POFile:
-    """Return the catalog of `language` as it should be: what the source says, and what is translated of it.
+    """Return the catalog of `language` as it should be: the messages of the source, with their translations.
 
-    GNU gettext's xgettext and msgmerge do it, on a copy of the source.
+    Runs GNU gettext's xgettext and msgmerge on a copy of the source.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -72,7 +72,7 @@ def extracted(language: str) -> polib.POFile:
 
 
 def to_do(found: polib.POFile) -> list[str]:
-    """Return the messages without a translation that can be trusted."""
+    """Return the messages without a translation, or with a fuzzy one."""
     return [entry.msgid for entry in found if not entry.translated()]
 
 

@@ -1,4 +1,4 @@
-"""The product as users run it: `manage.py up` as a process, and a person at its pages over HTTP."""
+"""The product as users run it: `manage.py up` as a process, used by a person over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_for(
     every: float = 0.1,
     describe: str | Callable[[], str] = "",
 ) -> T:
-    """Return the first true answer of `what`; fail when none comes within `seconds`."""
+    """Return the first true result of `what`; fail if there is none within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
         if time.monotonic() > deadline:
@@ -45,7 +45,7 @@ def wait_for(
 
 
 def is_ready(url: str) -> bool:
-    """Whether the site at `url` says that it can serve."""
+    """Whether the site at `url` reports that it is ready."""
     try:
         return requests.get(f"{url}/readyz", timeout=10).status_code == 200
     except requests.RequestException:
@@ -53,7 +53,7 @@ def is_ready(url: str) -> bool:
 
 
 def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
-    """Return the environment of a product of its own on `data` and `port`."""
+    """Return the environment of a separate product with `data` and `port`."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -62,10 +62,10 @@ def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
     ours = {
         "TIANJI_DATA": str(data),
         "TIANJI_PORT": str(port),
-        # Collected once for all products of a test run; what it holds depends on the checkout alone.
+        # Collected once for all products of a test run, because it only depends on the checkout.
         "TIANJI_STATIC": _static_files(),
         "PYTHONUNBUFFERED": "1",
-        # The receivers of the tests are on this machine.
+        # The tests' receivers are on this machine.
         "TIANJI_ALLOW_PRIVATE_WEBHOOKS": "127.0.0.0/8,::1",
     }
     return {**kept, **ours, **more}
@@ -127,7 +127,7 @@ class Process:
         return code
 
     def stop(self) -> int:
-        """Ask it to stop and wait; kill it when it does not."""
+        """Ask the process to stop and wait; kill it if it does not."""
         if self.running():
             self._process.terminate()
         try:
@@ -150,7 +150,7 @@ def up(**settings: str) -> Iterator[Up]:
         settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
         process = Process(manage("up"), environment_of(Path(folder), port, **settings))
         try:
-            # The static files are collected on the first start, and a busy machine takes its time.
+            # The first start collects the static files, which takes a while on a busy machine.
             process.line_with("Tianji is running at")
             yield Up(process, Path(folder), f"http://127.0.0.1:{port}")
         finally:
@@ -158,14 +158,14 @@ def up(**settings: str) -> Iterator[Up]:
 
 
 class Up:
-    """What a test holds of a running product."""
+    """A running product, as a test sees it."""
 
     def __init__(self, process: Process, data: Path, url: str) -> None:
         self.process, self.data, self.url = process, data, url
 
 
 class Person:
-    """Somebody at the pages: signs in, fills in forms, reads; everything over HTTP, CSRF token and all."""
+    """A user of the pages: signs in, fills in forms, reads; all over HTTP, including the CSRF token."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -207,7 +207,7 @@ class Person:
         )
 
     def create_monitor(self, name: str, **fields: str) -> Created:
-        """Create a monitor in the form; return where its page is and its push URL, shown there once."""
+        """Create a monitor with the form; return the URL of its page, and the push URL shown there once."""
         fields = {"kind": "interval", "timeout": "60", "grace": "", **fields}
         page = self.submit("/monitors/new/", name=name, **fields)
         found = re.search(re.escape(self.url) + r"/api/push/\w+", page.text)

@@ -1,7 +1,7 @@
-"""`make test`: everything there is, in one command; the last lines say what ran on what.
+"""`make test`: all linters and tests in one command; the last lines say what ran on which versions.
 
-Linters first, then all tests on SQLite, then those with a database again on a real PostgreSQL with a
-real Redis, then whole products as processes, then a real browser.
+Linters first, then all tests on SQLite, then those that use a database again on a real PostgreSQL with a
+real Redis, then whole products as processes, with a real browser.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Count:
 
 
 class Failed(Exception):
-    """A step failed; what it printed says why."""
+    """A step failed; its output says why."""
 
 
 def main() -> int:
     os.chdir(ROOT)
-    # What is tested is this checkout, with no setting of the machine's owner.
+    # Test this checkout, without the developer's own settings.
     for name in list(os.environ):
         if name.startswith("TIANJI_") or name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
             del os.environ[name]
@@ -114,7 +114,7 @@ def linters() -> list[tuple[str, list[str], dict[str, str]]]:
 
 
 def chromium() -> str:
-    """Return the path of Debian's Chromium, installing it where that is possible."""
+    """Return the path of Debian's Chromium; install it if possible."""
     if path := shutil.which("chromium"):
         return path
     if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -130,7 +130,7 @@ def chromium() -> str:
 
 
 def add(count: Count, report: Path) -> None:
-    """Add a run's figures; a run that left no report has failed and is counted as one failure."""
+    """Add the results of a run; a run without a report has failed, and adds one failure."""
     if not report.exists():
         count.failed += 1
         return

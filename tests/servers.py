@@ -35,7 +35,7 @@ def postgres_binaries() -> Path:
 
 
 def _package(name: str) -> Path:
-    # Found, not imported: of these packages only the binaries are wanted.
+    # Located without importing: only the binaries of these packages are needed.
     spec = importlib.util.find_spec(name)
     assert spec is not None, f"{name} is not installed"
     assert spec.origin is not None
@@ -43,7 +43,7 @@ def _package(name: str) -> Path:
 
 
 class _Unprivileged:
-    """PostgreSQL refuses to run as root; then its programs run as `nobody`, from where that one can read."""
+    """PostgreSQL does not run as root: its programs then run as `nobody`, from a folder `nobody` can read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class _Unprivileged:
 
 
 class Postgres:
-    """A PostgreSQL server that a test may stop and start again on the same data and port."""
+    """A PostgreSQL server that tests can stop and restart with the same data and port."""
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._as = _Unprivileged(folder)
@@ -132,7 +132,7 @@ class Postgres:
 
 
 class Redis:
-    """A Redis server that a test may stop and start again on the same port; it keeps nothing on disk."""
+    """A Redis server that tests can stop and restart on the same port; it stores nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -210,7 +210,7 @@ def redis_server() -> Iterator[Redis]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    # Not the tests' own folder: a server that runs as nobody must be able to reach it.
+    # Not in the tests' own folder: a server that runs as `nobody` must be able to access it.
     path = Path(tempfile.mkdtemp(prefix="tianji-server-"))
     try:
         yield path

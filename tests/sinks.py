@@ -1,4 +1,4 @@
-"""Real receivers on 127.0.0.1: a mail server and an HTTP server that keep what they are sent."""
+"""Real receivers on 127.0.0.1: a mail server and an HTTP server that record what they receive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 def wait_until(condition: Any, *, seconds: float = 10.0) -> bool:
-    """Wait until `condition()` is true, at most `seconds`; return whether it came true."""
+    """Wait at most `seconds` until `condition()` is true; return whether it is."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -53,9 +53,9 @@ class Mail:
 
 
 class SmtpSink:
-    """A mail server; `mails` are what it accepted, `refuse` maps an address to the reply for it.
+    """A mail server. `mails` are the accepted ones; `refuse` maps an address to the reply that rejects it.
 
-    `data_reply`, where set, answers every message instead of accepting it.
+    `data_reply`, if set, is the reply to every message instead of accepting it.
     """
 
     def __init__(self) -> None:
@@ -130,8 +130,9 @@ class SmtpSink:
 class Answer:
     """How the HTTP sink answers one request.
 
-    `delay` s pass before anything is sent; `reset` cuts the line instead of answering; `drip` sends
-    the body one byte every so many seconds; `drip_head` does the same with the status line.
+    `delay` waits this many seconds before sending anything; `reset` cuts the connection instead; `drip`
+    sends the body one byte at a time, with this many seconds between; `drip_head` does the same with the
+    status line.
     """
 
     status: int = 200
@@ -162,14 +163,14 @@ _TOLD_TOGETHER = {"digest.down": "incident.opened", "digest.up": "incident.resol
 
 
 def told_in(body: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return of what a webhook tells: each event with its monitor's name, those of a digest one by one."""
+    """Return the events of a webhook with the names of their monitors, those of a digest one by one."""
     if body["digest"] is not None:
         return [(_TOLD_TOGETHER[body["event"]], each["name"]) for each in body["digest"]["monitors"]]
     return [(body["event"], body["monitor"]["name"])] if body["monitor"] else []
 
 
 class HttpSink:
-    """An HTTP server. `answers` are used up one a request; after the last, `default` answers."""
+    """An HTTP server. Each request uses up one of `answers`; after the last, `default` is used."""
 
     def __init__(self, *answers: Answer, default: Answer | None = None) -> None:
         self.requests: list[Received] = []
@@ -223,7 +224,7 @@ class HttpSink:
                         )
                     )
                     answer = sink.answers.pop(0) if sink.answers else sink.default
-                # The other side may hang up first: that is what some tests are about.
+                # The client may hang up first, which some tests are about.
                 with contextlib.suppress(OSError):
                     self.give(answer)
 
@@ -233,7 +234,7 @@ class HttpSink:
                 self.close_connection = True
                 sink._stopped.wait(answer.delay)
                 if answer.reset:
-                    # Lingering for zero seconds sends a reset instead of a goodbye.
+                    # With a linger time of zero, closing the socket sends a reset.
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()
                     return

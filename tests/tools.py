@@ -1,4 +1,4 @@
-"""Programs that tests run, of other languages and GNU gettext: found on the machine, or installed once."""
+"""Programs that tests run, such as compilers and GNU gettext: found on the machine, or installed once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-# What is run, and the Debian packages it is in.
+# The programs, and the Debian packages that contain them.
 PACKAGES = {
     "xgettext": ("gettext",),
     "curl": ("curl",),
@@ -22,14 +22,14 @@ PACKAGES = {
 
 
 def missing() -> list[str]:
-    """Return which programs are not there."""
+    """Return the programs that are not installed."""
     return [program for program in PACKAGES if shutil.which(program) is None]
 
 
 def install_missing() -> list[str]:
-    """Install what is missing, where apt-get is there and may; return what is missing after all.
+    """Install what is missing if apt-get is available and permitted; return what is still missing.
 
-    The tests do without, but then read what they would have run.
+    Tests work without these programs, but then only check the text of what they would have run.
     """
     lacking = missing()
     if lacking and os.geteuid() == 0 and shutil.which("apt-get"):

@@ -1,4 +1,4 @@
-"""The project itself as an app, for its management commands and system checks."""
+"""The project itself as an app, so that Django finds its management commands and system checks."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""Celery: wake-up hints only. What there is to do is in the database."""
+"""The Celery app. Its messages are only wake-up hints: the work to do is in the database."""
 
 import os
 import warnings
@@ -10,7 +10,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
 
-# Said to root because pickled messages could run code; ours are JSON.
+# Celery warns when run as root, because pickled messages can run code; ours are JSON.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("tianji")
@@ -20,7 +20,7 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
-    """Leave logging as settings.LOGGING has it; without a receiver Celery would replace it."""
+    """Keep settings.LOGGING: without a receiver for this signal, Celery would replace it."""
 
 
 @task_prerun.connect

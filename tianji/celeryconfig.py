@@ -1,4 +1,4 @@
-"""How Celery runs: Redis where there is one, else a folder as the broker."""
+"""Celery's configuration: Redis as the broker, or a folder if there is no Redis."""
 
 from django.conf import settings
 
@@ -6,7 +6,7 @@ from tianji.runtime import file_broker
 
 if settings.REDIS_URL:
     broker_url = settings.REDIS_URL
-    # A hint that cannot be published must fail fast: the periodic ticks find what it told of.
+    # A hint that cannot be published must fail fast: the next periodic tick finds the work anyway.
     broker_transport_options = {
         "socket_connect_timeout": 1,
         "socket_timeout": 5,
@@ -40,10 +40,10 @@ worker_send_task_events = False
 timezone = "UTC"
 
 beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
-# After so many tasks, of which two come each second, it writes when they ran: how /healthz sees it live.
+# Celery Beat saves when tasks ran after this many of them, at two per second; /healthz relies on it.
 beat_sync_every = 60
-# Ticks expire, so that a worker that was away finds no pile of them. The time is Celery Beat's, and it is
-# compared with the worker's clock: where that is further ahead than this, no tick would ever be run.
+# Ticks expire, so that they do not pile up while no worker runs. The expiry is set by Celery Beat's clock and
+# checked against the worker's: if that is further ahead than this, every tick would expire.
 _TICK_EXPIRES = 30
 beat_schedule = {
     "sweep": {

@@ -1,4 +1,4 @@
-"""System checks of the installation."""
+"""System checks for the installation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from tianji.runtime import beat_schedule
 
 @register(Tags.security, deploy=True)
 def the_public_address_is_known(**kwargs: Any) -> list[CheckMessage]:
-    """Warn when messages and push URLs would name an address that only this machine knows."""
+    """Warn if links in notifications and push URLs would only work on this machine."""
     if settings.TIANJI_URL_IS_SET:
         return []
     return [
@@ -27,22 +27,22 @@ def the_public_address_is_known(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def the_schedule_is_whole(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Warn when somebody switched off what Tianji cannot work without; /healthz says it too.
+    """Warn if a task that Tianji depends on was disabled; /healthz shows it too.
 
-    Asked with `manage.py check --database default`, and when migrating.
+    Runs with `manage.py check --database default`, and when migrating.
     """
     if DEFAULT_DB_ALIAS not in (databases or ()):
         return []
     try:
-        # Asked first, as a failed question would spoil a transaction that is open around it.
+        # Checked first, because a failed query would break a transaction open around it.
         if PeriodicTask._meta.db_table not in connection.introspection.table_names():
             return []
         faults = beat_schedule.faults()
     except Error:
-        # Before its migrations, or without a database, there is nothing to be said of it.
+        # Before its migrations, or without a database, there is nothing to check.
         return []
     hint = (
-        "Enable it in the admin site, under Periodic Tasks. One that is missing comes back when Celery Beat "
-        "starts again."
+        "Enable it in the admin site, under Periodic Tasks. A missing task is restored when Celery Beat "
+        "restarts."
     )
     return [Warning(fault, hint=hint, id="tianji.W002") for fault in faults]

@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can serve, and whether all of Tianji does its work."""
+"""Health endpoints: liveness and readiness of this process, and the state of the whole installation."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from notifications.models import Delivery
 from tianji.celeryconfig import broker_transport_options
 from tianji.runtime import beat_schedule
 
-# Celery Beat writes what it ran about every 30 s (tianji/celeryconfig.py), half as often with a task off.
+# Celery Beat saves its last runs about every 30 s (tianji/celeryconfig.py), every 60 s if a task is disabled.
 BEAT_IS_SILENT_AFTER = timedelta(minutes=2)
-# A wave of deadlines that pass together takes some seconds.
+# Many deadlines that pass at the same time take a few seconds.
 SWEEP_IS_BEHIND_AFTER = timedelta(seconds=30)
-# Where more channels hang than a worker has threads, the others wait for their time-outs.
+# If more channels hang than a worker has threads, the others wait for the timeouts.
 DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
-# Of the ticks, which come once a second, this many that nobody takes mean that no worker is there.
+# Ticks come once a second; this many in the queue mean that no worker is running.
 TICKS_WAIT_MOST = 60
 _BROKER_SECONDS = 1.0
 
@@ -45,14 +45,14 @@ _migrations_are_applied = False
 @require_safe
 @never_cache
 def livez(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers at all; it touches nothing else."""
+    """Return 200 as long as the process responds; checks nothing else."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when pushes can be recorded: the database answers and has all migrations; else 503."""
+    """Return 200 if pushes can be recorded: the database responds and is fully migrated; else 503."""
     found = {"database": _database(), "migrations": _migrations()}
     ready = all(state == "ok" for state in found.values())
     return JsonResponse({"status": "ok" if ready else "unavailable", **found}, status=200 if ready else 503)
@@ -60,7 +60,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that has to work. `fault` says what is wrong with it, "" for nothing."""
+    """One part of the installation. `fault` says what is wrong with it, or is ""."""
 
     key: str
     name: str
@@ -75,15 +75,15 @@ class Line:
 @never_cache
 @vary_on_headers("Accept")
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 when everything works, else 503: a page for people, JSON for who asks for it.
+    """Return 200 if everything works, else 503: a page for people, or JSON if the client prefers it.
 
-    It is open to all and names no monitor. The page is drawn without the reader's account, which may
-    lie in the database that does not answer.
+    It is public and names no monitor. The page is rendered without the user's account, which may be in
+    the very database that is not responding.
     """
     lines = examine()
     well = all(line.ok for line in lines)
     status = 200 if well else 503
-    # A browser names JSON nowhere; what accepts anything, such as curl, gets the page.
+    # Browsers do not ask for JSON; clients that accept anything, such as curl, get the page.
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         found = {line.key: line.fault or "ok" for line in lines}
         return JsonResponse({"status": "ok" if well else "unavailable", **found}, status=status)
@@ -91,10 +91,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def examine() -> list[Line]:
-    """Return how everything is: a handful of small queries and one question to the broker."""
+    """Return the state of every part: a handful of small queries, and one request to the broker."""
     database, migrations = _database(), _migrations()
     lines = [
-        Line("database", _("Database"), "" if database == "ok" else _("It does not answer.")),
+        Line("database", _("Database"), "" if database == "ok" else _("Not responding.")),
         Line("migrations", _("Migrations"), "" if migrations == "ok" else _migrations_in_words(migrations)),
     ]
     asked = database == migrations == "ok"
@@ -103,17 +103,17 @@ def examine() -> list[Line]:
     return [
         *lines,
         Line("broker", _("Broker"), broker),
-        Line("workers", _("Workers"), ticks if not broker else _("Not known.")),
+        Line("workers", _("Workers"), ticks if not broker else _("Unknown.")),
     ]
 
 
 def _ask(question: Callable[[], str], asked: bool) -> str:
     if not asked:
-        return _("Not known.")
+        return _("Unknown.")
     try:
         return question()
     except Error:
-        return _("Not known: the database does not answer.")
+        return _("Unknown: the database is not responding.")
 
 
 def _database() -> str:
@@ -123,7 +123,7 @@ def _database() -> str:
             cursor.fetchone()
     except Error:
         connections[DEFAULT_DB_ALIAS].close()
-        return "does not answer"
+        return "not responding"
     return "ok"
 
 
@@ -143,7 +143,7 @@ def _migrations() -> str:
 
 
 def _migrations_in_words(found: str) -> str:
-    return _("Some are not applied.") if found.endswith("not applied") else _("Not known.")
+    return _("Some migrations have not been applied.") if found.endswith("not applied") else _("Unknown.")
 
 
 def _schedule() -> str:
@@ -153,15 +153,15 @@ def _schedule() -> str:
 def _celery_beat() -> str:
     newest = beat_schedule.newest_run()
     if newest is None:
-        return "" if _has_just_begun() else _("It has not run yet.")
+        return "" if _has_just_begun() else _("Has not run yet.")
     silent = database_now() - newest
     if silent <= BEAT_IS_SILENT_AFTER:
         return ""
-    return _("It has run nothing for %(time)s.") % {"time": _long(silent)}
+    return _("No task has run for %(time)s.") % {"time": _long(silent)}
 
 
 def _has_just_begun() -> bool:
-    """Whether the schedule was written a moment ago, and the first run is yet to be written down."""
+    """Whether the schedule was written a moment ago, so that the first run is not saved yet."""
     changed = PeriodicTask.objects.order_by("-date_changed").values_list("date_changed", flat=True).first()
     return changed is not None and database_now() - changed < BEAT_IS_SILENT_AFTER
 
@@ -170,14 +170,14 @@ def _sweep() -> str:
     now = database_now()
     due = MonitorState.objects.due(now - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
     oldest = due.values_list("due_at", flat=True).first()
-    return _("It is %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+    return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 
 def _deliveries() -> str:
     now = database_now()
     late = Delivery.objects.filter(next_attempt_at__lt=now - DELIVERIES_ARE_BEHIND_AFTER)
     oldest = late.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
-    return _("They are %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+    return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 
 _QUESTIONS = (
@@ -189,13 +189,13 @@ _QUESTIONS = (
 
 
 def _broker() -> tuple[str, str]:
-    """Return what is wrong with the broker, and with the workers that should take messages from it."""
+    """Return what is wrong with the broker, and with the workers that should process its messages."""
     try:
         waiting = _ticks_in_redis() if settings.REDIS_URL else _ticks_in_folder()
     except (redis.RedisError, OSError):
-        return _("It does not answer."), ""
+        return _("Not responding."), ""
     if waiting > TICKS_WAIT_MOST:
-        return "", _("They leave what Celery Beat asks for undone.")
+        return "", _("Not processing the tasks that Celery Beat sends.")
     return "", ""
 
 

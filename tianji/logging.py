@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with the request's or task's id, and never a push token."""
+"""Structured logs: one line per event, with the id of the request or task, and never a push token."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from structlog.contextvars import bound_contextvars, clear_contextvars, merge_co
 
 log = structlog.get_logger("tianji.requests")
 
-# A sender with a mistyped address still gives its token away, and an imported one has no shape of its own.
-# All segments go: a sender that is being moved may have the old address, or one slash too many.
+# A mistyped push URL still contains the token, and imported tokens have no recognisable form. All segments
+# are redacted: during a move, a sender may still use the old URL, or have one slash too many.
 _TOKEN_IN_PATH = re.compile(
     r"(/(?:push|ping|setup|acknowledge|password/reset/key)/)([^?\s\"'\\]+)", re.IGNORECASE
 )
@@ -26,13 +26,13 @@ _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def redact(text: str) -> str:
-    """Return `text` with push tokens and the tokens of links (set-up, password, acknowledge) blotted out."""
+    """Return `text` without push tokens and the tokens in links (setup, password, acknowledge)."""
     text = _TOKEN_IN_PATH.sub(lambda found: found[1] + _SEGMENT.sub("...", found[2]), text)
     return _TOKEN.sub(lambda found: found[0][:4] + "...", text)
 
 
 def _redact_line(logger: Any, method: str, line: str) -> str:
-    """Redact a line that is ready: a token may also stand in a list, an error or a traceback."""
+    """Redact the finished line: a token may also be in a list, an error or a traceback."""
     return redact(line)
 
 
@@ -77,12 +77,12 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"level": "INFO", "handlers": [], "propagate": True},
-            # A line for each request comes from RequestLog; Django's own would say it twice.
+            # RequestLog writes one line per request; Django's would duplicate it.
             "django.request": {"level": "ERROR", "propagate": True},
             "django.server": {"level": "ERROR", "handlers": [], "propagate": True},
-            # Scanners try host names by the thousand; the answer is 400 either way.
+            # Scanners try thousands of host names; the response is 400 either way.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
-            # Lines for each tick of every second, and greetings, are noise; faults still show.
+            # A line for every tick, every second, and startup banners are noise; errors still show.
             "celery": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.worker.consumer.connection": {"level": "WARNING"},
@@ -91,11 +91,11 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},
             "django_celery_beat": {"level": "WARNING"},
             "django_celery_beat.schedulers": {"level": "WARNING"},
-            # It remarks on the host name that a folder as the broker does not have.
+            # It warns about a missing host name, which a folder as the broker does not have.
             "kombu.connection": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
-            # Their lines name addresses, which hold what is secret.
+            # Their lines contain URLs, which may contain secrets.
             "urllib3": {"level": "ERROR"},
             "apprise": {"level": "WARNING", "propagate": False},
             "mail.log": {"level": "WARNING"},
@@ -104,7 +104,7 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
 
 
 class RequestLog:
-    """Middleware: gives each request an id, answers it in `X-Request-ID`, logs one line when done."""
+    """Middleware: gives each request an id, returns it in `X-Request-ID`, and logs one line at the end."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -113,7 +113,7 @@ class RequestLog:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         clear_contextvars()
-        # Bound for this request only: a push that this thread answers next comes by another way.
+        # Bound to this request only: the next push on this thread bypasses this middleware.
         with bound_contextvars(request_id=request_id):
             return self._answer(request, request_id)
 
@@ -121,7 +121,7 @@ class RequestLog:
         started = time.perf_counter()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
-        # Probes come every few seconds and say nothing while all is well.
+        # Probes come every few seconds and are of no interest as long as they succeed.
         quiet = request.path in ("/livez", "/readyz", "/healthz") and response.status_code == 200
         log.log(
             logging.DEBUG if quiet else logging.INFO,

@@ -1,4 +1,4 @@
-"""Middleware of the whole site."""
+"""Middleware for the whole site."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 class OnlyUtf8:
     """Reads forms and queries as UTF-8, whatever a Content-Type says.
 
-    Browsers send nothing else, and other encodings let through what no database takes, such as halves of
-    a surrogate pair.
+    Browsers send nothing else, and other encodings let through text that no database accepts, such as
+    unpaired surrogates.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -24,10 +24,10 @@ class OnlyUtf8:
 
 
 class PushGate:
-    """Answers pushes in front of all other middleware.
+    """Handles pushes before all other middleware.
 
-    A push has no session, no cookies, no language, no CSRF token and no page, and what serves those
-    would cost it more than recording it does. It also must not redirect, whatever else does.
+    A push has no session, cookies, language, CSRF token or page, and the middleware for those would cost
+    more than recording the push does. A push must also never be redirected.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -41,7 +41,7 @@ class PushGate:
 
 
 class UnchangedGate:
-    """Tells open pages that nothing changed, in front of sessions, languages and the like."""
+    """Answers polls of open pages when nothing changed, before sessions, languages and so on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         from monitors.views.overview import unchanged_gate

@@ -32,16 +32,16 @@ REDIS_URL = env.str("REDIS_URL", "")
 
 
 def _secret_key() -> str:
-    """Return the key from the environment, or the one kept in the data folder, made on first use.
+    """Return the key from the environment, or the one in the data folder, generated on first use.
 
-    A generated key is right only where the data folder is the database's home too: several
-    containers that each made their own could not read each other's sessions.
+    A generated key is only safe if the database is in the data folder too: containers that each
+    generated their own could not read each other's sessions.
     """
     if key := env.str("SECRET_KEY", ""):
         return key
     if _DATABASE_URL:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Give every process the same value of at least 50 characters, "
+            "SECRET_KEY is not set. Set it to the same value of at least 50 characters in every process, "
             'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
     path = TIANJI_DATA / "secret-key"
@@ -50,7 +50,7 @@ def _secret_key() -> str:
         with NamedTemporaryFile("w", dir=TIANJI_DATA, prefix="secret-key.") as file:
             file.write(secrets.token_urlsafe(50))
             file.flush()
-            # A link appears whole or not at all, and the first of two processes wins.
+            # A link appears complete or not at all, and the first of two processes wins.
             with contextlib.suppress(FileExistsError):
                 os.link(file.name, path)
     return path.read_text().strip()
@@ -65,12 +65,12 @@ TIANJI_URL = env.str("TIANJI_URL", _default_url).rstrip("/")
 TIANJI_URL_IS_SET = bool(env.str("TIANJI_URL", ""))
 try:
     _public = urlsplit(TIANJI_URL)
-    _public.port  # noqa: B018  (asking is what finds a port that is none)
+    _public.port  # noqa: B018  (raises ValueError for an invalid port)
 except ValueError as error:
     raise ImproperlyConfigured(f"TIANJI_URL is {TIANJI_URL!r}: {error}.") from error
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured(
-        f"TIANJI_URL is {TIANJI_URL!r}; give the address people open, such as https://tianji.example.com"
+        f"TIANJI_URL is {TIANJI_URL!r}; set it to the address people open, such as https://tianji.example.com"
     )
 _listens_everywhere = TIANJI_HOST in ("0.0.0.0", "::") and not TIANJI_URL_IS_SET
 ALLOWED_HOSTS = env.list(
@@ -82,7 +82,7 @@ CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 TIANJI_TRUST_PROXY = env.bool("TIANJI_TRUST_PROXY", False)
 if TIANJI_TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    # Else everybody behind the proxy shares one limit on failed sign-ins.
+    # Otherwise everyone behind the proxy would share one limit on failed sign-ins.
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
 
 _https = _public.scheme == "https"
@@ -92,10 +92,10 @@ SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^healthz$"]
 SECURE_HSTS_SECONDS = env.int("TIANJI_HSTS_SECONDS", 3600 if _https else 0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# The admin site sends a field for each row that is selected, and a channel's form one for each monitor.
+# The admin site sends one field per selected row, and a channel's form one per monitor.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
-# Sub-domains and preload lists are the operator's domain, not this program's to decide.
+# Subdomains and preload lists are for the operator to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 CONTENT_SECURITY_POLICY = {
@@ -180,8 +180,8 @@ TEMPLATES = [
 
 # --- Data ----------------------------------------------------------------------------------------
 
-# How long one statement may wait for a lock or run: past it a push is answered 503 and tried again
-# by its sender, which is better than a sender that hangs. Milliseconds.
+# How long a statement may run or wait for a lock, in milliseconds. After that a push gets a 503 and is
+# retried by its sender, which is better than a sender that hangs.
 _STATEMENT_TIMEOUT_MS = 15_000
 _LOCK_TIMEOUT_MS = 5_000
 
@@ -196,8 +196,8 @@ if _database["ENGINE"].endswith("postgresql"):
     _database.setdefault("OPTIONS", {}).update(
         {
             "connect_timeout": 5,
-            # Statements that come again and again are planned once for each connection. A pooler
-            # between Tianji and PostgreSQL has to support prepared statements (docs/operations.md).
+            # Repeated statements are planned once per connection. A pooler between Tianji and
+            # PostgreSQL must support prepared statements (docs/operations.md).
             "server_side_binding": True,
             "prepare_threshold": 5,
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}",
@@ -215,14 +215,14 @@ elif _database["ENGINE"].endswith("sqlite3"):
         {
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,
-            # NORMAL in WAL keeps the file whole in any crash, but a power cut may lose the last
-            # commits; promise 1 (200 means committed) asks for FULL.
+            # In WAL mode, NORMAL never corrupts the file, but a power cut may lose the last commits.
+            # A 200 promises a committed heartbeat, which requires FULL.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;",
         }
     )
     _database["CONN_MAX_AGE"] = None
 else:
-    raise ImproperlyConfigured("DATABASE_URL must name a postgresql:// or sqlite:// database")
+    raise ImproperlyConfigured("DATABASE_URL must start with postgresql:// or sqlite://")
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -231,7 +231,7 @@ CACHES = {
         {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
-            # It counts for limits only: to wait for it longer would stop what it should protect.
+            # Only rate limits use it: waiting longer for it would block what it should protect.
             "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
         }
         if REDIS_URL
@@ -254,12 +254,12 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
-# Else anybody could have messages sent to any address: "somebody asked for a reset of your password".
+# Otherwise anyone could make this server send a password reset email to any address.
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
-# Nobody signs up with somebody else's address here, and without a mail server no address can be
-# verified; the second factor must not depend on it.
+# Sign-up is by invitation, and without a mail server no address can be verified; the second factor must
+# not depend on verification.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -270,7 +270,7 @@ TIANJI_ADMIN_PASSWORD = env.str("TIANJI_ADMIN_PASSWORD", "")
 # --- Language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = env.str("TIANJI_LANGUAGE", "en")
-# Each in its own name: who cannot read the page must find theirs.
+# Each under its own name, so that people can find their language on a page they cannot read.
 LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
@@ -283,7 +283,7 @@ TIME_ZONE = env.str("TIANJI_TIME_ZONE", "UTC")
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Source maps are for those who look into a debugger.
+# Source maps are only loaded by debuggers.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [
     *("jpg", "jpeg", "png", "gif", "webp", "zip", "gz", "tgz", "bz2", "tbz", "xz", "br", "woff", "woff2"),
     "map",
@@ -302,7 +302,7 @@ STORAGES = {
 
 # --- The API and pushes --------------------------------------------------------------------------
 
-# How many requests a minute one API key or person may make; 0 is no limit.
+# Requests per minute for each API key or user; 0 means no limit.
 TIANJI_API_RATE = env.int("TIANJI_API_RATE", 600, validate=validate.Range(0))
 REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
@@ -310,7 +310,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tianji",
-    "DESCRIPTION": "Monitors that expect pushes: the push endpoint, and everything that the pages can do.",
+    "DESCRIPTION": "The push endpoint, and everything you can do in the web interface.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -322,22 +322,22 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["api.schema.only_the_api"],
     "POSTPROCESSING_HOOKS": ["api.schema.exact", "monitors.api.push_schema.describe"],
     "TAGS": [
-        {"name": "push", "description": "What senders do."},
+        {"name": "push", "description": "Send heartbeats."},
         {"name": "monitors"},
         {"name": "push tokens"},
-        {"name": "history", "description": "What happened to monitors."},
-        {"name": "channels", "description": "Who is told, and what they were told."},
-        {"name": "maintenance", "description": "When nobody is told."},
+        {"name": "history", "description": "Heartbeats, incidents and uptime."},
+        {"name": "channels", "description": "Where notifications are sent, when, and the delivery log."},
+        {"name": "maintenance", "description": "Times during which no notifications are sent."},
     ],
-    # The pages of the documentation come from this server alone.
+    # The API documentation loads nothing from other servers.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},
 }
-# How many pushes may wait for a commit in one web process, and how many share one transaction.
+# How many pushes may wait for a commit in one web process, and how many may share a transaction.
 TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1))
 TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
-# How many pushes a minute one token may send; 0 is no limit.
+# Pushes per minute for each token; 0 means no limit.
 TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
 TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
 
@@ -347,7 +347,7 @@ TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2, validate=validate.Range(1)
 TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 32, validate=validate.Range(1))
 TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.Range(1))
 
-# --- Telling people ------------------------------------------------------------------------------
+# --- Notifications -------------------------------------------------------------------------------
 
 TIANJI_EMAIL_URL = env.str("TIANJI_EMAIL_URL", "")
 if TIANJI_EMAIL_URL:
@@ -370,7 +370,7 @@ else:
 EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
 
-# Networks, addresses and names of hosts that messages may be sent to although they are private.
+# Private networks, IP addresses and host names that notifications may be sent to.
 TIANJI_ALLOW_PRIVATE_WEBHOOKS: list[str] = [
     entry for entry in map(str.strip, env.list("TIANJI_ALLOW_PRIVATE_WEBHOOKS", [])) if entry
 ]
@@ -378,13 +378,13 @@ for _entry in TIANJI_ALLOW_PRIVATE_WEBHOOKS:
     try:
         if "/" in _entry:
             ip_network(_entry, strict=False)
-        # The letters of an address and of a name.
+        # The characters of an IP address or a host name.
         elif not re.fullmatch(r"[\w.:\[\]-]+", _entry, re.ASCII):
-            raise ValueError("this is neither a network nor an address nor the name of a host")
+            raise ValueError("not a network, IP address or host name")
     except ValueError as error:
         raise ImproperlyConfigured(
-            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS has {_entry!r} ({error}); give networks, addresses and names of "
-            "hosts, separated by commas, such as 10.0.0.0/8,chat.example.internal"
+            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS contains {_entry!r} ({error}); use networks, IP addresses and "
+            "host names, separated by commas, such as 10.0.0.0/8,chat.example.internal"
         ) from error
 
 # --- Logging -------------------------------------------------------------------------------------

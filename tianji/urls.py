@@ -1,4 +1,4 @@
-"""All addresses of the site."""
+"""The URLs of the whole site."""
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
@@ -10,7 +10,7 @@ from core import theme
 from notifications.views import links
 from tianji import health
 
-# The admin site's own sign-in form knows neither the second factor nor the limit on failed sign-ins.
+# The admin site's own sign-in form has neither the second factor nor the limit on failed sign-ins.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.site_header = admin.site.site_title = "Tianji"
 

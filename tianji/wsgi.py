@@ -1,4 +1,4 @@
-"""The web process: what granian serves."""
+"""The WSGI application that granian serves."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Workspaces, people, keys and the audit in the admin site."""
+"""Workspaces, users, API keys and the audit log in the admin site."""
 
 from accounts.admin.factors import AuthenticatorAdmin
 from accounts.admin.keys import ApiKeyAdmin, AuditEntryAdmin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Imported first, so that what they register can be replaced here.
+# Imported first, because the classes they register are replaced here.
 import allauth.account.admin
 import allauth.mfa.admin  # noqa: F401
 from allauth.account.models import EmailAddress
@@ -16,14 +16,14 @@ from django.utils.translation import gettext_lazy
 from accounts.admin.people import may_touch
 from core.admin import SiteAdmin
 
-# A second place for addresses: what stands there signs in, whatever the person's own page says.
+# A second place for email addresses: an address listed there can sign in, whatever the user's page says.
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Authenticator)
 
 
 @admin.register(Authenticator)
 class AuthenticatorAdmin(SiteAdmin):
-    """Second factors: to see who has one, and to take it from somebody who lost it. Never its secret."""
+    """Second factors: see who has one, and remove one that was lost. The secret is never shown."""
 
     list_display = ("user", "type", "created_at", "last_used_at")
     list_filter = ("type",)
@@ -33,8 +33,7 @@ class AuthenticatorAdmin(SiteAdmin):
     ordering = ("-pk",)
     secret_fields = ("data",)
     delete_warning = gettext_lazy(
-        "The person then signs in with the password alone. Recovery codes are an entry of their own: "
-        "delete both."
+        "The person will then sign in with only a password. Recovery codes are a separate entry: delete both."
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

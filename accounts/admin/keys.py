@@ -1,4 +1,4 @@
-"""API keys and the audit in the admin site."""
+"""API keys and the audit log in the admin site."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core.admin_bulk import Bulk, Outcome, ask_and_do
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(SiteAdmin):
-    """Keys to the management API: to see and to revoke. They are made where they are shown, once."""
+    """Management API keys: view and revoke. They are created on the settings page, which shows them once."""
 
     list_display = ("__str__", "workspace", "scope", "created_at", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("scope", ("revoked_at", admin.EmptyFieldListFilter))
@@ -59,13 +59,13 @@ class ApiKeyAdmin(SiteAdmin):
 
         def revoke(key: ApiKey, options: dict[str, Any]) -> Outcome:
             revoked = api_keys.revoke(key=key, by=by)
-            word = _("Revoked") if revoked else _("Had been revoked before")
+            word = _("Revoked") if revoked else _("Already revoked")
             return Outcome(word, revoked, str(key), reverse("admin:accounts_apikey_change", args=[key.pk]))
 
         bulk = Bulk(
             action="revoke_selected",
             title=_("Revoke API keys"),
-            warning=_("Programs that use them are refused at once. This cannot be undone."),
+            warning=_("Programs that use them lose access immediately. This cannot be undone."),
             button=_("Revoke"),
             do=revoke,
             related=("workspace",),
@@ -79,7 +79,7 @@ class AuditEntryAdmin(ReadOnly, LargeTableAdmin):
     list_filter = ("action", "via")
     list_select_related = ("workspace",)
     search_fields = ("actor", "subject_name", "workspace__name")
-    search_help_text = gettext_lazy("Who, what it was done to, or the workspace.")
+    search_help_text = gettext_lazy("Search by actor, target or workspace.")
     fields = (
         "at",
         "action",

@@ -1,4 +1,4 @@
-"""People in the admin site."""
+"""Users in the admin site."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from core.admin import Refused, SiteAdmin
 
 
 class _LowerCaseEmail:
-    """Mix-in: the email address is the name to sign in with, and its case means nothing."""
+    """Mixin: people sign in with their email address, in upper or lower case."""
 
     def clean_email(self) -> str:
         form = cast("ModelForm[User]", self)
         email = str(form.cleaned_data["email"]).lower()
         if User.objects.filter(email__iexact=email).exclude(pk=form.instance.pk).exists():
-            raise ValidationError(_("Somebody has this email address already."))
+            raise ValidationError(_("This email address is already in use."))
         return email
 
 
@@ -52,7 +52,7 @@ class UserForm(_LowerCaseEmail, UserChangeForm):
 
 @admin.register(User)
 class UserAdmin(SiteAdmin, DjangoUserAdmin):
-    """People. Who is no superuser makes nobody staff, and has no power over a superuser."""
+    """Users. Only superusers can make someone staff, and change or delete a superuser."""
 
     form = UserForm
     add_form = NewUserForm
@@ -76,8 +76,8 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
     readonly_fields = ("has_second_factor", "last_login", "date_joined")
     secret_fields = ("password",)
     delete_warning = gettext_lazy(
-        "What this person did stays in the audit under the email address. To keep the account but shut it "
-        "out, take “active” away instead."
+        "The audit log keeps this person's actions under their email address. To block the account without "
+        "deleting it, clear “active” instead."
     )
 
     @admin.display(description=gettext_lazy("second factor"), boolean=True)
@@ -98,7 +98,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save; a former address must not sign in or get a link for a new password any more."""
+        """Save; a former email address must no longer sign in or receive password links."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             if change and "email" in form.changed_data:
@@ -106,7 +106,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if workspace := _owned_alone(obj):
-            words = _("“%(workspace)s” has no other owner. Make somebody else one first.")
+            words = _("“%(workspace)s” has no other owner. Make someone else an owner first.")
             raise Refused(words % {"workspace": workspace})
         super().delete_model(request, obj)
 
@@ -116,7 +116,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return [*ours, *super().get_urls()]
 
     def send_password_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask (GET), then send the person a link to choose a password (POST)."""
+        """Ask for confirmation (GET), then send the user a link to choose a password (POST)."""
         user = self.get_object(request, unquote(object_id))
         if user is None:
             raise Http404
@@ -127,7 +127,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             words = (
                 _("Email is not set up on this server (TIANJI_EMAIL_URL). Set a password here instead.")
                 if user.is_active
-                else _("This account is not active.")
+                else _("This account is inactive.")
             )
             self.message_user(request, words, messages.WARNING)
             return HttpResponseRedirect(back)
@@ -135,17 +135,19 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             form = ResetPasswordForm({"email": user.email})
             if form.is_valid():
                 form.save(request)
-                sent = _("A link to choose a password is on its way to %(email)s.") % {"email": user.email}
+                sent = _("A password link has been sent to %(email)s.") % {"email": user.email}
                 self.message_user(request, sent, messages.SUCCESS)
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Send a link to choose a password"),
+            "title": _("Send a password link"),
             "subtitle": None,
             "opts": self.opts,
             "object": user,
-            "lines": [_("%(email)s gets an email with a link.") % {"email": user.email}],
-            "button": _("Send it"),
+            "lines": [
+                _("%(email)s will get an email with a link to choose a password.") % {"email": user.email}
+            ],
+            "button": _("Send link"),
             "back": back,
         }
         return TemplateResponse(request, "admin/ask.html", context)
@@ -160,5 +162,5 @@ def _owned_alone(user: User) -> str:
 
 
 def may_touch(request: HttpRequest, user: User | None) -> bool:
-    """Whether who sent `request` may have power over `user`: over a superuser only another has."""
+    """Return whether the sender of `request` may change `user`: superusers only by superusers."""
     return user is None or not user.is_superuser or cast(User, request.user).is_superuser

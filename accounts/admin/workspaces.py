@@ -1,4 +1,4 @@
-"""Workspaces and their members in the admin site, changed by the same operations as everywhere."""
+"""Workspaces and their members in the admin site, changed with the same operations as everywhere else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accounts.models import AuditEntry, Membership, Role, Workspace
 from accounts.services import members, workspaces
 from core.admin import Refused, SiteAdmin
 
-_LAST_OWNER = gettext_lazy("A workspace keeps one owner at least, so nothing was changed.")
+_LAST_OWNER = gettext_lazy("A workspace needs at least one owner. Nothing was changed.")
 
 
 def _by(request: HttpRequest) -> Actor:
@@ -26,7 +26,7 @@ def _by(request: HttpRequest) -> Actor:
 
 
 class _MembersAdmin(SiteAdmin):
-    """Says why the operations on members refused a form; nothing of it is saved then."""
+    """Explains why an operation on members rejected a form; nothing of the form is saved then."""
 
     def changeform_view(
         self,
@@ -41,13 +41,13 @@ class _MembersAdmin(SiteAdmin):
             self.message_user(request, str(_LAST_OWNER), messages.ERROR)
         except (members.MemberAlready, Membership.DoesNotExist):
             self.message_user(
-                request, _("Somebody changed the members meanwhile. Try again."), messages.ERROR
+                request, _("Someone else changed the members in the meantime. Try again."), messages.ERROR
             )
         return HttpResponseRedirect(request.path)
 
 
 class MemberForm(forms.ModelForm):
-    """Who is a member stays so; to put another in their place is to remove one and add one."""
+    """The user of a membership cannot change: remove one member and add another instead."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,10 +66,10 @@ class MembershipInline(admin.TabularInline):
 
 
 class _WorkspaceForm(forms.ModelForm):
-    """Only languages and zones that there are; left empty, they stay as they are."""
+    """Only existing languages and time zones; left empty, the current ones are kept."""
 
     language = forms.ChoiceField(
-        label=gettext_lazy("Language of messages"), choices=settings.LANGUAGES, required=False
+        label=gettext_lazy("Notification language"), choices=settings.LANGUAGES, required=False
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,10 +92,10 @@ class WorkspaceAdmin(_MembersAdmin):
     fields = ("name", "push_rate", "token_age_days", "language", "timezone", "public_id", "created_at")
     readonly_fields = ("public_id", "created_at")
     inlines = (MembershipInline,)
-    delete_warning = gettext_lazy("Its members lose it, its API keys end, and its audit goes with it.")
+    delete_warning = gettext_lazy("Members lose access, API keys stop working, and the audit log is deleted.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only an empty workspace can be deleted: monitors and channels go by their own operations."""
+        """Only an empty workspace can be deleted: monitors and channels have their own delete operations."""
         if not super().has_delete_permission(request, obj):
             return False
         return obj is None or not (obj.monitors.exists() or obj.channels.exists())
@@ -108,7 +108,7 @@ class WorkspaceAdmin(_MembersAdmin):
             obj.save()
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Add, promote, demote and remove members, in an order in which one owner can follow another."""
+        """Add, change and remove members, new owners first, so that one owner can replace another."""
         formset.save(commit=False)
         by = _by(request)
         for member in formset.new_objects:

@@ -1,4 +1,4 @@
-"""Issue, look up and revoke the keys of the management API."""
+"""Issue, look up and revoke management API keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core import credentials
 from core.clock import database_now
 
 PREFIX = "tja_"
-# "Last used" is written at most this often.
+# "Last used" is updated at most this often.
 _LAST_USED_EVERY = timedelta(seconds=60)
 
 
@@ -31,7 +31,7 @@ class IssuedKey:
 def issue(
     *, workspace: Workspace, name: str, scope: str, by: Actor, expires_at: datetime | None = None
 ) -> IssuedKey:
-    """Make a key to `workspace`. `scope` is "read" or "write"."""
+    """Create a key for `workspace`. `scope` is "read" or "write"."""
     secret = credentials.new_key(PREFIX)
     with transaction.atomic():
         key = ApiKey.objects.create(
@@ -49,7 +49,7 @@ def issue(
 
 
 def find(secret: str, *, address: str | None) -> ApiKey | None:
-    """Return the key that `secret` opens with, its workspace loaded, and note its use; else None."""
+    """Return the active key with this secret, its workspace loaded, and record its use; else None."""
     if credentials.is_mistyped(secret, PREFIX) or not secret.startswith(PREFIX):
         return None
     now = database_now()
@@ -68,7 +68,7 @@ def find(secret: str, *, address: str | None) -> ApiKey | None:
 
 
 def revoke(*, key: ApiKey, by: Actor) -> bool:
-    """End `key` at once; return False where it had been revoked before."""
+    """Revoke `key` immediately; return False if it was already revoked."""
     with transaction.atomic():
         revoked = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=database_now())
         if revoked:

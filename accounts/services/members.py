@@ -1,4 +1,4 @@
-"""Add, promote and remove members of a workspace, which always keeps an owner."""
+"""Add members to a workspace, change their roles and remove them. One owner always remains."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from accounts.models import AuditEntry, Membership, Role, User, Workspace
 
 
 class LastOwner(Exception):
-    """Without this owner the workspace would have none."""
+    """The change would leave the workspace without an owner."""
 
 
 class MemberAlready(Exception):
-    """Who was to be added is a member."""
+    """The person to add is already a member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A new membership, and whether the account was made for it; that one has no password yet."""
+    """A new membership, and whether its account was just created and has no password yet."""
 
     membership: Membership
     is_new_account: bool
 
 
 def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
-    """Make the person with `email` a member; where there is no such account, make it.
+    """Make the person with `email` a member, creating the account if there is none.
 
     Raises:
-        MemberAlready: as it says; nothing was changed.
+        MemberAlready: the person is already a member; nothing was changed.
     """
     with transaction.atomic():
         _hold(workspace)
@@ -52,11 +52,11 @@ def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
 
 
 def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
-    """Give a member another role.
+    """Change a member's role.
 
     Raises:
-        LastOwner: as it says.
-        Membership.DoesNotExist: it was removed.
+        LastOwner: the workspace would be left without an owner.
+        Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
         _hold(membership.workspace)
@@ -71,11 +71,11 @@ def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
 
 
 def remove(*, membership: Membership, by: Actor) -> None:
-    """Take somebody out of a workspace; the account stays, and so does what was made with it.
+    """Remove a member. The account and everything it created stay.
 
     Raises:
-        LastOwner: as it says.
-        Membership.DoesNotExist: it was removed before.
+        LastOwner: the workspace would be left without an owner.
+        Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
         _hold(membership.workspace)
@@ -87,7 +87,7 @@ def remove(*, membership: Membership, by: Actor) -> None:
 
 
 def _hold(workspace: Workspace) -> None:
-    """Have changes of one workspace's members come one by one: two owners may remove each other."""
+    """Lock the workspace so that its members change one at a time: two owners may remove each other."""
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
 
 

@@ -1,4 +1,4 @@
-"""The first owner of a new installation: by a one-time link, or from the settings."""
+"""Create the first owner of a new installation, with a one-time link or from the settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class SetupOver(Exception):
-    """There is an owner already, or the link was used, replaced or never given out."""
+    """There already is an account, or the link was used, replaced or never existed."""
 
 
 def is_needed() -> bool:
@@ -30,9 +30,9 @@ def is_needed() -> bool:
 
 
 def new_link() -> str:
-    """Make a set-up link, which ends all earlier ones, and return its path.
+    """Create a setup link, which replaces all earlier ones, and return its path.
 
-    Only the digest of its token is kept, so the path cannot be shown again.
+    Only the digest of its token is stored, so the path cannot be shown again.
     """
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -42,19 +42,19 @@ def new_link() -> str:
 
 
 def is_valid(token: str) -> bool:
-    """Return whether a set-up link with `token` can be used now."""
+    """Return whether the setup link with `token` can be used now."""
     return is_needed() and SetupLink.objects.filter(digest=_digest(token)).exists()
 
 
 def create_owner(*, email: str, password: str, workspace_name: str = "", token: str | None = None) -> User:
-    """Make the first account: a superuser who owns the first workspace.
+    """Create the first account: a superuser who owns the first workspace.
 
     Args:
         workspace_name: "" for a default.
-        token: of the set-up link that is used up by this; None where the operator asks by other means.
+        token: of the setup link, which this uses up; None if the operator asks in another way.
 
     Raises:
-        SetupOver: an account exists already, or the link is not valid; nothing was made.
+        SetupOver: an account already exists, or the link is not valid; nothing was created.
     """
     with transaction.atomic():
         if token is not None:
@@ -65,7 +65,7 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
         if not is_needed():
             raise SetupOver
         owner = User.objects.create_superuser(email, password)
-        # In the browser these are the reader's, else the server's.
+        # In a request these are the user's, otherwise the server's.
         workspace = Workspace.objects.create(
             name=workspace_name or _("My workspace"),
             language=get_language() or settings.LANGUAGE_CODE,
@@ -77,13 +77,13 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
 
 
 def create_owner_from_settings() -> User | None:
-    """Make the first account from TIANJI_ADMIN_EMAIL and TIANJI_ADMIN_PASSWORD.
+    """Create the first account from TIANJI_ADMIN_EMAIL and TIANJI_ADMIN_PASSWORD.
 
-    Returns None where they are not set or an account exists, so that each start may call it, in
-    several processes at once too. A weak password is the operator's choice, and logged.
+    Returns None if they are not set or an account exists, so that it can run at every start, even in
+    several processes at once. A weak password is accepted, and logged as a warning.
 
     Raises:
-        ImproperlyConfigured: one of them is missing, or the address is no email address.
+        ImproperlyConfigured: one of the two is missing, or the email address is not valid.
     """
     email, password = settings.TIANJI_ADMIN_EMAIL, settings.TIANJI_ADMIN_PASSWORD
     if not (email or password):
@@ -93,7 +93,7 @@ def create_owner_from_settings() -> User | None:
     try:
         validate_email(email)
     except ValidationError as error:
-        raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}; give an email address.") from error
+        raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}, not an email address.") from error
     try:
         owner = create_owner(email=email, password=password)
     except (SetupOver, IntegrityError):

@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, Workspace
 
 
 def change(*, workspace: Workspace, by: Actor, **changes: Any) -> Workspace:
-    """Change columns of `workspace`, only those named. Where nothing differs, nothing is written.
+    """Change the named columns of `workspace`. If nothing differs, nothing is written.
 
     Raises:
         Workspace.DoesNotExist: it was deleted.

@@ -1,4 +1,4 @@
-"""What the sign-in pages need to know of the installation."""
+"""What the sign-in pages need to know about the installation."""
 
 from django import template
 from django.conf import settings
@@ -10,11 +10,11 @@ register = template.Library()
 
 @register.simple_tag
 def password_reset_offered() -> bool:
-    """Whether a message with a reset link can be sent."""
+    """Whether this server can send an email with a reset link."""
     return bool(settings.TIANJI_EMAIL_URL)
 
 
 @register.simple_tag
 def setup_is_needed() -> bool:
-    """Whether no account exists yet, so that nobody can sign in."""
+    """Whether there is no account yet, so that sign-in is impossible."""
     return setup.is_needed()

@@ -1,1 +1,1 @@
-"""The pages of accounts that are ours; signing in and out is allauth's."""
+"""The pages for setup and workspace settings; sign-in and sign-out belong to allauth."""

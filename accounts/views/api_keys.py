@@ -1,4 +1,4 @@
-"""The keys to the management API: listed, made and revoked by owners and admins."""
+"""List, create and revoke management API keys, for owners and admins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from core.clock import database_now
 @signed_in
 @sensitive_variables("issued")
 def api_keys_(request: HttpRequest) -> HttpResponse:
-    """List the keys; a POST makes one, and its answer is the one page that ever shows it."""
+    """List the keys. A POST creates one; its response is the only page that ever shows the key."""
     workspace = require_change(request).workspace
     form = ApiKeyForm(request.POST if request.method == "POST" else None)
     if not (form.is_bound and form.is_valid()):
@@ -53,18 +53,18 @@ def _page(
 @require_http_methods(["GET", "POST"])
 @signed_in
 def revoke(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask first (GET), then end a key (POST)."""
+    """Ask for confirmation (GET), then revoke a key (POST)."""
     workspace = require_change(request).workspace
     key = get_object_or_404(
         ApiKey.objects.select_related("workspace"), workspace=workspace, public_id=public_id
     )
     if request.method == "POST":
         api_keys.revoke(key=key, by=actor_of(request))
-        messages.success(request, _("The API key “%(name)s” was revoked.") % {"name": key.name})
+        messages.success(request, _("API key “%(name)s” revoked.") % {"name": key.name})
         return HttpResponseRedirect(reverse("accounts:api_keys"), status=303)
     context = {
-        "title": _("Revoke the API key “%(name)s”?") % {"name": key.name},
-        "text": _("Programs that use it are refused at once. This cannot be undone."),
+        "title": _("Revoke API key “%(name)s”?") % {"name": key.name},
+        "text": _("Programs that use it lose access immediately. This cannot be undone."),
         "button": _("Revoke"),
         "action": request.path,
         "cancel": reverse("accounts:api_keys"),

@@ -1,4 +1,4 @@
-"""Setting up, and choosing a workspace to look at."""
+"""Setup, and switching between workspaces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from accounts.services import setup as setup_
 @never_cache
 @sensitive_post_parameters("password")
 def setup(request: HttpRequest, token: str) -> HttpResponse:
-    """Create the first owner on a one-time link, sign them in and show the overview."""
+    """Create the first owner with a one-time link, sign them in and show the overview."""
     form = SetupForm(request.POST if request.method == "POST" else None)
     try:
         if not setup_.is_valid(token):
@@ -38,8 +38,8 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
         response = render(request, "accounts/setup_over.html", {"needed": setup_.is_needed()}, status=404)
     else:
         response = render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
-    # The address is the secret. "no-referrer" would keep it as well, but makes browsers send the form
-    # with "Origin: null", which is refused as a forgery.
+    # The URL is the secret. "no-referrer" would protect it as well, but makes browsers send the form with
+    # "Origin: null", which fails the CSRF check.
     response["Referrer-Policy"] = "strict-origin"
     return response
 
@@ -47,7 +47,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 @require_POST
 @login_required
 def switch_workspace(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Look at another of one's workspaces from now on."""
+    """Make another of the user's workspaces the current one."""
     mine = Membership.objects.filter(user=cast(User, request.user), workspace__public_id=public_id)
     if not mine.exists():
         raise Http404

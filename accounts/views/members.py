@@ -1,4 +1,4 @@
-"""Who is a member of a workspace, and in which role."""
+"""List the members of a workspace, add and remove them, and change their roles."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from accounts.services import members
 def members_(request: HttpRequest) -> HttpResponse:
     """List the members; owners add one with a POST.
 
-    An account that is made for it gets a link to choose a password: by email, or where this server
-    cannot send any, on the answer to the POST for the owner to pass on.
+    A new account gets a link to choose a password: by email, or if this server cannot send email, in the
+    response to the POST for the owner to pass on.
     """
     membership = require_owner(request) if request.method == "POST" else membership_of(request)
     form = MemberForm(request.POST if request.method == "POST" else None)
@@ -39,7 +39,7 @@ def members_(request: HttpRequest) -> HttpResponse:
     try:
         added = members.add(workspace=membership.workspace, by=actor_of(request), **form.cleaned_data)
     except members.MemberAlready:
-        form.add_error("email", _("This person is a member already. Change the role in the list."))
+        form.add_error("email", _("This person is already a member. Change their role in the list."))
         return _page(request, membership, form, status=422)
     user = added.membership.user
     if added.is_new_account and not settings.TIANJI_EMAIL_URL:
@@ -47,9 +47,9 @@ def members_(request: HttpRequest) -> HttpResponse:
         return _page(request, membership, MemberForm(), newcomer=user, link=link)
     if added.is_new_account:
         _send_password_link(request, user)
-        said = _("%(email)s is a member now, and gets an email with a link to choose a password.")
+        said = _("%(email)s has been added and will get an email with a link to choose a password.")
     else:
-        said = _("%(email)s is a member now.")
+        said = _("%(email)s has been added.")
     messages.success(request, said % {"email": user.email})
     return _to_members()
 
@@ -84,7 +84,7 @@ def _send_password_link(request: HttpRequest, user: User) -> None:
 @require_POST
 @signed_in
 def set_role(request: HttpRequest) -> HttpResponse:
-    """Give the member with the address `member` another role."""
+    """Change the role of the member with the email address `member`."""
     member = _get_member_or_404(request, require_owner(request).workspace)
     form = RoleForm(request.POST)
     if form.is_valid():
@@ -103,7 +103,7 @@ def set_role(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @signed_in
 def remove(request: HttpRequest) -> HttpResponse:
-    """Ask first (GET), then take the member with the address `member` out (POST)."""
+    """Ask for confirmation (GET), then remove the member with the email address `member` (POST)."""
     member = _get_member_or_404(request, require_owner(request).workspace)
     email = member.user.email
     if request.method == "POST":
@@ -115,13 +115,13 @@ def remove(request: HttpRequest) -> HttpResponse:
         except members.LastOwner:
             messages.error(request, _last_owner())
         else:
-            messages.success(request, _("%(email)s is no member any more.") % {"email": email})
+            messages.success(request, _("%(email)s is no longer a member.") % {"email": email})
         return _to_members()
     context = {
         "title": _("Remove %(email)s?") % {"email": email},
         "text": _(
-            "They see nothing of this workspace any more. The account stays, and so do API keys and push "
-            "tokens that they know: revoke or rotate those that matter."
+            "They will lose access to this workspace. The account stays, and so do any API keys and push "
+            "tokens they know: revoke or rotate the ones that matter."
         ),
         "button": _("Remove"),
         "action": request.get_full_path(),
@@ -137,7 +137,7 @@ def _get_member_or_404(request: HttpRequest, workspace: Workspace) -> Membership
 
 
 def _last_owner() -> str:
-    return _("This is the last owner. Make somebody else an owner first.")
+    return _("This is the last owner. Make someone else an owner first.")
 
 
 def _to_members() -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The settings of a workspace, and the record of who did what in it."""
+"""The settings of a workspace, and its audit log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.timezones import offered_zones
 @require_http_methods(["GET", "POST"])
 @signed_in
 def settings_(request: HttpRequest) -> HttpResponse:
-    """Show the settings; owners and admins may change them."""
+    """Show the settings; owners and admins can change them."""
     membership = require_change(request) if request.method == "POST" else membership_of(request)
     workspace = membership.workspace
     form = WorkspaceForm(request.POST if request.method == "POST" else None, workspace=workspace)
@@ -41,7 +41,7 @@ def settings_(request: HttpRequest) -> HttpResponse:
 @require_GET
 @signed_in
 def audit_(request: HttpRequest) -> HttpResponse:
-    """All entries of the workspace, newest first, from the cursor `before` on into the past."""
+    """Show the entries of the workspace, newest first, starting before the cursor `before`."""
     workspace = require_change(request).workspace
     entries = AuditEntry.objects.filter(workspace=workspace)
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))

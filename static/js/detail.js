@@ -60,7 +60,7 @@
   document.body.addEventListener("tianji:tick", move);
   document.addEventListener("htmx:afterSwap", (event) => event.detail.target === live && draw());
 
-  // --- Another range ---------------------------------------------------------------------------------
+  // --- The time range --------------------------------------------------------------------------------
 
   function visit(url) {
     htmx.trigger(live, "htmx:abort");

@@ -6,7 +6,7 @@
 // If its content has data-version, the request includes that version, and the server answers 204 if it is
 // still current. With data-here, it is requested from the page's URL.
 // Inside an open <details data-live>, hx-trigger="tianji:tick-open from:closest details" does the same.
-// Children of an element with data-keep are left alone: they were loaded separately.
+// The children of an element with data-keep are left alone: they were loaded separately.
 (() => {
   "use strict";
 

@@ -12,7 +12,7 @@
   const search = () => document.getElementById("q");
   const links = () => [...live.querySelectorAll(".monitor-name > a")].filter((link) => link.closest("tbody"));
 
-  // --- Other views of the same page ----------------------------------------------------------------
+  // --- Filters, sorting and search -----------------------------------------------------------------
 
   let visiting = false, travelled = false;
 
@@ -72,7 +72,7 @@
     showDown();
   });
 
-  // --- How many are down, in the tab -----------------------------------------------------------------
+  // --- Monitors that are down, in the tab icon -------------------------------------------------------
 
   const icon = document.querySelector('link[rel="icon"]');
   const calmIcon = icon.href;
@@ -85,7 +85,7 @@
     if (icon.href !== href) icon.href = href;
   }
 
-  // --- News --------------------------------------------------------------------------------------------
+  // --- Toasts and browser notifications ----------------------------------------------------------------
 
   const TOAST_MS = 8000, TOASTS = 4, WANTED = "tianji:notify";
   const notify = document.getElementById("notify");
@@ -95,7 +95,7 @@
 
   function showNotify() {
     if (!notify) return;
-    // Browsers offer it only to https and localhost.
+    // Browsers only offer it on https and localhost.
     notify.hidden = !("Notification" in window) || !window.isSecureContext || Notification.permission === "denied";
     notify.textContent = notifies() ? notify.dataset.off : notify.dataset.on;
     notify.setAttribute("aria-pressed", String(notifies()));
@@ -110,7 +110,7 @@
   });
 
   function inBrowser({ text, url }) {
-    // Who looks at the page sees the toast.
+    // On a visible page, the toast is enough.
     if (!notifies() || !document.hidden) return;
     try {
       const shown = new Notification(text, { tag: url, icon: calmIcon });
@@ -183,7 +183,7 @@
     else link.click();
   });
 
-  // --- Keys --------------------------------------------------------------------------------------------
+  // --- Keyboard shortcuts ------------------------------------------------------------------------------
 
   function step(by) {
     const all = links();

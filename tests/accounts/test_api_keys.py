@@ -147,7 +147,7 @@ def test_several_workspaces_are_listed_where_none_is_named():
     with pytest.raises(CommandError) as error:
         create("--name", "ci")
     assert str(error.value).splitlines() == [
-        "There are several workspaces; name one with --workspace.",
+        "There are several workspaces. Choose one with --workspace.",
         f"  {first.public_id}  First",
         f"  {second.public_id}  Second",
     ]
@@ -170,7 +170,7 @@ def test_a_workspace_that_does_not_exist_is_told_with_those_that_do():
 
 def test_of_two_workspaces_with_one_name_the_uuid_tells():
     twins = [make_workspace("Twin"), make_workspace("Twin")]
-    with pytest.raises(CommandError, match="There are 2 workspaces “Twin”; name one by its UUID"):
+    with pytest.raises(CommandError, match=r"2 workspaces are named “Twin”\. Choose one by its UUID"):
         create("--name", "ci", "--workspace", "Twin")
     for twin in twins:
         assert find(create("--name", "ci", "--workspace", str(twin.public_id))[-1]).workspace == twin
@@ -184,9 +184,9 @@ def test_without_any_workspace_the_command_says_what_to_do():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--name", " "), "Give a name"),
-        (("--name", "x" * 61), "Give a name of 1 to 60 characters"),
-        (("--name", "ci", "--expires-days", "0"), "Give 1 to 3650 days"),
+        (("--name", " "), "--name must be"),
+        (("--name", "x" * 61), "--name must be 1 to 60 characters long"),
+        (("--name", "ci", "--expires-days", "0"), "--expires-days must be 1 to 3650"),
         (("--name", "ci", "--scope", "all"), "invalid choice"),
         ((), "--name"),
     ],

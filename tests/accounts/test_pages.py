@@ -43,7 +43,7 @@ def test_signing_out_takes_a_post(client, user):
 
 
 def test_nobody_signs_up_by_themselves(client):
-    assert "Nobody signs up by themselves" in client.get("/accounts/signup/").content.decode()
+    assert "Sign-up is by invitation" in client.get("/accounts/signup/").content.decode()
 
 
 def test_a_password_reset_is_offered_only_where_email_can_be_sent(client, user, settings):
@@ -51,11 +51,11 @@ def test_a_password_reset_is_offered_only_where_email_can_be_sent(client, user, 
     settings.TIANJI_EMAIL_URL = ""
     page = client.get("/accounts/login/").content.decode()
     assert reset not in page
-    assert "Ask the person who runs Tianji" in page
+    assert "ask your administrator" in page
     assert "cannot send email" in client.get(reset).content.decode()
     settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
     assert reset in client.get("/accounts/login/").content.decode()
-    assert "Send the link" in client.get(reset).content.decode()
+    assert "Send link" in client.get(reset).content.decode()
 
 
 def test_the_link_of_a_password_reset_is_under_our_address_whatever_host_was_asked(
@@ -125,7 +125,7 @@ def test_switching_needs_a_post(client, user):
 def test_an_unknown_address_is_answered_with_our_page(client):
     response = client.get("/nothing/here/")
     assert response.status_code == 404
-    assert "There is nothing here" in response.content.decode()
+    assert "Page not found" in response.content.decode()
 
 
 def test_the_page_of_a_fault_needs_nothing_that_may_be_broken():

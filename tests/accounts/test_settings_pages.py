@@ -97,7 +97,7 @@ def test_what_is_left_empty_is_the_servers(admin, workspace, settings):
     settings.TIANJI_PUSH_RATE = 60
     workspace.push_rate, workspace.token_age_days = 5, 90
     workspace.save()
-    assert "this server's limit, which is 60." in text_of(admin.get(url("settings")))
+    assert "server default of 60." in text_of(admin.get(url("settings")))
     admin.post(url("settings"), {"name": workspace.name, "push_rate": "", "token_age_days": ""})
     workspace.refresh_from_db()
     assert (workspace.push_rate, workspace.token_age_days) == (None, None)
@@ -117,8 +117,8 @@ def test_the_language_and_zone_of_messages_are_chosen(admin, workspace):
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ({"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”."),
-        ({"timezone": "../../etc/passwd"}, "There is no time zone named"),
+        ({"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”."),
+        ({"timezone": "../../etc/passwd"}, "Unknown time zone"),
         ({"language": "tlh"}, "tlh is not one of the available choices."),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_key_is_shown_once_in_the_answer_to_the_form(admin, workspace):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"name": ""}, "Give the key a name."),
+        ({"name": ""}, "Enter a name."),
         ({"scope": "all"}, "Select a valid choice."),
         ({"expires_days": "0"}, "greater than or equal to 1"),
         ({"expires_days": "soon"}, "Enter a whole number."),
@@ -208,7 +208,7 @@ def test_the_list_tells_the_state_and_use_of_each_key(admin, workspace):
     api_keys.issue(workspace=make_workspace(), name="foreign", scope="read", by=COMMAND)
     response = admin.get(url("api_keys"))
     text = text_of(response)
-    assert re.search(r"fresh tja_...\w{4} Read · made 0 s ago · not used yet", text)
+    assert re.search(r"fresh tja_...\w{4} Read · created 0 s ago · not used yet", text)
     assert "last used 20 min ago from 192.0.2.7" in text
     assert "Expires in 2 d" in text
     assert "Expired 2 h ago" in text
@@ -229,10 +229,10 @@ def test_the_number_of_queries_does_not_grow_with_the_keys(admin, workspace, dja
 def test_a_key_is_revoked_after_a_question(admin, workspace):
     issued = api_keys.issue(workspace=workspace, name="ci", scope="read", by=COMMAND)
     address = url("revoke_api_key", issued.key.public_id)
-    assert "Revoke the API key “ci”?" in text_of(admin.get(address))
+    assert "Revoke API key “ci”?" in text_of(admin.get(address))
     assert "<html" not in admin.get(address, headers=HTMX).content.decode()
     assert api_keys.find(issued.secret, address=None)
-    assert "The API key “ci” was revoked." in text_of(admin.post(address, follow=True))
+    assert "API key “ci” revoked." in text_of(admin.post(address, follow=True))
     assert api_keys.find(issued.secret, address=None) is None
 
 
@@ -316,7 +316,7 @@ def test_the_list_tells_everybody_and_their_role(viewer, workspace):
     response = viewer.get(url("members"))
     assert "anna@example.com Admin" in text_of(response)
     assert "foreign" not in text_of(response)
-    assert "An owner can add people." in text_of(response)
+    assert "Only owners can add members." in text_of(response)
     assert url("set_role") not in response.content.decode()
 
 
@@ -366,7 +366,7 @@ def test_a_member_is_removed_after_a_question_and_the_account_stays(owner, works
     anna = make_user(workspace=workspace, email="anna@example.com", role=Role.VIEWER)
     assert "Remove anna@example.com?" in text_of(owner.get(at("remove_member", anna.email)))
     response = owner.post(at("remove_member", anna.email), follow=True)
-    assert "anna@example.com is no member any more." in text_of(response)
+    assert "anna@example.com is no longer a member." in text_of(response)
     assert not anna.memberships.exists()
     assert User.objects.filter(pk=anna.pk).exists()
     assert "Removed anna@example.com from the workspace" in text_of(owner.get(url("audit")))
@@ -376,7 +376,7 @@ def test_somebody_with_an_account_is_added(owner, workspace, mailoutbox):
     make_user(email="anna@example.com")
     typed = {"email": "Anna@Example.com", "role": "admin"}
     response = owner.post(url("members"), typed, follow=True)
-    assert "anna@example.com is a member now." in text_of(response)
+    assert "anna@example.com has been added." in text_of(response)
     assert role_of("anna@example.com") == Role.ADMIN
     assert User.objects.filter(email__iexact="anna@example.com").count() == 1
     assert mailoutbox == []
@@ -386,7 +386,7 @@ def test_a_member_is_not_added_again(owner, workspace):
     make_user(workspace=workspace, email="anna@example.com", role=Role.VIEWER)
     response = owner.post(url("members"), {"email": "anna@example.com", "role": "owner"})
     assert response.status_code == 422
-    assert "This person is a member already." in text_of(response)
+    assert "This person is already a member." in text_of(response)
     assert role_of("anna@example.com") == Role.VIEWER
 
 
@@ -400,7 +400,7 @@ def test_what_is_no_address_is_told_and_makes_nobody(owner):
 def test_a_newcomer_gets_a_link_by_email_that_sets_the_password(owner, client, settings, mailoutbox):
     settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
     response = owner.post(url("members"), {"email": "anna@example.com", "role": "viewer"}, follow=True)
-    assert "gets an email with a link to choose a password" in text_of(response)
+    assert "will get an email with a link to choose a password" in text_of(response)
     assert "/password/reset/key/" not in response.content.decode()
     (message,) = mailoutbox
     assert message.to == ["anna@example.com"]

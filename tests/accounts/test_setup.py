@@ -172,7 +172,7 @@ def test_a_link_is_used_once(client):
     client.logout()
     for response in (client.get(link), client.post(link, TYPED | {"email": "second@example.com"})):
         assert response.status_code == 404
-        assert "Tianji is set up already" in response.content.decode()
+        assert "Tianji is already set up" in response.content.decode()
     assert User.objects.count() == 1
 
 
@@ -180,7 +180,7 @@ def test_an_unknown_link_says_how_to_get_a_new_one(client):
     setup.new_link()
     response = client.get("/setup/unknown/")
     assert response.status_code == 404
-    assert "restart Tianji: it prints a new one" in " ".join(response.content.decode().split())
+    assert "restart Tianji to get a new one" in " ".join(response.content.decode().split())
 
 
 def test_the_address_of_the_page_is_given_to_no_other_page(client):
@@ -191,9 +191,9 @@ def test_the_address_of_the_page_is_given_to_no_other_page(client):
 
 
 def test_the_sign_in_page_points_to_the_link_while_nobody_exists(client):
-    assert "No account exists yet." in client.get("/accounts/login/").content.decode()
+    assert "There is no account yet." in client.get("/accounts/login/").content.decode()
     make_user()
-    assert "No account exists yet." not in client.get("/accounts/login/").content.decode()
+    assert "There is no account yet." not in client.get("/accounts/login/").content.decode()
 
 
 # --- The command ---------------------------------------------------------------------------------
@@ -209,5 +209,5 @@ def test_the_command_prints_a_link_that_works(client, settings):
 
 def test_the_command_refuses_once_an_account_exists():
     make_user()
-    with pytest.raises(CommandError, match="exists already"):
+    with pytest.raises(CommandError, match="already exists"):
         call_command("setup_link", stdout=StringIO())

@@ -100,7 +100,7 @@ class TestKeys:
         refused = reader.post("monitors/", JOB)
         assert refused.status_code == 403
         assert refused.json()["type"] == "/api/problems/forbidden/"
-        assert "scope write" in refused.json()["detail"]
+        assert "write scope" in refused.json()["detail"]
         assert writer.post("monitors/", JOB).status_code == 201
 
     def test_what_a_key_did_is_recorded_under_its_name(self, writer):

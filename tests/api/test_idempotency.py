@@ -259,7 +259,7 @@ class TestOutsideATransaction:
         answer = writer.post(path, **KEY)
         assert answer.status_code == 409
         assert int(answer["Retry-After"]) > 0
-        assert "still being served" in answer.json()["detail"]
+        assert "still in progress" in answer.json()["detail"]
 
 
 @pytest.mark.django_db(transaction=True)

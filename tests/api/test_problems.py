@@ -204,7 +204,7 @@ def test_if_match_that_is_no_etag_is_told_so(writer, workspace):
     monitor = make_monitor(workspace=workspace)
     for given in ("1", "'1'", "", '"1', "W/1"):
         answer = writer.patch(f"monitors/{monitor.public_id}/", {"name": "New"}, **{"If-Match": given})
-        assert "with its quotes" in problem_of(answer, "changed-meanwhile")["detail"]
+        assert "including the quotes" in problem_of(answer, "changed-meanwhile")["detail"]
 
 
 def test_an_etag_that_compression_made_weak_still_names_its_version(writer, workspace):

@@ -26,7 +26,7 @@ def tour() -> Tour:
 
 
 def test_no_log_line_names_a_secret(tour: Tour):
-    # The operator gets the set-up link there, and nowhere else.
+    # The operator gets the setup link there, and nowhere else.
     (link,) = (line for line in tour.log if line.startswith("Create the first account: "))
     leaks = {line: found for line in tour.log if line != link and (found := tour.found_in(line))}
     assert leaks == {}

@@ -97,7 +97,7 @@ def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(role: str, 
     with up() as product:
         dead = child(product.process, part)
         dead.kill()
-        product.process.line_with(f"{role} was killed by SIGKILL; starting it again in 1 s.")
+        product.process.line_with(f"{role} was killed by SIGKILL; restarting in 1 s.")
         again = wait_for(
             lambda: next(
                 (

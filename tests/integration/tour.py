@@ -34,7 +34,7 @@ def take() -> Tour:
             TIANJI_LOG_FORMAT="json",
             TIANJI_LOG_LEVEL="DEBUG",
             TIANJI_EMAIL_URL=mail.url,
-            # So that the first owner comes by the set-up link.
+            # So that the first owner comes by the setup link.
             TIANJI_ADMIN_EMAIL="",
             TIANJI_ADMIN_PASSWORD="",
         ) as product:
@@ -97,7 +97,7 @@ class _Guide:
     def set_up(self) -> None:
         link = re.search(r"/setup/([\w-]+)/", self.product.process.line_with("/setup/"))
         assert link
-        self.keep("set-up link", link[1])
+        self.keep("setup link", link[1])
         self.nobody.get("/setup/of-somebody-else/", expect=404)
         self.owner.get(link[0])
         wrong = {"email": EMAIL, "password": "short", "workspace_name": "Home"}

@@ -1,4 +1,4 @@
-"""The documentation says what is true of the code, and its links and examples work."""
+"""The documentation matches the code, and its links and examples work."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def anchors(text: str) -> set[str]:
 
 
 def settings_read() -> dict[str, ast.expr]:
-    """The variables that settings.py reads through `env`, each with its default in the first place read."""
+    """The variables that settings.py reads through `env`, each with the default of its first use."""
     found: dict[str, ast.expr] = {}
     for node in ast.walk(ast.parse(read("tianji/settings.py"))):
         match node:
@@ -89,7 +89,7 @@ def test_documented_defaults_are_those_of_the_code():
     plain = {
         name: default.value
         for name, default in settings_read().items()
-        # What is worked out, or given where an empty one was found, is described in words.
+        # Defaults that are computed, or that replace an empty value, are described in words.
         if isinstance(default, ast.Constant) and default.value != ""
     }
     assert plain
@@ -179,7 +179,7 @@ def test_json_examples_are_json(name):
 
 
 class _ComposeLoader(yaml.SafeLoader):
-    """YAML with the tag by which an override of a compose file replaces a list."""
+    """YAML with the tag with which an override of a Compose file replaces a list."""
 
 
 _ComposeLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
@@ -209,7 +209,7 @@ def test_the_examples_speak_every_language_promised():
     assert languages >= {"bash", "sh", "python", "js", "powershell", "ini"}
 
 
-# --- What the reference pages quote --------------------------------------------------------------
+# --- Quotes in the reference pages ---------------------------------------------------------------
 
 
 def test_the_webhook_example_is_what_is_sent():

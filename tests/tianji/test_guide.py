@@ -1,4 +1,4 @@
-"""The guide in Indonesian keeps up with the English one."""
+"""The Indonesian guide has the same structure as the English one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.messages import ROOT
 
-# For those who run, program or develop Tianji; in English only, and the Indonesian index says so.
+# For operators, API users and developers: in English only, as the Indonesian index says.
 ENGLISH_ONLY = {"api.md", "architecture.md", "operations.md", "security.md", "settings.md"}
 GUIDE = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in ENGLISH_ONLY)
 

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve."""
+"""The health endpoints, the database's clock, and the system check of the schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READY = {"status": "ok", "database": "ok", "migrations": "ok"}
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    """Ask again whether the migrations are applied: a process asks until they are."""
+    """Forget that the migrations are applied: a process stops checking once they are."""
     monkeypatch.setattr(health, "_migrations_are_applied", False)
 
 
@@ -76,7 +76,7 @@ def test_a_database_that_does_not_answer_is_not_ready(client, database, tmp_path
     assert response.status_code == 503
     assert response.json() == {
         "status": "unavailable",
-        "database": "does not answer",
+        "database": "not responding",
         "migrations": "unknown",
     }
 
@@ -120,7 +120,7 @@ def test_probes_are_not_sent_to_https(client, settings, path):
     assert client.get(path).status_code == 200
 
 
-# --- the clock that all times are taken from
+# --- the database's clock
 
 
 @pytest.mark.django_db
@@ -130,7 +130,7 @@ def test_the_clock_is_aware_and_goes_forward():
     assert first <= second
 
 
-# --- how everything is: /healthz
+# --- the whole installation: /healthz
 
 WELL = {
     "status": "ok",
@@ -150,7 +150,7 @@ def ask(client):
 
 
 def only_fault(response, key):
-    """What is said of `key`, where all else is well."""
+    """Return the fault of `key`, and require that everything else is ok."""
     content = response.json()
     assert response.status_code == 503
     assert {name: text for name, text in content.items() if text != "ok"}.keys() == {"status", key}
@@ -164,7 +164,7 @@ def scheduled(db):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The broker's folder, of this test alone."""
+    """The broker's folder, for this test only."""
     monkeypatch.setitem(health.broker_transport_options, "data_folder_in", str(tmp_path))
     return tmp_path
 
@@ -180,7 +180,7 @@ def test_people_get_a_page_and_programs_that_ask_for_it_json(client):
     page = client.get("/healthz", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert page.status_code == 200
     assert page["Content-Type"].startswith("text/html")
-    assert "All is well" in page.text
+    assert "All systems operational" in page.text
     assert "style=" not in page.text
     assert client.get("/healthz")["Content-Type"].startswith("text/html")
     assert "Accept" in ask(client)["Vary"]
@@ -190,11 +190,11 @@ def test_people_get_a_page_and_programs_that_ask_for_it_json(client):
 @pytest.mark.parametrize("name", ["sweep", "deliver"])
 def test_a_task_that_is_switched_off_is_a_red_line(client, name):
     PeriodicTask.objects.filter(name=name).update(enabled=False)
-    assert f"“{name}” is switched off" in only_fault(ask(client), "schedule")
+    assert f"“{name}” is disabled" in only_fault(ask(client), "schedule")
     page = client.get("/healthz")
     assert page.status_code == 503
     assert "pill-down" in page.text
-    assert f"“{name}” is switched off" in page.text
+    assert f"“{name}” is disabled" in page.text
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -226,7 +226,7 @@ def test_another_entry_for_the_same_task_will_do(client):
 @pytest.mark.django_db
 @pytest.mark.usefixtures("folder")
 def test_before_celery_beat_has_run_it_is_what_is_missing(client):
-    assert only_fault(ask(client), "celery_beat") == "It has not run yet."
+    assert only_fault(ask(client), "celery_beat") == "Has not run yet."
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -234,7 +234,7 @@ def test_a_celery_beat_that_falls_silent_is_seen(client):
     PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=1))
     assert ask(client).status_code == 200
     PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=3))
-    assert only_fault(ask(client), "celery_beat").startswith("It has run nothing for ")
+    assert only_fault(ask(client), "celery_beat").startswith("No task has run for ")
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
@@ -271,13 +271,13 @@ def test_ticks_that_nobody_takes_mean_that_no_worker_is_there(client, folder):
         (folder / f"{number}_x.sweep.msg").touch()
     assert ask(client).status_code == 200
     (folder / "60_x.sweep.msg").touch()
-    assert "undone" in only_fault(ask(client), "workers")
+    assert "Not processing" in only_fault(ask(client), "workers")
 
 
 @pytest.mark.usefixtures("scheduled")
 def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeypatch):
     with socket.socket() as deaf:
-        # It listens and never says a word.
+        # It accepts connections and never responds.
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
@@ -285,7 +285,7 @@ def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeyp
         started = time.monotonic()
         content = ask(client).json()
     assert time.monotonic() - started < 4
-    assert (content["broker"], content["workers"]) == ("It does not answer.", "Not known.")
+    assert (content["broker"], content["workers"]) == ("Not responding.", "Unknown.")
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -296,19 +296,19 @@ def test_the_ticks_that_wait_in_redis_are_counted(client, settings, monkeypatch)
         assert ask(client).json() == WELL
         with redis.Redis.from_url(server.url) as link:
             link.rpush("tianji:sweep", *range(61))
-        assert "undone" in only_fault(ask(client), "workers")
+        assert "Not processing" in only_fault(ask(client), "workers")
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_path):
-    """Drawn without the reader's account, which is in that database."""
+    """It is rendered without the user's account, which is in that database."""
     client.force_login(make_user(workspace=make_workspace()))
     database(tmp_path / "no" / "such" / "folder.sqlite3")
     page = client.get("/healthz")
     assert page.status_code == 503
-    assert "It does not answer." in page.text
+    assert "Not responding." in page.text
     content = ask(client).json()
-    assert content["sweep"] == "Not known."
+    assert content["sweep"] == "Unknown."
     assert content["broker"] == "ok"
 
 
@@ -343,7 +343,7 @@ def test_the_system_check_warns_of_a_task_that_is_switched_off(name):
     assert check() == []
     PeriodicTask.objects.filter(name=name).update(enabled=False)
     (warning,) = check()
-    assert f"“{name}” is switched off" in warning
+    assert f"“{name}” is disabled" in warning
 
 
 @pytest.mark.django_db
@@ -359,7 +359,7 @@ def test_the_system_check_asks_no_database_unless_told():
 def test_prepare_says_what_is_switched_off(capsys):
     PeriodicTask.objects.filter(name="sweep").update(enabled=False)
     call_command("prepare")
-    assert "Warning: The task “sweep” is switched off" in capsys.readouterr().out
+    assert "Warning: The task “sweep” is disabled" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -368,6 +368,6 @@ def test_the_admin_sites_first_page_says_what_is_switched_off(client):
     user.is_staff = user.is_superuser = True
     user.save()
     client.force_login(user)
-    assert "switched off" not in client.get("/admin/").text
+    assert "disabled" not in client.get("/admin/").text
     PeriodicTask.objects.filter(name="deliver").update(enabled=False)
-    assert "“deliver” is switched off" in client.get("/admin/").text
+    assert "“deliver” is disabled" in client.get("/admin/").text

@@ -1,4 +1,4 @@
-"""What is logged, and what never is."""
+"""What is logged, and which secrets never are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = f"tjp_{_BODY}{checksum(_BODY)}"
 
 
 class Lines:
-    """What the configured handler would write."""
+    """The output of the configured handler."""
 
     def __init__(self, *, json: bool) -> None:
         formatter = logging_config(level=logging.DEBUG, json=json)["formatters"]["structured"]

@@ -1,4 +1,4 @@
-"""What the reader's browser says of the reader: a time zone, and a choice of light or dark."""
+"""What the browser knows about the user: the time zone, and the choice of a light or dark theme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: every address of the site, every method, every role, in three tables.
+"""Who may do what: every URL of the site, every method and every role, in three tables.
 
 The pages of the admin site are walked in admin_site/test_walk.py; signing in and out is allauth's.
 """
@@ -31,9 +31,9 @@ from tests.monitors.acts import push
 
 pytestmark = pytest.mark.django_db
 
-# "elsewhere" owns another workspace and is no member of this one. Numbers are statuses; "sign-in"
-# leads there, and a star says that the answer shows a secret in full: a push token, an API key or
-# where a channel leads. Without the star it must show none.
+# "elsewhere" owns another workspace and is not a member of this one. Numbers are statuses, and "sign-in" is a
+# redirect there. A star means that the response shows a secret in full: a push token, an API key, or the
+# address of a channel. Without the star it must not show any.
 PAGES = """
 address                     of        method  owner    admin    viewer   elsewhere nobody
 monitors:overview           -         GET     200      200      200      200       sign-in
@@ -128,8 +128,7 @@ accounts:switch_workspace   workspace POST    303      303      303      404    
 admin:index                 -         GET     sign-in  sign-in  sign-in  sign-in   sign-in
 """
 
-# The people come with their session, as from the browsable documentation; "theirs" is a write key of
-# the other workspace.
+# People use their session, as from the API documentation; "theirs" is a write key of the other workspace.
 API = """
 address                of        method  owner admin viewer elsewhere write read theirs nobody
 api:monitors           -         GET     200*  200*  200    200       200*  200  200    401
@@ -174,8 +173,8 @@ api:maintenance_window window    DELETE  204   204   403    404       204   403 
 api:end_maintenance    window    POST    200   200   403    404       200   403  404    401
 """
 
-# What anybody may ask for, the same for all. Whoever has a push token may push with it; the set-up
-# link is over once there is an account; "nothing" is what the API says where it has no address.
+# What is public, and the same for everyone. A push only needs the push token; the setup link is invalid once
+# there is an account; "nothing" is the API's response to an unknown URL.
 OPEN = """
 address      of       method everybody
 livez        -        GET    200
@@ -250,7 +249,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "api:maintenance POST": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
     "api:maintenance_window PUT": {"name": "Oven", "when": {"kind": "once", "duration": 600}},
 }
-# Asked for by htmx, these answer with a part of the page: without the address, or instead of leading on.
+# For htmx, these respond with a part of the page: without the secret, or instead of a redirect.
 IN_PART = {
     "monitors:waiting GET": {"303": "200"},
     "notifications:test POST": {"302": "200"},
@@ -263,7 +262,7 @@ _SECRET = re.compile(rf"tj[pa]_[0-9A-Za-z]{{36}}|{IMPORTED}|{DESTINATION}")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; `expected` is by role, and `of` is what the address names."""
+    """One line of a table; `expected` is by role, and `of` is the object in the URL."""
 
     address: str
     of: str
@@ -321,11 +320,11 @@ class House:
         return self.ask(role, row.method, self.url(row.address, row.of), BODIES.get(str(row)), htmx=htmx)
 
     def contents(self) -> list[Any]:
-        """All that is in the workspace, to see whether anything changed."""
+        """Everything in the workspace, to see whether anything changed."""
         return [list(model.objects.filter(**where).order_by("pk").values()) for model, where in self._parts()]
 
     def contents_before(self) -> list[Any]:
-        """What was in it when this was first asked for: each request of a test finds the same."""
+        """The contents at the first call: each request of a test starts from the same."""
         if self._before is None:
             self._before = self.contents()
         return self._before
@@ -351,7 +350,7 @@ class House:
 @pytest.fixture
 def house(db, settings, monkeypatch) -> House:
     monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
-    # A person or key makes fewer requests in a minute than these tests do.
+    # These tests make more requests per minute than a user or key may.
     settings.TIANJI_API_RATE = 0
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
     people = {
@@ -383,7 +382,7 @@ def house(db, settings, monkeypatch) -> House:
             ("theirs", theirs, "write"),
         )
     }
-    # So that being used, which is noted once a minute, does not look like a change.
+    # So that the last use, which is updated once a minute, does not look like a change.
     for key in issued.values():
         api_keys.find(key.secret, address="127.0.0.1")
     return House(
@@ -414,7 +413,7 @@ def house(db, settings, monkeypatch) -> House:
 
 
 def said(response: HttpResponse) -> str:
-    """The answer in the words of the tables: its status, and a star where it shows a secret."""
+    """The response as the tables write it: its status, and a star if it shows a secret."""
     if response.status_code == 302 and "/login/" in response["Location"]:
         return "sign-in"
     text = f"{response.text} {dict(response.headers)}"
@@ -422,7 +421,7 @@ def said(response: HttpResponse) -> str:
 
 
 def answers(house: House, row: Row, role: str, *, htmx: bool = False) -> str:
-    """Return what is said to `role`; what was done is undone."""
+    """Return the response to `role`, and roll back its changes."""
     with transaction.atomic():
         word = said(house.do(role, row, htmx=htmx))
         transaction.set_rollback(True)
@@ -430,7 +429,7 @@ def answers(house: House, row: Row, role: str, *, htmx: bool = False) -> str:
 
 
 def answers_and_changes(house: House, row: Row, role: str) -> tuple[str, bool]:
-    """Return what is said to `role`, and whether anything of the workspace changed; it is undone."""
+    """Return the response to `role` and whether it changed the workspace, and roll back its changes."""
     before = house.contents_before()
     with transaction.atomic():
         found = said(house.do(role, row)), house.contents() != before
@@ -468,7 +467,7 @@ def test_what_is_open_is_the_same_for_everybody(house: House, row: Row):
 
 
 def addresses(resolver: Any, space: tuple[str, ...] = ()) -> Iterator[str]:
-    """The names of all addresses; the pattern of one without a name."""
+    """The names of all URLs, or the pattern if there is no name."""
     for entry in resolver.url_patterns:
         if isinstance(entry, URLPattern):
             yield ":".join([*space, entry.name or str(entry.pattern)])
@@ -495,7 +494,7 @@ def test_a_method_that_is_not_in_the_tables_is_refused(house: House):
             assert answer.status_code == 405, f"{method} {address}"
 
 
-# --- What lies across workspaces ------------------------------------------------------------------
+# --- Across workspaces ----------------------------------------------------------------------------
 
 
 def test_who_belongs_to_another_workspace_reads_nothing_of_this_one(house: House):
@@ -537,7 +536,7 @@ def test_a_channel_cannot_be_given_the_monitor_of_another_workspace_on_its_page(
 
 
 def of_ours() -> list[Row]:
-    """The pages of one thing of this workspace."""
+    """The pages of a single object in this workspace."""
     return [row for row in rows(PAGES) if row.expected["elsewhere"] == "404"]
 
 
@@ -547,18 +546,18 @@ def test_a_superuser_who_is_no_member_has_no_key_to_the_pages(house: House):
         answers_and_changes(house, row, "root") for row in rows(PAGES) if row.address != "admin:index"
     } == {
         ("404", False),
-        # Whatever a schedule means, it is of no workspace.
+        # Explaining a schedule does not involve a workspace.
         ("200", False),
     }
     assert {answers_and_changes(house, row, "root") for row in of_ours()} == {("404", False)}
 
 
 def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(house: House):
-    """The role that counts is the one in the object's workspace, whichever is looked at."""
+    """The role in the object's workspace applies, whichever workspace is the current one."""
     Membership.objects.create(user=house.people["elsewhere"], workspace=house.workspace, role=Role.VIEWER)
     for row in of_ours():
         word, changed = answers_and_changes(house, row, "elsewhere")
-        # Members and keys are those of the workspace that is looked at.
+        # Members and keys belong to the current workspace.
         expected = "404" if row.of in ("member", "key") else row.expected["viewer"]
         assert (word, changed) == (expected, False), row
 

@@ -1,4 +1,4 @@
-"""Settings that are wrong: one sentence that names them, and nothing starts."""
+"""Invalid settings: nothing starts, and one sentence names the setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two languages: what is not translated, or not compiled, is found here and not by a reader."""
+"""Translations are complete, compiled and have the right placeholders, and the language switch works."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_cron_has_words_for_everything_that_may_be_said():
     assert {entry.msgid for entry in english} <= ours
 
 
-# --- The switch ----------------------------------------------------------------------------------
+# --- The language switch -------------------------------------------------------------------------
 
 
 def language_of(response) -> str:

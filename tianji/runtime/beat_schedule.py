@@ -1,4 +1,4 @@
-"""What Celery Beat's schedule must hold for Tianji to work, and what it lacks."""
+"""The tasks that Celery Beat's schedule must contain, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_celery_beat.models import PeriodicTask
 
-# What stops without it, by task.
+# The required tasks, with what does not work without them.
 NEEDED: dict[str, tuple[str, Promise | str]] = {
-    "sweep": ("monitors.tasks.sweep", gettext_lazy("no silent monitor is noticed")),
-    "deliver": ("notifications.tasks.deliver", gettext_lazy("messages that failed are not tried again")),
+    "sweep": ("monitors.tasks.sweep", gettext_lazy("missed heartbeats are not detected")),
+    "deliver": ("notifications.tasks.deliver", gettext_lazy("failed notifications are not retried")),
 }
 
 
 def faults() -> list[str]:
-    """Return what is wrong with the schedule, in sentences. One query.
+    """Return what is wrong with the schedule, as sentences. One query.
 
-    Before Celery Beat has run for the first time there is no schedule, and nothing is wrong with it.
+    Before the first run of Celery Beat there is no schedule, which is not an error.
     """
     tasks = list(PeriodicTask.objects.filter(task__in=[task for task, _lost in NEEDED.values()]))
     if not tasks and not PeriodicTask.objects.exists():
@@ -39,18 +39,18 @@ def fault_of(name: str, tasks: list[PeriodicTask]) -> str:
     now = timezone.now()
     if any(_runs(entry, now) for entry in entries):
         return ""
-    return _("The task “%(name)s” is switched off in Celery Beat's schedule: %(lost)s.") % words
+    return _("The task “%(name)s” is disabled in Celery Beat's schedule: %(lost)s.") % words
 
 
 def _runs(entry: PeriodicTask, now: datetime) -> bool:
-    """Whether Celery Beat starts `entry` again and again, by all the ways there are to keep it from that."""
+    """Whether Celery Beat keeps running `entry`: it can be disabled in several ways."""
     started = entry.start_time is None or entry.start_time <= now
     expired = entry.expires is not None and entry.expires <= now
     return bool(entry.enabled and started and not expired and not entry.one_off)
 
 
 def newest_run() -> datetime | None:
-    """Return when Celery Beat ran a task, as far as it has written it down; None for never."""
+    """Return when Celery Beat last ran a task, as far as it has saved that; None for never."""
     newest: datetime | None = (
         PeriodicTask.objects.filter(~Q(last_run_at=None))
         .order_by("-last_run_at")

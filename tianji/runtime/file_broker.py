@@ -1,4 +1,4 @@
-"""A folder as Celery's broker, for one machine without Redis."""
+"""A folder as Celery's broker, for a single machine without Redis."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ SCHEME = "tianji-files"
 
 
 class Channel(filesystem.Channel):
-    """Kombu's, but a message is there as a whole or not at all.
+    """Kombu's channel, but with messages that appear complete or not at all.
 
-    Kombu's own is there from when its file is opened. A worker that takes it before it is written reads
-    nothing, and ends.
+    Kombu's file exists before it is written. A worker that takes it too early reads nothing, and exits.
     """
 
-    # Kombu's own classes do not agree on what this takes.
+    # Kombu's own classes disagree about the parameters.
     def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        # Sorted by name, the oldest comes first.
+        # Sorted by name, the oldest message comes first.
         name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         folder = Path(self.data_folder_out)
         unfinished = folder / f".{name}.new"
@@ -41,5 +40,5 @@ class Transport(filesystem.Transport):
 
 
 def register() -> None:
-    """Make `broker_url = "tianji-files://"` mean this."""
+    """Make `broker_url = "tianji-files://"` use this transport."""
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"

@@ -1,4 +1,4 @@
-"""The processes that Tianji consists of, as command lines: one place for `up`, containers and tests."""
+"""The command lines of Tianji's processes: one place for `up`, containers and tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ ROLES: tuple[Role, ...] = ("web", "worker", "beat")
 
 
 def command(role: Role, *, host: str | None = None, port: int | None = None) -> list[str]:
-    """Return the command line of `role`; `host` and `port` default to the settings' (web only)."""
+    """Return the command line for `role`. `host` and `port` default to the settings, for web only."""
     match role:
         case "web":
             return _web(host or settings.TIANJI_HOST, port or settings.TIANJI_PORT)
         case "worker":
             return [*_celery(), "worker", "--pool", "threads", *_worker_options()]
         case "beat":
-            # No pid file: the supervisor or the container knows its processes, and one that a crash
-            # left behind would keep Celery Beat from starting.
+            # No PID file: the supervisor or the container tracks its processes, and a stale one left by a
+            # crash would keep Celery Beat from starting.
             return [*_celery(), "beat", "--pidfile="]
 
 
@@ -31,7 +31,7 @@ def _web(host: str, port: int) -> list[str]:
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
         *("--blocking-threads", str(settings.TIANJI_WEB_THREADS)),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
-        # Its warnings are advice on the number of threads, which wait for commits here, not for the CPU.
+        # Its warnings are about the number of threads, which here wait for commits and not for the CPU.
         *("--log-level", "error"),
         "tianji.wsgi:application",
     ]

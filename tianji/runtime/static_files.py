@@ -1,4 +1,4 @@
-"""Collect the static files, but only when one of them changed."""
+"""Collect the static files, but only if one of them has changed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
 _STAMP = "collected"
-# The one of the two viewers of API documents that is not used.
+# The package contains two viewers for API documents; this one is not used.
 _NOT_SERVED = ["redoc"]
 
 
 def collect() -> bool:
     """Bring STATIC_ROOT up to date; return whether anything had to be done.
 
-    Collecting and compressing some hundred files takes seconds, which a restart need not wait for.
+    Collecting and compressing hundreds of files takes seconds, which a restart should not have to wait for.
     """
     stamp = Path(settings.STATIC_ROOT) / _STAMP
     fingerprint = _fingerprint()
@@ -29,7 +29,7 @@ def collect() -> bool:
 
 
 def _fingerprint() -> str:
-    """Return a digest of the names, sizes and times of all files that would be collected."""
+    """Return a digest of the names, sizes and modification times of all files to collect."""
     digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
     for finder in get_finders():
         for path, storage in finder.list([]):

@@ -1,4 +1,4 @@
-"""Start a set of processes, keep them running, stop them together."""
+"""Start a set of processes, restart those that exit, and stop them together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
-# A child that ran this long had started properly: its next death begins the back-off anew.
+# A child that ran this long had started properly, so its next exit resets the backoff.
 SETTLED_AFTER = 60.0
 STOP_WITHIN = 10.0
 _LOOK_EVERY = 0.1
@@ -35,11 +35,11 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Keeps `children` running until SIGINT or SIGTERM, then stops them in their order.
+    """Keeps `children` running until SIGINT or SIGTERM, then stops them in order.
 
     Args:
         say: prints one line for the operator.
-        environment: of the children.
+        environment: the environment variables of the children.
     """
 
     children: list[Child]
@@ -48,7 +48,7 @@ class Supervisor:
     _stopping: bool = field(default=False, init=False)
 
     def run(self, *, meanwhile: Callable[[], None]) -> None:
-        """Start everything, call `meanwhile` some ten times a second, return after everything stopped."""
+        """Start all children, call `meanwhile` about ten times a second, return once all have stopped."""
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             for child in self.children:
@@ -68,7 +68,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.started_at = time.monotonic()
-        # A group of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then
+        # A separate process group, so that Ctrl-C in a terminal reaches only the supervisor, which then
         # stops the children in order.
         child.process = subprocess.Popen(
             child.argv,
@@ -91,7 +91,7 @@ class Supervisor:
         _kill_group(child.process.pid)
         child.process = None
         child.restart_at = now + child.backoff
-        self.say(f"{child.name} {_how_it_ended(code)}; starting it again in {child.backoff:.0f} s.")
+        self.say(f"{child.name} {_how_it_ended(code)}; restarting in {child.backoff:.0f} s.")
         child.backoff = min(child.backoff * 2, BACKOFF_MOST)
 
     def _stop_all(self) -> None:
@@ -99,12 +99,12 @@ class Supervisor:
         for child in self.children:
             if (process := child.process) is None:
                 continue
-            # One after the other: first nothing new is taken in, then what is in hand is finished. A
-            # worker also notices that it is to stop sooner while Celery Beat still sends it ticks.
+            # One by one: first accept no new work, then finish the work in progress. A worker also
+            # notices the signal sooner while Celery Beat still sends it ticks.
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.5, deadline - time.monotonic()))
-            # Whatever is left of the group, such as a worker of a server that was killed.
+            # The rest of the group, such as the worker of a server that was killed.
             _kill_group(process.pid)
             process.wait()
 
@@ -112,7 +112,7 @@ class Supervisor:
 def _how_it_ended(code: int) -> str:
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+    return f"exited with code {code}"
 
 
 def _kill_group(pid: int) -> None:
@@ -121,6 +121,6 @@ def _kill_group(pid: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to stop this child when the supervisor dies, however it dies."""
+    """Have Linux terminate this child when the supervisor exits for any reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What is wrong with Celery Beat's schedule, for pages of staff."""
+"""What is wrong with Celery Beat's schedule, for the admin site."""
 
 from __future__ import annotations
 

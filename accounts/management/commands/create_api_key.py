@@ -1,4 +1,4 @@
-"""Make a key to the management API and print it."""
+"""`manage.py create_api_key`: creates a management API key and prints it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,22 @@ _DAYS_MAX = 3650
 
 
 class Command(BaseCommand):
-    help = (
-        "Make a key to the management API and print it, alone on the last line. It is shown only this once."
-    )
+    help = "Creates a management API key and prints it alone on the last line. The key is shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--name", required=True, help="Which program uses it, such as ci.")
+        parser.add_argument("--name", required=True, help="The program that will use it, such as ci.")
         parser.add_argument(
             "--scope", choices=ApiKey.Scope.values, default=ApiKey.Scope.READ.value, help="Default: read."
         )
-        parser.add_argument("--workspace", default="", help="A name or UUID; needed where there are several.")
-        parser.add_argument("--expires-days", type=int, help="After how many days it ends; default: never.")
+        parser.add_argument("--workspace", default="", help="Name or UUID; required if there are several.")
+        parser.add_argument("--expires-days", type=int, help="Days until it expires. Default: no expiry.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, days = options["name"].strip(), options["expires_days"]
         if not 1 <= len(name) <= _NAME_LENGTH:
-            raise CommandError(f"Give a name of 1 to {_NAME_LENGTH} characters.")
+            raise CommandError(f"--name must be 1 to {_NAME_LENGTH} characters long.")
         if days is not None and not 1 <= days <= _DAYS_MAX:
-            raise CommandError(
-                f"Give 1 to {_DAYS_MAX} days, or leave --expires-days out for a key that stays."
-            )
+            raise CommandError(f"--expires-days must be 1 to {_DAYS_MAX}. Leave it out for no expiry.")
         workspace = _workspace(options["workspace"])
         issued = api_keys.issue(
             workspace=workspace,
@@ -49,7 +45,7 @@ class Command(BaseCommand):
         )
         scope = ApiKey.Scope(issued.key.scope).label.lower()
         self.stdout.write(
-            f"The API key “{name}” ({scope}) of the workspace “{workspace.name}”, shown only this once:"
+            f"API key “{name}” ({scope}) for the workspace “{workspace.name}”, shown only once:"
         )
         self.stdout.write(issued.secret)
 
@@ -62,16 +58,16 @@ def _workspace(wanted: str) -> Workspace:
     """
     everyone = list(Workspace.objects.order_by("name", "id"))
     if not everyone:
-        raise CommandError("There is no workspace yet. Create the first owner: open the set-up link.")
+        raise CommandError("There is no workspace yet. Open the setup link to create the first owner.")
     found = [w for w in everyone if _is(w, wanted)] if wanted else everyone
     if len(found) == 1:
         return found[0]
     problem = (
         f"There is no workspace “{wanted}”."
         if not found
-        else f"There are {len(found)} workspaces “{wanted}”; name one by its UUID."
+        else f"{len(found)} workspaces are named “{wanted}”. Choose one by its UUID."
         if wanted
-        else "There are several workspaces; name one with --workspace."
+        else "There are several workspaces. Choose one with --workspace."
     )
     listed = "\n".join(f"  {w.public_id}  {w.name}" for w in found or everyone)
     raise CommandError(f"{problem}\n{listed}")

@@ -1,4 +1,4 @@
-"""Print a new set-up link."""
+"""`manage.py setup_link`: prints a new setup link."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from accounts.services import setup
 
 
 class Command(BaseCommand):
-    help = "Print a new one-time link on which the first owner is created; earlier links stop working."
+    help = "Prints a new one-time link for creating the first owner. Earlier links stop working."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not setup.is_needed():
-            raise CommandError("An account exists already; sign in with it.")
+            raise CommandError("An account already exists. Sign in with it.")
         self.stdout.write(f"{settings.TIANJI_URL}{setup.new_link()}")

@@ -103,7 +103,7 @@ class TestCreating:
             ({"name": " \t"}, "name", ""),
             ({"name": "x" * 101}, "name", "100"),
             ({"name": 7}, "name", "string"),
-            ({"name": "a\nb"}, "name", "one line"),
+            ({"name": "a\nb"}, "name", "single line"),
             ({"description": "a\0b"}, "description", "NUL"),
             ({"tags": "db"}, "tags", "list"),
             ({"tags": ["x" * 31]}, "tags.0", "30"),
@@ -401,7 +401,7 @@ class TestValueRules:
     def test_a_bound_is_a_number_that_a_double_can_hold(self, writer, value):
         answer = writer.post("monitors/", {"name": "Job", "schedule": INTERVAL, "value_min": value})
         assert answer.status_code == 400
-        assert "Give a number" in errors_of(answer)["value_min"]
+        assert "Must be a number" in errors_of(answer)["value_min"]
 
     def test_bounds_that_no_value_fits_are_refused_also_one_by_one(self, writer):
         body = {"name": "Job", "schedule": INTERVAL, "value_min": 2, "value_max": 1}

@@ -1,4 +1,4 @@
-"""The admin site as strangers and members meet it; what is in it has tests in tests/tianji/admin_site."""
+"""The admin site for strangers and members; its pages have tests in tests/tianji/admin_site."""
 
 from __future__ import annotations
 

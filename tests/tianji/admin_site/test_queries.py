@@ -154,7 +154,7 @@ def test_a_list_that_is_cut_says_so(root: Client, monkeypatch):
         make_row()
     assert AuditEntry.objects.count() > 5
     page = root.get(reverse("admin:accounts_auditentry_changelist"))
-    assert "The first 5." in page.text
+    assert "Showing the first 5." in page.text
 
 
 def test_rotating_asks_a_bounded_number_of_questions_a_token(root: Client):

@@ -282,7 +282,7 @@ def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Cli
 
     monkeypatch.setattr(tokens, "rotate", vanish_first)
     told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"Rotated": 1, "Gone": 1}
+    assert words(told) == {"Rotated": 1, "Not found": 1}
 
 
 def test_a_get_of_an_action_changes_nothing(root: Client, token):

@@ -1,4 +1,4 @@
-"""`manage.py prepare`: what has to be done once before the processes start."""
+"""`manage.py prepare`: the one-time work before the processes start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from django.db import connection
 from accounts.services import setup
 from tianji.runtime import beat_schedule
 
-# Any number will do, as long as all preparations take the same.
+# Any number will do, as long as all containers use the same.
 _ADVISORY_LOCK = 7_215_001
 
 
 class Command(BaseCommand):
-    help = "Migrates the database and, while no account exists, creates the owner or prints a set-up link."
+    help = "Migrates the database. If there is no account yet, creates the owner or prints a setup link."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with _one_at_a_time():
@@ -30,19 +30,19 @@ class Command(BaseCommand):
                 return
             if settings.TIANJI_ADMIN_EMAIL:
                 owner = setup.create_owner_from_settings()
-                self.stdout.write(f"Created the owner {owner}.")
+                self.stdout.write(f"Created the owner account {owner}.")
                 return
             self.stdout.write(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let containers that start together migrate one after the other."""
+    """Make containers that start at the same time migrate one after the other."""
     if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
-        # The wait for another container's migrations may be longer than any wait in a request.
+        # Another container's migrations may take longer than any request may wait.
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         try:

@@ -1,4 +1,4 @@
-"""`manage.py up`: the whole product in one command, on SQLite and a folder as the broker."""
+"""`manage.py up`: the whole product in one command, with SQLite, and a folder as the broker."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _PATIENCE = 30.0
 class Command(BaseCommand):
     help = "Runs everything: web server, worker and Celery Beat. Stop it with Ctrl-C."
 
-    # Migrating looks at the same things again; starting twice as late for it helps nobody.
+    # `migrate` runs the same checks, and running them twice would only delay the start.
     requires_system_checks = []
     _announced = _complained = False
 
     def handle(self, *args: Any, **options: Any) -> None:
         data: Path = settings.TIANJI_DATA
-        # Sessions, password hashes and the key live in it.
+        # It contains sessions, password hashes and the secret key.
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Held until this process ends, however it ends.
+        # Held until this process exits, for whatever reason.
         with _lock(data / "up.lock"):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
             self._prepare()
@@ -57,24 +57,24 @@ class Command(BaseCommand):
         for fault in beat_schedule.faults():
             self.say(f"Warning: {fault}")
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
-            self.say(f"Created the owner {setup.create_owner_from_settings()}.")
+            self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
     def _announce_once(self, started: float) -> None:
         if self._announced:
             return
         if _is_ready():
             self._announced = True
-            self.say(f"Tianji is running at {settings.TIANJI_URL}/ (Ctrl-C stops it)")
+            self.say(f"Tianji is running at {settings.TIANJI_URL}/ (press Ctrl-C to stop)")
             if setup.is_needed():
                 self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
             connections.close_all()
         elif time.monotonic() - started > _PATIENCE and not self._complained:
             self._complained = True
-            self.say(f"Not ready after {_PATIENCE:.0f} s; still trying. See the messages above.")
+            self.say(f"Not ready after {_PATIENCE:.0f} s, still trying. See the messages above.")
 
 
 def _lock(path: Path) -> IO[str]:
-    """Return the data folder's lock, held; raises CommandError where another process has it."""
+    """Take the data folder's lock and return it; raises CommandError if another process holds it."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ def _lock(path: Path) -> IO[str]:
         file.close()
         raise CommandError(
             f"Tianji is already running on the data folder {path.parent} ({owner}). "
-            "Stop it first, or choose another folder with TIANJI_DATA."
+            "Stop it first, or set TIANJI_DATA to another folder."
         ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()}, {settings.TIANJI_URL}")
@@ -101,13 +101,13 @@ def _require_free_port(host: str, port: int) -> None:
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host} port {port}: {error.strerror or error}. "
-                "Choose another with TIANJI_PORT or TIANJI_HOST."
+                "Set TIANJI_PORT or TIANJI_HOST to change it."
             ) from None
 
 
 def _is_ready() -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.TIANJI_HOST, settings.TIANJI_HOST)
-    # Not urllib, which would ask a proxy that the environment names.
+    # Not urllib, which would use a proxy from the environment.
     link = http.client.HTTPConnection(host, settings.TIANJI_PORT, timeout=2)
     try:
         link.request("GET", "/readyz")
