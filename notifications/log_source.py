@@ -8,10 +8,10 @@ from django.utils.translation import ngettext
 from monitors.models import Monitor
 from monitors.pages.log import feed
 from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Told
+from notifications.messages.events import ENDS, Event
 from notifications.models import Delivery
 
-_DOWN = (Delivery.Event.OPENED, Delivery.Event.REMINDER)
-_UP = (Delivery.Event.RESOLVED, Delivery.Event.PASSED)
+_DOWN = (Event.OPENED, Event.REMINDER)
 _TONES = {Delivery.Status.SENT: "", Delivery.Status.WITHDRAWN: "", Delivery.Status.FAILED: "down"}
 
 
@@ -26,7 +26,7 @@ def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: in
     if asked.incident is not None:
         rows = rows.filter(incident__public_id=asked.incident)
     if asked.status:
-        rows = rows.filter(event__in=_DOWN if asked.status == "down" else _UP)
+        rows = rows.filter(event__in=_DOWN if asked.status == "down" else ENDS)
     if asked.text:
         rows = rows.filter(channel__name__icontains=asked.text)
     if before is not None:

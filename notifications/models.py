@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Workspace
 from monitors.models import Incident, Monitor
+from notifications.messages.events import LABELS
 
 DELAY_MAX = 7 * 86_400
 TEMPLATE_LENGTH = 4000
@@ -80,18 +81,6 @@ class Delivery(models.Model):
     earlier incident if its recovery was never sent. `note` is the reason why a delivery was skipped.
     """
 
-    class Event(models.TextChoices):
-        OPENED = "incident.opened", _("Down")
-        RESOLVED = "incident.resolved", _("Recovered")
-        # The missed deadline was only noticed when the next push arrived: one notification covers both.
-        PASSED = "incident.passed", _("Was down")
-        REMINDER = "incident.reminder", _("Reminder")
-        LATE = "monitor.late", _("Late")
-        DIGEST_DOWN = "digest.down", _("Several down")
-        DIGEST_UP = "digest.up", _("Several recovered")
-        DIGEST_REMINDER = "digest.reminder", _("Several still down")
-        BROKEN = "channel.broken", _("Channel failing")
-
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
         SENDING = "sending", _("Sending")
@@ -117,7 +106,7 @@ class Delivery(models.Model):
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
     digest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="members")
     subject = models.ForeignKey(Channel, null=True, on_delete=models.CASCADE, related_name="news")
-    event = models.CharField(max_length=20, choices=Event.choices)
+    event = models.CharField(max_length=20, choices=[(event.value, label) for event, label in LABELS.items()])
     sequence = models.PositiveIntegerField(default=0)
     occasion = models.DateTimeField(null=True)
     thread = models.UUIDField(null=True)

@@ -11,11 +11,12 @@ from api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, Y
 from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.integrations import kinds
+from notifications.messages.events import LABELS
 from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
 from notifications.rules.effective import EVENTS as HEARD_OF
 
 MONITORS_MOST = 5000
-EVENTS = [event.value for event in Delivery.Event]
+EVENTS = [event.value for event in LABELS]
 STATUSES = [status.value for status in Delivery.Status]
 NOTES = [note.value for note in Delivery.Note]
 KINDS = list(kinds())

@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from monitors.models import Incident
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
 
 # Outages may last, and people find the notification when they are back from holiday.
@@ -73,7 +74,7 @@ def _latest_part(incident: Incident, channel: Channel) -> Incident:
     """
     if incident.resolved_at is None:
         return incident
-    ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Delivery.Event.RESOLVED)
+    ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Event.RESOLVED)
     untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.WITHDRAWN])
     mine = ends.filter(untold, incident=incident).first()
     if mine is None or ends.filter(~untold, pk__gt=mine.pk).exists():

@@ -8,12 +8,13 @@ from itertools import groupby
 
 from core.sql import among
 from notifications.dispatch import decide, reminders
-from notifications.dispatch.decide import Event, Hold, Tell, Why, Withdraw
+from notifications.dispatch.decide import Hold, Tell, Why, Withdraw
 from notifications.dispatch.facts import Circumstances
+from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, Delivery
 
 # Only these are judged: digests and notifications about channels are always sent.
-_JUDGED = frozenset(event.value for event in Event)
+_JUDGED = frozenset(SUBSCRIPTIONS)
 
 
 def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Delivery]:

@@ -24,13 +24,13 @@ from monitors.domain.state_machine import Cause
 from monitors.models import Incident, Monitor
 from notifications.dispatch import ack_links
 from notifications.messages import digests, payloads, placeholders, single, templates
-from notifications.messages.single import Event, Message
+from notifications.messages.events import DIGESTS, Event
+from notifications.messages.single import Message
 from notifications.messages.text import cut, one_line, plain
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.rules.effective import rules_of
 from notifications.transports.base import Tone
 
-_DIGESTS = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
 _TONES = {
     Event.OPENED: Tone.DOWN,
     Event.REMINDER: Tone.DOWN,
@@ -65,7 +65,7 @@ def write(delivery: Delivery) -> Letter:
     now = database_now()
     thread = None
     with _voice_of(delivery.channel.workspace):
-        if event in _DIGESTS:
+        if event in DIGESTS.values():
             several = digest_facts(delivery, now)
             said = placeholders.of_digest(several)
             message = _own_words(delivery.channel, digests.compose(several), said)
@@ -142,7 +142,7 @@ def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
 
 def _at(delivery: Delivery) -> datetime:
     # The row of a reminder is written long before it is due, when the previous one is sent.
-    planned = delivery.planned_at if delivery.event == Delivery.Event.REMINDER else None
+    planned = delivery.planned_at if delivery.event == Event.REMINDER else None
     return planned or delivery.created_at
 
 

@@ -11,17 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 
+from notifications.messages.events import Event
 from notifications.rules.thresholds import LOOK_AGAIN
-
-
-class Event(StrEnum):
-    """The events of deliveries that have to be judged."""
-
-    OPENED = "incident.opened"
-    RESOLVED = "incident.resolved"
-    PASSED = "incident.passed"
-    REMINDER = "incident.reminder"
-    LATE = "monitor.late"
 
 
 class Why(StrEnum):
@@ -120,6 +111,8 @@ def judge(facts: Situation) -> Verdict:
             return _reminder(facts)
         case Event.LATE:
             return _late(facts)
+        case other:
+            raise ValueError(f"{other} is not judged: it is sent as it is")
 
 
 def _opened(facts: Situation) -> Verdict:

@@ -14,6 +14,7 @@ from monitors import signals
 from monitors.models import Incident
 from notifications.dispatch import outbox, reminders, reschedule
 from notifications.dispatch.outbox import Owed
+from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.rules.effective import DEFAULT, Route, routes_of, rules_of_loaded
 
@@ -31,7 +32,7 @@ def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     rows: list[Owed] = []
     for incident, route in _routes(incidents, "down"):
         planned_at = max(at, incident.started_at + route.delay)
-        rows.append(_delivery(Delivery.Event.OPENED, incident, route.channel.pk, at, planned_at))
+        rows.append(_delivery(Event.OPENED, incident, route.channel.pk, at, planned_at))
         mine = rules.get(incident.monitor_id, DEFAULT)
         if reminder := reminders.first(incident, route, mine, planned_at):
             rows.append(reminder)
@@ -53,14 +54,14 @@ def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     named = {(incident.pk, route.channel.pk) for incident, route in routes}
     pairs |= {pair for pair, wants in told.items() if wants and pair not in named}
     by_pk = {incident.pk: incident for incident in incidents}
-    event = Delivery.Event.RESOLVED
+    event = Event.RESOLVED
     _owe([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
 
 
 def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     _owe(
         [
-            _delivery(Delivery.Event.PASSED, incident, route.channel.pk, at, at)
+            _delivery(Event.PASSED, incident, route.channel.pk, at, at)
             for incident, route in _routes(incidents, "down")
             if at - incident.started_at >= route.delay
         ]
@@ -77,9 +78,7 @@ def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs
     wake_on_commit("notifications.tasks.deliver")
 
 
-def _delivery(
-    event: Delivery.Event, incident: Incident, channel: int, at: datetime, planned_at: datetime
-) -> Owed:
+def _delivery(event: Event, incident: Incident, channel: int, at: datetime, planned_at: datetime) -> Owed:
     return Owed(incident.monitor_id, incident.pk, channel, event.value, incident.public_id, at, planned_at)
 
 
@@ -105,7 +104,7 @@ def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incide
 def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
     """Return (incident, channel) of down deliveries that were or may be sent, and if recovery is wanted."""
     rows = Delivery.objects.filter(
-        incident__in=[incident.pk for incident in incidents], event=Delivery.Event.OPENED
+        incident__in=[incident.pk for incident in incidents], event=Event.OPENED
     ).exclude(Q(status=Delivery.Status.WITHDRAWN) & ~Q(note=Delivery.Note.CONTINUES))
     return {
         (incident, channel): enabled and wants

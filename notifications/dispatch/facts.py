@@ -11,22 +11,17 @@ from django.db.models import OuterRef, Subquery
 from core.sql import among
 from monitors.domain.schedules import CronSchedule, ScheduleError
 from monitors.domain.state_machine import Cause, Status
+from monitors.domain.value_rules import ValueRules
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.services import maintenance
-from notifications.dispatch.decide import Event, Situation, Told
+from notifications.dispatch.decide import Situation, Told
+from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import effective, thresholds
 from notifications.rules.effective import Route, Rules, Tolerance
 
 # For a schedule that can't be evaluated.
 _SOME_PERIOD = timedelta(hours=1)
-_NAMES = {
-    Event.OPENED: "down",
-    Event.PASSED: "down",
-    Event.RESOLVED: "recovery",
-    Event.REMINDER: "reminder",
-    Event.LATE: "late",
-}
 
 
 class Circumstances:
@@ -67,7 +62,7 @@ class Circumstances:
         event = Event(row.event)
         mine = self._rules_of(row)
         route = self._routes.get(row.monitor_id or 0)
-        wanted = route is not None and _NAMES[event] in route.events
+        wanted = route is not None and SUBSCRIPTIONS[event] in route.events
         if event is Event.REMINDER:
             wanted = wanted and mine.remind_every is not None and row.sequence <= mine.remind_most
         if event is Event.OPENED:
@@ -220,7 +215,8 @@ class Circumstances:
             return None
         beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
         last = list(beats.values_list("received_at", "status", "value")[: allowed.of])
-        failures = [_is_bad(monitor, status, value) for _at, status, value in last]
+        rule = monitor.value_rules
+        failures = [_is_bad(rule, status, value) for _at, status, value in last]
         silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
         return thresholds.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
 
@@ -281,11 +277,5 @@ def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:
         return heartbeat + _SOME_PERIOD
 
 
-def _is_bad(monitor: Monitor, status: str, value: float | None) -> bool:
-    if status != Status.UP:
-        return True
-    if value is None:
-        return monitor.value_required
-    return (monitor.value_min is not None and value < monitor.value_min) or (
-        monitor.value_max is not None and value > monitor.value_max
-    )
+def _is_bad(rule: ValueRules, status: str, value: float | None) -> bool:
+    return status != Status.UP or not rule.allow(value)

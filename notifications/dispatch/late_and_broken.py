@@ -17,6 +17,7 @@ from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import Shown
 from monitors.models import Monitor, MonitorState
 from monitors.pages.overview import filters
+from notifications.messages.events import Event
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules.effective import routes_of
 
@@ -62,7 +63,7 @@ def _tell_of_late_in(workspace: Workspace) -> int:
     known = set(
         Delivery.objects.filter(
             monitor__in=[monitor.pk for monitor in late],
-            event=Delivery.Event.LATE,
+            event=Event.LATE,
             occasion=F("monitor__state__last_heartbeat_at"),
         ).values_list("monitor_id", "channel_id")
     )
@@ -82,7 +83,7 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
             Delivery(
                 monitor_id=monitor,
                 channel_id=channel,
-                event=Delivery.Event.LATE,
+                event=Event.LATE,
                 occasion=heard[monitor],
                 created_at=now,
                 planned_at=now,
@@ -101,9 +102,7 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
 
 def tell_of_broken() -> int:
     """Write deliveries about each failing channel to working channels of its workspace."""
-    told = Delivery.objects.filter(
-        subject=OuterRef("pk"), event=Delivery.Event.BROKEN, occasion=OuterRef("broken_at")
-    )
+    told = Delivery.objects.filter(subject=OuterRef("pk"), event=Event.BROKEN, occasion=OuterRef("broken_at"))
     broken = Channel.objects.filter(~Exists(told), broken_at__isnull=False)
     return sum(_tell_of(channel) for channel in broken)
 
@@ -128,7 +127,7 @@ def _news_of(broken: Channel, channel: int, now: datetime) -> Delivery:
         channel_id=channel,
         subject=broken,
         occasion=broken.broken_at,
-        event=Delivery.Event.BROKEN,
+        event=Event.BROKEN,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,

@@ -20,8 +20,8 @@ from core.clock import database_now
 from core.sql import among
 from monitors.models import MonitorState
 from notifications.dispatch import apply, reminders
-from notifications.dispatch.decide import Event
 from notifications.integrations import kinds
+from notifications.messages.events import DIGESTS, ENDS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 
 # Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
@@ -32,17 +32,10 @@ STORM = timedelta(seconds=30)
 _MOST, _FEW = 10_000, 20
 
 _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
-_ENDS = (Event.RESOLVED, Event.PASSED)
 # Events after which people think that a monitor is down, or up.
-_NEWS = (Event.OPENED, *_ENDS)
-DIGESTS: dict[str, Delivery.Event] = {
-    Event.OPENED: Delivery.Event.DIGEST_DOWN,
-    Event.RESOLVED: Delivery.Event.DIGEST_UP,
-    Event.PASSED: Delivery.Event.DIGEST_UP,
-    Event.REMINDER: Delivery.Event.DIGEST_REMINDER,
-}
+_NEWS = (Event.OPENED, *ENDS)
 # The column of a channel with the end of the current storm.
-_WINDOWS = {Delivery.Event.DIGEST_DOWN: "downs_until", Delivery.Event.DIGEST_UP: "ups_until"}
+_WINDOWS = {Event.DIGEST_DOWN: "downs_until", Event.DIGEST_UP: "ups_until"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ def _channels_with_something_due(now: datetime) -> list[int]:
         .exclude(channel__in=in_flight.values("channel"))
         .exclude(channel__quiet_until__gt=now)
         .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__range=storm)
-        .exclude(event__in=_ENDS, attempt_count=0, channel__ups_until__range=storm)
+        .exclude(event__in=ENDS, attempt_count=0, channel__ups_until__range=storm)
     )
     waiting = due.values("channel").annotate(since=Min("next_attempt_at")).order_by("since", "channel")
     return [channel for channel, _since in waiting.values_list("channel", "since")]
@@ -135,7 +128,7 @@ def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
     if _goes_on(channel.downs_until, now):
         rows = rows.exclude(event=Event.OPENED, attempt_count=0)
     if _goes_on(channel.ups_until, now):
-        rows = rows.exclude(event__in=_ENDS, attempt_count=0)
+        rows = rows.exclude(event__in=ENDS, attempt_count=0)
     locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
     return list(locked.select_related("incident", "monitor").order_by("pk")[:most])
 
@@ -204,10 +197,10 @@ def _choose(channel: Channel, ready: list[Delivery], now: datetime, *, all_known
     merges = kind is not None and kind.merges
     if ready:
         first = ready[0]
-        digest = DIGESTS.get(first.event) if merges else None
+        digest = DIGESTS.get(Event(first.event)) if merges else None
         if digest is None:
             return _claim(first, now)
-        alike = [row for row in ready if DIGESTS.get(row.event) is digest]
+        alike = [row for row in ready if DIGESTS.get(Event(row.event)) is digest]
         window = _WINDOWS.get(digest)
         until = getattr(channel, window) if window else None
         # The rest of a storm, or the backlog of a channel that was unreachable.
@@ -239,7 +232,7 @@ def _claim(row: Delivery, now: datetime) -> Claim:
     return Claim(row.pk, row.attempt_count + 1)
 
 
-def _merge(channel: Channel, rows: Sequence[Delivery], event: Delivery.Event, now: datetime) -> Claim:
+def _merge(channel: Channel, rows: Sequence[Delivery], event: Event, now: datetime) -> Claim:
     """Claim a new digest of `rows`, which share its result."""
     reminders.follow(rows, now)
     digest = Delivery.objects.create(

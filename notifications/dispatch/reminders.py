@@ -11,6 +11,7 @@ from core.sql import among
 from monitors.models import Incident, MonitorState
 from notifications.dispatch import outbox
 from notifications.dispatch.outbox import Owed
+from notifications.messages.events import LABELS, Event
 from notifications.models import Delivery
 from notifications.rules.effective import Route, Rules, rules_in
 
@@ -32,13 +33,13 @@ def may_follow(rows: Sequence[Delivery]) -> set[int]:
     that is being deleted must not get new rows. It doesn't wait for the lock, because here the channel was
     locked before the monitor.
     """
-    reminded = {row.monitor_id for row in rows if row.event == Delivery.Event.REMINDER and row.monitor_id}
+    reminded = {row.monitor_id for row in rows if row.event == Event.REMINDER and row.monitor_id}
     there: set[int] = set()
     if reminded:
         states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True)
         found = states.filter(monitor__in=among(reminded)).order_by("monitor_id")
         there = set(found.values_list("monitor_id", flat=True))
-    return {row.pk for row in rows if row.event != Delivery.Event.REMINDER or row.monitor_id in there}
+    return {row.pk for row in rows if row.event != Event.REMINDER or row.monitor_id in there}
 
 
 def follow(rows: Sequence[Delivery], now: datetime) -> None:
@@ -47,8 +48,8 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
     The first reminder counts from the down notification, even if that was held back; each further one is
     written when the one before it is sent; after the recovery there are none. The caller has locked the rows.
     """
-    of = {event: [row for row in rows if row.event == event] for event in Delivery.Event}
-    openings, reminded = of[Delivery.Event.OPENED], of[Delivery.Event.REMINDER]
+    of = {event: [row for row in rows if row.event == event] for event in LABELS}
+    openings, reminded = of[Event.OPENED], of[Event.REMINDER]
     rules = rules_in(rows[0].channel.workspace_id)
     by_wait: dict[timedelta, list[Delivery]] = {}
     for row in openings:
@@ -59,7 +60,7 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
         Delivery.objects.filter(pk__in=among(waiting)).update(
             planned_at=now + every, next_attempt_at=now + every
         )
-    if over := of[Delivery.Event.RESOLVED]:
+    if over := of[Event.RESOLVED]:
         waiting = free(_waiting(over[0].channel_id, over))
         Delivery.objects.filter(pk__in=among(waiting)).update(
             status=Delivery.Status.WITHDRAWN, note=Delivery.Note.RECOVERED, next_attempt_at=None
@@ -89,14 +90,14 @@ def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
     return Delivery.objects.filter(
         channel=channel,
         incident__in=among(row.incident_id for row in rows if row.incident_id is not None),
-        event=Delivery.Event.REMINDER,
+        event=Event.REMINDER,
         status=Delivery.Status.PENDING,
         attempt_count=0,
     )
 
 
 def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> Owed:
-    event = Delivery.Event.REMINDER.value
+    event = Event.REMINDER.value
     return Owed(
         incident.monitor_id, incident.pk, channel, event, incident.public_id, now, at, sequence=sequence
     )

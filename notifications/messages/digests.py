@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from monitors.domain import durations
 from monitors.domain.state_machine import Cause
-from notifications.messages.single import Event
+from notifications.messages.events import Event
 from notifications.messages.text import BULLET, Message, clock, cut, moment, one_line
 
 # How many monitors a digest names; the rest are counted.

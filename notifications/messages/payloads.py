@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from notifications.messages import digests
-from notifications.messages.single import Event, Facts, Message
+from notifications.messages.events import Event
+from notifications.messages.single import Facts, Message
 from notifications.messages.text import one_line
 
 VERSION = 1

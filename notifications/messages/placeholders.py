@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from notifications.messages import digests
-from notifications.messages.single import Event, Facts, why
+from notifications.messages.events import Event
+from notifications.messages.single import Facts, why
 from notifications.messages.text import moment, number, one_line
 
 

@@ -8,29 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
 from monitors.domain import durations
 from monitors.domain.state_machine import Cause
+from notifications.messages.events import ENDS, Event
 from notifications.messages.text import Message, clock, cut, moment, number, one_line
-
-
-class Event(StrEnum):
-    """What a notification is about."""
-
-    OPENED = "incident.opened"
-    RESOLVED = "incident.resolved"
-    # The missed deadline was only noticed when the next push arrived: one notification covers both.
-    PASSED = "incident.passed"
-    REMINDER = "incident.reminder"
-    LATE = "monitor.late"
-    DIGEST_DOWN = "digest.down"
-    DIGEST_UP = "digest.up"
-    DIGEST_REMINDER = "digest.reminder"
-    BROKEN = "channel.broken"
-    TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +76,11 @@ class Facts:
     @property
     def message(self) -> str:
         """The message of the heartbeat that caused the event."""
-        return self.closing_message if self.event in _ENDED else self.opening_message
+        return self.closing_message if self.event in ENDS else self.opening_message
 
     @property
     def value(self) -> float | None:
-        return self.closing_value if self.event in _ENDED else self.opening_value
-
-
-_ENDED = (Event.RESOLVED, Event.PASSED)
+        return self.closing_value if self.event in ENDS else self.opening_value
 
 
 def compose(facts: Facts) -> Message:

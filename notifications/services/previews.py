@@ -11,6 +11,7 @@ from accounts.models import Workspace
 from monitors.domain.state_machine import Cause
 from monitors.models import Incident, Monitor
 from notifications.dispatch import compose
+from notifications.messages.events import Event
 from notifications.messages.text import Message
 from notifications.models import Channel, Delivery
 
@@ -45,7 +46,7 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
         resolved_at=now,
         closing_message=_("Copied 412 files"),
     )
-    events = ((Delivery.Event.OPENED, down), (Delivery.Event.RESOLVED, up))
+    events = ((Event.OPENED, down), (Event.RESOLVED, up))
     return [
         compose.write(
             Delivery(

@@ -14,6 +14,7 @@ from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, MonitorState, Transition
 from monitors.services import tokens
 from notifications.dispatch import send
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.factories import make_channel, secret_of
 
@@ -40,7 +41,7 @@ def make_delivery(
 ) -> Delivery:
     """A delivery of an incident's opening that is due."""
     now = database_now()
-    fields = {"event": Delivery.Event.OPENED, "created_at": now, "next_attempt_at": now, **fields}
+    fields = {"event": Event.OPENED, "created_at": now, "next_attempt_at": now, **fields}
     fields.setdefault("planned_at", fields["next_attempt_at"] or now)
     incident = incident or make_incident(monitor)
     fields.setdefault("thread", incident.public_id)

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from monitors.domain.state_machine import Cause
 from notifications.messages import digests, payloads, single
-from notifications.messages.single import Event, Message
+from notifications.messages.events import Event
+from notifications.messages.single import Message
 from notifications.transports.base import Outgoing, Tone
 
 AT = datetime(2026, 11, 22, 15, 52, 45, 123_000, tzinfo=UTC)

@@ -18,11 +18,12 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
+from notifications.messages.events import Event
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import arrival, let_look, let_pass
 
-OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED
+OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
 # Silence comes in multiples of 300 s and every deadline lies halfway between two of them, so that the
 # seconds a test takes never decide. Columns of Monitor, and after how much silence it is overdue.

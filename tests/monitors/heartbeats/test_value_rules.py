@@ -12,6 +12,7 @@ from monitors.history import current
 from monitors.models import Incident
 from monitors.pages.log import feed
 from monitors.services import monitors as monitor_service
+from notifications.messages.events import Event
 from notifications.models import Delivery
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
@@ -124,8 +125,8 @@ def test_people_are_owed_a_message_of_it_and_of_its_end():
     push(monitor, value=12)
     push(monitor, value=1)
     assert set(Delivery.objects.values_list("event", flat=True)) == {
-        Delivery.Event.OPENED,
-        Delivery.Event.RESOLVED,
+        Event.OPENED,
+        Event.RESOLVED,
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from api.fields import in_utc
 from core.clock import database_now
 from notifications.dispatch import send
+from notifications.messages.events import Event
 from notifications.models import Delivery, DeliveryAttempt
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
@@ -85,7 +86,7 @@ def test_a_delivery_tells_what_became_of_it(writer, workspace, monitor):
 def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
     channel, now = make_channel(workspace=workspace), database_now()
     digest = Delivery.objects.create(
-        channel=channel, event=Delivery.Event.DIGEST_DOWN, created_at=now, planned_at=now, next_attempt_at=now
+        channel=channel, event=Event.DIGEST_DOWN, created_at=now, planned_at=now, next_attempt_at=now
     )
     member = make_delivery(
         channel, monitor, status=Delivery.Status.MERGED, next_attempt_at=None, digest=digest
@@ -109,7 +110,7 @@ def test_the_news_of_a_broken_channel_names_it(reader, workspace):
     Delivery.objects.create(
         channel=make_channel(workspace=workspace),
         subject=broken,
-        event=Delivery.Event.BROKEN,
+        event=Event.BROKEN,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,
@@ -133,7 +134,7 @@ def test_deliveries_can_be_asked_for_by_what_they_are(reader, workspace, monitor
     first, second = make_channel(workspace=workspace), make_channel(workspace=workspace)
     other = make_monitor(workspace=workspace)
     waiting = str(make_delivery(first, monitor).public_id)
-    arrived = str(sent(second, other, event=Delivery.Event.RESOLVED).public_id)
+    arrived = str(sent(second, other, event=Event.RESOLVED).public_id)
     assert ids(reader.get("deliveries/")) == [arrived, waiting]
     assert ids(reader.get("deliveries/?status=pending")) == [waiting]
     assert ids(reader.get("deliveries/?event=incident.resolved")) == [arrived]
@@ -184,7 +185,7 @@ def test_pages_are_stable_and_cost_the_same_however_long(
             incident=incident,
             monitor=monitor,
             channel=channel,
-            event=Delivery.Event.OPENED,
+            event=Event.OPENED,
             sequence=n,
             created_at=now,
             next_attempt_at=now,

@@ -13,6 +13,7 @@ from accounts.models import Workspace
 from core.clock import database_now
 from monitors.models import MonitorState
 from notifications.dispatch import compose
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
 from tests.factories import make_channel, make_monitor, make_workspace
@@ -42,7 +43,7 @@ def channel(workspace):
     return make_channel(workspace=workspace, name="Ops")
 
 
-def digest_of(channel, incidents, event=Delivery.Event.DIGEST_DOWN, single=Delivery.Event.OPENED):
+def digest_of(channel, incidents, event=Event.DIGEST_DOWN, single=Event.OPENED):
     now = database_now()
     digest = Delivery.objects.create(
         channel=channel, event=event, status="sending", created_at=now, next_attempt_at=now
@@ -153,7 +154,7 @@ def late(channel, monitor, heard):
     return Delivery.objects.create(
         channel=channel,
         monitor=monitor,
-        event=Delivery.Event.LATE,
+        event=Event.LATE,
         occasion=heard,
         created_at=now,
         planned_at=now,
@@ -227,7 +228,7 @@ def broken(channel, subject):
     return Delivery.objects.create(
         channel=channel,
         subject=subject,
-        event=Delivery.Event.BROKEN,
+        event=Event.BROKEN,
         created_at=now,
         next_attempt_at=now,
     )

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN, Event, Hold, Situation, Tell, Told, Why, Withdraw, judge
+from notifications.dispatch.decide import LOOK_AGAIN, Hold, Situation, Tell, Told, Why, Withdraw, judge
+from notifications.messages.events import Event
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 AGO, SOON, LATER = (NOW + timedelta(minutes=minutes) for minutes in (-5, 5, 10))
-OPENED, RESOLVED, PASSED, REMINDER, LATE = Event
+JUDGED = (Event.OPENED, Event.RESOLVED, Event.PASSED, Event.REMINDER, Event.LATE)
+OPENED, RESOLVED, PASSED, REMINDER, LATE = JUDGED
 EVERY = timedelta(hours=2)
 
 
@@ -105,7 +107,7 @@ def _around(low: int, high: int) -> st.SearchStrategy[datetime]:
 past, future = _around(-900, 0), _around(1, 900)
 SITUATIONS = st.builds(
     Situation,
-    event=st.sampled_from(Event),
+    event=st.sampled_from(JUDGED),
     now=st.just(NOW),
     planned_at=past,
     under_way=st.booleans(),

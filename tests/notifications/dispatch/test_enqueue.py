@@ -14,13 +14,14 @@ from monitors.heartbeats import missed
 from monitors.models import Incident, MonitorState
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import enqueue
+from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.services import channels as channel_service
 from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_incident, push
 
 pytestmark = pytest.mark.django_db
-OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED
+OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
 
 def told(channel):

@@ -25,6 +25,7 @@ from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import late_and_broken, send
 from notifications.integrations import kinds
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
 from notifications.rules.effective import Tolerance
 from notifications.services import rules as rule_service
@@ -286,7 +287,7 @@ class People(RuleBasedStateMachine):
 
     def _is_to_end(self, row: Delivery) -> bool:
         """Whether it is no reminder to come."""
-        return row.event != Delivery.Event.REMINDER
+        return row.event != Event.REMINDER
 
     def _everybody_believes_what_is(self) -> None:
         for monitor in self.monitors:

@@ -14,6 +14,7 @@ from monitors.models import MonitorState
 from monitors.services import maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import queue, send
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
 from notifications.rules.effective import Tolerance
 from notifications.services import channels as channel_service
@@ -135,7 +136,7 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
         push(*monitors, up=False)
         send.deliver_due()
         deliver_after(seconds=31)
-        digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
+        digest = Delivery.objects.get(event=Event.DIGEST_DOWN)
         assert digest.status == PENDING
         assert set(digest.members.values_list("status", flat=True)) == {MERGED}
         deliver_after(seconds=10)
@@ -344,7 +345,7 @@ def test_a_channel_that_is_switched_off_with_a_digest_under_way_gives_up_all_of_
     deliver_after(seconds=40)
     memory.answers = {}
     channel_service.edit(channel=channel, enabled=False)
-    digest = Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN)
+    digest = Delivery.objects.get(event=Event.DIGEST_DOWN)
     assert digest.status == FAILED
     assert "disabled" in digest.attempts.last().detail
     assert set(digest.members.values_list("status", flat=True)) == {FAILED}
@@ -465,7 +466,7 @@ def test_two_workers_write_one_digest_of_a_storm(memory):
         _in_threads(send.deliver_due, send.deliver_due)
         age(seconds=31)
     assert memory.events("a") == [DOWN, "digest.down"]
-    assert Delivery.objects.get(event=Delivery.Event.DIGEST_DOWN).members.count() == 5
+    assert Delivery.objects.get(event=Event.DIGEST_DOWN).members.count() == 5
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,6 +10,7 @@ from accounts.actors import COMMAND
 from core.clock import database_now
 from monitors.services import incidents
 from notifications.dispatch import send
+from notifications.messages.events import Event
 from notifications.models import Delivery, MonitorRules
 from notifications.rules.effective import Tolerance
 from notifications.services import rules as rule_service
@@ -65,7 +66,7 @@ def test_the_recovery_ends_reminders(memory):
     send.deliver_due()
     deliver_after(hours=3)
     assert memory.events("a") == [DOWN, UP]
-    assert Delivery.objects.get(event=Delivery.Event.REMINDER).note == Delivery.Note.RECOVERED
+    assert Delivery.objects.get(event=Event.REMINDER).note == Delivery.Note.RECOVERED
 
 
 def test_who_acknowledges_is_not_reminded_and_hears_of_the_end(memory):

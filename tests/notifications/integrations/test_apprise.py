@@ -15,7 +15,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from notifications.integrations import kind_named
-from notifications.messages.single import Event
+from notifications.messages.events import Event
 from notifications.transports import apprise, apprise_allowlist, sandbox
 from notifications.transports.base import Failed, Sent
 from notifications.transports.sandbox import Fence, Forbidden, fenced

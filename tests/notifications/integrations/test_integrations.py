@@ -12,7 +12,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from notifications.integrations import kind_named, kinds
-from notifications.messages.single import Event, Message
+from notifications.messages.events import Event
+from notifications.messages.single import Message
 from notifications.transports import http
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples

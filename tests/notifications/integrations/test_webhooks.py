@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from notifications.integrations import kind_named
 from notifications.messages import digests
-from notifications.messages.single import Event
+from notifications.messages.events import Event
 from notifications.transports import webhook_template
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples

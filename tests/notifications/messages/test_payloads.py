@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from notifications.messages import digests, payloads
-from notifications.messages.single import Event, compose, compose_test
+from notifications.messages.events import Event
+from notifications.messages.single import compose, compose_test
 from tests.notifications.messages.test_wording import BROKEN, DOWN, LATE, REMINDER, START, several
 
 DELIVERY = UUID("12345678-1234-5678-1234-567812345678")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from monitors.domain.state_machine import Cause
 from notifications.messages import payloads
-from notifications.messages.single import Event, Facts, compose, compose_test, number, one_line
+from notifications.messages.events import Event
+from notifications.messages.single import Facts, compose, compose_test, number, one_line
 
 START = datetime(2026, 11, 22, 15, 52, 45, tzinfo=UTC)
 URL = "https://tianji.example.com/monitors/7a3d/"

@@ -10,7 +10,8 @@ from django.utils import timezone, translation
 
 from monitors.domain.state_machine import Cause
 from notifications.messages import digests
-from notifications.messages.single import Bounds, Event, Facts, Message, compose, value_sentence
+from notifications.messages.events import Event
+from notifications.messages.single import Bounds, Facts, Message, compose, value_sentence
 
 START = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)
 URL = "https://tianji.example.com/monitors/7a3d/"

@@ -11,6 +11,7 @@ from core.clock import database_now
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import signing
 from tests.factories import make_channel, make_monitor, make_workspace
@@ -229,7 +230,7 @@ def digest_of(channel, *names, **fields):
     now = database_now()
     fields = {"status": Delivery.Status.SENT, "next_attempt_at": None, **fields}
     digest = Delivery.objects.create(
-        channel=channel, event=Delivery.Event.DIGEST_DOWN, created_at=now, planned_at=now, **fields
+        channel=channel, event=Event.DIGEST_DOWN, created_at=now, planned_at=now, **fields
     )
     for name in names:
         monitor = make_monitor(workspace=channel.workspace, name=name)
@@ -294,7 +295,7 @@ def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
     Delivery.objects.create(
         channel=channel,
         subject=broken,
-        event=Delivery.Event.BROKEN,
+        event=Event.BROKEN,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,
@@ -313,7 +314,7 @@ def test_a_late_monitor_without_an_incident_is_shown(admin, workspace):
     Delivery.objects.create(
         channel=channel,
         monitor=monitor,
-        event=Delivery.Event.LATE,
+        event=Event.LATE,
         occasion=now,
         created_at=now,
         planned_at=now,
