@@ -58,14 +58,14 @@ def test_an_entry_slides_in_and_leaves_the_open_ones_open(
     reported = page.locator(".entry").first
     expect(reported).to_contain_text("Reported down with “disk full")
     reported.locator("summary").click()
-    expect(reported.get_by_role("link", name="Open the incident")).to_be_visible()
+    expect(reported.get_by_role("link", name="View incident")).to_be_visible()
     page.evaluate("window.neverReloaded = true")
     push(monitor, "?msg=room+again&value=123")
     newest = page.locator(".entry").first
     expect(newest).to_contain_text("Back after", timeout=LIVE)
     expect(newest).to_contain_text("“room again”")
     # What was open stays open, in the same place of the document, and only the new row moved.
-    expect(page.locator(".entry").nth(1).get_by_role("link", name="Open the incident")).to_be_visible()
+    expect(page.locator(".entry").nth(1).get_by_role("link", name="View incident")).to_be_visible()
     assert page.evaluate("window.neverReloaded")
     assert fits(page)
     shoot(page, f"log-{viewport['width']}-{'dark' if dark else 'light'}")
@@ -127,7 +127,7 @@ def test_an_incident_is_acknowledged_noted_and_resolved_on_its_page(
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
     page.get_by_role("textbox", name="Note").fill("Deleted the old dumps.\nOrdered a larger disk.")
-    page.get_by_role("button", name="Save the note").click()
+    page.get_by_role("button", name="Save note").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
     page.get_by_role("textbox", name="Note").fill("Half typed")
     page.evaluate("window.neverReloaded = true")
@@ -157,5 +157,5 @@ def test_an_incident_tells_by_itself_who_was_told(
     expect(page.locator(".timeline")).to_contain_text("resolved")
     assert page.evaluate("window.neverReloaded")
     page.goto(log_of(monitor))
-    expect(page.locator(".entry").first).to_contain_text("told Ops room", timeout=LIVE)
+    expect(page.locator(".entry").first).to_contain_text("notified Ops room", timeout=LIVE)
     shoot(page, "log-told")

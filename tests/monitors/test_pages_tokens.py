@@ -105,7 +105,7 @@ def test_the_page_shows_the_last_four_characters_of_a_token_to_everybody(client,
 def test_a_viewer_is_offered_nothing_to_do_with_tokens(viewer, monitor):
     page = detail(viewer, monitor)
     assert "/tokens/" not in page
-    assert "Owners and admins see all of it." in page
+    assert "Only owners and admins can see the full push URL." in page
 
 
 # --- Show and copy -------------------------------------------------------------------------------
@@ -265,14 +265,14 @@ def test_rotating_shows_the_new_push_url_and_lets_the_old_one_work(admin, monito
     new = monitor.tokens.get(replaced_by=None)
     assert tokens.reveal(new) in page
     assert old not in page
-    assert "The old one works for another 21 h: change the senders by then." in page
+    assert "The old one expires in 21 h: update the senders by then." in page
     token.refresh_from_db()
     assert timedelta(hours=20) < token.expires_at - database_now() <= timedelta(hours=21)
 
 
 def test_rotating_without_overlap_stops_the_old_push_url_at_once(admin, monitor, token):
     page = admin.post(at("rotate", token), {"overlap": "0"}, follow=True).content.decode()
-    assert "Senders that use the old one are refused now." in page
+    assert "Pushes to the old one are now rejected." in page
     assert not monitor.tokens.valid().filter(pk=token.pk).exists()
 
 
@@ -295,9 +295,9 @@ def test_the_page_says_who_still_uses_the_old_token_and_for_how_long_it_works(ad
         last_used_at=database_now() - timedelta(minutes=3, milliseconds=100), last_used_from="10.0.0.7"
     )
     text = text_of(detail(admin, monitor))
-    assert "Old token last used 3 min ago from 10.0.0.7, works for another 21 h" in text
-    assert "Still to be changed: 10.0.0.7, 10.0.0.9" in text
-    assert "End it now" in text
+    assert "Old token last used 3 min ago from 10.0.0.7, expires in 21 h" in text
+    assert "Still using the old token: 10.0.0.7, 10.0.0.9" in text
+    assert "Expire now" in text
     assert "Extend" in text
     assert "The change is complete" not in text
 
@@ -314,8 +314,8 @@ def test_a_complete_change_is_told(admin, monitor, token):
     rotated_before(token, hours=2)
     push_with(issued.secret, source="10.0.0.7")
     text = text_of(detail(admin, monitor))
-    assert "The change is complete: the new token is in use, and the old one is silent." in text
-    assert "End it now" in text
+    assert "Rotation complete: the new token is in use and the old one is idle." in text
+    assert "Expire now" in text
     assert "Extend" not in text
 
 
@@ -324,7 +324,7 @@ def test_a_second_rotation_during_an_overlap_asks_first(admin, monitor, token):
     page = admin.get(at("rotate", new)).content.decode()
     assert 'name="force"' in page
     assert "An earlier rotation is not over" in page
-    assert f"the old token {token} was never used and works for another" in page
+    assert f"the old token {token} was never used and expires in" in page
     refused = admin.post(at("rotate", new), {"overlap": "1 h"})
     assert refused.status_code == 422
     assert "Tick this to rotate again" in refused.content.decode()
@@ -362,9 +362,9 @@ def test_an_old_token_is_ended_early_after_a_question(admin, monitor, token):
     push_with(secret_of(monitor), source="10.0.0.7")
     tokens.rotate(token=token)
     question = admin.get(at("end", token)).content.decode()
-    assert "from 10.0.0.7. Senders that use it are refused from then on." in question
+    assert "from 10.0.0.7. Senders that use it are rejected from then on." in question
     page = admin.post(at("end", token), follow=True).content.decode()
-    assert "The old token has ended." in page
+    assert "Expired the old token." in page
     assert not monitor.tokens.valid().filter(pk=token.pk).exists()
 
 
@@ -393,7 +393,7 @@ def test_an_old_token_whose_successor_was_revoked_stands_by_itself(admin, monito
     tokens.revoke(token=newest)
     page = detail(admin, monitor)
     assert f'id="token-{token.public_id}"' in page
-    assert "works for another" in text_of(page)
+    assert "expires in" in text_of(page)
 
 
 # --- Further tokens ------------------------------------------------------------------------------
@@ -443,9 +443,9 @@ def test_a_token_of_another_system_is_used(admin, monitor, typed):
     ("typed", "error"),
     [
         ("", "Paste the token."),
-        ("short", "A token is 8 to 64 letters, digits, hyphens and underscores."),
-        ("with spaces in it", "A token is 8 to 64 letters, digits, hyphens and underscores."),
-        ("x" * 65, "A token is 8 to 64 letters, digits, hyphens and underscores."),
+        ("short", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
+        ("with spaces in it", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
+        ("x" * 65, "A token must be 8 to 64 letters, digits, hyphens or underscores."),
         ("tjp_" + "a" * 36, "This begins like a token of Tianji, but is mistyped or not whole."),
     ],
 )
@@ -484,20 +484,20 @@ def test_a_token_is_labelled(admin, token):
 def test_a_token_is_revoked_after_a_question(admin, monitor, token):
     tokens.issue(monitor=monitor)
     question = admin.get(at("revoke", token)).content.decode()
-    assert "It was never used." in question
-    assert "the last one that works" not in question
+    assert "Never used." in question
+    assert "the last active one" not in question
     page = admin.post(at("revoke", token), follow=True).content.decode()
-    assert f"The push token {token} was revoked." in page
+    assert f"Revoked the push token {token}." in page
     token.refresh_from_db()
     assert token.revoked_at
 
 
 def test_revoking_the_last_token_warns_and_leaves_a_page_that_says_so(admin, monitor, token):
-    assert "It is the last one that works" in admin.get(at("revoke", token)).content.decode()
+    assert "It is the last active one" in admin.get(at("revoke", token)).content.decode()
     admin.post(at("revoke", token))
     text = text_of(detail(admin, monitor))
-    assert "There is no push URL that works." in text
-    assert "Add a token" in text
+    assert "No active push URL." in text
+    assert "Add token" in text
 
 
 # --- What it says of a token ---------------------------------------------------------------------
@@ -507,7 +507,7 @@ def test_a_token_says_how_many_pushes_it_was_refused_and_when(admin, monitor, to
     ago = database_now() - timedelta(minutes=3, milliseconds=100)
     PushToken.objects.update(limited_count=12, limited_at=ago)
     text = text_of(detail(admin, monitor))
-    assert "12 pushes were refused because they came too fast, the last one 3 min ago ." in text
+    assert "12 pushes rejected by the rate limit, the last one 3 min ago ." in text
 
 
 def test_a_token_older_than_the_workspace_wants_is_pointed_out(admin, workspace, monitor, token):
@@ -515,7 +515,7 @@ def test_a_token_older_than_the_workspace_wants_is_pointed_out(admin, workspace,
     assert "time for a new one" not in detail(admin, monitor)
     workspace.token_age_days = 90
     workspace.save()
-    assert "It is older than 90 days: time for a new one." in text_of(detail(admin, monitor))
+    assert "Older than 90 days: rotate it soon." in text_of(detail(admin, monitor))
     new = tokens.rotate(token=token).new.token
     assert new.replaced_by is None
     assert "time for a new one" not in detail(admin, monitor)
@@ -553,7 +553,7 @@ def test_the_list_has_the_working_tokens_of_the_workspace_oldest_first(viewer, w
     make_monitor(workspace=make_workspace(), name="Foreign")
     page = viewer.get(reverse("monitors:tokens")).content.decode()
     assert re.findall("|".join((*names, "Ended", "Foreign")), page) == ["Beta", "Gamma", "Alpha"]
-    assert "Made 100 d ago" in text_of(page)
+    assert "Created 100 d ago" in text_of(page)
     for token in PushToken.objects.all():
         assert tokens.reveal(token) not in page
 

@@ -281,7 +281,7 @@ def test_a_body_may_have_10_000_bytes_and_no_more():
     full = b"msg=" + b"x" * (BODY_LIMIT - 4)
     assert parse_push("POST", b"", full, FORM) == Push(True, "x" * 500)
     assert parse_push("POST", b"", full + b"x", FORM) == Rejection(
-        413, "The body has more than 10000 bytes; send at most that."
+        413, "Body too large; send at most 10000 bytes."
     )
 
 
