@@ -293,7 +293,10 @@ def test_a_window_by_cron_shows_the_expected_times_in_their_zone(admin, workspac
     [
         (lambda monitor: None, "The timeout starts with the first heartbeat."),
         (lambda monitor: push(monitor, up=False), "The next good heartbeat resolves the incident"),
-        (lambda monitor: lifecycle.pause(monitor=monitor), "No heartbeat is expected while the monitor is paused."),
+        (
+            lambda monitor: lifecycle.pause(monitor=monitor),
+            "No heartbeat is expected while the monitor is paused.",
+        ),
     ],
     ids=["new", "down", "paused"],
 )
@@ -358,8 +361,8 @@ def test_a_timeout_that_is_too_short_comes_with_a_suggestion(admin, monitor):
     seed(monitor, *[62.5] * 100, missed=4)
     page = detail(admin, monitor)
     assert (
-        "99 % of heartbeats arrive within 63 s. A timeout of 95 s would have avoided 4 incidents in 30 d. Change timeout"
-        in text_of(page)
+        "99 % of heartbeats arrive within 63 s. A timeout of 95 s would have avoided 4 incidents in 30 d."
+        " Change timeout" in text_of(page)
     )
     assert f'href="{url("timeout", monitor)}?timeout=95"' in page
 
@@ -367,9 +370,7 @@ def test_a_timeout_that_is_too_short_comes_with_a_suggestion(admin, monitor):
 def test_a_timeout_that_is_too_long_comes_with_a_suggestion(admin, workspace):
     monitor = make_monitor(workspace=workspace, timeout=3600)
     seed(monitor, *[200] * 100)
-    assert "A timeout of 5 min would alert sooner without a false alarm." in text_of(
-        detail(admin, monitor)
-    )
+    assert "A timeout of 5 min would alert sooner without a false alarm." in text_of(detail(admin, monitor))
 
 
 def test_a_viewer_reads_the_suggestion_and_cannot_follow_it(viewer, monitor):
@@ -437,7 +438,7 @@ def test_the_limit_of_pushes_is_among_the_facts(admin, workspace, settings):
     settings.TIANJI_PUSH_RATE = 60
     inherits, own = make_monitor(workspace=workspace), make_monitor(workspace=workspace, push_rate=0)
     assert "60 pushes per minute" in text_of(detail(admin, inherits))
-    assert "Limit none" in text_of(detail(admin, own))
+    assert "Rate limit none" in text_of(detail(admin, own))
 
 
 # --- Changes -------------------------------------------------------------------------------------

@@ -172,7 +172,8 @@ def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("paused", "but no notifications are sent."), ("down", "but no more notifications are sent.")]
+    ("status", "words"),
+    [("paused", "but no notifications are sent."), ("down", "but no more notifications are sent.")],
 )
 def test_where_nobody_would_be_told_it_says_so(admin, monitor, status, words):
     MonitorState.objects.update(status=status)
