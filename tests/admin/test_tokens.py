@@ -102,13 +102,13 @@ def test_a_second_rotation_asks_whether_to_force(root: Client, token):
 def test_a_dead_token_cannot_be_rotated(root: Client, token):
     tokens.revoke(token=token)
     answer = root.post(page_of(token, "rotate"), {"overlap": "2 h"}, follow=True)
-    assert "does not work any more" in answer.text
+    assert "no longer valid" in answer.text
     assert PushToken.objects.count() == 1
 
 
 def test_a_token_is_revoked_after_a_question(root: Client, token):
     asked = root.get(page_of(token, "revoke"))
-    assert "last token that works" in asked.text
+    assert "last active token" in asked.text
     token.refresh_from_db()
     assert token.revoked_at is None
     root.post(page_of(token, "revoke"))

@@ -24,7 +24,7 @@ def create_monitor(page: Page, name: str, *, timeout: str = "1 h", grace: str = 
     """Create a monitor in the form and return its push URL, as the page then shows it to be copied."""
     page.goto("/")
     page.get_by_role("link", name="New monitor").or_(
-        page.get_by_role("link", name=re.compile("first monitor"))
+        page.get_by_role("link", name=re.compile("All options"))
     ).first.click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Timeout").fill(timeout)
@@ -159,7 +159,7 @@ def test_pause_resume_and_delete(open_page: Callable[..., Page]):
     expect(page.get_by_text("Paused for")).to_be_visible()
     push(url)
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("Waiting for the first heartbeat; until then")).to_be_visible()
+    expect(page.get_by_text("Waiting for the first heartbeat; no alerts until then")).to_be_visible()
     page.get_by_role("link", name="Delete").click()
     page.locator("dialog").get_by_role("button", name=re.compile("Delete")).click()
     expect(page).to_have_url(re.compile(r":\d+/$"))

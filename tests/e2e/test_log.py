@@ -56,13 +56,13 @@ def test_an_entry_slides_in_and_leaves_the_open_ones_open(
     page = open_page(viewport=viewport, dark=dark)
     page.goto(log_of(monitor))
     reported = page.locator(".entry").first
-    expect(reported).to_contain_text("Reported down with “disk full")
+    expect(reported).to_contain_text("Reported down: “disk full")
     reported.locator("summary").click()
     expect(reported.get_by_role("link", name="View incident")).to_be_visible()
     page.evaluate("window.neverReloaded = true")
     push(monitor, "?msg=room+again&value=123")
     newest = page.locator(".entry").first
-    expect(newest).to_contain_text("Back after", timeout=LIVE)
+    expect(newest).to_contain_text("Recovered after", timeout=LIVE)
     expect(newest).to_contain_text("“room again”")
     # What was open stays open, in the same place of the document, and only the new row moved.
     expect(page.locator(".entry").nth(1).get_by_role("link", name="View incident")).to_be_visible()
@@ -89,7 +89,7 @@ def test_filters_stand_in_the_address_and_what_was_typed_stays(
     page.get_by_label("From").fill("2026-03-02T00:00")
     page.get_by_label("Until").fill("2026-03-01T00:00")
     page.get_by_role("button", name="Show").click()
-    expect(page.get_by_role("alert")).to_contain_text("It is not after “From”.")
+    expect(page.get_by_role("alert")).to_contain_text("Must be after “From”.")
     expect(page.get_by_label("Search")).to_have_value("NEEDLE")
     expect(page.get_by_label("Until")).to_have_value("2026-03-01T00:00")
     shoot(page, "log-error")
@@ -133,7 +133,7 @@ def test_an_incident_is_acknowledged_noted_and_resolved_on_its_page(
     page.evaluate("window.neverReloaded = true")
     push(monitor, "?msg=room+again")
     expect(page.locator("#incident")).to_contain_text("Was down for", timeout=LIVE)
-    expect(page.locator("#incident")).to_contain_text("Back after")
+    expect(page.locator("#incident")).to_contain_text("Recovered after")
     expect(page.get_by_role("textbox", name="Note")).to_have_value("Half typed")
     assert page.evaluate("window.neverReloaded")
     assert fits(page)

@@ -105,7 +105,7 @@ def test_rotating_lets_the_old_push_url_work_for_a_while(open_page: Callable[...
     push(new)
     # All of it is on record.
     page.get_by_text("Audit log", exact=True).click()
-    expect(page.locator("#changes")).to_contain_text("Ended the old push token")
+    expect(page.locator("#changes")).to_contain_text("Expired the old push token")
     expect(page.locator("#changes")).to_contain_text("from 127.0.0.1")
     shoot(page, "tokens-changes")
 
@@ -140,7 +140,7 @@ def test_a_token_of_another_system_goes_on_working(open_page: Callable[..., Page
     tokens(page).get_by_role("link", name="Import an existing token").click()
     dialog(page).get_by_role("textbox", name="Token").fill("short")
     dialog(page).get_by_role("button", name="Import").click()
-    expect(page.locator("main")).to_contain_text("A token is 8 to 64")
+    expect(page.locator("main")).to_contain_text("A token must be 8 to 64")
     expect(page.get_by_role("textbox", name="Token")).to_have_value("short")
     shoot(page, "tokens-import-error")
     page.get_by_role("textbox", name="Token").fill(

@@ -131,5 +131,5 @@ def test_a_test_of_a_failure_asks_first_and_then_takes_the_monitor_down(open_pag
     expect(dialog.locator(".notice")).not_to_contain_text("Who is told")
     shoot(page, "test-down")
     dialog.get_by_role("button", name="Report down").click()
-    expect(page.get_by_text("The test heartbeat was received: the monitor is down")).to_be_visible()
+    expect(page.get_by_text("Test heartbeat received: the monitor is down")).to_be_visible()
     expect(page.locator("header .pill")).to_have_text("Down")

@@ -382,7 +382,7 @@ def test_a_viewer_reads_the_suggestion_and_cannot_follow_it(viewer, monitor):
 
 def test_a_timeout_that_fits_needs_no_words(admin, monitor):
     seed(monitor, *[30] * 100)
-    assert "99 % of gaps" not in text_of(detail(admin, monitor))
+    assert "99 % of heartbeats" not in text_of(detail(admin, monitor))
 
 
 def test_a_suggestion_asks_before_it_is_taken(admin, monitor):

@@ -104,10 +104,10 @@ def test_what_cannot_be_is_answered_with_what_is_allowed(admin, typed, error):
     [
         ({"cron": ""}, "Enter a cron expression"),
         ({"cron": "0 2 * *"}, "Enter five fields"),
-        ({"cron": "61 2 * * *"}, "The minute field is not valid"),
-        ({"cron": "0 0 31 2 *"}, "The day of month field is not valid"),
-        ({"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”"),
-        ({"timezone": "../../etc/passwd"}, "There is no time zone named"),
+        ({"cron": "61 2 * * *"}, "The minute field must be 0-59"),
+        ({"cron": "0 0 31 2 *"}, "The day of month field must be 1-31 or L"),
+        ({"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”"),
+        ({"timezone": "../../etc/passwd"}, "Unknown time zone “../../etc/passwd”"),
     ],
 )
 def test_a_cron_schedule_that_cannot_be_is_refused_with_the_reason(admin, typed, start):
@@ -198,8 +198,8 @@ def test_slug_and_limit_are_taken_as_typed(admin):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"slug": "Nightly"}, "Use small letters, digits and single hyphens between them"),
-        ({"slug": "a--b"}, "Use small letters, digits and single hyphens between them"),
+        ({"slug": "Nightly"}, "Use lower-case letters and digits, separated by single hyphens"),
+        ({"slug": "a--b"}, "Use lower-case letters and digits, separated by single hyphens"),
         ({"slug": "x" * 61}, "Ensure this value has at most 60 characters"),
         ({"push_rate": "-1"}, "Ensure this value is greater than or equal to 0."),
         ({"push_rate": "many"}, "Enter a whole number."),
@@ -231,11 +231,11 @@ def test_a_slug_that_is_cleared_stays_as_it_was(admin, workspace):
 
 def test_the_form_says_which_limit_is_inherited(admin, workspace, settings):
     settings.TIANJI_PUSH_RATE = 60
-    assert "the workspace's limit, which is 60." in admin.get(reverse("monitors:create")).content.decode()
+    assert "the workspace's limit of 60." in admin.get(reverse("monitors:create")).content.decode()
     workspace.push_rate = 0
     workspace.save()
     page = admin.get(reverse("monitors:create")).content.decode()
-    assert "the workspace's limit, which is none." in page
+    assert "the workspace's setting: no limit." in page
 
 
 # --- The words under the form --------------------------------------------------------------------
@@ -256,8 +256,8 @@ def test_the_preview_knows_a_schedule_without_grace(admin):
 
 
 def test_the_preview_tells_whether_a_lost_push_does_harm(admin):
-    assert "so a lost push does no harm" in preview(admin, kind="interval", timeout="60", interval="30")
-    assert "one lost push already makes it late" in preview(
+    assert "so a single lost push does no harm" in preview(admin, kind="interval", timeout="60", interval="30")
+    assert "so a single lost push makes it late" in preview(
         admin, kind="interval", timeout="60", interval="45"
     )
 
@@ -280,11 +280,11 @@ def test_the_form_speaks_the_readers_language(admin):
     admin.cookies["django_language"] = "id"
     assert (
         preview(admin, kind="interval", timeout="1 jam 30 menit", grace="90 detik")
-        == "Orang diberi tahu 1 jam 31 mnt 30 dtk setelah heartbeat terakhir: "
+        == "Peringatan dikirim 1 jam 31 mnt 30 dtk setelah heartbeat terakhir: "
         "batas waktu 1 jam 30 mnt + masa tenggang 90 dtk."
     )
     assert preview(admin, kind="cron", cron="0 2 * * *", timezone="UTC").startswith("Pukul 02:00, UTC")
-    assert errors_in(create(admin, **INTERVAL | {"name": " "})) == ["Berikan nama untuk monitor ini."]
+    assert errors_in(create(admin, **INTERVAL | {"name": " "})) == ["Masukkan nama."]
 
 
 def test_the_preview_says_what_is_wrong(admin):

@@ -201,7 +201,7 @@ def test_a_time_range_is_read_in_the_readers_zone(admin, monitor):
         ("status=sideways", "Unknown status “sideways”. Choose up or down."),
         ("from=tomorrow", "Enter a date and time, such as 2026-11-22 14:03."),
         ("to=0001-01-01T00:00", "Enter a year from 2000 to 2199."),
-        ("from=2026-03-02T00:00&to=2026-03-01T00:00", "It is not after “From”."),
+        ("from=2026-03-02T00:00&to=2026-03-01T00:00", "Must be after “From”."),
         (f"q={'x' * 101}", "at most 100 characters"),
         ("q=%00", "Null characters are not allowed."),
     ],

@@ -152,7 +152,7 @@ def test_the_preview_says_what_is_missing(viewer):
 
 def test_the_preview_of_what_is_past_says_so(viewer):
     past = ONCE | {"starts_at": "2020-01-01T00:00", "ends_at": "2020-01-02T00:00"}
-    assert "All of it is past" in words(viewer.post(reverse("monitors:preview_maintenance"), past))
+    assert "This is entirely in the past" in words(viewer.post(reverse("monitors:preview_maintenance"), past))
 
 
 def test_without_a_script_a_button_shows_the_times_and_plans_nothing(admin):
@@ -210,7 +210,7 @@ def test_it_is_ended_from_the_list(admin, workspace):
     assert "“Work” ended." in words(response)
     assert "No maintenance scheduled" in words(response)
     response = admin.post(reverse("monitors:end_maintenance", args=[window.public_id]), follow=True)
-    assert "was over before" in words(response)
+    assert "had already ended" in words(response)
 
 
 def test_it_is_deleted_after_a_question(admin, workspace):

@@ -160,7 +160,7 @@ def test_a_push_url_is_under_the_public_address_where_one_is_set(admin, monitor,
 def test_a_token_that_can_no_longer_be_shown_is_explained(admin, monitor, token, settings):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-" + "y" * 50, []
     admin.force_login(monitor.workspace.memberships.get().user)
-    assert "it cannot be shown: SECRET_KEY" in admin.post(at("show", token)).content.decode()
+    assert "be shown: SECRET_KEY has changed" in admin.post(at("show", token)).content.decode()
     assert admin.post(at("show", token), headers=JSON).status_code == 409
 
 
@@ -246,7 +246,7 @@ def test_a_monitor_that_waits_has_its_command_at_hand(admin, monitor, token):
 def test_rotating_asks_first_and_offers_a_day(admin, monitor, token):
     page = admin.get(at("rotate", token)).content.decode()
     assert 'name="overlap" value="24 h"' in page
-    assert "every sender needs the new one before the deadline" in page
+    assert "every sender needs the new push URL before the next deadline" in page
     assert 'name="force"' not in page
     assert monitor.tokens.count() == 1
 
@@ -299,13 +299,13 @@ def test_the_page_says_who_still_uses_the_old_token_and_for_how_long_it_works(ad
     assert "Still using the old token: 10.0.0.7, 10.0.0.9" in text
     assert "Expire now" in text
     assert "Extend" in text
-    assert "The change is complete" not in text
+    assert "Rotation complete" not in text
 
 
 def test_senders_of_before_the_rotation_are_not_named(admin, monitor, token):
     push_with(secret_of(monitor), source="10.0.0.7", hours=1)
     tokens.rotate(token=token)
-    assert "Still to be changed" not in detail(admin, monitor)
+    assert "Still using the old token" not in detail(admin, monitor)
 
 
 def test_a_complete_change_is_told(admin, monitor, token):
@@ -323,7 +323,7 @@ def test_a_second_rotation_during_an_overlap_asks_first(admin, monitor, token):
     new = tokens.rotate(token=token).new.token
     page = admin.get(at("rotate", new)).content.decode()
     assert 'name="force"' in page
-    assert "An earlier rotation is not over" in page
+    assert "If you rotate again, there will be two old tokens" in page
     assert f"the old token {token} was never used and expires in" in page
     refused = admin.post(at("rotate", new), {"overlap": "1 h"})
     assert refused.status_code == 422
@@ -417,7 +417,7 @@ def test_more_tokens_than_allowed_are_told(admin, monitor, monkeypatch):
     for name, typed in (("issue_token", {}), ("import_token", {"secret": OTHER_SYSTEMS})):
         response = admin.post(url(name, monitor), typed)
         assert response.status_code == 422
-        assert "as many as it may have" in response.content.decode()
+        assert "This monitor already has 1 active token, the maximum." in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_a_token_of_another_system_is_used(admin, monitor, typed):
         ("short", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
         ("with spaces in it", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
         ("x" * 65, "A token must be 8 to 64 letters, digits, hyphens or underscores."),
-        ("tjp_" + "a" * 36, "This begins like a token of Tianji, but is mistyped or not whole."),
+        ("tjp_" + "a" * 36, "This looks like a Tianji token, but is mistyped or incomplete."),
     ],
 )
 def test_what_cannot_be_a_token_is_told_in_words_and_kept(admin, monitor, typed, error):
@@ -463,7 +463,7 @@ def test_a_token_that_is_in_use_cannot_be_taken(admin, monitor):
     tokens.import_token(monitor=make_monitor(), secret=OTHER_SYSTEMS)
     response = admin.post(url("import_token", monitor), {"secret": OTHER_SYSTEMS})
     assert response.status_code == 422
-    assert "This token is or was in use here already." in response.content.decode()
+    assert "This token is or was already in use here." in response.content.decode()
 
 
 def test_what_was_typed_as_a_token_is_not_logged(admin, monitor, caplog):
@@ -512,13 +512,13 @@ def test_a_token_says_how_many_pushes_it_was_refused_and_when(admin, monitor, to
 
 def test_a_token_older_than_the_workspace_wants_is_pointed_out(admin, workspace, monitor, token):
     PushToken.objects.update(created_at=database_now() - timedelta(days=91))
-    assert "time for a new one" not in detail(admin, monitor)
+    assert "rotate it soon" not in detail(admin, monitor)
     workspace.token_age_days = 90
     workspace.save()
     assert "Older than 90 days: rotate it soon." in text_of(detail(admin, monitor))
     new = tokens.rotate(token=token).new.token
     assert new.replaced_by is None
-    assert "time for a new one" not in detail(admin, monitor)
+    assert "rotate it soon" not in detail(admin, monitor)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_tokens(

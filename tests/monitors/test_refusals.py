@@ -330,7 +330,7 @@ def test_what_was_refused_is_listed_newest_first_with_what_to_do(viewer, mine):
         "× 12",
         "POST from 192.0.2.7 with token …a1b2",
         "Response: “Unknown push token.”",
-        "give the sender a push URL that works now",
+        "Give the sender an active push URL",
         "GET with token …a1b2",
     ):
         assert words in page

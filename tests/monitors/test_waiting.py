@@ -156,7 +156,7 @@ def test_a_paused_monitor_is_said_to_stay_paused(admin, monitor):
 def test_a_test_of_a_failure_says_first_what_it_does(admin, monitor):
     page = text_of(admin.get(url("test_heartbeat", monitor)).text)
     assert "Report “Backup” down as a test?" in page
-    assert "This opens an incident and tells these channels" in page
+    assert "This opens an incident and notifies these channels" in page
     assert not Heartbeat.objects.exists()
 
 
@@ -165,7 +165,7 @@ def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
     let_pass(monitor, seconds=10)
     assert f'href="{url("test_heartbeat", monitor)}?status=up"' in admin.get(url("detail", monitor)).text
     page = admin.post(url("test_heartbeat", monitor), follow=True).text
-    assert "This ends the incident and tells people that it has recovered" in text_of(page)
+    assert "This resolves the incident and sends a recovery notification" in text_of(page)
     assert state_of(monitor).status == "down"
     admin.post(url("test_heartbeat", monitor), {"status": "up", "sure": "yes"})
     assert state_of(monitor).status == "up"
@@ -221,7 +221,7 @@ def test_the_first_heartbeat_is_said_with_its_time_message_and_source(viewer, mo
     text = text_of(viewer.get(url("waiting", monitor), headers=HTMX).text)
     assert re.search(r"Received, \d\d:\d\d:\d\d UTC", text)
     assert "“first” from 192.0.2.7." in text
-    assert "From now on, silence is noticed." in text
+    assert "You are alerted from now on if heartbeats stop." in text
 
 
 def test_a_first_heartbeat_that_reports_down_is_no_good_news(viewer, monitor):
