@@ -168,7 +168,12 @@ def test_a_page_tells_the_whole_story(admin, workspace, monitor):
     text = text_of(admin.get(url("incident", incident)))
     assert "Down for 19 min" in text
     assert "Reported down by the sender" in text
-    story = ["Reported down: “disk full”", "Acknowledged", "Updated the incident note", "Recovered after 19 min"]
+    story = [
+        "Reported down: “disk full”",
+        "Acknowledged",
+        "Updated the incident note",
+        "Recovered after 19 min",
+    ]
     places = [text.index(words) for words in story]
     assert places == sorted(places)
     assert "Deleted old dumps." in text

@@ -256,7 +256,9 @@ def test_the_preview_knows_a_schedule_without_grace(admin):
 
 
 def test_the_preview_tells_whether_a_lost_push_does_harm(admin):
-    assert "so a single lost push does no harm" in preview(admin, kind="interval", timeout="60", interval="30")
+    assert "so a single lost push does no harm" in preview(
+        admin, kind="interval", timeout="60", interval="30"
+    )
     assert "so a single lost push makes it late" in preview(
         admin, kind="interval", timeout="60", interval="45"
     )
