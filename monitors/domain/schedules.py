@@ -143,14 +143,14 @@ def _cron_sentence(fault: str) -> str:
         case _:
             field = fault.removeprefix("Bad ")
             allowed = _ALLOWED.get(field, "numbers")
-            return f"Invalid {field.replace('-', ' ')} field; allowed are {allowed}."
+            return f"The {field.replace('-', ' ')} field must be {allowed}."
 
 
 _ALLOWED = {
     "second": "0-59",
     "minute": "0-59, such as */5 or 0,30",
     "hour": "0-23, such as 2 or 9-17",
-    "day-of-month": "1-31 or L, but only days that exist in the given months",
+    "day-of-month": "1-31 or L, on a day that exists in the given months",
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT",
 }

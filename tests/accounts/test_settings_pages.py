@@ -258,9 +258,9 @@ def test_the_audit_tells_everything_in_the_workspace_newest_first(admin, workspa
     text = text_of(admin.get(url("audit")))
     said = [
         "Acme · Changed: name",
-        "· Made the API key (Read and write)",
+        "· Created the API key (Read and write)",
         "Backup · Paused",
-        "Backup · Made the push token tjp_...",
+        "Backup · Created the push token tjp_...",
         "Backup · Created the monitor",
     ]
     places = [text.index(words) for words in said]
@@ -341,7 +341,7 @@ def test_an_owner_gives_another_role(owner, workspace):
     assert "Saved." in text_of(response)
     assert role_of("anna@example.com") == Role.ADMIN
     assert AuditEntry.objects.get().details == {"member": "anna@example.com", "role": "admin"}
-    assert "Gave anna@example.com the role Admin" in text_of(owner.get(url("audit")))
+    assert "Changed the role of anna@example.com to Admin" in text_of(owner.get(url("audit")))
 
 
 def test_a_role_that_does_not_exist_changes_nothing(owner):

@@ -88,7 +88,7 @@ def test_another_range_comes_without_a_reload_and_can_be_bookmarked(
     page = open_page()
     page.goto(monitor.path)
     page.evaluate("window.neverReloaded = true")
-    ranges = page.get_by_role("navigation", name="How far to look back")
+    ranges = page.get_by_role("navigation", name="Time range")
     ranges.get_by_role("link", name="7 d").click()
     expect(page.get_by_role("heading", name="Last 7 d")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?range=7d$"))
@@ -137,8 +137,8 @@ def test_a_timeout_is_changed_only_after_a_question(
     page.goto(f"{monitor.path}timeout/?timeout=95")
     expect(page.locator("main")).to_contain_text("From 60 s to 95 s.")
     expect(page.get_by_role("textbox", name="Timeout")).to_have_value("95 s")
-    page.get_by_role("button", name="Change").click()
-    expect(page.get_by_text("The timeout was 60 s and is 95 s now.")).to_be_visible()
+    page.get_by_role("button", name="Change timeout").click()
+    expect(page.get_by_text("Changed the timeout from 60 s to 95 s.")).to_be_visible()
 
 
 def test_on_a_phone_the_push_url_comes_before_the_log(

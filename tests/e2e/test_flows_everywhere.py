@@ -125,14 +125,14 @@ def test_the_first_monitor_is_made_in_one_form_and_waits_for_its_first_push(here
     button(page, say("Create monitor")).click()
     # Refused in words, in the form with everything in it.
     refused = page.locator("#id_timeout_error")
-    expect(refused).to_have_text(say("Give a timeout, such as 60 s or 5 min."))
+    expect(refused).to_have_text(say("Enter a timeout, such as 60 s or 5 min."))
     expect(page.get_by_label(say("Name"), exact=True)).to_have_value("The first")
     page.get_by_label(say("Timeout"), exact=True).fill("300")
     button(page, say("Create monitor")).click()
     expect(page.get_by_role("heading", name="The first", exact=True)).to_be_visible()
     waiting = page.locator("#waiting")
     expect(waiting).to_contain_text(say("Waiting for the first heartbeat…"))
-    url = waiting.get_by_label(say("The push URL, which names this monitor")).input_value()
+    url = waiting.get_by_label(say("Push URL of this monitor")).input_value()
     assert url.startswith(f"{here.product.url}/api/push/tjp_")
     shoot(page, f"flow-waiting-{here.mode}")
     stays(page)
@@ -154,7 +154,7 @@ def test_a_test_heartbeat_ends_the_waiting_too(here: House, page: Page):
     say = here.say
     page.goto(here.make("Tested by hand").path)
     stays(page)
-    button(page.locator("#waiting"), say("Send a test heartbeat")).click()
+    button(page.locator("#waiting"), say("Send test heartbeat")).click()
     expect(page.locator("#received")).to_contain_text(say("Test heartbeat from %(name)s", name="owner@"))
     expect(page.locator("header .pill")).to_have_text(say("Up"))
     assert stayed(page)
@@ -173,7 +173,7 @@ def test_a_row_follows_a_push_a_failure_and_the_recovery_without_a_reload(here: 
     for parameters, word, news in (
         ({}, say("Up"), say("%(name)s is up", name="Followed")),
         ({"status": "down", "msg": "disk full"}, say("Down"), say("%(name)s is down", name="Followed")),
-        ({}, say("Up"), say("%(name)s is up again", name="Followed")),
+        ({}, say("Up"), say("%(name)s has recovered", name="Followed")),
     ):
         push(monitor, **parameters)
         expect(row.locator(".pill")).to_have_text(word, timeout=LIVE + SLACK)
@@ -225,7 +225,7 @@ def test_count_search_tag_and_order_are_chosen_and_stand_in_the_address(here: Ho
     page.goto("/?q=Mail&status=down&sort=-name")
     assert names(page) == ["Mail in"]
     expect(page.get_by_label(say("Search monitors"))).to_have_value("Mail")
-    page.get_by_role("link", name=say("Clear the filters"), exact=True).click()
+    page.get_by_role("link", name=say("Clear filters"), exact=True).click()
     expect(page).to_have_url(f"{here.product.url}/")
     expect(row_of(page, "Mailing list")).to_be_visible()
 
@@ -246,7 +246,7 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
     def choose(*numbers: int) -> None:
         for number in numbers:
             row_of(page, f"Bulk {number}").get_by_role("checkbox").check()
-        expect(page.locator("#bulk-count")).to_have_text(say("{} chosen").format(len(numbers)))
+        expect(page.locator("#bulk-count")).to_have_text(say("{} selected").format(len(numbers)))
 
     choose(1, 2)
     bar = page.locator("#bulk").bounding_box()
@@ -263,7 +263,7 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
     expect(row_of(page, "Bulk 2").locator(".pill")).to_have_text(say("Paused"))
     expect(row_of(page, "Bulk 3").locator(".pill")).to_have_text(say("New"))
 
-    page.get_by_label(say("Choose all monitors shown")).check()
+    page.get_by_label(say("Select all monitors on this page")).check()
     page.get_by_label(say("Tag"), exact=True).fill("nightly")
     button(page, say("Add tag")).click()
     tagged = ("%(number)d monitor tagged “%(tag)s”.", "%(number)d monitors tagged “%(tag)s”.")
@@ -309,7 +309,7 @@ def test_the_keys_find_choose_and_open_a_monitor(here: House, page: Page):
         page.keyboard.press(key)
         expect(page.get_by_role("link", name=focused, exact=True)).to_be_focused()
     page.keyboard.press("x")
-    expect(page.locator("#bulk-count")).to_have_text(say("{} chosen").format(1))
+    expect(page.locator("#bulk-count")).to_have_text(say("{} selected").format(1))
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{here.product.url}{key_one.path}")
 
@@ -325,7 +325,7 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House
         push(monitor, value=str(90 + number))
     page.goto(monitor.path)
     stays(page)
-    ranges = page.get_by_role("navigation", name=say("How far to look back"))
+    ranges = page.get_by_role("navigation", name=say("Time range"))
     ranges.locator("[data-range='7d']").click()
     week = f"7 {say.units()[0]}"
     expect(page.get_by_role("heading", name=say("Last %(span)s", span=week))).to_be_visible()
@@ -347,14 +347,14 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House
     expect(advice).to_be_visible(timeout=LIVE + SLACK)
     shoot(page, f"flow-advice-{here.mode}")
     assert stayed(page)
-    advice.get_by_role("link", name=say("Change it")).click()
+    advice.get_by_role("link", name=say("Change timeout")).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(say("Change the timeout of “%(name)s”?", name="Advised"))
     after = dialog.get_by_label(say("Timeout")).input_value()
     # Never silently: only now.
-    button(dialog, say("Change")).click()
+    button(dialog, say("Change timeout")).click()
     before = f"5 {say.units()[3]}"
-    changed = say("The timeout was %(before)s and is %(after)s now.", before=before, after=after)
+    changed = say("Changed the timeout from %(before)s to %(after)s.", before=before, after=after)
     expect(page.get_by_text(changed)).to_be_visible()
 
 
@@ -406,7 +406,7 @@ def test_an_incident_is_acknowledged_and_noted(here: House, page: Page):
     expect(button(page, say("Acknowledge"))).to_have_count(0)
     note = page.get_by_role("textbox", name=say("Note"))
     note.fill("Deleted the old dumps.\nOrdered a larger disk.")
-    button(page, say("Save the note")).click()
+    button(page, say("Save note")).click()
     expect(page.get_by_text(say("Saved."))).to_be_visible()
     expect(note).to_have_value("Deleted the old dumps.\nOrdered a larger disk.")
     stays(page)
@@ -443,14 +443,14 @@ def test_a_push_that_was_refused_is_found_with_its_reason(here: House, page: Pag
 
     def is_listed() -> bool:
         page.goto(f"{monitor.path}refused/")
-        return page.get_by_text(say("Bad parameter")).is_visible()
+        return page.get_by_text(say("Invalid parameter")).is_visible()
 
     # What was refused is written down a moment later.
     wait_for(is_listed, seconds=15, every=0.3)
     page.goto(monitor.path)
     page.locator("#troubleshooting").get_by_text(say("Troubleshooting")).click()
-    entry = page.get_by_role("listitem").filter(has_text=say("Bad parameter"))
-    told = say("The sender was told “%(detail)s”", detail="status must be up or down.")
+    entry = page.get_by_role("listitem").filter(has_text=say("Invalid parameter"))
+    told = say("Response: “%(detail)s”", detail="status must be up or down.")
     expect(entry).to_contain_text(told)
     expect(entry).to_contain_text(monitor.push_url[-4:])
     shoot(page, f"flow-refused-{here.mode}")

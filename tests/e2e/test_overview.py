@@ -89,7 +89,7 @@ def test_a_push_shows_within_three_seconds_without_a_reload(
     for query, word, said in (
         ("", "Up", f"{name} is up"),
         ("?status=down&msg=disk+full", "Down", f"{name} is down"),
-        ("", "Up", f"{name} is up again"),
+        ("", "Up", f"{name} has recovered"),
     ):
         push(monitor, query)
         expect(row.locator(".pill")).to_have_text(word, timeout=LIVE + SLACK)
@@ -149,9 +149,9 @@ def test_filters_search_and_sorting_are_in_the_address(
     expect(page.get_by_label("Search monitors")).to_have_value("")
     page.get_by_role("link", name=re.compile("Tag: night")).click()
     page.get_by_label("Search monitors").fill("nothing like it")
-    expect(page.get_by_text("No monitor matches")).to_be_visible()
+    expect(page.get_by_text("No monitors match")).to_be_visible()
     shoot(page, "overview-nothing")
-    page.locator("#nothing").get_by_role("link", name="Clear the filters").click()
+    page.locator("#nothing").get_by_role("link", name="Clear filters").click()
     expect(page).to_have_url(re.compile(r":\d+/$"))
     expect(row_of(page, "Filter backup")).to_be_visible()
     assert page.evaluate("window.neverReloaded") is True
@@ -184,7 +184,7 @@ def test_the_keys_do_what_the_help_says(open_page: Callable[..., Page], make: Ca
         page.keyboard.press(key)
         expect(page.get_by_role("link", name=focused, exact=True)).to_be_focused()
     page.keyboard.press("x")
-    expect(page.locator("#bulk-count")).to_have_text("1 chosen")
+    expect(page.locator("#bulk-count")).to_have_text("1 selected")
     page.keyboard.press("Escape")
     expect(page.locator("#bulk")).to_be_hidden()
     page.keyboard.press("k")
@@ -224,7 +224,7 @@ def test_what_was_chosen_is_still_told_after_going_back(
     expect(page.get_by_role("heading", name="Chosen two")).to_be_visible()
     page.go_back()
     expect(row_of(page, "Chosen one").get_by_role("checkbox")).to_be_checked()
-    expect(page.locator("#bulk-count")).to_have_text("1 chosen")
+    expect(page.locator("#bulk-count")).to_have_text("1 selected")
     expect(page.locator("#bulk")).to_be_visible()
 
 
@@ -247,7 +247,7 @@ def test_several_monitors_are_paused_tagged_and_deleted(
     page.goto("/?q=Bulk&sort=name")
     row_of(page, "Bulk 1").get_by_role("checkbox").check()
     row_of(page, "Bulk 2").get_by_role("checkbox").check()
-    expect(page.locator("#bulk-count")).to_have_text("2 chosen")
+    expect(page.locator("#bulk-count")).to_have_text("2 selected")
     shoot(page, "overview-bulk")
     # What is chosen stays chosen while the page keeps itself current.
     page.wait_for_timeout(2_700)
@@ -256,13 +256,13 @@ def test_several_monitors_are_paused_tagged_and_deleted(
     expect(page).to_have_url(re.compile(r"q=Bulk&sort=name$"))
     expect(row_of(page, "Bulk 2")).to_contain_text("Paused")
     expect(row_of(page, "Bulk 3")).to_contain_text("New")
-    page.get_by_label("Choose all monitors shown").check()
-    expect(page.locator("#bulk-count")).to_have_text("3 chosen")
+    page.get_by_label("Select all monitors on this page").check()
+    expect(page.locator("#bulk-count")).to_have_text("3 selected")
     page.get_by_label("Tag", exact=True).fill("nightly")
     page.keyboard.press("Enter")
     expect(page.get_by_text("3 monitors tagged “nightly”.")).to_be_visible()
     expect(row_of(page, "Bulk 3").get_by_role("link", name="nightly")).to_be_visible()
-    page.get_by_label("Choose all monitors shown").check()
+    page.get_by_label("Select all monitors on this page").check()
     row_of(page, "Bulk 1").get_by_role("checkbox").uncheck()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Delete 2 monitors?")).to_be_visible()

@@ -79,5 +79,5 @@ def test_the_pages_fit(open_page, monitor, dark, phone):
     shoot(page, f"snoozed-{name}")
     width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width <= 0
-    page.get_by_role("button", name="End it").click()
+    page.get_by_role("button", name="End snooze").click()
     expect(page.locator("#snoozed")).to_have_count(0)

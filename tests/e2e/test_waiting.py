@@ -26,7 +26,7 @@ def test_the_page_turns_by_itself_when_the_first_heartbeat_comes(
     name = f"{viewport['width']}-{'dark' if dark else 'light'}"
     waiting = page.locator("#waiting")
     expect(waiting).to_contain_text("Waiting for the first heartbeat")
-    expect(page.get_by_label("The push URL, which names this monitor")).to_have_value(url)
+    expect(page.get_by_label("Push URL of this monitor")).to_have_value(url)
     shoot(page, f"waiting-{name}")
     page.evaluate("window.neverReloaded = true")
     push(f"{url}?msg=Backup+done")
@@ -61,7 +61,7 @@ def test_later_the_url_is_masked_and_a_test_heartbeat_ends_the_waiting(open_page
     waiting.get_by_role("button", name="Copy").click()
     expect(waiting.get_by_role("button", name="Copied")).to_be_visible()
     assert url in page.evaluate("navigator.clipboard.readText()")
-    page.get_by_role("button", name="Send a test heartbeat").click()
+    page.get_by_role("button", name="Send test heartbeat").click()
     expect(page.locator("#received")).to_contain_text("Test heartbeat from owner@example.com", timeout=LIVE)
 
 
@@ -86,9 +86,9 @@ def test_without_javascript_the_page_waits_too_and_sends_a_test_heartbeat(open_p
     )
     still = plain.new_page()
     still.goto(page.url)
-    expect(still.locator("#waiting")).to_contain_text("Reload the page to look again.")
-    still.get_by_role("button", name="Send a test heartbeat").click()
-    expect(still.get_by_text("The test heartbeat was received.")).to_be_visible()
+    expect(still.locator("#waiting")).to_contain_text("Reload the page to check again.")
+    still.get_by_role("button", name="Send test heartbeat").click()
+    expect(still.get_by_text("Test heartbeat received.")).to_be_visible()
     expect(still.locator("#waiting")).to_have_count(0)
     plain.close()
 
@@ -106,12 +106,12 @@ def test_a_push_that_was_refused_is_found_with_its_reason(open_page: Callable[..
         return page.locator("#refused").inner_text()
 
     for _ in range(20):
-        if "Wrong method" in listed():
+        if "Method not allowed" in listed():
             break
         page.wait_for_timeout(300)
-    entry = page.get_by_role("listitem").filter(has_text="Bad parameter")
+    entry = page.get_by_role("listitem").filter(has_text="Invalid parameter")
     expect(entry).to_contain_text("× 2")
-    expect(entry).to_contain_text("The sender was told “status must be up or down.”")
+    expect(entry).to_contain_text("Response: “status must be up or down.”")
     expect(entry).to_contain_text(f"with token …{url[-4:]}")
     shoot(page, "refused")
     page.get_by_role("button", name="Copy").click()
@@ -124,12 +124,12 @@ def test_a_test_of_a_failure_asks_first_and_then_takes_the_monitor_down(open_pag
     push(create_monitor(page, "Drill"))
     address = page.url
     page.goto(f"{address}refused/")
-    page.get_by_role("link", name="Test that people are told").click()
+    page.get_by_role("link", name="Test the notifications").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Report “Drill” down, as a test?")
+    expect(dialog).to_contain_text("Report “Drill” down as a test?")
     # Who is told is said in the question.
     expect(dialog.locator(".notice")).not_to_contain_text("Who is told")
     shoot(page, "test-down")
-    dialog.get_by_role("button", name="Report it down").click()
-    expect(page.get_by_text("The test heartbeat was received: the monitor is down")).to_be_visible()
+    dialog.get_by_role("button", name="Report down").click()
+    expect(page.get_by_text("Test heartbeat received: the monitor is down")).to_be_visible()
     expect(page.locator("header .pill")).to_have_text("Down")

@@ -348,8 +348,8 @@ def parts_of(page: str) -> Parts:
     texts = re.findall(r'<textarea id="snippet-\d+"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
     assert names
     said = {
-        "When the job went well": "up",
-        "When it failed": "down",
+        "When the job succeeds": "up",
+        "When it fails": "down",
         "Once, to keep the push URL secret": "once",
     }
     return {

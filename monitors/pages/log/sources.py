@@ -83,7 +83,7 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
             parts = [value_told(incident.opening_value, rules)]
             if said := _worth_saying(incident.opening_message, up=True):
                 parts.append(f"“{said}”")
-            return _status(row, "value", _("out of range"), " · ".join(parts), said=incident.opening_message)
+            return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)
         case Reason.HEARTBEAT, Incident() as incident:
             parts = [_("Recovered after %(length)s") % {"length": length(incident.started_at, row.at)}]
             if said := _worth_saying(incident.closing_message, up=True):

@@ -94,7 +94,7 @@ class TestCreating:
         assert writer.post("monitors/", body).status_code == 201
         answer = writer.post("monitors/", body)
         assert answer.status_code == 409
-        assert "Choose another" in errors_of(answer)["slug"]
+        assert "Choose a different one" in errors_of(answer)["slug"]
 
     @pytest.mark.parametrize(
         ("change", "field", "allowed"),

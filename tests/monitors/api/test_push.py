@@ -265,7 +265,7 @@ def test_a_body_of_10_000_bytes_is_read_and_one_more_is_413(client, url):
     body = b"msg=" + b"x" * 9_996
     assert client.post(url, body, content_type=form).content == OK
     response = client.post(url, body + b"x", content_type=form)
-    assert refused(response, 413, "The body has more than 10000 bytes; send at most that.")
+    assert refused(response, 413, "Body too large; send at most 10000 bytes.")
     assert Heartbeat.objects.count() == 1
 
 
@@ -282,7 +282,7 @@ def limited(settings, monkeypatch):
 def test_a_token_that_pushes_too_often_is_429_and_told_when_to_try_again(client, url, limited):
     assert [client.get(url).content for _ in range(30)] == [OK] * 30
     response = client.get(url)
-    assert refused(response, 429, "This token pushes too often; try again in 1 s.")
+    assert refused(response, 429, "Rate limit exceeded; try again in 1 s.")
     assert response["Retry-After"] == "1"
     assert Heartbeat.objects.count() == 30
     token = PushToken.objects.get()
@@ -433,7 +433,7 @@ def test_when_too_many_wait_a_push_is_503_and_not_recorded(client, url, monkeypa
         process_pipeline(), "_group_commit", GroupCommit(recorder.record, queue_limit=0, batch_limit=1)
     )
     response = client.get(url)
-    assert refused(response, 503, "Too many pushes are waiting; try again shortly.")
+    assert refused(response, 503, "Too many pushes are queued; try again shortly.")
     assert int(response["Retry-After"]) > 0
     assert not Heartbeat.objects.exists()
 
@@ -483,13 +483,13 @@ def test_a_get_where_only_post_is_accepted_is_kept(client, db, noted):
 
 def test_a_body_that_is_too_large_is_kept(client, url, noted):
     client.post(url, b"x" * 10_001, content_type="text/plain")
-    assert noted() == [("too_large", "POST", "The body has more than 10000 bytes; send at most that.", 1)]
+    assert noted() == [("too_large", "POST", "Body too large; send at most 10000 bytes.", 1)]
 
 
 def test_a_push_above_the_limit_is_kept(client, url, limited, noted):
     for _ in range(32):
         client.get(url)
-    assert noted() == [("limit", "GET", "This token pushes too often; try again in 1 s.", 2)]
+    assert noted() == [("limit", "GET", "Rate limit exceeded; try again in 1 s.", 2)]
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])

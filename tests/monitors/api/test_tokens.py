@@ -274,7 +274,7 @@ class TestRotating:
         writer.post(f"{path}{old['id']}/revoke/")
         answer = writer.post(f"{path}{old['id']}/rotate/")
         assert answer.status_code == 409
-        assert "Issue a new one" in answer.json()["detail"]
+        assert "Create a new one" in answer.json()["detail"]
 
     def test_when_the_old_one_is_silent_and_the_new_one_in_use_the_change_is_complete(
         self, writer, reader, path

@@ -160,7 +160,7 @@ def test_a_leap_day_is_found_years_ahead():
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
     started = time.perf_counter()
-    with pytest.raises(ScheduleError, match="only days that the months have"):
+    with pytest.raises(ScheduleError, match="on a day that exists in the given months"):
         CronSchedule(expression, zone).due_after(NOON)
     assert time.perf_counter() - started < 1
 
@@ -172,7 +172,7 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
         ("* * * *", "five fields"),
         ("* * * * * *", "five fields"),
         ("@daily", "five fields"),
-        ("60 * * * *", "minute field is not valid; it takes 0-59"),
+        ("60 * * * *", "minute field must be 0-59"),
         ("a * * * *", "minute field"),
         ("*/0 * * * *", "minute field"),
         ("5-1 * * * *", "minute field"),
@@ -180,13 +180,13 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
         ("L/2 * * * *", "minute field"),
         ("-1 * * * *", "minute field"),
         ("٣ * * * *", "minute field"),
-        ("0 24 * * *", "hour field is not valid; it takes 0-23"),
-        ("0 0 0 * *", "day of month field is not valid; it takes 1-31 or L"),
+        ("0 24 * * *", "hour field must be 0-23"),
+        ("0 0 0 * *", "day of month field must be 1-31 or L"),
         ("0 0 32 * *", "day of month field"),
         ("0 0 L-3 * *", "day of month field"),
-        ("0 0 1 13 *", "month field is not valid; it takes 1-12 or JAN-DEC"),
+        ("0 0 1 13 *", "month field must be 1-12 or JAN-DEC"),
         ("0 0 1 FOO *", "month field"),
-        ("0 0 * * 8", "day of week field is not valid; it takes 0-7 or SUN-SAT"),
+        ("0 0 * * 8", "day of week field must be 0-7 or SUN-SAT"),
         ("0 0 * * MON#6", "day of week field"),
         ("0 0 * * ?", "day of week field"),
     ],
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_an_expression_is_a_sentence_that_says_what_is_allowe
     ],
 )
 def test_an_unknown_time_zone_is_named_in_a_sentence(zone):
-    with pytest.raises(ScheduleError, match="There is no time zone named"):
+    with pytest.raises(ScheduleError, match="Unknown time zone"):
         CronSchedule("0 2 * * *", zone).due_after(NOON)
 
 

@@ -579,7 +579,7 @@ def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(toke
             assert time.monotonic() < deadline
             time.sleep(0.01)
         store.close()
-    assert [word.split(":")[0] for word in told] == ["Redis is away", "Redis is back"]
+    assert [word.split(":")[0] for word in told] == ["Redis is unavailable", "Redis is back"]
 
 
 def test_a_script_that_redis_has_forgotten_costs_no_push(redis, store, token):

@@ -310,7 +310,7 @@ def read(client, monitor, **headers):
 
 def test_a_monitor_whose_pushes_were_all_taken_says_so_and_how_to_test(viewer, mine):
     page = read(viewer, mine)
-    assert "Nothing was refused lately." in page
+    assert "No pushes were rejected in the last 30 days." in page
     assert "curl -sS -i -X POST" in page
     assert secret_of(mine) not in page
 
@@ -327,13 +327,13 @@ def test_what_was_refused_is_listed_newest_first_with_what_to_do(viewer, mine):
     )
     make_refusal(mine, reason=Reason.PARAMETER, detail="status must be up or down.")
     page = read(viewer, mine)
-    assert page.index("Bad parameter") < page.index("Revoked token")
+    assert page.index("Invalid parameter") < page.index("Revoked token")
     for words in (
         "3 min ago",
         "× 12",
         "POST from 192.0.2.7 with token …a1b2",
-        "The sender was told “Unknown push token.”",
-        "give the sender a push URL that works now",
+        "Response: “Unknown push token.”",
+        "Give the sender an active push URL",
         "GET with token …a1b2",
     ):
         assert words in page
@@ -371,18 +371,18 @@ def test_a_viewer_copies_nothing(viewer, mine):
 
 def test_without_a_token_that_works_there_is_nothing_to_test_with(admin, mine):
     tokens.revoke(token=mine.tokens.get())
-    assert "There is no push URL that works." in read(admin, mine)
+    assert "No active push URL." in read(admin, mine)
 
 
 def test_htmx_gets_the_list_only(admin, mine):
     part = read(admin, mine, **HTMX)
-    assert "Nothing was refused lately." in part
+    assert "No pushes were rejected in the last 30 days." in part
     assert "<html" not in part
 
 
 def test_those_of_another_monitor_are_not_listed(admin, mine, workspace):
     make_refusal(make_monitor(workspace=workspace))
-    assert "Nothing was refused lately." in read(admin, mine)
+    assert "No pushes were rejected in the last 30 days." in read(admin, mine)
 
 
 def test_a_monitor_of_another_workspace_does_not_exist(admin):

@@ -172,8 +172,8 @@ def test_new_bounds_do_not_judge_the_past():
         (12.0, ValueRules(high=10.0), "Value 12 is above 10"),
         (0.5, ValueRules(low=1.0), "Value 0.5 is below 1"),
         (10.0000001, ValueRules(high=10.0), "Value 10.0000001 is above 10"),
-        (None, ValueRules(required=True), "No value, though one is required"),
-        (12.0, ValueRules(high=100.0), "Value 12 was not a good one"),
+        (None, ValueRules(required=True), "No value, but one is required"),
+        (12.0, ValueRules(high=100.0), "Value 12 was out of range"),
     ],
 )
 def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
@@ -232,8 +232,8 @@ def test_the_chart_of_values_has_its_bounds(viewer, workspace):
     push(monitor, value=1)
     push(monitor, value=12)
     page = viewer.get(reverse("monitors:charts", args=[monitor.public_id])).content.decode()
-    assert "Highest good value: 10" in page
-    assert "Lowest good value" not in page
+    assert "Highest allowed value: 10" in page
+    assert "Lowest allowed value" not in page
 
 
 def test_the_form_takes_bounds_and_folds_what_is_not_used(admin, workspace):
@@ -250,9 +250,9 @@ def test_the_form_takes_bounds_and_folds_what_is_not_used(admin, workspace):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"value_min": "2", "value_max": "1"}, "This is below the lowest good value."),
-        ({"value_min": "inf"}, "Give a number, such as 12.5."),
-        ({"value_max": "much"}, "Give a number, such as 12.5."),
+        ({"value_min": "2", "value_max": "1"}, "Must not be below the lowest allowed value."),
+        ({"value_min": "inf"}, "Enter a number, such as 12.5."),
+        ({"value_max": "much"}, "Enter a number, such as 12.5."),
     ],
 )
 def test_bounds_that_cannot_be_are_told_at_their_field(admin, typed, error):
@@ -266,4 +266,4 @@ def test_a_test_heartbeat_that_fails_for_want_of_a_value_says_so(admin, workspac
     monitor = make_monitor(workspace=workspace, value_required=True)
     address = reverse("monitors:test_heartbeat", args=[monitor.public_id])
     page = admin.post(address, follow=True).content.decode()
-    assert "The test heartbeat has no value, and one is required: the monitor is down." in page
+    assert "The test heartbeat has no value, but one is required: the monitor is down." in page

@@ -167,9 +167,14 @@ def test_a_page_tells_the_whole_story(admin, workspace, monitor):
     admin.post(url("note", incident), {"note": "Deleted old dumps."})
     push(monitor, message="room again")
     text = text_of(admin.get(url("incident", incident)))
-    assert "Was down for 19 min" in text
-    assert "The sender reported down" in text
-    story = ["Reported down with “disk full”", "Acknowledged", "Wrote a note", "Back after 19 min"]
+    assert "Down for 19 min" in text
+    assert "Reported down by the sender" in text
+    story = [
+        "Reported down: “disk full”",
+        "Acknowledged",
+        "Updated the incident note",
+        "Recovered after 19 min",
+    ]
     places = [text.index(words) for words in story]
     assert places == sorted(places)
     assert "Deleted old dumps." in text
@@ -177,7 +182,7 @@ def test_a_page_tells_the_whole_story(admin, workspace, monitor):
 
 def test_an_open_incident_says_for_how_long_it_goes_on(admin, incident):
     text = text_of(admin.get(url("incident", incident)))
-    assert re.search(r"Down for \d+ s · the next good heartbeat ends it", text)
+    assert re.search(r"Down for \d+ s · recovers with the next good heartbeat", text)
 
 
 def test_the_page_loads_every_attempt_from_the_channels(admin, incident):
@@ -259,7 +264,7 @@ def test_whoever_acknowledges_second_changes_nothing(incident, workspace):
 def test_what_is_over_is_not_acknowledged(admin, incident):
     push(incident.monitor)
     response = admin.post(url("acknowledge", incident), follow=True)
-    assert "Somebody acknowledged it before, or it is over." in text_of(response)
+    assert "Already acknowledged or resolved." in text_of(response)
     assert Incident.objects.get().acknowledged_at is None
     assert deeds_of(incident.monitor) == []
 
@@ -307,7 +312,7 @@ def test_a_note_that_says_the_same_is_no_change(admin, incident):
     for _ in range(2):
         admin.post(url("note", incident), {"note": "Known."})
     admin.post(url("note", incident), {"note": ""})
-    assert deeds_of(incident.monitor) == ["Wrote a note on the incident", "Removed the incident's note"]
+    assert deeds_of(incident.monitor) == ["Updated the incident note", "Removed the incident note"]
 
 
 def test_a_note_can_be_written_when_it_is_over(admin, incident):

@@ -128,7 +128,7 @@ def test_incidents_are_shaded_and_said(viewer, monitor):
     )
     shown = page(viewer, monitor)
     assert shown.count('class="chart-shade"') == shown.count('class="chart-mark"') == 2
-    assert "Incident of 1 h: no heartbeat came" in shown
+    assert "Down for 1 h: missed heartbeat" in shown
     assert "no value · down</title>" in shown
 
 

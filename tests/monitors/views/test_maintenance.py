@@ -87,17 +87,17 @@ def test_a_weekly_one_is_planned_for_some_monitors(admin, workspace):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        (ONCE | {"name": ""}, "Give it a name."),
-        (ONCE | {"starts_at": ""}, "Give the date and time when it begins."),
-        (ONCE | {"ends_at": "2099-11-28T22:00"}, "It has to end after it begins."),
-        (ONCE | {"ends_at": "tomorrow"}, "Give a date and a time, such as 2026-11-28 22:00."),
-        (ONCE | {"ends_at": "9999-12-31T23:59"}, "Give a date and a time, such as 2026-11-28 22:00."),
+        (ONCE | {"name": ""}, "Enter a name."),
+        (ONCE | {"starts_at": ""}, "Enter the start date and time."),
+        (ONCE | {"ends_at": "2099-11-28T22:00"}, "Must be after the start."),
+        (ONCE | {"ends_at": "tomorrow"}, "Enter a date and time, such as 2026-11-28 22:00."),
+        (ONCE | {"ends_at": "9999-12-31T23:59"}, "Enter a date and time, such as 2026-11-28 22:00."),
         (ONCE | {"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”."),
-        (ONCE | {"scope": "some"}, "Give a tag, choose a monitor, or choose all of them above."),
+        (ONCE | {"scope": "some"}, "Enter a tag, select a monitor, or choose all monitors."),
         (WEEKLY | {"weekdays": []}, "Choose at least one day."),
-        (WEEKLY | {"start_time": ""}, "Give the time of day when it begins."),
-        (WEEKLY | {"duration": ""}, "Give how long it lasts, such as 4 h."),
-        (WEEKLY | {"duration": "8 d"}, "Give 60 s to 7 d"),
+        (WEEKLY | {"start_time": ""}, "Enter the start time."),
+        (WEEKLY | {"duration": ""}, "Enter a duration, such as 4 h."),
+        (WEEKLY | {"duration": "8 d"}, "Enter 60 s to 7 d"),
     ],
 )
 def test_what_cannot_be_is_answered_with_what_is_missing(admin, typed, error):
@@ -152,7 +152,7 @@ def test_the_preview_says_what_is_missing(viewer):
 
 def test_the_preview_of_what_is_past_says_so(viewer):
     past = ONCE | {"starts_at": "2020-01-01T00:00", "ends_at": "2020-01-02T00:00"}
-    assert "All of it is past" in words(viewer.post(reverse("monitors:preview_maintenance"), past))
+    assert "This is entirely in the past" in words(viewer.post(reverse("monitors:preview_maintenance"), past))
 
 
 def test_without_a_script_a_button_shows_the_times_and_plans_nothing(admin):
@@ -207,10 +207,10 @@ def test_it_is_ended_from_the_list(admin, workspace):
     window = make_window(workspace)
     assert "End now" in words(admin.get(LIST))
     response = admin.post(reverse("monitors:end_maintenance", args=[window.public_id]), follow=True)
-    assert "“Work” has ended." in words(response)
-    assert "Nothing is planned" in words(response)
+    assert "“Work” ended." in words(response)
+    assert "No maintenance scheduled" in words(response)
     response = admin.post(reverse("monitors:end_maintenance", args=[window.public_id]), follow=True)
-    assert "was over before" in words(response)
+    assert "had already ended" in words(response)
 
 
 def test_it_is_deleted_after_a_question(admin, workspace):
@@ -230,7 +230,7 @@ def test_the_page_of_a_monitor_in_maintenance_says_until_when(viewer, workspace)
     assert "Maintenance until" not in words(viewer.get(address))
     make_window(workspace, monitors=[monitor], all_monitors=False)
     said = words(viewer.get(address))
-    assert re.search(r"Maintenance until .*: heartbeats are recorded, nobody is told\.", said)
+    assert re.search(r"Maintenance until .*: heartbeats are recorded, but no notifications are sent\.", said)
 
 
 def test_the_row_of_a_monitor_in_maintenance_says_so(viewer, workspace):

@@ -80,15 +80,15 @@ def test_a_viewer_cannot_create_a_monitor(viewer):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"name": " "}, "Give the monitor a name."),
-        ({"timeout": ""}, "Give a timeout, such as 60 s or 5 min."),
-        ({"timeout": "soon"}, "Write a duration like 90 s, 5 min or 1 h 30 min."),
-        ({"timeout": "0"}, "Give 1 s to 365 d, written like 90 s, 5 min or 1 h 30 min."),
-        ({"timeout": "366 d"}, "Give 1 s to 365 d, written like 90 s, 5 min or 1 h 30 min."),
-        ({"grace": "31 d"}, "Give 0 s to 30 d, written like 90 s, 5 min or 1 h 30 min."),
-        ({"interval": "61"}, "This is longer than the timeout: give at most 60 s."),
-        ({"tags": "x" * 31}, f"“{'x' * 31}” is too long: a tag has at most 30 characters."),
-        ({"tags": ",".join(str(n) for n in range(21))}, "Give at most 20 tags."),
+        ({"name": " "}, "Enter a name."),
+        ({"timeout": ""}, "Enter a timeout, such as 60 s or 5 min."),
+        ({"timeout": "soon"}, "Enter a duration such as 90 s, 5 min or 1 h 30 min."),
+        ({"timeout": "0"}, "Enter 1 s to 365 d, such as 90 s, 5 min or 1 h 30 min."),
+        ({"timeout": "366 d"}, "Enter 1 s to 365 d, such as 90 s, 5 min or 1 h 30 min."),
+        ({"grace": "31 d"}, "Enter 0 s to 30 d, such as 90 s, 5 min or 1 h 30 min."),
+        ({"interval": "61"}, "Must not be longer than the timeout: at most 60 s."),
+        ({"tags": "x" * 31}, f"“{'x' * 31}” is too long: a tag can have at most 30 characters."),
+        ({"tags": ",".join(str(n) for n in range(21))}, "Enter at most 20 tags."),
         (
             {"kind": "never"},
             "Select a valid choice. never is not one of the available choices.",
@@ -102,12 +102,12 @@ def test_what_cannot_be_is_answered_with_what_is_allowed(admin, typed, error):
 @pytest.mark.parametrize(
     ("typed", "start"),
     [
-        ({"cron": ""}, "Give a cron expression"),
-        ({"cron": "0 2 * *"}, "Give five fields"),
-        ({"cron": "61 2 * * *"}, "The minute field is not valid"),
-        ({"cron": "0 0 31 2 *"}, "The day of month field is not valid"),
-        ({"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”"),
-        ({"timezone": "../../etc/passwd"}, "There is no time zone named"),
+        ({"cron": ""}, "Enter a cron expression"),
+        ({"cron": "0 2 * *"}, "Enter five fields"),
+        ({"cron": "61 2 * * *"}, "The minute field must be 0-59"),
+        ({"cron": "0 0 31 2 *"}, "The day of month field must be 1-31 or L"),
+        ({"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”"),
+        ({"timezone": "../../etc/passwd"}, "Unknown time zone “../../etc/passwd”"),
     ],
 )
 def test_a_cron_schedule_that_cannot_be_is_refused_with_the_reason(admin, typed, start):
@@ -198,8 +198,8 @@ def test_slug_and_limit_are_taken_as_typed(admin):
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"slug": "Nightly"}, "Use small letters, digits and single hyphens between them"),
-        ({"slug": "a--b"}, "Use small letters, digits and single hyphens between them"),
+        ({"slug": "Nightly"}, "Use lower-case letters and digits, separated by single hyphens"),
+        ({"slug": "a--b"}, "Use lower-case letters and digits, separated by single hyphens"),
         ({"slug": "x" * 61}, "Ensure this value has at most 60 characters"),
         ({"push_rate": "-1"}, "Ensure this value is greater than or equal to 0."),
         ({"push_rate": "many"}, "Enter a whole number."),
@@ -213,7 +213,7 @@ def test_a_slug_or_limit_that_cannot_be_is_told_at_its_field(admin, typed, error
 
 def test_a_slug_that_another_monitor_has_is_told_at_its_field(admin, workspace):
     make_monitor(workspace=workspace, slug="taken")
-    taken = "Another monitor of this workspace has this slug. Choose another one."
+    taken = "Another monitor in this workspace already has this slug. Choose a different one."
     assert errors_in(create(admin, **INTERVAL, slug="taken")) == [taken]
     other = make_monitor(workspace=workspace, slug="mine")
     response = admin.post(edit_url(other), INTERVAL | {"slug": "taken"})
@@ -231,11 +231,11 @@ def test_a_slug_that_is_cleared_stays_as_it_was(admin, workspace):
 
 def test_the_form_says_which_limit_is_inherited(admin, workspace, settings):
     settings.TIANJI_PUSH_RATE = 60
-    assert "the workspace's limit, which is 60." in admin.get(reverse("monitors:create")).content.decode()
+    assert "the workspace's limit of 60." in admin.get(reverse("monitors:create")).content.decode()
     workspace.push_rate = 0
     workspace.save()
     page = admin.get(reverse("monitors:create")).content.decode()
-    assert "the workspace's limit, which is none." in page
+    assert "the workspace's setting: no limit." in page
 
 
 # --- The words under the form --------------------------------------------------------------------
@@ -244,29 +244,31 @@ def test_the_form_says_which_limit_is_inherited(admin, workspace, settings):
 def test_the_preview_says_when_people_are_told(viewer):
     assert (
         preview(viewer, kind="interval", timeout="60")
-        == "People are told 66 s after the last heartbeat: 60 s timeout + 6 s grace."
+        == "Alerts 66 s after the last heartbeat: 60 s timeout + 6 s grace period."
     )
 
 
 def test_the_preview_knows_a_schedule_without_grace(admin):
     assert (
         preview(admin, kind="interval", timeout="5 min", grace="0")
-        == "People are told 5 min after the last heartbeat: 5 min timeout, no grace."
+        == "Alerts 5 min after the last heartbeat: 5 min timeout, no grace period."
     )
 
 
 def test_the_preview_tells_whether_a_lost_push_does_harm(admin):
-    assert "so a lost push does no harm" in preview(admin, kind="interval", timeout="60", interval="30")
-    assert "one lost push already makes it late" in preview(
+    assert "so a single lost push does no harm" in preview(
+        admin, kind="interval", timeout="60", interval="30"
+    )
+    assert "so a single lost push makes it late" in preview(
         admin, kind="interval", timeout="60", interval="45"
     )
 
 
 def test_the_preview_shows_the_next_three_times_of_a_cron_in_its_zone(admin):
     text = preview(admin, kind="cron", cron="0 2 * * *", timezone="Asia/Jakarta")
-    assert text.startswith("At 02:00, Asia/Jakarta Expected next at:")
+    assert text.startswith("At 02:00, Asia/Jakarta Next expected at:")
     assert len(re.findall(r"\w{3} \d+ \w{3} \d{4}, 02:00", text)) == 3
-    assert text.endswith("People are told 5 min later when no heartbeat has arrived.")
+    assert text.endswith("Alerts 5 min later if no heartbeat has arrived.")
 
 
 def test_the_preview_shows_the_times_of_a_cron_in_the_readers_zone_too(admin):
@@ -280,21 +282,21 @@ def test_the_form_speaks_the_readers_language(admin):
     admin.cookies["django_language"] = "id"
     assert (
         preview(admin, kind="interval", timeout="1 jam 30 menit", grace="90 detik")
-        == "Orang diberi tahu 1 jam 31 mnt 30 dtk setelah heartbeat terakhir: "
+        == "Peringatan dikirim 1 jam 31 mnt 30 dtk setelah heartbeat terakhir: "
         "batas waktu 1 jam 30 mnt + masa tenggang 90 dtk."
     )
     assert preview(admin, kind="cron", cron="0 2 * * *", timezone="UTC").startswith("Pukul 02:00, UTC")
-    assert errors_in(create(admin, **INTERVAL | {"name": " "})) == ["Berikan nama untuk monitor ini."]
+    assert errors_in(create(admin, **INTERVAL | {"name": " "})) == ["Masukkan nama."]
 
 
 def test_the_preview_says_what_is_wrong(admin):
-    assert preview(admin, kind="cron", cron="0 2 * *", timezone="UTC").startswith("Give five fields")
-    assert preview(admin, kind="interval", timeout="0").startswith("Give 1 s to 365 d")
+    assert preview(admin, kind="cron", cron="0 2 * *", timezone="UTC").startswith("Enter five fields")
+    assert preview(admin, kind="interval", timeout="0").startswith("Enter 1 s to 365 d")
     assert preview(admin).startswith("This field is required")
 
 
 def test_the_form_has_its_preview_from_the_start(admin):
-    assert "People are told 66 s" in admin.get(reverse("monitors:create")).content.decode()
+    assert "Alerts 66 s" in admin.get(reverse("monitors:create")).content.decode()
 
 
 def test_the_preview_is_for_members_only(client):
@@ -309,7 +311,7 @@ def test_an_edit_that_would_undo_somebody_elses_is_asked_about(admin, workspace)
     admin.post(address, seen | {"name": "Nightly backup"})
     response = admin.post(address, seen | {"tags": "db"})
     assert response.status_code == 422
-    assert "Somebody else changed this monitor meanwhile." in response.text
+    assert "Someone else changed this monitor in the meantime." in response.text
     assert 'value="db"' in response.text
     monitor.refresh_from_db()
     assert (monitor.name, monitor.tags) == ("Nightly backup", [])

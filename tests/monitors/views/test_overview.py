@@ -300,7 +300,7 @@ class TestFilters:
 
     def test_what_is_filtered_by_can_be_taken_away_again(self, admin):
         page = overview(admin, "?q=up&tag=db&sort=name")
-        assert "No monitor matches" in page
+        assert "No monitors match" in page
         assert 'id="chip-tag" href="/?q=up&amp;sort=name"' in page
         assert 'id="chip-text" href="/?tag=db&amp;sort=name"' in page
         assert 'value="up"' in page
@@ -524,7 +524,7 @@ class TestNews:
         assert news(response) == ["Backup is down"]
         push(monitor)
         response = poll(admin, response.content.decode())
-        assert news(response) == ["Backup is up again"]
+        assert news(response) == ["Backup has recovered"]
         push(monitor)
         assert news(poll(admin, response.content.decode())) == []
 
@@ -551,7 +551,7 @@ class TestNews:
         # Another tab is sent what was drawn, and no more news than that knows of.
         assert news(poll(admin, page)) == news(first) == ["Backup is down"]
         monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
-        assert news(poll(admin, first.content.decode())) == ["Backup is up again"]
+        assert news(poll(admin, first.content.decode())) == ["Backup has recovered"]
 
     def test_names_of_any_language_are_told(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Bücher\n備份")
@@ -566,7 +566,7 @@ class TestNews:
         response = poll(admin, page)
         monitor_service.resume(monitor=monitor)
         again = poll(admin, response.content.decode())
-        assert (news(response), news(again)) == (["Backup is paused"], ["Backup is watched again"])
+        assert (news(response), news(again)) == (["Backup is paused"], ["Backup was resumed"])
 
     def test_many_changes_are_one_sentence(self, admin, workspace):
         monitors = [make_monitor(workspace=workspace) for _ in range(5)]
@@ -654,7 +654,7 @@ class TestBulk:
         first, second, third = (make_monitor(workspace=workspace) for _ in range(3))
         monitor_service.pause(monitor=second)
         response = self.do(admin, "pause", first, second)
-        assert self.told(response) == ["1 monitor paused. 1 was so already."]
+        assert self.told(response) == ["1 monitor paused. 1 unchanged."]
         assert self.statuses(first, second, third) == ["paused", "paused", "new"]
         assert self.told(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
         assert self.statuses(first, second, third) == ["new", "new", "new"]
@@ -675,7 +675,7 @@ class TestBulk:
         first = make_monitor(workspace=workspace, tags=["db"])
         second = make_monitor(workspace=workspace, tags=["db", "night"])
         told = self.told(self.do(admin, "add_tag", first, second, tag=" night "))
-        assert told == ["1 monitor tagged “night”. 1 was so already."]
+        assert told == ["1 monitor tagged “night”. 1 unchanged."]
         self.do(admin, "remove_tag", first, second, tag="db")
         assert [Monitor.objects.get(pk=one.pk).tags for one in (first, second)] == [["night"], ["night"]]
 
@@ -690,7 +690,7 @@ class TestBulk:
         tags = [str(number) for number in range(20)]
         monitor = make_monitor(workspace=workspace, tags=tags)
         told = self.told(self.do(admin, "add_tag", monitor, tag="new"))
-        assert told == ["1 has as many tags as it may have."]
+        assert told == ["1 already has the maximum number of tags."]
         assert Monitor.objects.get(pk=monitor.pk).tags == tags
 
     def test_deleting_asks_first_and_counts(self, admin, workspace):
@@ -710,7 +710,7 @@ class TestBulk:
 
     def test_without_a_choice_nothing_is_done(self, admin, workspace):
         make_monitor(workspace=workspace)
-        assert self.told(self.do(admin, "pause")) == ["Choose the monitors first."]
+        assert self.told(self.do(admin, "pause")) == ["Select monitors first."]
 
     def test_monitors_of_other_workspaces_are_out_of_reach(self, admin):
         foreign = make_monitor()
@@ -727,7 +727,7 @@ class TestBulk:
         monitor = make_monitor(workspace=workspace)
         assert self.do(admin, "explode", monitor).status_code == 200
         response = admin.post(reverse("monitors:bulk"), {"action": "pause", "monitor": "x"}, follow=True)
-        assert self.told(response) == ["Choose the monitors first."]
+        assert self.told(response) == ["Select monitors first."]
         assert self.statuses(monitor) == ["new"]
 
 

@@ -106,7 +106,7 @@ def test_the_page_shows_the_last_four_characters_of_a_token_to_everybody(client,
 def test_a_viewer_is_offered_nothing_to_do_with_tokens(viewer, monitor):
     page = detail(viewer, monitor)
     assert "/tokens/" not in page
-    assert "Owners and admins see all of it." in page
+    assert "Only owners and admins can see the full push URL." in page
 
 
 # --- Show and copy -------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_push_url_is_under_the_public_address_where_one_is_set(admin, monitor,
 def test_a_token_that_can_no_longer_be_shown_is_explained(admin, monitor, token, settings):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-" + "y" * 50, []
     admin.force_login(monitor.workspace.memberships.get().user)
-    assert "it cannot be shown: SECRET_KEY" in admin.post(at("show", token)).content.decode()
+    assert "be shown: SECRET_KEY has changed" in admin.post(at("show", token)).content.decode()
     assert admin.post(at("show", token), headers=JSON).status_code == 409
 
 
@@ -247,7 +247,7 @@ def test_a_monitor_that_waits_has_its_command_at_hand(admin, monitor, token):
 def test_rotating_asks_first_and_offers_a_day(admin, monitor, token):
     page = admin.get(at("rotate", token)).content.decode()
     assert 'name="overlap" value="24 h"' in page
-    assert "every sender needs the new one before the deadline" in page
+    assert "every sender needs the new push URL before the next deadline" in page
     assert 'name="force"' not in page
     assert monitor.tokens.count() == 1
 
@@ -266,14 +266,14 @@ def test_rotating_shows_the_new_push_url_and_lets_the_old_one_work(admin, monito
     new = monitor.tokens.get(replaced_by=None)
     assert tokens.reveal(new) in page
     assert old not in page
-    assert "The old one works for another 21 h: change the senders by then." in page
+    assert "The old one expires in 21 h: update the senders by then." in page
     token.refresh_from_db()
     assert timedelta(hours=20) < token.expires_at - database_now() <= timedelta(hours=21)
 
 
 def test_rotating_without_overlap_stops_the_old_push_url_at_once(admin, monitor, token):
     page = admin.post(at("rotate", token), {"overlap": "0"}, follow=True).content.decode()
-    assert "Senders that use the old one are refused now." in page
+    assert "Pushes to the old one are now rejected." in page
     assert not monitor.tokens.valid().filter(pk=token.pk).exists()
 
 
@@ -296,17 +296,17 @@ def test_the_page_says_who_still_uses_the_old_token_and_for_how_long_it_works(ad
         last_used_at=database_now() - timedelta(minutes=3, milliseconds=100), last_used_from="10.0.0.7"
     )
     text = text_of(detail(admin, monitor))
-    assert "Old token last used 3 min ago from 10.0.0.7, works for another 21 h" in text
-    assert "Still to be changed: 10.0.0.7, 10.0.0.9" in text
-    assert "End it now" in text
+    assert "Old token last used 3 min ago from 10.0.0.7, expires in 21 h" in text
+    assert "Still using the old token: 10.0.0.7, 10.0.0.9" in text
+    assert "Expire now" in text
     assert "Extend" in text
-    assert "The change is complete" not in text
+    assert "Rotation complete" not in text
 
 
 def test_senders_of_before_the_rotation_are_not_named(admin, monitor, token):
     push_with(secret_of(monitor), source="10.0.0.7", hours=1)
     tokens.rotate(token=token)
-    assert "Still to be changed" not in detail(admin, monitor)
+    assert "Still using the old token" not in detail(admin, monitor)
 
 
 def test_a_complete_change_is_told(admin, monitor, token):
@@ -315,8 +315,8 @@ def test_a_complete_change_is_told(admin, monitor, token):
     rotated_before(token, hours=2)
     push_with(issued.secret, source="10.0.0.7")
     text = text_of(detail(admin, monitor))
-    assert "The change is complete: the new token is in use, and the old one is silent." in text
-    assert "End it now" in text
+    assert "Rotation complete: the new token is in use and the old one is idle." in text
+    assert "Expire now" in text
     assert "Extend" not in text
 
 
@@ -324,8 +324,8 @@ def test_a_second_rotation_during_an_overlap_asks_first(admin, monitor, token):
     new = tokens.rotate(token=token).new.token
     page = admin.get(at("rotate", new)).content.decode()
     assert 'name="force"' in page
-    assert "An earlier rotation is not over" in page
-    assert f"the old token {token} was never used and works for another" in page
+    assert "If you rotate again, there will be two old tokens" in page
+    assert f"the old token {token} was never used and expires in" in page
     refused = admin.post(at("rotate", new), {"overlap": "1 h"})
     assert refused.status_code == 422
     assert "Tick this to rotate again" in refused.content.decode()
@@ -363,9 +363,9 @@ def test_an_old_token_is_ended_early_after_a_question(admin, monitor, token):
     push_with(secret_of(monitor), source="10.0.0.7")
     tokens.rotate(token=token)
     question = admin.get(at("end", token)).content.decode()
-    assert "from 10.0.0.7. Senders that use it are refused from then on." in question
+    assert "from 10.0.0.7. Senders that use it are rejected from then on." in question
     page = admin.post(at("end", token), follow=True).content.decode()
-    assert "The old token has ended." in page
+    assert "Expired the old token." in page
     assert not monitor.tokens.valid().filter(pk=token.pk).exists()
 
 
@@ -394,7 +394,7 @@ def test_an_old_token_whose_successor_was_revoked_stands_by_itself(admin, monito
     tokens.revoke(token=newest)
     page = detail(admin, monitor)
     assert f'id="token-{token.public_id}"' in page
-    assert "works for another" in text_of(page)
+    assert "expires in" in text_of(page)
 
 
 # --- Further tokens ------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ def test_more_tokens_than_allowed_are_told(admin, monitor, monkeypatch):
     for name, typed in (("issue_token", {}), ("import_token", {"secret": OTHER_SYSTEMS})):
         response = admin.post(url(name, monitor), typed)
         assert response.status_code == 422
-        assert "as many as it may have" in response.content.decode()
+        assert "This monitor already has 1 active token, the maximum." in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -444,10 +444,10 @@ def test_a_token_of_another_system_is_used(admin, monitor, typed):
     ("typed", "error"),
     [
         ("", "Paste the token."),
-        ("short", "A token is 8 to 64 letters, digits, hyphens and underscores."),
-        ("with spaces in it", "A token is 8 to 64 letters, digits, hyphens and underscores."),
-        ("x" * 65, "A token is 8 to 64 letters, digits, hyphens and underscores."),
-        ("tjp_" + "a" * 36, "This begins like a token of Tianji, but is mistyped or not whole."),
+        ("short", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
+        ("with spaces in it", "A token must be 8 to 64 letters, digits, hyphens or underscores."),
+        ("x" * 65, "A token must be 8 to 64 letters, digits, hyphens or underscores."),
+        ("tjp_" + "a" * 36, "This looks like a Tianji token, but is mistyped or incomplete."),
     ],
 )
 def test_what_cannot_be_a_token_is_told_in_words_and_kept(admin, monitor, typed, error):
@@ -464,7 +464,7 @@ def test_a_token_that_is_in_use_cannot_be_taken(admin, monitor):
     tokens.import_token(monitor=make_monitor(), secret=OTHER_SYSTEMS)
     response = admin.post(url("import_token", monitor), {"secret": OTHER_SYSTEMS})
     assert response.status_code == 422
-    assert "This token is or was in use here already." in response.content.decode()
+    assert "This token is or was already in use here." in response.content.decode()
 
 
 def test_what_was_typed_as_a_token_is_not_logged(admin, monitor, caplog):
@@ -485,20 +485,20 @@ def test_a_token_is_labelled(admin, token):
 def test_a_token_is_revoked_after_a_question(admin, monitor, token):
     tokens.issue(monitor=monitor)
     question = admin.get(at("revoke", token)).content.decode()
-    assert "It was never used." in question
-    assert "the last one that works" not in question
+    assert "Never used." in question
+    assert "the last active one" not in question
     page = admin.post(at("revoke", token), follow=True).content.decode()
-    assert f"The push token {token} was revoked." in page
+    assert f"Revoked the push token {token}." in page
     token.refresh_from_db()
     assert token.revoked_at
 
 
 def test_revoking_the_last_token_warns_and_leaves_a_page_that_says_so(admin, monitor, token):
-    assert "It is the last one that works" in admin.get(at("revoke", token)).content.decode()
+    assert "It is the last active one" in admin.get(at("revoke", token)).content.decode()
     admin.post(at("revoke", token))
     text = text_of(detail(admin, monitor))
-    assert "There is no push URL that works." in text
-    assert "Add a token" in text
+    assert "No active push URL." in text
+    assert "Add token" in text
 
 
 # --- What it says of a token ---------------------------------------------------------------------
@@ -508,18 +508,18 @@ def test_a_token_says_how_many_pushes_it_was_refused_and_when(admin, monitor, to
     ago = database_now() - timedelta(minutes=3, milliseconds=100)
     PushToken.objects.update(limited_count=12, limited_at=ago)
     text = text_of(detail(admin, monitor))
-    assert "12 pushes were refused because they came too fast, the last one 3 min ago ." in text
+    assert "12 pushes rejected by the rate limit, the last one 3 min ago ." in text
 
 
 def test_a_token_older_than_the_workspace_wants_is_pointed_out(admin, workspace, monitor, token):
     PushToken.objects.update(created_at=database_now() - timedelta(days=91))
-    assert "time for a new one" not in detail(admin, monitor)
+    assert "rotate it soon" not in detail(admin, monitor)
     workspace.token_age_days = 90
     workspace.save()
-    assert "It is older than 90 days: time for a new one." in text_of(detail(admin, monitor))
+    assert "Older than 90 days: rotate it soon." in text_of(detail(admin, monitor))
     new = tokens.rotate(token=token).new.token
     assert new.replaced_by is None
-    assert "time for a new one" not in detail(admin, monitor)
+    assert "rotate it soon" not in detail(admin, monitor)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_tokens(
@@ -554,7 +554,7 @@ def test_the_list_has_the_working_tokens_of_the_workspace_oldest_first(viewer, w
     make_monitor(workspace=make_workspace(), name="Foreign")
     page = viewer.get(reverse("monitors:tokens")).content.decode()
     assert re.findall("|".join((*names, "Ended", "Foreign")), page) == ["Beta", "Gamma", "Alpha"]
-    assert "Made 100 d ago" in text_of(page)
+    assert "Created 100 d ago" in text_of(page)
     for token in PushToken.objects.all():
         assert tokens.reveal(token) not in page
 

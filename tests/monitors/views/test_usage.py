@@ -110,13 +110,13 @@ def test_a_token_that_was_rotated_is_not_offered(admin, monitor):
 def test_a_monitor_without_a_token_says_so(admin, monitor):
     tokens.revoke(token=monitor.tokens.get())
     shown = page(admin, monitor)
-    assert "No push token works" in shown
+    assert "No active push token" in shown
     assert "push token&gt;" in shown
 
 
 def test_a_token_that_cannot_be_opened_says_so(admin, monitor):
     PushToken.objects.update(sealed="")
-    assert "SECRET_KEY is not the one" in page(admin, monitor)
+    assert "SECRET_KEY has changed" in page(admin, monitor)
     assert not looks().exists()
 
 

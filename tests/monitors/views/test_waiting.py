@@ -134,12 +134,12 @@ def test_the_button_sends_a_heartbeat_that_says_who_it_is_from(admin, monitor, w
     user = workspace.memberships.get().user
     assert heartbeat.message == f"Test heartbeat from {user.email}"
     assert heartbeat.source == "192.0.2.7"
-    assert "The test heartbeat was received." in response.text
+    assert "Test heartbeat received." in response.text
 
 
 def test_to_htmx_it_is_said_in_place_and_the_page_looks_at_once(admin, monitor):
     response = admin.post(url("test_heartbeat", monitor), headers=HTMX)
-    assert text_of(response.text) == "The test heartbeat was received."
+    assert text_of(response.text) == "Test heartbeat received."
     assert response["HX-Trigger"] == '{"tianji:tick": {}}'
 
 
@@ -152,13 +152,13 @@ def test_pressed_again_at_once_it_asks_to_wait(admin, monitor):
 def test_a_paused_monitor_is_said_to_stay_paused(admin, monitor):
     MonitorState.objects.update(status="paused")
     page = admin.post(url("test_heartbeat", monitor), follow=True).text
-    assert "The test heartbeat is in the log. The monitor stays paused." in page
+    assert "Test heartbeat recorded. The monitor stays paused." in page
 
 
 def test_a_test_of_a_failure_says_first_what_it_does(admin, monitor):
     page = text_of(admin.get(url("test_heartbeat", monitor)).text)
-    assert "Report “Backup” down, as a test?" in page
-    assert "This opens an incident and tells these channels" in page
+    assert "Report “Backup” down as a test?" in page
+    assert "This opens an incident and notifies these channels" in page
     assert not Heartbeat.objects.exists()
 
 
@@ -167,14 +167,15 @@ def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
     let_pass(monitor, seconds=10)
     assert f'href="{url("test_heartbeat", monitor)}?status=up"' in admin.get(url("detail", monitor)).text
     page = admin.post(url("test_heartbeat", monitor), follow=True).text
-    assert "This ends the incident and tells people that it is up again" in text_of(page)
+    assert "This resolves the incident and sends a recovery notification" in text_of(page)
     assert state_of(monitor).status == "down"
     admin.post(url("test_heartbeat", monitor), {"status": "up", "sure": "yes"})
     assert state_of(monitor).status == "up"
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("paused", "nobody is told."), ("down", "nobody is told again.")]
+    ("status", "words"),
+    [("paused", "but no notifications are sent."), ("down", "but no more notifications are sent.")],
 )
 def test_where_nobody_would_be_told_it_says_so(admin, monitor, status, words):
     MonitorState.objects.update(status=status)
@@ -189,7 +190,7 @@ def test_the_question_goes_into_a_dialog(admin, monitor):
 
 def test_a_test_of_a_failure_takes_the_monitor_down(admin, monitor):
     response = admin.post(url("test_heartbeat", monitor), {"status": "down"}, follow=True)
-    assert "the monitor is down until the next good one" in response.text
+    assert "the monitor is down until the next good heartbeat" in response.text
     assert state_of(monitor).status == "down"
 
 
@@ -222,7 +223,7 @@ def test_the_first_heartbeat_is_said_with_its_time_message_and_source(viewer, mo
     text = text_of(viewer.get(url("waiting", monitor), headers=HTMX).text)
     assert re.search(r"Received, \d\d:\d\d:\d\d UTC", text)
     assert "“first” from 192.0.2.7." in text
-    assert "From now on, silence is noticed." in text
+    assert "You are alerted from now on if heartbeats stop." in text
 
 
 def test_a_first_heartbeat_that_reports_down_is_no_good_news(viewer, monitor):
@@ -258,7 +259,7 @@ def test_what_was_just_made_is_shown_with_programs_to_copy(monitor):
     assert page.count("curl -fsS -X POST &quot;https://t.example/") == 1
     for name in ("crontab", "Python"):
         assert f"<summary>{name}" in page
-    assert "Send a test heartbeat" in page
+    assert "Send test heartbeat" in page
 
 
 def test_a_monitor_that_cron_is_too_slow_for_is_shown_a_program_that_loops(workspace):
@@ -286,5 +287,5 @@ def test_without_a_token_that_works_the_room_says_so(monitor):
     section = token_page.section(monitor, database_now())
     context = {"monitor": monitor, "tokens": section, "may_change": True}
     page = render_to_string("monitors/_waiting.html", context)
-    assert "There is no push URL that works." in page
-    assert "Send a test heartbeat" in page
+    assert "No active push URL." in page
+    assert "Send test heartbeat" in page

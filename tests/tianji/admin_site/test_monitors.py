@@ -140,7 +140,7 @@ def test_a_page_that_is_out_of_date_saves_nothing(root: Client, monitor: Monitor
     fields = fields_of(root, monitor, name="Stove")
     monitor_service.edit(monitor=monitor, description="Theirs")
     answer = root.post(page_of(monitor), fields, follow=True)
-    assert "Somebody else changed this monitor" in answer.text
+    assert "Someone else changed this monitor" in answer.text
     assert Monitor.objects.values_list("name", "description").get() == ("Oven", "Theirs")
 
 
@@ -210,7 +210,7 @@ def test_many_are_paused_resumed_and_deleted(root: Client, pushed: Monitor):
     other = make_monitor()
     assert run(root, "pause_selected", chosen=(pushed, other)) == {"Paused": 2}
     assert {state.status for state in MonitorState.objects.all()} == {"paused"}
-    assert run(root, "resume_selected", across=True) == {"Watched": 2}
+    assert run(root, "resume_selected", across=True) == {"Resumed": 2}
     assert {state.status for state in MonitorState.objects.all()} == {"new"}
     assert run(root, "delete_chosen", chosen=(other,)) == {"Deleted": 1}
     assert Monitor.objects.get() == pushed

@@ -103,13 +103,13 @@ def test_a_second_rotation_asks_whether_to_force(root: Client, token):
 def test_a_dead_token_cannot_be_rotated(root: Client, token):
     tokens.revoke(token=token)
     answer = root.post(page_of(token, "rotate"), {"overlap": "2 h"}, follow=True)
-    assert "does not work any more" in answer.text
+    assert "no longer valid" in answer.text
     assert PushToken.objects.count() == 1
 
 
 def test_a_token_is_revoked_after_a_question(root: Client, token):
     asked = root.get(page_of(token, "revoke"))
-    assert "last token that works" in asked.text
+    assert "last active token" in asked.text
     token.refresh_from_db()
     assert token.revoked_at is None
     root.post(page_of(token, "revoke"))
@@ -169,9 +169,9 @@ def test_what_came_of_each_is_told(root: Client, token):
     told = confirm(root, asked, overlap="3 h")
     assert words(told) == {
         "Rotated": 2,
-        "Does not work any more": 1,
-        "Skipped: replaced already": 1,
-        "Skipped: an overlap runs": 1,
+        "No longer valid": 1,
+        "Skipped: already rotated": 1,
+        "Skipped: an earlier rotation's overlap is still running": 1,
     }
     for name in ("Oven", "Dead", "Running", "Fresh"):
         assert name in told.text
@@ -182,7 +182,7 @@ def test_forced_the_newest_of_an_overlap_is_rotated_once(root: Client, token):
     newest = tokens.rotate(token=token).new.token
     asked = act(root, "rotate_selected", [token, newest])
     told = confirm(root, asked, overlap="3 h", force="on")
-    assert words(told) == {"Rotated": 1, "Skipped: replaced already": 1}
+    assert words(told) == {"Rotated": 1, "Skipped: already rotated": 1}
     assert PushToken.objects.count() == 3
 
 
@@ -260,14 +260,14 @@ def test_a_thousand_can_be_chosen_one_by_one(root: Client):
     asked = act(root, "rotate_selected", chosen)
     assert asked.context["count"] == 1000
     told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"Does not work any more": 1000}
+    assert words(told) == {"No longer valid": 1000}
 
 
 def test_many_are_revoked_and_what_was_revoked_before_is_said(root: Client, token):
     other = make_monitor().tokens.get()
     tokens.revoke(token=other)
     told = confirm(root, act(root, "revoke_selected", [token, other]))
-    assert words(told) == {"Revoked": 1, "Had been revoked before": 1}
+    assert words(told) == {"Revoked": 1, "Already revoked": 1}
 
 
 def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Client, token, monkeypatch):

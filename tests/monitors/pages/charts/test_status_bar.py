@@ -143,7 +143,7 @@ def test_a_bar_is_one_picture_that_says_what_it_shows():
     slots = [slot(0, None), *(slot(number) for number in range(1, 45)), slot(45, DOWN), slot(46), slot(47)]
     svg = drawn(*slots)
     assert svg.get("role") == "img"
-    assert svg.get("aria-label") == "Last 24 h in 48 parts: 1 down, 46 up, 1 nothing known"
+    assert svg.get("aria-label") == "Last 24 h in 48 parts: 1 down, 46 up, 1 no data"
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_the_span_is_named_as_people_name_it(minutes, number, span):
         (slot(ups=1, last_message="batch 881"), "22 Nov, 14:00–14:30 UTC · up · 1 heartbeat: batch 881"),
         (
             slot(0, DOWN, ups=2, downs=1, last_message="disk full"),
-            "22 Nov, 14:00–14:30 UTC · down · 3 heartbeats · 1 of them down: disk full",
+            "22 Nov, 14:00–14:30 UTC · down · 3 heartbeats · 1 down: disk full",
         ),
         (slot(0, DOWN), "22 Nov, 14:00–14:30 UTC · down · no heartbeat"),
         (slot(0, UP), "22 Nov, 14:00–14:30 UTC · up · no heartbeat"),
         (slot(0, PAUSED), "22 Nov, 14:00–14:30 UTC · paused"),
         (slot(0, NEW), "22 Nov, 14:00–14:30 UTC · waiting for the first heartbeat"),
-        (slot(0, None), "22 Nov, 14:00–14:30 UTC · nothing known"),
+        (slot(0, None), "22 Nov, 14:00–14:30 UTC · no data"),
         (slot(19), "22 Nov, 23:30–00:00 UTC · up · no heartbeat"),
         (slot(minutes=15 * 60), "22 Nov, 14:00 – 23 Nov, 05:00 UTC · up · no heartbeat"),
     ],

@@ -78,14 +78,14 @@ def test_a_recovery_says_after_how_long_with_which_message_and_who_was_told(moni
     Delivery.objects.update(status=Delivery.Status.SENT, next_attempt_at=None, sent_at=database_now())
     row, *_older = rows_of(monitor)
     assert (row.word, row.tone) == ("resolved", "up")
-    assert row.text == "Back after 19 min · “fixed” · told Ops Slack, on-call"
+    assert row.text == "Recovered after 19 min · “fixed” · notified Ops Slack, on-call"
 
 
 def test_a_reported_fault_is_one_row_with_the_value_and_address_of_its_heartbeat(monitor):
     push(monitor)
     push(monitor, up=False, message="disk full", value=97.5, source="192.0.2.7")
     row, *older = rows_of(monitor)
-    assert (row.word, row.text, row.value) == ("down", "Reported down with “disk full”", 97.5)
+    assert (row.word, row.text, row.value) == ("down", "Reported down: “disk full”", 97.5)
     assert [(fact.label, fact.text) for fact in row.facts] == [("From", "192.0.2.7")]
     assert "disk full" not in [one.text for one in older]
 
@@ -100,7 +100,7 @@ def test_of_messages_it_says_which_are_on_their_way_and_which_were_given_up(moni
         status=Delivery.Status.SENT, next_attempt_at=None, sent_at=database_now()
     )
     (row,) = rows_of(monitor, kinds=(Kind.STATUS, Kind.MESSAGES))
-    assert row.text == "Reported down · told Mail · on its way to Slack · could not reach Pager"
+    assert row.text == "Reported down · notified Mail · sending to Slack · not delivered to Pager"
 
 
 def test_a_late_push_leaves_both_the_silence_and_the_recovery(monitor):
@@ -108,7 +108,7 @@ def test_a_late_push_leaves_both_the_silence_and_the_recovery(monitor):
     let_pass(monitor, seconds=80)
     push(monitor, message="sorry")
     assert said(monitor)[:2] == [
-        ("resolved", "Back after 14 s · “sorry”"),
+        ("resolved", "Recovered after 14 s · “sorry”"),
         ("missed", "No heartbeat for 66 s · last message “OK”"),
     ]
 
@@ -118,7 +118,7 @@ def test_pausing_says_who_did_it_in_one_row(monitor, workspace):
     monitor_service.pause(monitor=monitor, by=Actor(user, via=AuditEntry.Via.BROWSER))
     row, *older = feed.page(monitor, Filter()).rows
     assert row.word == "paused"
-    assert row.text.endswith("nobody is told of silence · by ada@example.com")
+    assert row.text.endswith("no alerts are sent · by ada@example.com")
     assert "paused" not in [one.word for one in older]
 
 
@@ -126,7 +126,7 @@ def test_the_settings_and_tokens_changed_are_in_words(monitor):
     monitor_service.edit(monitor=monitor, timeout=90)
     tokens.issue(monitor=monitor, label="host-b")
     texts = [text for _word, text in said(monitor, kinds=(Kind.CHANGES,))]
-    assert texts[0].startswith("Made the push token tjp_")
+    assert texts[0].startswith("Created the push token tjp_")
     assert texts[1] == "Changed: timeout"
     assert texts[-1] == "Created the monitor"
 
@@ -167,7 +167,7 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
     fallen = Heartbeat.objects.get(status="down")
     # Two of one batch: the second changed nothing.
     Heartbeat.objects.create(monitor=monitor, received_at=fallen.received_at, status="down", message="more")
-    assert [text for _word, text in said(monitor)][:3] == ["Reported down with “broken”", "more", "broken"]
+    assert [text for _word, text in said(monitor)][:3] == ["Reported down: “broken”", "more", "broken"]
 
 
 def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspace):
