@@ -1,4 +1,4 @@
-"""What the tests of the API share."""
+"""Fixtures for the tests of the API."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def no_hints(monkeypatch):
 
 @pytest.fixture
 def client():
-    """A sender: no session, CSRF enforced as for a browser, and server errors come as answers."""
+    """A sender: no session, CSRF checks as for a browser, and server errors as responses."""
     return Client(enforce_csrf_checks=True, raise_request_exception=False)
 
 
 @pytest.fixture
 def writer(workspace):
-    """A program that may change what is in `workspace`."""
+    """A program with a write key for `workspace`."""
     return Caller(workspace, "write")
 
 
 @pytest.fixture
 def reader(workspace):
-    """A program that may read what is in `workspace`."""
+    """A program with a read key for `workspace`."""
     return Caller(workspace, "read")
