@@ -1,4 +1,4 @@
-"""Keys to the management API: made, found, revoked; and the command that makes one."""
+"""Management API keys: issue, find and revoke them; and the command that creates one."""
 
 from __future__ import annotations
 

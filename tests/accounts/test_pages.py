@@ -1,4 +1,4 @@
-"""Signing in and out, switching workspaces and the pages of errors."""
+"""Signing in and out, switching workspaces, and the error pages."""
 
 from __future__ import annotations
 

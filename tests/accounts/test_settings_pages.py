@@ -1,4 +1,4 @@
-"""The settings: the workspace, its members, API keys and the audit."""
+"""The settings pages: the workspace, its members, API keys and the audit log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def owner(client, workspace):
     return client
 
 
-# --- Who sees what -------------------------------------------------------------------------------
+# --- Roles ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -214,7 +214,7 @@ def test_the_list_tells_the_state_and_use_of_each_key(admin, workspace):
     assert "Expired 2 h ago" in text
     assert "Revoked 1 d ago" in text
     assert "foreign" not in text
-    # Those that have ended cannot be revoked.
+    # Expired keys cannot be revoked.
     assert response.content.decode().count("/revoke/") == 2 * 3
 
 
@@ -246,7 +246,7 @@ def test_a_viewer_revokes_nothing(viewer, workspace):
     assert viewer.post(url("revoke_api_key", key.public_id)).status_code == 403
 
 
-# --- The audit -----------------------------------------------------------------------------------
+# --- The audit log -------------------------------------------------------------------------------
 
 
 def test_the_audit_tells_everything_in_the_workspace_newest_first(admin, workspace):
@@ -419,7 +419,7 @@ def test_without_email_the_owner_gets_the_link_to_pass_on_once(owner, client, se
 
 
 def chooses_a_password(client, link):
-    """Open `link` as the newcomer and sign in with the password that was chosen there."""
+    """Open `link` as the new member, choose a password and sign in with it."""
     client.logout()
     form = client.get(re.sub(r"^https?://[^/]+", "", link), follow=True)
     address = form.redirect_chain[-1][0]

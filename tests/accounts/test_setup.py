@@ -1,4 +1,4 @@
-"""The first owner: by a one-time link, or from the settings."""
+"""The first owner, created with a one-time link or from the settings."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_an_unknown_link_says_how_to_get_a_new_one(client):
 
 def test_the_address_of_the_page_is_given_to_no_other_page(client):
     response = client.get(setup.new_link())
-    # "no-referrer" would make the browser send the form with "Origin: null", which CSRF protection refuses.
+    # "no-referrer" would make the browser send the form with "Origin: null", which fails the CSRF check.
     assert response["Referrer-Policy"] == "strict-origin"
     assert "no-store" in response["Cache-Control"]
 

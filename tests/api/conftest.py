@@ -1,4 +1,4 @@
-"""What the tests of the API share."""
+"""Fixtures for the tests of the API."""
 
 from tests.support.api import client, no_hints, reader, writer
 

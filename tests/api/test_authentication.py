@@ -1,4 +1,4 @@
-"""Who a request to the management API is from, and what it may do."""
+"""Authentication and permissions of the management API."""
 
 from __future__ import annotations
 

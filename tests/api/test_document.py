@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, and the same for everybody."""
+"""The OpenAPI document: complete, and the same for everyone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def operations(document) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def views(resolver: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The addresses below `resolver` as the document writes them, each with its class."""
+    """Return the paths below `resolver` as the document writes them, each with its class."""
     for entry in resolver.url_patterns:
         path = before + re.sub(r"^\^|\$$", "", str(entry.pattern))
         if not isinstance(entry, URLPattern):

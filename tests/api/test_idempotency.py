@@ -1,4 +1,4 @@
-"""A POST that is sent twice under one Idempotency-Key is done once."""
+"""A POST sent twice with the same Idempotency-Key runs once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def created(caller, body=None, **headers):
 
 
 def age(**length):
-    """Let time pass for what is stored: the clock is the database's and cannot be turned."""
+    """Let time pass for stored responses, by changing them: the database's clock cannot be set."""
     StoredAnswer.objects.update(created_at=database_now() - timedelta(**length))
 
 
@@ -208,7 +208,7 @@ class TestFailures:
 
 @pytest.mark.django_db
 class TestOutsideATransaction:
-    """What talks to others, such as a channel's test, must not do so in a transaction."""
+    """Handlers that use the network, such as a channel's test, must not run in a transaction."""
 
     def test_it_is_sent_once(self, writer, workspace, monkeypatch):
         channel = make_channel(workspace=workspace)

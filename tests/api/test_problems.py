@@ -1,4 +1,4 @@
-"""What the management API says when something is wrong: RFC 9457, always."""
+"""The errors of the management API: always problems as in RFC 9457."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 
 
 def problem_of(answer, kind):
-    """The body of an answer, which has to be the problem `kind`."""
+    """Return the body of a response, which must be the problem `kind`."""
     assert answer["Content-Type"] == "application/problem+json", answer.content
     said = answer.json()
     assert said["type"] == f"/api/problems/{kind}/"
@@ -75,7 +75,7 @@ def test_a_method_that_an_address_lacks_is_405_and_says_which_it_has(writer, rea
     problem_of(answer, "method-not-allowed")
     assert answer["Allow"] == "GET, HEAD, POST"
     assert "Allow" in answer.json()["detail"]
-    # Also to a key that may change nothing.
+    # For a read-only key, too.
     problem_of(reader("PUT", "monitors/", JOB), "method-not-allowed")
     problem_of(reader("OPTIONS", "monitors/"), "method-not-allowed")
 

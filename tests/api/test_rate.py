@@ -1,4 +1,4 @@
-"""How often one key or person may ask."""
+"""The rate limit of the API for each key or user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser on the real product."""
+"""A real browser with the real product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.sinks import HttpSink, SmtpSink
 
 SHOTS = Path(__file__).parent.parent / "shots"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-# What a headless Chromium in a container needs, and nothing that talks to other hosts.
+# Options for a headless Chromium in a container, without connections to other hosts.
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -56,7 +56,7 @@ def product(mail: SmtpSink) -> Iterator[Up]:
 
 @pytest.fixture
 def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
-    """Return a function that opens a signed-in page; anything the page complains of fails the test."""
+    """Return a function that opens a signed-in page; any error on the page fails the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
@@ -85,19 +85,19 @@ def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
 
 
 def listen(page: Page, complaints: list[str]) -> None:
-    """Write down in `complaints` what the page, or Chromium of it, complains of."""
+    """Collect errors of the page, and of Chromium about it, in `complaints`."""
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if _complains(message) else None)
 
 
 def _complains(message: ConsoleMessage) -> bool:
-    # A form that is refused is answered 422, which Chromium reports as an error; and htmx one of a look
-    # that was given up for another view or page.
+    # A rejected form gets a 422, which Chromium reports as an error, and htmx reports requests that were
+    # aborted for another view or page.
     expected = "422" in message.text or message.text.startswith(("htmx:afterRequest", "htmx:sendAbort"))
     return message.type == "error" and not expected
 
 
 def shoot(page: Page, name: str) -> None:
-    """Keep a picture of the whole page for people to look at."""
+    """Save a screenshot of the whole page for people to look at."""
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)

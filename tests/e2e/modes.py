@@ -1,4 +1,4 @@
-"""How readers differ: their language, their colours and their screen; and the words that they read."""
+"""The modes that users differ in: language, theme and screen; and the texts in each language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.product import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One kind of reader."""
+    """One combination of language, theme and screen."""
 
     screen: Literal["desktop", "phone"]
     language: Literal["en", "id"]
@@ -32,17 +32,17 @@ class Mode:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What makes a browser context of Playwright's the one of this reader."""
+        """Return the options of a Playwright browser context for this mode."""
         touch = {"has_touch": True, "is_mobile": True} if self.phone else {}
         return {"viewport": self.viewport, "locale": self.language, "color_scheme": self.scheme, **touch}
 
 
-# With desktop-en-light, which is what all other browser tests are in, each pair of two is there once.
+# Together with desktop-en-light, which all other browser tests use, every pair of values occurs once.
 MODES = (Mode("phone", "id", "light"), Mode("desktop", "id", "dark"), Mode("phone", "en", "dark"))
 
 
 class _Complete(gettext.NullTranslations):
-    """Behind a catalog: what it does not have is an error, and not English."""
+    """The fallback of a catalog: a missing message is an error, instead of English."""
 
     def gettext(self, message: str) -> str:
         raise LookupError(f"no page says {message!r}: not in the catalog")
@@ -62,7 +62,7 @@ def _catalog() -> gettext.NullTranslations:
 
 
 class Words:
-    """What the pages say in one language, asked for by the message of the source.
+    """The texts of the pages in one language, looked up by their English message.
 
     Values fill in its placeholders: `say("%(name)s is up", name="Backup")`.
     """
@@ -71,17 +71,17 @@ class Words:
         self._english = language == "en"
 
     def __call__(self, message: str, /, **values: object) -> str:
-        # Looked up for English too: a message that no page has any more shall not be waited for.
+        # Looked up for English too, so that tests do not wait for a message that no longer exists.
         said = _catalog().gettext(message)
         return _filled(message if self._english else said, values)
 
     def many(self, one: str, more: str, number: int, /, **values: object) -> str:
-        """Return what is said of `number` things."""
+        """Return the message for `number` things."""
         said = _catalog().ngettext(one, more, number)
         return _filled((one if number == 1 else more) if self._english else said, values)
 
     def units(self) -> list[str]:
-        """Return the symbols of day, hour, minute and second."""
+        """Return the unit symbols for days, hours, minutes and seconds."""
         english = "d,h,min,s"
         said = _catalog().pgettext("units: days, hours, minutes, seconds", english)
         return (english if self._english else said).split(",")

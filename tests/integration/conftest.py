@@ -1,4 +1,4 @@
-"""The servers that `tests.run` started, or servers of this run's own when pytest is called by hand."""
+"""The servers that `tests.run` started, or new ones if pytest is run directly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.servers import Postgres, Redis, postgres, redis_server
 
 @pytest.fixture(scope="session")
 def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that tests may stop and start; nothing else uses it."""
+    """A PostgreSQL that tests can stop and start, because nothing else uses it."""
     with postgres() as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of the requests that it makes."""
+"""What schemathesis cannot know about its requests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _SHORT_KEY = re.compile(r"[!-~]{1,200}")
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Give a push without a token in its address one in a header. An Idempotency-Key that was used is 422
-    and an ETag that was made up 412, and nothing else would be seen: the former gets one of its own, and
-    every other of the latter allows any version."""
+    """Change requests so that they get past the first check.
+
+    A push without a token in its URL gets one in a header. A reused Idempotency-Key is always 422, so each
+    is made unique. A made-up ETag is always 412, so every other If-Match allows any version.
+    """
     headers = case.headers
     if case.operation.path == "/api/push":
         headers["Authorization"] = f"Bearer {os.environ['PUSH_TOKEN']}"

@@ -1,4 +1,4 @@
-"""Rows for a product that is tested from outside, made by a process of its own (COMMAND_LINE)."""
+"""Rows for a product that is tested from outside, created by a separate process (COMMAND_LINE)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TO_DELETE = 8
 
 
 def main() -> None:
-    """Fill two workspaces, and print as one line of JSON what is needed to use them."""
+    """Fill two workspaces, and print what is needed to use them as one line of JSON."""
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
     made = fill(ours)
     fill(theirs)
@@ -35,9 +35,9 @@ def key_to(workspace: Workspace) -> str:
 
 
 def fill(workspace: Workspace) -> dict[str, Any]:
-    """Make monitors of each status with a log, tokens of each kind, and channels that nothing is behind.
+    """Create monitors of each status with a log, tokens of each kind, and channels without a real receiver.
 
-    Return lists of what is worth asking for by name: the secret of a token that works, and ids.
+    Return, by name, lists of what requests can use: the secret of an active token, and ids.
     """
     new, up, down, paused = (
         make_monitor(workspace=workspace, name=name, timeout=3600, tags=["seed", name])
@@ -74,7 +74,7 @@ def fill(workspace: Workspace) -> dict[str, Any]:
 
 
 def some_tokens(monitor: Monitor) -> dict[str, list[Any]]:
-    """Give `monitor` tokens of each kind; return them by what may be done with them."""
+    """Give `monitor` tokens of each kind; return them by what can be done with them."""
     issued = [tokens.issue(monitor=monitor, label=f"host-{number}").token for number in range(20)]
     imported = tokens.import_token(monitor=monitor, secret=f"imported-{monitor.pk}", label="old system")
     rotated = [tokens.rotate(token=token).old for token in issued[:4]]
@@ -88,7 +88,7 @@ def some_tokens(monitor: Monitor) -> dict[str, list[Any]]:
 
 
 def some_windows(workspace: Workspace) -> list[MaintenanceWindow]:
-    """Plan maintenance of both kinds, some of which goes on."""
+    """Create maintenance windows of both kinds, some of them in progress."""
     now = database_now()
     weekly = {"kind": "weekly", "weekdays": [0, 6], "start_time": time(22), "duration": 3600}
     return [

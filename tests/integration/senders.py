@@ -1,6 +1,6 @@
-"""How a snippet is run: its parts as a page shows them, a job put in, and what starts it.
+"""How a snippet is run: its parts as a page shows them, with a job inserted, and the program that runs it.
 
-A job says that it worked; where there is a file $FAULT, it fails with what is in that.
+A job prints that it worked; if there is a file $FAULT, it fails with the contents of that file.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ Command = tuple[list[str], dict[str, str]]
 
 
 def _file(folder: Path, parts: Parts) -> Path:
-    """Write the one part that there is to its file, and return where that is."""
+    """Write the only part to its file, and return the path."""
     ((name, text),) = parts.items()
     path = folder / name
     path.write_text(text)
@@ -130,7 +130,7 @@ def _go(folder: Path, parts: Parts) -> Command:
 
 def _csharp(folder: Path, parts: Parts) -> Command:
     source = _file(folder, parts)
-    # Mono's compiler is older than a Main that is async.
+    # Mono's compiler does not support an async Main.
     text = source.read_text()
     assert "static async Task Main()" in text
     source.write_text(
@@ -170,7 +170,7 @@ def _bash(folder: Path, parts: Parts) -> Command:
 
 
 def _crontab(folder: Path, parts: Parts) -> Command:
-    """Read the lines as cron does: settings, five fields, and a command in which \\% is a percent sign."""
+    """Read the lines like cron: settings, five fields, and a command in which \\% is a percent sign."""
     environment, commands = {}, []
     for line in parts["crontab"].splitlines():
         if setting := re.fullmatch(r'(\w+)="(.*)"', line):
@@ -185,7 +185,7 @@ def _crontab(folder: Path, parts: Parts) -> Command:
 
 
 def _systemd(folder: Path, parts: Parts) -> Command:
-    """Do what systemd does with a oneshot: ExecStart, then ExecStopPost, which is told the result."""
+    """Do what systemd does with a oneshot: ExecStart, then ExecStopPost, which gets the result."""
     units = {Path(name).suffix: text for name, text in parts.items()}
     service = unit_of(units[".service"])["Service"]
     ((_name, url),) = re.findall(r'^(PUSH_URL)="(.*)"$', units[".env"], re.MULTILINE)
@@ -195,7 +195,7 @@ def _systemd(folder: Path, parts: Parts) -> Command:
         f"{service['ExecStart']}; code=$?\n"
         "if [ $code -eq 0 ]; then SERVICE_RESULT=success; else SERVICE_RESULT=exit-code; fi\n"
         "export SERVICE_RESULT EXIT_STATUS=$code\n"
-        # Here as there, quotes group; and systemd replaces $$ where a shell would not.
+        # Quotes group as in a shell, but systemd replaces $$.
         f"{shlex.join(shlex.split(after.replace('$$', '$')))}\n"
         "exit $code\n"
     )
@@ -256,7 +256,7 @@ def _github_actions(folder: Path, parts: Parts) -> Command:
 
 
 def _command_line(folder: Path, parts: Parts) -> Command:
-    """Commands that only push: as the last one of a script that says with -e that none may fail."""
+    """Run commands that only push, at the end of a script with `set -e`."""
     path = folder / "script"
     path.write_text("set -e\n" + "\n".join(parts.values()) + "\necho worked\n")
     return ["sh", str(path)], {}
@@ -264,9 +264,9 @@ def _command_line(folder: Path, parts: Parts) -> Command:
 
 @dataclass(frozen=True)
 class Runner:
-    """How a language is run: with which programs, and what its log entry says after a failed job.
+    """How a language is run: the programs it needs, and its log entry after a failed job.
 
-    `code` is the exit code of a failed job, None for any but 0.
+    `code` is the exit code of a failed job; None means any but 0.
     """
 
     needs: tuple[str, ...]
@@ -310,7 +310,7 @@ def _without_jobs(text: str) -> str:
 
 
 def _with_jobs(slug: str, text: str) -> str:
-    """Put a real job where a program says that there is to be one."""
+    """Insert a real job where a code example has a placeholder for one."""
     for said, real in JOBS.get(slug, []):
         assert said in text, f"{slug}: no {said!r}"
         text = text.replace(said, real)
@@ -318,7 +318,7 @@ def _with_jobs(slug: str, text: str) -> str:
 
 
 def impatient(text: str) -> str:
-    """Give each try three seconds instead of ten."""
+    """Give each attempt three seconds instead of ten."""
     for ten, one in (
         (r"-m (10|5)\b", "-m 3"),
         (r"-T 10\b", "-T 3"),
@@ -335,7 +335,7 @@ def impatient(text: str) -> str:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a program ended: its exit code, all it printed, and after how many seconds."""
+    """The result of a program: its exit code, its output, and how many seconds it took."""
 
     code: int
     output: str
@@ -343,7 +343,7 @@ class Ran:
 
 
 def parts_of(page: str) -> Parts:
-    """Return what a usage page has to copy, by its names."""
+    """Return the code blocks of a usage page by name."""
     names = re.findall(r'<label class="small strong wrap" for="snippet-\d+">(.*?)</label>', page)
     texts = re.findall(r'<textarea id="snippet-\d+"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
     assert names
@@ -359,7 +359,7 @@ def parts_of(page: str) -> Parts:
 
 
 def prepared(slug: str, folder: Path, parts: Parts) -> Command:
-    """Put the job into a snippet, write and compile it; return what runs it."""
+    """Insert the job into a snippet, write and compile it; return the command that runs it."""
     job = str(folder / "job")
     return RUNNERS[slug].command(
         folder, {name: _with_jobs(slug, text).replace("/path/to/job", job) for name, text in parts.items()}

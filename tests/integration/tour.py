@@ -1,4 +1,4 @@
-"""A tour of the running product that keeps what everybody is answered, and what is left on the disk."""
+"""A tour of the running product that records every response, and everything left on disk."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def take() -> Tour:
-    """Start the product, lead through it, stop it, and return what was seen."""
+    """Start the product, take the tour, stop it, and return what was recorded."""
     tour = Tour(secrets={"password of the owner": PASSWORD, "password of the viewer": CHOSEN_PASSWORD})
     with SmtpSink() as mail, HttpSink() as receiver:
         with up(
             TIANJI_LOG_FORMAT="json",
             TIANJI_LOG_LEVEL="DEBUG",
             TIANJI_EMAIL_URL=mail.url,
-            # So that the first owner comes by the setup link.
+            # So that the first owner is created with the setup link.
             TIANJI_ADMIN_EMAIL="",
             TIANJI_ADMIN_PASSWORD="",
         ) as product:
@@ -48,7 +48,7 @@ def take() -> Tour:
 
 
 class _Guide:
-    """Leads through the product; each method is a part of the tour."""
+    """The tour through the product; each method is a part of it."""
 
     def __init__(self, tour: Tour, product: Up, mail: SmtpSink, receiver: HttpSink) -> None:
         self.tour, self.product, self.mail, self.receiver = tour, product, mail, receiver
@@ -73,7 +73,7 @@ class _Guide:
         return secret
 
     def token_in(self, name: str, answer: requests.Response) -> str:
-        """Keep the push token that `answer` shows, and that was not seen before."""
+        """Record the push token that `answer` shows for the first time."""
         known = set(self.tour.secrets.values())
         (token,) = {token for token in _TOKEN.findall(answer.text) if token not in known}
         return self.keep(name, token)
@@ -159,7 +159,7 @@ class _Guide:
         self.sender.get(f"{where}?status=sideways", expect=400)
         self.sender.ask("POST", where, data=b"x" * 10_001, expect=413)
         self.sender.get(where, headers={"Host": "elsewhere.example.com"})
-        # A request's own words may come back to the one who sent them, and into no log.
+        # The contents of a request may be returned to its sender, but must not be logged.
         for token in (self.token, stranger):
             for place in (
                 f"{where}/more",
@@ -176,7 +176,7 @@ class _Guide:
             requests.get(self.url, headers={"Host": f"{token}.example.com"}, timeout=20)
             requests.get(f"{self.url}/", headers={"Referer": f"{self.url}/api/push/{token}"}, timeout=20)
         requests.get(f"{self.url}/{self.token}/", headers={"X-Request-ID": self.token}, timeout=20)
-        # Each web process counts for itself here, so that it takes one of them twice its burst at most.
+        # Each web process counts separately here, so this takes at most twice the burst of one of them.
         wait_for(lambda: self.pushes_too_fast(where), seconds=30, every=0)
 
     def pushes_too_fast(self, where: str) -> bool:
@@ -197,7 +197,7 @@ class _Guide:
         imported = self.keep("imported push token", f"Old-{secrets.token_hex(12)}")
         there = f"https://old.example.com/api/push/{imported}?status=up"
         owner.submit(f"{page}tokens/import/", data={"secret": there, "label": "old"}, shows=True)
-        # What was typed wrongly stands in the form again, for the one who typed it.
+        # Invalid input is shown again in the form, to the user who typed it.
         for wrong in (imported, f"{revoked[:-1]}-"):
             owner.submit(f"{page}tokens/import/", data={"secret": wrong}, expect=422, shows=True)
         self.sender.get(f"/api/push/{imported}")
@@ -216,7 +216,7 @@ class _Guide:
         self.sender.get(f"/api/push/{self.newest}")
 
     def id_of(self, token: str) -> str:
-        """Return the id of a push token, as the API says it to a key that writes."""
+        """Return the id of a push token, as the API shows it to a write key."""
         tokens = self.writer.get(f"/api/v1{self.page}tokens/", shows=True).json()["results"]
         (found,) = (each["id"] for each in tokens if each["token"] == token)
         return str(found)
@@ -301,7 +301,7 @@ class _Guide:
         self.nobody.submit("/accounts/login/", data={"login": EMAIL, "password": f"{PASSWORD}!"})
 
     def lock_the_database(self) -> None:
-        """While it cannot be written to, pushes are refused and pages fail."""
+        """While the database is read-only, pushes are rejected and pages fail."""
         brought = self.keep("push token that could not be imported", f"Not-{secrets.token_hex(12)}")
         with contextlib.closing(_connect(self.product.data)) as holder, ThreadPoolExecutor(3) as at_once:
             holder.execute("BEGIN IMMEDIATE")
@@ -338,7 +338,7 @@ class _Guide:
     def read_everything(self) -> None:
         for path in ("livez", "readyz", "healthz", "api/schema/", "api/docs/", "api/problems/not-found/"):
             self.nobody.session.get(f"{self.url}/{path}", timeout=20)
-        # Each language for each token of each monitor would be hundreds: those of one token will do.
+        # Every language for every token of every monitor would be hundreds: those of one token will do.
         ours = r"/(?!admin/|static/|api/|monitors/[\w-]+/usage/\?)"
         pages = self.owner.crawl("/", ours, shows="/usage/")
         assert len(pages) > 60
@@ -352,7 +352,7 @@ class _Guide:
         for path in pages:
             self.viewer.session.get(self.url + path, timeout=20)
             self.nobody.session.get(self.url + path, timeout=20, allow_redirects=False)
-        # Without the filters of its lists, and the histories of what nobody changes.
+        # Without the filters of its lists, and the histories of objects that were not changed.
         inside = r"/admin/(?!accounts/auditentry/\d+/history)[^?]*$"
         assert len(self.admin_site.crawl("/admin/", inside)) > 60
         monitor = f"/api/v1{self.page}"
@@ -374,7 +374,7 @@ def _connect(data: Path) -> sqlite3.Connection:
 
 
 def _stored(data: Path) -> dict[str, str]:
-    """All that the database holds, by column; sessions as what is packed into them."""
+    """Return everything in the database, by column; sessions are decoded."""
     stored = {}
     with contextlib.closing(_connect(data)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -387,12 +387,12 @@ def _stored(data: Path) -> dict[str, str]:
 
 
 def _unpacked(session: str) -> str:
-    """Return what a session says: its first part, which a point in front says is compressed."""
+    """Return the contents of a session: its first part, compressed if it starts with a point."""
     packed = session.partition(":")[0]
     data = signing.b64_decode(packed.lstrip(".").encode())
     return (zlib.decompress(data) if packed.startswith(".") else data).decode()
 
 
 def _files(data: Path) -> dict[str, bytes]:
-    """What is in the data folder as it lies there, what was deleted from the database included."""
+    """Return the raw contents of the data folder, including what was deleted from the database."""
     return {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""People and programs that use the running product, and a record of all that they are answered."""
+"""People and programs that use the running product, and a record of all responses they get."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINK = re.compile(r'(?:href|hx-get)="([^"#]*)')
 
 @dataclass(frozen=True)
 class Seen:
-    """What somebody was answered: headers and body. `shows` is whether a secret was asked for."""
+    """A response: headers and body. `shows` is whether the request was for a secret."""
 
     who: str
     what: str
@@ -37,7 +37,7 @@ class Tour:
     files: dict[str, bytes] = field(default_factory=dict)
 
     def found_in(self, text: str) -> list[str]:
-        """Which secrets stand in `text`, were it only most of one: masked ones end in four characters."""
+        """Return the secrets in `text`, even if only in part: masked ones show their last four characters."""
         return [name for name, secret in self.secrets.items() if secret[:12] in text or secret[-12:] in text]
 
     def of(self, *who: str) -> list[Seen]:
@@ -45,7 +45,7 @@ class Tour:
 
 
 class Visitor:
-    """A browser or a program; whatever it is answered is kept, also on the way to where it is led."""
+    """A browser or a program that records all responses, including redirects."""
 
     def __init__(self, tour: Tour, who: str, url: str, *, key: str = "") -> None:
         self.tour, self.who, self.url = tour, who, url
@@ -58,7 +58,7 @@ class Visitor:
     def _keep(self, answer: requests.Response, **options: Any) -> None:
         what = f"{answer.request.method} {urlsplit(answer.url).path}: {answer.status_code}"
         text = f"{dict(answer.headers)}\n{answer.text}"
-        # Redirects on the way to what shows a secret show none.
+        # A redirect to a page that shows a secret must not show it itself.
         shows = self._shows and not answer.is_redirect
         self.tour.seen.append(Seen(self.who, what, text, shows, answer.headers))
 
@@ -76,7 +76,7 @@ class Visitor:
     def submit(
         self, path: str, *, headers: dict[str, str] | None = None, **options: Any
     ) -> requests.Response:
-        """Send a form as its page does, which need not be opened for it."""
+        """Send a form like its page does, without opening the page."""
         if "csrftoken" not in self.session.cookies:
             self.get("/accounts/login/")
         forged = {"X-CSRFToken": self.session.cookies["csrftoken"], "Referer": f"{self.url}/"}
@@ -87,10 +87,9 @@ class Visitor:
         assert "sessionid" in self.session.cookies
 
     def crawl(self, start: str, within: str, *, shows: str = "nowhere") -> set[str]:
-        """Read `start` and all that is linked from there `within` a pattern; return the paths.
+        """Read `start` and all pages linked from there `within` a pattern; return the paths.
 
-        Pages that use htmx are read as a part of a page, too. Those whose path matches `shows` show a
-        secret to whoever opens them.
+        Pages that use htmx are also read as partials. Pages whose path matches `shows` show a secret.
         """
         read, waiting = set(), [start]
         while waiting:
@@ -99,7 +98,7 @@ class Visitor:
                 continue
             read.add(path)
             self._shows = bool(re.search(shows, path))
-            # What is forbidden to a reader is an answer, too.
+            # A 403 is a response, too.
             page = self.session.get(self.url + path, timeout=30)
             assert page.status_code < 500, f"{path}: {page.status_code}"
             if "html" not in page.headers["Content-Type"]:

@@ -13,7 +13,7 @@ from accounts.services import api_keys
 
 
 class Caller:
-    """A program with a key to `workspace`; what it sends and gets is JSON."""
+    """A program with an API key for `workspace`, which sends and receives JSON."""
 
     def __init__(self, workspace: Workspace, scope: str = "write") -> None:
         self.workspace = workspace

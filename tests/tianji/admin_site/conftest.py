@@ -1,4 +1,4 @@
-"""Who opens the admin site, and one of everything to see there."""
+"""Users of the admin site, and a workspace with one of everything."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def superuser(db) -> User:
 
 @pytest.fixture
 def root(superuser) -> Client:
-    """A client that is signed in as a superuser, who is a member of no workspace."""
+    """A client signed in as a superuser who is not a member of any workspace."""
     return signed_in(superuser)
 
 
 @dataclass
 class House:
-    """A workspace with one of everything, and the secrets that no page may show."""
+    """A workspace with one of everything, and the secrets that must not be shown."""
 
     workspace: Workspace
     monitor: Monitor
@@ -64,7 +64,7 @@ TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 @pytest.fixture
 def house(db) -> House:
-    """One of everything there are pages of."""
+    """One of everything that has a page."""
     workspace = make_workspace("Kitchen")
     member = make_user(workspace=workspace, email="cook@example.com")
     Group.objects.create(name="Waiters")

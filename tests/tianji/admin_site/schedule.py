@@ -10,7 +10,7 @@ from tianji.celeryconfig import beat_schedule
 
 
 def install_schedule() -> None:
-    """Write the schedule, its tasks run just now."""
+    """Write the schedule, with tasks that ran just now."""
     from tianji.celery import app
 
     for name, entry in beat_schedule.items():

@@ -1,4 +1,4 @@
-"""Monitors in the admin site are made, changed and deleted by the operations, and their state only shown."""
+"""Monitors in the admin site are created, changed and deleted with our operations; state is read-only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page_of(monitor: Monitor, name: str = "change") -> str:
 
 
 def fields_of(root: Client, monitor: Monitor, **changes: Any) -> dict[str, Any]:
-    """What the browser sends of the page of `monitor`, with `changes` typed in."""
+    """Return the form data of the page of `monitor`, with `changes` typed in."""
     form = root.get(page_of(monitor)).context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
     return {name: value for name, value in (values | changes).items() if value not in (None, False)}
@@ -193,7 +193,7 @@ def test_a_monitor_is_deleted_by_the_operation(root: Client, pushed: Monitor):
     assert answer.status_code == 302
     assert not Monitor.objects.exists()
     assert AuditEntry.objects.get(action="monitor.deleted").via == "admin"
-    # They are unreachable at once and purged later, in small batches.
+    # They are unreachable immediately and purged later, in small batches.
     assert Heartbeat.objects.count() == 1
 
 

@@ -156,7 +156,7 @@ def test_a_workspace_is_edited_with_its_members(root: Client, superuser):
 
 
 def members_form(workspace: Workspace, *rows: dict[str, str]) -> dict[str, str]:
-    """The form of a workspace's page: what is typed for each of its members, then for new ones."""
+    """Return the form data of a workspace's page: the input for each member, then for new ones."""
     fields = {"name": workspace.name, "memberships-TOTAL_FORMS": str(len(rows))}
     members = list(workspace.memberships.order_by("pk"))
     fields["memberships-INITIAL_FORMS"] = str(len(members))

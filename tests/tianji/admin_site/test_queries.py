@@ -1,4 +1,4 @@
-"""The admin site asks the database as much for a hundred rows as for three, and never counts heartbeats."""
+"""The admin site runs as many queries for a hundred rows as for three, and never counts heartbeats."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LISTS = (
 
 
 def make_row() -> None:
-    """One more row for each list, each in a workspace of its own."""
+    """Add a row to each list, in a separate workspace."""
     from allauth.mfa.models import Authenticator
 
     workspace = make_workspace()
@@ -89,7 +89,7 @@ def test_a_search_asks_no_more_than_a_list(root: Client):
 def test_the_page_of_a_monitor_asks_the_same_however_much_it_has(root: Client, client: Client):
     monitor = make_monitor()
     url = reverse("admin:monitors_monitor_change", args=[monitor.pk])
-    # Once for what Django keeps in memory.
+    # Once to fill Django's caches.
     asked_by(root, url)
     few = len(asked_by(root, url))
     for number in range(20):
@@ -107,7 +107,7 @@ def test_the_page_of_a_workspace_asks_a_little_for_all_its_members(root: Client)
     few = len(asked_by(root, url))
     for _number in range(20):
         make_user(workspace=workspace)
-    # The field in which a member is chosen asks for the name of each.
+    # The field for choosing a member looks up the name of each.
     assert len(asked_by(root, url)) <= few + 2 * 20
     assert few <= 12
 

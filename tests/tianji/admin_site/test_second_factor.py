@@ -1,4 +1,4 @@
-"""The admin site lies behind the whole of the sign-in, and second factors are kept encrypted."""
+"""The admin site requires the complete sign-in, and second factors are stored encrypted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def codes_are_fresh():
-    """A code is good once; tests that use the same one within its 30 s are not what this is about."""
+    """Allow the same code twice: tests run within its 30 s, and are not about that."""
     cache.clear()
     yield
     cache.clear()

@@ -1,4 +1,4 @@
-"""No page of the admin site shows a secret, and none can be asked for one."""
+"""No page of the admin site shows a secret or can be made to reveal one."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def test_no_answer_of_a_rotation_shows_a_secret(house: House, root: Client):
     ],
 )
 def test_a_list_cannot_be_filtered_by_a_secret(house: House, root: Client, model: str, lookup: str):
-    """Letter by letter, such a filter would spell the secret out."""
+    """Such a filter would reveal the secret letter by letter."""
     assert root.get(f"{reverse(f'admin:{model}_changelist')}?{lookup}").status_code == 400
 
 
 def test_every_secret_column_of_ours_is_shut():
-    """A model that gets a secret has to name it; these are the columns that hold one today."""
+    """A model with a new secret must declare it; these are the columns that contain one today."""
     shut = {
         (model._meta.label, field)
         for model, model_admin in admin.site._registry.items()

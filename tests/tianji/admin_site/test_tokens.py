@@ -1,4 +1,4 @@
-"""Rotating and revoking push tokens in the admin site, one and many."""
+"""Rotating and revoking push tokens in the admin site, one by one and in bulk."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def page_of(token: PushToken, name: str = "change") -> str:
 
 
 def act(root: Client, action: str, chosen: list[PushToken], query: str = "", **data: Any):
-    """Choose rows in the list and an action: the page that asks or, with the place given, the outcome."""
+    """Select rows in the list and an action; return the confirmation or, given the place, the outcome."""
     fields = {"action": action, "_selected_action": [token.pk for token in chosen] or ["0"], **data}
     return root.post(reverse(CHANGELIST) + query, fields)
 
 
 def confirm(root: Client, asked, query: str = "", **data: Any):
-    """Send the form of the page that asks, or of one that told a part of it."""
+    """Send the form of the confirmation, or of a partial outcome."""
     fields = dict(asked.context["hidden"])
     fields |= dict(asked.context.get("options", []))
     return root.post(reverse(CHANGELIST) + query, fields | data)
@@ -247,7 +247,7 @@ def test_a_step_ends_when_its_time_is_over(root: Client, monkeypatch):
 
 
 def test_a_thousand_can_be_chosen_one_by_one(root: Client):
-    """Each is a field of the form, and Django takes no more than a thousand fields unless told."""
+    """Each is a field of the form, and by default Django accepts at most a thousand fields."""
     now, workspace = database_now(), make_workspace()
     owner = make_monitor(workspace=workspace)
     PushToken.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""Every page of the admin site, as everybody who may come."""
+"""Every page of the admin site, for everyone who may open it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def pages() -> Iterator[str]:
-    """The address of every list, and of every page of each list's first row."""
+    """Return the URL of every list, and of every page of its first row."""
     for model, model_admin in admin.site._registry.items():
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         yield reverse(f"admin:{name}_changelist")
@@ -55,10 +55,10 @@ def scheduled(db):
 def test_a_superuser_sees_every_page_that_is_there(house: House, scheduled, root: Client):
     found = answers(root)
     broken = {page: status for page, status in found.items() if status not in (200, 302, 403)}
-    # The autocompletion wants to know of which field.
+    # Autocompletion requires the name of the field.
     assert set(broken) <= {reverse("admin:autocomplete")}
     refused = {page for page, status in found.items() if status == 403}
-    # What nobody may add or delete here has no page for it.
+    # Read-only models have no pages for adding and deleting.
     assert all(
         page.endswith(("/add/", "/delete/")) or page == reverse("admin:autocomplete") for page in refused
     )
