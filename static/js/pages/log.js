@@ -1,4 +1,4 @@
-// Rows of the log that come while the page is open slide in (css/log.css says how).
+// Rows of the log that come while the page is open slide in (css/pages/log.css says how).
 (() => {
   "use strict";
 
