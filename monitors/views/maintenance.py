@@ -31,7 +31,7 @@ def maintenance(request: HttpRequest) -> HttpResponse:
     """What goes on, what comes and what has been in the workspace."""
     now = database_now()
     lists = maintenance_pages.lists_of(membership_of(request).workspace, now)
-    return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
+    return render(request, "monitors/maintenance/list.html", {"lists": lists, "now": now})
 
 
 @require_http_methods(["GET", "POST"])
@@ -79,7 +79,7 @@ def _form_page(
     if window is not None:
         context |= workspace_context(membership_in(request, workspace))
     failed = bool(form.errors) and "show" not in request.POST
-    return render(request, "monitors/maintenance_form.html", context, status=422 if failed else 200)
+    return render(request, "monitors/maintenance/form.html", context, status=422 if failed else 200)
 
 
 @require_POST
@@ -87,7 +87,7 @@ def _form_page(
 def preview(request: HttpRequest) -> HttpResponse:
     """Say in words what a form means and when that is next, or what is missing. Changes nothing."""
     context = _preview(WhenForm(request.POST))
-    return render(request, "monitors/maintenance_form.html#preview", context)
+    return render(request, "monitors/maintenance/form.html#preview", context)
 
 
 def _preview(form: WhenForm) -> dict[str, Any]:
