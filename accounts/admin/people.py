@@ -148,7 +148,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             "button": _("Send it"),
             "back": back,
         }
-        return TemplateResponse(request, "admin/ask.html", context)
+        return TemplateResponse(request, "admin/confirm_form.html", context)
 
 
 def _owned_alone(user: User) -> str:

@@ -366,7 +366,7 @@ def _ask(
     warning: str = "",
 ) -> HttpResponse:
     """Show `form`: a page or, for htmx, what goes into a dialog. It is sent as forms are, by the browser."""
-    template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
+    template = "components/form_dialog.html#question" if request.htmx else "components/form_dialog.html"  # type: ignore[attr-defined]
     context = {
         "form": form,
         "title": title,

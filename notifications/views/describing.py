@@ -40,7 +40,7 @@ def choose_kind(request: HttpRequest) -> HttpResponse:
     sought = request.GET.get("q", "").strip()
     found = [kind for kind in kinds().values() if _matches(kind, sought)]
     context = {"kinds": found, "sought": sought}
-    return render(request, part(request, "notifications/new.html", "kinds"), context)
+    return render(request, part(request, "notifications/choose_integration.html", "kinds"), context)
 
 
 def _matches(kind: Kind, sought: str) -> bool:
@@ -127,7 +127,7 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
         had_one = destinations.is_kept(channel, "secret")
         secret = channels.new_secret(channel=channel, by=actor_of(request))
         context = {"channel": channel, "secret": secret, "had_one": had_one}
-        return render(request, "notifications/secret.html", context)
+        return render(request, "notifications/new_secret.html", context)
     context = {
         "title": _("Sign the messages of “%(name)s” with a new secret?") % {"name": channel.name},
         "text": _what_happens(channel),

@@ -56,7 +56,7 @@ def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
     """Show an incident and its buttons; only they, a POST, do something: programs look at links, too."""
     link = links.read(token)
     if link is None:
-        return _kept(render(request, "notifications/acknowledge_gone.html", status=404))
+        return _kept(render(request, "notifications/acknowledge_invalid.html", status=404))
     done = _do(request, link) if request.method == "POST" else ""
     context = {"shown": _shown(link.incident), "done": done, "lengths": _LENGTHS}
     return _kept(render(request, "notifications/acknowledge.html", context))
