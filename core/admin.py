@@ -45,7 +45,7 @@ class SiteAdmin(admin.ModelAdmin):
     # Facets would count every choice of every filter.
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 100
-    delete_confirmation_template = "admin/delete_this.html"
+    delete_confirmation_template = "admin/confirm_delete.html"
     delete_warning: Any = ""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:

@@ -92,7 +92,7 @@ def ask_and_do(
         "unnamed": max(0, count - _NAMED_MOST),
         "hidden": _hidden(request, bulk, after=after, up_to=up_to),
     }
-    return _page(model_admin, request, bulk, "admin/bulk_ask.html", context)
+    return _page(model_admin, request, bulk, "admin/bulk_confirm.html", context)
 
 
 def _step(rows: QuerySet[Any], bulk: Bulk, options: dict[str, Any], after: int) -> tuple[list[Outcome], int]:
@@ -133,7 +133,7 @@ def _told(
         "hidden": _hidden(request, bulk, **place),
         "options": [(name, request.POST.getlist(name)) for name in form.fields],
     }
-    return _page(model_admin, request, bulk, "admin/bulk_told.html", context)
+    return _page(model_admin, request, bulk, "admin/bulk_result.html", context)
 
 
 def _hidden(request: HttpRequest, bulk: Bulk, **place: int) -> list[tuple[str, list[Any]]]:

@@ -150,7 +150,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             "button": _("Send link"),
             "back": back,
         }
-        return TemplateResponse(request, "admin/ask.html", context)
+        return TemplateResponse(request, "admin/confirm_form.html", context)
 
 
 def _owned_alone(user: User) -> str:

@@ -35,7 +35,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
             login(request, owner, backend=settings.AUTHENTICATION_BACKENDS[0])
             return HttpResponseRedirect(reverse("monitors:overview"), status=303)
     except setup_.SetupOver:
-        response = render(request, "accounts/setup_over.html", {"needed": setup_.is_needed()}, status=404)
+        response = render(request, "accounts/setup_closed.html", {"needed": setup_.is_needed()}, status=404)
     else:
         response = render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)
     # The URL is the secret. "no-referrer" would protect it as well, but makes browsers send the form with

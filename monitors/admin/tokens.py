@@ -218,7 +218,7 @@ class PushTokenAdmin(SiteAdmin):
             "back": reverse("admin:monitors_pushtoken_change", args=[token.pk]),
             **context,
         }
-        return TemplateResponse(request, "admin/ask.html", context)
+        return TemplateResponse(request, "admin/confirm_form.html", context)
 
     # --- Many
 

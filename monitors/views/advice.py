@@ -69,7 +69,7 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
         words = {"before": exactly(before), "after": exactly(after)}
         messages.success(request, _("Changed the timeout from %(before)s to %(after)s.") % words)
         return HttpResponseRedirect(page, status=303)
-    template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
+    template = "components/form_dialog.html#question" if request.htmx else "components/form_dialog.html"  # type: ignore[attr-defined]
     context = {
         "form": form,
         "title": _("Change the timeout of “%(name)s”?") % {"name": monitor.name},

@@ -96,7 +96,7 @@ def _ask(request: HttpRequest, chosen: list[Monitor], back: str) -> HttpResponse
         "view": request.POST.get("view", ""),
         "back": back,
     }
-    return render(request, "monitors/bulk_delete.html", context)
+    return render(request, "monitors/overview/bulk_delete.html", context)
 
 
 def _do(request: HttpRequest, action: str, chosen: list[Monitor], tag: str, by: Actor) -> None:

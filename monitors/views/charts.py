@@ -37,7 +37,7 @@ def charts(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "now": now,
         **workspace_context(membership),
     }
-    template = "monitors/charts.html#charts" if request.htmx else "monitors/charts.html"  # type: ignore[attr-defined]
+    template = "monitors/charts/page.html#charts" if request.htmx else "monitors/charts/page.html"  # type: ignore[attr-defined]
     response = render(request, template, context)
     # None if a proxy gives the site another host than this process sees.
     shown_on = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """
     monitor = get_monitor_or_404(request, public_id)
     if request.htmx:  # type: ignore[attr-defined]
-        return detail_page(request, monitor, template="monitors/detail.html#live")
+        return detail_page(request, monitor, template="monitors/detail/page.html#live")
     return detail_page(request, monitor, shown=_token_to_show(request, monitor))
 
 
@@ -44,7 +44,7 @@ def detail_page(
     monitor: Monitor,
     *,
     shown: PushToken | None = None,
-    template: str = "monitors/detail.html",
+    template: str = "monitors/detail/page.html",
 ) -> HttpResponse:
     """Return the page of `monitor`, with the full push URL of `shown` if the reader may see it.
 

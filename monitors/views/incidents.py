@@ -55,7 +55,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
         "version": version,
         "now": database_now(),
     }
-    return render(request, _part(request, "monitors/incident_list.html"), context)
+    return render(request, _part(request, "monitors/incidents/list.html"), context)
 
 
 @require_GET
@@ -110,7 +110,7 @@ def _incident_page(
         "back": reverse("monitors:incident", args=[found.public_id]),
     }
     status = 422 if form else 200
-    return render(request, _part(request, "monitors/incident.html"), context, status=status)
+    return render(request, _part(request, "monitors/incidents/detail.html"), context, status=status)
 
 
 def _get_incident_to_change(request: HttpRequest, public_id: UUID) -> tuple[Incident, Membership]:

@@ -91,7 +91,8 @@ def _log_page(
         **more,
     }
     part = request.headers.get("HX-Request") == "true"
-    return render(request, "monitors/log.html#live" if part else "monitors/log.html", context, status=status)
+    template = "monitors/log/page.html#live" if part else "monitors/log/page.html"
+    return render(request, template, context, status=status)
 
 
 def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpResponse:
@@ -148,7 +149,7 @@ def incidents(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A page of incidents, older than the cursor `before`."""
     monitor = get_monitor_or_404(request, public_id)
     page = _incidents(monitor, cursor=request.GET.get("before", ""))
-    return render(request, "monitors/incidents.html", {**_context(request, monitor), "page": page})
+    return render(request, "monitors/incidents/of_monitor.html", {**_context(request, monitor), "page": page})
 
 
 @require_GET
@@ -158,7 +159,7 @@ def changes(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id)
     entries = AuditEntry.objects.filter(workspace=monitor.workspace, subject=monitor.public_id)
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))
-    template = "monitors/changes.html#rows" if request.htmx else "monitors/changes.html"  # type: ignore[attr-defined]
+    template = "monitors/detail/changes.html#rows" if request.htmx else "monitors/detail/changes.html"  # type: ignore[attr-defined]
     return render(request, template, {**_context(request, monitor), "page": page})
 
 

@@ -32,7 +32,7 @@ def maintenance(request: HttpRequest) -> HttpResponse:
     """The active, upcoming and past maintenance windows of the workspace."""
     now = database_now()
     lists = maintenance_page.lists_of(membership_of(request).workspace, now)
-    return render(request, "monitors/maintenance.html", {"lists": lists, "now": now})
+    return render(request, "monitors/maintenance/list.html", {"lists": lists, "now": now})
 
 
 @require_http_methods(["GET", "POST"])
@@ -80,7 +80,7 @@ def _form_page(
     if window is not None:
         context |= workspace_context(membership_in(request, workspace))
     failed = bool(form.errors) and "show" not in request.POST
-    return render(request, "monitors/maintenance_form.html", context, status=422 if failed else 200)
+    return render(request, "monitors/maintenance/form.html", context, status=422 if failed else 200)
 
 
 @require_POST
@@ -88,7 +88,7 @@ def _form_page(
 def preview(request: HttpRequest) -> HttpResponse:
     """Preview a form: its schedule as text and the next times, or what is missing. Changes nothing."""
     context = _preview(WhenForm(request.POST))
-    return render(request, "monitors/maintenance_form.html#preview", context)
+    return render(request, "monitors/maintenance/form.html#preview", context)
 
 
 def _preview(form: WhenForm) -> dict[str, Any]:

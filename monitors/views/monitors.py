@@ -91,14 +91,14 @@ def _form_page(request: HttpRequest, form: MonitorForm, monitor: Monitor | None 
     }
     if monitor:
         context |= workspace_context(membership_in(request, monitor.workspace))
-    return render(request, "monitors/form.html", context, status=422 if form.errors else 200)
+    return render(request, "monitors/edit/form.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
 @members_only
 def preview(request: HttpRequest) -> HttpResponse:
     """Preview the schedule in a form as text, or say what is wrong with it. Changes nothing."""
-    return render(request, "monitors/form.html#preview", _preview(ScheduleForm(request.POST)))
+    return render(request, "monitors/edit/form.html#preview", _preview(ScheduleForm(request.POST)))
 
 
 def _preview(form: ScheduleForm) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = _context(workspace, asked)
     if membership.may_change and workspace.token_age_days is not None:
         context["tokens_to_change"] = PushToken.objects.to_change(workspace, context["now"]).count()
-    return render(request, "monitors/overview.html", context)
+    return render(request, "monitors/overview/page.html", context)
 
 
 def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[b
     drawn = _drawn.get((version, *reader))
     if drawn is None:
         context = _context(membership.workspace, asked)
-        drawn = render(request, "monitors/overview.html#live", context).content, context["newest"]
+        drawn = render(request, "monitors/overview/page.html#live", context).content, context["newest"]
         # The form for the first monitor contains a CSRF token, which is personal.
         if context["overview"].total:
             _drawn[(context["overview"].version, *reader)] = drawn

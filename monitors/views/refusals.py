@@ -45,7 +45,8 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "now": database_now(),
         **workspace_context(membership),
     }
-    template = "monitors/refusals.html#list" if request.htmx else "monitors/refusals.html"  # type: ignore[attr-defined]
+    template = "monitors/log/rejected_pushes.html"
+    template += "#list" if request.htmx else ""  # type: ignore[attr-defined]
     return render(request, template, context)
 
 

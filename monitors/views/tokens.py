@@ -49,7 +49,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
             to_change.filter(pk__in=[token.pk for token in page.rows]).values_list("pk", flat=True)
         ),
     }
-    return render(request, "monitors/tokens.html", context)
+    return render(request, "monitors/tokens/list.html", context)
 
 
 # --- One token -----------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
     if kind == "application/json":
         return JsonResponse(asdict(lines) if lines else {}, status=200 if lines else 409)
     row = TokenRow(token, asked=True, lines=lines)
-    return render(request, "monitors/_token_lines.html", {"monitor": monitor, "row": row})
+    return render(request, "monitors/tokens/_push_url.html", {"monitor": monitor, "row": row})
 
 
 @require_http_methods(["GET", "POST"])
@@ -369,7 +369,7 @@ def _ask(
     warning: str = "",
 ) -> HttpResponse:
     """Show `form`: a page or, for htmx, a dialog's content. The browser submits it normally."""
-    template = "components/ask.html#question" if request.htmx else "components/ask.html"  # type: ignore[attr-defined]
+    template = "components/form_dialog.html#question" if request.htmx else "components/form_dialog.html"  # type: ignore[attr-defined]
     context = {
         "form": form,
         "title": title,

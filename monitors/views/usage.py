@@ -49,7 +49,7 @@ def usage(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "in_full": url is not None,
         **workspace_context(membership),
     }
-    template = "monitors/usage.html#snippets" if request.htmx else "monitors/usage.html"  # type: ignore[attr-defined]
+    template = "monitors/snippets/page.html#snippets" if request.htmx else "monitors/snippets/page.html"  # type: ignore[attr-defined]
     response = render(request, template, context)
     # None if a proxy gives the site another host than this process sees.
     shown_on = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]

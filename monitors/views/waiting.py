@@ -35,7 +35,7 @@ def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if first is None:
         return HttpResponse(status=204)
     context = {"monitor": monitor, "heartbeat": first, "now": database_now()}
-    return render(request, "monitors/received.html", context)
+    return render(request, "monitors/detail/_first_heartbeat.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -62,7 +62,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     else:
         level, words = messages.SUCCESS, _in_words(push, status)
     if request.htmx:  # type: ignore[attr-defined]
-        response = render(request, "monitors/_waiting.html#told", {"words": words})
+        response = render(request, "monitors/detail/_waiting.html#told", {"words": words})
         response["HX-Trigger"] = json.dumps({"tianji:tick": {}})
         return response
     messages.add_message(request, level, words)
@@ -80,7 +80,7 @@ def _in_words(push: Push, status: Status) -> str:
 
 
 def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:
-    template = "monitors/test_heartbeat.html"
+    template = "monitors/detail/test_heartbeat.html"
     if request.htmx:  # type: ignore[attr-defined]
         template += "#question"
     reading = current.read(monitor, database_now())

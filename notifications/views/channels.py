@@ -144,4 +144,4 @@ def of_incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "may_change": membership_in(request, incident.monitor.workspace).may_change,
         "now": database_now(),
     }
-    return render(request, "notifications/of_incident.html", context)
+    return render(request, "notifications/_incident_deliveries.html", context)

@@ -43,7 +43,7 @@ def choose_kind(request: HttpRequest) -> HttpResponse:
     sought = request.GET.get("q", "").strip()
     found = [kind for kind in kinds().values() if _matches(kind, sought)]
     context = {"kinds": found, "sought": sought}
-    return render(request, part(request, "notifications/new.html", "kinds"), context)
+    return render(request, part(request, "notifications/choose_integration.html", "kinds"), context)
 
 
 def _matches(kind: Kind, sought: str) -> bool:
@@ -132,7 +132,7 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
         had_one = channel_config.is_kept(channel, "secret")
         secret = channel_service.new_secret(channel=channel, by=actor_of(request))
         context = {"channel": channel, "secret": secret, "had_one": had_one}
-        return render(request, "notifications/secret.html", context)
+        return render(request, "notifications/new_secret.html", context)
     context = {
         "title": _("Create a new signing secret for “%(name)s”?") % {"name": channel.name},
         "text": _what_happens(channel),

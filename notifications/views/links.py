@@ -58,7 +58,7 @@ def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
     """Show an incident and its buttons. Only a POST changes anything, because programs open links too."""
     link = ack_links.read(token)
     if link is None:
-        return _kept(render(request, "notifications/acknowledge_gone.html", status=404))
+        return _kept(render(request, "notifications/acknowledge_invalid.html", status=404))
     done = _do(request, link) if request.method == "POST" else ""
     context = {"shown": _shown(link.incident), "done": done, "lengths": _LENGTHS}
     return _kept(render(request, "notifications/acknowledge.html", context))

@@ -47,7 +47,7 @@ def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "snoozed": snooze_service.snoozed_until(monitor, now=now),
         "may_change": membership_in(request, monitor.workspace).may_change,
     }
-    return render(request, "notifications/for_monitor.html", context)
+    return render(request, "notifications/_monitor_section.html", context)
 
 
 # --- One monitor ------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def _page(
         "theirs": theirs,
     }
     preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
-    template = "notifications/rules.html#said" if preview else "notifications/rules.html"
+    template = "notifications/monitor_rules.html#said" if preview else "notifications/monitor_rules.html"
     return render(request, template, context, status=status)
 
 
@@ -242,6 +242,6 @@ def _ask(request: HttpRequest, monitor: Monitor, form: SnoozeForm, now: datetime
         "form": form,
         "snoozed": sentences.snooze(snooze_service.snoozed_until(monitor, now=now), now=now),
     }
-    name = "notifications/for_monitor_snooze.html"
+    name = "notifications/snooze.html"
     template = f"{name}#question" if request.headers.get("HX-Request") == "true" else name
     return render(request, template, context, status=422 if form.errors else 200)

@@ -103,5 +103,5 @@ def test_a_hidden_page_asks_nothing_and_looks_at_once_when_one_returns(
 
 
 def test_the_interval_told_here_is_the_one_of_the_script():
-    script = (ROOT / "static" / "js" / "live.js").read_text()
+    script = (ROOT / "static" / "js" / "polling.js").read_text()
     assert f"EVERY_MS = {EVERY_MS}, JITTER = {JITTER};" in script

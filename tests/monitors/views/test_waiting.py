@@ -250,7 +250,7 @@ def room(monitor, *, may_change=True, in_full=False):
     lines = {token.pk: push_lines(monitor, f"https://t.example/api/push/{secret}")} if in_full else {}
     section = token_page.section(monitor, database_now(), lines)
     context = {"monitor": monitor, "tokens": section, "may_change": may_change, "csrf_token": "x"}
-    return render_to_string("monitors/_waiting.html", context)
+    return render_to_string("monitors/detail/_waiting.html", context)
 
 
 def test_what_was_just_made_is_shown_with_programs_to_copy(monitor):
@@ -286,6 +286,6 @@ def test_without_a_token_that_works_the_room_says_so(monitor):
     tokens.revoke(token=monitor.tokens.get())
     section = token_page.section(monitor, database_now())
     context = {"monitor": monitor, "tokens": section, "may_change": True}
-    page = render_to_string("monitors/_waiting.html", context)
+    page = render_to_string("monitors/detail/_waiting.html", context)
     assert "No active push URL." in page
     assert "Send test heartbeat" in page
