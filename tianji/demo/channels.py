@@ -1,4 +1,4 @@
-"""Three channels of the sample workspace; two of them lead to a sink on this machine (tianji.demo.sink)."""
+"""Three channels of the sample workspace: mail, and two that lead to a sink on this machine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from datetime import datetime
 from monitors.models import Monitor
 from notifications import channels, destinations
 from notifications.models import Channel
+from tianji.demo import sink
 from tianji.demo.backdate import as_of
 from tianji.demo.people import People
 
-SINK = "http://127.0.0.1:9099"
+SINK = f"http://{sink.HOST}:{sink.HTTP_PORT}"
 EMAIL, PHONE, WEBHOOK = "Operations mail", "On-call phone", "Incident bridge"
 # Whoever is on call is woken for these, and only when it lasts.
 _WAKES = "production"
 _PHONE_DELAY = 300
 
 
-def create(people: People, monitors: Sequence[Monitor], *, sink: str, at: datetime) -> None:
-    """Make the channels as if somebody had at `at`: mail and webhook for all monitors, the phone for some."""
+def create(people: People, monitors: Sequence[Monitor], *, leading_to: str, at: datetime) -> None:
+    """Make the channels as if somebody had at `at`: mail and webhook for all monitors, the phone for some.
+
+    Args:
+        leading_to: the address of what the phone's server and the webhook stand for.
+    """
     wakes = [monitor for monitor in monitors if _WAKES in monitor.tags]
     with as_of(people.workspace, at):
         channels.create(
@@ -33,7 +38,7 @@ def create(people: People, monitors: Sequence[Monitor], *, sink: str, at: dateti
             workspace=people.workspace,
             kind="ntfy",
             name=PHONE,
-            config={"server": sink, "topic": "on-call", "priority": "5"},
+            config={"server": leading_to, "topic": "on-call", "priority": "5"},
             all_monitors=False,
             monitors=wakes,
             delay=_PHONE_DELAY,
@@ -43,7 +48,7 @@ def create(people: People, monitors: Sequence[Monitor], *, sink: str, at: dateti
             workspace=people.workspace,
             kind="webhook",
             name=WEBHOOK,
-            config={"url": f"{sink}/bridge", **destinations.new_signing_secret()},
+            config={"url": f"{leading_to}/bridge", **destinations.new_signing_secret()},
             by=people.admin,
         )
     Channel.objects.filter(workspace=people.workspace).update(created_at=at)

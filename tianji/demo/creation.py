@@ -15,7 +15,7 @@ from tianji.demo.people import People
 
 _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
 # Of the one whose pushes are rejected: when its new server came, and when the old token was revoked.
-_MOVED, _REVOKED = timedelta(days=3.2), timedelta(days=2.95)
+_MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
 _STRAY = ("10.20.9.31", "status must be up or down.")
 _UNKNOWN = "Unknown push token."
@@ -63,8 +63,9 @@ def tokens_of(people: People, job: Job, monitor: Monitor, *, now: datetime) -> T
     match job.fate:
         case Fate.ROTATING if monitor.created_at < now - _ROTATED:
             return _rotated(people, job, first, now - _ROTATED)
-        case Fate.REJECTED if monitor.created_at < now - _MOVED:
-            return _replaced(people, monitor, first, now)
+        case Fate.REJECTED:
+            moved = max(now - _MOVED, monitor.created_at + (now - monitor.created_at) / 2)
+            return _replaced(people, monitor, first, moved, now)
     return Tokens(first.pk)
 
 
@@ -76,8 +77,8 @@ def _rotated(people: People, job: Job, first: PushToken, at: datetime) -> Tokens
     return Tokens(first.pk, new.pk, at + timedelta(minutes=12), job.senders[-1])
 
 
-def _replaced(people: People, monitor: Monitor, first: PushToken, now: datetime) -> Tokens:
-    moved, revoked = now - _MOVED, now - _REVOKED
+def _replaced(people: People, monitor: Monitor, first: PushToken, moved: datetime, now: datetime) -> Tokens:
+    revoked = moved + _OLD_WORKED
     with as_of(people.workspace, moved):
         tokens.rename(token=first, label="old server", by=people.admin)
         second = tokens.issue(monitor=monitor, label="new server", by=people.admin).token

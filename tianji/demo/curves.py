@@ -16,7 +16,7 @@ _SATURDAY = 5
 
 
 def steady(mean: float, noise: float) -> Curve:
-    return lambda at, age, rng: rng.gauss(mean, noise)
+    return lambda _at, _age, rng: rng.gauss(mean, noise)
 
 
 def daily(low: float, high: float, *, noise: float, peak: float = 14.0, weekends: float = 1.0) -> Curve:
@@ -35,7 +35,7 @@ def daily(low: float, high: float, *, noise: float, peak: float = 14.0, weekends
 
 
 def growing(now: float, per_day: float, *, noise: float) -> Curve:
-    return lambda at, age, rng: now - per_day * age + rng.gauss(0, noise)
+    return lambda _at, age, rng: now - per_day * age + rng.gauss(0, noise)
 
 
 def filling(low: float, high: float, *, days: float, noise: float = 0.0) -> Curve:

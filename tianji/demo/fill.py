@@ -63,7 +63,7 @@ def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Fille
         samples = _create(team, days=days, now=now, seed=seed)
         say(f"{len(samples)} monitors")
         channels.create(
-            team, [each.monitor for each in samples], sink=sink, at=_start(days, now) + _CHANNELS_AFTER
+            team, [each.monitor for each in samples], leading_to=sink, at=_start(days, now) + _CHANNELS_AFTER
         )
         creation.plan_maintenance(team, [(each.job, each.monitor) for each in samples], now=now)
         say("3 channels and 3 maintenance windows")

@@ -39,7 +39,8 @@ class Fate(Enum):
 class Mishap:
     """What went wrong in the past: from so many days ago on, for so many heartbeats.
 
-    `note` is what somebody wrote about the incident; `acknowledged` by whoever wrote it.
+    `note` is what somebody wrote about the incident; `acknowledged` by whoever wrote it. `rerun` is after how
+    many hours somebody let it run again by hand, where it does not run again soon by itself.
     """
 
     cause: Cause
@@ -48,29 +49,32 @@ class Mishap:
     message: str = ""
     note: str = ""
     acknowledged: bool = False
+    rerun: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which nothing with `tag` could push."""
+    """A time in which nothing with `tag` could push; `note` is on the incident of the monitor `noted_on`."""
 
     tag: str
     days_ago: float
     minutes: float
+    noted_on: str
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What heartbeats say: one of `messages`, in which {value} is the value and {took} some seconds.
+    """What heartbeats say: one of `messages`, in which {value} is the value, and {count} one of `count`.
 
-    `bad` is a range of values that the monitor's rules do not allow; `troubles` are what a heartbeat that
-    reports down says.
+    {seconds} and {minutes} are what the run took, `took` seconds: the heartbeat comes at its end. `bad` is a
+    range of values that the monitor's rules do not allow; `troubles` are what a report of down says.
     """
 
     messages: tuple[str, ...] = ("OK",)
     curve: Curve | None = None
     digits: int = 1
+    count: tuple[int, int] = (0, 0)
     took: tuple[int, int] = (2, 9)
     troubles: tuple[str, ...] = ("Reported down",)
     bad: tuple[float, float] = (0.0, 0.0)
@@ -87,7 +91,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One sample monitor. It pushes every so many seconds, or `took` seconds after the times of `cron`.
+    """One sample monitor. It pushes every so many seconds, or at the end of a run that `cron` starts.
 
     `senders` are addresses. `down_for` is for how many seconds it has had its fate, where that is a bad one.
     `settings` are further columns of Monitor. `described` is when the description was added, in days ago.
@@ -117,10 +121,24 @@ class Job:
         )
         return {"name": self.name, "tags": list(self.tags), **schedule, **dict(self.settings)}
 
-    def says(self, at: datetime, age: float, rng: Random, *, fault: Cause | None, message: str = "") -> Said:
+    def takes(self, rng: Random) -> int:
+        """Return how many seconds a run of it takes."""
+        return rng.randint(*self.voice.took)
+
+    def says(
+        self,
+        at: datetime,
+        age: float,
+        rng: Random,
+        *,
+        took: int | None = None,
+        fault: Cause | None = None,
+        message: str = "",
+    ) -> Said:
         """Return what its heartbeat says at `at`, `age` days ago.
 
         Args:
+            took: for how many seconds it ran, where that is known.
             fault: what is wrong; None or MISSED for a good heartbeat.
             message: what a report of down says; "" for one of its troubles.
         """
@@ -132,6 +150,16 @@ class Job:
             value = round(value, voice.digits)
         if fault is Cause.REPORTED:
             return Said(False, message or rng.choice(voice.troubles), None)
-        took = rng.randint(*voice.took)
-        shown = "" if value is None else f"{value:,.{voice.digits}f}"
-        return Said(True, rng.choice(voice.messages).format(value=shown, took=took), value)
+        return Said(True, self._words(rng.choice(voice.messages), value, took, rng), value)
+
+    def _words(self, message: str, value: float | None, took: int | None, rng: Random) -> str:
+        if "{" not in message:
+            return message
+        if "{value}" in message:
+            message = message.replace("{value}", f"{value or 0:,.{self.voice.digits}f}")
+        if "{count}" in message:
+            message = message.replace("{count}", str(rng.randint(*self.voice.count)))
+        if "{" in message:
+            seconds = self.takes(rng) if took is None else took
+            message = message.format(seconds=seconds, minutes=round(seconds / MINUTE))
+        return message

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from random import Random
 from urllib.parse import urlsplit
 
-from django.db import connections
-
 from monitors import tokens
 from monitors.models import Monitor
 from monitors.schedules import CronSchedule
@@ -34,6 +32,8 @@ _FLAPS = 0.24
 _SILENT = (Fate.LATE, Fate.MISSED, Fate.MAINTENANCE, Fate.SNOOZED, Fate.NEW)
 _FAULTS = {Fate.REPORTED: Cause.REPORTED, Fate.VALUE: Cause.VALUE}
 
+Say = Callable[[str], None]
+
 
 @dataclass(slots=True)
 class _Sender:
@@ -48,20 +48,21 @@ class _Sender:
         if not self.job.cron:
             return at + self.job.every
         schedule = CronSchedule(self.job.cron, self.job.timezone)
-        return next(schedule.times_after(datetime.fromtimestamp(at, UTC))).timestamp() + 60
+        starts = next(schedule.times_after(datetime.fromtimestamp(at, UTC)))
+        return starts.timestamp() + self.job.voice.took[1]
 
 
 class Gone(Exception):
     """The sample workspace is not there (any more)."""
 
 
-def push_until_interrupted(url: str, *, seed: int, say: Callable[[str], None]) -> None:
-    """Push to the product at `url` until Ctrl-C. Whoever fails is said."""
+def push(url: str, *, seed: int, say: Say, until: Callable[[], bool] = lambda: False) -> None:
+    """Push to the product at `url` until Ctrl-C, or until `until` returns True. Whoever fails is said."""
     rng, link = Random(seed), _Link(url)
     try:
         turns = _turns(rng)
         say(f"Pushing to {url} for {len(turns)} monitors (Ctrl-C stops it)")
-        while turns:
+        while turns and not until():
             at, number, sender = heapq.heappop(turns)
             time.sleep(max(at - time.time(), 0))
             _push(link, sender, rng, say)
@@ -94,8 +95,6 @@ def _turns(rng: Random) -> list[tuple[float, int, _Sender]]:
         due = sender.next_after(heard.timestamp() if heard else now) - now
         turns.append((here + max(due, rng.uniform(0, 5)), number, sender))
     heapq.heapify(turns)
-    # Not kept for hours, and not opened again: from here on it is a sender like any other.
-    connections.close_all()
     return turns
 
 
@@ -105,28 +104,31 @@ def _secrets_of(monitor: Monitor) -> list[str]:
     return [secret for secret in found if secret is not None]
 
 
-def _push(link: _Link, sender: _Sender, rng: Random, say: Callable[[str], None]) -> None:
+def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
     fault = _fault(sender, rng, say)
     if fault is Cause.MISSED:
         return
     said = sender.job.says(datetime.now(UTC), 0.0, rng, fault=fault)
     body = {"status": "up" if said.up else "down", "msg": said.message, "value": said.value}
-    secrets = sender.secrets
-    match sender.job.fate:
-        case Fate.REJECTED:
-            # The old server, with the token that was revoked, and the new one.
-            chosen = secrets
-        case Fate.ROTATING:
-            chosen = [rng.choice(secrets)]
-        case _:
-            chosen = secrets[:1]
-    for secret in chosen:
-        if problem := link.push(secret, body):
-            say(f"{sender.job.name}: {problem}")
+    for secret in _chosen(sender, rng):
+        answer = link.push(secret, body)
+        # The old server of one goes on with a token that was revoked.
+        revoked = sender.job.fate is Fate.REJECTED and secret == sender.secrets[0]
+        if answer != (404 if revoked else 200):
+            say(f"{sender.job.name}: {answer}")
             time.sleep(_PATIENCE)
 
 
-def _fault(sender: _Sender, rng: Random, say: Callable[[str], None]) -> Cause | None:
+def _chosen(sender: _Sender, rng: Random) -> list[str]:
+    match sender.job.fate:
+        case Fate.REJECTED:
+            return sender.secrets
+        case Fate.ROTATING:
+            return [rng.choice(sender.secrets)]
+    return sender.secrets[:1]
+
+
+def _fault(sender: _Sender, rng: Random, say: Say) -> Cause | None:
     job = sender.job
     if job.fate in _FAULTS:
         return _FAULTS[job.fate]
@@ -152,8 +154,8 @@ class _Link:
         self._link = kind(parts.hostname or "127.0.0.1", parts.port, timeout=_TIMEOUT)
         self._path = parts.path.rstrip("/")
 
-    def push(self, secret: str, body: dict[str, object]) -> str:
-        """Send a heartbeat; return what went wrong where something did that nobody meant to."""
+    def push(self, secret: str, body: dict[str, object]) -> int | str:
+        """Send a heartbeat; return the status of the answer, or why there is none."""
         headers = {"Content-Type": "application/json"}
         try:
             self._link.request("POST", f"{self._path}/api/push/{secret}", json.dumps(body), headers)
@@ -162,8 +164,7 @@ class _Link:
         except (OSError, http.client.HTTPException) as error:
             self._link.close()
             return f"not sent: {error or type(error).__name__}"
-        # 404 is the answer to a token that was revoked.
-        return "" if answer.status in (200, 404) else f"HTTP {answer.status} {answer.reason}"
+        return answer.status
 
     def close(self) -> None:
         self._link.close()

@@ -11,7 +11,7 @@ from monitors.models import Monitor
 from monitors.schedules import CronSchedule, IntervalSchedule
 from monitors.status import Cause
 from tianji.demo.catalogue import OUTAGES
-from tianji.demo.jobs import Fate, Job, Mishap, Said
+from tianji.demo.jobs import Fate, Job, Mishap, Outage, Said
 
 _DAY = timedelta(days=1)
 # What is wrong with the heartbeats of a monitor that has such a fate.
@@ -35,9 +35,13 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A mishap with the time that it took; an incident that began in it was its."""
+    """A mishap with the time that it took; an incident that began in it was its.
+
+    `last` is when the last of its heartbeats came, or should have.
+    """
 
     start: datetime
+    last: datetime
     end: datetime
     mishap: Mishap
 
@@ -54,41 +58,45 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
     """Return what `job` pushed to `monitor` from `start` to `now`."""
     if job.fate is Fate.NEW:
         return Past([], [])
-    times = list(_times(job, start, now, rng))
+    runs = list(_runs(job, start, now, rng))
+    times = [at for at, _took in runs]
     faults, troubles = _mishaps(job, times, now)
+    cut_off = [stretch for outage, stretch in _outages(now) if outage.tag in job.tags]
     since = _fate_since(job, monitor, now)
     fate = _FAULTS.get(job.fate)
     pushes = []
-    for number, at in enumerate(times):
+    for number, (at, took) in enumerate(runs):
         fault, message = faults.get(number, (None, ""))
         if at > since:
             fault, message = fate, ""
             if job.fate is Fate.FLAPPING and number < len(times) - 1 and rng.random() < _FLAPS:
                 fault = Cause.REPORTED
-        if fault is Cause.MISSED or _cut_off(job, at, now):
+        if fault is Cause.MISSED or any(begins <= at < ends for begins, ends in cut_off):
             continue
         age = (now - at) / _DAY
-        said = job.says(at, age, rng, fault=fault, message=message)
+        said = job.says(at, age, rng, took=took, fault=fault, message=message)
         pushes.append(Pushed(at, said, job.senders[number % len(job.senders)]))
-    return Past(pushes, troubles)
+    pushes += _reruns(job, troubles, now, rng)
+    pushes += _after_outages(job, pushes, now, rng)
+    return Past(sorted(pushes, key=lambda pushed: pushed.at), troubles)
 
 
-def _times(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[datetime]:
-    """Yield when it would push if nothing went wrong."""
+def _runs(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[tuple[datetime, int | None]]:
+    """Yield when it would push if nothing went wrong, and for how many seconds it ran, where that matters."""
     if job.cron:
-        low, high = job.voice.took
         for scheduled in CronSchedule(job.cron, job.timezone).times_after(start):
-            at = _whole(scheduled + timedelta(minutes=rng.uniform(low, high) / 4))
+            took = job.takes(rng)
+            at = _whole(scheduled + timedelta(seconds=took + rng.uniform(0.2, 1.8)))
             if at >= now:
                 return
-            yield at
+            yield at, took
         return
     # Backwards from now, so that nobody is late; a sender's own clock wanders by some per cent.
     at, backwards = now - timedelta(seconds=rng.uniform(0.1, 0.8) * job.every), []
     while at > start:
         backwards.append(_whole(at))
         at -= timedelta(seconds=max(rng.gauss(job.every, min(job.every * 0.02, 20)), job.every * 0.8))
-    yield from reversed(backwards)
+    yield from ((at, None) for at in reversed(backwards))
 
 
 def _whole(at: datetime) -> datetime:
@@ -109,22 +117,38 @@ def _mishaps(
         if not 0 < first < len(times) - mishap.beats:
             continue
         last = first + mishap.beats
-        faults |= {number: (mishap.cause, mishap.message) for number in range(first, last)}
-        troubles.append(Trouble(times[first - 1], times[last], mishap))
-    for outage in OUTAGES:
-        if outage.tag in job.tags and (begins := now - _DAY * outage.days_ago) > times[0]:
-            ends = begins + timedelta(minutes=outage.minutes)
-            mishap = Mishap(Cause.MISSED, outage.days_ago, note=outage.note)
-            troubles.append(Trouble(begins - timedelta(hours=1), ends, mishap))
+        faults |= dict.fromkeys(range(first, last), (mishap.cause, mishap.message))
+        troubles.append(Trouble(times[first - 1], times[last - 1], times[last], mishap))
+    for outage, (begins, ends) in _outages(now):
+        if outage.tag in job.tags and times and begins > times[0]:
+            note = outage.note if outage.noted_on == job.name else ""
+            mishap = Mishap(Cause.MISSED, outage.days_ago, note=note)
+            troubles.append(Trouble(begins, ends, ends, mishap))
     return faults, troubles
 
 
-def _cut_off(job: Job, at: datetime, now: datetime) -> bool:
-    return any(
-        outage.tag in job.tags
-        and timedelta(0) <= at - (now - _DAY * outage.days_ago) < timedelta(minutes=outage.minutes)
-        for outage in OUTAGES
-    )
+def _reruns(job: Job, troubles: list[Trouble], now: datetime, rng: Random) -> Iterator[Pushed]:
+    for trouble in troubles:
+        if trouble.mishap.rerun:
+            at = _whole(trouble.last + timedelta(hours=trouble.mishap.rerun))
+            yield Pushed(at, job.says(at, (now - at) / _DAY, rng), job.senders[0])
+
+
+def _after_outages(job: Job, pushes: list[Pushed], now: datetime, rng: Random) -> list[Pushed]:
+    """Return the pushes of what starts again when an outage is over, where something was missed."""
+    found = []
+    for outage, (begins, ends) in _outages(now):
+        if outage.tag in job.tags and job.every and pushes and pushes[0].at < begins:
+            at = _whole(ends + timedelta(seconds=rng.uniform(1, 15)))
+            found.append(Pushed(at, job.says(at, outage.days_ago, rng), job.senders[0]))
+    return found
+
+
+def _outages(now: datetime) -> Iterator[tuple[Outage, tuple[datetime, datetime]]]:
+    """Yield the outages with when they began and ended."""
+    for outage in OUTAGES:
+        begins = now - _DAY * outage.days_ago
+        yield outage, (begins, begins + timedelta(minutes=outage.minutes))
 
 
 def _fate_since(job: Job, monitor: Monitor, now: datetime) -> datetime:

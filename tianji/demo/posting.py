@@ -37,6 +37,8 @@ _REFUSED = (
     "rina@example.com: 550 5.1.1 User unknown in virtual mailbox table"
 )
 _FAILING = "HTTP 502 Bad Gateway: upstream connect error"
+# Until all is made, nothing falls due.
+_NOT_BEFORE = timedelta(minutes=3)
 # One message in so many takes a second attempt.
 _HICCUP_ONE_IN = 25
 
@@ -116,9 +118,7 @@ class _Post:
         if len(rows) == 1:
             self._attempt(rows[0], at)
             return
-        digest = Delivery(
-            channel=self.channel, event=DIGESTS[rows[0].event], created_at=at, planned_at=at
-        )
+        digest = Delivery(channel=self.channel, event=DIGESTS[rows[0].event], created_at=at, planned_at=at)
         self._attempt(digest, at)
         self.digests.append((digest, rows))
         for row in rows:
@@ -169,7 +169,7 @@ class _Post:
                 break
             at = following
         row.status, row.sent_at = _Status.PENDING, None
-        row.attempt_count, row.next_attempt_at = number, at
+        row.attempt_count, row.next_attempt_at = number, max(at, self.now + _NOT_BEFORE)
         self.channel.failures = number
 
     def _forget_attempts(self, row: Delivery) -> None:

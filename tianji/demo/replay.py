@@ -63,7 +63,8 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
             yield _Step(pushed.at, watched, came, pushed.said.message, pushed.said.value)
         state.last_heartbeat_at = pushed.at
         state.last_message, state.last_value = pushed.said.message, pushed.said.value
-        if state.status == Status.UP:
+        # As the recorder does: it may be due early, and is looked at again then.
+        if state.status == Status.UP and (state.due_at is None or state.due_at <= pushed.at):
             journal.arm(state, watched.monitor, now=pushed.at)
     yield from _until(watched, now)
 
@@ -71,6 +72,8 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
 def _until(watched: Watched, at: datetime) -> Iterator[_Step]:
     """Yield what happened after the last heartbeat and before `at`: a deadline that passed, a pause."""
     state = watched.state
+    if state.due_at is not None and state.due_at < at:
+        journal.arm(state, watched.monitor, now=at)
     if state.due_at is not None and (swept := state.due_at + _SWEPT_AFTER) < at:
         yield _Step(swept, watched, TimePassed(swept))
     if watched.paused_at is not None and watched.paused_at < at and state.status != Status.PAUSED:

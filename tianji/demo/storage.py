@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db import connection
@@ -15,6 +15,7 @@ from tianji.demo.past import Pushed
 
 _AT_ONCE = 5000
 _HALF_HOURS_AT_ONCE = 48
+_CLOSED_AFTER = timedelta(minutes=1)
 _COLUMNS = {
     "monitor_id": "bigint",
     "received_at": "timestamptz",
@@ -65,9 +66,9 @@ def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> 
     those that it has marked before would otherwise stay without ours.
     """
     ids = list(monitor_ids)
-    # The one before this is the last of which the product takes all to be written.
-    last = rollups.half_hour_of(now) - rollups.HALF_HOUR
-    starts = list(_half_hours(rollups.half_hour_of(start), last))
+    # A heartbeat is committed some moments after its time; and the product looks one half hour further back.
+    last = rollups.half_hour_of(now - _CLOSED_AFTER)
+    starts = list(_half_hours(rollups.half_hour_of(start) - rollups.HALF_HOUR, last))
     written = 0
     for first in range(0, len(starts), _HALF_HOURS_AT_ONCE):
         stretches = [(at, at + rollups.HALF_HOUR) for at in starts[first : first + _HALF_HOURS_AT_ONCE]]

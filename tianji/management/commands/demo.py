@@ -34,7 +34,7 @@ class Command(BaseCommand):
             help=f"to sign in with as {people.OWNER} (default: a random one, which is printed)",
         )
         parser.add_argument(
-            "--days", type=float, default=fill.DAYS, help="of history (default %(default)g, at most 90)"
+            "--days", type=float, default=fill.DAYS, help="of history (default %(default)g; 2 to 90)"
         )
         parser.add_argument(
             "--seed", type=int, default=fill.SEED, help="another number makes another history"
@@ -50,12 +50,14 @@ class Command(BaseCommand):
             "--live", action="store_true", help="afterwards, push to the monitors until Ctrl-C"
         )
         parser.add_argument(
-            "--url", default=settings.TIANJI_URL, help="of the product that --live pushes to (default %(default)s)"
+            "--url",
+            default=settings.TIANJI_URL,
+            help="of the product that --live pushes to (default %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["days"] <= 90:
-            raise CommandError("Give 1 to 90 days.")
+        if not 2 <= options["days"] <= 90:
+            raise CommandError("Give 2 to 90 days.")
         others = people.others_with_data()
         if others and not options["yes"]:
             names = ", ".join(f"“{each}”" for each in others[:3])
@@ -65,7 +67,7 @@ class Command(BaseCommand):
             )
         self._make(options)
         if options["live"]:
-            live.push_until_interrupted(options["url"], seed=options["seed"], say=self._say)
+            live.push(options["url"], seed=options["seed"], say=self._say)
 
     def _make(self, options: dict[str, Any]) -> None:
         there = people.workspace()
