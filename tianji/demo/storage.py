@@ -56,6 +56,10 @@ def insert_heartbeats(
     while batch := list(islice(given, _AT_ONCE)):
         rows.run(statement, batch)
         total += len(batch)
+    if connection.vendor == "postgresql":
+        # Else nothing tells the planner, until the next autovacuum, that the table is not empty any more.
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {Heartbeat._meta.db_table}")
     return total
 
 
