@@ -1,0 +1,55 @@
+"""Three channels of the sample workspace: mail, and two that lead to a sink on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from monitors.models import Monitor
+from notifications import channel_config
+from notifications.models import Channel
+from notifications.services import channels as channel_service
+from tianji.demo import sink
+from tianji.demo.backdate import as_of
+from tianji.demo.people import People
+
+SINK = f"http://{sink.HOST}:{sink.HTTP_PORT}"
+EMAIL, PHONE, WEBHOOK = "Operations mail", "On-call phone", "Incident bridge"
+# Whoever is on call is woken for these, and only when it lasts.
+_WAKES = "production"
+_PHONE_DELAY = 300
+
+
+def create(people: People, monitors: Sequence[Monitor], *, leading_to: str, at: datetime) -> None:
+    """Make the channels as if somebody had at `at`: mail and webhook for all monitors, the phone for some.
+
+    Args:
+        leading_to: the address of what the phone's server and the webhook stand for.
+    """
+    wakes = [monitor for monitor in monitors if _WAKES in monitor.tags]
+    with as_of(people.workspace, at):
+        channel_service.create(
+            workspace=people.workspace,
+            kind="email",
+            name=EMAIL,
+            config={"addresses": ["ops@example.com", "rina@example.com"]},
+            by=people.owner,
+        )
+        channel_service.create(
+            workspace=people.workspace,
+            kind="ntfy",
+            name=PHONE,
+            config={"server": leading_to, "topic": "on-call", "priority": "5"},
+            all_monitors=False,
+            monitors=wakes,
+            delay=_PHONE_DELAY,
+            by=people.owner,
+        )
+        channel_service.create(
+            workspace=people.workspace,
+            kind="webhook",
+            name=WEBHOOK,
+            config={"url": f"{leading_to}/bridge", **channel_config.new_signing_secret()},
+            by=people.admin,
+        )
+    Channel.objects.filter(workspace=people.workspace).update(created_at=at)

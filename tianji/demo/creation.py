@@ -1,0 +1,173 @@
+"""Sample monitors with their tokens and maintenance, made by the operations that pages and the API use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+from monitors.models import MaintenanceWindow, Monitor, PushToken, Refusal
+from monitors.services import maintenance_windows, tokens
+from monitors.services import monitors as monitor_service
+from tianji.demo.backdate import as_of
+from tianji.demo.jobs import Fate, Job
+from tianji.demo.past import Pushed
+from tianji.demo.people import People
+
+_ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
+# Of the one whose pushes are rejected: when its new server came, and when the old token was revoked.
+_MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
+_OLD_SERVER = "10.20.4.9"
+_STRAY = ("10.20.9.31", "status must be up or down.")
+_UNKNOWN = "Unknown push token."
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The row ids of a monitor's tokens: `second` is used from `since` on, by `sender` only where given."""
+
+    first: int
+    second: int | None = None
+    since: datetime | None = None
+    sender: str = ""
+
+    def of(self, pushed: Pushed) -> int:
+        """Return with which of them a push came."""
+        if self.second is None or self.since is None or pushed.at < self.since:
+            return self.first
+        return self.second if self.sender in ("", pushed.sender) else self.first
+
+
+def create(people: People, job: Job, *, at: datetime, now: datetime) -> Monitor:
+    """Make the monitor of `job` as if somebody had at `at`, and described it later."""
+    described_at = now - timedelta(days=job.described) if job.described else at
+    later = described_at > at
+    with as_of(people.workspace, at):
+        monitor = monitor_service.create(
+            workspace=people.workspace,
+            by=people.owner,
+            description="" if later else job.description,
+            **job.columns,
+        )
+    if later:
+        with as_of(people.workspace, described_at):
+            monitor_service.edit(monitor=monitor, by=people.admin, description=job.description)
+    Monitor.objects.filter(pk=monitor.pk).update(created_at=at, updated_at=max(described_at, at))
+    monitor.tokens.update(created_at=at)
+    monitor.created_at = at
+    return monitor
+
+
+def tokens_of(people: People, job: Job, monitor: Monitor, *, now: datetime) -> Tokens:
+    """Return the tokens of `monitor`, after what its fate wants was done to them."""
+    first = monitor.tokens.get()
+    match job.fate:
+        case Fate.ROTATING if monitor.created_at < now - _ROTATED:
+            return _rotated(people, job, first, now - _ROTATED)
+        case Fate.REJECTED:
+            moved = max(now - _MOVED, monitor.created_at + (now - monitor.created_at) / 2)
+            return _replaced(people, monitor, first, moved, now)
+    return Tokens(first.pk)
+
+
+def _rotated(people: People, job: Job, first: PushToken, at: datetime) -> Tokens:
+    with as_of(people.workspace, at):
+        new = tokens.rotate(token=first, by=people.admin, overlap=_OVERLAP).new.token
+    PushToken.objects.filter(pk=first.pk).update(replaced_at=at, expires_at=at + _OVERLAP)
+    PushToken.objects.filter(pk=new.pk).update(created_at=at)
+    return Tokens(first.pk, new.pk, at + timedelta(minutes=12), job.senders[-1])
+
+
+def _replaced(people: People, monitor: Monitor, first: PushToken, moved: datetime, now: datetime) -> Tokens:
+    revoked = moved + _OLD_WORKED
+    with as_of(people.workspace, moved):
+        tokens.rename(token=first, label="old server", by=people.admin)
+        second = tokens.issue(monitor=monitor, label="new server", by=people.admin).token
+    with as_of(people.workspace, revoked):
+        tokens.revoke(token=first, by=people.admin)
+    PushToken.objects.filter(pk=first.pk).update(revoked_at=revoked)
+    PushToken.objects.filter(pk=second.pk).update(created_at=moved)
+    Refusal.objects.bulk_create(_refusals(monitor, first, second, revoked, now))
+    return Tokens(first.pk, second.pk, moved)
+
+
+def _refusals(
+    monitor: Monitor, old: PushToken, new: PushToken, revoked: datetime, now: datetime
+) -> list[Refusal]:
+    assert monitor.interval is not None
+    every = timedelta(seconds=monitor.interval)
+    last = now - every / 3
+    stray = now - timedelta(hours=26)
+    return [
+        Refusal(
+            monitor=monitor,
+            reason=Refusal.Reason.REVOKED,
+            method="GET",
+            source=_OLD_SERVER,
+            last_four=old.last_four,
+            detail=_UNKNOWN,
+            first_at=last - (last - revoked) // every * every,
+            last_at=last,
+            count=(last - revoked) // every + 1,
+        ),
+        Refusal(
+            monitor=monitor,
+            reason=Refusal.Reason.PARAMETER,
+            method="POST",
+            source=_STRAY[0],
+            last_four=new.last_four,
+            detail=_STRAY[1],
+            first_at=stray,
+            last_at=stray + timedelta(minutes=6),
+            count=3,
+        ),
+    ]
+
+
+def note_use(last: dict[int, tuple[datetime, str]]) -> None:
+    """Write when tokens were used last, and from where: by their row ids."""
+    for token, (at, sender) in last.items():
+        PushToken.objects.filter(pk=token).update(last_used_at=at, last_used_from=sender)
+
+
+def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, now: datetime) -> None:
+    """Plan maintenance that goes on, one that repeats, and one to come."""
+    in_it = [monitor for job, monitor in pairs if job.fate is Fate.MAINTENANCE]
+    started = (now - timedelta(minutes=45)).replace(second=0, microsecond=0)
+    soon = (now + timedelta(days=2)).replace(hour=22, minute=0, second=0, microsecond=0)
+    plans = (
+        (
+            started - timedelta(hours=20),
+            {
+                "name": "Mail server upgrade",
+                "starts_at": started,
+                "ends_at": started + timedelta(hours=3),
+                "monitors": in_it,
+            },
+        ),
+        (
+            started - timedelta(days=2),
+            {
+                "name": "Patch Sunday",
+                "kind": MaintenanceWindow.Kind.WEEKLY,
+                "weekdays": [6],
+                "start_time": time(3),
+                "duration": 2 * 3600,
+                "timezone": "Asia/Jakarta",
+                "tags": ["servers"],
+            },
+        ),
+        (
+            started - timedelta(hours=4),
+            {
+                "name": "Line test by the provider",
+                "starts_at": soon,
+                "ends_at": soon + timedelta(hours=2),
+                "tags": ["jakarta"],
+            },
+        ),
+    )
+    for at, fields in plans:
+        with as_of(people.workspace, at):
+            window = maintenance_windows.plan(workspace=people.workspace, by=people.admin, **fields)
+        MaintenanceWindow.objects.filter(pk=window.pk).update(created_at=at)

@@ -1,0 +1,170 @@
+"""Go on pushing to the sample monitors, over HTTP as their senders would, and let some fail now and then."""
+
+from __future__ import annotations
+
+import heapq
+import http.client
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from urllib.parse import urlsplit
+
+from core.clock import database_now
+from monitors.domain.schedules import CronSchedule
+from monitors.domain.state_machine import Cause
+from monitors.models import Monitor
+from monitors.services import tokens
+from tianji.demo import people
+from tianji.demo.catalogue import JOBS
+from tianji.demo.jobs import Fate, Job
+
+_TIMEOUT = 10.0
+# How long is waited after a push that could not be sent.
+_PATIENCE = 3.0
+# What is pushed at least this often fails now and then: of so many pushes, one begins a bad time.
+_OFTEN = 600
+_FAILS_ONE_IN = 150
+_FLAPS = 0.24
+# Those of such a fate go on as they are: silent.
+_SILENT = (Fate.LATE, Fate.MISSED, Fate.MAINTENANCE, Fate.SNOOZED, Fate.NEW)
+_FAULTS = {Fate.REPORTED: Cause.REPORTED, Fate.VALUE: Cause.VALUE}
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Sender:
+    """What pushes for one monitor; `bad_for` pushes more it fails with `fault`."""
+
+    job: Job
+    secrets: list[str]
+    fault: Cause | None = None
+    bad_for: int = 0
+
+    def next_after(self, at: float) -> float:
+        if not self.job.cron:
+            return at + self.job.every
+        schedule = CronSchedule(self.job.cron, self.job.timezone)
+        starts = next(schedule.times_after(datetime.fromtimestamp(at, UTC)))
+        return starts.timestamp() + self.job.voice.took[1]
+
+
+class Gone(Exception):
+    """The sample workspace is not there (any more)."""
+
+
+def push(url: str, *, seed: int, say: Say, until: Callable[[], bool] = lambda: False) -> None:
+    """Push to the product at `url` until Ctrl-C, or until `until` returns True. Whoever fails is said."""
+    rng, link = Random(seed), _Link(url)
+    try:
+        turns = _turns(rng)
+        say(f"Pushing to {url} for {len(turns)} monitors (Ctrl-C stops it)")
+        while turns and not until():
+            at, number, sender = heapq.heappop(turns)
+            time.sleep(max(at - time.time(), 0))
+            _push(link, sender, rng, say)
+            heapq.heappush(turns, (sender.next_after(at), number, sender))
+    except KeyboardInterrupt:
+        say("Stopped.")
+    except Gone:
+        say("The workspace Demo is gone.")
+    finally:
+        link.close()
+
+
+def _turns(rng: Random) -> list[tuple[float, int, _Sender]]:
+    """Return who pushes when, as a heap: each where it left off, those that are overdue within seconds."""
+    workspace = people.workspace()
+    if workspace is None:
+        raise Gone
+    now, here = database_now().timestamp(), time.time()
+    monitors = {
+        monitor.name: monitor
+        for monitor in Monitor.objects.filter(workspace=workspace).select_related("state")
+    }
+    turns = []
+    for number, job in enumerate(JOBS):
+        monitor = monitors.get(job.name)
+        if monitor is None or job.fate in _SILENT:
+            continue
+        sender = _Sender(job, _secrets_of(monitor))
+        heard = monitor.state.last_heartbeat_at
+        due = sender.next_after(heard.timestamp() if heard else now) - now
+        turns.append((here + max(due, rng.uniform(0, 5)), number, sender))
+    heapq.heapify(turns)
+    return turns
+
+
+def _secrets_of(monitor: Monitor) -> list[str]:
+    """Return the secrets of its tokens, also of one that was revoked: somebody still pushes with it."""
+    found = [tokens.reveal(token) for token in monitor.tokens.order_by("pk")]
+    return [secret for secret in found if secret is not None]
+
+
+def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
+    fault = _fault(sender, rng, say)
+    if fault is Cause.MISSED:
+        return
+    said = sender.job.says(datetime.now(UTC), 0.0, rng, fault=fault)
+    body = {"status": "up" if said.up else "down", "msg": said.message, "value": said.value}
+    for secret in _chosen(sender, rng):
+        answer = link.push(secret, body)
+        # The old server of one goes on with a token that was revoked.
+        revoked = sender.job.fate is Fate.REJECTED and secret == sender.secrets[0]
+        if answer != (404 if revoked else 200):
+            say(f"{sender.job.name}: {answer}")
+            time.sleep(_PATIENCE)
+
+
+def _chosen(sender: _Sender, rng: Random) -> list[str]:
+    match sender.job.fate:
+        case Fate.REJECTED:
+            return sender.secrets
+        case Fate.ROTATING:
+            return [rng.choice(sender.secrets)]
+    return sender.secrets[:1]
+
+
+def _fault(sender: _Sender, rng: Random, say: Say) -> Cause | None:
+    job = sender.job
+    if job.fate in _FAULTS:
+        return _FAULTS[job.fate]
+    if job.fate is Fate.FLAPPING:
+        return Cause.REPORTED if rng.random() < _FLAPS else None
+    if sender.bad_for:
+        sender.bad_for -= 1
+        if not sender.bad_for:
+            say(f"{job.name} is well again")
+    elif job.every and job.every <= _OFTEN and not rng.randrange(_FAILS_ONE_IN):
+        causes = [Cause.MISSED, Cause.REPORTED] + [Cause.VALUE] * any(job.voice.bad)
+        sender.fault, sender.bad_for = rng.choice(causes), rng.randint(2, 6)
+        say(f"{job.name} fails ({sender.fault}) for {sender.bad_for} pushes")
+    return sender.fault if sender.bad_for else None
+
+
+class _Link:
+    """A connection to the product that is kept, and opened anew after it broke."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._link = kind(parts.hostname or "127.0.0.1", parts.port, timeout=_TIMEOUT)
+        self._path = parts.path.rstrip("/")
+
+    def push(self, secret: str, body: dict[str, object]) -> int | str:
+        """Send a heartbeat; return the status of the answer, or why there is none."""
+        headers = {"Content-Type": "application/json"}
+        try:
+            self._link.request("POST", f"{self._path}/api/push/{secret}", json.dumps(body), headers)
+            answer = self._link.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._link.close()
+            return f"not sent: {error or type(error).__name__}"
+        return answer.status
+
+    def close(self) -> None:
+        self._link.close()
