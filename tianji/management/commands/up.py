@@ -63,9 +63,11 @@ class Command(BaseCommand):
             reloader = _Reloader(supervisor) if options["reload"] else None
             started = time.monotonic()
 
+            demo = options["demo"] and "demo" in get_commands()
+
             def meanwhile() -> None:
-                if self._announce_once(started) and options["demo"]:
-                    _start_demo(supervisor)
+                if self._announce_once(started, with_link=not demo) and demo:
+                    supervisor.add(Child("demo", management("demo", "--live"), essential=False))
                 if reloader:
                     reloader.look()
 
@@ -84,14 +86,14 @@ class Command(BaseCommand):
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
             self.say(f"Created the owner {setup.create_owner_from_settings()}.")
 
-    def _announce_once(self, started: float) -> bool:
+    def _announce_once(self, started: float, *, with_link: bool) -> bool:
         """Print the address as soon as the site answers; return whether this was the moment."""
         if self._announced:
             return False
         if _is_ready():
             self._announced = True
             self.say(f"Tianji is running at {settings.TIANJI_URL}/ (Ctrl-C stops it)")
-            if setup.is_needed():
+            if with_link and setup.is_needed():
                 self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
             connections.close_all()
             return True
@@ -117,11 +119,6 @@ class _Reloader:
             self.supervisor.say(f"{changed[0]}{more} changed; starting everything again.")
             self.supervisor.restart()
         self.next_look = time.monotonic() + _LOOK_FOR_CHANGES_EVERY
-
-
-def _start_demo(supervisor: Supervisor) -> None:
-    if "demo" in get_commands():
-        supervisor.add(Child("demo", management("demo", "--live"), essential=False))
 
 
 def _lock(path: Path) -> IO[str]:
