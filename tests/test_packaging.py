@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -19,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tianji import __version__, paths
+from tianji.cli import own_commands
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("base.txt", "build.txt", "dev.txt")
@@ -132,3 +134,15 @@ def test_the_hooks_run_programs_that_the_development_lock_has():
     }
     assert programs - {"python"} <= locked("dev.txt").keys()
     assert all(repository["repo"] == "local" for repository in config["repos"])
+
+
+def test_the_image_copies_what_it_is_let_and_starts_the_program():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    let_in = {line.strip("!/") for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    copied = [line.split()[1:-1] for line in re.findall(r"^COPY .*$", dockerfile, re.MULTILINE)]
+    named = {source for sources in copied for source in sources if not source.startswith(("--", "/"))}
+    assert named - {"."} <= let_in
+    (command,) = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    program, name, *_ = json.loads(command)
+    assert program in pyproject()["project"]["scripts"]
+    assert name in own_commands()
