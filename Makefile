@@ -4,13 +4,29 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: up test messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
+.PHONY: up dev test lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
 
+# The same for development: it notices changed files, shows errors in full, and has sample data.
+dev: .venv/.dev-installed
+	@exec env TIANJI_DEBUG=true TIANJI_DATA="$${TIANJI_DATA:-data/dev}" \
+	  TIANJI_ALLOW_PRIVATE_WEBHOOKS="$${TIANJI_ALLOW_PRIVATE_WEBHOOKS:-127.0.0.0/8}" \
+	  $(BIN)/python manage.py up --reload --demo
+
 test: .venv/.dev-installed
 	@exec $(BIN)/python -m tests.run
+
+# The linters of `make test`.
+lint: .venv/.dev-installed
+	@exec $(BIN)/python -m tests.lint
+
+# Formats everything, and repairs what ruff can repair.
+fmt: .venv/.dev-installed
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+	@find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tianji needs Python 3.11 or newer; none was found on the PATH." >&2; exit 1; }
@@ -40,11 +56,15 @@ messages: .venv/.dev-installed
 bench-dashboard: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.dashboard
 
+# Versions stay as they are in the locks; to upgrade one: make lock UPGRADE="--upgrade-package django"
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links $(UPGRADE)
+
+# The exact versions, with hashes, of what pyproject.toml names.
 lock: .venv/.dev-installed
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links requirements/base.in -o requirements/base.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links -c requirements/base.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -o requirements/base.txt
+	$(COMPILE) -c requirements/base.txt --group build -o requirements/build.txt
+	$(COMPILE) -c requirements/base.txt -c requirements/build.txt pyproject.toml --group dev -o requirements/dev.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -81,11 +81,13 @@ def _static_files() -> str:
 class Process:
     """A process whose output is kept line by line."""
 
-    def __init__(self, argv: list[str], environment: dict[str, str], *, name: str = "") -> None:
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], *, name: str = "", cwd: Path = ROOT
+    ) -> None:
         self.name = name or argv[-1]
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -15,14 +15,16 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 
+from tianji import paths
 from tianji.logging import logging_config
 
 env = Env()
-BASE_DIR = Path(__file__).resolve().parent.parent
+# Where templates, static files and catalogues are.
+BASE_DIR = paths.home()
 
 # --- Where this instance lives -------------------------------------------------------------------
 
-TIANJI_DATA = Path(env.str("TIANJI_DATA", str(BASE_DIR / "data"))).resolve()
+TIANJI_DATA = Path(env.str("TIANJI_DATA", str(paths.default_data()))).resolve()
 TIANJI_HOST = env.str("TIANJI_HOST", "127.0.0.1")
 TIANJI_PORT = env.int("TIANJI_PORT", 8000, validate=validate.Range(1, 65_535))
 DEBUG = env.bool("TIANJI_DEBUG", False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cron_descriptor import Options
 from cron_descriptor import get_description as describe_cron
+from django.conf import settings
 from django.utils.translation import get_language, gettext, pgettext, to_locale
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -21,8 +22,6 @@ _PLAIN_SECONDS = 2 * MINUTE
 
 _PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\W\d_]*)\s*,?")
 _LONGEST_TEXT = 60
-# Languages that cron-descriptor lacks (compiled by tests/messages.py).
-_OUR_LOCALES = Path(__file__).parents[2] / "locale" / "cron"
 _NAME = re.compile("|".join([*calendar.day_name, *calendar.month_name[1:]]))
 _ENGLISH = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
@@ -128,8 +127,10 @@ def _cron_options(locale: str) -> Options:
     options = Options()
     options.use_24hour_time_format = True
     options.locale_code = "en_US" if locale == "en" else locale
-    if (_OUR_LOCALES / f"{locale}.mo").exists():
-        options.locale_location = str(_OUR_LOCALES)
+    # What cron-descriptor has no words for itself (tests/messages.py compiles it).
+    ours = Path(settings.LOCALE_PATHS[0]) / "cron"
+    if (ours / f"{locale}.mo").exists():
+        options.locale_location = str(ours)
     return options
 
 

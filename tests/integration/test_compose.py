@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -34,12 +35,10 @@ def services() -> dict[str, Any]:
 
 
 def command_of(service: dict[str, Any]) -> list[str]:
-    """The service's command, run by this Python instead of the image's."""
-    command = [str(part) for part in service["command"]]
-    assert command[0] == "python"
-    import sys
-
-    return [sys.executable, *command[1:]]
+    """The service's command, run from this checkout instead of the image's wheel."""
+    program, *arguments = [str(part) for part in service["command"]]
+    assert program == "tianji"
+    return [sys.executable, "-m", "tianji", *arguments]
 
 
 def environment_of(service: dict[str, Any], **ours: str) -> dict[str, str]:
@@ -115,18 +114,12 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             "TIANJI_ADMIN_EMAIL": EMAIL,
             "TIANJI_ADMIN_PASSWORD": PASSWORD,
         }
-        # The image has the static files; here they are collected as its build does.
-        collect = Process(
-            command_of({"command": ["python", "manage.py", "collectstatic", "--no-input", "-v0"]}),
-            environment_of(services["web"], **shared),
-        )
-        assert collect.wait(60) == 0, collect.output
         # Twice at once, as two hosts might.
         preparing = [
             Process(command_of(services["prepare"]), environment_of(services["prepare"], **shared))
             for _ in range(2)
         ]
-        assert [process.wait(60) for process in preparing] == [0, 0], (
+        assert [process.wait(120) for process in preparing] == [0, 0], (
             preparing[0].output + preparing[1].output
         )
         urls = [f"http://127.0.0.1:{port}" for port in ports]

@@ -24,7 +24,10 @@ from notifications.transports.retry import WAITS
 from tianji.runtime.processes import ROLES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -150,10 +153,91 @@ def test_management_commands_exist(name):
     assert named - set(get_commands()) == set()
 
 
-def test_the_readme_names_both_commands():
-    blocks = fences(read("README.md"), "sh")
-    assert "make up\n" in blocks
-    assert "make test\n" in blocks
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_of_the_program_exist(name):
+    text = read(name)
+    in_blocks = re.findall(r"^(?:\S*/)?tianji ([a-z][\w-]*)", "\n".join(fences(text, "sh")), re.MULTILINE)
+    named = {*in_blocks, *re.findall(r"`(?:\S*/|docker[^`]* )?tianji\s([a-z][\w-]*)", text)}
+    assert {each.replace("-", "_") for each in named} - set(get_commands()) - {"help"} == set()
+
+
+def test_no_page_asks_the_image_for_what_only_a_checkout_has():
+    for page in PAGES:
+        assert not re.findall(r"docker[^`\n]*\bmanage\.py", page.read_text()), page
+
+
+def test_the_readme_shows_the_product_and_names_both_commands_on_its_first_screen():
+    first_screen = read("README.md").partition("\n## ")[0]
+    assert "![The overview" in first_screen
+    assert fences(first_screen, "sh") == ["make up\n", "make test\n"]
+
+
+# --- What contributors are told ------------------------------------------------------------------
+
+
+def quoted() -> list[str]:
+    """What CONTRIBUTING.md quotes: in a line of text, or as a line of a shell block."""
+    text = read("CONTRIBUTING.md")
+    lines = [
+        line.strip()
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [*lines, *(" ".join(each.split()) for each in re.findall(r"`([^`]+)`", prose))]
+
+
+def test_files_and_folders_that_contributors_are_sent_to_exist():
+    tops = {path.name for path in ROOT.iterdir()}
+    named = {
+        word for each in quoted() for word in each.split() if word.partition("/")[0] in tops and "/" in word
+    }
+    # Those that a recipe makes, and the data of `make dev`.
+    made = {"data/dev", "locale/de/LC_MESSAGES"}
+    assert len(named) > 20
+    missing = [
+        name
+        for name in sorted(named - made)
+        if not name.startswith(".venv/")
+        and not list(ROOT.glob(re.sub(r"<\w+>", "*", name.partition("::")[0])))
+    ]
+    assert missing == []
+
+
+def test_tests_that_contributors_are_told_to_run_exist():
+    named = [word for each in quoted() for word in each.split() if "::" in word]
+    assert named
+    for name in named:
+        file, _, function = name.partition("::")
+        assert f"def {function}(" in read(file)
+
+
+def test_programs_that_contributors_are_told_to_run_are_installed_for_them():
+    programs = {found for each in quoted() for found in re.findall(r"\.venv/bin/([\w-]+)", each)} - {"python"}
+    modules = {found for each in quoted() for found in re.findall(r"python -m ([\w-]+)", each)}
+    assert "pytest" in modules
+    locked = set(re.findall(r"^([\w-]+)==", read("requirements/dev.txt"), re.MULTILINE))
+    assert (programs | modules) - locked == set()
+
+
+def test_names_in_code_that_contributors_are_told_to_look_for_exist():
+    for file, name in (
+        ("notifications/integrations/slack.py", "FIELDS = "),
+        ("notifications/integrations/slack.py", "KIND = "),
+        ("notifications/integrations/slack.py", "def build("),
+        ("notifications/integrations/slack.py", "def judge("),
+        ("notifications/integrations/base.py", "class Field:"),
+        ("tests/notifications/providers/__init__.py", "FAKES"),
+        ("api/schema.py", "def answers("),
+        ("api/base.py", "def idempotent("),
+        ("accounts/actors.py", "class Actor"),
+        ("tianji/settings.py", "LANGUAGES = "),
+        ("tests/messages.py", "LANGUAGES = "),
+        ("tests/e2e/test_everywhere.py", "LANGUAGES = "),
+        ("docker-compose.yml", "x-environment:"),
+    ):
+        assert name in read(file), f"{file} has no {name}"
+        assert f"`{file}`" in read("CONTRIBUTING.md")
 
 
 # --- Examples ------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What became of the messages that the sample incidents owed: told, several in one, held, not needed, failed.
 
 The rows are those that the product wrote when the incidents were replayed. What the product would have made
-of them, had it run at that time, is worked out here: delays, maintenance and storms as notifications/dispatch/queue.py
-and judging.py have them.
+of them, had it run at that time, is worked out here: delays, maintenance and storms as dispatch/queue.py
+and dispatch/decide.py have them.
 """
 
 from __future__ import annotations

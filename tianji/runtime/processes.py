@@ -24,6 +24,11 @@ def command(role: Role, *, host: str | None = None, port: int | None = None) -> 
             return [*_celery(), "beat", "--pidfile="]
 
 
+def management(*arguments: str) -> list[str]:
+    """Return the command line of one of our management commands."""
+    return [sys.executable, "-m", "tianji", *arguments]
+
+
 def _web(host: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "granian", "--interface", "wsgi"),

@@ -29,10 +29,13 @@ def collect() -> bool:
 
 
 def _fingerprint() -> str:
-    """Return a digest of the names, sizes and modification times of all files to collect."""
+    """Return a digest of the names and contents of all files that would be collected.
+
+    Not of their times, which differ between the build of an image and a container of it.
+    """
     digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
     for finder in get_finders():
-        for path, storage in finder.list([]):
-            found = Path(storage.path(path)).stat()
-            digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+        for path, storage in finder.list(_NOT_SERVED):
+            content = Path(storage.path(path)).read_bytes()
+            digest.update(f"{path}\0{hashlib.sha256(content).hexdigest()}\0".encode())
     return digest.hexdigest()

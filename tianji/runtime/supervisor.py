@@ -23,10 +23,14 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Child:
-    """One process to keep running: its name, its command and, while it runs, its handle."""
+    """One process to keep running: its name, its command and, while it runs, its handle.
+
+    One that isn't `essential` is left alone when it ends.
+    """
 
     name: str
     argv: Sequence[str]
+    essential: bool = True
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     backoff: float = BACKOFF_FIRST
@@ -63,6 +67,18 @@ class Supervisor:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def add(self, child: Child) -> None:
+        """Start one more, and stop it with the others, after them."""
+        self.children.append(child)
+        self._start(child)
+
+    def restart(self) -> None:
+        """Stop everything, and start it again without waiting: for a program that has changed."""
+        self._stop_all()
+        for child in self.children:
+            child.backoff = BACKOFF_FIRST
+            self._start(child)
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
 
@@ -80,7 +96,7 @@ class Supervisor:
     def _look_after(self, child: Child) -> None:
         now = time.monotonic()
         if child.process is None:
-            if now >= child.restart_at:
+            if child.essential and now >= child.restart_at:
                 self._start(child)
             return
         code = child.process.poll()
@@ -90,6 +106,9 @@ class Supervisor:
             child.backoff = BACKOFF_FIRST
         _kill_group(child.process.pid)
         child.process = None
+        if not child.essential:
+            self.say(f"{child.name} {_how_it_ended(code)}.")
+            return
         child.restart_at = now + child.backoff
         self.say(f"{child.name} {_how_it_ended(code)}; restarting in {child.backoff:.0f} s.")
         child.backoff = min(child.backoff * 2, BACKOFF_MOST)
@@ -107,6 +126,7 @@ class Supervisor:
             # The rest of the group, such as the worker of a server that was killed.
             _kill_group(process.pid)
             process.wait()
+            child.process = None
 
 
 def _how_it_ended(code: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,17 +13,31 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from accounts.services import setup
-from tianji.runtime import beat_schedule
+from tianji.runtime import beat_schedule, static_files
 
 # Any number will do, as long as all containers use the same.
 _ADVISORY_LOCK = 7_215_001
 
 
 class Command(BaseCommand):
-    help = "Migrates the database. If there is no account yet, creates the owner or prints a setup link."
+    help = (
+        "Prepares a new version: migrates the database and collects static files. "
+        "While no account exists, it creates the owner or prints a setup link."
+    )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--static-only",
+            action="store_true",
+            help="Only collect static files, for the build of an image.",
+        )
+
+    def handle(self, *args: Any, static_only: bool, **options: Any) -> None:
+        if static_only:
+            static_files.collect()
+            return
         with _one_at_a_time():
+            static_files.collect()
             call_command("migrate", interactive=False, verbosity=0)
             for fault in beat_schedule.faults():
                 self.stdout.write(f"Warning: {fault}")

@@ -7,20 +7,24 @@ import http.client
 import os
 import socket
 import time
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts.services import setup
+from tianji import paths
 from tianji.runtime import beat_schedule, static_files
-from tianji.runtime.processes import ROLES, command
+from tianji.runtime.processes import ROLES, command, management
+from tianji.runtime.reload import Files
 from tianji.runtime.supervisor import Child, Supervisor
 
 _PATIENCE = 30.0
+_LOOK_FOR_CHANGES_EVERY = 0.5
 
 
 class Command(BaseCommand):
@@ -30,7 +34,21 @@ class Command(BaseCommand):
     requires_system_checks = []
     _announced = _complained = False
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--reload",
+            action="store_true",
+            help="For development: restarts everything when a file changes.",
+        )
+        parser.add_argument(
+            "--demo",
+            action="store_true",
+            help="Fills an empty installation with live sample data.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["reload"] and not paths.is_checkout():
+            raise CommandError("--reload is for a checkout; an installed program doesn't change.")
         data: Path = settings.TIANJI_DATA
         # It contains sessions, password hashes and the secret key.
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,8 +61,18 @@ class Command(BaseCommand):
                 say=self.say,
                 environment={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
+            reloader = _Reloader(supervisor) if options["reload"] else None
             started = time.monotonic()
-            supervisor.run(meanwhile=lambda: self._announce_once(started))
+
+            demo = options["demo"] and "demo" in get_commands()
+
+            def meanwhile() -> None:
+                if self._announce_once(started, with_link=not demo) and demo:
+                    supervisor.add(Child("demo", management("demo", "--live"), essential=False))
+                if reloader:
+                    reloader.look()
+
+            supervisor.run(meanwhile=meanwhile)
             self.say("Stopped.")
 
     def say(self, line: str) -> None:
@@ -59,18 +87,39 @@ class Command(BaseCommand):
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
             self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
-    def _announce_once(self, started: float) -> None:
+    def _announce_once(self, started: float, *, with_link: bool) -> bool:
+        """Print the address as soon as the site answers; return whether this was the moment."""
         if self._announced:
-            return
+            return False
         if _is_ready():
             self._announced = True
             self.say(f"Tianji is running at {settings.TIANJI_URL}/ (press Ctrl-C to stop)")
-            if setup.is_needed():
+            if with_link and setup.is_needed():
                 self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
             connections.close_all()
-        elif time.monotonic() - started > _PATIENCE and not self._complained:
+            return True
+        if time.monotonic() - started > _PATIENCE and not self._complained:
             self._complained = True
             self.say(f"Not ready after {_PATIENCE:.0f} s, still trying. See the messages above.")
+        return False
+
+
+class _Reloader:
+    """Starts the processes again when a file of the program changed."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.files = Files(paths.home())
+        self.next_look = 0.0
+
+    def look(self) -> None:
+        if time.monotonic() < self.next_look:
+            return
+        if changed := self.files.changed():
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            self.supervisor.say(f"{changed[0]}{more} changed; starting everything again.")
+            self.supervisor.restart()
+        self.next_look = time.monotonic() + _LOOK_FOR_CHANGES_EVERY
 
 
 def _lock(path: Path) -> IO[str]:
