@@ -17,7 +17,7 @@ _LOOKS_AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditTarget:
     """What was done to what. `details` holds no secret."""
 
     subject: UUID
@@ -25,25 +25,25 @@ class Deed:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def record(*, workspace: Workspace, by: Actor, action: str, deed: Deed | None = None) -> AuditEntry:
+def record(*, workspace: Workspace, by: Actor, action: str, target: AuditTarget | None = None) -> AuditEntry:
     """Record that `by` did `action`; call it inside the transaction that does it."""
-    deed = deed or Deed(workspace.public_id, workspace.name)
-    entry = _entry(workspace, by, action, deed, database_now())
+    target = target or AuditTarget(workspace.public_id, workspace.name)
+    entry = _entry(workspace, by, action, target, database_now())
     entry.save(force_insert=True)
     return entry
 
 
-def record_looks(*, workspace: Workspace, by: Actor, action: str, deeds: Iterable[Deed]) -> None:
+def record_views(*, workspace: Workspace, by: Actor, action: str, targets: Iterable[AuditTarget]) -> None:
     """Record that `by` viewed something, at most once an hour for the same `details`, in three queries.
 
     Programs view things over and over; an entry each time would bury everything else.
     """
-    deeds = list(deeds)
-    if not deeds:
+    targets = list(targets)
+    if not targets:
         return
     now = database_now()
     recent = AuditEntry.objects.filter(
-        subject__in={deed.subject for deed in deeds},
+        subject__in={target.subject for target in targets},
         at__gt=now - _LOOKS_AGAIN,
         action=action,
         user=by.user,
@@ -53,13 +53,13 @@ def record_looks(*, workspace: Workspace, by: Actor, action: str, deeds: Iterabl
     )
     known = [(entry.subject, entry.details) for entry in recent]
     AuditEntry.objects.bulk_create(
-        _entry(workspace, by, action, deed, now)
-        for deed in deeds
-        if (deed.subject, deed.details) not in known
+        _entry(workspace, by, action, target, now)
+        for target in targets
+        if (target.subject, target.details) not in known
     )
 
 
-def _entry(workspace: Workspace, by: Actor, action: str, deed: Deed, at: datetime) -> AuditEntry:
+def _entry(workspace: Workspace, by: Actor, action: str, target: AuditTarget, at: datetime) -> AuditEntry:
     return AuditEntry(
         workspace=workspace,
         at=at,
@@ -69,7 +69,7 @@ def _entry(workspace: Workspace, by: Actor, action: str, deed: Deed, at: datetim
         api_key=by.api_key,
         via=by.via,
         address=by.address,
-        subject=deed.subject,
-        subject_name=deed.subject_name[:100],
-        details=deed.details,
+        subject=target.subject,
+        subject_name=target.subject_name[:100],
+        details=target.details,
     )

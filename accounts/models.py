@@ -218,7 +218,7 @@ class AuditEntry(models.Model):
         return f"{self.action} by {self.actor}"
 
 
-class StoredAnswer(models.Model):
+class StoredResponse(models.Model):
     """The encrypted response to a POST with an `Idempotency-Key`, for replaying it."""
 
     owner = models.CharField(max_length=60)

@@ -35,7 +35,7 @@ from api.authentication import (
 from api.idempotency import Answer
 from api.parsers import JsonBody
 from api.problems import Problem
-from api.schema import SaidByTheOperation
+from api.schema import OperationSchema
 
 # The syntax of If-Match in RFC 9110.
 _QUOTED = r'(W/)?"[!#-~]*"'
@@ -43,7 +43,7 @@ _ETAGS = re.compile(rf"\*|{_QUOTED}(, ?{_QUOTED})*")
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
-class _JsonUnlessAskedOtherwise(DefaultContentNegotiation):
+class _JsonByDefault(DefaultContentNegotiation):
     """Falls back to JSON if nothing in Accept is available: a 406 would be JSON as well."""
 
     def select_renderer(
@@ -88,11 +88,11 @@ class ApiView(APIView):
     throttle_classes = (ApiRate,)
     parser_classes = (JsonBody,)
     renderer_classes = (JSONRenderer,)
-    content_negotiation_class = _JsonUnlessAskedOtherwise
+    content_negotiation_class = _JsonByDefault
     metadata_class = None
     # Without "options": the API is not meant for scripts on other sites.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
-    schema = SaidByTheOperation()
+    schema = OperationSchema()
     query: ClassVar[tuple[str, ...]] = ()
 
     def get_exception_handler(self) -> Any:

@@ -66,7 +66,7 @@ class LineOrNothing(Text):
         super().__init__(allow_blank=True, **kwargs)
 
 
-class Sought(Text):
+class SearchText(Text):
     """A text to search for, without trimming."""
 
     pattern, complaint = r"^[^\x00]+\Z", _("Must not be empty or contain NUL characters.")
@@ -94,7 +94,7 @@ class Id(serializers.UUIDField):
         return super().to_internal_value(data)
 
 
-class Whole(serializers.IntegerField):
+class Integer(serializers.IntegerField):
     """A whole number: a JSON number, not a string or a boolean."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -132,7 +132,7 @@ class Number(serializers.FloatField):
         return number
 
 
-class YesNo(serializers.BooleanField):
+class Boolean(serializers.BooleanField):
     """true or false, and nothing that merely resembles them."""
 
     def to_internal_value(self, data: Any) -> bool:
@@ -155,7 +155,7 @@ class OneOf(serializers.ChoiceField):
         return super().to_internal_value(data)
 
 
-class Moment(serializers.DateTimeField):
+class Timestamp(serializers.DateTimeField):
     """A time in ISO 8601: written in UTC, such as 2026-11-22T14:03:07.123456Z, and read with any offset."""
 
     default_error_messages = {
@@ -190,4 +190,4 @@ class Moment(serializers.DateTimeField):
 
 def in_utc(moment: datetime | None) -> str | None:
     """Return a time as the API writes it."""
-    return None if moment is None else Moment().to_representation(moment)
+    return None if moment is None else Timestamp().to_representation(moment)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from accounts.models import StoredAnswer
+from accounts.models import StoredResponse
 from core import credentials
 from core.clock import database_now
 
@@ -66,7 +66,7 @@ def once_outside(*, owner: str, key: str, request_digest: str, run: Callable[[],
 
     If the process dies in between, the key can be used again after ABANDONED_AFTER.
     """
-    abandoned = StoredAnswer.objects.filter(owner=owner, key=key, status=None)
+    abandoned = StoredResponse.objects.filter(owner=owner, key=key, status=None)
     abandoned.filter(created_at__lt=database_now() - ABANDONED_AFTER).delete()
     claimed = _claim(owner, key, request_digest)
     if claimed is None:
@@ -82,15 +82,15 @@ def once_outside(*, owner: str, key: str, request_digest: str, run: Callable[[],
 
 def forget_old() -> int:
     """Delete the stored responses that have expired; return how many there were."""
-    return StoredAnswer.objects.filter(created_at__lt=database_now() - KEPT_FOR).delete()[0]
+    return StoredResponse.objects.filter(created_at__lt=database_now() - KEPT_FOR).delete()[0]
 
 
-def _claim(owner: str, key: str, request_digest: str) -> StoredAnswer | None:
+def _claim(owner: str, key: str, request_digest: str) -> StoredResponse | None:
     now = database_now()
-    StoredAnswer.objects.filter(owner=owner, key=key, created_at__lt=now - KEPT_FOR).delete()
+    StoredResponse.objects.filter(owner=owner, key=key, created_at__lt=now - KEPT_FOR).delete()
     try:
         with transaction.atomic():
-            return StoredAnswer.objects.create(
+            return StoredResponse.objects.create(
                 owner=owner, key=key, request_digest=request_digest, created_at=now
             )
     except IntegrityError:
@@ -98,7 +98,7 @@ def _claim(owner: str, key: str, request_digest: str) -> StoredAnswer | None:
 
 
 def _stored(owner: str, key: str, request_digest: str) -> Answer:
-    stored = StoredAnswer.objects.filter(owner=owner, key=key).first()
+    stored = StoredResponse.objects.filter(owner=owner, key=key).first()
     if stored is None:
         # The first request failed and released the key in between.
         raise StillRunning
@@ -111,7 +111,7 @@ def _stored(owner: str, key: str, request_digest: str) -> Answer:
     return Answer(stored.status, kept["headers"], kept["data"], repeated=True)
 
 
-def _keep(claimed: StoredAnswer, answer: Answer) -> None:
+def _keep(claimed: StoredResponse, answer: Answer) -> None:
     # Encrypted, because it may contain a new token.
     content = json.dumps({"headers": answer.headers, "data": answer.data})
     claimed.status, claimed.sealed = answer.status, credentials.seal(content, purpose=_PURPOSE)

@@ -14,7 +14,7 @@ from api.fields import Text
 from api.problems import KINDS, MEDIA_TYPE, type_of
 
 
-class SaidByTheOperation(AutoSchema):
+class OperationSchema(AutoSchema):
     """Describes an operation by its own description, not by the docstring meant for developers."""
 
     def get_description(self) -> str:  # type: ignore[override]
@@ -175,7 +175,7 @@ def exact(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     result["paths"] = dict(_named(path, methods) for path, methods in result["paths"].items())
     for methods in result["paths"].values():
         for operation in methods.values():
-            _say_problems_once(operation["responses"])
+            _share_problem_responses(operation["responses"])
     result["components"]["responses"] = {
         _name_of(status): _problem(status) for status in sorted({kind.status for kind in KINDS.values()})
     }
@@ -186,7 +186,7 @@ def _name_of(status: int | str) -> str:
     return f"Problem{status}"
 
 
-def _say_problems_once(responses: dict[str, Any]) -> None:
+def _share_problem_responses(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
         if set(response.get("content", ())) == {MEDIA_TYPE}:
             responses[status] = {"$ref": f"#/components/responses/{_name_of(status)}"}

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from api.views import Nothing, problem, schema
+from api.views import NotFoundView, problem, schema
 
 app_name = "api"
 
@@ -11,7 +11,7 @@ urlpatterns = [
     path("v1/", include("monitors.api.v1_urls")),
     path("v1/", include("monitors.api.history_urls")),
     path("v1/", include("notifications.api.urls")),
-    re_path(r"^v1/", Nothing.as_view()),
+    re_path(r"^v1/", NotFoundView.as_view()),
     path("schema/", schema, name="schema"),
     path(
         "docs/",

@@ -38,7 +38,7 @@ def problem(request: HttpRequest, kind: str) -> HttpResponse:
     return render(request, "api/problem.html", {"name": kind, "kind": KINDS[kind]})
 
 
-class Nothing(ApiView):
+class NotFoundView(ApiView):
     """The 404 of the management API: a problem, not a page."""
 
     schema = None  # type: ignore[assignment]

@@ -16,10 +16,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-COUNTED_MOST = 10_000
+MAX_COUNT = 10_000
 
 
-class Refused(Exception):
+class DeletionNotAllowed(Exception):
     """The deletion is not allowed; the message says why. Nothing was deleted."""
 
 
@@ -29,7 +29,7 @@ class BoundedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[:COUNTED_MOST].count())
+        return int(rows.order_by().values("pk")[:MAX_COUNT].count())
 
 
 class SiteAdmin(admin.ModelAdmin):
@@ -77,7 +77,7 @@ class SiteAdmin(admin.ModelAdmin):
             was = copy(obj)
             try:
                 self.delete_model(request, obj)
-            except Refused as refused:
+            except DeletionNotAllowed as refused:
                 self.message_user(request, str(refused), messages.ERROR)
                 return HttpResponseRedirect(request.path)
             self.log_deletions(request, [was])  # type: ignore[arg-type]
@@ -105,9 +105,9 @@ class LargeTableAdmin(SiteAdmin):
     ) -> HttpResponse:
         answer = super().changelist_view(request, extra_context)
         shown = answer.context_data if isinstance(answer, TemplateResponse) else None
-        if shown and "cl" in shown and shown["cl"].result_count == COUNTED_MOST:
+        if shown and "cl" in shown and shown["cl"].result_count == MAX_COUNT:
             shown["subtitle"] = _("Showing the first %(most)d. Search or filter to find more.") % {
-                "most": COUNTED_MOST
+                "most": MAX_COUNT
             }
         return answer
 

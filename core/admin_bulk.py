@@ -68,7 +68,7 @@ class _Place(forms.Form):
     up_to = forms.IntegerField()
 
 
-def ask_and_do(
+def confirm_and_run(
     model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any], bulk: Bulk
 ) -> TemplateResponse:
     """Handle an action on `queryset`: ask for confirmation, then handle a part and show the outcome."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import connection
 
 
-def let_go_of_the_connection() -> None:
+def release_connection() -> None:
     """Return the pooled database connection; the next query takes one again.
 
     Waiting for a remote server must not use up the pool. Does nothing inside a transaction or without a

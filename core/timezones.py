@@ -26,7 +26,7 @@ def offered_zones() -> tuple[str, ...]:
     return ("UTC", *sorted(named))
 
 
-class ReadersZone:
+class TimezoneMiddleware:
     """Shows times in the browser's time zone, or else in TIANJI_TIME_ZONE."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

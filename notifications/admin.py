@@ -38,8 +38,16 @@ class ChannelAdmin(SiteAdmin):
     """Channels are created on their own pages, whose forms know what each integration needs."""
 
     form = ChannelForm
-    list_display = ("name", "workspace", "kind", "masked_destination", "enabled", "broken_at", "all_monitors")
-    list_filter = ("kind", "enabled", ("broken_at", admin.EmptyFieldListFilter), "all_monitors")
+    list_display = (
+        "name",
+        "workspace",
+        "kind",
+        "masked_destination",
+        "enabled",
+        "failing_since",
+        "all_monitors",
+    )
+    list_filter = ("kind", "enabled", ("failing_since", admin.EmptyFieldListFilter), "all_monitors")
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__name")
     fields = (
@@ -58,8 +66,8 @@ class ChannelAdmin(SiteAdmin):
         "title",
         "body",
         "failures",
-        "broken_at",
-        "quiet_until",
+        "failing_since",
+        "paused_until",
         "public_id",
         "created_at",
         "updated_at",
@@ -67,7 +75,7 @@ class ChannelAdmin(SiteAdmin):
     readonly_fields = (
         *("workspace", "kind", "masked_destination", "public_id", "created_at", "updated_at"),
         *("delay", "on_down", "on_recovery", "on_late", "on_reminder", "title", "body"),
-        *("failures", "broken_at", "quiet_until"),
+        *("failures", "failing_since", "paused_until"),
     )
     autocomplete_fields = ("monitors",)
     secret_fields = ("config",)

@@ -12,7 +12,7 @@ from notifications.messages.events import ENDS, Event
 from notifications.models import Delivery
 
 _DOWN = (Event.OPENED, Event.REMINDER)
-_TONES = {Delivery.Status.SENT: "", Delivery.Status.WITHDRAWN: "", Delivery.Status.FAILED: "down"}
+_TONES = {Delivery.Status.SENT: "", Delivery.Status.SKIPPED: "", Delivery.Status.FAILED: "down"}
 
 
 def connect() -> None:
@@ -39,7 +39,7 @@ def _entry(row: Delivery) -> Entry:
     words = {
         Delivery.Status.SENT: _("sent"),
         Delivery.Status.FAILED: _("failed"),
-        Delivery.Status.WITHDRAWN: _("skipped"),
+        Delivery.Status.SKIPPED: _("skipped"),
     }
     facts = [Fact(row.channel.name, _about(row), at=row.sent_at)]
     if row.note:

@@ -23,8 +23,8 @@ class Channel(models.Model):
     `delay` is in seconds: shorter outages are not notified. `on_...` are the events it is subscribed to; a
     monitor may override them (ChannelRule). `title` and `body` are templates, empty for the default.
 
-    `failures` counts failed attempts since the last success; `broken_at` is when the channel was found
-    failing. Until `quiet_until` nothing is sent, because the receiver asked for a pause. `downs_until` and
+    `failures` counts failed attempts since the last success; `failing_since` is when the channel was found
+    failing. Until `paused_until` nothing is sent, because the receiver asked for a pause. `downs_until` and
     `ups_until` end the current window of a storm (notifications/dispatch/queue.py).
     """
 
@@ -46,8 +46,8 @@ class Channel(models.Model):
     title = models.TextField(_("title"), max_length=TEMPLATE_LENGTH, blank=True)
     body = models.TextField(_("text"), max_length=TEMPLATE_LENGTH, blank=True)
     failures = models.PositiveIntegerField(default=0, editable=False)
-    broken_at = models.DateTimeField(null=True, blank=True, editable=False)
-    quiet_until = models.DateTimeField(null=True, blank=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     downs_until = models.DateTimeField(null=True, blank=True, editable=False)
     ups_until = models.DateTimeField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -87,18 +87,18 @@ class Delivery(models.Model):
         MERGED = "merged", _("In a digest")
         SENT = "sent", _("Sent")
         FAILED = "failed", _("Failed")
-        WITHDRAWN = "withdrawn", _("Skipped")
+        SKIPPED = "skipped", _("Skipped")
 
     class Note(models.TextChoices):
         """Why a delivery was skipped."""
 
         RECOVERED = "recovered", _("Recovered before it was sent")
-        NEVER_TOLD = "never_told", _("Never notified that it went down")
+        NOT_NOTIFIED = "not_notified", _("Never notified that it went down")
         CONTINUES = "continues", _("Already notified of this outage")
         DOWN_AGAIN = "down_again", _("Down again before it was sent")
         ACKNOWLEDGED = "acknowledged", _("Already acknowledged")
         NOT_LATE = "not_late", _("A heartbeat arrived before it was sent")
-        UNWANTED = "unwanted", _("No longer subscribed")
+        UNSUBSCRIBED = "unsubscribed", _("No longer subscribed")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, null=True, on_delete=models.CASCADE, related_name="deliveries")
@@ -132,9 +132,7 @@ class Delivery(models.Model):
             ),
             models.CheckConstraint(
                 name="only_an_open_delivery_has_a_next_attempt",
-                condition=Q(
-                    status__in=["merged", "sent", "failed", "withdrawn"], next_attempt_at__isnull=True
-                )
+                condition=Q(status__in=["merged", "sent", "failed", "skipped"], next_attempt_at__isnull=True)
                 | Q(status__in=["pending", "sending"], next_attempt_at__isnull=False),
             ),
         ]
@@ -173,13 +171,13 @@ class DeliveryAttempt(models.Model):
 class ChannelRule(models.Model):
     """How one channel is notified of one monitor, if that differs from the channel's own settings.
 
-    Without `told` it is not notified at all, even if it is for all monitors. `delay` in seconds and `events`
-    (names of `Channel.on_...`) are the channel's if null.
+    Unless `subscribed` it is not notified at all, even if it is for all monitors. `delay`, in seconds, and
+    `events` (names of `Channel.on_...`) are the channel's where null.
     """
 
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="channel_rules")
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="rules")
-    told = models.BooleanField(default=True)
+    subscribed = models.BooleanField(default=True)
     delay = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(DELAY_MAX)])
     events = models.JSONField(null=True, blank=True)
 
@@ -192,7 +190,7 @@ class ChannelRule(models.Model):
         return f"{self.monitor_id} to {self.channel_id}"
 
 
-class _Tolerance(models.Model):
+class _Thresholds(models.Model):
     """Failure threshold: `..._needed` failures of the last `..._of`, in a row if both are the same.
 
     Recovery threshold: `recovery_needed` good heartbeats in a row. While a monitor is down, reminders are
@@ -211,7 +209,7 @@ class _Tolerance(models.Model):
         abstract = True
 
 
-class WorkspaceRules(_Tolerance):
+class WorkspaceRules(_Thresholds):
     """The defaults for the monitors of a workspace. Null is the product's default."""
 
     workspace = models.OneToOneField(
@@ -222,7 +220,7 @@ class WorkspaceRules(_Tolerance):
         return f"rules of {self.workspace_id}"
 
 
-class MonitorRules(_Tolerance):
+class MonitorRules(_Thresholds):
     """The rules of one monitor; null is the workspace's default. No notifications until `snoozed_until`."""
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="rules")

@@ -7,11 +7,11 @@ import io
 from django.core.management import call_command
 
 from accounts.models import AuditEntry, User, Workspace
-from monitors.models import Heartbeat, Incident, Monitor, Refusal, Rollup, Transition
+from monitors.models import Heartbeat, Incident, Monitor, RejectedPush, Rollup, Transition
 from notifications.models import Channel, Delivery, DeliveryAttempt
 
 DAYS, PASSWORD = 2, "a demo password"
-_MONITORS = (Monitor, Heartbeat, Incident, Transition, Rollup, Refusal)
+_MONITORS = (Monitor, Heartbeat, Incident, Transition, Rollup, RejectedPush)
 _OTHERS = (Channel, Delivery, DeliveryAttempt, AuditEntry, User, Workspace)
 
 

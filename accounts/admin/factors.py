@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from accounts.admin.people import may_touch
+from accounts.admin.people import can_change_user
 from core.admin import SiteAdmin
 
 # A second place for email addresses: an address listed there can sign in, whatever the user's page says.
@@ -43,4 +43,4 @@ class AuthenticatorAdmin(SiteAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and may_touch(request, obj and obj.user)
+        return super().has_delete_permission(request, obj) and can_change_user(request, obj and obj.user)

@@ -15,7 +15,7 @@ from accounts.actors import actor_of
 from accounts.models import ApiKey, AuditEntry
 from accounts.services import api_keys
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
-from core.admin_bulk import Bulk, Outcome, ask_and_do
+from core.admin_bulk import Bulk, Outcome, confirm_and_run
 
 
 @admin.register(ApiKey)
@@ -70,7 +70,7 @@ class ApiKeyAdmin(SiteAdmin):
             do=revoke,
             related=("workspace",),
         )
-        return ask_and_do(self, request, queryset, bulk)
+        return confirm_and_run(self, request, queryset, bulk)
 
 
 @admin.register(AuditEntry)

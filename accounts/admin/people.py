@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Membership, Role, User
-from core.admin import Refused, SiteAdmin
+from core.admin import DeletionNotAllowed, SiteAdmin
 
 
 class _LowerCaseEmail:
@@ -85,10 +85,10 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and may_touch(request, obj)
+        return super().has_change_permission(request, obj) and can_change_user(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        allowed = super().has_delete_permission(request, obj) and may_touch(request, obj)
+        allowed = super().has_delete_permission(request, obj) and can_change_user(request, obj)
         return allowed and obj != request.user
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -107,7 +107,7 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if workspace := _owned_alone(obj):
             words = _("“%(workspace)s” has no other owner. Make someone else an owner first.")
-            raise Refused(words % {"workspace": workspace})
+            raise DeletionNotAllowed(words % {"workspace": workspace})
         super().delete_model(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
@@ -161,6 +161,6 @@ def _owned_alone(user: User) -> str:
     return alone.workspace.name if alone else ""
 
 
-def may_touch(request: HttpRequest, user: User | None) -> bool:
+def can_change_user(request: HttpRequest, user: User | None) -> bool:
     """Return whether the sender of `request` may change `user`: superusers only by superusers."""
     return user is None or not user.is_superuser or cast(User, request.user).is_superuser

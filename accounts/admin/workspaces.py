@@ -16,7 +16,7 @@ from accounts.actors import Actor, actor_of
 from accounts.forms import clean_zone
 from accounts.models import AuditEntry, Membership, Role, Workspace
 from accounts.services import members, workspaces
-from core.admin import Refused, SiteAdmin
+from core.admin import DeletionNotAllowed, SiteAdmin
 
 _LAST_OWNER = gettext_lazy("A workspace needs at least one owner. Nothing was changed.")
 
@@ -39,7 +39,7 @@ class _MembersAdmin(SiteAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except members.LastOwner:
             self.message_user(request, str(_LAST_OWNER), messages.ERROR)
-        except (members.MemberAlready, Membership.DoesNotExist):
+        except (members.AlreadyMember, Membership.DoesNotExist):
             self.message_user(
                 request, _("Someone else changed the members in the meantime. Try again."), messages.ERROR
             )
@@ -150,4 +150,4 @@ class MembershipAdmin(_MembersAdmin):
         try:
             members.remove(membership=obj, by=_by(request))
         except members.LastOwner:
-            raise Refused(str(_LAST_OWNER)) from None
+            raise DeletionNotAllowed(str(_LAST_OWNER)) from None

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import ApiKey, AuditEntry, Workspace
 from core import credentials
 from core.clock import database_now
@@ -77,5 +77,5 @@ def revoke(*, key: ApiKey, by: Actor) -> bool:
 
 
 def _record(key: ApiKey, by: Actor, action: str, **details: str) -> None:
-    deed = Deed(key.public_id, str(key), details)
-    audit.record(workspace=key.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(key.public_id, str(key), details)
+    audit.record(workspace=key.workspace, by=by, action=action, target=target)

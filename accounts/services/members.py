@@ -9,7 +9,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Membership, Role, User, Workspace
 
 
@@ -17,7 +17,7 @@ class LastOwner(Exception):
     """The change would leave the workspace without an owner."""
 
 
-class MemberAlready(Exception):
+class AlreadyMember(Exception):
     """The person to add is already a member."""
 
 
@@ -36,7 +36,7 @@ def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
         MemberAlready: the person is already a member; nothing was changed.
     """
     with transaction.atomic():
-        _hold(workspace)
+        _lock(workspace)
         # Addresses are stored in lower case.
         user = User.objects.filter(email=email.lower()).first()
         is_new_account = user is None
@@ -46,7 +46,7 @@ def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
             user=user, workspace=workspace, defaults={"role": Role(role)}
         )
         if not is_new:
-            raise MemberAlready
+            raise AlreadyMember
         _record(membership, by, AuditEntry.Action.MEMBER_ADDED, role=membership.role)
     return Added(membership, is_new_account)
 
@@ -59,7 +59,7 @@ def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
         Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
-        _hold(membership.workspace)
+        _lock(membership.workspace)
         membership.refresh_from_db()
         if membership.role != role:
             if membership.role == Role.OWNER:
@@ -78,7 +78,7 @@ def remove(*, membership: Membership, by: Actor) -> None:
         Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
-        _hold(membership.workspace)
+        _lock(membership.workspace)
         membership.refresh_from_db()
         if membership.role == Role.OWNER:
             _require_another_owner(membership)
@@ -86,7 +86,7 @@ def remove(*, membership: Membership, by: Actor) -> None:
         membership.delete()
 
 
-def _hold(workspace: Workspace) -> None:
+def _lock(workspace: Workspace) -> None:
     """Lock the workspace so that its members change one at a time: two owners may remove each other."""
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
 
@@ -99,5 +99,5 @@ def _require_another_owner(membership: Membership) -> None:
 
 def _record(membership: Membership, by: Actor, action: str, **details: Any) -> None:
     workspace = membership.workspace
-    deed = Deed(workspace.public_id, workspace.name, {"member": membership.user.email, **details})
-    audit.record(workspace=workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(workspace.public_id, workspace.name, {"member": membership.user.email, **details})
+    audit.record(workspace=workspace, by=by, action=action, target=target)

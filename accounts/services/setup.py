@@ -20,7 +20,7 @@ from accounts.models import Membership, Role, SetupLink, User, Workspace
 log = structlog.get_logger(__name__)
 
 
-class SetupOver(Exception):
+class SetupUnavailable(Exception):
     """There already is an account, or the link was used, replaced or never existed."""
 
 
@@ -61,9 +61,9 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
             # Deleting is the compare-and-set: of two people with one link, one deletes a row.
             used, _rows = SetupLink.objects.filter(digest=_digest(token)).delete()
             if not used:
-                raise SetupOver
+                raise SetupUnavailable
         if not is_needed():
-            raise SetupOver
+            raise SetupUnavailable
         owner = User.objects.create_superuser(email, password)
         # In a request these are the user's, otherwise the server's.
         workspace = Workspace.objects.create(
@@ -96,7 +96,7 @@ def create_owner_from_settings() -> User | None:
         raise ImproperlyConfigured(f"TIANJI_ADMIN_EMAIL is {email!r}, not an email address.") from error
     try:
         owner = create_owner(email=email, password=password)
-    except (SetupOver, IntegrityError):
+    except (SetupUnavailable, IntegrityError):
         return None
     try:
         validate_password(password, owner)

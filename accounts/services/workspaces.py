@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 
 
@@ -25,6 +25,8 @@ def change(*, workspace: Workspace, by: Actor, **changes: Any) -> Workspace:
             setattr(workspace, name, changes[name])
         if changed:
             workspace.save(update_fields=changed)
-            deed = Deed(workspace.public_id, workspace.name, {"fields": changed})
-            audit.record(workspace=workspace, by=by, action=AuditEntry.Action.WORKSPACE_CHANGED, deed=deed)
+            target = AuditTarget(workspace.public_id, workspace.name, {"fields": changed})
+            audit.record(
+                workspace=workspace, by=by, action=AuditEntry.Action.WORKSPACE_CHANGED, target=target
+            )
     return workspace

@@ -29,12 +29,12 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
     form = SetupForm(request.POST if request.method == "POST" else None)
     try:
         if not setup_.is_valid(token):
-            raise setup_.SetupOver
+            raise setup_.SetupUnavailable
         if form.is_bound and form.is_valid():
             owner = setup_.create_owner(**form.cleaned_data, token=token)
             login(request, owner, backend=settings.AUTHENTICATION_BACKENDS[0])
             return HttpResponseRedirect(reverse("monitors:overview"), status=303)
-    except setup_.SetupOver:
+    except setup_.SetupUnavailable:
         response = render(request, "accounts/setup_closed.html", {"needed": setup_.is_needed()}, status=404)
     else:
         response = render(request, "accounts/setup.html", {"form": form}, status=422 if form.errors else 200)

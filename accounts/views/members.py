@@ -38,7 +38,7 @@ def members_(request: HttpRequest) -> HttpResponse:
         return _page(request, membership, form, status=422 if form.errors else 200)
     try:
         added = members.add(workspace=membership.workspace, by=actor_of(request), **form.cleaned_data)
-    except members.MemberAlready:
+    except members.AlreadyMember:
         form.add_error("email", _("This person is already a member. Change their role in the list."))
         return _page(request, membership, form, status=422)
     user = added.membership.user

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from accounts.actors import actor_of
 from accounts.models import AuditEntry
 from core.admin import SiteAdmin
-from core.admin_bulk import Bulk, Outcome, ask_and_do
+from core.admin_bulk import Bulk, Outcome, confirm_and_run
 from monitors.admin.forms import COLUMNS, MonitorForm
 from monitors.admin.rotating import masked_url, state_of
 from monitors.domain.state_machine import Shown
@@ -226,4 +226,6 @@ class MonitorAdmin(SiteAdmin):
             do(monitor=monitor, by=by)
             return Outcome(done, True, monitor.name, url, str(monitor.workspace))
 
-        return ask_and_do(self, request, queryset, Bulk(do=to_one, related=("workspace", "state"), **words))
+        return confirm_and_run(
+            self, request, queryset, Bulk(do=to_one, related=("workspace", "state"), **words)
+        )

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry
 from core.admin import SiteAdmin
-from core.admin_bulk import Bulk, ask_and_do
+from core.admin_bulk import Bulk, confirm_and_run
 from monitors.admin import rotating
 from monitors.admin.forms import RotateForm
 from monitors.admin.rotating import masked_url, state_of
@@ -238,7 +238,7 @@ class PushTokenAdmin(SiteAdmin):
             name=rotating.name_of,
             form=RotateForm,
         )
-        return ask_and_do(self, request, queryset, bulk)
+        return confirm_and_run(self, request, queryset, bulk)
 
     @admin.action(description=gettext_lazy("Revoke selected tokens"), permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[PushToken]) -> HttpResponse:
@@ -255,7 +255,7 @@ class PushTokenAdmin(SiteAdmin):
             related=("monitor__workspace",),
             name=rotating.name_of,
         )
-        return ask_and_do(self, request, queryset, bulk)
+        return confirm_and_run(self, request, queryset, bulk)
 
 
 def _to_page(token: PushToken) -> HttpResponse:

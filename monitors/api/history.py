@@ -24,7 +24,7 @@ from api.base import ApiView
 from api.problems import impossible
 from api.schema import answers, paged, said
 from core.clock import database_now
-from core.connections import let_go_of_the_connection
+from core.connections import release_connection
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
     HeartbeatFilter,
@@ -154,7 +154,7 @@ def _written(
 ) -> Iterator[list[dict[str, Any]]]:
     for rows in chunks:
         # A slow reader must not hold a pooled connection.
-        let_go_of_the_connection()
+        release_connection()
         yield [_heartbeat(row, tokens) for row in rows]
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.fields import Id, Moment, OneOf, Sought, StrictSerializer
+from api.fields import Id, OneOf, SearchText, StrictSerializer, Timestamp
 from api.keyset import PageSerializer
 from monitors.domain.state_machine import Cause, Reason, Status
 from monitors.models import MESSAGE_LENGTH
@@ -34,15 +34,15 @@ class RangeSerializer(StrictSerializer):
     def get_fields(self) -> dict[str, Any]:
         # "from" cannot be the name of an attribute.
         return {
-            "from": Moment(required=False, help_text="Start of the range, ISO 8601 with UTC offset."),
-            "to": Moment(required=False, help_text="End of the range, not included."),
+            "from": Timestamp(required=False, help_text="Start of the range, ISO 8601 with UTC offset."),
+            "to": Timestamp(required=False, help_text="End of the range, not included."),
             **super().get_fields(),
         }
 
 
 class HeartbeatFilter(RangeSerializer, PageSerializer):
     status = OneOf(["up", "down"], required=False, help_text="The status that the sender reported.")
-    q = Sought(max_length=MESSAGE_LENGTH, required=False, help_text="Text contained in the message.")
+    q = SearchText(max_length=MESSAGE_LENGTH, required=False, help_text="Text contained in the message.")
     format = OneOf(
         FORMATS,
         required=False,
@@ -65,7 +65,7 @@ class AnyIncidentFilter(IncidentFilter):
 class HeartbeatSerializer(serializers.Serializer[Any]):
     """One accepted push. `source` is the sender's address, `token` the masked push token with its label."""
 
-    received_at = Moment()
+    received_at = Timestamp()
     status = serializers.ChoiceField(["up", "down"])
     message = serializers.CharField(allow_blank=True)
     value = serializers.FloatField(allow_null=True)
@@ -80,15 +80,15 @@ class IncidentSerializer(serializers.Serializer[Any]):
     monitor = serializers.UUIDField()
     monitor_name = serializers.CharField()
     cause = serializers.ChoiceField([cause.value for cause in Cause])
-    started_at = Moment(help_text="When the deadline passed, or down was reported.")
-    detected_at = Moment(help_text="When Tianji detected it.")
-    resolved_at = Moment(allow_null=True)
+    started_at = Timestamp(help_text="When the deadline passed, or down was reported.")
+    detected_at = Timestamp(help_text="When Tianji detected it.")
+    resolved_at = Timestamp(allow_null=True)
     duration_seconds = serializers.FloatField(allow_null=True)
     opening_message = serializers.CharField(allow_blank=True)
     opening_value = serializers.FloatField(allow_null=True)
     closing_message = serializers.CharField(allow_blank=True)
     closing_value = serializers.FloatField(allow_null=True)
-    last_heartbeat_at = Moment(allow_null=True, help_text="The last heartbeat before the incident.")
+    last_heartbeat_at = Timestamp(allow_null=True, help_text="The last heartbeat before the incident.")
 
 
 _STATUSES = [status.value for status in Status]
@@ -99,7 +99,7 @@ class TransitionSerializer(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         return {
-            "at": Moment(),
+            "at": Timestamp(),
             "from": serializers.ChoiceField(_STATUSES),
             "to": serializers.ChoiceField(_STATUSES),
             "reason": serializers.ChoiceField([reason.value for reason in Reason]),
@@ -112,8 +112,8 @@ class UptimeSerializer(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         return {
-            "from": Moment(),
-            "to": Moment(),
+            "from": Timestamp(),
+            "to": Timestamp(),
             "uptime": serializers.FloatField(
                 min_value=0,
                 max_value=1,

@@ -26,7 +26,7 @@ from rest_framework.response import Response
 
 from api import keyset
 from api.base import ApiView, idempotent
-from api.fields import Id, Line, Matching, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, StrictSerializer, Timestamp, in_utc
 from api.keyset import PageSerializer
 from api.problems import impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
@@ -55,9 +55,9 @@ class OnceSerializer(StrictSerializer):
     """From `starts_at` (default: now) until `ends_at`, or for `duration` seconds."""
 
     kind = OneOf(["once"])
-    starts_at = Moment(required=False, allow_null=True)
-    ends_at = Moment(required=False, allow_null=True)
-    duration = Whole(min_value=1, max_value=LONGEST, required=False, allow_null=True, write_only=True)
+    starts_at = Timestamp(required=False, allow_null=True)
+    ends_at = Timestamp(required=False, allow_null=True)
+    duration = Integer(min_value=1, max_value=LONGEST, required=False, allow_null=True, write_only=True)
 
 
 @extend_schema_serializer(component_name="Weekly")
@@ -69,10 +69,10 @@ class WeeklySerializer(StrictSerializer):
     start_time = Matching(
         r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", gettext_lazy("Must be a time of day, such as 22:00.")
     )
-    duration = Whole(min_value=MINUTE, max_value=LONGEST)
+    duration = Integer(min_value=MINUTE, max_value=LONGEST)
     timezone = Line(max_length=64, required=False, help_text="Defaults to the workspace's.")
-    starts_at = Moment(required=False, allow_null=True, help_text="Does not occur before this.")
-    ends_at = Moment(required=False, allow_null=True, help_text="Does not occur after this.")
+    starts_at = Timestamp(required=False, allow_null=True, help_text="Does not occur before this.")
+    ends_at = Timestamp(required=False, allow_null=True, help_text="Does not occur after this.")
 
 
 KINDS: dict[str, type[StrictSerializer]] = {Kind.ONCE: OnceSerializer, Kind.WEEKLY: WeeklySerializer}
@@ -105,12 +105,14 @@ class MaintenanceSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     name = Line(max_length=100)
     when = WhenField()
-    all_monitors = YesNo(required=False)
+    all_monitors = Boolean(required=False)
     tags = TagsField(required=False)
     monitors = serializers.ListField(child=Id(), required=False, max_length=MONITORS_MOST)
-    excluded_from_uptime = YesNo(required=False, help_text="Defaults to true.")
-    under_way_until = Moment(read_only=True, allow_null=True, help_text="When it ends, if it is active now.")
-    created_at = Moment(read_only=True)
+    excluded_from_uptime = Boolean(required=False, help_text="Defaults to true.")
+    under_way_until = Timestamp(
+        read_only=True, allow_null=True, help_text="When it ends, if it is active now."
+    )
+    created_at = Timestamp(read_only=True)
 
 
 _EXAMPLE = OpenApiExample(

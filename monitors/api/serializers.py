@@ -11,18 +11,18 @@ from rest_framework import serializers
 
 from accounts.models import PUSH_RATE_MAX
 from api.fields import (
+    Boolean,
     Id,
+    Integer,
     Line,
     LineOrNothing,
     Matching,
-    Moment,
     Number,
     OneOf,
-    Sought,
+    SearchText,
     StrictSerializer,
     Text,
-    Whole,
-    YesNo,
+    Timestamp,
 )
 from api.keyset import PageSerializer
 from monitors.domain.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
@@ -42,15 +42,15 @@ class IntervalScheduleSerializer(StrictSerializer):
     """A heartbeat at least every `timeout` seconds. `grace` defaults to a tenth of it, 1 to 300 s."""
 
     kind = OneOf(["interval"])
-    timeout = Whole(min_value=TIMEOUT_MIN, max_value=TIMEOUT_MAX)
-    interval = Whole(
+    timeout = Integer(min_value=TIMEOUT_MIN, max_value=TIMEOUT_MAX)
+    interval = Integer(
         min_value=1,
         max_value=TIMEOUT_MAX,
         allow_null=True,
         required=False,
         help_text="How often the sender should push, in seconds; at most the timeout.",
     )
-    grace = Whole(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+    grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
 
 
 @extend_schema_serializer(component_name="CronSchedule")
@@ -60,7 +60,7 @@ class CronScheduleSerializer(StrictSerializer):
     kind = OneOf(["cron"])
     expression = Line(max_length=200)
     timezone = Line(max_length=64, required=False)
-    grace = Whole(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+    grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
 
 
 SCHEDULES: dict[str, type[StrictSerializer]] = {
@@ -146,8 +146,8 @@ class MonitorSerializer(StrictSerializer):
     description = Text(max_length=2000, allow_blank=True, required=False)
     tags = TagsField(required=False)
     schedule = ScheduleField()
-    post_only = YesNo(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
-    push_rate = Whole(
+    post_only = Boolean(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
+    push_rate = Integer(
         min_value=0,
         max_value=PUSH_RATE_MAX,
         allow_null=True,
@@ -164,7 +164,7 @@ class MonitorSerializer(StrictSerializer):
         required=False,
         help_text="A heartbeat with a higher value is treated as a failure; at least value_min, or null.",
     )
-    value_required = YesNo(required=False, help_text="A heartbeat without a value is treated as a failure.")
+    value_required = Boolean(required=False, help_text="A heartbeat without a value is treated as a failure.")
     channels = serializers.ListField(
         child=Id(),
         max_length=CHANNELS_MOST,
@@ -172,17 +172,17 @@ class MonitorSerializer(StrictSerializer):
         help_text="Ids of channels selected for this monitor, in addition to those that cover all monitors.",
     )
     status = serializers.ChoiceField(STATUSES, read_only=True)
-    last_heartbeat_at = Moment(read_only=True, allow_null=True)
+    last_heartbeat_at = Timestamp(read_only=True, allow_null=True)
     last_message = serializers.CharField(read_only=True)
     last_value = serializers.FloatField(read_only=True, allow_null=True)
-    deadline = Moment(
+    deadline = Timestamp(
         read_only=True, allow_null=True, help_text="When an alert is sent unless a heartbeat arrives."
     )
     push_url = serializers.CharField(
         read_only=True, allow_null=True, help_text="For owners, admins and keys with write access; else null."
     )
-    created_at = Moment(read_only=True)
-    updated_at = Moment(read_only=True)
+    created_at = Timestamp(read_only=True)
+    updated_at = Timestamp(read_only=True)
 
 
 @extend_schema_field(str)
@@ -202,8 +202,8 @@ class MonitorFilter(PageSerializer):
     """Query parameters of the list of monitors."""
 
     status = StatusesField(required=False)
-    tag = Sought(max_length=_SOUGHT_LENGTH, required=False, help_text="Only monitors with this tag.")
-    q = Sought(
+    tag = SearchText(max_length=_SOUGHT_LENGTH, required=False, help_text="Only monitors with this tag.")
+    q = SearchText(
         max_length=_SOUGHT_LENGTH,
         required=False,
         help_text="Text contained in the name, slug or description, in any case.",
@@ -220,22 +220,22 @@ class TokenSerializer(StrictSerializer):
     push_url = serializers.CharField(read_only=True, allow_null=True)
     works = serializers.BooleanField(read_only=True)
     imported = serializers.BooleanField(read_only=True)
-    created_at = Moment(read_only=True)
-    expires_at = Moment(read_only=True, allow_null=True)
-    revoked_at = Moment(read_only=True, allow_null=True)
+    created_at = Timestamp(read_only=True)
+    expires_at = Timestamp(read_only=True, allow_null=True)
+    revoked_at = Timestamp(read_only=True, allow_null=True)
     replaced_by = serializers.UUIDField(read_only=True, allow_null=True)
-    replaced_at = Moment(read_only=True, allow_null=True)
+    replaced_at = Timestamp(read_only=True, allow_null=True)
     change_is_complete = serializers.BooleanField(
         read_only=True,
         allow_null=True,
         help_text="For a rotated token: whether it is idle and its successor is in use.",
     )
-    last_used_at = Moment(read_only=True, allow_null=True)
+    last_used_at = Timestamp(read_only=True, allow_null=True)
     last_used_from = serializers.IPAddressField(read_only=True, allow_null=True)
     limited_count = serializers.IntegerField(
         read_only=True, help_text="Total pushes rejected with 429 by the rate limit."
     )
-    limited_at = Moment(read_only=True, allow_null=True)
+    limited_at = Timestamp(read_only=True, allow_null=True)
 
 
 class NewTokenSerializer(StrictSerializer):
@@ -251,7 +251,7 @@ class NewTokenSerializer(StrictSerializer):
 
 
 class OverlapSerializer(StrictSerializer):
-    overlap_seconds = Whole(
+    overlap_seconds = Integer(
         min_value=0,
         max_value=_OVERLAP_MOST_SECONDS,
         help_text="Seconds until the old token expires; 0 expires it immediately.",
@@ -261,13 +261,13 @@ class OverlapSerializer(StrictSerializer):
 class RotationSerializer(StrictSerializer):
     """How to rotate: how long the old token stays valid, and whether an earlier overlap is overridden."""
 
-    overlap_seconds = Whole(
+    overlap_seconds = Integer(
         min_value=0,
         max_value=_OVERLAP_MOST_SECONDS,
         required=False,
         default=int(OVERLAP_DEFAULT.total_seconds()),
     )
-    force = YesNo(required=False, default=False)
+    force = Boolean(required=False, default=False)
 
 
 class RotatedSerializer(serializers.Serializer[Any]):
@@ -277,6 +277,6 @@ class RotatedSerializer(serializers.Serializer[Any]):
     token = serializers.CharField()
     push_url = serializers.CharField()
     label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
-    created_at = Moment()
-    expires_at = Moment(help_text="When the old token expires.")
+    created_at = Timestamp()
+    expires_at = Timestamp(help_text="When the old token expires.")
     old = TokenSerializer()

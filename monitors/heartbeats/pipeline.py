@@ -15,7 +15,7 @@ from monitors.heartbeats.connection import OwnConnection
 from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Result, record
-from monitors.heartbeats.rejections import Notebook
+from monitors.heartbeats.rejections import RejectionLog
 
 
 class Pipeline:
@@ -28,7 +28,9 @@ class Pipeline:
         batch_limit: how many share one.
     """
 
-    def __init__(self, *, limiter: Limiter, rejections: Notebook, queue_limit: int, batch_limit: int) -> None:
+    def __init__(
+        self, *, limiter: Limiter, rejections: RejectionLog, queue_limit: int, batch_limit: int
+    ) -> None:
         self.limiter = limiter
         self.rejections = rejections
         self._connection = OwnConnection()
@@ -71,7 +73,7 @@ def process_pipeline() -> Pipeline:
     """Return the one pipeline of this process, made from the settings at its first use."""
     return Pipeline(
         limiter=Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None),
-        rejections=Notebook(),
+        rejections=RejectionLog(),
         queue_limit=settings.TIANJI_PUSH_QUEUE,
         batch_limit=settings.TIANJI_PUSH_BATCH,
     )

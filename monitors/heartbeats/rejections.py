@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Count
 
 from core.clock import database_now
-from monitors.models import PushToken, Refusal
+from monitors.models import PushToken, RejectedPush
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ _DETAIL_LENGTH = 200
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _OTHER_METHOD = "other"
 
-Reason = Refusal.Reason
+Reason = RejectedPush.Reason
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Kind:
 _Notes = dict[str, dict[_Kind, _Noted]]
 
 
-class Notebook:
+class RejectionLog:
     """Counts rejected pushes in memory and writes the counts. One per process, shared by its threads.
 
     Args:
@@ -145,8 +145,8 @@ def _sleep_while_alive(seconds: float) -> None:
 
 # --- Writing -------------------------------------------------------------------------------------
 
-_FIELDS = [field for field in Refusal._meta.concrete_fields if not field.primary_key]
-_TABLE = Refusal._meta.db_table
+_FIELDS = [field for field in RejectedPush._meta.concrete_fields if not field.primary_key]
+_TABLE = RejectedPush._meta.db_table
 _Key = tuple[int, str, str, str, str]
 
 
@@ -163,16 +163,16 @@ def _write(notes: _Notes) -> int:
     return len(rows)
 
 
-def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Refusal]:
+def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[RejectedPush]:
     """Return the rows to add: one per kind, even if two tokens of a monitor end in the same letters."""
     passed = time.monotonic()
-    rows: dict[_Key, Refusal] = {}
+    rows: dict[_Key, RejectedPush] = {}
     for token in tokens:
         for kind, noted in notes[token.digest].items():
             reason = kind.reason or _why_not(token, now)
             if reason is None:
                 continue
-            row = Refusal(
+            row = RejectedPush(
                 monitor_id=token.monitor_id,
                 reason=reason,
                 method=kind.method,
@@ -201,7 +201,7 @@ def _why_not(token: PushToken, now: datetime) -> str | None:
     return None
 
 
-def _add(rows: Collection[Refusal]) -> None:
+def _add(rows: Collection[RejectedPush]) -> None:
     """Insert `rows`, adding to the count of a row of the same kind."""
     if not rows:
         return
@@ -224,7 +224,7 @@ def _add(rows: Collection[Refusal]) -> None:
 def prune(monitor_ids: Collection[int]) -> int:
     """Keep the newest KINDS_MOST kinds of each of these monitors; return how many rows were deleted."""
     crowded = (
-        Refusal.objects.filter(monitor_id__in=monitor_ids)
+        RejectedPush.objects.filter(monitor_id__in=monitor_ids)
         .values("monitor_id")
         .annotate(kinds=Count("pk"))
         .filter(kinds__gt=KINDS_MOST)
@@ -232,8 +232,8 @@ def prune(monitor_ids: Collection[int]) -> int:
     )
     gone = 0
     for monitor_id in list(crowded):
-        newest = Refusal.objects.filter(monitor_id=monitor_id).order_by("-last_at", "-pk")
-        gone += Refusal.objects.filter(
+        newest = RejectedPush.objects.filter(monitor_id=monitor_id).order_by("-last_at", "-pk")
+        gone += RejectedPush.objects.filter(
             pk__in=list(newest.values_list("pk", flat=True)[KINDS_MOST:])
         ).delete()[0]
     return gone

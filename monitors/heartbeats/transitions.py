@@ -94,7 +94,7 @@ class Journal:
         if decision.resolves and incident is not None:
             self._end(incident, monitor, message, value)
         if decision.tells and incident is not None:
-            self._owe(decision, incident)
+            self._enqueue(decision, incident)
         if decision.changes:
             state.status = decision.status.value
             state.status_changed_at = decision.changes[-1].at
@@ -134,7 +134,7 @@ class Journal:
         if incident.pk is not None:
             self._ended.append(incident)
 
-    def _owe(self, decision: Decision, incident: Incident) -> None:
+    def _enqueue(self, decision: Decision, incident: Incident) -> None:
         match decision:
             case Decision(opens=Opening(), resolves=True):
                 self._told[signals.incidents_passed].append(incident)

@@ -105,7 +105,7 @@ def percent(share: float | None) -> str:
     return _("%(figure)s\u00a0%%") % {"figure": figure}
 
 
-def value_told(value: float | None, rules: ValueRules) -> str:
+def value_text(value: float | None, rules: ValueRules) -> str:
     """Return what was wrong with a value that was out of range: "Value 12 is above 10".
 
     Args:
@@ -142,7 +142,7 @@ def _number(value: float) -> str:
     return f"{value:.15g}"
 
 
-def fault_told(reading: Reading) -> str:
+def fault_text(reading: Reading) -> str:
     """Return what is wrong with the value of the last heartbeat of a monitor that is down.
 
     "" if it is not down, has sent no heartbeat since, or the value is allowed.
@@ -151,7 +151,7 @@ def fault_told(reading: Reading) -> str:
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""
     spoke = state.last_heartbeat_at >= state.status_changed_at
-    return value_told(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
+    return value_text(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
 
 
 def schedule_in_short(monitor: Monitor) -> str:
@@ -206,17 +206,17 @@ def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promi
     """
     match schedule:
         case IntervalSchedule():
-            return Promise(told=_interval_told(schedule), advice=_advice(schedule.timeout, interval))
+            return Promise(told=_interval_text(schedule), advice=_advice(schedule.timeout, interval))
         case CronSchedule():
             due = schedule.due_after(now)
             return Promise(
-                told=_cron_told(int((due.deadline - due.expected_by).total_seconds())),
+                told=_cron_text(int((due.deadline - due.expected_by).total_seconds())),
                 words=cron_in_words(schedule.expression),
                 times=tuple(islice(schedule.times_after(now), _PREVIEWED_TIMES)),
             )
 
 
-def _interval_told(schedule: IntervalSchedule) -> str:
+def _interval_text(schedule: IntervalSchedule) -> str:
     words = {
         "total": exactly(schedule.timeout + schedule.effective_grace),
         "timeout": exactly(schedule.timeout),
@@ -229,7 +229,7 @@ def _interval_told(schedule: IntervalSchedule) -> str:
     )
 
 
-def _cron_told(grace: int) -> str:
+def _cron_text(grace: int) -> str:
     if not grace:
         return _("Alerts immediately if no heartbeat has arrived by then.")
     return _("Alerts %(grace)s later if no heartbeat has arrived.") % {"grace": exactly(grace)}

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import Incident
@@ -46,5 +46,5 @@ def note(*, incident: Incident, text: str, by: Actor) -> bool:
 
 def _record(incident: Incident, action: str, by: Actor, **details: str) -> None:
     monitor = incident.monitor
-    deed = Deed(monitor.public_id, monitor.name, {"incident": str(incident.public_id), **details})
-    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(monitor.public_id, monitor.name, {"incident": str(incident.public_id), **details})
+    audit.record(workspace=monitor.workspace, by=by, action=action, target=target)

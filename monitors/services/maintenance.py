@@ -155,7 +155,7 @@ def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> 
 
 
 @contextmanager
-def telling_of_other_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
+def rescheduling_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
     """Send `maintenance_moved` for monitors whose maintenance end is changed inside the context."""
     now = database_now()
     before = of_monitors(monitors).held_until(monitors, now)

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from monitors.domain.recurrence import current
@@ -28,7 +28,7 @@ def plan(
         monitors: monitors of `workspace` that it applies to, in addition to those with one of its tags.
     """
     with transaction.atomic():
-        with _telling_of_other_ends(workspace.pk):
+        with _rescheduling_ends(workspace.pk):
             window = MaintenanceWindow.objects.create(workspace=workspace, **fields)
             window.monitors.set(monitors)
         _record(window, by, AuditEntry.Action.MAINTENANCE_PLANNED)
@@ -59,7 +59,7 @@ def change(
         others = wanted is not None and wanted != set(window.monitors.values_list("pk", flat=True))
         if not (changed or others):
             return window
-        with _telling_of_other_ends(window.workspace_id):
+        with _rescheduling_ends(window.workspace_id):
             for name, value in changed.items():
                 setattr(window, name, value)
             window.save(update_fields=list(changed))
@@ -85,7 +85,7 @@ def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
         here = current(maintenance.plan_of(window), now)
         if here is None:
             return False
-        with _telling_of_other_ends(window.workspace_id):
+        with _rescheduling_ends(window.workspace_id):
             _cut(window, now=now, end=here[1])
         _record(window, by, AuditEntry.Action.MAINTENANCE_CHANGED, fields=["ends_at"])
     return True
@@ -119,7 +119,7 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
     with transaction.atomic():
         window = _lock(window)
         _record(window, by, AuditEntry.Action.MAINTENANCE_DELETED)
-        with _telling_of_other_ends(window.workspace_id):
+        with _rescheduling_ends(window.workspace_id):
             window.delete()
 
 
@@ -127,11 +127,11 @@ def _lock(window: MaintenanceWindow) -> MaintenanceWindow:
     return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
 
 
-def _telling_of_other_ends(workspace_id: int) -> AbstractContextManager[None]:
+def _rescheduling_ends(workspace_id: int) -> AbstractContextManager[None]:
     monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
-    return maintenance.telling_of_other_ends(list(monitors))
+    return maintenance.rescheduling_ends(list(monitors))
 
 
 def _record(window: MaintenanceWindow, by: Actor, action: str, **details: Any) -> None:
-    deed = Deed(window.public_id, window.name, details)
-    audit.record(workspace=window.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(window.public_id, window.name, details)
+    audit.record(workspace=window.workspace, by=by, action=action, target=target)

@@ -11,7 +11,7 @@ from django.utils.text import slugify
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
@@ -124,7 +124,7 @@ def edit(
         book.decide(state, monitor, TimePassed(now))
         book.write()
         # Its tags decide which maintenance windows it is in.
-        with maintenance.telling_of_other_ends([monitor] if "tags" in changed else []):
+        with maintenance.rescheduling_ends([monitor] if "tags" in changed else []):
             for name, value in changed.items():
                 setattr(monitor, name, value)
             monitor.version += 1
@@ -213,8 +213,8 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
 
 
 def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
-    deed = Deed(monitor.public_id, monitor.name, details)
-    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, target=target)
 
 
 def slug_of(name: str) -> str:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from core.clock import database_now
 from monitors.heartbeats import rejections
-from monitors.models import ROLLUP_DAYS, Heartbeat, Refusal, RolledUp, Rollup
+from monitors.models import ROLLUP_DAYS, Heartbeat, RejectedPush, RolledUp, Rollup
 
 BATCH = 1000
 
@@ -43,7 +43,7 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
 def delete_old_refusals(*, batch: int = BATCH) -> int:
     """Delete old rejected pushes; return how many rows."""
     limit = database_now() - timedelta(days=rejections.DAYS)
-    return _delete_all(Refusal.objects.filter(last_at__lt=limit), batch)
+    return _delete_all(RejectedPush.objects.filter(last_at__lt=limit), batch)
 
 
 def purge(*, monitor_id: int) -> None:
@@ -51,7 +51,7 @@ def purge(*, monitor_id: int) -> None:
     delete_heartbeats_of(monitor_id=monitor_id)
     delete_rollups_of(monitor_id=monitor_id)
     # At most a few dozen.
-    Refusal.objects.filter(monitor_id=monitor_id).delete()
+    RejectedPush.objects.filter(monitor_id=monitor_id).delete()
 
 
 def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
@@ -64,7 +64,7 @@ def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
     return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
 
 
-def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup] | QuerySet[Refusal], batch: int) -> int:
+def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup] | QuerySet[RejectedPush], batch: int) -> int:
     total = 0
     while ids := list(rows.values_list("pk", flat=True)[:batch]):
         total += rows.model._default_manager.filter(pk__in=ids).delete()[0]

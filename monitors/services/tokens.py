@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
@@ -112,11 +112,11 @@ def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor)
     named = {monitor.pk: monitor for monitor in monitors}
     secrets = {token.pk: (token, secret) for token in tokens if (secret := reveal(token)) is not None}
     if secrets:
-        audit.record_looks(
+        audit.record_views(
             workspace=next(iter(named.values())).workspace,
             by=by,
             action=AuditEntry.Action.TOKEN_REVEALED,
-            deeds=[_deed(named[token.monitor_id], token) for token, _ in secrets.values()],
+            targets=[_target(named[token.monitor_id], token) for token, _ in secrets.values()],
         )
     return {pk: secret for pk, (_, secret) in secrets.items()}
 
@@ -128,7 +128,7 @@ def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
         TooManyTokens: it has TOKENS_MOST active tokens, not counting rotated ones.
     """
     with transaction.atomic():
-        _hold(monitor)
+        _lock(monitor)
         _require_room(monitor)
         issued = _make(monitor, by, secret=new_secret(), label=label)
         _record(monitor, by, AuditEntry.Action.TOKEN_ISSUED, issued.token)
@@ -144,7 +144,7 @@ def import_token(*, monitor: Monitor, secret: str, by: Actor = COMMAND, label: s
     if digest_of(secret) is None:
         raise NotAToken
     with transaction.atomic():
-        _hold(monitor)
+        _lock(monitor)
         _require_room(monitor)
         try:
             with transaction.atomic():
@@ -175,7 +175,7 @@ def rotate(
     """
     _require_overlap(overlap)
     with transaction.atomic():
-        monitor = _hold(token.monitor)
+        monitor = _lock(token.monitor)
         now = database_now()
         working = _working_line(token, now)
         if token not in working:
@@ -206,7 +206,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
     """
     _require_overlap(remaining)
     with transaction.atomic():
-        monitor = _hold(token.monitor)
+        monitor = _lock(token.monitor)
         token.refresh_from_db()
         now = database_now()
         if token.replaced_by_id is None:
@@ -226,7 +226,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
 def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
     """Revoke `token`; return False if it was already revoked."""
     with transaction.atomic():
-        monitor = _hold(token.monitor)
+        monitor = _lock(token.monitor)
         revoked = monitor.tokens.filter(pk=token.pk, revoked_at=None).update(revoked_at=database_now())
         if revoked:
             _record(monitor, by, AuditEntry.Action.TOKEN_REVOKED, token)
@@ -237,7 +237,7 @@ def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
 def rename(*, token: PushToken, label: str, by: Actor = COMMAND) -> PushToken:
     """Change the label of `token`."""
     with transaction.atomic():
-        monitor = _hold(token.monitor)
+        monitor = _lock(token.monitor)
         token.refresh_from_db()
         before, token.label = token.label, label
         if before != label:
@@ -264,7 +264,7 @@ def _require_overlap(overlap: timedelta) -> None:
         raise ValueError("the overlap must be 0 seconds to 7 days")
 
 
-def _hold(monitor: Monitor) -> Monitor:
+def _lock(monitor: Monitor) -> Monitor:
     """Lock the monitor's state, like the recorder does, to serialise operations on its tokens."""
     MonitorState.objects.select_for_update().get(monitor=monitor)
     return monitor
@@ -308,10 +308,10 @@ def _make(monitor: Monitor, by: Actor, *, secret: str, label: str, imported: boo
     return Issued(token, secret)
 
 
-def _deed(monitor: Monitor, token: PushToken, **details: Any) -> Deed:
+def _target(monitor: Monitor, token: PushToken, **details: Any) -> AuditTarget:
     label = {"label": token.label} if token.label else {}
-    return Deed(monitor.public_id, monitor.name, {"token": str(token), **label, **details})
+    return AuditTarget(monitor.public_id, monitor.name, {"token": str(token), **label, **details})
 
 
 def _record(monitor: Monitor, by: Actor, action: str, token: PushToken, **details: Any) -> None:
-    audit.record(workspace=monitor.workspace, by=by, action=action, deed=_deed(monitor, token, **details))
+    audit.record(workspace=monitor.workspace, by=by, action=action, target=_target(monitor, token, **details))

@@ -27,7 +27,7 @@ from monitors.pages.log import audit_text
 register = template.Library()
 register.filter("duration", durations.exactly)
 register.filter("schedule_in_short", schedule_in_short)
-register.filter("fault_told", current.fault_told)
+register.filter("fault_text", current.fault_text)
 register.filter("cron_in_words", durations.cron_in_words)
 register.filter("deed_in_words", audit_text.in_words)
 
@@ -52,9 +52,9 @@ def figure(value: float | None) -> str:
 
 
 @register.filter
-def value_told(incident: Incident, monitor: Monitor) -> str:
+def value_text(incident: Incident, monitor: Monitor) -> str:
     """What was wrong with the value that opened an incident of `monitor`."""
-    return current.value_told(incident.opening_value, monitor.value_rules)
+    return current.value_text(incident.opening_value, monitor.value_rules)
 
 
 @register.filter

@@ -20,7 +20,7 @@ from accounts.models import Workspace
 from monitors.access import members_only
 from monitors.forms.monitors import TagsField
 from monitors.models import Monitor
-from monitors.pages.overview.params import Asked
+from monitors.pages.overview.params import OverviewParams
 from monitors.pages.overview.versions import ROWS
 from monitors.services import bulk
 from monitors.services.bulk import Outcome, Outcomes
@@ -53,7 +53,7 @@ class BulkForm(forms.Form):
 def do(request: HttpRequest) -> HttpResponse:
     """Apply the action to the selected monitors; deleting asks for confirmation first."""
     workspace = require_change(request).workspace
-    back = address_said(request)
+    back = requested_url(request)
     chosen = chosen_monitors(workspace, request.POST.getlist("monitor"))
     form = BulkForm(request.POST)
     if not chosen:
@@ -68,10 +68,10 @@ def do(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(back, status=303)
 
 
-def address_said(request: HttpRequest) -> str:
+def requested_url(request: HttpRequest) -> str:
     """Return the URL of the overview from which a form was sent."""
     # Parsed and rebuilt, so that it is a URL of the overview whatever was sent.
-    return Asked.of(QueryDict(request.POST.get("view", "")[:2000])).url
+    return OverviewParams.of(QueryDict(request.POST.get("view", "")[:2000])).url
 
 
 def chosen_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEntry
 from core.clock import database_now
-from core.connections import let_go_of_the_connection
+from core.connections import release_connection
 from core.pagination import PAGE, Page, page_of
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.forms.log import LogForm
@@ -116,7 +116,7 @@ def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterat
     chunk = first
     while chunk:
         # A slow reader must not hold a pooled connection.
-        let_go_of_the_connection()
+        release_connection()
         yield [_line(entry) for entry in chunk]
         # This runs after the response has started, when the reader's language is no longer active.
         with translation.override(language):

@@ -36,7 +36,7 @@ def create(request: HttpRequest) -> HttpResponse:
         try:
             monitor = monitor_service.create(workspace=workspace, by=actor_of(request), **form.columns())
         except monitor_service.SlugTaken:
-            _tell_slug_taken(form)
+            _add_slug_error(form)
         else:
             show_next(request, monitor.tokens.get())
             return _to_detail(monitor)
@@ -65,7 +65,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
             )
         except monitor_service.SlugTaken:
             monitor.refresh_from_db(fields=["name"])
-            _tell_slug_taken(form)
+            _add_slug_error(form)
         else:
             messages.success(request, _("Saved."))
             return _to_detail(monitor)
@@ -76,7 +76,7 @@ def _inherited_rate(workspace: Workspace) -> int:
     return rate_limit.default_rate() if workspace.push_rate is None else workspace.push_rate
 
 
-def _tell_slug_taken(form: MonitorForm) -> None:
+def _add_slug_error(form: MonitorForm) -> None:
     form.add_error(
         "slug", _("Another monitor in this workspace already has this slug. Choose a different one.")
     )

@@ -20,7 +20,7 @@ from monitors.forms.monitors import MonitorForm
 from monitors.models import PushToken
 from monitors.pages.overview import announcements, versions
 from monitors.pages.overview import page as overview_page
-from monitors.pages.overview.params import Asked
+from monitors.pages.overview.params import OverviewParams
 
 _PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
 
@@ -39,7 +39,7 @@ def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
     if not said or request.method != "GET" or request.path_info != _PATH:
         return None
     try:
-        same = versions.is_current(said, Asked.of(request.GET))
+        same = versions.is_current(said, OverviewParams.of(request.GET))
     except (DatabaseError, InterfaceError):
         # The page itself reports errors better.
         return None
@@ -55,7 +55,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     sentences in an event.
     """
     membership = membership_of(request)
-    workspace, asked = membership.workspace, Asked.of(request.GET)
+    workspace, asked = membership.workspace, OverviewParams.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
         said = request.headers.get(_VERSION, "")
         if said and not said.startswith(workspace.public_id.hex):
@@ -71,7 +71,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "monitors/overview/page.html", context)
 
 
-def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
+def _context(workspace: Workspace, asked: OverviewParams) -> dict[str, Any]:
     # First, so that what happens meanwhile is sent next time.
     newest = announcements.newest()
     page = overview_page.overview(workspace, asked)
@@ -81,7 +81,7 @@ def _context(workspace: Workspace, asked: Asked) -> dict[str, Any]:
     return context
 
 
-def _live(request: HttpRequest, membership: Membership, asked: Asked) -> tuple[bytes, int]:
+def _live(request: HttpRequest, membership: Membership, asked: OverviewParams) -> tuple[bytes, int]:
     """Return the live part, and the last status change it includes.
 
     Reused from another page if that shows the same.

@@ -15,7 +15,7 @@ from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.heartbeats import rate_limit
 from monitors.heartbeats.parser import BODY_LIMIT
 from monitors.heartbeats.rejections import KINDS_MOST
-from monitors.models import Monitor, PushToken, Refusal
+from monitors.models import Monitor, PushToken, RejectedPush
 from monitors.pages import tokens as token_page
 from monitors.views.detail import workspace_context
 
@@ -24,7 +24,7 @@ from monitors.views.detail import workspace_context
 class _Row:
     """Rejected pushes of one kind, and what to do about them."""
 
-    refusal: Refusal
+    refusal: RejectedPush
     advice: str
 
 
@@ -34,7 +34,7 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Recently rejected pushes, newest first, and how to test with curl; for htmx, only that part."""
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
-    newest = Refusal.objects.filter(monitor=monitor).order_by("-last_at", "-pk")[:KINDS_MOST]
+    newest = RejectedPush.objects.filter(monitor=monitor).order_by("-last_at", "-pk")[:KINDS_MOST]
     working = monitor.tokens.valid().filter(replaced_by=None).order_by("label", "created_at", "pk")
     token: PushToken | None = working.first()
     context = {
@@ -50,24 +50,24 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, template, context)
 
 
-def _advice(monitor: Monitor, refusal: Refusal) -> str:
+def _advice(monitor: Monitor, refusal: RejectedPush) -> str:
     """Return a sentence saying what to do so that pushes like these are accepted."""
     match refusal.reason:
-        case Refusal.Reason.REVOKED:
+        case RejectedPush.Reason.REVOKED:
             return _("This token was revoked. Give the sender an active push URL.")
-        case Refusal.Reason.EXPIRED:
+        case RejectedPush.Reason.EXPIRED:
             return _("This token was rotated and has expired. Give the sender the new push URL.")
-        case Refusal.Reason.METHOD if monitor.post_only and refusal.method in ("GET", "HEAD"):
+        case RejectedPush.Reason.METHOD if monitor.post_only and refusal.method in ("GET", "HEAD"):
             return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
-        case Refusal.Reason.METHOD:
+        case RejectedPush.Reason.METHOD:
             return _("Make the sender use GET, HEAD or POST.")
-        case Refusal.Reason.LIMIT:
+        case RejectedPush.Reason.LIMIT:
             rate = rate_limit.rate_of(monitor)
             return _(
                 "Make the sender push at most %(rate)s times per minute, or raise the limit in the "
                 "monitor's settings."
             ) % {"rate": rate}
-        case Refusal.Reason.TOO_LARGE:
+        case RejectedPush.Reason.TOO_LARGE:
             return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
                 "limit": BODY_LIMIT
             }

@@ -72,8 +72,8 @@ class ChannelView(ApiView):
                 "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
                 "title": channel.title,
                 "body": channel.body,
-                "broken_at": in_utc(channel.broken_at),
-                "quiet_until": in_utc(channel.quiet_until),
+                "failing_since": in_utc(channel.failing_since),
+                "paused_until": in_utc(channel.paused_until),
                 "created_at": in_utc(channel.created_at),
                 "updated_at": in_utc(channel.updated_at),
             }

@@ -16,7 +16,7 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from api.fields import Matching, OneOf, StrictSerializer, Text, YesNo
+from api.fields import Boolean, Matching, OneOf, StrictSerializer, Text
 from api.problems import Problem, impossible
 from notifications import channel_config
 from notifications.channel_config import MASK
@@ -73,7 +73,7 @@ def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
     # Whatever is optional can be removed.
     common["allow_null"] = not field.required
     if field.widget == "yes":
-        return YesNo(**{**common, "required": False})
+        return Boolean(**{**common, "required": False})
     if field.widget == "choice":
         return OneOf(field.choices, **common)
     if field.widget == "lines" and not field.secret:

@@ -17,13 +17,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.base import ApiView, etag, expected_version
-from api.fields import Id, Moment, OneOf, StrictSerializer, Whole, YesNo, in_utc
+from api.fields import Boolean, Id, Integer, OneOf, StrictSerializer, Timestamp, in_utc
 from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications.models import DELAY_MAX, Channel
-from notifications.rules.effective import EVENTS, Tolerance
+from notifications.rules.effective import EVENTS, Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import (
@@ -48,8 +48,8 @@ CHANNELS_MOST = 1000
 class ToleranceSerializer(StrictSerializer):
     """A failure threshold: so many failures among the last so many."""
 
-    needed = Whole(min_value=1, max_value=NEEDED_MOST)
-    of = Whole(
+    needed = Integer(min_value=1, max_value=NEEDED_MOST)
+    of = Integer(
         min_value=1,
         max_value=OF_MOST,
         required=False,
@@ -60,12 +60,12 @@ class ToleranceSerializer(StrictSerializer):
 class RemindersSerializer(StrictSerializer):
     """How often reminders are sent while a monitor is down."""
 
-    every = Whole(
+    every = Integer(
         min_value=0,
         max_value=REMIND_LONGEST,
         help_text=f"In seconds, at least {REMIND_LEAST}; 0 means never.",
     )
-    most = Whole(
+    most = Integer(
         min_value=1,
         max_value=REMIND_MOST,
         required=False,
@@ -78,8 +78,8 @@ class ChoiceSerializer(StrictSerializer):
     """How one channel is notified of a monitor."""
 
     channel = Id()
-    told = YesNo(required=False, help_text="Whether it is subscribed to the monitor. Default: true.")
-    delay = Whole(
+    subscribed = Boolean(required=False, help_text="Whether it is subscribed to the monitor. Default: true.")
+    delay = Integer(
         min_value=0,
         max_value=DELAY_MAX,
         required=False,
@@ -108,7 +108,7 @@ class OwnSerializer(StrictSerializer):
         allow_null=True,
         help_text="Failure threshold for down reports and values out of range.",
     )
-    recovery = Whole(
+    recovery = Integer(
         min_value=1,
         max_value=NEEDED_MOST,
         required=False,
@@ -128,7 +128,7 @@ class RulesSerializer(OwnSerializer):
         max_length=CHANNELS_MOST,
         help_text="All channels of the workspace. Channels that are left out of a change stay unchanged.",
     )
-    snoozed_until = Moment(
+    snoozed_until = Timestamp(
         read_only=True, allow_null=True, help_text="No down notifications are sent until then."
     )
 
@@ -143,7 +143,7 @@ def _own(said: Mapping[str, Any]) -> Own:
     )
 
 
-def _tolerance(name: str, said: Mapping[str, Any]) -> Tolerance | None:
+def _tolerance(name: str, said: Mapping[str, Any]) -> Threshold | None:
     given = said.get(name)
     if given is None:
         return None
@@ -152,7 +152,7 @@ def _tolerance(name: str, said: Mapping[str, Any]) -> Tolerance | None:
         raise impossible(
             f"{name}.of", _("Must be a whole number from {low} to {high}.").format(low=needed, high=OF_MOST)
         )
-    return Tolerance(needed, of)
+    return Threshold(needed, of)
 
 
 def _reminders(said: Mapping[str, Any]) -> Reminders | None:
@@ -244,7 +244,7 @@ class MonitorRulesView(ApiView):
                 raise impossible("channels", _("Duplicate channel: %s.") % one["channel"])
             events = one.get("events")
             named[one["channel"]] = Choice(
-                one.get("told", True), one.get("delay"), None if events is None else tuple(events)
+                one.get("subscribed", True), one.get("delay"), None if events is None else tuple(events)
             )
         known = Channel.objects.filter(workspace=self.workspace, public_id__in=list(named))
         unknown = set(named) - set(known.values_list("public_id", flat=True))
@@ -265,7 +265,7 @@ class MonitorRulesView(ApiView):
             "channels": [
                 {
                     "channel": str(channel.public_id),
-                    "told": choice.told,
+                    "subscribed": choice.subscribed,
                     "delay": choice.delay,
                     "events": list(choice.events) if choice.events else None,
                 }

@@ -7,13 +7,13 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from api.fields import Id, Line, Moment, OneOf, StrictSerializer, Text, Whole, YesNo
+from api.fields import Boolean, Id, Integer, Line, OneOf, StrictSerializer, Text, Timestamp
 from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.integrations import kinds
 from notifications.messages.events import LABELS
 from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
-from notifications.rules.effective import EVENTS as HEARD_OF
+from notifications.rules.effective import EVENTS as SUBSCRIBABLE
 
 MONITORS_MOST = 5000
 EVENTS = [event.value for event in LABELS]
@@ -49,31 +49,31 @@ class NewChannelSerializer(StrictSerializer):
     name = Line(max_length=100)
     kind = OneOf(KINDS)
     config = ConfigField()
-    enabled = YesNo(required=False, help_text="While it is false, notifications are dropped.")
-    all_monitors = YesNo(
+    enabled = Boolean(required=False, help_text="While it is false, notifications are dropped.")
+    all_monitors = Boolean(
         required=False,
         help_text="Subscribed to all monitors, including new ones. Default: true unless monitors are given.",
     )
     monitors = _MonitorIds()
-    delay = Whole(
+    delay = Integer(
         min_value=0,
         max_value=DELAY_MAX,
         required=False,
         help_text="In seconds: notified only if still down after that. 0 means immediately.",
     )
     events = serializers.ListField(
-        child=OneOf(HEARD_OF),
+        child=OneOf(SUBSCRIBABLE),
         required=False,
         min_length=1,
-        max_length=len(HEARD_OF),
+        max_length=len(SUBSCRIBABLE),
         help_text="Events it is notified of. Default: all but late.",
     )
     title = _Template(help_text="Custom title, with {placeholders}; empty for the default.")
     body = _Template(help_text="Custom text, with {placeholders}; empty for the default.")
-    broken_at = Moment(read_only=True)
-    quiet_until = Moment(read_only=True)
-    created_at = Moment(read_only=True)
-    updated_at = Moment(read_only=True)
+    failing_since = Timestamp(read_only=True)
+    paused_until = Timestamp(read_only=True)
+    created_at = Timestamp(read_only=True)
+    updated_at = Timestamp(read_only=True)
 
 
 class ChannelSerializer(serializers.Serializer[Any]):
@@ -87,17 +87,17 @@ class ChannelSerializer(serializers.Serializer[Any]):
     all_monitors = serializers.BooleanField()
     monitors = serializers.ListField(child=serializers.UUIDField())
     delay = serializers.IntegerField()
-    events = serializers.ListField(child=serializers.ChoiceField(HEARD_OF))
+    events = serializers.ListField(child=serializers.ChoiceField(SUBSCRIBABLE))
     title = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
-    broken_at = Moment(
+    failing_since = Timestamp(
         allow_null=True, help_text="Failing since: too many attempts failed, or the receiver is gone."
     )
-    quiet_until = Moment(
+    paused_until = Timestamp(
         allow_null=True, help_text="Nothing is sent until then, because the receiver asked for a pause."
     )
-    created_at = Moment()
-    updated_at = Moment()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
 
 class TestedSerializer(serializers.Serializer[Any]):
@@ -111,8 +111,8 @@ class AttemptSerializer(serializers.Serializer[Any]):
     """One attempt of a delivery."""
 
     number = serializers.IntegerField()
-    started_at = Moment()
-    finished_at = Moment()
+    started_at = Timestamp()
+    finished_at = Timestamp()
     ok = serializers.BooleanField()
     detail = serializers.CharField(
         allow_null=True,
@@ -139,10 +139,10 @@ class DeliverySerializer(serializers.Serializer[Any]):
     subject = serializers.UUIDField(allow_null=True, help_text="The channel that is failing.")
     digest = serializers.UUIDField(allow_null=True, help_text="The digest that it is part of.")
     note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was skipped.")
-    created_at = Moment()
-    planned_at = Moment(allow_null=True, help_text="When the rules allow it to be sent.")
-    next_attempt_at = Moment(allow_null=True)
-    sent_at = Moment(allow_null=True)
+    created_at = Timestamp()
+    planned_at = Timestamp(allow_null=True, help_text="When the rules allow it to be sent.")
+    next_attempt_at = Timestamp(allow_null=True)
+    sent_at = Timestamp(allow_null=True)
     attempts = AttemptSerializer(many=True)
 
 

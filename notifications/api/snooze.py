@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.base import ApiView
-from api.fields import Moment, StrictSerializer, Whole, in_utc
+from api.fields import Integer, StrictSerializer, Timestamp, in_utc
 from api.problems import impossible
 from api.schema import answers
 from core.clock import database_now
@@ -28,14 +28,14 @@ _LONGEST = int(snooze.LONGEST.total_seconds())
 class SnoozeSerializer(StrictSerializer):
     """How long to snooze: until a time, or for a duration in seconds. Exactly one of the two."""
 
-    until = Moment(required=False, allow_null=True)
-    duration = Whole(min_value=1, max_value=_LONGEST, required=False, allow_null=True)
+    until = Timestamp(required=False, allow_null=True)
+    duration = Integer(min_value=1, max_value=_LONGEST, required=False, allow_null=True)
 
 
 class SnoozedSerializer(StrictSerializer):
     """When the snooze ends."""
 
-    snoozed_until = Moment(allow_null=True)
+    snoozed_until = Timestamp(allow_null=True)
 
 
 class Snooze(ApiView):

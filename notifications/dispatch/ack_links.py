@@ -75,7 +75,7 @@ def _latest_part(incident: Incident, channel: Channel) -> Incident:
     if incident.resolved_at is None:
         return incident
     ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Event.RESOLVED)
-    untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.WITHDRAWN])
+    untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.SKIPPED])
     mine = ends.filter(untold, incident=incident).first()
     if mine is None or ends.filter(~untold, pk__gt=mine.pk).exists():
         return incident

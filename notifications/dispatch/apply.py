@@ -8,8 +8,8 @@ from itertools import groupby
 
 from core.sql import among
 from notifications.dispatch import decide, reminders
-from notifications.dispatch.decide import Hold, Tell, Why, Withdraw
-from notifications.dispatch.facts import Circumstances
+from notifications.dispatch.decide import Hold, Send, Skip, SkipReason
+from notifications.dispatch.facts import FactFinder
 from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, Delivery
 
@@ -20,38 +20,38 @@ _JUDGED = frozenset(SUBSCRIPTIONS)
 def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
     """Hold or skip those of `due` that are not to be sent now; return the rest."""
     judged = [row for row in due if row.event in _JUDGED]
-    facts = Circumstances(channel, judged, now)
+    facts = FactFinder(channel, judged, now)
     told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
-    withdrawn: list[tuple[Why, Delivery]] = []
+    withdrawn: list[tuple[SkipReason, Delivery]] = []
     # Recoveries of outages that go on: their verdicts in this turn are outdated.
     outdated: set[int] = set()
     for row in judged:
         match decide.judge(facts.situation(row)):
-            case Tell():
+            case Send():
                 if row.event in (Event.RESOLVED, Event.REMINDER) and row.incident_id in facts.openings:
                     row.thread = facts.openings[row.incident_id].thread
                 told.append(row)
             case Hold() as hold:
                 held.append((hold, row))
-            case Withdraw(Why.CONTINUES) if row.event == Event.OPENED:
+            case Skip(SkipReason.CONTINUES) if row.event == Event.OPENED:
                 if _continue(row, facts):
-                    outdated |= {other.pk for other in facts.untold_before(row)}
+                    outdated |= {other.pk for other in facts.unsent_recoveries(row)}
                 else:
                     held.append((Hold(now + decide.LOOK_AGAIN), row))
-            case Withdraw(why):
+            case Skip(why):
                 withdrawn.append((why, row))
     told = [row for row in told if row.pk not in outdated]
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(told)
     held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
-    _hold(held)
+    _lock(held)
     for why, rows in groupby(sorted(withdrawn, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))
     return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
 
 
-def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
+def _lock(held: Iterable[tuple[Hold, Delivery]]) -> None:
     by_hold: dict[Hold, list[int]] = {}
     for hold, row in held:
         by_hold.setdefault(hold, []).append(row.pk)
@@ -60,12 +60,12 @@ def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
         Delivery.objects.filter(pk__in=among(ids)).update(next_attempt_at=hold.until, **planned)
 
 
-def _continue(row: Delivery, facts: Circumstances) -> bool:
+def _continue(row: Delivery, facts: FactFinder) -> bool:
     """Continue the outage that the channel was notified of with `row`, which is not sent itself.
 
     Return False if somebody else has locked the delivery of the earlier recovery.
     """
-    earlier = facts.untold_before(row)
+    earlier = facts.unsent_recoveries(row)
     ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)
     held = reminders.free(ends)
     if len(held) < len(earlier):
@@ -81,5 +81,5 @@ def _continue(row: Delivery, facts: Circumstances) -> bool:
 def withdraw(ids: Sequence[int], note: Delivery.Note, **changes: object) -> None:
     """Skip deliveries that have not been attempted yet, with the reason."""
     Delivery.objects.filter(pk__in=among(ids), status=Delivery.Status.PENDING).update(
-        status=Delivery.Status.WITHDRAWN, note=note, next_attempt_at=None, **changes
+        status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None, **changes
     )

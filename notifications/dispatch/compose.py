@@ -44,7 +44,7 @@ _TONES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Composed:
     """What is sent: the text for people and the payload for programs. `thread` identifies the outage."""
 
     message: Message
@@ -53,7 +53,7 @@ class Letter:
     tone: Tone = Tone.INFO
 
 
-def write(delivery: Delivery) -> Letter:
+def write(delivery: Delivery) -> Composed:
     """Return the letter for `delivery`, as of now.
 
     The number of queries is constant, however many monitors a digest has.
@@ -70,7 +70,7 @@ def write(delivery: Delivery) -> Letter:
             said = placeholders.of_digest(several)
             message = _own_words(delivery.channel, digests.compose(several), said)
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
-        elif event is Event.BROKEN:
+        elif event is Event.FAILING:
             broken = broken_facts(delivery)
             # Never in the custom text of the channel that carries it: it must be understood.
             message = _addressed(delivery.channel, digests.compose_broken(broken))
@@ -80,16 +80,16 @@ def write(delivery: Delivery) -> Letter:
             message = _own_words(delivery.channel, single.compose(facts), placeholders.of_incident(facts))
             payload = payloads.of_incident(facts, message, delivery_id=delivery.public_id)
             thread = delivery.thread or (delivery.incident.public_id if delivery.incident else None)
-    return Letter(message, payload, thread, _TONES.get(event, Tone.INFO))
+    return Composed(message, payload, thread, _TONES.get(event, Tone.INFO))
 
 
-def test(channel: Channel, test_id: UUID, at: datetime) -> Letter:
+def test(channel: Channel, test_id: UUID, at: datetime) -> Composed:
     """Return the letter of "Send test" through `channel`, in the channel's custom text if it has one."""
     workspace = channel.workspace
     with _voice_of(workspace):
         message = single.compose_test(channel=channel.name, workspace=workspace.name, url=_page_of(channel))
         message = _own_words(channel, message, placeholders.of_test())
-        return Letter(message, payloads.of_test(message, test_id=test_id, at=at))
+        return Composed(message, payloads.of_test(message, test_id=test_id, at=at))
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def broken_facts(delivery: Delivery) -> digests.Broken:
         url=_page_of(subject),
         workspace=delivery.channel.workspace.name,
         failures=subject.failures,
-        broken_at=subject.broken_at,
+        failing_since=subject.failing_since,
         detail=last.detail if last else "",
         enabled=subject.enabled,
     )

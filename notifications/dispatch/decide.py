@@ -15,15 +15,15 @@ from notifications.messages.events import Event
 from notifications.rules.thresholds import LOOK_AGAIN
 
 
-class Why(StrEnum):
+class SkipReason(StrEnum):
     """Why a delivery is skipped."""
 
     RECOVERED = "recovered"
-    NEVER_TOLD = "never_told"
+    NOT_NOTIFIED = "not_notified"
     CONTINUES = "continues"
     ACKNOWLEDGED = "acknowledged"
     NOT_LATE = "not_late"
-    UNWANTED = "unwanted"
+    UNSUBSCRIBED = "unsubscribed"
 
 
 class Told(Enum):
@@ -46,9 +46,9 @@ class Situation:
         delayed: the channel is only notified of outages that last.
         resolved_at, acknowledged_at: of the incident, if set.
         maintenance_until, snoozed_until: in the future, or None.
-        tolerated_until: None once the failure threshold is reached; else when to judge again.
+        below_threshold_until: None once the failure threshold is reached; else when to judge again.
         told: whether the channel was notified of the beginning of this incident.
-        recovery_untold: it was notified of an earlier outage of this monitor, but not yet of its recovery.
+        recovery_pending: it was notified of an earlier outage of this monitor, but not yet of its recovery.
         earlier_undecided: an earlier outage, which is over, may be about to be sent: that comes first.
         good, good_needed: good heartbeats in a row since the end, and the recovery threshold.
         every: the time between reminders.
@@ -65,9 +65,9 @@ class Situation:
     acknowledged_at: datetime | None = None
     maintenance_until: datetime | None = None
     snoozed_until: datetime | None = None
-    tolerated_until: datetime | None = None
+    below_threshold_until: datetime | None = None
     told: Told = Told.YES
-    recovery_untold: bool = False
+    recovery_pending: bool = False
     earlier_undecided: bool = False
     good: int = 1
     good_needed: int = 1
@@ -76,7 +76,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Send:
     """Send it now."""
 
 
@@ -89,24 +89,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
+class Skip:
     """Skip it."""
 
-    why: Why
+    why: SkipReason
 
 
-Verdict = Tell | Hold | Withdraw
+Verdict = Send | Hold | Skip
 
 
 def judge(facts: Situation) -> Verdict:
     """Return what to do with a delivery that is due."""
     match facts.event:
         case Event.OPENED:
-            return Tell() if facts.under_way else _opened(facts)
+            return Send() if facts.under_way else _opened(facts)
         case Event.PASSED:
-            return Tell() if facts.under_way else _passed(facts)
+            return Send() if facts.under_way else _passed(facts)
         case Event.RESOLVED:
-            return Tell() if facts.under_way else _resolved(facts)
+            return Send() if facts.under_way else _resolved(facts)
         case Event.REMINDER:
             return _reminder(facts)
         case Event.LATE:
@@ -117,35 +117,35 @@ def judge(facts: Situation) -> Verdict:
 
 def _opened(facts: Situation) -> Verdict:
     if not facts.wanted:
-        return Withdraw(Why.UNWANTED)
+        return Skip(SkipReason.UNSUBSCRIBED)
     if facts.resolved_at is not None and facts.resolved_at <= facts.planned_at:
-        return Withdraw(Why.RECOVERED)
+        return Skip(SkipReason.RECOVERED)
     # Even if it was only waiting for its turn: acknowledging is meant to spare those not yet notified.
     if facts.delayed and facts.acknowledged_at is not None:
-        return Withdraw(Why.ACKNOWLEDGED)
+        return Skip(SkipReason.ACKNOWLEDGED)
     until = _held_until(facts)
     if until is None:
-        until = facts.tolerated_until
+        until = facts.below_threshold_until
     if until is not None:
-        return Withdraw(Why.RECOVERED) if facts.resolved_at is not None else Hold(until, replan=True)
+        return Skip(SkipReason.RECOVERED) if facts.resolved_at is not None else Hold(until, replan=True)
     if facts.earlier_undecided:
         return Hold(facts.now + LOOK_AGAIN)
-    return Withdraw(Why.CONTINUES) if facts.recovery_untold else Tell()
+    return Skip(SkipReason.CONTINUES) if facts.recovery_pending else Send()
 
 
 def _passed(facts: Situation) -> Verdict:
     if not facts.wanted:
-        return Withdraw(Why.UNWANTED)
-    if _held_until(facts) is not None or facts.tolerated_until is not None:
-        return Withdraw(Why.RECOVERED)
+        return Skip(SkipReason.UNSUBSCRIBED)
+    if _held_until(facts) is not None or facts.below_threshold_until is not None:
+        return Skip(SkipReason.RECOVERED)
     if facts.earlier_undecided:
         return Hold(facts.now + LOOK_AGAIN)
-    return Withdraw(Why.CONTINUES) if facts.recovery_untold else Tell()
+    return Skip(SkipReason.CONTINUES) if facts.recovery_pending else Send()
 
 
 def _resolved(facts: Situation) -> Verdict:
     if facts.told is Told.NO:
-        return Withdraw(Why.NEVER_TOLD)
+        return Skip(SkipReason.NOT_NOTIFIED)
     if facts.told is Told.SOON:
         return Hold(facts.now + LOOK_AGAIN)
     # Maintenance holds back recoveries too, but a snooze only holds back bad news.
@@ -153,34 +153,34 @@ def _resolved(facts: Situation) -> Verdict:
         return Hold(facts.maintenance_until)
     if facts.good < facts.good_needed:
         return Hold(facts.now + LOOK_AGAIN)
-    return Tell()
+    return Send()
 
 
 def _reminder(facts: Situation) -> Verdict:
     if not facts.wanted:
-        return Withdraw(Why.UNWANTED)
+        return Skip(SkipReason.UNSUBSCRIBED)
     if facts.resolved_at is not None:
-        return Withdraw(Why.RECOVERED)
+        return Skip(SkipReason.RECOVERED)
     if facts.acknowledged_at is not None:
-        return Withdraw(Why.ACKNOWLEDGED)
+        return Skip(SkipReason.ACKNOWLEDGED)
     if facts.under_way:
-        return Tell()
+        return Send()
     if facts.told is Told.NO:
-        return Withdraw(Why.NEVER_TOLD)
+        return Skip(SkipReason.NOT_NOTIFIED)
     if facts.told is Told.SOON:
         # Not together with the down notification itself.
         return Hold(facts.now + facts.every)
     until = _held_until(facts)
-    return Tell() if until is None else Hold(until)
+    return Send() if until is None else Hold(until)
 
 
 def _late(facts: Situation) -> Verdict:
     if not facts.wanted:
-        return Withdraw(Why.UNWANTED)
+        return Skip(SkipReason.UNSUBSCRIBED)
     if not facts.still_late:
-        return Withdraw(Why.NOT_LATE)
+        return Skip(SkipReason.NOT_LATE)
     until = None if facts.under_way else _held_until(facts)
-    return Tell() if until is None else Hold(until)
+    return Send() if until is None else Hold(until)
 
 
 def _held_until(facts: Situation) -> datetime | None:

@@ -13,7 +13,7 @@ from core.wakeups import wake_on_commit
 from monitors import signals
 from monitors.models import Incident
 from notifications.dispatch import outbox, reminders, reschedule
-from notifications.dispatch.outbox import Owed
+from notifications.dispatch.outbox import NewDelivery
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.rules.effective import DEFAULT, Route, routes_of, rules_of_loaded
@@ -29,20 +29,20 @@ def connect() -> None:
 
 def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     rules = rules_of_loaded(incident.monitor for incident in incidents)
-    rows: list[Owed] = []
+    rows: list[NewDelivery] = []
     for incident, route in _routes(incidents, "down"):
         planned_at = max(at, incident.started_at + route.delay)
         rows.append(_delivery(Event.OPENED, incident, route.channel.pk, at, planned_at))
         mine = rules.get(incident.monitor_id, DEFAULT)
         if reminder := reminders.first(incident, route, mine, planned_at):
             rows.append(reminder)
-    _owe(rows)
+    _enqueue(rows)
 
 
 def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     # A channel that was notified of an outage is notified of the recovery, even if it is no longer subscribed
     # to that monitor: its last notification must not be wrong.
-    told = _told_down(incidents)
+    told = _notified_down(incidents)
     routes = list(_routes(incidents))
     pairs = {
         (incident.pk, route.channel.pk)
@@ -55,11 +55,11 @@ def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     pairs |= {pair for pair, wants in told.items() if wants and pair not in named}
     by_pk = {incident.pk: incident for incident in incidents}
     event = Event.RESOLVED
-    _owe([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
+    _enqueue([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
 
 
 def _passed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
-    _owe(
+    _enqueue(
         [
             _delivery(Event.PASSED, incident, route.channel.pk, at, at)
             for incident, route in _routes(incidents, "down")
@@ -78,11 +78,15 @@ def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs
     wake_on_commit("notifications.tasks.deliver")
 
 
-def _delivery(event: Event, incident: Incident, channel: int, at: datetime, planned_at: datetime) -> Owed:
-    return Owed(incident.monitor_id, incident.pk, channel, event.value, incident.public_id, at, planned_at)
+def _delivery(
+    event: Event, incident: Incident, channel: int, at: datetime, planned_at: datetime
+) -> NewDelivery:
+    return NewDelivery(
+        incident.monitor_id, incident.pk, channel, event.value, incident.public_id, at, planned_at
+    )
 
 
-def _owe(rows: list[Owed]) -> None:
+def _enqueue(rows: list[NewDelivery]) -> None:
     """Write deliveries, and wake a worker after the commit."""
     there = _held({row.channel_id for row in rows})
     rows = [row for row in rows if row.channel_id in there]
@@ -101,11 +105,11 @@ def _routes(incidents: list[Incident], event: str = "") -> Iterator[tuple[Incide
                 yield incident, route
 
 
-def _told_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
+def _notified_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
     """Return (incident, channel) of down deliveries that were or may be sent, and if recovery is wanted."""
     rows = Delivery.objects.filter(
         incident__in=[incident.pk for incident in incidents], event=Event.OPENED
-    ).exclude(Q(status=Delivery.Status.WITHDRAWN) & ~Q(note=Delivery.Note.CONTINUES))
+    ).exclude(Q(status=Delivery.Status.SKIPPED) & ~Q(note=Delivery.Note.CONTINUES))
     return {
         (incident, channel): enabled and wants
         for incident, channel, enabled, wants in rows.values_list(

@@ -18,13 +18,13 @@ from notifications.dispatch.decide import Situation, Told
 from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import effective, thresholds
-from notifications.rules.effective import Route, Rules, Tolerance
+from notifications.rules.effective import Route, Rules, Threshold
 
 # For a schedule that can't be evaluated.
 _SOME_PERIOD = timedelta(hours=1)
 
 
-class Circumstances:
+class FactFinder:
     """The facts about `rows`, due deliveries of `channel`, at `now`.
 
     Attributes:
@@ -80,9 +80,9 @@ class Circumstances:
             acknowledged_at=row.incident.acknowledged_at if row.incident else None,
             maintenance_until=self._maintenance.get(row.monitor_id or 0),
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
-            tolerated_until=self._tolerated_until(row, mine),
+            below_threshold_until=self._tolerated_until(row, mine),
             told=self._told(row),
-            recovery_untold=Told.YES in earlier,
+            recovery_pending=Told.YES in earlier,
             earlier_undecided=Told.SOON in earlier,
             good=self._good(row, mine),
             good_needed=mine.recovery,
@@ -90,7 +90,7 @@ class Circumstances:
             still_late=self._still_late(row),
         )
 
-    def untold_before(self, row: Delivery) -> list[Delivery]:
+    def unsent_recoveries(self, row: Delivery) -> list[Delivery]:
         """Return the unsent recovery deliveries of earlier outages that the channel was notified of."""
         return [other for other in self._ends_before(row) if self._told(other) is Told.YES]
 
@@ -114,7 +114,7 @@ class Circumstances:
         return {
             pk: effective.route(self.channel, own.get(pk))
             for pk in named
-            if (rule := own.get(pk)) is None or rule.told
+            if (rule := own.get(pk)) is None or rule.subscribed
         }
 
     def _find_openings(self, incidents: set[int | None]) -> dict[int | None, Delivery]:
@@ -159,7 +159,7 @@ class Circumstances:
             route = self._routes.get(row.monitor_id or 0)
             return Told.NO if route is None or "down" in route.events else Told.YES
         match opening.status:
-            case Delivery.Status.WITHDRAWN:
+            case Delivery.Status.SKIPPED:
                 return Told.YES if opening.note == Delivery.Note.CONTINUES else Told.NO
             case Delivery.Status.PENDING if not opening.attempt_count:
                 end = row.incident.resolved_at if row.incident else None
@@ -210,7 +210,7 @@ class Circumstances:
         reports = self._after_reports(row.monitor, mine.reported)
         return None if reports is None else min(silence, reports)
 
-    def _after_reports(self, monitor: Monitor, allowed: Tolerance) -> datetime | None:
+    def _after_reports(self, monitor: Monitor, allowed: Threshold) -> datetime | None:
         if allowed.of == 1:
             return None
         beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
@@ -220,7 +220,7 @@ class Circumstances:
         silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
         return thresholds.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
 
-    def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Tolerance) -> datetime | None:
+    def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Threshold) -> datetime | None:
         if allowed.of == 1:
             return None
         before: list[tuple[datetime, bool]] = []

@@ -27,26 +27,26 @@ _TOLD_MOST = 3
 
 def look() -> int:
     """Write deliveries for late monitors and failing channels; return how many are new."""
-    return tell_of_late() + tell_of_broken()
+    return enqueue_late() + enqueue_failing()
 
 
 # --- Late ------------------------------------------------------------------------------------------
 
 
-def tell_of_late() -> int:
+def enqueue_late() -> int:
     """Write a delivery for each late monitor to each channel that is subscribed to that."""
     workspaces = set(
         Channel.objects.filter(enabled=True, on_late=True).values_list("workspace_id", flat=True)
     )
     for workspace, events in ChannelRule.objects.filter(
-        told=True, events__isnull=False, channel__enabled=True
+        subscribed=True, events__isnull=False, channel__enabled=True
     ).values_list("channel__workspace_id", "events"):
         if isinstance(events, list) and "late" in events:
             workspaces.add(workspace)
-    return sum(_tell_of_late_in(workspace) for workspace in Workspace.objects.filter(pk__in=workspaces))
+    return sum(_enqueue_late_in(workspace) for workspace in Workspace.objects.filter(pk__in=workspaces))
 
 
-def _tell_of_late_in(workspace: Workspace) -> int:
+def _enqueue_late_in(workspace: Workspace) -> int:
     now = database_now()
     monitors = Monitor.objects.filter(workspace=workspace)
     seen = filters.standing(monitors, now)
@@ -100,15 +100,17 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
 # --- Failing channels ------------------------------------------------------------------------------
 
 
-def tell_of_broken() -> int:
+def enqueue_failing() -> int:
     """Write deliveries about each failing channel to working channels of its workspace."""
-    told = Delivery.objects.filter(subject=OuterRef("pk"), event=Event.BROKEN, occasion=OuterRef("broken_at"))
-    broken = Channel.objects.filter(~Exists(told), broken_at__isnull=False)
-    return sum(_tell_of(channel) for channel in broken)
+    told = Delivery.objects.filter(
+        subject=OuterRef("pk"), event=Event.FAILING, occasion=OuterRef("failing_since")
+    )
+    broken = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
+    return sum(_enqueue_failing_channel(channel) for channel in broken)
 
 
-def _tell_of(broken: Channel) -> int:
-    others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, broken_at=None)
+def _enqueue_failing_channel(broken: Channel) -> int:
+    others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, failing_since=None)
     # Channels for all monitors are the most likely to be read.
     chosen = others.exclude(pk=broken.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
     with transaction.atomic():
@@ -116,18 +118,18 @@ def _tell_of(broken: Channel) -> int:
         if broken.pk not in there:
             return 0
         now = database_now()
-        rows = [_news_of(broken, channel, now) for channel in sorted(there - {broken.pk})]
+        rows = [_failing_delivery(broken, channel, now) for channel in sorted(there - {broken.pk})]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         wake_on_commit("notifications.tasks.deliver")
     return len(rows)
 
 
-def _news_of(broken: Channel, channel: int, now: datetime) -> Delivery:
+def _failing_delivery(broken: Channel, channel: int, now: datetime) -> Delivery:
     return Delivery(
         channel_id=channel,
         subject=broken,
-        occasion=broken.broken_at,
-        event=Event.BROKEN,
+        occasion=broken.failing_since,
+        event=Event.FAILING,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,

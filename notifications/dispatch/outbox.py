@@ -27,7 +27,7 @@ _COLUMNS = {
 }
 
 
-class Owed(NamedTuple):
+class NewDelivery(NamedTuple):
     """A delivery to write: of an incident, to a channel. `thread` is the incident's public id."""
 
     monitor_id: int
@@ -40,7 +40,7 @@ class Owed(NamedTuple):
     sequence: int = 0
 
 
-def write(owed: Iterable[Owed]) -> None:
+def write(owed: Iterable[NewDelivery]) -> None:
     """Write pending deliveries in one statement; rows that already exist stay unchanged."""
     times: dict[datetime, str | None] = {}
 

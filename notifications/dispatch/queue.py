@@ -82,10 +82,10 @@ def take_turn(channel_id: int) -> Claim | None:
     with transaction.atomic():
         interrupted = _interrupted(channel_id, database_now())
         if interrupted is not None:
-            hold_monitor(interrupted)
+            lock_monitor(interrupted)
         # Two workers may pick the same channel: its lock lets one of them through, and everything below is
         # read after locking.
-        channel = _hold_channel(channel_id)
+        channel = _lock_channel(channel_id)
         if channel is None:
             return None
         now = database_now()
@@ -115,7 +115,7 @@ def _interrupted(channel: int, now: datetime) -> Delivery | None:
 
 def _is_busy(channel: Channel, now: datetime) -> bool:
     sending = channel.deliveries.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
-    return (channel.quiet_until is not None and channel.quiet_until > now) or sending.exists()
+    return (channel.paused_until is not None and channel.paused_until > now) or sending.exists()
 
 
 def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
@@ -273,14 +273,14 @@ def _claim_again(row: Delivery, now: datetime) -> Claim | None:
 # --- Locks -----------------------------------------------------------------------------------------
 
 
-def hold_monitor(row: Delivery) -> None:
+def lock_monitor(row: Delivery) -> None:
     """Lock the state of the monitor that a delivery is about, if it is about one."""
     if row.monitor_id is not None:
         states = MonitorState.objects.select_for_update(no_key=True).filter(monitor=row.monitor_id)
         list(states.values_list("pk"))
 
 
-def _hold_channel(pk: int) -> Channel | None:
+def _lock_channel(pk: int) -> Channel | None:
     """Lock a channel and return it as it is now; None if it was deleted, or is locked by somebody else.
 
     The lock doesn't block the recorder, which only references the row.

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from core.sql import among
 from monitors.models import Incident, MonitorState
 from notifications.dispatch import outbox
-from notifications.dispatch.outbox import Owed
+from notifications.dispatch.outbox import NewDelivery
 from notifications.messages.events import LABELS, Event
 from notifications.models import Delivery
 from notifications.rules.effective import Route, Rules, rules_in
@@ -18,7 +18,7 @@ from notifications.rules.effective import Route, Rules, rules_in
 _FIRST = 1
 
 
-def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> Owed | None:
+def first(incident: Incident, route: Route, rules: Rules, planned_at: datetime) -> NewDelivery | None:
     """Return the first reminder of `incident` for a route notified at `planned_at`, not yet saved."""
     if rules.remind_every is None or not rules.remind_most or not {"down", "reminder"} <= route.events:
         return None
@@ -63,9 +63,9 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
     if over := of[Event.RESOLVED]:
         waiting = free(_waiting(over[0].channel_id, over))
         Delivery.objects.filter(pk__in=among(waiting)).update(
-            status=Delivery.Status.WITHDRAWN, note=Delivery.Note.RECOVERED, next_attempt_at=None
+            status=Delivery.Status.SKIPPED, note=Delivery.Note.RECOVERED, next_attempt_at=None
         )
-    more: list[Owed] = []
+    more: list[NewDelivery] = []
     for row in reminded:
         if row.attempt_count or row.monitor_id is None or row.incident is None:
             continue
@@ -96,8 +96,8 @@ def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:
     )
 
 
-def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> Owed:
+def _reminder(incident: Incident, channel: int, sequence: int, at: datetime, now: datetime) -> NewDelivery:
     event = Event.REMINDER.value
-    return Owed(
+    return NewDelivery(
         incident.monitor_id, incident.pk, channel, event, incident.public_id, now, at, sequence=sequence
     )

@@ -21,7 +21,7 @@ from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from core.clock import database_now
-from core.connections import let_go_of_the_connection
+from core.connections import release_connection
 from notifications import channel_config
 from notifications.dispatch import compose, queue
 from notifications.dispatch.queue import Claim, claim_next
@@ -39,7 +39,7 @@ DETAIL_LENGTH = 500
 _HANGS = timedelta(seconds=5)
 _REST = timedelta(seconds=60)
 # After this many failed attempts in a row, of whatever deliveries, a channel is failing.
-BROKEN_AFTER = 20
+FAILING_AFTER = 20
 
 _rng = SystemRandom()
 _stopping = threading.Event()
@@ -101,7 +101,7 @@ def _drop(delivery: Delivery, claim: Claim) -> bool:
     claimed = Delivery.objects.filter(
         pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
     )
-    claimed.update(status=Delivery.Status.WITHDRAWN, note=Delivery.Note.UNWANTED, next_attempt_at=None)
+    claimed.update(status=Delivery.Status.SKIPPED, note=Delivery.Note.UNSUBSCRIBED, next_attempt_at=None)
     return False
 
 
@@ -125,7 +125,7 @@ def _send(delivery: Delivery) -> Result:
 
 
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
-    let_go_of_the_connection()
+    release_connection()
     try:
         result = kind_named(channel.kind).send(channel_config.opened(channel), outgoing)
     except channel_config.Unreadable as error:
@@ -142,8 +142,8 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
     with transaction.atomic():
         # In the recorder's lock order. A monitor or channel that is being deleted must not get new rows,
         # which would make its deletion fail.
-        queue.hold_monitor(delivery)
-        channel = _hold_channel(delivery.channel_id)
+        queue.lock_monitor(delivery)
+        channel = _lock_channel(delivery.channel_id)
         if channel is None:
             return False
         now = database_now()
@@ -182,20 +182,20 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
 
 def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: datetime) -> None:
     """Update the health of `channel`, which is locked, and until when it must be left alone."""
-    quiet_until = outcome.rest_until
+    paused_until = outcome.rest_until
     if isinstance(result, Sent):
-        channel.failures, channel.broken_at = 0, None
+        channel.failures, channel.failing_since = 0, None
         kind = kinds().get(channel.kind)
         if kind is not None and kind.spacing:
-            quiet_until = now + timedelta(seconds=kind.spacing)
+            paused_until = now + timedelta(seconds=kind.spacing)
     elif channel.enabled:
         channel.failures += 1
-        if channel.broken_at is None and (result.gone or channel.failures >= BROKEN_AFTER):
-            channel.broken_at = now
+        if channel.failing_since is None and (result.gone or channel.failures >= FAILING_AFTER):
+            channel.failing_since = now
         if result.gone:
             channel.enabled = False
-    channel.quiet_until = quiet_until
-    channel.save(update_fields=["failures", "broken_at", "enabled", "quiet_until"])
+    channel.paused_until = paused_until
+    channel.save(update_fields=["failures", "failing_since", "enabled", "paused_until"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime,
     return _Outcome(Delivery.Status.PENDING, next_time, rest)
 
 
-def _hold_channel(pk: int) -> Channel | None:
+def _lock_channel(pk: int) -> Channel | None:
     """Lock a channel and return it as it is now, None if it was deleted."""
     return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
 
@@ -244,5 +244,5 @@ def send_test(*, channel: Channel) -> Result:
     letter = compose.test(channel, test_id, database_now())
     result = _transmit(channel, Outgoing(test_id, letter.message, letter.payload))
     if isinstance(result, Sent):
-        Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, broken_at=None)
+        Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
     return result

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from monitors.forms.monitors import DurationField
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
-from notifications.rules.effective import DEFAULT, EVENTS, Rules, Tolerance, route
+from notifications.rules.effective import DEFAULT, EVENTS, Rules, Threshold, route
 from notifications.services.rules import (
     NEEDED_MOST,
     OF_MOST,
@@ -150,11 +150,11 @@ class OwnForm(forms.Form):
             reminders = Reminders(said["remind_every"], said["remind_most"] or DEFAULT.remind_most)
         return Own(self._tolerance("missed"), self._tolerance("reported"), said["recovery"], reminders)
 
-    def _tolerance(self, name: str) -> Tolerance | None:
+    def _tolerance(self, name: str) -> Threshold | None:
         if not self.cleaned_data[name]:
             return None
         needed = self.cleaned_data[f"{name}_needed"]
-        return Tolerance(needed, self.cleaned_data[f"{name}_of"] or needed)
+        return Threshold(needed, self.cleaned_data[f"{name}_of"] or needed)
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ class OwnForm(forms.Form):
 class ChoiceForm(forms.Form):
     """How one channel is notified of one monitor."""
 
-    told = forms.BooleanField(required=False)
+    subscribed = forms.BooleanField(required=False)
     delay = DurationField(
         label=gettext_lazy("Only if still down after"), low=0, high=DELAY_MAX, required=False
     )
@@ -195,14 +195,14 @@ class ChoiceForm(forms.Form):
         self.usual_delay = sentences.delay_in_words(usual.delay)
         self.usual_events = sentences.events_in_words(usual.events)
         initial = {
-            "told": choice.told,
+            "subscribed": choice.subscribed,
             "delay": choice.delay,
             "mode": "" if choice.events is None else OWN,
             "events": sorted(usual.events) if choice.events is None else list(choice.events),
         }
         super().__init__(data, initial=initial, prefix=str(channel.public_id), **kwargs)
         self.version = versions(Own(), [(channel, choice)])[str(channel.public_id)]
-        self.fields["told"].label = channel.name
+        self.fields["subscribed"].label = channel.name
         self.fields["delay"].help_text = _(
             "For example 10 min; 0 means immediately. Leave empty for the channel's own setting: %(what)s."
         ) % {"what": self.usual_delay}
@@ -216,7 +216,7 @@ class ChoiceForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         said = self.cleaned_data
-        if said.get("mode") == OWN and said.get("told") and "events" in said and not said["events"]:
+        if said.get("mode") == OWN and said.get("subscribed") and "events" in said and not said["events"]:
             self.add_error("events", _("Choose at least one event, or unsubscribe this channel."))
         return said
 
@@ -224,7 +224,7 @@ class ChoiceForm(forms.Form):
         """Return the result of a valid form."""
         said = self.cleaned_data
         events = tuple(said["events"]) if said["mode"] == OWN and said["events"] else None
-        return Choice(said["told"], said["delay"], events)
+        return Choice(said["subscribed"], said["delay"], events)
 
     @property
     def words(self) -> str:
@@ -300,7 +300,7 @@ def expected(data: Mapping[str, str]) -> dict[str, str]:
 def _initial(own: Own, above: Rules) -> dict[str, Any]:
     initial: dict[str, Any] = {"recovery": own.recovery}
     for name in ("missed", "reported"):
-        said: Tolerance | None = getattr(own, name)
+        said: Threshold | None = getattr(own, name)
         initial[name] = "" if said is None else IN_A_ROW if said.of <= said.needed else OF_THE_LAST
         initial[f"{name}_needed"] = said.needed if said else None
         initial[f"{name}_of"] = said.of if said and said.of > said.needed else None

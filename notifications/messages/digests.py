@@ -70,7 +70,7 @@ class Broken:
     url: str
     workspace: str
     failures: int
-    broken_at: datetime | None
+    failing_since: datetime | None
     detail: str = ""
     enabled: bool = True
 
@@ -171,14 +171,14 @@ def compose_broken(facts: Broken) -> Message:
     lines = [
         _("The channel “%(channel)s” (%(kind)s) in the workspace “%(workspace)s” is not delivering.") % said
     ]
-    if facts.broken_at is not None:
+    if facts.failing_since is not None:
         lines.append(
             ngettext(
                 "Failing since %(time)s (%(count)d attempt in a row).",
                 "Failing since %(time)s (%(count)d attempts in a row).",
                 facts.failures,
             )
-            % {"count": facts.failures, "time": moment(facts.broken_at)}
+            % {"count": facts.failures, "time": moment(facts.failing_since)}
         )
     else:
         lines.append(_("It has since delivered a notification."))
@@ -187,6 +187,6 @@ def compose_broken(facts: Broken) -> Message:
         lines.append(_("It is disabled."))
     if detail := one_line(facts.detail):
         lines.append(_("Last response: %(detail)s") % {"detail": detail})
-    if facts.broken_at is not None:
+    if facts.failing_since is not None:
         lines.append(_("No notifications get through until it is fixed. Edit the channel and send a test."))
     return Message(cut(_("Channel failing: %(channel)s") % said), tuple(lines), facts.url)

@@ -19,7 +19,7 @@ class Event(StrEnum):
     DIGEST_DOWN = "digest.down"
     DIGEST_UP = "digest.up"
     DIGEST_REMINDER = "digest.reminder"
-    BROKEN = "channel.broken"
+    FAILING = "channel.failing"
     # Sent by a person to try a channel: the only one without a delivery.
     TEST = "test"
 
@@ -33,7 +33,7 @@ LABELS = {
     Event.DIGEST_DOWN: _("Several down"),
     Event.DIGEST_UP: _("Several recovered"),
     Event.DIGEST_REMINDER: _("Several still down"),
-    Event.BROKEN: _("Channel failing"),
+    Event.FAILING: _("Channel failing"),
 }
 # What a channel subscribes to, as its rules name it (`Channel.on_...`).
 SUBSCRIPTIONS = {

@@ -81,11 +81,11 @@ def of_broken(facts: digests.Broken, message: Message, *, delivery_id: UUID) -> 
         "name": one_line(facts.channel),
         "kind": facts.kind,
         "url": facts.url,
-        "broken_at": iso(facts.broken_at),
+        "failing_since": iso(facts.failing_since),
         "failures": facts.failures,
         "detail": facts.detail,
     }
-    return _object(Event.BROKEN, message, delivery_id, facts.at, {"channel": channel})
+    return _object(Event.FAILING, message, delivery_id, facts.at, {"channel": channel})
 
 
 def of_test(message: Message, *, test_id: UUID, at: datetime) -> dict[str, Any]:

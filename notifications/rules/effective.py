@@ -15,7 +15,7 @@ EVENTS = ("down", "recovery", "late", "reminder")
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Threshold:
     """A failure threshold: `needed` failures of the last `of`; in a row if both are the same."""
 
     needed: int = 1
@@ -30,8 +30,8 @@ class Rules:
     notifications are sent until `snoozed_until`.
     """
 
-    missed: Tolerance = Tolerance()
-    reported: Tolerance = Tolerance()
+    missed: Threshold = Threshold()
+    reported: Threshold = Threshold()
     recovery: int = 1
     remind_every: timedelta | None = None
     remind_most: int = 24
@@ -84,12 +84,12 @@ def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Ru
                 return int(value)
         return otherwise
 
-    def tolerance(name: str) -> Tolerance:
+    def tolerance(name: str) -> Threshold:
         # `needed` and `of` belong together, so both come from the same row.
         for row in (own, default):
             if row is not None and (needed := getattr(row, f"{name}_needed")) is not None:
-                return Tolerance(needed, max(getattr(row, f"{name}_of") or needed, needed))
-        return Tolerance()
+                return Threshold(needed, max(getattr(row, f"{name}_of") or needed, needed))
+        return Threshold()
 
     every = said("remind_every", 0)
     return Rules(
@@ -130,7 +130,7 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
         monitor.pk: [
             route(channel, rule)
             for channel in (*for_all.get(monitor.workspace_id, ()), *chosen.get(monitor.pk, ()))
-            if (rule := own.get((monitor.pk, channel.pk))) is None or rule.told
+            if (rule := own.get((monitor.pk, channel.pk))) is None or rule.subscribed
         ]
         for monitor in monitors
     }

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly
-from notifications.rules.effective import EVENTS, Route, Rules, Tolerance
+from notifications.rules.effective import EVENTS, Route, Rules, Threshold
 
 # More channels than this are counted: "A, B, C, D and 4 more".
 _NAMED = 4
@@ -118,7 +118,7 @@ def event_labels() -> dict[str, str]:
     return {"down": _("down"), "recovery": _("recovery"), "late": _("late"), "reminder": _("reminders")}
 
 
-def tolerance_in_words(tolerance: Tolerance) -> str:
+def tolerance_in_words(tolerance: Threshold) -> str:
     """Return a failure threshold: "on the first", "after 3 in a row", "after 2 of the last 5"."""
     if tolerance.needed == 1:
         return _("on the first")
@@ -199,14 +199,14 @@ def _reminded(rules: Rules, names: Sequence[str]) -> str:
     return sentence % words
 
 
-def _missed(tolerance: Tolerance) -> str:
+def _missed(tolerance: Threshold) -> str:
     words = {"needed": tolerance.needed, "of": tolerance.of}
     if tolerance.of <= tolerance.needed:
         return _("%(needed)d missed heartbeats in a row") % words
     return _("%(needed)d missed heartbeats within the last %(of)d") % words
 
 
-def _reported(tolerance: Tolerance) -> str:
+def _reported(tolerance: Threshold) -> str:
     words = {"needed": tolerance.needed, "of": tolerance.of}
     if tolerance.of <= tolerance.needed:
         return _("%(needed)d down reports in a row") % words

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 
 # How soon a delivery that depends on the next heartbeat is judged again.
 LOOK_AGAIN = timedelta(seconds=2)
 
 
 def after_reports(
-    tolerance: Tolerance, failures: Sequence[bool], *, now: datetime, silent_at: datetime | None = None
+    tolerance: Threshold, failures: Sequence[bool], *, now: datetime, silent_at: datetime | None = None
 ) -> datetime | None:
     """Return None if a monitor has reached its threshold of reports, else when to judge again.
 
@@ -28,7 +28,7 @@ def after_reports(
 
 
 def after_silence(
-    tolerance: Tolerance,
+    tolerance: Threshold,
     *,
     missed_at: Sequence[datetime],
     ended_at: datetime | None,

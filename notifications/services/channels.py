@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
@@ -83,7 +83,7 @@ def edit(
         Channel.DoesNotExist: it was deleted.
     """
     with transaction.atomic():
-        held = [] if changes.get("enabled", True) else _hold_monitors_waiting_for(channel)
+        held = [] if changes.get("enabled", True) else _lock_monitors_waiting_for(channel)
         channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
         if version is not None and version != channel.version:
             raise EditedMeanwhile
@@ -122,42 +122,42 @@ def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
 
 
 def assign(
-    *, channels: Iterable[Channel], monitors: Iterable[Monitor], told: bool, by: Actor = COMMAND
+    *, channels: Iterable[Channel], monitors: Iterable[Monitor], subscribed: bool, by: Actor = COMMAND
 ) -> int:
-    """Subscribe `channels` to `monitors`, or unsubscribe them (`told`); return how many pairs changed.
+    """Subscribe `channels` to `monitors`, or unsubscribe them (`subscribed`); return how many pairs changed.
 
     All or nothing; channels and monitors that were deleted in the meantime are skipped, and a channel for all
     monitors stays unchanged. Open incidents are not affected.
     """
     with transaction.atomic():
-        named = _hold({monitor.pk for monitor in monitors})
+        named = _lock({monitor.pk for monitor in monitors})
         wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
         held = list(wanted.select_for_update(no_key=True).select_related("workspace").order_by("pk"))
-        new = {channel: _pairs_to_change(channel, named, told=told) for channel in held}
+        new = {channel: _pairs_to_change(channel, named, subscribed=subscribed) for channel in held}
         for channel, changed in new.items():
             if changed:
-                (channel.monitors.add if told else channel.monitors.remove)(*changed)
+                (channel.monitors.add if subscribed else channel.monitors.remove)(*changed)
                 channel.version += 1
                 channel.save(update_fields=["version", "updated_at"])
                 _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
         touched = Monitor.objects.filter(pk__in=set().union(*new.values())).select_related("workspace")
         for monitor in touched.order_by("pk"):
-            deed = Deed(monitor.public_id, monitor.name, {"fields": ["channels"]})
+            target = AuditTarget(monitor.public_id, monitor.name, {"fields": ["channels"]})
             audit.record(
-                workspace=monitor.workspace, by=by, action=AuditEntry.Action.MONITOR_CHANGED, deed=deed
+                workspace=monitor.workspace, by=by, action=AuditEntry.Action.MONITOR_CHANGED, target=target
             )
     return sum(map(len, new.values()))
 
 
-def _hold(ids: set[int]) -> set[int]:
+def _lock(ids: set[int]) -> set[int]:
     """Lock those of these monitors that still exist, so that none is deleted; return their ids."""
     states = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=ids)
     return set(states.order_by("monitor_id").values_list("monitor_id", flat=True))
 
 
-def _pairs_to_change(channel: Channel, named: set[int], *, told: bool) -> set[int]:
+def _pairs_to_change(channel: Channel, named: set[int], *, subscribed: bool) -> set[int]:
     there = set(channel.monitors.filter(pk__in=named).values_list("pk", flat=True))
-    return named - there if told else there
+    return named - there if subscribed else there
 
 
 def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
@@ -171,7 +171,7 @@ def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | 
     return None if wanted == set(channel.monitors.values_list("pk", flat=True)) else wanted
 
 
-def _hold_monitors_waiting_for(channel: Channel) -> list[int]:
+def _lock_monitors_waiting_for(channel: Channel) -> list[int]:
     """Lock the monitors of the pending deliveries of `channel`, and return their ids.
 
     A monitor that is being deleted must not get new rows, which would make its deletion fail. As everywhere,
@@ -251,5 +251,5 @@ def _delete_some_deliveries(channel: Channel) -> bool:
 
 def _record(channel: Channel, by: Actor, action: str, **details: Any) -> None:
     # The config may contain secrets; the name is enough to identify the channel.
-    deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, **details})
-    audit.record(workspace=channel.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(channel.public_id, channel.name, {"kind": channel.kind, **details})
+    audit.record(workspace=channel.workspace, by=by, action=action, target=target)

@@ -42,10 +42,10 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
         .annotate(newest_id=Subquery(newest), monitor_count=Count("monitors"))
         .order_by("name", "pk")
     )
-    deliveries = _with_what_is_told(
+    deliveries = _with_subjects(
         Delivery.objects.filter(pk__in=[channel.newest_id for channel in channels if channel.newest_id])
     ).in_bulk()
-    broken = reasons([channel for channel in channels if channel.broken_at], masked=masked)
+    broken = reasons([channel for channel in channels if channel.failing_since], masked=masked)
     return [
         ChannelRow(
             channel,
@@ -61,7 +61,7 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
 
 def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
     """Return the deliveries of `channel`, newest first; members of a digest are with the digest."""
-    return _with_what_is_told(channel.deliveries.filter(digest=None)).order_by("-pk")
+    return _with_subjects(channel.deliveries.filter(digest=None)).order_by("-pk")
 
 
 def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
@@ -92,7 +92,7 @@ def deliveries_of(incident_ids: Iterable[int]) -> dict[int, list[Delivery]]:
     return found
 
 
-def _with_what_is_told(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+def _with_subjects(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """Return `deliveries` with monitors, attempts, and NAMED members of each digest as `named`."""
     members = Delivery.objects.select_related("monitor").order_by("pk")[:NAMED]
     return (
@@ -111,8 +111,8 @@ def _attempts(before: str = "") -> Prefetch[str]:
     return Prefetch(f"{before}attempts", DeliveryAttempt.objects.order_by("number", "pk"))
 
 
-def _hearing_of(monitor: Monitor) -> QuerySet[Channel]:
-    silent = ChannelRule.objects.filter(monitor=monitor, channel=OuterRef("pk"), told=False)
+def _subscribed_to(monitor: Monitor) -> QuerySet[Channel]:
+    silent = ChannelRule.objects.filter(monitor=monitor, channel=OuterRef("pk"), subscribed=False)
     return Channel.objects.filter(
         Q(all_monitors=True) | Q(pk__in=monitor.channels.values("pk")),
         ~Exists(silent),
@@ -138,18 +138,20 @@ def broken_in(workspace: Workspace, *, masked: bool) -> list[Broken]:
 
 def broken_for(monitor: Monitor, *, masked: bool) -> list[Broken]:
     """Return the failing channels that are subscribed to `monitor`, as `broken_in` does."""
-    return _broken(_hearing_of(monitor), masked=masked)
+    return _broken(_subscribed_to(monitor), masked=masked)
 
 
 def broken_of(channel: Channel, *, masked: bool) -> list[Broken]:
     """Return `channel` if it is failing, as `broken_in` does."""
     return (
-        [Broken(channel, reasons([channel], masked=masked).get(channel.pk, ""))] if channel.broken_at else []
+        [Broken(channel, reasons([channel], masked=masked).get(channel.pk, ""))]
+        if channel.failing_since
+        else []
     )
 
 
 def _broken(channels: QuerySet[Channel], *, masked: bool) -> list[Broken]:
-    found = list(channels.filter(broken_at__isnull=False).order_by("broken_at", "pk"))
+    found = list(channels.filter(failing_since__isnull=False).order_by("failing_since", "pk"))
     why = reasons(found, masked=masked)
     return [Broken(channel, why.get(channel.pk, "")) for channel in found]
 

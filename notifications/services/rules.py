@@ -13,12 +13,12 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import EVENTS, Route, Rules, Tolerance, put_together, route
+from notifications.rules.effective import EVENTS, Route, Rules, Threshold, put_together, route
 
 NEEDED_MOST, OF_MOST = 20, 50
 REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
@@ -42,8 +42,8 @@ class Reminders:
 class Own:
     """The rules of a monitor or a workspace itself; None is the default of the level above."""
 
-    missed: Tolerance | None = None
-    reported: Tolerance | None = None
+    missed: Threshold | None = None
+    reported: Threshold | None = None
     recovery: int | None = None
     reminders: Reminders | None = None
 
@@ -52,7 +52,7 @@ class Own:
 class Choice:
     """How one channel is notified of one monitor; `delay` in seconds and `events`: the channel's if None."""
 
-    told: bool = True
+    subscribed: bool = True
     delay: int | None = None
     events: tuple[str, ...] | None = None
 
@@ -65,9 +65,9 @@ def own_of(row: MonitorRules | WorkspaceRules | None) -> Own:
     if row is None:
         return Own()
 
-    def tolerance(name: str) -> Tolerance | None:
+    def tolerance(name: str) -> Threshold | None:
         needed, of = getattr(row, f"{name}_needed"), getattr(row, f"{name}_of")
-        return None if needed is None else Tolerance(needed, max(of or needed, needed))
+        return None if needed is None else Threshold(needed, max(of or needed, needed))
 
     every, most = row.remind_every, row.remind_most
     return Own(
@@ -102,7 +102,7 @@ def _choice(channel: Channel, chosen: set[int], rule: ChannelRule | None) -> Cho
         return Choice(named)
     events = rule.events if isinstance(rule.events, list) else None
     return Choice(
-        named and rule.told,
+        named and rule.subscribed,
         rule.delay,
         None if events is None else tuple(name for name in EVENTS if name in events),
     )
@@ -131,7 +131,7 @@ def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
     return [
         route(channel, ChannelRule(delay=choice.delay, events=_listed(choice.events)))
         for channel, choice in choices
-        if channel.enabled and choice.told
+        if channel.enabled and choice.subscribed
     ]
 
 
@@ -158,8 +158,8 @@ def change(
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
-        _hold_state(monitor)
-        held = _hold_channels(monitor, channels or {})
+        _lock_state(monitor)
+        held = _lock_channels(monitor, channels or {})
         before, choices = own_of_monitor(monitor), choices_of(monitor)
         _compare(versions(before, choices), expected)
         fields = [] if own is None else _differing(before, own)
@@ -175,9 +175,9 @@ def change(
                 _choose(monitor, channel, wanted, by)
         if fields or names:
             details = {"fields": fields, **({"channels": sorted(names)} if names else {})}
-            deed = Deed(monitor.public_id, monitor.name, details)
+            target = AuditTarget(monitor.public_id, monitor.name, details)
             audit.record(
-                workspace=monitor.workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, deed=deed
+                workspace=monitor.workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, target=target
             )
     return bool(fields or names)
 
@@ -198,17 +198,17 @@ def change_workspace(
         if fields:
             WorkspaceRules.objects.update_or_create(workspace=workspace, defaults=_columns(own))
             WorkspaceRules.objects.filter(pk=workspace.pk, **_columns(Own())).delete()
-            deed = Deed(workspace.public_id, workspace.name, {"fields": fields})
-            audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, deed=deed)
+            target = AuditTarget(workspace.public_id, workspace.name, {"fields": fields})
+            audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, target=target)
     return bool(fields)
 
 
-def _hold_state(monitor: Monitor) -> None:
+def _lock_state(monitor: Monitor) -> None:
     """Lock the monitor, so that it isn't deleted in between, and changes of its rules are serialised."""
     MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
 
 
-def _hold_channels(monitor: Monitor, named: Mapping[UUID, Choice]) -> list[Channel]:
+def _lock_channels(monitor: Monitor, named: Mapping[UUID, Choice]) -> list[Channel]:
     wanted = Channel.objects.filter(workspace=monitor.workspace_id, public_id__in=list(named))
     held = wanted.select_for_update(no_key=True, of=("self",)).select_related("workspace")
     return list(held.order_by("pk"))
@@ -227,7 +227,7 @@ def _differing(before: Own, after: Own) -> list[str]:
 def _cleaned(choice: Choice) -> Choice:
     if choice.events is None:
         return choice
-    return Choice(choice.told, choice.delay, tuple(name for name in EVENTS if name in choice.events))
+    return Choice(choice.subscribed, choice.delay, tuple(name for name in EVENTS if name in choice.events))
 
 
 def _columns(own: Own) -> dict[str, Any]:
@@ -250,15 +250,15 @@ def forget_if_empty(monitor: Monitor, *, now: datetime) -> None:
 
 def _choose(monitor: Monitor, channel: Channel, wanted: Choice, by: Actor) -> None:
     """Store the choice `wanted` of `channel`, which the caller has locked, for `monitor`."""
-    told = wanted.told
+    subscribed = wanted.subscribed
     if not channel.all_monitors:
         # Its subscription is stored in its list of monitors; a rule would hide that.
-        _name(monitor, channel, by, named=told)
-        told = True
-    if told and wanted.delay is None and wanted.events is None:
+        _name(monitor, channel, by, named=subscribed)
+        subscribed = True
+    if subscribed and wanted.delay is None and wanted.events is None:
         ChannelRule.objects.filter(monitor=monitor, channel=channel).delete()
     else:
-        columns = {"told": told, "delay": wanted.delay, "events": _listed(wanted.events)}
+        columns = {"subscribed": subscribed, "delay": wanted.delay, "events": _listed(wanted.events)}
         ChannelRule.objects.update_or_create(monitor=monitor, channel=channel, defaults=columns)
 
 
@@ -268,8 +268,8 @@ def _name(monitor: Monitor, channel: Channel, by: Actor, *, named: bool) -> None
     (channel.monitors.add if named else channel.monitors.remove)(monitor)
     channel.version += 1
     channel.save(update_fields=["version", "updated_at"])
-    deed = Deed(channel.public_id, channel.name, {"kind": channel.kind, "fields": ["monitors"]})
-    audit.record(workspace=channel.workspace, by=by, action=AuditEntry.Action.CHANNEL_CHANGED, deed=deed)
+    target = AuditTarget(channel.public_id, channel.name, {"kind": channel.kind, "fields": ["monitors"]})
+    audit.record(workspace=channel.workspace, by=by, action=AuditEntry.Action.CHANNEL_CHANGED, target=target)
 
 
 def _listed(events: tuple[str, ...] | None) -> list[str] | None:

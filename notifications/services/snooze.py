@@ -9,7 +9,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from core.clock import database_now
 from core.wakeups import wake_on_commit
@@ -81,5 +81,5 @@ def snoozed_among(monitors: Collection[int], *, now: datetime) -> dict[int, date
 
 
 def _record(monitor: Monitor, by: Actor, action: str, **details: str) -> None:
-    deed = Deed(monitor.public_id, monitor.name, details)
-    audit.record(workspace=monitor.workspace, by=by, action=action, deed=deed)
+    target = AuditTarget(monitor.public_id, monitor.name, details)
+    audit.record(workspace=monitor.workspace, by=by, action=action, target=target)

@@ -31,7 +31,7 @@ _CARRIERS = (
 )
 
 
-class Refused(OSError):
+class DeletionNotAllowed(OSError):
     """This address must not be reached. Its text is meant for people."""
 
 
@@ -75,14 +75,14 @@ def check(address: str, *, host: str) -> None:
         # The zone of a link-local address (fe80::1%eth0) makes no difference.
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        raise Refused(_refusal(host, address)) from None
+        raise DeletionNotAllowed(_refusal(host, address)) from None
     ip = _carried(ip)
     if _is_public(ip):
         return
     allowed = _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS))
     if _name(host) in allowed.names or any(ip in network for network in allowed.networks):
         return
-    raise Refused(_refusal(host, str(ip)))
+    raise DeletionNotAllowed(_refusal(host, str(ip)))
 
 
 def checked(host: str, found: Iterable[str]) -> list[str]:
@@ -95,7 +95,7 @@ def checked(host: str, found: Iterable[str]) -> list[str]:
     for address in found:
         try:
             check(address, host=host)
-        except Refused as error:
+        except DeletionNotAllowed as error:
             refused = error
         else:
             good.append(address)

@@ -17,7 +17,7 @@ from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
-from monitors.views.bulk import address_said, chosen_monitors
+from monitors.views.bulk import chosen_monitors, requested_url
 from monitors.views.detail import workspace_context
 from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
@@ -46,18 +46,18 @@ def channel_list(request: HttpRequest) -> HttpResponse:
 def assign(request: HttpRequest) -> HttpResponse:
     """Ask which channels to subscribe to the monitors selected on the overview, and do it."""
     workspace = require_change(request).workspace
-    back = address_said(request)
+    back = requested_url(request)
     monitors = chosen_monitors(workspace, request.POST.getlist("monitor"))
     if not monitors:
         messages.warning(request, _("Select monitors first."))
         return redirect(back)
-    answered = request.POST.get("told") in ("yes", "no")
+    answered = request.POST.get("subscribed") in ("yes", "no")
     form = AssignForm(request.POST if answered else None, workspace=workspace)
     if form.is_valid():
         number = channel_service.assign(
             channels=form.cleaned_data["channels"],
             monitors=monitors,
-            told=request.POST["told"] == "yes",
+            subscribed=request.POST["subscribed"] == "yes",
             by=actor_of(request),
         )
         messages.success(request, _("Saved.") if number else _("Nothing to change."))

@@ -44,7 +44,7 @@ def test_no_link_is_valid_once_an_account_exists():
     make_user()
     assert not setup.is_needed()
     assert not setup.is_valid(token_of(link))
-    with pytest.raises(setup.SetupOver):
+    with pytest.raises(setup.SetupUnavailable):
         setup.create_owner(email="a@example.com", password=PASSWORD, token=token_of(link))
 
 
@@ -68,7 +68,7 @@ def test_of_two_people_who_both_opened_the_link_one_becomes_the_owner():
     token = token_of(setup.new_link())
     assert setup.is_valid(token)
     setup.create_owner(email="first@example.com", password=PASSWORD, token=token)
-    with pytest.raises(setup.SetupOver):
+    with pytest.raises(setup.SetupUnavailable):
         setup.create_owner(email="second@example.com", password=PASSWORD, token=token)
     assert User.objects.get().email == "first@example.com"
     assert Workspace.objects.count() == 1
@@ -84,7 +84,7 @@ def test_two_people_at_the_same_moment_make_one_owner():
             start.wait(timeout=5)
             setup.create_owner(email=email, password=PASSWORD, token=token)
             outcomes.append("made")
-        except setup.SetupOver:
+        except setup.SetupUnavailable:
             outcomes.append("over")
         finally:
             connection.close()

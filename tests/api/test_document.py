@@ -11,7 +11,7 @@ from django.urls import URLPattern, get_resolver
 from drf_spectacular.validation import validate_schema
 
 from api.problems import KINDS
-from api.views import Nothing
+from api.views import NotFoundView
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -36,7 +36,7 @@ def views(resolver: Any, before: str = "") -> Iterator[tuple[str, Any]]:
         path = before + re.sub(r"^\^|\$$", "", str(entry.pattern))
         if not isinstance(entry, URLPattern):
             yield from views(entry, path)
-        elif path.startswith("api/v1/") and entry.callback.cls is not Nothing:
+        elif path.startswith("api/v1/") and entry.callback.cls is not NotFoundView:
             path = re.sub(r"\(\?P<(\w+)>.*?\)(?=/)", r"{\1}", path)
             yield "/" + re.sub(r"<uuid:(\w+)>", r"{\1}", path), entry.callback.cls
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts.models import AuditEntry, Membership, Role, StoredAnswer
+from accounts.models import AuditEntry, Membership, Role, StoredResponse
 from api import idempotency
 from api.idempotency import Answer, StillRunning
 from core.clock import database_now
@@ -34,7 +34,7 @@ def created(caller, body=None, **headers):
 
 def age(**length):
     """Let time pass for stored responses, by changing them: the database's clock cannot be set."""
-    StoredAnswer.objects.update(created_at=database_now() - timedelta(**length))
+    StoredResponse.objects.update(created_at=database_now() - timedelta(**length))
 
 
 @pytest.mark.django_db
@@ -86,7 +86,7 @@ class TestRepeating:
 
     def test_without_a_key_nothing_is_kept(self, writer):
         assert [writer.post("monitors/", JOB).status_code for _ in range(2)] == [201, 201]
-        assert not StoredAnswer.objects.exists()
+        assert not StoredResponse.objects.exists()
 
     def test_a_rotation_that_is_sent_again_gives_the_same_token(self, writer, workspace, client):
         monitor = make_monitor(workspace=workspace)
@@ -99,7 +99,7 @@ class TestRepeating:
 
     def test_the_stored_answer_does_not_hold_the_token_in_the_clear(self, writer):
         secret = created(writer).json()["push_url"].rpartition("/")[2]
-        (row,) = StoredAnswer.objects.values()
+        (row,) = StoredResponse.objects.values()
         assert secret not in str(row)
         assert "Job" not in str(row)
 
@@ -152,21 +152,21 @@ class TestHowLong:
         first = created(writer).json()
         age(hours=24, seconds=1)
         assert created(writer).json()["id"] != first["id"]
-        assert StoredAnswer.objects.count() == 1
+        assert StoredResponse.objects.count() == 1
 
     def test_what_is_old_is_forgotten_and_what_is_young_stays(self, writer):
         created(writer)
         assert idempotency.forget_old() == 0
         age(hours=25)
         assert idempotency.forget_old() == 1
-        assert not StoredAnswer.objects.exists()
+        assert not StoredResponse.objects.exists()
 
 
 @pytest.mark.django_db
 class TestFailures:
     def test_what_was_refused_is_not_kept_and_may_be_tried_again(self, writer):
         assert writer.post("monitors/", {"name": "Job"}, **KEY).status_code == 400
-        assert not StoredAnswer.objects.exists()
+        assert not StoredResponse.objects.exists()
         created(writer)
 
     def test_a_conflict_may_be_tried_again_with_the_same_body(self, writer):
@@ -184,7 +184,7 @@ class TestFailures:
         with pytest.raises(SystemExit):
             writer.post("monitors/", JOB, **KEY)
         assert not Monitor.objects.exists()
-        assert not StoredAnswer.objects.exists()
+        assert not StoredResponse.objects.exists()
         monkeypatch.undo()
         created(writer)
 
@@ -196,7 +196,7 @@ class TestFailures:
         with pytest.raises(SystemExit):
             writer.post("monitors/", JOB, **KEY)
         assert not Monitor.objects.exists()
-        assert not StoredAnswer.objects.exists()
+        assert not StoredResponse.objects.exists()
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "schlüssel", "a\tb", "\x7f"])
     def test_a_key_that_can_be_none_is_400(self, writer, key):
@@ -245,7 +245,7 @@ class TestOutsideATransaction:
         assert self.ask(lambda: Answer(200, {}, "again")).data == "again"
 
     def test_what_was_cut_off_is_free_again_after_a_minute(self):
-        StoredAnswer.objects.create(owner="key:1", key="k", request_digest="d", created_at=database_now())
+        StoredResponse.objects.create(owner="key:1", key="k", request_digest="d", created_at=database_now())
         with pytest.raises(StillRunning):
             self.ask(lambda: Answer(200, {}, "again"))
         age(seconds=61)
@@ -255,7 +255,7 @@ class TestOutsideATransaction:
         channel = make_channel(workspace=workspace)
         path = f"channels/{channel.public_id}/test/"
         writer.post(path, **KEY)
-        StoredAnswer.objects.update(status=None)
+        StoredResponse.objects.update(status=None)
         answer = writer.post(path, **KEY)
         assert answer.status_code == 409
         assert int(answer["Retry-After"]) > 0

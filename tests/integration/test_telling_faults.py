@@ -75,7 +75,7 @@ class Plant:
 
     def let_retries_come(self) -> None:
         self.query("UPDATE notifications_delivery SET next_attempt_at = now() WHERE status = 'pending'")
-        self.query("UPDATE notifications_channel SET quiet_until = NULL")
+        self.query("UPDATE notifications_channel SET paused_until = NULL")
 
     def add_channels(self, *addresses: str) -> None:
         made = "; ".join(
@@ -308,7 +308,7 @@ def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant:
         requests.post(f"{plant.monitor('first')}?status=down", timeout=10)
         fine.wait_for(1, seconds=40)
         plant.add_channels(*(sink.url for sink in sinks.values()), tls.url, nowhere)
-        plant.query("UPDATE notifications_channel SET downs_until = NULL, quiet_until = NULL")
+        plant.query("UPDATE notifications_channel SET downs_until = NULL, paused_until = NULL")
         began = time.monotonic()
         requests.post(f"{push_url}?status=down", timeout=10)
         fine.wait_for(2, seconds=20)

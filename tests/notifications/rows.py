@@ -60,7 +60,9 @@ def let_time_pass(**length: float) -> None:
     )
     DeliveryAttempt.objects.update(started_at=F("started_at") - age, finished_at=F("finished_at") - age)
     Channel.objects.update(
-        quiet_until=F("quiet_until") - age, downs_until=F("downs_until") - age, ups_until=F("ups_until") - age
+        paused_until=F("paused_until") - age,
+        downs_until=F("downs_until") - age,
+        ups_until=F("ups_until") - age,
     )
 
 
@@ -73,7 +75,7 @@ _TIMES = (
     (MaintenanceWindow, ("starts_at", "ends_at")),
     (Delivery, ("occasion", "created_at", "planned_at", "next_attempt_at", "sent_at")),
     (DeliveryAttempt, ("started_at", "finished_at")),
-    (Channel, ("broken_at", "quiet_until", "downs_until", "ups_until")),
+    (Channel, ("failing_since", "paused_until", "downs_until", "ups_until")),
     (MonitorRules, ("snoozed_until",)),
 )
 

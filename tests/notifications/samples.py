@@ -23,7 +23,7 @@ TONES = {
     Event.PASSED: Tone.UP,
     Event.DIGEST_UP: Tone.UP,
     Event.LATE: Tone.LATE,
-    Event.BROKEN: Tone.INFO,
+    Event.FAILING: Tone.INFO,
     Event.TEST: Tone.INFO,
 }
 
@@ -41,7 +41,7 @@ def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Messag
     if event is Event.TEST:
         message = single.compose_test(channel="Ops", workspace="Kitchen", url="https://tianji.example.com/")
         return message, payloads.of_test(message, test_id=delivery_id, at=AT)
-    if event is Event.BROKEN:
+    if event is Event.FAILING:
         broken = digests.Broken(
             at=AT,
             channel="Ops",
@@ -51,7 +51,7 @@ def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Messag
             url="https://tianji.example.com/channels/1/",
             workspace="Kitchen",
             failures=20,
-            broken_at=AT,
+            failing_since=AT,
             detail="HTTP 500",
         )
         message = digests.compose_broken(broken)

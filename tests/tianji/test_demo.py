@@ -19,7 +19,7 @@ from core.clock import database_now
 from monitors.domain.state_machine import Shown
 from monitors.heartbeats import missed
 from monitors.history import current, rollups, status_bars, uptimes
-from monitors.models import Heartbeat, Incident, Monitor, Refusal, RolledUp, Transition
+from monitors.models import Heartbeat, Incident, Monitor, RejectedPush, RolledUp, Transition
 from notifications.dispatch import queue
 from notifications.models import Channel, Delivery
 from tests.demo import DAYS, PASSWORD, demo, monitors_of, rows
@@ -89,7 +89,7 @@ def test_there_are_incidents_of_each_cause_acknowledged_and_noted(sample):
 
 def test_messages_were_sent_one_is_retried_and_one_was_given_up(sample):
     deliveries = Delivery.objects.filter(channel__workspace=sample)
-    assert set(deliveries.values_list("status", flat=True)) == {"sent", "failed", "pending", "withdrawn"}
+    assert set(deliveries.values_list("status", flat=True)) == {"sent", "failed", "pending", "skipped"}
     assert deliveries.filter(event=Delivery.Event.DIGEST_UP).exists()
     retried = deliveries.get(status="pending", attempt_count__gt=0)
     assert retried.channel.failures == retried.attempts.count() == retried.attempt_count
@@ -112,7 +112,7 @@ def test_one_monitor_has_two_tokens_that_work_and_one_has_rejected_pushes(sample
     assert rotating.tokens.valid().count() == 2
     assert rotating.tokens.filter(replaced_by__isnull=False, expires_at__gt=database_now()).count() == 1
     rejected = monitors.get(name=by_fate[Fate.REJECTED])
-    refused = Refusal.objects.filter(monitor=rejected)
+    refused = RejectedPush.objects.filter(monitor=rejected)
     assert set(refused.values_list("reason", flat=True)) == {"revoked", "parameter"}
 
 

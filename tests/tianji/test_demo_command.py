@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from accounts.models import Membership, User
 from core.clock import database_now
 from monitors.history import status_bars
-from monitors.models import Heartbeat, Monitor, Refusal, Rollup
+from monitors.models import Heartbeat, Monitor, RejectedPush, Rollup
 from tests.demo import demo, monitors_of, rows
 from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
@@ -28,7 +28,7 @@ def test_reset_makes_it_anew_and_leaves_nothing_of_the_old_one_behind():
     for name in ("Monitor", "Channel", "User", "Workspace"):
         assert after[name] == before[name]
     there = Monitor.objects.values("pk")
-    for model in (Heartbeat, Rollup, Refusal):
+    for model in (Heartbeat, Rollup, RejectedPush):
         assert not model.objects.exclude(monitor__in=there).exists()
     assert Heartbeat.objects.filter(monitor=theirs).count() == 1
     # The bars of the new ones are right, though the half hours were rolled up before.

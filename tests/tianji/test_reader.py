@@ -11,7 +11,7 @@ from django.template import Context, Template
 from django.urls import reverse
 from django.utils import timezone
 
-from core.timezones import ReadersZone
+from core.timezones import TimezoneMiddleware
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ def zone_for(cookie: str | None) -> str:
     request = HttpRequest()
     if cookie is not None:
         request.COOKIES["zone"] = cookie
-    ReadersZone(page)(request)
+    TimezoneMiddleware(page)(request)
     return seen[0]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import Any
 
-from monitors.models import MaintenanceWindow, Monitor, PushToken, Refusal
+from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
 from tianji.demo.backdate import as_of
@@ -87,21 +88,21 @@ def _replaced(people: People, monitor: Monitor, first: PushToken, moved: datetim
         tokens.revoke(token=first, by=people.admin)
     PushToken.objects.filter(pk=first.pk).update(revoked_at=revoked)
     PushToken.objects.filter(pk=second.pk).update(created_at=moved)
-    Refusal.objects.bulk_create(_refusals(monitor, first, second, revoked, now))
+    RejectedPush.objects.bulk_create(_refusals(monitor, first, second, revoked, now))
     return Tokens(first.pk, second.pk, moved)
 
 
 def _refusals(
     monitor: Monitor, old: PushToken, new: PushToken, revoked: datetime, now: datetime
-) -> list[Refusal]:
+) -> list[RejectedPush]:
     assert monitor.interval is not None
     every = timedelta(seconds=monitor.interval)
     last = now - every / 3
     stray = now - timedelta(hours=26)
     return [
-        Refusal(
+        RejectedPush(
             monitor=monitor,
-            reason=Refusal.Reason.REVOKED,
+            reason=RejectedPush.Reason.REVOKED,
             method="GET",
             source=_OLD_SERVER,
             last_four=old.last_four,
@@ -110,9 +111,9 @@ def _refusals(
             last_at=last,
             count=(last - revoked) // every + 1,
         ),
-        Refusal(
+        RejectedPush(
             monitor=monitor,
-            reason=Refusal.Reason.PARAMETER,
+            reason=RejectedPush.Reason.PARAMETER,
             method="POST",
             source=_STRAY[0],
             last_four=new.last_four,
@@ -135,7 +136,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
     in_it = [monitor for job, monitor in pairs if job.fate is Fate.MAINTENANCE]
     started = (now - timedelta(minutes=45)).replace(second=0, microsecond=0)
     soon = (now + timedelta(days=2)).replace(hour=22, minute=0, second=0, microsecond=0)
-    plans = (
+    plans: tuple[tuple[datetime, dict[str, Any]], ...] = (
         (
             started - timedelta(hours=20),
             {

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from accounts import audit
-from accounts.audit import Deed
+from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from monitors.models import Incident, Monitor
 from monitors.services import incidents
@@ -61,7 +61,7 @@ def _acknowledge(people: People, incident: Incident, at: datetime) -> None:
             workspace=people.workspace,
             by=people.admin,
             action=AuditEntry.Action.INCIDENT_ACKNOWLEDGED,
-            deed=Deed(incident.monitor.public_id, incident.monitor.name, details),
+            target=AuditTarget(incident.monitor.public_id, incident.monitor.name, details),
         )
 
 
@@ -77,5 +77,5 @@ def record_pause(people: People, monitor: Monitor, at: datetime) -> None:
             workspace=people.workspace,
             by=people.admin,
             action=AuditEntry.Action.MONITOR_PAUSED,
-            deed=Deed(monitor.public_id, monitor.name),
+            target=AuditTarget(monitor.public_id, monitor.name),
         )

@@ -109,7 +109,11 @@ def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
     if fault is Cause.MISSED:
         return
     said = sender.job.says(datetime.now(UTC), 0.0, rng, fault=fault)
-    body = {"status": "up" if said.up else "down", "msg": said.message, "value": said.value}
+    body: dict[str, object] = {
+        "status": "up" if said.up else "down",
+        "msg": said.message,
+        "value": said.value,
+    }
     for secret in _chosen(sender, rng):
         answer = link.push(secret, body)
         # The old server of one goes on with a token that was revoked.

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+from core.sql import among
 from monitors.domain.recurrence import Stretch
 from monitors.models import Incident, Monitor
 from monitors.services import maintenance
-from notifications.dispatch.queue import DIGESTS, STORM
+from notifications.dispatch.queue import STORM
+from notifications.messages.events import DIGESTS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry
 from tianji.demo.channels import EMAIL, WEBHOOK
-from tianji.many import among
 
-_Event, _Status, _Note = Delivery.Event, Delivery.Status, Delivery.Note
+_Status, _Note = Delivery.Status, Delivery.Note
 _SENT = {
     "email": "Accepted for ops@example.com, rina@example.com.",
     "ntfy": "HTTP 200 OK",
@@ -69,8 +70,8 @@ class _Post:
     def work_out(self) -> None:
         owed = self.channel.deliveries.filter(status=_Status.PENDING).select_related("incident")
         self.rows = list(owed.order_by("pk"))
-        told_at = self._openings([row for row in self.rows if row.event == _Event.OPENED])
-        self._endings([row for row in self.rows if row.event in (_Event.RESOLVED, _Event.PASSED)], told_at)
+        told_at = self._openings([row for row in self.rows if row.event == Event.OPENED])
+        self._endings([row for row in self.rows if row.event in (Event.RESOLVED, Event.PASSED)], told_at)
         if self.channel.name == EMAIL:
             self._let_the_first_fail()
         if self.channel.name == WEBHOOK:
@@ -87,7 +88,7 @@ class _Post:
                 row.planned_at = row.next_attempt_at = at
             else:
                 due.append((at, row))
-        told_at = {}
+        told_at: dict[int, datetime] = {}
         for at, together in _in_storms(due):
             told_at |= {_incident(row).pk: at for row in together}
             self._send(together, at)
@@ -98,8 +99,8 @@ class _Post:
         due = []
         for row in rows:
             incident = _incident(row).pk
-            if row.event == _Event.RESOLVED and incident not in told_at:
-                _withdraw(row, _Note.NEVER_TOLD)
+            if row.event == Event.RESOLVED and incident not in told_at:
+                _withdraw(row, _Note.NOT_NOTIFIED)
             else:
                 earliest = told_at.get(incident, row.created_at) + timedelta(seconds=1)
                 due.append((max(self._after_maintenance(row), earliest), row))
@@ -118,7 +119,9 @@ class _Post:
         if len(rows) == 1:
             self._attempt(rows[0], at)
             return
-        digest = Delivery(channel=self.channel, event=DIGESTS[rows[0].event], created_at=at, planned_at=at)
+        digest = Delivery(
+            channel=self.channel, event=DIGESTS[Event(rows[0].event)], created_at=at, planned_at=at
+        )
         self._attempt(digest, at)
         self.digests.append((digest, rows))
         for row in rows:
@@ -147,7 +150,7 @@ class _Post:
     def _let_the_first_fail(self) -> None:
         """Have the first news of something down be refused for good."""
         for row in self._sent_alone():
-            if row.event == _Event.OPENED:
+            if row.event == Event.OPENED:
                 self._forget_attempts(row)
                 self._note(row, 1, row.planned_at or row.created_at, ok=False, detail=_REFUSED)
                 row.status, row.sent_at, row.attempt_count = _Status.FAILED, None, 1
@@ -196,7 +199,7 @@ def _write(posts: Sequence[_Post]) -> None:
 
 
 def _withdraw(row: Delivery, note: Delivery.Note) -> None:
-    row.status, row.note, row.next_attempt_at = _Status.WITHDRAWN, note, None
+    row.status, row.note, row.next_attempt_at = _Status.SKIPPED, note, None
 
 
 def _incident(row: Delivery) -> Incident:

@@ -198,14 +198,14 @@ def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
 def _in_words(row: Entry) -> Entry:
     if not row.told:
         return row
-    words = told_in_words(row.told)
+    words = notified_text(row.told)
     if row.kind is Kind.MESSAGES:
         # On its own it is a sentence, with a capital letter.
         return replace(row, text=words[:1].upper() + words[1:])
     return replace(row, text=f"{row.text} · {words}")
 
 
-def told_in_words(told: Iterable[Told]) -> str:
+def notified_text(told: Iterable[Told]) -> str:
     """Return which channels were notified: "notified Ops Slack, on-call · not delivered to Pager"."""
     patterns = {
         "sent": _("notified %(channels)s"),

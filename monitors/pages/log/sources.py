@@ -15,7 +15,7 @@ from accounts.models import AuditEntry
 from monitors.domain.state_machine import Cause, Reason, Status
 from monitors.domain.value_rules import ValueRules
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
-from monitors.history.current import value_told
+from monitors.history.current import value_text
 from monitors.models import Heartbeat, Incident, Monitor, Transition
 from monitors.pages.log import audit_text
 from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, length
@@ -80,7 +80,7 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
             text = _("Reported down: “%(message)s”") % {"message": said} if said else _("Reported down")
             return _status(row, "down", _("down"), text, said=incident.opening_message)
         case Reason.VALUE, Incident() as incident:
-            parts = [value_told(incident.opening_value, rules)]
+            parts = [value_text(incident.opening_value, rules)]
             if said := _worth_saying(incident.opening_message, up=True):
                 parts.append(f"“{said}”")
             return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)

@@ -17,7 +17,7 @@ from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor
 from monitors.pages.overview import versions
-from monitors.pages.overview.params import Asked
+from monitors.pages.overview.params import OverviewParams
 from monitors.services import maintenance
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
@@ -67,7 +67,7 @@ class Overview:
     from `first` to `last`. `down` counts the whole workspace. `now` is the database's time.
     """
 
-    asked: Asked
+    asked: OverviewParams
     rows: list[Row]
     counts: list[Count]
     total: int
@@ -119,7 +119,7 @@ class Overview:
         return Heading(self.asked.other(sort=turned).url, directions.get(self.asked.sort, ""))
 
 
-def overview(workspace: Workspace, asked: Asked) -> Overview:
+def overview(workspace: Workspace, asked: OverviewParams) -> Overview:
     """Return the page of `workspace` that is `asked` for, or the last page if it is beyond that.
 
     The number of queries depends on the filters, not on the number of monitors.
@@ -183,7 +183,7 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
 def _said_down(reading: Reading) -> str:
     """Return what the sender reported: a value out of range, or the message of its down report."""
     state = reading.state
-    if fault := current.fault_told(reading):
+    if fault := current.fault_text(reading):
         return fault
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""

@@ -19,7 +19,7 @@ _LONGEST_NUMBER = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OverviewParams:
     """The filters, order and page that the overview's URL asks for."""
 
     statuses: tuple[Shown, ...] = ()
@@ -29,7 +29,7 @@ class Asked:
     page: int = 1
 
     @classmethod
-    def of(cls, query: QueryDict) -> Asked:
+    def of(cls, query: QueryDict) -> OverviewParams:
         """Parse a query string. Invalid parameters are ignored."""
         named = set(query.get("status", "").split(","))
         sort, page = query.get("sort", ""), query.get("page", "")
@@ -68,11 +68,11 @@ class Asked:
         """Whether heartbeats change the order."""
         return self.sort.removeprefix("-") in ("last", "due")
 
-    def other(self, **changes: Any) -> Asked:
+    def other(self, **changes: Any) -> OverviewParams:
         """Return a copy with `changes`, back on the first page."""
         return replace(self, **{"page": 1, **changes})
 
-    def toggled(self, shown: Shown) -> Asked:
+    def toggled(self, shown: Shown) -> OverviewParams:
         chosen = set(self.statuses) ^ {shown}
         return self.other(statuses=tuple(status for status in current.SHOWN_LABELS if status in chosen))
 

@@ -23,7 +23,7 @@ from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.pages.overview import filters
 from monitors.pages.overview.filters import Standing
-from monitors.pages.overview.params import Asked
+from monitors.pages.overview.params import OverviewParams
 
 ROWS = 40
 KEPT_SECONDS = 0.5
@@ -68,11 +68,11 @@ class _Kept:
 
 
 _looks: dict[UUID, Look] = {}
-_pages: dict[tuple[UUID, Asked], _Kept] = {}
+_pages: dict[tuple[UUID, OverviewParams], _Kept] = {}
 _looking = Lock()
 
 
-def version(workspace_id: UUID, asked: Asked) -> str:
+def version(workspace_id: UUID, asked: OverviewParams) -> str:
     """Return the version of the page that is `asked` for. It changes whenever the page's content does.
 
     It may be out of date by KEPT_SECONDS.
@@ -87,7 +87,7 @@ def version(workspace_id: UUID, asked: Asked) -> str:
     return version_of(look, choose(look, asked), asked)
 
 
-def is_current(said: str, asked: Asked) -> bool:
+def is_current(said: str, asked: OverviewParams) -> bool:
     """Return whether `said`, the version of an open page, is still current.
 
     A version includes its workspace, and only this server can create one: whoever sends it was allowed to
@@ -130,7 +130,7 @@ def _kept_look(workspace_id: UUID) -> Look:
         _looking.release()
 
 
-def choose(look: Look, asked: Asked) -> Chosen:
+def choose(look: Look, asked: OverviewParams) -> Chosen:
     """Return the monitors on the page that is `asked` for, or on the last page if it is beyond that."""
     key = (look.workspace_id, asked)
     kept = _pages.get(key)
@@ -154,7 +154,7 @@ def choose(look: Look, asked: Asked) -> Chosen:
     return chosen
 
 
-def version_of(look: Look, chosen: Chosen, asked: Asked) -> str:
+def version_of(look: Look, chosen: Chosen, asked: OverviewParams) -> str:
     """Return the version of a page that shows `chosen`."""
     moment = int(look.now.timestamp()) // _STALE_AFTER
     shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, moment))

@@ -20,8 +20,8 @@ from monitors.heartbeats import recorder
 from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.rate_limit import Limiter, LocalStore
-from monitors.heartbeats.rejections import Notebook
-from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
+from monitors.heartbeats.rejections import RejectionLog
+from monitors.models import Heartbeat, MonitorState, PushToken, RejectedPush
 from monitors.services import tokens
 from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
@@ -452,12 +452,12 @@ def test_a_fault_of_our_own_is_no_404(client, url, monkeypatch):
 @pytest.fixture
 def noted(monkeypatch):
     """Return what was refused since the test began: of each kind reason, method, detail and count."""
-    notebook = Notebook(by_itself=False)
+    notebook = RejectionLog(by_itself=False)
     monkeypatch.setattr(process_pipeline(), "rejections", notebook)
 
     def noted():
         notebook.write()
-        return list(Refusal.objects.order_by("pk").values_list("reason", "method", "detail", "count"))
+        return list(RejectedPush.objects.order_by("pk").values_list("reason", "method", "detail", "count"))
 
     return noted
 
@@ -466,7 +466,7 @@ def test_a_bad_status_is_kept_for_the_monitors_page(client, url, monitor, noted)
     for _ in range(2):
         client.get(url + "?status=broken", REMOTE_ADDR="192.0.2.7")
     assert noted() == [("parameter", "GET", "status must be up or down.", 2)]
-    refusal = Refusal.objects.get()
+    refusal = RejectedPush.objects.get()
     assert (refusal.monitor, refusal.source) == (monitor, "192.0.2.7")
 
 

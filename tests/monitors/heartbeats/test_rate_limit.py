@@ -209,13 +209,13 @@ class Unasked(LocalStore):
 
 
 def test_of_a_batch_only_tokens_with_a_rate_are_asked_for_and_each_gets_its_own_answer():
-    class Asked(LocalStore):
+    class OverviewParams(LocalStore):
         def take(self, asked):
             given.extend(asked)
             return [2.0 for _ in asked]
 
     given: list[tuple[str, int]] = []
-    limiter = Limiter(local=Asked())
+    limiter = Limiter(local=OverviewParams())
     limiter.learn({OTHER: 5, "c": 0})
     assert limiter.ask([TOKEN, OTHER, "c", OTHER]) == [None, Over(2.0, 5), None, Over(2.0, 5)]
     assert given == [(OTHER, 5), (OTHER, 5)]

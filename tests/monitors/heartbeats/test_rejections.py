@@ -14,8 +14,8 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors import tasks
 from monitors.heartbeats import rejections
-from monitors.heartbeats.rejections import KINDS_MOST, Notebook, Reason
-from monitors.models import PushToken, Refusal
+from monitors.heartbeats.rejections import KINDS_MOST, Reason, RejectionLog
+from monitors.models import PushToken, RejectedPush
 from monitors.services import monitors as monitor_service
 from monitors.services import retention, tokens
 from tests.factories import make_monitor, make_workspace, secret_of
@@ -27,7 +27,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def notebook():
-    return Notebook(by_itself=False)
+    return RejectionLog(by_itself=False)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def note(notebook, digest, reason=Reason.PARAMETER, *, method="GET", source="192
 def make_refusal(monitor, *, age=timedelta(0), **fields):
     at = database_now() - age
     given = {"reason": Reason.METHOD, "method": "GET", "last_four": "a1b2", "first_at": at, "last_at": at}
-    return Refusal.objects.create(monitor=monitor, **{**given, **fields})
+    return RejectedPush.objects.create(monitor=monitor, **{**given, **fields})
 
 
 # --- What is written ------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_a_refused_push_is_kept_with_what_the_sender_was_told(notebook, monitor)
     before = database_now()
     note(notebook, digest_of(monitor), detail="status must be up or down.")
     assert notebook.write() == 1
-    refusal = Refusal.objects.get()
+    refusal = RejectedPush.objects.get()
     assert (refusal.monitor, refusal.reason, refusal.method) == (monitor, "parameter", "GET")
     assert (refusal.source, refusal.last_four) == ("192.0.2.7", monitor.tokens.get().last_four)
     assert (refusal.detail, refusal.count) == ("status must be up or down.", 1)
@@ -69,7 +69,7 @@ def test_those_of_a_kind_are_counted_together_also_over_several_writes(notebook,
         note(notebook, digest_of(monitor), detail=detail)
         note(notebook, digest_of(monitor), detail=detail)
         notebook.write()
-    refusal = Refusal.objects.get()
+    refusal = RejectedPush.objects.get()
     assert (refusal.count, refusal.detail) == (4, "second")
     assert refusal.first_at < refusal.last_at
 
@@ -81,7 +81,7 @@ def test_what_differs_is_kept_apart(notebook, monitor):
     note(notebook, digest, method="POST")
     note(notebook, digest, source="192.0.2.8")
     note(notebook, digest, source=None)
-    assert notebook.write() == Refusal.objects.count() == 5
+    assert notebook.write() == RejectedPush.objects.count() == 5
 
 
 def test_a_token_that_does_not_work_is_said_to_be_revoked_or_expired(notebook, monitor):
@@ -91,14 +91,14 @@ def test_a_token_that_does_not_work_is_said_to_be_revoked_or_expired(notebook, m
     for token in (expired.old, revoked.token):
         note(notebook, token.digest, None)
     notebook.write()
-    found = dict(Refusal.objects.values_list("last_four", "reason"))
+    found = dict(RejectedPush.objects.values_list("last_four", "reason"))
     assert found == {expired.old.last_four: "expired", revoked.token.last_four: "revoked"}
 
 
 def test_a_token_that_works_by_now_is_no_refusal(notebook, monitor):
     note(notebook, digest_of(monitor), None)
     assert notebook.write() == 0
-    assert not Refusal.objects.exists()
+    assert not RejectedPush.objects.exists()
 
 
 def test_a_token_that_no_monitor_has_leaves_nothing_and_costs_one_statement(notebook, db):
@@ -107,7 +107,7 @@ def test_a_token_that_no_monitor_has_leaves_nothing_and_costs_one_statement(note
     with Queries() as queries:
         assert notebook.write() == 0
     assert len(queries.statements) == 1
-    assert not Refusal.objects.exists()
+    assert not RejectedPush.objects.exists()
 
 
 def test_without_notes_nothing_is_asked(notebook, db):
@@ -132,14 +132,14 @@ def test_two_tokens_that_end_alike_share_a_row(notebook, monitor):
     for token in monitor.tokens.all():
         note(notebook, token.digest)
     assert notebook.write() == 1
-    assert Refusal.objects.get().count == 2
+    assert RejectedPush.objects.get().count == 2
 
 
 def test_the_token_itself_is_kept_nowhere(notebook, monitor):
     secret = secret_of(monitor)
     note(notebook, digest_of(monitor))
     notebook.write()
-    row = str(Refusal.objects.values().get())
+    row = str(RejectedPush.objects.values().get())
     assert secret not in row
     assert digest_of(monitor) not in row
 
@@ -148,14 +148,14 @@ def test_a_method_that_nobody_knows_is_no_kind_of_its_own(notebook, monitor):
     for method in ("BREW", "BREW\x00", "X" * 99, ""):
         note(notebook, digest_of(monitor), method=method)
     notebook.write()
-    refusal = Refusal.objects.get()
+    refusal = RejectedPush.objects.get()
     assert (refusal.method, refusal.count) == ("other", 4)
 
 
 def test_a_long_answer_is_cut(notebook, monitor):
     note(notebook, digest_of(monitor), detail="x" * 300)
     notebook.write()
-    assert len(Refusal.objects.get().detail) == 200
+    assert len(RejectedPush.objects.get().detail) == 200
 
 
 # --- What a wild sender cannot do -----------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_of_one_token_so_many_kinds_are_held_between_two_writes(notebook, monito
     # Those that are held are still counted.
     note(notebook, digest_of(monitor), source="198.51.100.0")
     assert notebook.write() == KINDS_MOST
-    assert Refusal.objects.get(source="198.51.100.0").count == 2
+    assert RejectedPush.objects.get(source="198.51.100.0").count == 2
 
 
 def test_of_so_many_tokens_any_are_held_between_two_writes(notebook, db):
@@ -183,11 +183,11 @@ def test_a_monitor_keeps_its_newest_kinds(notebook, monitor):
         make_refusal(monitor, source=f"198.51.100.{number}", age=timedelta(hours=number + 1))
     note(notebook, digest_of(monitor))
     notebook.write()
-    mine = Refusal.objects.filter(monitor=monitor)
+    mine = RejectedPush.objects.filter(monitor=monitor)
     assert mine.count() == KINDS_MOST
     assert mine.filter(source="192.0.2.7").exists()
     assert not mine.filter(source=f"198.51.100.{KINDS_MOST - 1}").exists()
-    assert Refusal.objects.filter(monitor=other).exists()
+    assert RejectedPush.objects.filter(monitor=other).exists()
 
 
 # --- The thread that writes -----------------------------------------------------------------------
@@ -202,21 +202,21 @@ def wait_until_written(notebook):
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_noted_is_written_by_itself_and_no_thread_stays():
-    monitor, notebook = make_monitor(), Notebook(every=0.1)
+    monitor, notebook = make_monitor(), RejectionLog(every=0.1)
     for _ in range(3):
         note(notebook, digest_of(monitor))
     wait_until_written(notebook)
-    assert Refusal.objects.get().count == 3
+    assert RejectedPush.objects.get().count == 3
     assert not [thread for thread in threading.enumerate() if thread.name == "write-refusals"]
     # And again, once there is something to write again.
     note(notebook, digest_of(monitor))
     wait_until_written(notebook)
-    assert Refusal.objects.get().count == 4
+    assert RejectedPush.objects.get().count == 4
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_cannot_be_written_is_dropped_and_pushes_go_on(monkeypatch):
-    monitor, notebook = make_monitor(), Notebook(every=0.05)
+    monitor, notebook = make_monitor(), RejectionLog(every=0.05)
     write = rejections._write
 
     def fail(notes):
@@ -228,7 +228,7 @@ def test_what_cannot_be_written_is_dropped_and_pushes_go_on(monkeypatch):
     wait_until_written(notebook)
     note(notebook, digest_of(monitor))
     wait_until_written(notebook)
-    assert Refusal.objects.get().count == 1
+    assert RejectedPush.objects.get().count == 1
 
 
 def test_where_no_thread_can_be_had_a_note_harms_nobody(monkeypatch, db):
@@ -236,7 +236,7 @@ def test_where_no_thread_can_be_had_a_note_harms_nobody(monkeypatch, db):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    notebook = Notebook()
+    notebook = RejectionLog()
     note(notebook, "0" * 64)
     note(notebook, "0" * 64)
     assert notebook._writer is None
@@ -248,14 +248,14 @@ def test_two_that_add_to_one_row_at_once_lose_nothing():
     digest = digest_of(monitor)
 
     def add():
-        mine = Notebook(by_itself=False)
+        mine = RejectionLog(by_itself=False)
         for _ in range(20):
             for source in ("192.0.2.1", "192.0.2.2"):
                 note(mine, digest, source=source)
             mine.write()
 
     at_once(add, add, add)
-    assert list(Refusal.objects.values_list("count", flat=True)) == [60, 60]
+    assert list(RejectedPush.objects.values_list("count", flat=True)) == [60, 60]
 
 
 def _count_in_child(notebook, answers):
@@ -280,7 +280,7 @@ def test_what_was_refused_long_ago_goes(monitor):
     make_refusal(monitor, age=timedelta(days=31))
     kept = make_refusal(monitor, source="192.0.2.1", age=timedelta(days=29))
     tasks.retention()
-    assert Refusal.objects.get() == kept
+    assert RejectedPush.objects.get() == kept
 
 
 def test_a_deleted_monitor_leaves_none(monitor):
@@ -289,7 +289,7 @@ def test_a_deleted_monitor_leaves_none(monitor):
     monitor_id = monitor.pk
     monitor_service.delete(monitor=monitor)
     retention.purge(monitor_id=monitor_id)
-    assert Refusal.objects.get() == other
+    assert RejectedPush.objects.get() == other
 
 
 # --- The page -------------------------------------------------------------------------------------

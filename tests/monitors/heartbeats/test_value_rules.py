@@ -177,7 +177,7 @@ def test_new_bounds_do_not_judge_the_past():
     ],
 )
 def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
-    assert current.value_told(value, rules) == words
+    assert current.value_text(value, rules) == words
 
 
 def fallen(workspace):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from accounts.models import StoredAnswer
+from accounts.models import StoredResponse
 from core.clock import database_now
 from monitors import tasks
 from monitors.models import Heartbeat
@@ -80,8 +80,8 @@ def test_the_hourly_task_deletes_by_the_setting(settings):
 def test_the_hourly_task_forgets_the_answers_that_need_not_be_repeated():
     now = database_now()
     for hours in (23, 25):
-        StoredAnswer.objects.create(
+        StoredResponse.objects.create(
             owner="key:1", key=str(hours), request_digest="x", created_at=now - timedelta(hours=hours)
         )
     tasks.retention()
-    assert StoredAnswer.objects.get().key == "23"
+    assert StoredResponse.objects.get().key == "23"

@@ -19,7 +19,7 @@ from accounts.models import AuditEntry, Membership, Role
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState, PushToken
 from monitors.pages.overview import versions
-from monitors.pages.overview.params import Asked
+from monitors.pages.overview.params import OverviewParams
 from monitors.services import monitors as monitor_service
 from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
@@ -505,7 +505,7 @@ class TestPolling:
         assert poll(Client(), page).status_code == 302
 
     def test_bars_and_uptimes_are_not_older_than_two_minutes(self, workspace):
-        look, asked = versions.look_at(workspace.public_id), Asked()
+        look, asked = versions.look_at(workspace.public_id), OverviewParams()
         chosen = versions.choose(look, asked)
         seen = {
             versions.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)

@@ -37,8 +37,8 @@ USUAL = {
     "events": ["down", "recovery", "reminder"],
     "title": "",
     "body": "",
-    "broken_at": None,
-    "quiet_until": None,
+    "failing_since": None,
+    "paused_until": None,
 }
 TEAM = {"name": "Team", "kind": "email", "config": {"addresses": ["anna@example.com", "ben@example.com"]}}
 
@@ -267,9 +267,9 @@ def test_a_parameter_that_is_none_is_refused(reader):
 
 def test_a_broken_channel_says_so(reader, workspace):
     now = database_now()
-    channel = make_channel(workspace=workspace, broken_at=now, quiet_until=now)
+    channel = make_channel(workspace=workspace, failing_since=now, paused_until=now)
     said = reader.get(path(channel)).json()
-    assert (said["broken_at"], said["quiet_until"]) == (in_utc(now), in_utc(now))
+    assert (said["failing_since"], said["paused_until"]) == (in_utc(now), in_utc(now))
 
 
 # --- Changing ------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
 
 
 def test_what_was_not_needed_says_why(reader, workspace, monitor):
-    fields = {"status": Delivery.Status.WITHDRAWN, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
+    fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(make_channel(workspace=workspace), monitor, **fields)
     (said,) = results(reader.get("deliveries/?status=withdrawn"))
     assert said["note"] == "recovered"
@@ -110,13 +110,13 @@ def test_the_news_of_a_broken_channel_names_it(reader, workspace):
     Delivery.objects.create(
         channel=make_channel(workspace=workspace),
         subject=broken,
-        event=Event.BROKEN,
+        event=Event.FAILING,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,
     )
     (said,) = results(reader.get("deliveries/"))
-    assert (said["event"], said["subject"]) == ("channel.broken", str(broken.public_id))
+    assert (said["event"], said["subject"]) == ("channel.failing", str(broken.public_id))
 
 
 def test_who_may_only_read_does_not_see_what_the_other_side_said(reader, workspace, monitor):

@@ -10,7 +10,7 @@ import pytest
 from accounts.models import AuditEntry
 from core.clock import database_now
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
@@ -24,7 +24,7 @@ OWN = {
     "recovery": 2,
     "reminders": {"every": 1800, "most": 10},
 }
-HELD = Rules(Tolerance(3, 3), Tolerance(2, 5), 2, timedelta(minutes=30), 10)
+HELD = Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def problem(answer, status=422):
 def test_a_monitor_that_says_nothing_shows_every_channel(reader, monitor, channel):
     assert reader.get(path(monitor)).json() == {
         **NOTHING,
-        "channels": [{"channel": str(channel.public_id), "told": True, "delay": None, "events": None}],
+        "channels": [{"channel": str(channel.public_id), "subscribed": True, "delay": None, "events": None}],
         "snoozed_until": None,
     }
 
 
 def test_what_is_put_holds_and_is_read_back(writer, monitor, channel):
-    chosen = {"channel": str(channel.public_id), "told": True, "delay": 600, "events": ["down", "late"]}
+    chosen = {"channel": str(channel.public_id), "subscribed": True, "delay": 600, "events": ["down", "late"]}
     body = {**OWN, "channels": [chosen]}
     answer = writer.put(path(monitor), body)
     assert answer.json() == {**body, "snoozed_until": None}
@@ -69,12 +69,12 @@ def test_what_is_put_holds_and_is_read_back(writer, monitor, channel):
 
 
 def test_what_is_left_out_is_what_the_workspace_says(writer, monitor, channel):
-    writer.put(path(monitor), {**OWN, "channels": [{"channel": str(channel.public_id), "told": False}]})
+    writer.put(path(monitor), {**OWN, "channels": [{"channel": str(channel.public_id), "subscribed": False}]})
     answer = writer.put(path(monitor), {})
     assert answer.json()["missed"] is None
     assert not MonitorRules.objects.exists()
     # Channels that are left out stay as they are.
-    assert ChannelRule.objects.get().told is False
+    assert ChannelRule.objects.get().subscribed is False
 
 
 def test_of_may_be_left_out_for_failures_in_a_row(writer, monitor):

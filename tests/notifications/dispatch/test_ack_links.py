@@ -50,7 +50,7 @@ def client():
     return Client(enforce_csrf_checks=True)
 
 
-def deeds():
+def targets():
     """What was done by way of a link."""
     return AuditEntry.objects.filter(via=AuditEntry.Via.LINK)
 
@@ -78,7 +78,7 @@ def test_looking_acknowledges_nothing(client, path, incident, method):
     assert getattr(client, method)(path).status_code == 200
     incident.refresh_from_db()
     assert incident.acknowledged_at is None
-    assert not deeds().exists()
+    assert not targets().exists()
 
 
 def test_the_page_shows_nothing_else_of_the_workspace(client, path, workspace, channel, monitor):
@@ -105,7 +105,7 @@ def test_the_button_acknowledges_in_the_name_of_the_channel(client, path, incide
     incident.refresh_from_db()
     assert incident.acknowledged_at is not None
     assert incident.acknowledged_by is None
-    entry = deeds().get()
+    entry = targets().get()
     assert (entry.action, entry.via, entry.actor) == (
         AuditEntry.Action.INCIDENT_ACKNOWLEDGED,
         AuditEntry.Via.LINK,
@@ -123,7 +123,7 @@ def test_what_was_acknowledged_before_says_so_and_stays_as_it_was(client, path, 
         assert ">Acknowledge</button>" not in response.content.decode()
     incident.refresh_from_db()
     assert incident.acknowledged_at == first
-    assert deeds().count() == 1
+    assert targets().count() == 1
 
 
 def test_what_is_over_says_so(client, path, incident):
@@ -133,7 +133,7 @@ def test_what_is_over_says_so(client, path, incident):
         assert "Oven has recovered" in said
         assert "This incident is over" in said
         assert "<button" not in response.content.decode().split("<main")[1]
-    assert not deeds().exists()
+    assert not targets().exists()
 
 
 def test_the_link_of_an_outage_that_went_on_untold_is_about_what_is_down_now(client, memory, workspace):
@@ -168,7 +168,7 @@ def test_a_button_snoozes_for_hours(client, path, monitor, wanted, hours):
     assert "Snoozed: no down notifications until" in said
     until = snooze.snoozed_until(monitor, now=database_now())
     assert abs(until - database_now() - timedelta(hours=hours)) < timedelta(minutes=1)
-    entry = deeds().get()
+    entry = targets().get()
     assert (entry.action, entry.via) == (AuditEntry.Action.MONITOR_SNOOZED, AuditEntry.Via.LINK)
 
 
@@ -184,7 +184,7 @@ def test_tomorrow_is_nine_in_the_zone_of_the_workspace(client, path, monitor):
 def test_a_length_that_is_not_offered_does_nothing(client, path, incident):
     assert client.post(path, {"snooze": "400d"}).status_code == 200
     assert not MonitorRules.objects.exists()
-    assert not deeds().exists()
+    assert not targets().exists()
 
 
 # --- Links that do not work ----------------------------------------------------------------------

@@ -228,14 +228,14 @@ def broken(channel, subject):
     return Delivery.objects.create(
         channel=channel,
         subject=subject,
-        event=Event.BROKEN,
+        event=Event.FAILING,
         created_at=now,
         next_attempt_at=now,
     )
 
 
 def test_owners_hear_which_channel_is_broken_and_what_the_other_side_said(channel, workspace, monitor):
-    subject = make_channel(workspace=workspace, name="Pager", failures=20, broken_at=START)
+    subject = make_channel(workspace=workspace, name="Pager", failures=20, failing_since=START)
     now = database_now()
     delivery = make_delivery(subject, monitor)
     for number, detail in enumerate(("HTTP 500", "HTTP 403 Forbidden: no such key")):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN, Hold, Situation, Tell, Told, Why, Withdraw, judge
+from notifications.dispatch.decide import LOOK_AGAIN, Hold, Send, Situation, Skip, SkipReason, Told, judge
 from notifications.messages.events import Event
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -21,77 +21,77 @@ EVERY = timedelta(hours=2)
 
 
 def no(why):
-    return Withdraw(why)
+    return Skip(why)
 
 
 TABLE = [
     # event, what is out of the ordinary, what follows
-    (OPENED, {}, Tell()),
-    (OPENED, {"wanted": False}, no(Why.UNWANTED)),
+    (OPENED, {}, Send()),
+    (OPENED, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     # What was over when the rules let people be told is not told; what ended after that is.
-    (OPENED, {"resolved_at": AGO - TICK}, no(Why.RECOVERED)),
-    (OPENED, {"resolved_at": AGO}, no(Why.RECOVERED)),
-    (OPENED, {"resolved_at": AGO + TICK}, Tell()),
+    (OPENED, {"resolved_at": AGO - TICK}, no(SkipReason.RECOVERED)),
+    (OPENED, {"resolved_at": AGO}, no(SkipReason.RECOVERED)),
+    (OPENED, {"resolved_at": AGO + TICK}, Send()),
     # An escalation is stopped by who sees to it; whoever hears at once hears all the same.
-    (OPENED, {"delayed": True, "acknowledged_at": AGO - TICK}, no(Why.ACKNOWLEDGED)),
-    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK}, no(Why.ACKNOWLEDGED)),
-    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK, "under_way": True}, Tell()),
-    (OPENED, {"acknowledged_at": AGO - TICK}, Tell()),
-    (OPENED, {"delayed": True}, Tell()),
+    (OPENED, {"delayed": True, "acknowledged_at": AGO - TICK}, no(SkipReason.ACKNOWLEDGED)),
+    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK}, no(SkipReason.ACKNOWLEDGED)),
+    (OPENED, {"delayed": True, "acknowledged_at": AGO + TICK, "under_way": True}, Send()),
+    (OPENED, {"acknowledged_at": AGO - TICK}, Send()),
+    (OPENED, {"delayed": True}, Send()),
     (OPENED, {"maintenance_until": SOON}, Hold(SOON, replan=True)),
     (OPENED, {"snoozed_until": SOON}, Hold(SOON, replan=True)),
     (OPENED, {"maintenance_until": SOON, "snoozed_until": LATER}, Hold(LATER, replan=True)),
     (OPENED, {"maintenance_until": LATER, "snoozed_until": SOON}, Hold(LATER, replan=True)),
-    (OPENED, {"snoozed_until": LATER, "tolerated_until": SOON}, Hold(LATER, replan=True)),
-    (OPENED, {"tolerated_until": SOON}, Hold(SOON, replan=True)),
-    (OPENED, {"tolerated_until": SOON, "resolved_at": NOW}, no(Why.RECOVERED)),
-    (OPENED, {"snoozed_until": SOON, "resolved_at": NOW}, no(Why.RECOVERED)),
-    (OPENED, {"maintenance_until": SOON, "resolved_at": NOW}, no(Why.RECOVERED)),
-    (OPENED, {"recovery_untold": True}, no(Why.CONTINUES)),
-    (OPENED, {"recovery_untold": True, "snoozed_until": SOON}, Hold(SOON, replan=True)),
-    (OPENED, {"recovery_untold": True, "resolved_at": AGO}, no(Why.RECOVERED)),
-    (OPENED, {"recovery_untold": True, "under_way": True}, Tell()),
+    (OPENED, {"snoozed_until": LATER, "below_threshold_until": SOON}, Hold(LATER, replan=True)),
+    (OPENED, {"below_threshold_until": SOON}, Hold(SOON, replan=True)),
+    (OPENED, {"below_threshold_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
+    (OPENED, {"snoozed_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
+    (OPENED, {"maintenance_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
+    (OPENED, {"recovery_pending": True}, no(SkipReason.CONTINUES)),
+    (OPENED, {"recovery_pending": True, "snoozed_until": SOON}, Hold(SOON, replan=True)),
+    (OPENED, {"recovery_pending": True, "resolved_at": AGO}, no(SkipReason.RECOVERED)),
+    (OPENED, {"recovery_pending": True, "under_way": True}, Send()),
     # What happened first is decided first.
     (OPENED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
-    (OPENED, {"earlier_undecided": True, "recovery_untold": True}, Hold(NOW + LOOK_AGAIN)),
-    (OPENED, {"earlier_undecided": True, "under_way": True}, Tell()),
-    (PASSED, {}, Tell()),
+    (OPENED, {"earlier_undecided": True, "recovery_pending": True}, Hold(NOW + LOOK_AGAIN)),
+    (OPENED, {"earlier_undecided": True, "under_way": True}, Send()),
+    (PASSED, {}, Send()),
     (PASSED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
-    (PASSED, {"wanted": False}, no(Why.UNWANTED)),
-    (PASSED, {"maintenance_until": SOON}, no(Why.RECOVERED)),
-    (PASSED, {"snoozed_until": SOON}, no(Why.RECOVERED)),
-    (PASSED, {"tolerated_until": SOON}, no(Why.RECOVERED)),
-    (PASSED, {"recovery_untold": True}, no(Why.CONTINUES)),
-    (RESOLVED, {}, Tell()),
+    (PASSED, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
+    (PASSED, {"maintenance_until": SOON}, no(SkipReason.RECOVERED)),
+    (PASSED, {"snoozed_until": SOON}, no(SkipReason.RECOVERED)),
+    (PASSED, {"below_threshold_until": SOON}, no(SkipReason.RECOVERED)),
+    (PASSED, {"recovery_pending": True}, no(SkipReason.CONTINUES)),
+    (RESOLVED, {}, Send()),
     # The last word that somebody heard must not be a wrong one, whatever they want by now.
-    (RESOLVED, {"wanted": False}, Tell()),
-    (RESOLVED, {"told": Told.NO}, no(Why.NEVER_TOLD)),
+    (RESOLVED, {"wanted": False}, Send()),
+    (RESOLVED, {"told": Told.NO}, no(SkipReason.NOT_NOTIFIED)),
     (RESOLVED, {"told": Told.SOON}, Hold(NOW + LOOK_AGAIN)),
     (RESOLVED, {"maintenance_until": SOON}, Hold(SOON)),
-    (RESOLVED, {"snoozed_until": SOON}, Tell()),
+    (RESOLVED, {"snoozed_until": SOON}, Send()),
     (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + LOOK_AGAIN)),
-    (RESOLVED, {"good": 3, "good_needed": 3}, Tell()),
+    (RESOLVED, {"good": 3, "good_needed": 3}, Send()),
     (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + LOOK_AGAIN)),
-    (RESOLVED, {"told": Told.NO, "good": 0, "maintenance_until": SOON}, no(Why.NEVER_TOLD)),
-    (REMINDER, {"every": EVERY}, Tell()),
-    (REMINDER, {"wanted": False}, no(Why.UNWANTED)),
-    (REMINDER, {"resolved_at": NOW}, no(Why.RECOVERED)),
-    (REMINDER, {"acknowledged_at": NOW}, no(Why.ACKNOWLEDGED)),
-    (REMINDER, {"told": Told.NO}, no(Why.NEVER_TOLD)),
+    (RESOLVED, {"told": Told.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
+    (REMINDER, {"every": EVERY}, Send()),
+    (REMINDER, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
+    (REMINDER, {"resolved_at": NOW}, no(SkipReason.RECOVERED)),
+    (REMINDER, {"acknowledged_at": NOW}, no(SkipReason.ACKNOWLEDGED)),
+    (REMINDER, {"told": Told.NO}, no(SkipReason.NOT_NOTIFIED)),
     (REMINDER, {"told": Told.SOON, "every": EVERY}, Hold(NOW + EVERY)),
     (REMINDER, {"snoozed_until": SOON}, Hold(SOON)),
     (REMINDER, {"maintenance_until": LATER, "snoozed_until": SOON}, Hold(LATER)),
     # A reminder that failed is not worth repeating once it is not true any more.
-    (REMINDER, {"under_way": True, "resolved_at": NOW}, no(Why.RECOVERED)),
-    (REMINDER, {"under_way": True, "acknowledged_at": NOW}, no(Why.ACKNOWLEDGED)),
-    (REMINDER, {"under_way": True, "snoozed_until": SOON}, Tell()),
-    (LATE, {}, Tell()),
-    (LATE, {"wanted": False}, no(Why.UNWANTED)),
-    (LATE, {"still_late": False}, no(Why.NOT_LATE)),
+    (REMINDER, {"under_way": True, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
+    (REMINDER, {"under_way": True, "acknowledged_at": NOW}, no(SkipReason.ACKNOWLEDGED)),
+    (REMINDER, {"under_way": True, "snoozed_until": SOON}, Send()),
+    (LATE, {}, Send()),
+    (LATE, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
+    (LATE, {"still_late": False}, no(SkipReason.NOT_LATE)),
     (LATE, {"snoozed_until": SOON}, Hold(SOON)),
     (LATE, {"maintenance_until": SOON}, Hold(SOON)),
-    (LATE, {"under_way": True, "snoozed_until": SOON}, Tell()),
-    (LATE, {"under_way": True, "still_late": False}, no(Why.NOT_LATE)),
+    (LATE, {"under_way": True, "snoozed_until": SOON}, Send()),
+    (LATE, {"under_way": True, "still_late": False}, no(SkipReason.NOT_LATE)),
 ]
 
 
@@ -117,9 +117,9 @@ SITUATIONS = st.builds(
     acknowledged_at=st.none() | past,
     maintenance_until=st.none() | future,
     snoozed_until=st.none() | future,
-    tolerated_until=st.none() | future,
+    below_threshold_until=st.none() | future,
     told=st.sampled_from(Told),
-    recovery_untold=st.booleans(),
+    recovery_pending=st.booleans(),
     earlier_undecided=st.booleans(),
     good=st.integers(0, 4),
     good_needed=st.integers(1, 4),
@@ -138,52 +138,52 @@ def test_what_is_held_is_looked_at_again_in_the_future(facts):
 @given(SITUATIONS)
 def test_what_may_have_arrived_is_told_to_its_end(facts):
     if facts.event in (OPENED, RESOLVED, PASSED):
-        assert judge(replace(facts, under_way=True)) == Tell()
+        assert judge(replace(facts, under_way=True)) == Send()
 
 
 @given(SITUATIONS)
 def test_an_outage_that_goes_on_is_given_up_only_for_those_who_need_not_hear_of_it(facts):
     verdict = judge(replace(facts, event=OPENED, resolved_at=None))
-    if isinstance(verdict, Withdraw):
-        assert verdict.why in (Why.UNWANTED, Why.ACKNOWLEDGED, Why.CONTINUES)
-        assert verdict.why != Why.UNWANTED or not facts.wanted
-        assert verdict.why != Why.ACKNOWLEDGED or (facts.delayed and facts.acknowledged_at is not None)
-        assert verdict.why != Why.CONTINUES or facts.recovery_untold
+    if isinstance(verdict, Skip):
+        assert verdict.why in (SkipReason.UNSUBSCRIBED, SkipReason.ACKNOWLEDGED, SkipReason.CONTINUES)
+        assert verdict.why != SkipReason.UNSUBSCRIBED or not facts.wanted
+        assert verdict.why != SkipReason.ACKNOWLEDGED or (facts.delayed and facts.acknowledged_at is not None)
+        assert verdict.why != SkipReason.CONTINUES or facts.recovery_pending
 
 
 @given(SITUATIONS)
 def test_an_outage_that_nothing_speaks_against_is_told(facts):
     ended = facts.resolved_at if facts.resolved_at and facts.resolved_at > facts.planned_at else None
-    quiet = {"maintenance_until": None, "snoozed_until": None, "tolerated_until": None}
-    plain = {"wanted": True, "delayed": False, "recovery_untold": False, "earlier_undecided": False}
-    assert judge(replace(facts, event=OPENED, resolved_at=ended, **plain, **quiet)) == Tell()
+    quiet = {"maintenance_until": None, "snoozed_until": None, "below_threshold_until": None}
+    plain = {"wanted": True, "delayed": False, "recovery_pending": False, "earlier_undecided": False}
+    assert judge(replace(facts, event=OPENED, resolved_at=ended, **plain, **quiet)) == Send()
 
 
 @given(SITUATIONS)
 def test_of_no_outage_is_told_what_people_asked_not_to_hear_now(facts):
     facts = replace(facts, under_way=False)
     if facts.maintenance_until or (facts.snoozed_until and facts.event is not RESOLVED):
-        assert judge(facts) != Tell()
+        assert judge(facts) != Send()
 
 
 @given(SITUATIONS)
 def test_no_end_is_told_of_what_was_not_told(facts):
     untold = replace(facts, event=RESOLVED, told=Told.NO, under_way=False)
-    assert judge(untold) == Withdraw(Why.NEVER_TOLD)
+    assert judge(untold) == Skip(SkipReason.NOT_NOTIFIED)
 
 
 @given(SITUATIONS)
 def test_the_end_of_what_was_told_is_told_in_the_end(facts):
     verdict = judge(replace(facts, event=RESOLVED, told=Told.YES))
-    assert not isinstance(verdict, Withdraw)
+    assert not isinstance(verdict, Skip)
     calm = replace(facts, event=RESOLVED, told=Told.YES, maintenance_until=None, good=4)
-    assert judge(calm) == Tell()
+    assert judge(calm) == Send()
 
 
 @given(SITUATIONS)
 def test_a_reminder_follows_a_message_and_nobody_who_sees_to_it(facts):
     verdict = judge(replace(facts, event=REMINDER))
-    if verdict == Tell():
+    if verdict == Send():
         assert facts.acknowledged_at is None
         assert facts.resolved_at is None
         assert facts.under_way or facts.told is Told.YES
@@ -201,7 +201,7 @@ def test_only_the_beginning_of_an_outage_is_planned_anew(facts):
 def test_held_again_and_again_an_outage_is_told_once_nothing_holds_it(facts):
     """Follow a beginning through its holds, each of which ends when it said that it would."""
     facts = replace(facts, event=OPENED, wanted=True, delayed=False, resolved_at=None)
-    facts = replace(facts, recovery_untold=False, earlier_undecided=False)
+    facts = replace(facts, recovery_pending=False, earlier_undecided=False)
     for _ in range(10):
         verdict = judge(facts)
         if not isinstance(verdict, Hold):
@@ -212,9 +212,9 @@ def test_held_again_and_again_an_outage_is_told_once_nothing_holds_it(facts):
             planned_at=verdict.until if verdict.replan else facts.planned_at,
             maintenance_until=_still(facts.maintenance_until, verdict.until),
             snoozed_until=_still(facts.snoozed_until, verdict.until),
-            tolerated_until=_still(facts.tolerated_until, verdict.until),
+            below_threshold_until=_still(facts.below_threshold_until, verdict.until),
         )
-    assert verdict == Tell()
+    assert verdict == Send()
 
 
 def _still(until, now):

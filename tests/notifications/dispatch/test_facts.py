@@ -17,7 +17,7 @@ from monitors.services import monitors as monitor_service
 from notifications.dispatch import apply, send
 from notifications.dispatch.facts import missed_at
 from notifications.models import ChannelRule, Delivery
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
@@ -56,9 +56,9 @@ def test_who_hears_of_what_lasts_hears_nothing_of_what_is_over_before(memory):
     deliver_after(minutes=2)
     assert memory.events("chat") == [DOWN, UP]
     assert memory.events("phone") == []
-    assert set(Delivery.objects.filter(status="withdrawn").values_list("note", flat=True)) == {
+    assert set(Delivery.objects.filter(status="skipped").values_list("note", flat=True)) == {
         Note.RECOVERED,
-        Note.NEVER_TOLD,
+        Note.NOT_NOTIFIED,
     }
 
 
@@ -147,7 +147,7 @@ def test_what_is_still_down_at_the_end_is_told_then_and_nothing_of_what_is_over(
     deliver_after(minutes=1)
     (arrived,) = memory.to("a")
     assert (arrived.payload["event"], arrived.payload["monitor"]["name"]) == (DOWN, still.name)
-    assert not Delivery.objects.filter(monitor=over).exclude(status="withdrawn").exists()
+    assert not Delivery.objects.filter(monitor=over).exclude(status="skipped").exists()
 
 
 def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(memory):
@@ -235,7 +235,7 @@ def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_t
 
 
 def test_reports_in_a_row_are_counted(memory):
-    monitor = with_rules(reported=Tolerance(3, 3))
+    monitor = with_rules(reported=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor, up=False)
     push(monitor, up=False)
@@ -247,7 +247,7 @@ def test_reports_in_a_row_are_counted(memory):
 
 
 def test_a_good_heartbeat_in_between_begins_the_row_anew(memory):
-    monitor = with_rules(reported=Tolerance(2, 2))
+    monitor = with_rules(reported=Threshold(2, 2))
     box_for(monitor.workspace)
     for up in (False, True, False, True, False):
         push(monitor, up=up)
@@ -261,7 +261,7 @@ def test_a_good_heartbeat_in_between_begins_the_row_anew(memory):
 
 
 def test_so_many_of_the_last_reports_are_enough(memory):
-    monitor = with_rules(reported=Tolerance(2, 3))
+    monitor = with_rules(reported=Threshold(2, 3))
     box_for(monitor.workspace)
     for up in (False, True):
         push(monitor, up=up)
@@ -272,7 +272,7 @@ def test_so_many_of_the_last_reports_are_enough(memory):
 
 
 def test_missed_heartbeats_in_a_row_are_counted_by_the_time_that_passes(memory):
-    monitor = with_rules(missed=Tolerance(3, 3))
+    monitor = with_rules(missed=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor)
     assert sweep_after(seconds=340) == 0
@@ -283,7 +283,7 @@ def test_missed_heartbeats_in_a_row_are_counted_by_the_time_that_passes(memory):
 
 
 def test_so_many_missed_of_the_last_are_enough(memory):
-    monitor = with_rules(missed=Tolerance(2, 3))
+    monitor = with_rules(missed=Threshold(2, 3))
     box_for(monitor.workspace)
     push(monitor)
     sweep_after(seconds=340)
@@ -296,7 +296,7 @@ def test_so_many_missed_of_the_last_are_enough(memory):
 
 
 def test_missed_and_reported_are_counted_apart(memory):
-    monitor = with_rules(missed=Tolerance(2, 2), reported=Tolerance(1, 1))
+    monitor = with_rules(missed=Threshold(2, 2), reported=Threshold(1, 1))
     box_for(monitor.workspace)
     push(monitor)
     sweep_after(seconds=340)
@@ -308,7 +308,7 @@ def test_missed_and_reported_are_counted_apart(memory):
 
 
 def test_a_report_after_a_silence_that_is_tolerated_is_told_as_any_report(memory):
-    monitor = with_rules(missed=Tolerance(3, 3))
+    monitor = with_rules(missed=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor)
     sweep_after(seconds=340)
@@ -321,7 +321,7 @@ def test_a_report_after_a_silence_that_is_tolerated_is_told_as_any_report(memory
 
 
 def test_reports_after_a_silence_are_no_silence(memory):
-    monitor = with_rules(missed=Tolerance(2, 2), reported=Tolerance(3, 3))
+    monitor = with_rules(missed=Threshold(2, 2), reported=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor)
     sweep_after(seconds=340)
@@ -335,7 +335,7 @@ def test_reports_after_a_silence_are_no_silence(memory):
 
 
 def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
-    monitor = with_rules(missed=Tolerance(2, 2))
+    monitor = with_rules(missed=Threshold(2, 2))
     box_for(monitor.workspace)
     push(monitor)
     age(seconds=340)
@@ -377,7 +377,7 @@ def test_a_relapse_before_that_is_the_same_outage_told_once_and_ended_once(memor
     beginning, end = memory.to("a")
     assert beginning.thread == end.thread
     assert monitor.incidents.count() == 3
-    notes = Delivery.objects.filter(status="withdrawn").values_list("event", "note")
+    notes = Delivery.objects.filter(status="skipped").values_list("event", "note")
     assert sorted(notes) == [(DOWN, Note.CONTINUES)] * 2 + [(UP, Note.DOWN_AGAIN)] * 2
 
 
@@ -392,7 +392,7 @@ def test_a_relapse_that_is_looked_at_together_with_the_end_before_it_fails_nothi
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN]
     ends = Delivery.objects.filter(event=UP)
-    assert list(ends.values_list("status", "note")) == [("withdrawn", Note.DOWN_AGAIN)]
+    assert list(ends.values_list("status", "note")) == [("skipped", Note.DOWN_AGAIN)]
 
 
 def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):

@@ -15,7 +15,7 @@ from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
 
 pytestmark = pytest.mark.django_db
-LATE, BROKEN = "monitor.late", "channel.broken"
+LATE, FAILING = "monitor.late", "channel.failing"
 
 
 def late_monitor(**fields):
@@ -108,15 +108,15 @@ def test_twenty_failures_in_a_row_are_a_broken_channel_and_told_once_over_anothe
     memory.answers = {"broken": "failed"}
     fail_often(channel, 19)
     channel.refresh_from_db()
-    assert (channel.failures, channel.broken_at) == (19, None)
+    assert (channel.failures, channel.failing_since) == (19, None)
     fail_often(channel, 1)
     channel.refresh_from_db()
-    assert channel.broken_at is not None
+    assert channel.failing_since is not None
     other = box_for(workspace, "other")
     assert late_and_broken.look() == 1
     assert late_and_broken.look() == 0
     send.deliver_due()
-    assert memory.events("other") == [BROKEN]
+    assert memory.events("other") == [FAILING]
     assert "Ops" in memory.to("other")[0].message.title
     assert other.deliveries.get().subject == channel
 
@@ -132,13 +132,13 @@ def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
         memory.answers = {}
         deliver_after(hours=2)
         channel.refresh_from_db()
-        assert (channel.failures, channel.broken_at) == (0, None)
-    assert memory.events("other") == [BROKEN, BROKEN]
+        assert (channel.failures, channel.failing_since) == (0, None)
+    assert memory.events("other") == [FAILING, FAILING]
 
 
 def test_a_test_that_arrives_mends_it_too(memory):
     workspace = make_workspace()
-    channel = box_for(workspace, "broken", broken_at=database_now(), failures=20)
+    channel = box_for(workspace, "broken", failing_since=database_now(), failures=20)
     memory.answers = {"broken": "failed"}
     send.send_test(channel=channel)
     channel.refresh_from_db()
@@ -146,7 +146,7 @@ def test_a_test_that_arrives_mends_it_too(memory):
     memory.answers = {}
     send.send_test(channel=channel)
     channel.refresh_from_db()
-    assert (channel.failures, channel.broken_at) == (0, None)
+    assert (channel.failures, channel.failing_since) == (0, None)
 
 
 def test_one_that_is_gone_is_switched_off_and_told(memory):
@@ -160,13 +160,13 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     assert not channel.enabled
     late_and_broken.look()
     send.deliver_due()
-    assert memory.events("other") == ["incident.opened", BROKEN]
+    assert memory.events("other") == ["incident.opened", FAILING]
     assert "It is disabled." in memory.to("other")[1].message.text
 
 
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
     workspace = make_workspace()
-    make_channel(workspace=workspace, broken_at=database_now(), failures=20)
+    make_channel(workspace=workspace, failing_since=database_now(), failures=20)
     assert late_and_broken.look() == 0
     box_for(workspace)
     assert late_and_broken.look() == 1
@@ -174,7 +174,7 @@ def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
 
 def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
     workspace = make_workspace()
-    make_channel(workspace=workspace, broken_at=database_now(), failures=20)
+    make_channel(workspace=workspace, failing_since=database_now(), failures=20)
     narrow = [make_channel(workspace=workspace, monitors=[]) for _ in range(3)]
     wide = [make_channel(workspace=workspace) for _ in range(2)]
     box_for(make_workspace())

@@ -27,7 +27,7 @@ from notifications.dispatch import late_and_broken, send
 from notifications.integrations import kinds
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
@@ -119,7 +119,7 @@ class People(RuleBasedStateMachine):
     def wait_and_deliver(self, seconds, given) -> None:
         self._wait(seconds)
         missed_heartbeats.declare_missed()
-        late_and_broken.tell_of_late()
+        late_and_broken.enqueue_late()
         self._deliver(given)
 
     def _push(self, which: list[Monitor], said: str) -> None:
@@ -137,11 +137,11 @@ class People(RuleBasedStateMachine):
 
     @rule(
         index=monitors,
-        deed=st.sampled_from(["acknowledge", "snooze", "unsnooze", "maintain", "end", "pause", "resume"]),
+        target=st.sampled_from(["acknowledge", "snooze", "unsnooze", "maintain", "end", "pause", "resume"]),
         seconds=st.sampled_from([100, 700]),
     )
-    def do(self, index, deed, seconds) -> None:
-        getattr(self, f"_{deed}")(self.monitors[index], seconds)
+    def do(self, index, target, seconds) -> None:
+        getattr(self, f"_{target}")(self.monitors[index], seconds)
 
     def _acknowledge(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
@@ -184,7 +184,7 @@ class People(RuleBasedStateMachine):
     )
     def change_rules(self, index, missed, reported, recovery, every) -> None:
         monitor = self.monitors[index]
-        own = Own(Tolerance(*missed), Tolerance(*reported), recovery, Reminders(every, 2))
+        own = Own(Threshold(*missed), Threshold(*reported), recovery, Reminders(every, 2))
         rule_service.change(monitor=monitor, own=own)
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
@@ -282,7 +282,7 @@ class People(RuleBasedStateMachine):
                 break
 
     def _open_deliveries(self) -> list[Delivery]:
-        rows = Delivery.objects.exclude(status__in=["sent", "failed", "withdrawn"])
+        rows = Delivery.objects.exclude(status__in=["sent", "failed", "skipped"])
         return list(rows.select_related("incident"))
 
     def _is_to_end(self, row: Delivery) -> bool:

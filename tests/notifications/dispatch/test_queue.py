@@ -16,7 +16,7 @@ from monitors.services import monitors as monitor_service
 from notifications.dispatch import queue, send
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 from notifications.services import channels as channel_service
 from notifications.services import rules as rule_service
 from notifications.services.rules import Own
@@ -25,7 +25,7 @@ from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
-SENT, FAILED, WITHDRAWN = Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.WITHDRAWN
+SENT, FAILED, SKIPPED = Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED
 PENDING, MERGED = Delivery.Status.PENDING, Delivery.Status.MERGED
 DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"
 
@@ -174,7 +174,7 @@ def test_a_digest_of_which_all_monitors_were_deleted_is_not_sent_again():
             monitor_service.delete(monitor=monitor)
         deliver_after(seconds=10)
         assert events(sink) == [DOWN, "digest.down"]
-    assert channel.deliveries.get().status == WITHDRAWN
+    assert channel.deliveries.get().status == SKIPPED
 
 
 def test_what_was_tried_goes_on_under_its_own_id_and_is_never_merged():
@@ -316,7 +316,7 @@ def test_an_outage_after_one_that_was_too_short_to_tell_is_told(memory):
 def test_an_outage_after_one_that_was_tolerated_is_told_behind_a_storm_of_ends(memory):
     workspace, [one, two] = several(2)
     box_for(workspace)
-    rule_service.change(monitor=two, own=Own(reported=Tolerance(2, 2)))
+    rule_service.change(monitor=two, own=Own(reported=Threshold(2, 2)))
     push(one, up=False)
     send.deliver_due()
     age(seconds=40)
@@ -411,7 +411,7 @@ def test_an_outage_that_a_pause_ended_before_it_was_told_is_not_told(memory):
     monitor_service.pause(monitor=monitors[2])
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, DOWN]
-    assert Delivery.objects.get(monitor=monitors[2]).status == WITHDRAWN
+    assert Delivery.objects.get(monitor=monitors[2]).status == SKIPPED
 
 
 def test_maintenance_that_ends_sooner_tells_then_what_is_still_down(memory):

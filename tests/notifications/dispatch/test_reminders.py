@@ -12,7 +12,7 @@ from monitors.services import incidents
 from notifications.dispatch import send
 from notifications.messages.events import Event
 from notifications.models import Delivery, MonitorRules
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
@@ -115,7 +115,7 @@ def test_a_channel_that_does_not_want_reminders_gets_none(memory):
 
 
 def test_the_first_comes_as_long_after_the_message_as_it_should_though_that_was_held(memory):
-    monitor = reminded(reported=Tolerance(2, 2), timeout=3600)
+    monitor = reminded(reported=Threshold(2, 2), timeout=3600)
     box_for(monitor.workspace)
     push(monitor, up=False)
     send.deliver_due()

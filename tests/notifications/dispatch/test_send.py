@@ -348,7 +348,7 @@ def test_gone_switches_the_channel_off_and_marks_it():
         assert len(sink.requests) == 1
     channel.refresh_from_db()
     assert not channel.enabled
-    assert channel.broken_at is not None
+    assert channel.failing_since is not None
 
 
 @pytest.mark.django_db

@@ -12,7 +12,7 @@ import pytest
 from notifications.messages import digests, payloads
 from notifications.messages.events import Event
 from notifications.messages.single import compose, compose_test
-from tests.notifications.messages.test_wording import BROKEN, DOWN, LATE, REMINDER, START, several
+from tests.notifications.messages.test_wording import DOWN, FAILING, LATE, REMINDER, START, several
 
 DELIVERY = UUID("12345678-1234-5678-1234-567812345678")
 
@@ -34,7 +34,7 @@ ALL = {
     "digest.down": of_several(several(2)),
     "digest.up": of_several(several(2, event=Event.DIGEST_UP, resolved=START)),
     "digest.reminder": of_several(several(2, event=Event.DIGEST_REMINDER)),
-    "channel.broken": payloads.of_broken(BROKEN, digests.compose_broken(BROKEN), delivery_id=DELIVERY),
+    "channel.failing": payloads.of_broken(FAILING, digests.compose_broken(FAILING), delivery_id=DELIVERY),
     "test": payloads.of_test(
         compose_test(channel="c", workspace="w", url="https://t.example/"), test_id=DELIVERY, at=START
     ),
@@ -62,7 +62,7 @@ def test_every_event_has_every_key_and_its_names(event):
         ("late", {"monitor.late"}),
         ("reminder", {"incident.reminder"}),
         ("digest", {event for event in ALL if event.startswith("digest.")}),
-        ("channel", {"channel.broken"}),
+        ("channel", {"channel.failing"}),
     ],
 )
 def test_what_an_event_does_not_have_is_null(key, events):
@@ -107,12 +107,12 @@ def test_a_digest_of_recoveries_says_when_each_was_up_again():
 
 
 def test_a_broken_channel_is_told_with_what_the_other_side_said():
-    assert ALL["channel.broken"]["channel"] == {
+    assert ALL["channel.failing"]["channel"] == {
         "id": "c",
         "name": "Ops",
         "kind": "slack",
         "url": "https://tianji.example.com/channels/c/",
-        "broken_at": "2026-11-22T14:03:07.000Z",
+        "failing_since": "2026-11-22T14:03:07.000Z",
         "failures": 20,
         "detail": "HTTP 403\nno_service",
     }

@@ -198,7 +198,7 @@ def test_a_digest_uses_the_active_time_zone():
 
 # --- Channels ------------------------------------------------------------------------------------
 
-BROKEN = digests.Broken(
+FAILING = digests.Broken(
     at=START,
     channel="Ops",
     channel_id="c",
@@ -207,13 +207,13 @@ BROKEN = digests.Broken(
     url="https://tianji.example.com/channels/c/",
     workspace="Kitchen",
     failures=20,
-    broken_at=START,
+    failing_since=START,
     detail="HTTP 403\nno_service",
 )
 
 
 def test_a_failing_channel_is_reported_with_the_last_response():
-    message = digests.compose_broken(BROKEN)
+    message = digests.compose_broken(FAILING)
     assert message.title == "Channel failing: Ops"
     assert message.lines[:3] == (
         "The channel “Ops” (Slack) in the workspace “Kitchen” is not delivering.",
@@ -223,5 +223,5 @@ def test_a_failing_channel_is_reported_with_the_last_response():
 
 
 def test_a_channel_that_delivers_again_is_not_called_failing():
-    lines = digests.compose_broken(replace(BROKEN, broken_at=None)).lines
+    lines = digests.compose_broken(replace(FAILING, failing_since=None)).lines
     assert "It has since delivered a notification." in lines

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import AuditEntry
 from monitors.models import MonitorState
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services.rules import ChangedMeanwhile, Choice, Own, Reminders, versions
@@ -17,7 +17,7 @@ from tests.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 OWN = Own(
-    missed=Tolerance(3, 3), reported=Tolerance(2, 5), recovery=2, reminders=Reminders(every=3600, most=5)
+    missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2, reminders=Reminders(every=3600, most=5)
 )
 
 
@@ -45,8 +45,8 @@ def test_what_a_monitor_says_holds_for_it():
     monitor = make_monitor()
     assert change(monitor, own=OWN)
     assert rules(monitor) == Rules(
-        missed=Tolerance(3, 3),
-        reported=Tolerance(2, 5),
+        missed=Threshold(3, 3),
+        reported=Threshold(2, 5),
         recovery=2,
         remind_every=timedelta(hours=1),
         remind_most=5,
@@ -59,7 +59,7 @@ def test_what_a_monitor_does_not_say_is_what_its_workspace_says():
     rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(recovery=4))
     assert rules(monitor).recovery == 4
-    assert rules(monitor).missed == Tolerance(3, 3)
+    assert rules(monitor).missed == Threshold(3, 3)
 
 
 def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
@@ -87,7 +87,7 @@ def test_a_workspace_that_says_nothing_has_no_row():
 def test_a_change_is_recorded_by_the_names_of_what_changed():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, name="Phone")
-    change(monitor, {channel: Choice(delay=600)}, own=Own(missed=Tolerance(3, 3)))
+    change(monitor, {channel: Choice(delay=600)}, own=Own(missed=Threshold(3, 3)))
     assert [entry.details for entry in entries(monitor)] == [{"fields": ["missed"], "channels": ["Phone"]}]
 
 
@@ -131,7 +131,7 @@ def test_a_channel_for_all_monitors_can_be_silent_about_one():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     other = make_monitor(workspace=monitor.workspace)
-    change(monitor, {channel: Choice(told=False)})
+    change(monitor, {channel: Choice(subscribed=False)})
     assert not routes(monitor)
     assert routes(other)
 
@@ -139,7 +139,7 @@ def test_a_channel_for_all_monitors_can_be_silent_about_one():
 def test_a_rule_that_only_repeats_the_channel_is_not_kept():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
-    change(monitor, {channel: Choice(told=False, delay=60)})
+    change(monitor, {channel: Choice(subscribed=False, delay=60)})
     change(monitor, {channel: Choice()})
     assert not ChannelRule.objects.exists()
 
@@ -159,11 +159,11 @@ def test_a_channel_for_some_monitors_is_given_one_more_and_keeps_the_others():
 def test_a_channel_for_some_monitors_that_is_told_no_longer_names_it_no_longer():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
-    change(monitor, {channel: Choice(told=False)})
+    change(monitor, {channel: Choice(subscribed=False)})
     assert not channel.monitors.exists()
     assert not ChannelRule.objects.exists()
     # Choosing the monitor again is enough.
-    channel_operations.assign(channels=[channel], monitors=[monitor], told=True)
+    channel_operations.assign(channels=[channel], monitors=[monitor], subscribed=True)
     assert routes(monitor)
 
 
@@ -213,7 +213,7 @@ def test_a_channel_that_somebody_else_changed_counts_too(what):
     if what == "rule":
         change(monitor, {channel: Choice(delay=60)})
     else:
-        channel_operations.assign(channels=[channel], monitors=[monitor], told=True)
+        channel_operations.assign(channels=[channel], monitors=[monitor], subscribed=True)
     with pytest.raises(ChangedMeanwhile):
         change(monitor, {channel: Choice(delay=600)}, expected=shown)
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from notifications.models import Channel
-from notifications.rules.effective import Route, Rules, Tolerance
+from notifications.rules.effective import Route, Rules, Threshold
 from notifications.rules.sentences import defaults, sentences
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_reminders_name_their_channels_if_not_all_get_them():
 
 
 def test_both_failure_thresholds_are_one_sentence():
-    rules = Rules(missed=Tolerance(3, 3), reported=Tolerance(2, 5), recovery=2)
+    rules = Rules(missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2)
     _who, failures, recovery = said(rules, to("A"))
     assert failures == (
         "Failure threshold: 3 missed heartbeats in a row, or 2 down reports within the last 5 heartbeats."
@@ -93,16 +93,16 @@ def test_both_failure_thresholds_are_one_sentence():
 
 
 def test_a_single_failure_threshold_stands_alone():
-    assert said(Rules(missed=Tolerance(2, 4)), to("A"))[1:] == [
+    assert said(Rules(missed=Threshold(2, 4)), to("A"))[1:] == [
         "Failure threshold: 2 missed heartbeats within the last 4."
     ]
-    assert said(Rules(reported=Tolerance(2, 2)), to("A"))[1:] == [
+    assert said(Rules(reported=Threshold(2, 2)), to("A"))[1:] == [
         "Failure threshold: 2 down reports in a row."
     ]
 
 
 def test_one_of_several_is_the_first():
-    assert said(Rules(missed=Tolerance(1, 5)), to("A")) == ["A: immediately."]
+    assert said(Rules(missed=Threshold(1, 5)), to("A")) == ["A: immediately."]
 
 
 def test_a_snooze_comes_first_in_the_readers_time():
@@ -118,7 +118,7 @@ def test_a_snooze_that_is_over_is_left_out():
 
 
 def test_the_defaults_of_a_workspace_name_no_channels():
-    assert defaults(Rules(missed=Tolerance(2, 2), remind_every=timedelta(days=1))) == [
+    assert defaults(Rules(missed=Threshold(2, 2), remind_every=timedelta(days=1))) == [
         "Failure threshold: 2 missed heartbeats in a row.",
         "Reminders every day until acknowledged, at most 24 times.",
     ]

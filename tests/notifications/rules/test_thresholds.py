@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.dispatch.decide import LOOK_AGAIN
-from notifications.rules.effective import Tolerance
+from notifications.rules.effective import Threshold
 from notifications.rules.thresholds import after_reports, after_silence
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 HORIZON = 60
 
 TOLERANCES = st.integers(1, 12).flatmap(
-    lambda of: st.integers(1, of).map(lambda needed: Tolerance(needed, of))
+    lambda of: st.integers(1, of).map(lambda needed: Threshold(needed, of))
 )
 FAILURES = st.lists(st.booleans(), max_size=15)
 
@@ -40,7 +40,7 @@ FAILURES = st.lists(st.booleans(), max_size=15)
     ],
 )
 def test_so_many_of_the_last_reports_are_enough(needed, of, failures, enough):
-    look = after_reports(Tolerance(needed, of), failures, now=NOW)
+    look = after_reports(Threshold(needed, of), failures, now=NOW)
     assert (look is None) == enough
     assert look is None or look == NOW + LOOK_AGAIN
 
@@ -56,7 +56,7 @@ def test_reports_are_counted_one_by_one(allowed, failures):
 
 
 def test_silence_after_a_report_is_not_waited_for():
-    allowed = Tolerance(3, 3)
+    allowed = Threshold(3, 3)
     assert after_reports(allowed, [True], now=NOW, silent_at=NOW + MINUTE) == NOW + LOOK_AGAIN
     assert after_reports(allowed, [True], now=NOW, silent_at=NOW) is None
 
@@ -124,5 +124,5 @@ def test_every_silence_is_enough_in_the_end(allowed, before, seconds):
 
 def test_a_deadline_that_lies_ahead_of_the_clock_is_the_first_that_is_missing():
     """Two servers may differ by a tick; a silence is never shorter than nothing."""
-    look = after_silence(Tolerance(1, 1), missed_at=each(NOW + timedelta(seconds=1)), ended_at=None, now=NOW)
+    look = after_silence(Threshold(1, 1), missed_at=each(NOW + timedelta(seconds=1)), ended_at=None, now=NOW)
     assert look is None

@@ -418,7 +418,9 @@ class TestAssigning:
 
     def test_channels_chosen_tell_about_them_too(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=[some[0]])
-        response = self.send(admin, some[1:], channels=[channel.public_id], told="yes", view="status=down")
+        response = self.send(
+            admin, some[1:], channels=[channel.public_id], subscribed="yes", view="status=down"
+        )
         assert response["Location"] == "/?status=down"
         assert set(channel.monitors.all()) == set(some)
         entry = AuditEntry.objects.get(action="channel.changed")
@@ -426,12 +428,12 @@ class TestAssigning:
 
     def test_channels_chosen_tell_about_them_no_longer(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=some)
-        self.send(admin, some[:2], channels=[channel.public_id], told="no")
+        self.send(admin, some[:2], channels=[channel.public_id], subscribed="no")
         assert list(channel.monitors.all()) == some[2:]
 
     def test_without_a_channel_it_says_so_and_keeps_the_monitors(self, admin, workspace, some):
         make_channel(workspace=workspace, monitors=[some[0]])
-        response = self.send(admin, some, told="yes")
+        response = self.send(admin, some, subscribed="yes")
         assert response.status_code == 422
         page = response.content.decode()
         assert "Choose at least one channel." in page
@@ -439,21 +441,21 @@ class TestAssigning:
 
     @pytest.mark.parametrize("rubbish", ["x", "00000000-0000-0000-0000-000000000000"])
     def test_a_channel_that_is_not_there_is_an_error(self, admin, workspace, some, rubbish):
-        response = self.send(admin, some, channels=[rubbish], told="yes")
+        response = self.send(admin, some, channels=[rubbish], subscribed="yes")
         assert response.status_code == 422
 
     def test_nothing_of_another_workspace_is_touched(self, admin, workspace, some):
         foreign = make_monitor()
         theirs = make_channel(workspace=foreign.workspace, monitors=[])
         ours = make_channel(workspace=workspace, monitors=[some[0]])
-        self.send(admin, [*some, foreign], channels=[ours.public_id], told="yes")
-        assert self.send(admin, some, channels=[theirs.public_id], told="yes").status_code == 422
+        self.send(admin, [*some, foreign], channels=[ours.public_id], subscribed="yes")
+        assert self.send(admin, some, channels=[theirs.public_id], subscribed="yes").status_code == 422
         assert foreign not in ours.monitors.all()
         assert not theirs.monitors.exists()
 
     def test_it_is_in_the_log_of_each_monitor(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=[some[0]])
-        self.send(admin, some, channels=[channel.public_id], told="yes")
+        self.send(admin, some, channels=[channel.public_id], subscribed="yes")
         entries = AuditEntry.objects.filter(action="monitor.changed")
         assert {entry.subject for entry in entries} == {one.public_id for one in some[1:]}
         page = admin.get(reverse("monitors:log", args=[some[1].public_id])).text
@@ -464,10 +466,10 @@ class TestAssigning:
         chosen = list(Channel.objects.order_by("pk"))
         Channel.objects.filter(pk=gone.pk).delete()
         Monitor.objects.filter(pk=some[0].pk).delete()
-        assert assign(channels=chosen, monitors=some, told=True) == 2
+        assert assign(channels=chosen, monitors=some, subscribed=True) == 2
         assert set(there.monitors.all()) == set(some[1:])
 
     def test_what_was_so_already_is_not_a_change(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=some)
-        self.send(admin, some, channels=[channel.public_id], told="yes")
+        self.send(admin, some, channels=[channel.public_id], subscribed="yes")
         assert not AuditEntry.objects.filter(action="channel.changed").exists()

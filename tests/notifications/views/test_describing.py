@@ -162,7 +162,7 @@ def test_what_is_not_signed_has_no_secret_to_make(admin, workspace):
 
 
 def broken_channel(workspace, **fields):
-    fields = {"name": "Ops", "broken_at": database_now() - timedelta(minutes=4), "failures": 20, **fields}
+    fields = {"name": "Ops", "failing_since": database_now() - timedelta(minutes=4), "failures": 20, **fields}
     channel = make_channel(workspace=workspace, **fields)
     row = make_delivery(channel, make_monitor(workspace=workspace, name="Backup"))
     now = database_now()
@@ -274,7 +274,7 @@ def test_an_incident_told_in_a_digest_says_of_how_many(admin, workspace):
 def test_what_was_not_needed_says_why(admin, workspace):
     channel, monitor = make_channel(workspace=workspace), make_monitor(workspace=workspace)
     incident = make_incident(monitor)
-    fields = {"status": Delivery.Status.WITHDRAWN, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
+    fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(channel, monitor, incident=incident, **fields)
     for page in (admin.get(url("detail", channel)), admin.get(url("of_incident", incident))):
         said = page.content.decode()
@@ -295,7 +295,7 @@ def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
     Delivery.objects.create(
         channel=channel,
         subject=broken,
-        event=Event.BROKEN,
+        event=Event.FAILING,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,

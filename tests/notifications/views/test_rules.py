@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from core.clock import database_now
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Tolerance, routes_of, rules_of
+from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services import snooze
@@ -84,7 +84,7 @@ def test_saving_what_is_there_changes_nothing(admin, monitor, channel):
 
 
 def test_saving_what_is_unusual_again_changes_nothing(admin, monitor, channel):
-    own = Own(Tolerance(3, 3), Tolerance(2, 5), 2, rule_service.Reminders(1800, 7))
+    own = Own(Threshold(3, 3), Threshold(2, 5), 2, rule_service.Reminders(1800, 7))
     choice = Choice(delay=600, events=("down", "late"))
     rule_service.change(monitor=monitor, own=own, channels={channel.public_id: choice})
     before = rules(monitor), route(monitor)
@@ -108,7 +108,7 @@ def test_a_monitor_says_what_is_typed(admin, monitor):
             "own-remind_most": "10",
         },
     )
-    assert rules(monitor) == Rules(Tolerance(3, 3), Tolerance(2, 5), 2, timedelta(minutes=30), 10)
+    assert rules(monitor) == Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
 
 
 def test_a_channel_is_told_later_and_of_less(admin, monitor, channel):
@@ -118,7 +118,7 @@ def test_a_channel_is_told_later_and_of_less(admin, monitor, channel):
 
 
 def test_a_channel_that_is_not_ticked_is_not_told(admin, monitor, channel):
-    save(admin, url(monitor), **{of(channel, "told"): None})
+    save(admin, url(monitor), **{of(channel, "subscribed"): None})
     assert not routes_of([monitor])[monitor.pk]
 
 
@@ -136,7 +136,7 @@ def test_what_is_usual_is_folded(admin, monitor, channel):
 
 def test_the_form_names_what_lies_above(admin, monitor, workspace):
     make_channel(workspace=workspace, delay=300, on_late=True)
-    rule_service.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3)))
+    rule_service.change_workspace(workspace=workspace, own=Own(missed=Threshold(3, 3)))
     page = admin.get(url(monitor)).content.decode()
     assert "Workspace default (after 3 in a row)" in page
     assert "the channel's own setting: if still down after 5 min." in page
@@ -253,7 +253,7 @@ def test_a_channel_that_is_off_can_be_seen_and_is_not_told(admin, monitor, works
 
 def test_where_the_only_channel_has_no_tick_it_is_not_said_to_be_off(admin, monitor, channel):
     fields = form_of(admin, url(monitor))
-    fields.pop(of(channel, "told"), None)
+    fields.pop(of(channel, "subscribed"), None)
     admin.post(url(monitor), fields)
     assert (
         "No notifications: no channel is subscribed to this monitor."
@@ -297,7 +297,7 @@ def test_the_workspace_says_what_holds_for_all(admin, monitor):
 
 
 def test_the_workspaces_form_can_be_emptied(admin, workspace):
-    rule_service.change_workspace(workspace=workspace, own=Own(missed=Tolerance(3, 3), recovery=3))
+    rule_service.change_workspace(workspace=workspace, own=Own(missed=Threshold(3, 3), recovery=3))
     save(admin, WORKSPACE, **{"own-missed": "", "own-recovery": ""})
     assert not WorkspaceRules.objects.exists()
 

@@ -1,0 +1,31 @@
+"""The tables of the monitors app; docs/architecture.md explains which are hot and which are cold."""
+
+from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
+from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
+from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
+from monitors.models.maintenance import MaintenanceWindow
+from monitors.models.monitors import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor, MonitorState
+from monitors.models.tokens import PushToken, RejectedPush
+
+__all__ = [
+    "CAUSE_LABELS",
+    "MAX_TAGS",
+    "MAX_TAG_LENGTH",
+    "MESSAGE_LENGTH",
+    "NOTE_LENGTH",
+    "REASON_LABELS",
+    "ROLLUP_DAYS",
+    "SLUG",
+    "SLUG_LENGTH",
+    "STATUS_LABELS",
+    "Heartbeat",
+    "Incident",
+    "MaintenanceWindow",
+    "Monitor",
+    "MonitorState",
+    "PushToken",
+    "RejectedPush",
+    "RolledUp",
+    "Rollup",
+    "Transition",
+]

@@ -1,0 +1,28 @@
+"""The words for what is stored as a code, and the lengths that several tables share."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from monitors.domain.state_machine import Cause, Reason, Status
+
+MESSAGE_LENGTH = 500
+STATUS_LABELS = [
+    (Status.NEW.value, _("New")),
+    (Status.UP.value, _("Up")),
+    (Status.DOWN.value, _("Down")),
+    (Status.PAUSED.value, _("Paused")),
+]
+CAUSE_LABELS = [
+    (Cause.MISSED.value, _("Missed")),
+    (Cause.REPORTED.value, _("Reported")),
+    (Cause.VALUE.value, _("Out of range")),
+]
+REASON_LABELS = [
+    (Reason.HEARTBEAT.value, _("Heartbeat")),
+    (Reason.REPORTED.value, _("Reported down")),
+    (Reason.MISSED.value, _("Missed")),
+    (Reason.VALUE.value, _("Out of range")),
+    (Reason.PAUSED.value, _("Paused")),
+    (Reason.RESUMED.value, _("Resumed")),
+]

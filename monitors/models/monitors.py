@@ -1,0 +1,153 @@
+"""Monitors, which people edit, and their state, which heartbeats change."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from accounts.models import PUSH_RATE_MAX, Workspace
+from monitors.domain.schedules import (
+    GRACE_MAX,
+    TIMEOUT_MAX,
+    TIMEOUT_MIN,
+    CronSchedule,
+    IntervalSchedule,
+    Schedule,
+)
+from monitors.domain.state_machine import Status
+from monitors.domain.value_rules import ValueRules
+from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
+from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
+
+SLUG_LENGTH = 60
+MAX_TAGS, MAX_TAG_LENGTH = 20, 30
+SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
+
+
+def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
+    return [
+        MinValueValidator(
+            low,
+            ngettext_lazy(
+                "Must be at least %(limit_value)d second.", "Must be at least %(limit_value)d seconds.", low
+            ),
+        ),
+        MaxValueValidator(high, _("Must be at most %(limit_value)d seconds.")),
+    ]
+
+
+class Monitor(models.Model):
+    """Expects heartbeats. People edit this row; recording a heartbeat never writes it.
+
+    `slug` identifies it in its workspace for programs. `push_rate` is the number of pushes per minute for
+    each of its tokens: 0 means no limit, null the workspace's limit. A heartbeat whose value is below
+    `value_min` or above `value_max`, or is missing although `value_required`, is a failure.
+    """
+
+    class Kind(models.TextChoices):
+        INTERVAL = "interval", _("At a regular interval")
+        CRON = "cron", _("At set times (cron)")
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
+    name = models.CharField(_("name"), max_length=100)
+    slug = models.CharField(_("slug"), max_length=SLUG_LENGTH, validators=[RegexValidator(SLUG)])
+    description = models.TextField(_("description"), max_length=2000, blank=True)
+    tags = models.JSONField(_("tags"), default=list, blank=True)
+    kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
+    timeout = models.PositiveIntegerField(
+        _("timeout"), default=60, validators=_seconds(TIMEOUT_MIN, TIMEOUT_MAX)
+    )
+    interval = models.PositiveIntegerField(
+        _("recommended interval"), null=True, blank=True, validators=_seconds(1, TIMEOUT_MAX)
+    )
+    cron = models.CharField(_("cron expression"), max_length=200, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    grace = models.PositiveIntegerField(
+        _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
+    )
+    post_only = models.BooleanField(_("only accept POST"), default=False)
+    push_rate = models.PositiveIntegerField(
+        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+    )
+    value_min = models.FloatField(_("lowest allowed value"), null=True, blank=True)
+    value_max = models.FloatField(_("highest allowed value"), null=True, blank=True)
+    value_required = models.BooleanField(_("require a value"), default=False)
+    # Counts edits, so that an edit based on an older version can be detected.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = MonitorQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("monitor")
+        verbose_name_plural = _("monitors")
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "slug"], name="one_monitor_a_workspace_and_slug"),
+            models.CheckConstraint(
+                name="monitor_timeout_in_range",
+                condition=Q(timeout__gte=TIMEOUT_MIN, timeout__lte=TIMEOUT_MAX),
+            ),
+            models.CheckConstraint(
+                name="monitor_grace_in_range", condition=Q(grace__isnull=True) | Q(grace__lte=GRACE_MAX)
+            ),
+            models.CheckConstraint(
+                name="monitor_cron_has_an_expression", condition=Q(kind="interval") | ~Q(cron="")
+            ),
+        ]
+        indexes = [models.Index(fields=["workspace", "name"], name="monitor_workspace_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def schedule(self) -> Schedule:
+        if self.kind == Monitor.Kind.CRON:
+            return CronSchedule(self.cron, self.timezone, self.grace)
+        return IntervalSchedule(self.timeout, self.grace)
+
+    @property
+    def value_rules(self) -> ValueRules:
+        return ValueRules(self.value_min, self.value_max, self.value_required)
+
+
+class MonitorState(models.Model):
+    """A monitor's status: a narrow, hot row, written by the recorder and the sweep.
+
+    `due_at` may be before the deadline but never after it: an on-time heartbeat does not move it, so that
+    PostgreSQL updates the row without touching its index; the sweep moves it. It is null while no
+    heartbeat is due (new, down, paused).
+    """
+
+    monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    status = models.CharField(max_length=8, choices=STATUS_LABELS, default=Status.NEW.value)
+    status_changed_at = models.DateTimeField()
+    last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
+    last_value = models.FloatField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    fault = models.CharField(max_length=200, blank=True)
+
+    objects = MonitorStateQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("monitor state")
+        verbose_name_plural = _("monitor states")
+        constraints = [
+            models.CheckConstraint(
+                name="only_an_up_monitor_is_due",
+                condition=Q(due_at__isnull=True) | Q(status=Status.UP.value),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="monitor_state_due", condition=Q(due_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id}: {self.status}"
