@@ -14,7 +14,7 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--database-only"):
         return
-    fixtures = {"db", "transactional_db", "live_server"}
+    fixtures = {"db", "transactional_db", "live_server", "empty_database"}
     with_database = [
         item
         for item in items

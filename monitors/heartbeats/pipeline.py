@@ -52,7 +52,7 @@ class Pipeline:
 
         Args:
             digest: the token's; None, and nothing is noted, where it cannot be one of ours.
-            reason: one of Refusal.Reason, or None if the token is not active for whatever reason.
+            reason: one of RejectedPush.Reason, or None if the token is not active for whatever reason.
             detail: the error in the response.
         """
         if digest is not None:

@@ -85,7 +85,7 @@ class RejectionLog:
 
         Args:
             digest: of the token it came with. The token's monitor, if any, is looked up later.
-            reason: one of Refusal.Reason, or None if the token is not active for whatever reason.
+            reason: one of RejectedPush.Reason, or None if the token is not active for whatever reason.
             detail: the error in the response.
         """
         kind = _Kind(reason, method if method in _METHODS else _OTHER_METHOD, source or "")
@@ -114,7 +114,7 @@ class RejectionLog:
 
     def _start(self) -> None:
         # Not a daemon: a process waits for this thread when it exits, so the last notes are written.
-        self._writer = threading.Thread(target=self._write_until_done, name="write-refusals", daemon=False)
+        self._writer = threading.Thread(target=self._write_until_done, name="write-rejections", daemon=False)
         try:
             self._writer.start()
         except RuntimeError as error:  # no more threads, or the process is exiting

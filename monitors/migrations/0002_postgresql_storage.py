@@ -1,3 +1,5 @@
+"""What models cannot say: how PostgreSQL stores the rows that each heartbeat updates."""
+
 from django.db import migrations
 
 

@@ -67,7 +67,11 @@ class RejectedPush(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     monitor = models.ForeignKey(
-        Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="refusals"
+        Monitor,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="rejected_pushes",
     )
     reason = models.CharField(max_length=9, choices=Reason.choices)
     method = models.CharField(max_length=16)
@@ -83,10 +87,10 @@ class RejectedPush(models.Model):
         verbose_name_plural = _("rejected pushes")
         constraints = [
             models.UniqueConstraint(
-                fields=["monitor", "reason", "method", "source", "last_four"], name="one_refusal_a_kind"
+                fields=["monitor", "reason", "method", "source", "last_four"], name="one_rejected_push_a_kind"
             )
         ]
-        indexes = [models.Index(fields=["last_at"], name="refusal_last_at")]
+        indexes = [models.Index(fields=["last_at"], name="rejected_push_last_at")]
 
     def __str__(self) -> str:
         return f"{self.monitor_id}: {self.reason} x {self.count}"

@@ -194,7 +194,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
             answer = replace(await _answer(response, call), secrets=secrets)
     except (TimeoutError, httpx.TimeoutException):
         return Failed(f"No response within {TOTAL_SECONDS:.0f} s.")
-    except ssrf_guard.DeletionNotAllowed as error:
+    except ssrf_guard.AddressNotAllowed as error:
         return Failed(str(error))
     except (httpx.ConnectError, socket.gaierror) as error:
         return Failed(f"Connection failed: {error}")

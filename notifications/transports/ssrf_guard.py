@@ -31,7 +31,7 @@ _CARRIERS = (
 )
 
 
-class DeletionNotAllowed(OSError):
+class AddressNotAllowed(OSError):
     """This address must not be reached. Its text is meant for people."""
 
 
@@ -69,33 +69,33 @@ def check(address: str, *, host: str) -> None:
     """Check `address`, which `host` (a name, or the address itself) resolves to.
 
     Raises:
-        Refused: it is in a private network that the operator has not allowed.
+        AddressNotAllowed: it is in a private network that the operator has not allowed.
     """
     try:
         # The zone of a link-local address (fe80::1%eth0) makes no difference.
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        raise DeletionNotAllowed(_refusal(host, address)) from None
+        raise AddressNotAllowed(_refusal(host, address)) from None
     ip = _carried(ip)
     if _is_public(ip):
         return
     allowed = _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS))
     if _name(host) in allowed.names or any(ip in network for network in allowed.networks):
         return
-    raise DeletionNotAllowed(_refusal(host, str(ip)))
+    raise AddressNotAllowed(_refusal(host, str(ip)))
 
 
 def checked(host: str, found: Iterable[str]) -> list[str]:
     """Return those of the addresses `found` of `host` that may be reached, in their order.
 
     Raises:
-        Refused: there are some, but none of them may be reached.
+        AddressNotAllowed: there are some, but none of them may be reached.
     """
     good, refused = [], None
     for address in found:
         try:
             check(address, host=host)
-        except DeletionNotAllowed as error:
+        except AddressNotAllowed as error:
             refused = error
         else:
             good.append(address)

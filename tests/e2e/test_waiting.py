@@ -103,7 +103,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(open_page: Callable[..
 
     def listed() -> str:
         page.goto(f"{address}refused/")
-        return page.locator("#refused").inner_text()
+        return page.locator("#rejected").inner_text()
 
     for _ in range(20):
         if "Method not allowed" in listed():

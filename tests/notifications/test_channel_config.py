@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import pytest
-from django.apps import apps
 from django.db import connection
 from django.urls import reverse
 
@@ -16,7 +14,7 @@ from notifications import channel_config
 from notifications.integrations import kind_named, kinds
 from notifications.models import Channel
 from notifications.services import channels as channel_service
-from tests.factories import make_channel, make_workspace
+from tests.factories import make_channel
 from tests.support.callers import Caller
 
 pytestmark = pytest.mark.django_db
@@ -183,45 +181,3 @@ def test_of_a_long_secret_its_owners_see_how_it_ends(workspace):
         "secret": f"{channel_config.MASK}{SECRET[-4:]}",
     }
     assert channel_config.shown(channel, masked=True)["secret"] == channel_config.MASK
-
-
-# --- From before -----------------------------------------------------------------------------------
-
-
-def migrate():
-    module = importlib.import_module("notifications.migrations.0005_seal_secrets")
-    module.seal(apps, None)
-
-
-def stored(config, **fields):
-    return make_channel(workspace=make_workspace(), config=config, **fields)
-
-
-def test_a_webhook_of_before_is_sealed_anew():
-    sealed = credentials.seal(SECRET, purpose=b"tianji webhook secrets")
-    channel = stored({"url": URL, "sealed_secret": sealed})
-    migrate()
-    channel.refresh_from_db()
-    assert {name: list(value) for name, value in channel.config.items()} == {
-        "url": ["sealed"],
-        "secret": ["sealed"],
-    }
-    assert channel_config.opened(channel) == {"url": URL, "secret": SECRET}
-
-
-def test_a_secret_that_could_not_be_read_before_still_says_so():
-    channel = stored({"url": URL, "sealed_secret": "lost"})
-    migrate()
-    channel.refresh_from_db()
-    with pytest.raises(channel_config.Unreadable):
-        channel_config.opened(channel)
-
-
-def test_what_is_sealed_or_has_no_secret_stays_as_it_is():
-    email = stored({"addresses": ["anna@example.com"]}, kind="email")
-    webhook = stored({"url": URL})
-    migrate()
-    once = Channel.objects.get(pk=webhook.pk).config
-    migrate()
-    assert Channel.objects.get(pk=webhook.pk).config == once
-    assert Channel.objects.get(pk=email.pk).config == {"addresses": ["anna@example.com"]}

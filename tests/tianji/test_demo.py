@@ -186,7 +186,7 @@ def test_pages_show_it(reader, path):
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_each_monitor_has_its_pages(reader, sample, job):
     monitor = Monitor.objects.get(workspace=sample, name=job.name)
-    for page in ("detail", "log", "refusals"):
+    for page in ("detail", "log", "rejected_pushes"):
         answer = reader.get(reverse(f"monitors:{page}", args=[monitor.public_id]))
         assert answer.status_code == 200
         assert job.name in answer.content.decode()

@@ -72,7 +72,7 @@ monitors:usage              monitor   GET     200*     200*     200      404    
 monitors:waiting            monitor   GET     303      303      303      404       sign-in
 monitors:test_heartbeat     monitor   GET     200      200      403      404       sign-in
 monitors:test_heartbeat     monitor   POST    303      303      403      404       sign-in
-monitors:refusals           monitor   GET     200      200      200      404       sign-in
+monitors:rejected_pushes    monitor   GET     200      200      200      404       sign-in
 monitors:charts             monitor   GET     200      200      200      404       sign-in
 monitors:charts_csv         monitor   GET     200      200      200      404       sign-in
 monitors:issue_token        monitor   GET     200      200      403      404       sign-in

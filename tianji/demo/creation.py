@@ -88,11 +88,11 @@ def _replaced(people: People, monitor: Monitor, first: PushToken, moved: datetim
         tokens.revoke(token=first, by=people.admin)
     PushToken.objects.filter(pk=first.pk).update(revoked_at=revoked)
     PushToken.objects.filter(pk=second.pk).update(created_at=moved)
-    RejectedPush.objects.bulk_create(_refusals(monitor, first, second, revoked, now))
+    RejectedPush.objects.bulk_create(_rejected_pushes(monitor, first, second, revoked, now))
     return Tokens(first.pk, second.pk, moved)
 
 
-def _refusals(
+def _rejected_pushes(
     monitor: Monitor, old: PushToken, new: PushToken, revoked: datetime, now: datetime
 ) -> list[RejectedPush]:
     assert monitor.interval is not None

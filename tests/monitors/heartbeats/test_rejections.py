@@ -296,7 +296,7 @@ def test_a_deleted_monitor_leaves_none(monitor):
 
 
 def url_of(monitor):
-    return reverse("monitors:refusals", args=[monitor.public_id])
+    return reverse("monitors:rejected_pushes", args=[monitor.public_id])
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def names(monkeypatch):
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_what_is_private_is_refused(address, nothing_private):
-    with pytest.raises(ssrf_guard.DeletionNotAllowed, match=SETTING):
+    with pytest.raises(ssrf_guard.AddressNotAllowed, match=SETTING):
         ssrf_guard.check(address, host="chat.example.com")
 
 
@@ -147,7 +147,7 @@ def test_what_the_setting_names_may_be_reached(entry, address, host, settings):
 )
 def test_the_setting_opens_no_more_than_it_names(entry, address, host, settings):
     setattr(settings, SETTING, [entry])
-    with pytest.raises(ssrf_guard.DeletionNotAllowed):
+    with pytest.raises(ssrf_guard.AddressNotAllowed):
         ssrf_guard.check(address, host=host)
 
 

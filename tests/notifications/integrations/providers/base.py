@@ -39,14 +39,14 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class DeletionNotAllowed(Exception):
+class AddressNotAllowed(Exception):
     """The request is invalid for the provider; `args` is its error message."""
 
 
 def need(condition: object, words: str) -> None:
     """Refuse the request with `words` unless the condition holds."""
     if not condition:
-        raise DeletionNotAllowed(words)
+        raise AddressNotAllowed(words)
 
 
 def text_of(value: object, name: str, most: int, *, least: int = 1) -> str:
@@ -115,7 +115,7 @@ class Fake:
                 return Reply(200, '{"half')
         try:
             return self.take(request)
-        except DeletionNotAllowed as refused:
+        except AddressNotAllowed as refused:
             self.problems.append(str(refused))
             return self.refusal(str(refused))
         except Exception as error:

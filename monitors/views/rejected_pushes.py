@@ -24,13 +24,13 @@ from monitors.views.detail import workspace_context
 class _Row:
     """Rejected pushes of one kind, and what to do about them."""
 
-    refusal: RejectedPush
+    rejected: RejectedPush
     advice: str
 
 
 @require_GET
 @members_only
-def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def rejected_pushes(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Recently rejected pushes, newest first, and how to test with curl; for htmx, only that part."""
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
@@ -39,7 +39,7 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
     token: PushToken | None = working.first()
     context = {
         "monitor": monitor,
-        "rows": [_Row(refusal, _advice(monitor, refusal)) for refusal in newest],
+        "rows": [_Row(rejected, _advice(monitor, rejected)) for rejected in newest],
         "token": token,
         "lines": token_page.push_lines(monitor, token_page.masked_url(token)) if token else None,
         "now": database_now(),
@@ -50,14 +50,14 @@ def refusals(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, template, context)
 
 
-def _advice(monitor: Monitor, refusal: RejectedPush) -> str:
+def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
     """Return a sentence saying what to do so that pushes like these are accepted."""
-    match refusal.reason:
+    match rejected.reason:
         case RejectedPush.Reason.REVOKED:
             return _("This token was revoked. Give the sender an active push URL.")
         case RejectedPush.Reason.EXPIRED:
             return _("This token was rotated and has expired. Give the sender the new push URL.")
-        case RejectedPush.Reason.METHOD if monitor.post_only and refusal.method in ("GET", "HEAD"):
+        case RejectedPush.Reason.METHOD if monitor.post_only and rejected.method in ("GET", "HEAD"):
             return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
         case RejectedPush.Reason.METHOD:
             return _("Make the sender use GET, HEAD or POST.")
