@@ -154,7 +154,7 @@ def test_an_incident_tells_by_itself_who_was_told(
     expect(page.locator("#told")).to_contain_text("Attempt 1 arrived", timeout=LIVE)
     push(monitor)
     expect(page.locator("#told")).to_contain_text("Recovered: Ops room", timeout=LIVE)
-    expect(page.locator(".timeline")).to_contain_text("resolved")
+    expect(page.locator(".timeline")).to_contain_text("recovered")
     assert page.evaluate("window.neverReloaded")
     page.goto(log_of(monitor))
     expect(page.locator(".entry").first).to_contain_text("notified Ops room", timeout=LIVE)

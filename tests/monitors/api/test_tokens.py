@@ -185,7 +185,7 @@ class TestIssuing:
     def test_a_mistyped_token_of_ours_is_422(self, writer, path):
         answer = writer.post(path, {"token": "tjp_" + "x" * 36})
         assert answer.status_code == 422
-        assert "mistyped" in answer.json()["detail"]
+        assert "Mistyped" in answer.json()["detail"]
 
     def test_a_token_that_names_a_monitor_already_is_a_conflict_whoever_has_it(self, writer, path):
         theirs = secret_of(make_monitor())

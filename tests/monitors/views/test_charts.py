@@ -81,7 +81,7 @@ def test_there_is_no_style_attribute_and_no_inline_script(viewer, monitor):
 
 def test_without_heartbeats_it_says_so_plainly(viewer, monitor):
     shown = page(viewer, monitor)
-    assert "No values in this range. Add &amp;value=... to the push URL to see one here." in shown
+    assert "No values in this range. Add &amp;value=... to the push URL to chart one." in shown
     assert "Not enough heartbeats in this range" in shown
     assert "chart-plot" not in shown
 

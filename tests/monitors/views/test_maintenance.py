@@ -92,7 +92,7 @@ def test_a_weekly_one_is_planned_for_some_monitors(admin, workspace):
         (ONCE | {"ends_at": "2099-11-28T22:00"}, "Must be after the start."),
         (ONCE | {"ends_at": "tomorrow"}, "Enter a date and time, such as 2026-11-28 22:00."),
         (ONCE | {"ends_at": "9999-12-31T23:59"}, "Enter a date and time, such as 2026-11-28 22:00."),
-        (ONCE | {"timezone": "Mars/Olympus"}, "There is no time zone named “Mars/Olympus”."),
+        (ONCE | {"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”."),
         (ONCE | {"scope": "some"}, "Enter a tag, select a monitor, or choose all monitors."),
         (WEEKLY | {"weekdays": []}, "Choose at least one day."),
         (WEEKLY | {"start_time": ""}, "Enter the start time."),
@@ -111,7 +111,7 @@ def test_a_monitor_of_another_workspace_cannot_be_chosen(admin, workspace):
     make_monitor(workspace=workspace)
     stranger = make_monitor(workspace=make_workspace())
     response = plan(admin, ONCE, scope="some", monitors=[str(stranger.public_id)])
-    assert "is not in this workspace any more" in words(response)
+    assert "is no longer in this workspace" in words(response)
 
 
 def test_the_fields_of_the_other_kind_are_not_looked_at(admin):
@@ -177,8 +177,8 @@ def test_the_list_has_what_goes_on_what_comes_and_what_was(viewer, workspace):
     make_window(workspace, name="Was", starts=-100, minutes=-50)
     make_window(make_workspace(), name="Elsewhere")
     said = words(viewer.get(LIST))
-    order = ["Now", "Goes on", "Coming", "Comes soon", "Comes later", "Past", "Was"]
-    start = said.index("Maintenance While")
+    order = ["Now", "Goes on", "Upcoming", "Comes soon", "Comes later", "Past", "Was"]
+    start = said.index("Maintenance During")
     places = [said.index(f" {word} ", start) for word in order]
     assert places == sorted(places)
     assert "Elsewhere" not in said

@@ -77,7 +77,7 @@ def test_a_recovery_says_after_how_long_with_which_message_and_who_was_told(moni
     push(monitor, message="fixed")
     Delivery.objects.update(status=Delivery.Status.SENT, next_attempt_at=None, sent_at=database_now())
     row, *_older = rows_of(monitor)
-    assert (row.word, row.tone) == ("resolved", "up")
+    assert (row.word, row.tone) == ("recovered", "up")
     assert row.text == "Recovered after 19 min · “fixed” · notified Ops Slack, on-call"
 
 
@@ -108,7 +108,7 @@ def test_a_late_push_leaves_both_the_silence_and_the_recovery(monitor):
     let_pass(monitor, seconds=80)
     push(monitor, message="sorry")
     assert said(monitor)[:2] == [
-        ("resolved", "Recovered after 14 s · “sorry”"),
+        ("recovered", "Recovered after 14 s · “sorry”"),
         ("missed", "No heartbeat for 66 s · last message “OK”"),
     ]
 
@@ -173,7 +173,7 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
 def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False)
-    assert said(monitor, kinds=(Kind.MESSAGES,)) == [("telling", "On its way to Ops")]
+    assert said(monitor, kinds=(Kind.MESSAGES,)) == [("telling", "Sending to Ops")]
 
 
 # --- Filters -------------------------------------------------------------------------------------
