@@ -87,7 +87,7 @@ class _Post:
                 row.planned_at = row.next_attempt_at = at
             else:
                 due.append((at, row))
-        told_at = {}
+        told_at: dict[int, datetime] = {}
         for at, together in _in_storms(due):
             told_at |= {_incident(row).pk: at for row in together}
             self._send(together, at)
