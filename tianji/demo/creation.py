@@ -19,6 +19,7 @@ _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
 # Of the one whose pushes are rejected: when its new server came, and when the old token was revoked.
 _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
+_ZONE = "Asia/Jakarta"
 _STRAY = ("10.20.9.31", "status must be up or down.")
 _UNKNOWN = "Unknown push token."
 
@@ -135,7 +136,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
     """Plan maintenance that goes on, one that repeats, and one to come."""
     in_it = [monitor for job, monitor in pairs if job.fate is Fate.MAINTENANCE]
     started = (now - timedelta(minutes=45)).replace(second=0, microsecond=0)
-    soon = (now + timedelta(days=2)).replace(hour=22, minute=0, second=0, microsecond=0)
+    soon = (now + timedelta(days=2)).replace(hour=15, minute=0, second=0, microsecond=0)
     plans: tuple[tuple[datetime, dict[str, Any]], ...] = (
         (
             started - timedelta(hours=20),
@@ -143,6 +144,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Mail server upgrade",
                 "starts_at": started,
                 "ends_at": started + timedelta(hours=3),
+                "timezone": _ZONE,
                 "monitors": in_it,
             },
         ),
@@ -154,7 +156,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "weekdays": [6],
                 "start_time": time(3),
                 "duration": 2 * 3600,
-                "timezone": "Asia/Jakarta",
+                "timezone": _ZONE,
                 "tags": ["servers"],
             },
         ),
@@ -164,6 +166,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Line test by the provider",
                 "starts_at": soon,
                 "ends_at": soon + timedelta(hours=2),
+                "timezone": _ZONE,
                 "tags": ["jakarta"],
             },
         ),

@@ -6,7 +6,7 @@ import heapq
 import http.client
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -158,7 +158,7 @@ class _Link:
         self._link = kind(parts.hostname or "127.0.0.1", parts.port, timeout=_TIMEOUT)
         self._path = parts.path.rstrip("/")
 
-    def push(self, secret: str, body: dict[str, object]) -> int | str:
+    def push(self, secret: str, body: Mapping[str, object]) -> int | str:
         """Send a heartbeat; return the status of the answer, or why there is none."""
         headers = {"Content-Type": "application/json"}
         try:
