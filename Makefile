@@ -4,13 +4,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: up test messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
+.PHONY: up test test-fast messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
 
 test: .venv/.dev-installed
 	@exec $(BIN)/python -m tests.run
+
+# The inner loop: linters, and the tests on SQLite but for the slow ones.
+test-fast: .venv/.dev-installed
+	@exec $(BIN)/python -m tests.run --fast
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tianji needs Python 3.11 or newer; none was found on the PATH." >&2; exit 1; }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 from pathlib import Path
@@ -37,12 +36,6 @@ def django_db_keepdb(django_db_keepdb):
     from django.db import connection
 
     return django_db_keepdb or (connection.vendor == "sqlite" and prepared.FOLDER in os.environ)
-
-
-def pytest_collection_finish():
-    """Leave alone what is there before the first test: looking at it again takes a tenth of the time."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_configure():

@@ -23,6 +23,8 @@ from tests.prepared import EMPTY, INHABITED, PASSWORD, ROOT, bare_environment, o
 from tests.servers import free_port
 
 EMAIL = "owner@example.com"
+# What a start takes is not what most tests are about, and a busy machine takes its time.
+START_WITHIN = 180.0
 T = TypeVar("T")
 
 
@@ -100,7 +102,7 @@ class Process:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def line_with(self, text: str, *, seconds: float = 90) -> str:
+    def line_with(self, text: str, *, seconds: float = START_WITHIN) -> str:
         """Wait for a line that contains `text` and return it."""
         return wait_for(
             lambda: next((line for line in list(self.lines) if text in line), ""),

@@ -29,7 +29,7 @@ from tests.monitors.acts import push
 from tianji import hints
 from tianji.clock import database_now
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 # "elsewhere" owns another workspace and is no member of this one. Numbers are statuses; "sign-in"
 # leads there, and a star says that the answer shows a secret in full: a push token, an API key or

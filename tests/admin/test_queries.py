@@ -22,7 +22,7 @@ from tests.factories import make_channel, make_monitor, make_user, make_workspac
 from tianji.admin import LargeTableAdmin
 from tianji.clock import database_now
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 LISTS = (
     "accounts_apikey",

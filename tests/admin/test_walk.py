@@ -15,7 +15,7 @@ from accounts.models import AuditEntry
 from tests.admin.conftest import House, make_staff, signed_in
 from tests.factories import make_user, make_workspace
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def pages() -> Iterator[str]:

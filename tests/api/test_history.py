@@ -317,6 +317,7 @@ def test_heartbeats_that_arrive_during_an_export_shift_nothing(reader, monitor):
     assert lines == 4100
 
 
+@pytest.mark.slow
 def test_fifty_thousand_heartbeats_are_exported_in_little_memory(reader, monitor, django_assert_num_queries):
     token = monitor.tokens.get()
     for part in range(10):

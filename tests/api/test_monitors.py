@@ -250,6 +250,7 @@ class TestReading:
         assert entry.via == "api"
         assert entry.address == "127.0.0.1"
 
+    @pytest.mark.slow
     def test_the_list_of_1000_takes_as_many_queries_as_the_list_of_two(
         self, writer, workspace, django_assert_max_num_queries, django_assert_num_queries
     ):

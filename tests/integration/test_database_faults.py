@@ -11,7 +11,17 @@ import psycopg
 import pytest
 import requests
 
-from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
+from tests.product import (
+    EMAIL,
+    PASSWORD,
+    START_WITHIN,
+    Person,
+    Process,
+    environment_of,
+    is_ready,
+    manage,
+    wait_for,
+)
 from tests.servers import Postgres, free_port
 
 
@@ -31,7 +41,7 @@ def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> s
     name = f"owned{free_port()}"
     settings = settings_of(own_postgres.create_database(name))
     done = Process(manage("prepare"), environment_of(tmp_path_factory.mktemp("owned"), 1, **settings))
-    assert done.wait(60) == 0, done.output
+    assert done.wait(START_WITHIN) == 0, done.output
     return name
 
 
@@ -44,7 +54,7 @@ def web(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
         process = Process(manage("run", "web"), environment_of(Path(data), port, **settings_of(database)))
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: is_ready(url), seconds=30, describe=process.output)
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=process.output)
             yield url, database
         finally:
             process.stop()

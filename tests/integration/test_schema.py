@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.integration import seed
-from tests.product import ROOT, Process, environment_of, is_ready, manage, wait_for
+from tests.product import ROOT, START_WITHIN, Process, environment_of, is_ready, manage, wait_for
 from tests.servers import free_port
 
 # What fuzzing and chains of calls may take; the other phases end by themselves.
@@ -115,11 +115,11 @@ def live(migrated_database: Callable[[str], str]) -> Iterator[Live]:
             TIANJI_PUSH_RATE="0",
         )
         done = Process(manage(*seed.COMMAND_LINE), environment)
-        assert done.wait(60) == 0, done.output
+        assert done.wait(START_WITHIN) == 0, done.output
         process = Process(manage("run", "web"), environment)
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: is_ready(url), seconds=30, describe=lambda: process.output)
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
             yield Live(url, json.loads(done.lines[-1]), process)
         finally:
             process.stop()

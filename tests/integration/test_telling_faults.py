@@ -25,7 +25,17 @@ from cryptography.x509.oid import NameOID
 from psycopg.rows import dict_row
 from requests.cookies import RequestsCookieJar
 
-from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
+from tests.product import (
+    EMAIL,
+    PASSWORD,
+    START_WITHIN,
+    Person,
+    Process,
+    environment_of,
+    is_ready,
+    manage,
+    wait_for,
+)
 from tests.servers import Redis, free_port
 from tests.sinks import Answer, HttpSink
 
@@ -122,12 +132,14 @@ def standing(migrated_database: Callable[[str], str], own_redis: Redis) -> Itera
             TIANJI_ADMIN_PASSWORD=PASSWORD,
         )
         done = Process(manage("prepare"), environment)
-        assert done.wait(60) == 0, done.output
+        assert done.wait(START_WITHIN) == 0, done.output
         made = Plant(database, environment, url)
         try:
             made.start("web")
             made.start("beat")
-            wait_for(lambda: is_ready(url), seconds=40, describe=lambda: made.processes["web"][0].output)
+            wait_for(
+                lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: made.processes["web"][0].output
+            )
             yield made
         finally:
             made.stop()

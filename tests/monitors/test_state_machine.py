@@ -248,6 +248,7 @@ class Monitors(RuleBasedStateMachine):
             assert [heartbeat.status for heartbeat in heartbeats] == model.heartbeats
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_whatever_happens_to_monitors_the_promises_hold():
     run_state_machine_as_test(

@@ -298,6 +298,7 @@ class People(RuleBasedStateMachine):
         return bool(channel.delay) and incident.acknowledged_at is not None
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_nobody_hears_twice_and_nobody_is_forgotten(monkeypatch):
     for slug in ("memory", "single"):
