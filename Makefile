@@ -10,11 +10,11 @@ up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
 
 test: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.run
+	@exec $(BIN)/python -m scripts.test
 
 # The inner loop: linters, and the tests on SQLite but for the slow ones.
 test-fast: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.run --fast
+	@exec $(BIN)/python -m scripts.test --fast
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tianji needs Python 3.11 or newer; none was found on the PATH." >&2; exit 1; }
@@ -39,7 +39,7 @@ bench-deliver: .venv/.dev-installed
 
 # Needs GNU gettext.
 messages: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.messages
+	@exec $(BIN)/python -m scripts.messages
 
 bench-dashboard: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.dashboard

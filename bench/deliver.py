@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.push import Web
-from tests.servers import postgres, redis_server
-from tests.sinks import HttpSink
+from tests.support.servers import postgres, redis_server
+from tests.support.sinks import HttpSink
 
 FALLING, CHANNELS, PUSHING, PUSHES = 5_000, 3, 200, 100
 IDLE_SECONDS, STORM_SECONDS = 20.0, 50.0
@@ -65,7 +65,7 @@ def _prepare(addresses: list[str]) -> list[str]:
 
     from monitors import tokens
     from monitors.models import Monitor, MonitorState
-    from tests.factories import make_channel, make_workspace
+    from tests.support.factories import make_channel, make_workspace
     from tianji.clock import database_now
 
     call_command("migrate", verbosity=0)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from tests.servers import postgres, redis_server
+from tests.support.servers import postgres, redis_server
 
 MONITORS, FALLING, IDLE_SWEEPS = 100_000, 1_000, 100
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def prepare() -> None:
     from django.db import connection
 
     from monitors.models import Monitor, MonitorState
-    from tests.factories import make_channel, make_workspace
+    from tests.support.factories import make_channel, make_workspace
     from tianji.clock import database_now
 
     call_command("migrate", verbosity=0)

@@ -21,7 +21,7 @@ _PLAIN_SECONDS = 2 * MINUTE
 
 _PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\W\d_]*)\s*,?")
 _LONGEST_TEXT = 60
-# What cron-descriptor has no words for itself (tests/messages.py compiles it).
+# What cron-descriptor has no words for itself (scripts/messages.py compiles it).
 _OUR_LOCALES = Path(__file__).parent.parent / "locale" / "cron"
 _NAME = re.compile("|".join([*calendar.day_name, *calendar.month_name[1:]]))
 _ENGLISH = {

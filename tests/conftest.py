@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import prepared
+from tests.support import prepared
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def close_own_connection(django_db_setup):
 
 @pytest.fixture
 def workspace(db):
-    from tests.factories import make_workspace
+    from tests.support.factories import make_workspace
 
     return make_workspace()
 
@@ -70,7 +70,7 @@ def workspace(db):
 def admin(client, workspace):
     """The test client, signed in as somebody who may change what is in `workspace`."""
     from accounts.models import Role
-    from tests.factories import make_user
+    from tests.support.factories import make_user
 
     client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
     return client
@@ -80,7 +80,7 @@ def admin(client, workspace):
 def viewer(client, workspace):
     """The test client, signed in as somebody who may only read `workspace`."""
     from accounts.models import Role
-    from tests.factories import make_user
+    from tests.support.factories import make_user
 
     client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
     return client

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.admin.conftest import make_staff
-from tests.factories import make_user, make_workspace
+from tests.support.factories import make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 

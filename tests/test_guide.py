@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.messages import ROOT
+from scripts.messages import ROOT
 
 # For those who run, program or develop Tianji; in English only, and the Indonesian index says so.
 ENGLISH_ONLY = {"api.md", "architecture.md", "operations.md", "security.md", "settings.md"}

@@ -13,7 +13,7 @@ from django.test import Client
 from monitors import recorder
 from monitors.api import push as push_views
 from monitors.batching import GroupCommit
-from tests.factories import make_monitor, secret_of
+from tests.support.factories import make_monitor, secret_of
 from tianji.keys import checksum
 from tianji.logging import logging_config, redact
 

@@ -24,8 +24,8 @@ from monitors import planning, tokens
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
 from notifications import links
 from notifications.models import Channel, Delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tianji import hints
 from tianji.clock import database_now
 

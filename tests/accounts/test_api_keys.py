@@ -15,7 +15,7 @@ from django.db.models import F
 from accounts import api_keys
 from accounts.actors import COMMAND, Actor
 from accounts.models import ApiKey, AuditEntry
-from tests.factories import make_user, make_workspace
+from tests.support.factories import make_user, make_workspace
 from tianji import keys
 from tianji.clock import database_now
 

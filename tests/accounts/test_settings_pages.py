@@ -14,7 +14,7 @@ from accounts import api_keys, members
 from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from monitors import lifecycle
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

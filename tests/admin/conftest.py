@@ -18,7 +18,7 @@ from monitors import tokens
 from monitors.models import Incident, Monitor, PushToken, Transition
 from notifications import channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
 from tianji.clock import database_now
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from notifications.models import Channel, Delivery
 from tests.admin.conftest import House
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 

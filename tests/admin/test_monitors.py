@@ -12,7 +12,7 @@ from accounts.models import AuditEntry
 from monitors import lifecycle
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from tests.admin.conftest import make_incident
-from tests.factories import make_monitor, make_workspace, secret_of
+from tests.support.factories import make_monitor, make_workspace, secret_of
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts import api_keys
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from tests.admin.conftest import House, make_staff, signed_in
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 

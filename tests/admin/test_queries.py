@@ -18,7 +18,7 @@ from notifications.models import Delivery
 from tests.admin.conftest import House, make_incident
 from tests.admin.schedule import install_schedule
 from tests.admin.test_walk import pages
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tianji.admin import LargeTableAdmin
 from tianji.clock import database_now
 

@@ -14,7 +14,7 @@ from django.test import Client
 from accounts.adapter import MFAAdapter
 from accounts.models import User
 from tests.admin.conftest import TOTP_SECRET, make_staff
-from tests.factories import PASSWORD
+from tests.support.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from monitors import lifecycle, tokens
 from monitors.models import MonitorState, PushToken
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 from tianji import bulk
 from tianji.clock import database_now
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from tests.admin.conftest import House, make_staff, signed_in
-from tests.factories import make_user, make_workspace
+from tests.support.factories import make_user, make_workspace
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 

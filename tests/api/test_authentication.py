@@ -13,7 +13,7 @@ from accounts.actors import COMMAND
 from accounts.models import ApiKey, AuditEntry, Membership, Role
 from monitors.models import Monitor
 from tests.api.callers import Caller
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

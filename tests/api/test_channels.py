@@ -16,9 +16,9 @@ from notifications import channels, destinations
 from notifications.destinations import MASK
 from notifications.models import Channel, Delivery
 from tests.api.callers import Caller
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery
-from tests.sinks import Answer, HttpSink
+from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.sinks import Answer, HttpSink
 from tianji import keys
 from tianji.clock import database_now
 

@@ -9,9 +9,9 @@ import pytest
 from accounts.api.fields import in_utc
 from notifications import delivery
 from notifications.models import Delivery, DeliveryAttempt
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
-from tests.sinks import Answer, HttpSink
+from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.sinks import Answer, HttpSink
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

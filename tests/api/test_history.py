@@ -18,9 +18,9 @@ from monitors import tokens
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
 from tests.api.callers import Caller
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
 from tests.notifications.rows import make_incident
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,7 @@ from monitors.models import Monitor
 from notifications import delivery
 from notifications.transports.base import Sent
 from tests.api.callers import Caller
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tianji.clock import database_now
 
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}

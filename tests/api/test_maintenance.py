@@ -11,7 +11,7 @@ from accounts.models import AuditEntry
 from monitors import maintenance
 from monitors.models import MaintenanceWindow
 from notifications import snoozing
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from accounts.models import AuditEntry
 from monitors import lifecycle
 from monitors.models import Monitor, MonitorState
 from tests.api.callers import Caller
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from accounts.api.parsers import BODY_LIMIT
 from accounts.api.problems import KINDS
 from monitors import lifecycle
 from monitors.api.monitors import MonitorList
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}

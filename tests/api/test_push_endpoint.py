@@ -20,8 +20,8 @@ from monitors.batching import GroupCommit
 from monitors.limits import Limiter, LocalStore
 from monitors.models import Heartbeat, MonitorState, PushToken, Refusal
 from monitors.refusals import Notebook
-from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, state_of
+from tests.support.factories import make_channel, make_monitor, secret_of
 from tianji.clock import database_now
 
 OK = b'{"ok":true}'

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 
 from tests.api.callers import Caller
-from tests.factories import make_user
+from tests.support.factories import make_user
 
 pytestmark = pytest.mark.django_db
 

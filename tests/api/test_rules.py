@@ -12,7 +12,7 @@ from notifications import rule_changes, snoozing
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rule_changes import Own
 from notifications.rules import Rules, Tolerance, routes_of, rules_of
-from tests.factories import make_channel, make_monitor
+from tests.support.factories import make_channel, make_monitor
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

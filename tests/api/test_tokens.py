@@ -13,8 +13,8 @@ from accounts.models import AuditEntry
 from monitors import tokens
 from monitors.models import PushToken
 from tests.api.callers import Caller
-from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, push
+from tests.support.factories import make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

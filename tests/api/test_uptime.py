@@ -8,8 +8,8 @@ import pytest
 
 from monitors import history, lifecycle
 from monitors.models import Incident, Monitor, MonitorState, Transition
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.product import PASSWORD, Up, up
-from tests.sinks import HttpSink, SmtpSink
+from tests.support.product import PASSWORD, Up, up
+from tests.support.sinks import HttpSink, SmtpSink
 
 SHOTS = Path(__file__).parent.parent / "shots"
 # Pictures are for people: a test asserts nothing of them, and they take as long as many a test.

@@ -10,7 +10,7 @@ import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Up
+from tests.support.product import Created, Up
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Up
+from tests.support.product import Created, Up
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 6_000

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot, sign_in
-from tests.product import Process, Up, environment_of, manage, migrated, wait_for
-from tests.servers import free_port
-from tests.sinks import HttpSink, SmtpSink
+from tests.support.product import Process, Up, environment_of, manage, migrated, wait_for
+from tests.support.servers import free_port
+from tests.support.sinks import HttpSink, SmtpSink
 
 # A page asks every two seconds, so that people see a change within three; the rest is the machine's.
 LIVE = 6_000

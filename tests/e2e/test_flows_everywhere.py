@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from tests.e2e.conftest import listen, shoot
 from tests.e2e.modes import MODES, Mode, Words
-from tests.product import Created, Up, wait_for
+from tests.support.product import Created, Up, wait_for
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 3_000

@@ -9,8 +9,8 @@ import requests
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Up
-from tests.sinks import HttpSink
+from tests.support.product import Created, Up
+from tests.support.sinks import HttpSink
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 6_000

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Up, wait_for
+from tests.support.product import Created, Up, wait_for
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 3_000

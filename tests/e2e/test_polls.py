@@ -13,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, Request, expect
 
-from tests.product import ROOT, Created, Up
+from tests.support.product import ROOT, Created, Up
 
 EVERY_MS, JITTER = 2200, 0.1
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import PHONE, shoot
-from tests.product import Created
+from tests.support.product import Created
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.e2e.test_flows import LIVE, create_monitor, push, section
-from tests.product import Up
+from tests.support.product import Up
 
 
 def tokens(page: Page) -> Locator:

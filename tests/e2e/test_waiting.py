@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.e2e.test_flows import LIVE, create_monitor, push
-from tests.product import Up
+from tests.support.product import Up
 
 RECEIVED = re.compile(r"Received, \d\d:\d\d:\d\d")
 

@@ -1,4 +1,4 @@
-"""The servers that `tests.run` started, or servers of this run's own when pytest is called by hand."""
+"""The servers that `make test` started, or servers of this run's own when pytest is called by hand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.prepared import TEMPLATE, prepare
-from tests.servers import Postgres, Redis, free_port, postgres, redis_server
+from tests.support.prepared import TEMPLATE, prepare
+from tests.support.servers import Postgres, Redis, free_port, postgres, redis_server
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from accounts.actors import COMMAND
 from accounts.models import Workspace
 from monitors import lifecycle, planning, tokens
 from monitors.models import MaintenanceWindow, Monitor
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")

@@ -21,9 +21,9 @@ import pytest
 import requests
 import yaml
 
-from tests.product import EMAIL, PASSWORD, ROOT, START_WITHIN, Person, Process, is_ready, wait_for
-from tests.servers import Redis, free_port
-from tests.sinks import HttpSink, told_in
+from tests.support.product import EMAIL, PASSWORD, ROOT, START_WITHIN, Person, Process, is_ready, wait_for
+from tests.support.servers import Redis, free_port
+from tests.support.sinks import HttpSink, told_in
 
 OURS = ("prepare", "web", "worker", "beat")
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import requests
 
-from tests.product import (
+from tests.support.product import (
     EMAIL,
     PASSWORD,
     START_WITHIN,
@@ -22,7 +22,7 @@ from tests.product import (
     manage,
     wait_for,
 )
-from tests.servers import Postgres, free_port
+from tests.support.servers import Postgres, free_port
 
 
 def settings_of(database: str) -> dict[str, str]:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from tests.integration import seed
-from tests.product import ROOT, START_WITHIN, Process, environment_of, is_ready, manage, wait_for
-from tests.servers import free_port
+from tests.support.product import ROOT, START_WITHIN, Process, environment_of, is_ready, manage, wait_for
+from tests.support.servers import free_port
 
 # What fuzzing and chains of calls may take; the other phases end by themselves.
 SECONDS = 15

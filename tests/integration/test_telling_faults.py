@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from psycopg.rows import dict_row
 from requests.cookies import RequestsCookieJar
 
-from tests.product import (
+from tests.support.product import (
     EMAIL,
     PASSWORD,
     START_WITHIN,
@@ -36,8 +36,8 @@ from tests.product import (
     manage,
     wait_for,
 )
-from tests.servers import Redis, free_port
-from tests.sinks import Answer, HttpSink
+from tests.support.servers import Redis, free_port
+from tests.support.sinks import Answer, HttpSink
 
 
 class Plant:

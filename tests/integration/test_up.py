@@ -14,8 +14,8 @@ import psutil
 import pytest
 import requests
 
-from tests.product import ROOT, Process, environment_of, is_ready, manage, migrated, up, wait_for
-from tests.servers import free_port
+from tests.support.product import ROOT, Process, environment_of, is_ready, manage, migrated, up, wait_for
+from tests.support.servers import free_port
 
 
 def family_of(process: Process) -> list[psutil.Process]:

@@ -14,7 +14,7 @@ from monitors.limits import Limiter, Over
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.push import Push
 from monitors.recorder import Arrival, Result
-from tests.factories import secret_of
+from tests.support.factories import secret_of
 
 
 def arrival(

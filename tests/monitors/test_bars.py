@@ -12,8 +12,8 @@ from monitors.bars import bars_of
 from monitors.models import Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
 from monitors.rollups import HALF_HOUR
 from monitors.status import Status
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

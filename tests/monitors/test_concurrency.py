@@ -19,8 +19,8 @@ from monitors.batching import GroupCommit
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.recorder import Limited, Outcome
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -16,9 +16,9 @@ from monitors import deeds, incidents
 from monitors.incident_pages import BadCursor, incidents_of
 from monitors.models import NOTE_LENGTH, Incident
 from notifications import delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass, push
 from tests.notifications.rows import make_incident
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -18,9 +18,9 @@ from monitors import limits, recorder, tokens
 from monitors.limits import Limiter, LocalStore, Over, RedisStore
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.recorder import Limited, Outcome
-from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, TooFast, arrival, let_pass, push, state_of
-from tests.servers import Redis, redis_server
+from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.servers import Redis, redis_server
 from tianji.clock import database_now
 
 RECORDED, UNKNOWN = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN

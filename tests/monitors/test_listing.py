@@ -9,7 +9,7 @@ import pytest
 from monitors import listing, presenting
 from monitors.models import Monitor, MonitorState
 from monitors.status import Shown
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

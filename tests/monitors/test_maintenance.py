@@ -23,8 +23,8 @@ from monitors.occurrences import (
     taken_together,
     together,
 )
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

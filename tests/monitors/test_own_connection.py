@@ -7,7 +7,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from monitors.models import Monitor
 from monitors.own_connection import OwnConnection
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 
 @pytest.fixture

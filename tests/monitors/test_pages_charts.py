@@ -12,7 +12,7 @@ from django.urls import reverse
 from monitors import rollups
 from monitors.exports import as_csv
 from monitors.models import Heartbeat, Incident, MonitorState
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

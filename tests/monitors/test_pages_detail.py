@@ -12,9 +12,9 @@ from accounts.models import Membership, Role
 from monitors import lifecycle, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
 from monitors.status import Status
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import make_delivery, make_incident, push
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from monitors.models import Monitor
 from monitors.words import exactly
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 

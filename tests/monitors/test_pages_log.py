@@ -14,8 +14,8 @@ from django.urls import reverse
 
 from monitors import timeline
 from monitors.models import Heartbeat
-from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import push
+from tests.support.factories import make_channel, make_monitor, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from monitors import planning
 from monitors.models import MaintenanceWindow
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import Queries, push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -19,9 +19,9 @@ from accounts.models import AuditEntry, Membership, Role
 from monitors import lifecycle, polls
 from monitors.asked import Asked
 from monitors.models import Monitor, MonitorState, PushToken
-from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import push
+from tests.support.factories import make_monitor, make_user, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from monitors import recorder, tokens
 from monitors.models import Heartbeat, PushToken
 from monitors.push import Push
 from monitors.schedules import CronSchedule
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.notifications.rows import push
+from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from monitors import snippets, tokens
 from monitors.models import PushToken
-from tests.factories import make_monitor, secret_of
+from tests.support.factories import make_monitor, secret_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

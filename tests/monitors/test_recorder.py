@@ -15,8 +15,8 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.recorder import Outcome
 from monitors.status import Cause
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push, state_of, transitions_of
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,9 @@ from django.urls import reverse
 from monitors import lifecycle, refusals, retention, tasks, tokens
 from monitors.models import PushToken, Refusal
 from monitors.refusals import KINDS_MOST, Notebook, Reason
-from tests.factories import make_monitor, make_workspace, secret_of
 from tests.monitors.acts import Queries
 from tests.monitors.test_concurrency import at_once
+from tests.support.factories import make_monitor, make_workspace, secret_of
 from tianji.clock import database_now
 
 HTMX = {"HX-Request": "true"}

@@ -9,8 +9,8 @@ import pytest
 from accounts.models import StoredAnswer
 from monitors import retention, tasks
 from monitors.models import Heartbeat
-from tests.factories import make_monitor
 from tests.monitors.acts import Queries
+from tests.support.factories import make_monitor
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.db import connection
 from monitors import retention, rollups, tasks
 from monitors.models import Heartbeat, Monitor, RolledUp, Rollup
 from monitors.rollups import HALF_HOUR
-from tests.factories import make_monitor
 from tests.monitors.acts import Queries
+from tests.support.factories import make_monitor
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

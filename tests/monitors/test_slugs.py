@@ -9,7 +9,7 @@ import pytest
 from monitors.models import SLUG, SLUG_LENGTH, Monitor
 from monitors.slugs import slug_of
 from tests.api.callers import Caller
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 BODY = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 

@@ -17,8 +17,8 @@ from monitors import lifecycle, recorder, sweep, tokens
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.recorder import Outcome
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import arrival, let_look, let_pass
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 
 OPENED, RESOLVED, PASSED = Delivery.Event.OPENED, Delivery.Event.RESOLVED, Delivery.Event.PASSED
 

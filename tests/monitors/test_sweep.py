@@ -12,8 +12,8 @@ from monitors.models import Incident, Monitor, MonitorState, Transition
 from monitors.status import Cause
 from monitors.sweep import Swept
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,8 @@ from monitors.entries import BadCursor, Cursor, Filter, Kind
 from monitors.models import Heartbeat, Transition
 from notifications import delivery
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_user
 from tests.monitors.acts import let_pass, push
+from tests.support.factories import make_channel, make_monitor, make_user
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

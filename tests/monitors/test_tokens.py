@@ -15,8 +15,8 @@ from accounts.models import AuditEntry
 from monitors import recorder, tokens
 from monitors.models import PushToken
 from monitors.recorder import Outcome
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import Queries, arrival, let_pass, push
+from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
 from tianji import keys
 from tianji.clock import database_now
 

@@ -10,8 +10,8 @@ from monitors.models import Incident
 from monitors.recorder import Limited, Outcome
 from monitors.values import ValueRules
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
+from tests.support.factories import make_channel, make_monitor, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

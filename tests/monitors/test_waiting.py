@@ -15,9 +15,9 @@ from monitors.recorder import ByHandTooSoon
 from monitors.status import Status
 from monitors.token_pages import push_lines
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, secret_of
 from tests.monitors.acts import let_pass, push, state_of, transitions_of
 from tests.monitors.test_concurrency import at_once
+from tests.support.factories import make_channel, make_monitor, secret_of
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

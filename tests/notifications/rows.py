@@ -13,7 +13,7 @@ from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, Mon
 from monitors.push import Push
 from notifications import delivery
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
-from tests.factories import make_channel, secret_of
+from tests.support.factories import make_channel, secret_of
 from tianji.clock import database_now
 
 

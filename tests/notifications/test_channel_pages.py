@@ -11,8 +11,8 @@ from monitors.models import Monitor
 from notifications import destinations, signing
 from notifications.kinds import kinds
 from notifications.models import Channel, Delivery, DeliveryAttempt
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from accounts.models import AuditEntry
 from notifications import channels, destinations, signing
 from notifications.models import Channel
 from notifications.transports.webhook import WebhookTransport
-from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications import samples
-from tests.sinks import HttpSink
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.sinks import HttpSink
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from notifications.circumstances import missed_at
 from notifications.models import ChannelRule, Delivery
 from notifications.rule_changes import Own
 from notifications.rules import Tolerance
-from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

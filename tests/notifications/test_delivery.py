@@ -15,9 +15,9 @@ from monitors.models import MonitorState
 from notifications import channels, delivery, turns
 from notifications.models import Delivery
 from notifications.transports import http
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
-from tests.sinks import Answer, HttpSink, SmtpSink, wait_until
+from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.sinks import Answer, HttpSink, SmtpSink, wait_until
 from tianji.clock import database_now
 
 SENT, FAILED = Delivery.Status.SENT, Delivery.Status.FAILED

@@ -8,7 +8,7 @@ from environs import Env
 from notifications import channels, destinations
 from notifications.forms import EMAIL_URL_EXAMPLE, ChannelForm
 from notifications.kinds import Field, Kind, kind_named, kinds
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 

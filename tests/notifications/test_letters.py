@@ -14,8 +14,8 @@ from monitors.models import MonitorState
 from notifications import letters
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_delivery, make_incident
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,8 @@ from accounts.models import AuditEntry, Workspace
 from notifications import delivery, links, rule_changes, snoozing
 from notifications.models import MonitorRules
 from notifications.rule_changes import Own
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import box_for, deliver_after, make_incident, push
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

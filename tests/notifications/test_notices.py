@@ -9,8 +9,8 @@ import pytest
 from monitors.models import MonitorState
 from notifications import delivery, notices, snoozing
 from notifications.models import ChannelRule, Delivery
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

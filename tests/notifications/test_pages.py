@@ -10,9 +10,9 @@ from monitors.models import Monitor
 from notifications import delivery, destinations
 from notifications.channels import assign
 from notifications.models import Channel, Delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications.rows import make_delivery, make_incident, push
-from tests.sinks import Answer, HttpSink
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
 SECRET_URL = "https://user:pw@chat.example.com/hooks/very-secret?key=1"

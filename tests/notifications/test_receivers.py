@@ -12,8 +12,8 @@ from monitors import lifecycle, signals, sweep
 from monitors.models import Incident, MonitorState
 from notifications import channels, receivers
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import make_incident, push
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from notifications import delivery, rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
 from notifications.rule_changes import Own, Reminders
 from notifications.rules import Tolerance
-from tests.factories import make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
+from tests.support.factories import make_monitor, make_workspace
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

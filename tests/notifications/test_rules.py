@@ -13,7 +13,7 @@ from notifications import rule_changes
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rule_changes import ChangedMeanwhile, Choice, Own, Reminders, versions
 from notifications.rules import Rules, Tolerance, routes_of, rules_of
-from tests.factories import make_channel, make_monitor, make_workspace
+from tests.support.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 OWN = Own(

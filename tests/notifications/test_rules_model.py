@@ -25,9 +25,9 @@ from notifications.kinds import kinds
 from notifications.models import Channel, Delivery
 from notifications.rule_changes import Own, Reminders
 from notifications.rules import Tolerance
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.memory import Memory
 from tests.notifications.rows import age, push
+from tests.support.factories import make_channel, make_monitor, make_workspace
 from tianji.clock import database_now
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"

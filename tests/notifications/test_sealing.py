@@ -15,7 +15,7 @@ from notifications import channels, destinations
 from notifications.kinds import kind_named, kinds
 from notifications.models import Channel
 from tests.api.callers import Caller
-from tests.factories import make_channel, make_workspace
+from tests.support.factories import make_channel, make_workspace
 from tianji import keys
 
 pytestmark = pytest.mark.django_db

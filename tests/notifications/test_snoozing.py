@@ -14,8 +14,8 @@ from notifications import rule_changes, snoozing
 from notifications.models import Delivery, MonitorRules
 from notifications.rule_changes import Own
 from notifications.rules import rules_of
-from tests.factories import make_channel, make_monitor
 from tests.notifications.rows import make_delivery, push
+from tests.support.factories import make_channel, make_monitor
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from notifications import channels, delivery, rule_changes, turns
 from notifications.models import Channel, Delivery
 from notifications.rule_changes import Own
 from notifications.rules import Tolerance
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
-from tests.sinks import Answer, HttpSink
+from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.sinks import Answer, HttpSink
 from tianji.clock import database_now
 
 pytestmark = pytest.mark.django_db

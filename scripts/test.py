@@ -22,16 +22,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import prepared
-from tests.servers import Postgres, Redis, postgres, redis_server
-from tests.tools import install_missing
+from tests.support import prepared
+from tests.support.servers import Postgres, Redis, postgres, redis_server
+from tests.support.tools import install_missing
 
 ROOT = Path(__file__).parent.parent
-DATABASE_TESTS = ("tests/monitors", "tests/notifications", "tests/accounts", "tests/api", "tests/admin")
+_APART = ("e2e", "integration", "support", "unit")
+DATABASE_TESTS = tuple(
+    f"tests/{path.parent.name}"
+    for path in sorted(ROOT.glob("tests/*/__init__.py"))
+    if path.parent.name not in _APART
+)
 EVERYWHERE = (
-    "tests/unit",
+    *(f"tests/{name}" for name in ("unit",) if (ROOT / "tests" / name).is_dir()),
     *DATABASE_TESTS,
-    *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("tests/test_*.py")),
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py")),
 )
 # Each file is one process's. What takes longest begins first, so that nobody waits for it in the end;
 # a process is given two files at once, so that the fourth here is the second of who has the first.

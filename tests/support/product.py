@@ -19,8 +19,8 @@ from typing import TypeVar
 import requests
 from requests.cookies import RequestsCookieJar
 
-from tests.prepared import EMPTY, INHABITED, PASSWORD, ROOT, bare_environment, owner_of, prepared
-from tests.servers import free_port
+from tests.support.prepared import EMPTY, INHABITED, PASSWORD, ROOT, bare_environment, owner_of, prepared
+from tests.support.servers import free_port
 
 EMAIL = "owner@example.com"
 # What a start takes is not what most tests are about, and a busy machine takes its time.

@@ -15,12 +15,12 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDER, TEMPLATE = "TESTS_PREPARED", "TESTS_POSTGRES_TEMPLATE"
 PASSWORD = "correct horse battery"
 # The product's name for its database, in which nobody is; and the same with households.
 EMPTY, INHABITED = "tianji.sqlite3", "inhabited.sqlite3"
-_COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.prepared import main; main()")
+_COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.support.prepared import main; main()")
 
 
 def households() -> list[str]:
