@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: up dev test lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
+.PHONY: up dev test test-fast lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -16,11 +16,15 @@ dev: .venv/.dev-installed
 	  $(BIN)/python manage.py up --reload --demo
 
 test: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.run
+	@exec $(BIN)/python -m scripts.test
+
+# The inner loop: linters, and the tests on SQLite but for the slow ones.
+test-fast: .venv/.dev-installed
+	@exec $(BIN)/python -m scripts.test --fast
 
 # The linters of `make test`.
 lint: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.lint
+	@exec $(BIN)/python -m scripts.test linters
 
 # Formats everything, and repairs what ruff can repair.
 fmt: .venv/.dev-installed
@@ -51,7 +55,7 @@ bench-deliver: .venv/.dev-installed
 
 # Needs GNU gettext.
 messages: .venv/.dev-installed
-	@exec $(BIN)/python -m tests.messages
+	@exec $(BIN)/python -m scripts.messages
 
 bench-dashboard: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.dashboard

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.push import Web
-from tests.servers import postgres
+from tests.support.servers import postgres
 
 MONITORS, BUSY = 10_000, 1_000
 TABS, TAB_SECONDS, TAB_THREADS = 200, 2.2, 4
@@ -88,7 +88,7 @@ def _seed(days: int) -> _Seeded:
     from core.clock import database_now
     from monitors.models import Monitor, MonitorState, Transition
     from monitors.services import tokens
-    from tests.factories import make_user, make_workspace
+    from tests.support.factories import make_user, make_workspace
 
     call_command("migrate", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)

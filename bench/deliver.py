@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.push import Web
-from tests.servers import postgres, redis_server
-from tests.sinks import HttpSink
+from tests.support.servers import postgres, redis_server
+from tests.support.sinks import HttpSink
 
 FALLING, CHANNELS, PUSHING, PUSHES = 5_000, 3, 200, 100
 IDLE_SECONDS, STORM_SECONDS = 20.0, 50.0
@@ -67,7 +67,7 @@ def _prepare(addresses: list[str]) -> list[str]:
     from core.clock import database_now
     from monitors.models import Monitor, MonitorState
     from monitors.services import tokens
-    from tests.factories import make_channel, make_workspace
+    from tests.support.factories import make_channel, make_workspace
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()

@@ -25,7 +25,7 @@ import urllib.request
 from pathlib import Path
 
 from bench import load
-from tests.servers import Postgres, free_port, postgres, redis_server
+from tests.support.servers import Postgres, free_port, postgres, redis_server
 
 MONITORS = 1000
 # The limiter checks every push but rejects none: each token here pushes several times per second.
@@ -67,7 +67,7 @@ def _prepare() -> tuple[list[str], str]:
     django.setup()
     from django.core.management import call_command
 
-    from tests.factories import make_monitor, make_workspace, secret_of
+    from tests.support.factories import make_monitor, make_workspace, secret_of
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()

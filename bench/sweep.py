@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from tests.servers import postgres, redis_server
+from tests.support.servers import postgres, redis_server
 
 MONITORS, FALLING, IDLE_SWEEPS = 100_000, 1_000, 100
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ def prepare() -> None:
 
     from core.clock import database_now
     from monitors.models import Monitor, MonitorState
-    from tests.factories import make_channel, make_workspace
+    from tests.support.factories import make_channel, make_workspace
 
     call_command("migrate", verbosity=0)
     workspace = make_workspace()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
+
+from tests.support import prepared
 
 
 def pytest_addoption(parser):
@@ -26,11 +30,29 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings):
-    """Use a file for SQLite's test database: in memory, threads cannot wait for each other's locks."""
+    """Use a file for SQLite's test database: in memory, threads cannot wait for each other's locks.
+
+    A database that the runner has migrated is copied, not migrated again in each process.
+    """
     from django.db import connection
 
+    test = connection.settings_dict["TEST"]
     if connection.vendor == "sqlite":
-        connection.settings_dict["TEST"]["NAME"] = os.path.join(os.environ["TIANJI_DATA"], "tests.sqlite3")
+        test["NAME"] = os.path.join(os.environ["TIANJI_DATA"], "tests.sqlite3")
+        if folder := os.environ.get(prepared.FOLDER):
+            shutil.copy(Path(folder) / prepared.EMPTY, test["NAME"])
+            test["MIGRATE"] = False
+    elif template := os.environ.get(prepared.TEMPLATE):
+        test["TEMPLATE"] = template
+        test["MIGRATE"] = False
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb):
+    """Keep a database that was copied: else it would be made anew, without a table."""
+    from django.db import connection
+
+    return django_db_keepdb or (connection.vendor == "sqlite" and prepared.FOLDER in os.environ)
 
 
 def pytest_configure():
@@ -56,7 +78,7 @@ def close_own_connection(django_db_setup):
 
 @pytest.fixture
 def workspace(db):
-    from tests.factories import make_workspace
+    from tests.support.factories import make_workspace
 
     return make_workspace()
 
@@ -65,7 +87,7 @@ def workspace(db):
 def admin(client, workspace):
     """The test client, signed in as an admin of `workspace`."""
     from accounts.models import Role
-    from tests.factories import make_user
+    from tests.support.factories import make_user
 
     client.force_login(make_user(workspace=workspace, role=Role.ADMIN))
     return client
@@ -75,7 +97,7 @@ def admin(client, workspace):
 def viewer(client, workspace):
     """The test client, signed in as a viewer of `workspace`."""
     from accounts.models import Role
-    from tests.factories import make_user
+    from tests.support.factories import make_user
 
     client.force_login(make_user(workspace=workspace, role=Role.VIEWER))
     return client

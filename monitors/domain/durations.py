@@ -127,7 +127,7 @@ def _cron_options(locale: str) -> Options:
     options = Options()
     options.use_24hour_time_format = True
     options.locale_code = "en_US" if locale == "en" else locale
-    # What cron-descriptor has no words for itself (tests/messages.py compiles it).
+    # What cron-descriptor has no words for itself (scripts/messages.py compiles it).
     ours = Path(settings.LOCALE_PATHS[0]) / "cron"
     if (ours / f"{locale}.mo").exists():
         options.locale_location = str(ours)

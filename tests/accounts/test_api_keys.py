@@ -17,7 +17,7 @@ from accounts.models import ApiKey, AuditEntry
 from accounts.services import api_keys
 from core import credentials
 from core.clock import database_now
-from tests.factories import make_user, make_workspace
+from tests.support.factories import make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.access import SESSION_KEY
 from accounts.models import Membership, Role, User
-from tests.factories import PASSWORD, make_user, make_workspace
+from tests.support.factories import PASSWORD, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspac
 from accounts.services import api_keys, members
 from core.clock import database_now
 from monitors.services import monitors as monitor_service
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -15,7 +15,7 @@ from django.utils import timezone, translation
 
 from accounts.models import Membership, Role, SetupLink, User, Workspace
 from accounts.services import setup
-from tests.factories import PASSWORD, make_user
+from tests.support.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
 TYPED = {"email": "Owner@Example.com", "password": PASSWORD, "workspace_name": "Acme"}

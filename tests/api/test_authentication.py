@@ -13,8 +13,8 @@ from accounts.models import ApiKey, AuditEntry, Membership, Role
 from accounts.services import api_keys
 from core.clock import database_now
 from monitors.models import Monitor
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.support.callers import Caller
+from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
 
 pytestmark = pytest.mark.django_db
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}

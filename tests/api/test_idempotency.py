@@ -18,8 +18,8 @@ from monitors.models import Monitor
 from monitors.services import tokens
 from notifications.dispatch import send as sender
 from notifications.transports.base import Sent
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.support.callers import Caller
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 KEY = {"Idempotency-Key": "9d5f-1"}

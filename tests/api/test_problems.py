@@ -12,7 +12,7 @@ from api.parsers import BODY_LIMIT
 from api.problems import KINDS
 from monitors.api.monitors import MonitorList
 from monitors.services import monitors as monitor_service
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.cache import cache
 
-from tests.factories import make_user
 from tests.support.callers import Caller
+from tests.support.factories import make_user
 
 pytestmark = pytest.mark.django_db
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.product import EMAIL, PASSWORD, Up, up
-from tests.sinks import HttpSink, SmtpSink
+from tests.support.product import PASSWORD, Up, up
+from tests.support.sinks import HttpSink, SmtpSink
 
 SHOTS = Path(__file__).parent.parent / "shots"
+# Pictures are for people: a test asserts nothing of them, and they take as long as many a test.
+_WANTS_SHOTS = "TESTS_SHOTS" in os.environ
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 # Options for a headless Chromium in a container, without connections to other hosts.
 _ARGUMENTS = [
@@ -42,16 +44,23 @@ def mail() -> Iterator[SmtpSink]:
         yield sink
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def web() -> Iterator[HttpSink]:
     with HttpSink() as sink:
         yield sink
 
 
 @pytest.fixture(scope="session")
-def product(mail: SmtpSink) -> Iterator[Up]:
-    with up(TIANJI_EMAIL_URL=mail.url) as product:
+def shared(mail: SmtpSink) -> Iterator[Up]:
+    """The product that all tests of this process share; they push as fast as they can."""
+    with up(inhabited=True, TIANJI_EMAIL_URL=mail.url, TIANJI_PUSH_RATE="0") as product:
         yield product
+
+
+@pytest.fixture(scope="module")
+def product(request: pytest.FixtureRequest, shared: Up) -> Up:
+    """The shared product, and in it a workspace of this module's own, which nobody else sees."""
+    return shared.of(request.module.__name__.rpartition("test_")[2])
 
 
 @pytest.fixture
@@ -71,11 +80,8 @@ def open_page(browser: Browser, product: Up) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         listen(page, complaints)
         if signed_in:
+            context.add_cookies(product.cookies)  # type: ignore[arg-type]
             page.goto("/")
-            page.get_by_label("Email").fill(EMAIL)
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").click()
-            page.wait_for_url("**/")
         return page
 
     yield open_page
@@ -98,6 +104,17 @@ def _complains(message: ConsoleMessage) -> bool:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Save a screenshot of the whole page for people to look at."""
+    """Save a screenshot of the whole page for people to look at, if they asked for it (TESTS_SHOTS=1)."""
+    if not _WANTS_SHOTS:
+        return
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def sign_in(page: Page, email: str) -> None:
+    """Sign in as a person does, in the form."""
+    page.goto("/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")

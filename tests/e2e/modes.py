@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal
 
 from tests.e2e.conftest import DESKTOP, PHONE
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import PHONE, shoot
-from tests.product import Up
+from tests.support.product import Up
 
 
 def operations(page: Page) -> int:

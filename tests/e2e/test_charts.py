@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Person, Up, up
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    """A product of this module's own."""
-    with up() as product:
-        yield product
+from tests.support.product import Created, Up
 
 
 @pytest.fixture(scope="module")
 def monitor(product: Up) -> Created:
     """A monitor with three values of this moment."""
-    with Person(product.url) as person:
+    with product.person() as person:
         made = person.create_monitor("Charted", timeout="1 h")
     for value in (98, 140, 131):
         push(made, value)
@@ -76,20 +69,12 @@ def test_pointing_reads_the_chart_until_one_leaves(open_page: Callable[..., Page
 
 def test_a_finger_reads_the_chart(browser: Browser, product: Up, monitor: Created):
     context = browser.new_context(base_url=product.url, viewport=PHONE, has_touch=True)  # type: ignore[arg-type]
-    sign_in(context, product)
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{monitor.path}charts/")
     page.locator("#chart-value .chart-box").tap(position={"x": 40, "y": 60})
     expect(chart(page).locator(".chart-said")).to_contain_text("no value")
     context.close()
-
-
-def sign_in(context, product: Up) -> None:
-    with Person(product.url) as person:
-        cookies = person.session.cookies.get_dict()
-    context.add_cookies(
-        [{"name": name, "value": value, "url": product.url} for name, value in cookies.items()]
-    )
 
 
 def test_another_range_comes_without_a_reload_and_stays_in_the_address(
@@ -179,7 +164,7 @@ def test_without_javascript_ranges_tables_and_tooltips_remain(
     browser: Browser, product: Up, monitor: Created
 ):
     context = browser.new_context(base_url=product.url, java_script_enabled=False)
-    sign_in(context, product)
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{monitor.path}charts/")
     page.get_by_role("link", name="1 hour").click()

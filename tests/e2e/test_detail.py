@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Person, Up, up
+from tests.support.product import Created, Up
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 6_000
 
 
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    with up() as product:
-        yield product
-
-
 @pytest.fixture
 def make(product: Up) -> Callable[..., Created]:
     def make(name: str, **fields: str) -> Created:
-        with Person(product.url) as person:
+        with product.person() as person:
             return person.create_monitor(name, **fields)
 
     return make
@@ -175,12 +169,8 @@ def test_without_javascript_ranges_and_sections_are_links(
 ):
     monitor = make("Scriptless detail")
     push(monitor)
-    with Person(product.url) as person:
-        cookies = person.session.cookies.get_dict()
     context = browser.new_context(base_url=product.url, java_script_enabled=False)
-    context.add_cookies(
-        [{"name": name, "value": value, "url": product.url} for name, value in cookies.items()]
-    )
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(monitor.path)
     page.get_by_role("link", name="30 d").click()

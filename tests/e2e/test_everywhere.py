@@ -14,9 +14,9 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import EMAIL, PASSWORD, Created, Person, Process, environment_of, manage
-from tests.servers import free_port
-from tests.sinks import HttpSink
+from tests.support.product import EMAIL, PASSWORD, Created, Person, Process, environment_of, manage, migrated
+from tests.support.servers import free_port
+from tests.support.sinks import HttpSink
 
 # WCAG 2.2 AA, and what axe-core holds to be good practice.
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -136,7 +136,7 @@ def push(monitor: Created, **parameters: str) -> None:
 def house() -> Iterator[House]:
     with tempfile.TemporaryDirectory(prefix="tianji-everywhere-") as folder:
         port = free_port()
-        process = Process(manage("up"), environment_of(Path(folder), port))
+        process = Process(manage("up"), environment_of(migrated(Path(folder)), port))
         try:
             yield House(process, f"http://127.0.0.1:{port}")
         finally:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Person, Process, Up, environment_of, manage
-from tests.servers import free_port
-from tests.sinks import HttpSink, SmtpSink
+from tests.e2e.conftest import DESKTOP, PHONE, shoot, sign_in
+from tests.support.product import Process, Up, environment_of, manage, migrated, wait_for
+from tests.support.servers import free_port
+from tests.support.sinks import HttpSink, SmtpSink
 
 # A page asks every two seconds, so that people see a change within three; the rest is the machine's.
 LIVE = 6_000
@@ -53,7 +53,7 @@ def section(page: Page, title: str) -> Locator:
 
 def test_the_first_owner_is_made_on_the_printed_link(browser: Browser):
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(manage("up"), environment_of(Path(folder), free_port()))
+        process = Process(manage("up"), environment_of(migrated(Path(folder)), free_port()))
         try:
             link = re.search(r"http://\S+", process.line_with("/setup/"))
             assert link
@@ -195,15 +195,17 @@ def test_channels_are_made_tried_and_told(open_page: Callable[..., Page], mail: 
     push(url)
     push(f"{url}?status=down&msg=disk+full")
     web.wait_for(2)
-    assert "Told about" in mail.wait_for(1)[0].subject
+    wait_for(lambda: [each for each in mail.mails if "Told about" in each.subject], seconds=10)
     page.reload()
     shoot(page, "detail-down")
     page.goto("/channels/")
     shoot(page, "channels")
 
 
-def test_signing_out_closes_the_pages(open_page: Callable[..., Page]):
-    page = open_page()
+def test_signing_out_closes_the_pages(open_page: Callable[..., Page], product: Up):
+    page = open_page(signed_in=False)
+    # In a session of its own: the other tests go on in theirs.
+    sign_in(page, product.email)
     page.locator("header details summary, header [aria-haspopup]").first.click()
     page.get_by_role("button", name="Sign out").click()
     page.goto("/")
@@ -240,13 +242,10 @@ def test_no_page_is_wider_than_its_screen(
 
 
 def test_everything_works_without_javascript(browser: Browser, product: Up):
-    with Person(product.url) as person:
+    with product.person() as person:
         monitor = person.create_monitor("Without scripts", timeout="1 h")
-        cookies = person.session.cookies.get_dict()
     context = browser.new_context(base_url=product.url, java_script_enabled=False)
-    context.add_cookies(
-        [{"name": name, "value": value, "url": product.url} for name, value in cookies.items()]
-    )
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     page = context.new_page()
     push(monitor.push_url)
     page.goto(monitor.path)

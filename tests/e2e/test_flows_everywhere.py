@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from tests.e2e.conftest import listen, shoot
 from tests.e2e.modes import MODES, Mode, Words
-from tests.product import Created, Person, Up, up, wait_for
+from tests.support.product import Created, Up, wait_for
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 3_000
@@ -24,28 +24,21 @@ CLOCK = r"\d\d:\d\d:\d\d"
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A product for one kind of reader, who finds it without monitors; in tests it is `here`."""
+    """A workspace for one kind of reader, who finds it without monitors; in tests it is `here`."""
 
     mode: Mode
     product: Up
     say: Words
 
     def make(self, name: str, **fields: str) -> Created:
-        with Person(self.product.url) as person:
+        with self.product.person() as person:
             return person.create_monitor(name, **{"timeout": "1 h", **fields})
 
     def empty(self) -> None:
         """Delete all monitors."""
-        with Person(self.product.url) as person:
+        with self.product.person() as person:
             found = re.findall(r'name="monitor" value="([0-9a-f-]+)"', person.read("/"))
             person.submit_to("/monitors/bulk/", action="delete", sure="yes", monitor=found)
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    """A product of this module's own, whose senders may push as often as they like."""
-    with up(TIANJI_PUSH_RATE="0") as product:
-        yield product
 
 
 @pytest.fixture(scope="module", params=MODES, ids=str)
@@ -59,12 +52,10 @@ def here(request: pytest.FixtureRequest, product: Up) -> Iterator[House]:
 @pytest.fixture
 def page(here: House, browser: Browser) -> Iterator[Page]:
     """A signed-in page of this reader's; complaints, another language and what does not fit fail the test."""
-    with Person(here.product.url) as person:
-        cookies = person.session.cookies.get_dict()
     context = browser.new_context(
         base_url=here.product.url, permissions=["clipboard-read", "clipboard-write"], **here.mode.context
     )
-    context.add_cookies([{"name": n, "value": v, "url": here.product.url} for n, v in cookies.items()])
+    context.add_cookies(here.product.cookies)  # type: ignore[arg-type]
     complaints: list[str] = []
     page = context.new_page()
     listen(page, complaints)
@@ -234,7 +225,7 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
     say = here.say
     many = [here.make(f"Bulk {number}") for number in (1, 2, 3)]
     night_shift = f"Night shift {here.mode}"
-    with Person(here.product.url) as person:
+    with here.product.person() as person:
         of_the_first = many[0].path.strip("/").split("/")[-1]
         person.submit(
             "/channels/new/webhook/",

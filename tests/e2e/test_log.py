@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Person, Up, up
-from tests.sinks import HttpSink
+from tests.support.product import Created, Up
+from tests.support.sinks import HttpSink
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 6_000
 
 
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    with up() as product:
-        yield product
-
-
 @pytest.fixture
 def make(product: Up) -> Callable[..., Created]:
     def make(name: str, **fields: str) -> Created:
-        with Person(product.url) as person:
+        with product.person() as person:
             return person.create_monitor(name, **fields)
 
     return make
@@ -144,7 +138,7 @@ def test_an_incident_tells_by_itself_who_was_told(
     open_page: Callable[..., Page], make: Callable[..., Created], product: Up, web: HttpSink
 ):
     monitor = make("Told", timeout="1 h")
-    with Person(product.url) as person:
+    with product.person() as person:
         person.submit("/channels/new/webhook/", name="Ops room", url=web.url, scope="all", enabled="on")
     push(monitor, "?status=down&msg=disk+full")
     page = open_page()

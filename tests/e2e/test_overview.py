@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
-from tests.product import Created, Person, Up, up, wait_for
+from tests.support.product import Created, Up, wait_for
 
 # What people are promised, and what a busy machine may add to it.
 LIVE = 3_000
 SLACK = 3_000
 
 
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    """A product of this module's own, so that what it counts is its own."""
-    with up() as product:
-        yield product
-
-
 @pytest.fixture
 def make(product: Up) -> Callable[..., Created]:
     def make(name: str, **fields: str) -> Created:
-        with Person(product.url) as person:
+        with product.person() as person:
             return person.create_monitor(name, **fields)
 
     return make
@@ -42,12 +35,8 @@ def push(monitor: Created, query: str = "") -> None:
 
 def signed_in(browser: Browser, product: Up, **options: Any) -> Page:
     """A page whose complaints do not count."""
-    with Person(product.url) as person:
-        cookies = person.session.cookies.get_dict()
     context = browser.new_context(base_url=product.url, **options)
-    context.add_cookies(
-        [{"name": name, "value": value, "url": product.url} for name, value in cookies.items()]
-    )
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     return context.new_page()
 
 

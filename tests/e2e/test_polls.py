@@ -13,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, Request, expect
 
-from tests.product import ROOT, Created, Person, Up
+from tests.support.product import ROOT, Created, Up
 
 EVERY_MS, JITTER = 2200, 0.1
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ _GO = """away => {
 
 @pytest.fixture(scope="module")
 def monitor(product: Up) -> Created:
-    with Person(product.url) as person:
+    with product.person() as person:
         monitor = person.create_monitor("Watched", timeout="1 h")
     requests.post(monitor.push_url, params={"status": "down"}, timeout=20).raise_for_status()
     return monitor

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import PHONE, shoot
-from tests.product import Created, Person, Up, up
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    """A product of this module's own: other channels would be named beside these."""
-    with up() as product:
-        yield product
+from tests.support.product import Created
 
 
 @pytest.fixture(scope="module")
 def monitor(product) -> Created:
-    with Person(product.url) as person:
+    with product.person() as person:
         for name in ("Ops Slack", "On-call phone"):
             person.submit(
                 "/channels/new/webhook/", name=name, url="http://127.0.0.1:9/", scope="all", enabled="on"

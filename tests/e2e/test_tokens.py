@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.e2e.test_flows import LIVE, create_monitor, push, section
-from tests.product import Person, Up
+from tests.support.product import Up
 
 
 def tokens(page: Page) -> Locator:
@@ -212,13 +212,10 @@ def test_no_page_about_tokens_is_wider_than_its_screen(
 
 
 def test_tokens_and_keys_work_without_javascript(browser: Browser, product: Up):
-    with Person(product.url) as person:
+    with product.person() as person:
         monitor = person.create_monitor("Tokens without scripts")
-        cookies = person.session.cookies.get_dict()
     context = browser.new_context(base_url=product.url, java_script_enabled=False)
-    context.add_cookies(
-        [{"name": name, "value": value, "url": product.url} for name, value in cookies.items()]
-    )
+    context.add_cookies(product.cookies)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(monitor.path)
     assert monitor.push_url not in page.content()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.product import ROOT, Process, Up, environment_of, manage, up
+from tests.support.product import ROOT, Process, Up, environment_of, manage, up
 
 PAGE = ROOT / "docs" / "api.md"
 _FENCE = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

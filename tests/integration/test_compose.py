@@ -22,9 +22,9 @@ import pytest
 import requests
 import yaml
 
-from tests.product import EMAIL, PASSWORD, ROOT, Person, Process, is_ready, wait_for
-from tests.servers import Redis, free_port
-from tests.sinks import HttpSink, told_in
+from tests.support.product import EMAIL, PASSWORD, ROOT, START_WITHIN, Person, Process, is_ready, wait_for
+from tests.support.servers import Redis, free_port
+from tests.support.sinks import HttpSink, told_in
 
 OURS = ("prepare", "web", "worker", "beat")
 
@@ -119,7 +119,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             Process(command_of(services["prepare"]), environment_of(services["prepare"], **shared))
             for _ in range(2)
         ]
-        assert [process.wait(120) for process in preparing] == [0, 0], (
+        assert [process.wait(START_WITHIN) for process in preparing] == [0, 0], (
             preparing[0].output + preparing[1].output
         )
         urls = [f"http://127.0.0.1:{port}" for port in ports]
@@ -134,7 +134,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             running.callback(process.stop)
             processes.append(process)
         for url in urls:
-            wait_for(lambda url=url: is_ready(url), seconds=40, describe=processes[0].output)
+            wait_for(lambda url=url: is_ready(url), seconds=START_WITHIN, describe=processes[0].output)
         yield Stack(urls, processes, database)
 
 

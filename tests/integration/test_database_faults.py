@@ -11,31 +11,50 @@ import psycopg
 import pytest
 import requests
 
-from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
-from tests.servers import Postgres, free_port
+from tests.support.product import (
+    EMAIL,
+    PASSWORD,
+    START_WITHIN,
+    Person,
+    Process,
+    environment_of,
+    is_ready,
+    manage,
+    wait_for,
+)
+from tests.support.servers import Postgres, free_port
+
+
+def settings_of(database: str) -> dict[str, str]:
+    """Return the settings of a product with an owner."""
+    return {
+        "DATABASE_URL": database,
+        "SECRET_KEY": "faults-" + "k" * 50,
+        "TIANJI_ADMIN_EMAIL": EMAIL,
+        "TIANJI_ADMIN_PASSWORD": PASSWORD,
+    }
+
+
+@pytest.fixture(scope="module")
+def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database that is prepared, to be copied."""
+    name = f"owned{free_port()}"
+    settings = settings_of(own_postgres.create_database(name))
+    done = Process(manage("prepare"), environment_of(tmp_path_factory.mktemp("owned"), 1, **settings))
+    assert done.wait(START_WITHIN) == 0, done.output
+    return name
 
 
 @pytest.fixture
-def web(own_postgres: Postgres) -> Iterator[tuple[str, str]]:
+def web(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
     """A web process on a database of its own; yields the site's address and the database's."""
-    database = own_postgres.create_database(f"faults{free_port()}")
+    database = own_postgres.create_database(f"faults{free_port()}", template=owned)
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
-        environment = environment_of(
-            Path(data),
-            port,
-            DATABASE_URL=database,
-            SECRET_KEY="faults-" + "k" * 50,
-            TIANJI_ADMIN_EMAIL=EMAIL,
-            TIANJI_ADMIN_PASSWORD=PASSWORD,
-        )
-        for arguments in (("prepare",), ("collectstatic", "--no-input", "-v0")):
-            done = Process(manage(*arguments), environment)
-            assert done.wait(60) == 0, done.output
-        process = Process(manage("run", "web"), environment)
+        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings_of(database)))
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: is_ready(url), seconds=30, describe=process.output)
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=process.output)
             yield url, database
         finally:
             process.stop()

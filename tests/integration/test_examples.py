@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.product import Created, Person, Up, up, wait_for
-from tests.sinks import HttpSink, SmtpSink
+from tests.support.product import Created, Person, Up, up, wait_for
+from tests.support.sinks import HttpSink, SmtpSink
 
 TIMEOUT, GRACE = 3, 1
 # Design: people see it within two seconds after the grace.

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from tests.integration import seed
-from tests.product import ROOT, Process, environment_of, is_ready, manage, wait_for
-from tests.servers import Postgres, free_port
+from tests.support.product import ROOT, START_WITHIN, Process, environment_of, is_ready, manage, wait_for
+from tests.support.servers import free_port
 
 # What fuzzing and chains of calls may take; the other phases end by themselves.
 SECONDS = 15
@@ -97,8 +97,8 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(own_postgres: Postgres) -> Iterator[Live]:
-    database = own_postgres.create_database(f"schema{free_port()}")
+def live(migrated_database: Callable[[str], str]) -> Iterator[Live]:
+    database = migrated_database("schema")
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
         environment = environment_of(
@@ -114,13 +114,12 @@ def live(own_postgres: Postgres) -> Iterator[Live]:
             TIANJI_API_RATE="0",
             TIANJI_PUSH_RATE="0",
         )
-        for arguments in (("prepare",), ("collectstatic", "--no-input", "-v0"), seed.COMMAND_LINE):
-            done = Process(manage(*arguments), environment)
-            assert done.wait(60) == 0, done.output
+        done = Process(manage(*seed.COMMAND_LINE), environment)
+        assert done.wait(START_WITHIN) == 0, done.output
         process = Process(manage("run", "web"), environment)
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: is_ready(url), seconds=30, describe=lambda: process.output)
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
             yield Live(url, json.loads(done.lines[-1]), process)
         finally:
             process.stop()

@@ -39,7 +39,7 @@ from tests.integration.senders import (
     run,
     unit_of,
 )
-from tests.product import Created, Person, Up, up, wait_for
+from tests.support.product import Created, Person, Up, up, wait_for
 
 # Four tries with 7 s of waiting between them, a program to compile and a busy machine.
 HARMLESS_WITHIN = 30.0

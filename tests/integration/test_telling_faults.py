@@ -23,10 +23,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from psycopg.rows import dict_row
+from requests.cookies import RequestsCookieJar
 
-from tests.product import EMAIL, PASSWORD, Person, Process, environment_of, is_ready, manage, wait_for
-from tests.servers import Postgres, Redis, free_port
-from tests.sinks import Answer, HttpSink
+from tests.support.product import (
+    EMAIL,
+    PASSWORD,
+    START_WITHIN,
+    Person,
+    Process,
+    environment_of,
+    is_ready,
+    manage,
+    wait_for,
+)
+from tests.support.servers import Redis, free_port
+from tests.support.sinks import Answer, HttpSink
 
 
 class Plant:
@@ -34,6 +45,7 @@ class Plant:
 
     def __init__(self, database: str, environment: dict[str, str], url: str) -> None:
         self.database, self.environment, self.url = database, environment, url
+        self.cookies: RequestsCookieJar | None = None
         self.processes: dict[str, list[Process]] = {}
 
     def start(self, role: str) -> Process:
@@ -78,21 +90,22 @@ class Plant:
         self.query("UPDATE notifications_channel SET paused_until = NULL")
 
     def add_channels(self, *addresses: str) -> None:
-        made = "; ".join(
-            f"channels.create(workspace=w, kind='webhook', name='c{number}', config={{'url': {address!r}}})"
-            for number, address in enumerate(addresses)
-        )
-        code = (
-            "from accounts.models import Workspace; from notifications import channels;"
-            f" w = Workspace.objects.get(); {made}"
-        )
-        done = Process(manage("shell", "-v0", "-c", code), self.environment)
-        assert done.wait(60) == 0, done.output
+        with self.person() as person:
+            for number, address in enumerate(addresses):
+                fields = {"name": f"c{number}", "url": address, "scope": "all", "enabled": "on"}
+                person.submit("/channels/new/webhook/", **fields)
 
     def monitor(self, name: str) -> str:
         """Create a monitor and return its push URL."""
-        with Person(self.url) as person:
+        with self.person() as person:
             return person.create_monitor(name).push_url
+
+    def person(self) -> Person:
+        """Return the owner, who signs in the first time and stays signed in."""
+        if self.cookies is None:
+            with Person(self.url) as person:
+                self.cookies = person.session.cookies
+        return Person(self.url, cookies=self.cookies)
 
 
 @pytest.fixture
@@ -104,8 +117,8 @@ def plant(standing: Plant) -> Iterator[Plant]:
 
 
 @pytest.fixture(scope="module")
-def standing(own_postgres: Postgres, own_redis: Redis) -> Iterator[Plant]:
-    database = own_postgres.create_database(f"telling{free_port()}")
+def standing(migrated_database: Callable[[str], str], own_redis: Redis) -> Iterator[Plant]:
+    database = migrated_database("telling")
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
@@ -118,14 +131,15 @@ def standing(own_postgres: Postgres, own_redis: Redis) -> Iterator[Plant]:
             TIANJI_ADMIN_EMAIL=EMAIL,
             TIANJI_ADMIN_PASSWORD=PASSWORD,
         )
-        for arguments in (("prepare",), ("collectstatic", "--no-input", "-v0")):
-            done = Process(manage(*arguments), environment)
-            assert done.wait(60) == 0, done.output
+        done = Process(manage("prepare"), environment)
+        assert done.wait(START_WITHIN) == 0, done.output
         made = Plant(database, environment, url)
         try:
             made.start("web")
             made.start("beat")
-            wait_for(lambda: is_ready(url), seconds=40, describe=lambda: made.processes["web"][0].output)
+            wait_for(
+                lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: made.processes["web"][0].output
+            )
             yield made
         finally:
             made.stop()

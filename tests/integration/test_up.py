@@ -14,8 +14,8 @@ import psutil
 import pytest
 import requests
 
-from tests.product import ROOT, Process, environment_of, is_ready, manage, up, wait_for
-from tests.servers import free_port
+from tests.support.product import ROOT, Process, environment_of, is_ready, manage, migrated, up, wait_for
+from tests.support.servers import free_port
 
 
 def family_of(process: Process) -> list[psutil.Process]:
@@ -35,7 +35,8 @@ def all_gone(family: list[psutil.Process]) -> bool:
 def test_it_prints_its_address_and_a_one_time_link_on_which_the_first_owner_is_made():
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        process = Process(manage("up"), environment_of(Path(folder), port))
+        # The one start on nothing at all: the static files are collected, too.
+        process = Process(manage("up"), environment_of(Path(folder), port, TIANJI_STATIC=f"{folder}/static"))
         try:
             process.line_with(f"Tianji is running at http://127.0.0.1:{port}/")
             link = re.search(r"http://\S+/setup/\S+/", process.line_with("/setup/"))
@@ -70,7 +71,7 @@ def test_a_signal_stops_every_child(number: signal.Signals):
 
 def test_make_up_passes_a_signal_on_and_leaves_nothing_behind():
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(["make", "up"], environment_of(Path(folder), free_port()))
+        process = Process(["make", "up"], environment_of(migrated(Path(folder)), free_port()))
         try:
             process.line_with("Tianji is running at")
             family = family_of(process)
@@ -84,7 +85,7 @@ def test_make_up_passes_a_signal_on_and_leaves_nothing_behind():
 
 def test_killing_the_supervisor_itself_takes_the_children_with_it():
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(manage("up"), environment_of(Path(folder), free_port()))
+        process = Process(manage("up"), environment_of(migrated(Path(folder)), free_port()))
         process.line_with("Tianji is running at")
         family = family_of(process)
         os.kill(process.pid, signal.SIGKILL)

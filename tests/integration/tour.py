@@ -17,8 +17,8 @@ import requests
 from django.core import signing
 
 from tests.integration.visitors import HTMX, LINK, Tour, Visitor
-from tests.product import EMAIL, PASSWORD, Up, up, wait_for
-from tests.sinks import HttpSink, SmtpSink
+from tests.support.product import EMAIL, PASSWORD, Up, up, wait_for
+from tests.support.sinks import HttpSink, SmtpSink
 
 VIEWER, CHOSEN_PASSWORD = "viewer@example.com", "Kfz-41-unmistakable"
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"

@@ -15,7 +15,7 @@ from monitors.heartbeats.rate_limit import Limiter, Over
 from monitors.heartbeats.recorder import Arrival, Result
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.services import tokens
-from tests.factories import secret_of
+from tests.support.factories import secret_of
 
 
 def arrival(

@@ -16,7 +16,7 @@ from monitors.services import tokens
 from notifications.dispatch import send
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
-from tests.factories import make_channel, secret_of
+from tests.support.factories import make_channel, secret_of
 
 
 def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float | None = None) -> None:

@@ -14,8 +14,8 @@ from notifications import channel_config
 from notifications.integrations import kind_named, kinds
 from notifications.models import Channel
 from notifications.services import channels as channel_service
-from tests.factories import make_channel
 from tests.support.callers import Caller
+from tests.support.factories import make_channel
 
 pytestmark = pytest.mark.django_db
 KINDS = sorted(kinds())

@@ -22,8 +22,8 @@ from monitors.history import current, rollups, status_bars, uptimes
 from monitors.models import Heartbeat, Incident, Monitor, RejectedPush, RolledUp, Transition
 from notifications.dispatch import queue
 from notifications.models import Channel, Delivery
-from tests.demo import DAYS, PASSWORD, demo, monitors_of, rows
-from tests.sinks import HttpSink, wait_until
+from tests.support.demo import DAYS, PASSWORD, demo, monitors_of, rows
+from tests.support.sinks import HttpSink, wait_until
 from tianji.demo import live, people
 from tianji.demo.catalogue import JOBS
 from tianji.demo.jobs import Fate

@@ -232,7 +232,7 @@ def test_names_in_code_that_contributors_are_told_to_look_for_exist():
         ("api/base.py", "def idempotent("),
         ("accounts/actors.py", "class Actor"),
         ("tianji/settings.py", "LANGUAGES = "),
-        ("tests/messages.py", "LANGUAGES = "),
+        ("scripts/messages.py", "LANGUAGES = "),
         ("tests/e2e/test_everywhere.py", "LANGUAGES = "),
         ("docker-compose.yml", "x-environment:"),
     ):

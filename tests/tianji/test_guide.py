@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.messages import ROOT
+from scripts.messages import ROOT
 
 # For operators, API users and developers: in English only, as the Indonesian index says.
 ENGLISH_ONLY = {"api.md", "architecture.md", "operations.md", "security.md", "settings.md"}

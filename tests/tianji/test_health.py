@@ -16,8 +16,8 @@ from django_celery_beat.models import PeriodicTask
 from core.clock import database_now
 from monitors.models import Incident, MonitorState
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace
-from tests.servers import redis_server
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.servers import redis_server
 from tests.tianji.admin_site.schedule import install_schedule
 from tianji import health
 

@@ -14,7 +14,7 @@ from core.credentials import checksum
 from monitors.api import push as push_views
 from monitors.heartbeats import recorder
 from monitors.heartbeats.group_commit import GroupCommit
-from tests.factories import make_monitor, secret_of
+from tests.support.factories import make_monitor, secret_of
 from tianji.logging import logging_config, redact
 
 _BODY = "a1B2c3" * 5

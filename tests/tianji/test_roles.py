@@ -26,10 +26,10 @@ from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, 
 from monitors.services import maintenance_windows, tokens
 from notifications.dispatch import ack_links
 from notifications.models import Channel, Delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.monitors.acts import push
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 # "elsewhere" owns another workspace and is not a member of this one. Numbers are statuses, and "sign-in" is a
 # redirect there. A star means that the response shows a secret in full: a push token, an API key, or the

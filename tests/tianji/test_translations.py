@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from monitors.domain.durations import cron_in_words, exactly, parse_duration
-from tests.messages import LANGUAGES, ROOT, catalog, catalogs, extracted, to_do
+from scripts.messages import LANGUAGES, ROOT, catalog, catalogs, extracted, to_do
 
 # %(name)s, %d and %% of Python, {} and {name} of ours, <strong> and &nbsp; of templates.
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sdf]|%[sd%]|\{\w*\}|</?\w+[^>]*>|&\w+;")

@@ -14,7 +14,7 @@ from functools import cache
 import polib
 import pytest
 
-from tests.messages import ROOT, catalog
+from scripts.messages import ROOT, catalog
 
 
 @dataclass(frozen=True, slots=True)

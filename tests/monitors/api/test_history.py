@@ -18,10 +18,10 @@ from core.clock import database_now
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
-from tests.factories import make_monitor, make_workspace
 from tests.monitors.acts import push
 from tests.notifications.rows import make_incident
 from tests.support.callers import Caller
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 ZERO = datetime(2026, 11, 1, tzinfo=UTC)
@@ -317,6 +317,7 @@ def test_heartbeats_that_arrive_during_an_export_shift_nothing(reader, monitor):
     assert lines == 4100
 
 
+@pytest.mark.slow
 def test_fifty_thousand_heartbeats_are_exported_in_little_memory(reader, monitor, django_assert_num_queries):
     token = monitor.tokens.get()
     for part in range(10):

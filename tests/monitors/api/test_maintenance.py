@@ -12,7 +12,7 @@ from core.clock import database_now
 from monitors.models import MaintenanceWindow
 from monitors.services import maintenance
 from notifications.services import snooze
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 ONCE = {"kind": "once", "starts_at": "2026-11-28T22:00:00Z", "ends_at": "2026-11-29T02:00:00Z"}

@@ -11,9 +11,9 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.services import monitors as monitor_service
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import push
 from tests.support.callers import Caller
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 
 pytestmark = pytest.mark.django_db
 INTERVAL = {"kind": "interval", "timeout": 60, "interval": 60, "grace": 6}
@@ -250,6 +250,7 @@ class TestReading:
         assert entry.via == "api"
         assert entry.address == "127.0.0.1"
 
+    @pytest.mark.slow
     def test_the_list_of_1000_takes_as_many_queries_as_the_list_of_two(
         self, writer, workspace, django_assert_max_num_queries, django_assert_num_queries
     ):

@@ -7,7 +7,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from monitors.heartbeats.connection import OwnConnection
 from monitors.models import Monitor
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 
 @pytest.fixture

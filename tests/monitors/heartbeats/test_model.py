@@ -20,8 +20,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.messages.events import Event
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.monitors.acts import arrival, let_look, let_pass
+from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
@@ -251,6 +251,7 @@ class Monitors(RuleBasedStateMachine):
             assert [heartbeat.status for heartbeat in heartbeats] == model.heartbeats
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_whatever_happens_to_monitors_the_promises_hold():
     run_state_machine_as_test(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitors.history import rollups
 from monitors.history.buckets import INCIDENTS, RANGES, Bucket, estimated, series_of
 from monitors.models import Heartbeat, Incident, RolledUp, Rollup
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 

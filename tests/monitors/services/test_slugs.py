@@ -8,8 +8,8 @@ import pytest
 
 from monitors.models import SLUG, SLUG_LENGTH, Monitor
 from monitors.services.monitors import slug_of
-from tests.factories import make_monitor, make_workspace
 from tests.support.callers import Caller
+from tests.support.factories import make_monitor, make_workspace
 
 BODY = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 

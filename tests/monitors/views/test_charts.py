@@ -13,7 +13,7 @@ from core.clock import database_now
 from monitors.history import rollups
 from monitors.history.export import as_csv
 from monitors.models import Heartbeat, Incident, MonitorState
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

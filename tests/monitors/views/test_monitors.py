@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from monitors.domain.durations import exactly
 from monitors.models import Monitor
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
 

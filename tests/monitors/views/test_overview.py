@@ -21,9 +21,9 @@ from monitors.models import Monitor, MonitorState, PushToken
 from monitors.pages.overview import versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import monitors as monitor_service
-from tests.factories import make_monitor, make_user, make_workspace
 from tests.monitors.acts import let_pass
 from tests.notifications.rows import push
+from tests.support.factories import make_monitor, make_user, make_workspace
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

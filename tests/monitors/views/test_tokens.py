@@ -16,8 +16,8 @@ from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, PushToken
 from monitors.services import tokens
-from tests.factories import make_monitor, make_user, make_workspace, secret_of
 from tests.notifications.rows import push
+from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -12,7 +12,7 @@ from accounts.models import AuditEntry
 from monitors.models import PushToken
 from monitors.pages import snippets
 from monitors.services import tokens
-from tests.factories import make_monitor, secret_of
+from tests.support.factories import make_monitor, secret_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -14,7 +14,7 @@ from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.factories import make_channel, make_monitor
+from tests.support.factories import make_channel, make_monitor
 
 pytestmark = pytest.mark.django_db
 NOTHING = {"missed": None, "reported": None, "recovery": None, "reminders": None}

@@ -31,9 +31,9 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.memory import Memory
 from tests.notifications.rows import age, push
+from tests.support.factories import make_channel, make_monitor, make_workspace
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 TOO_HIGH, GOOD = 11.0, 1.0
@@ -303,6 +303,7 @@ class People(RuleBasedStateMachine):
         return bool(channel.delay) and incident.acknowledged_at is not None
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_nobody_hears_twice_and_nobody_is_forgotten(monkeypatch):
     for slug in ("memory", "single"):

@@ -20,9 +20,9 @@ from notifications.rules.effective import Threshold
 from notifications.services import channels as channel_service
 from notifications.services import rules as rule_service
 from notifications.services.rules import Own
-from tests.factories import make_channel, make_monitor, make_workspace
 from tests.notifications.rows import age, box_for, deliver_after, push
-from tests.sinks import Answer, HttpSink
+from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
 SENT, FAILED, SKIPPED = Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED

@@ -9,7 +9,7 @@ from notifications import channel_config
 from notifications.forms.channels import EMAIL_URL_EXAMPLE, ChannelForm
 from notifications.integrations import Field, Kind, kind_named, kinds
 from notifications.services import channels as channel_service
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 

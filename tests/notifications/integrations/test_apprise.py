@@ -21,7 +21,7 @@ from notifications.transports.base import Failed, Sent
 from notifications.transports.sandbox import Fence, Forbidden, fenced
 from tests.notifications import samples
 from tests.notifications.transports.certificates import certificate_for
-from tests.sinks import Answer, HttpSink
+from tests.support.sinks import Answer, HttpSink
 
 KIND = kind_named("apprise")
 

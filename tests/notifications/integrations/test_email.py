@@ -10,7 +10,7 @@ import pytest
 from notifications.integrations import kind_named
 from notifications.messages.single import Message
 from notifications.transports.base import Outgoing, Tone
-from tests.sinks import SmtpSink
+from tests.support.sinks import SmtpSink
 
 URL = "https://t.example/monitors/1/"
 MESSAGE = Message(

@@ -17,7 +17,7 @@ from notifications.messages.events import Event
 from notifications.transports import webhook_template
 from notifications.transports.base import Failed, Sent
 from tests.notifications import samples
-from tests.sinks import Answer, HttpSink
+from tests.support.sinks import Answer, HttpSink
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "webhook-events.schema.json").read_text())
 SECRET, PREVIOUS, OTHER = ("whsec_" + letter * 32 for letter in "ABC")

@@ -13,7 +13,7 @@ from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services.rules import ChangedMeanwhile, Choice, Own, Reminders, versions
-from tests.factories import make_channel, make_monitor, make_workspace
+from tests.support.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 OWN = Own(

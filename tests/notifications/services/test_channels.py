@@ -18,9 +18,9 @@ from notifications.models import Channel
 from notifications.services import channels as channel_service
 from notifications.transports import signing
 from notifications.transports.webhook import WebhookTransport
-from tests.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.notifications import samples
-from tests.sinks import HttpSink
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.sinks import HttpSink
 
 pytestmark = pytest.mark.django_db
 SECRET = "whsec_" + "QUJD" * 8

@@ -19,7 +19,7 @@ from notifications.integrations import kind_named
 from notifications.messages.single import Message
 from notifications.transports import base, email, http, webhook
 from notifications.transports.base import Failed, Outgoing, Sent
-from tests.sinks import Answer, HttpSink, SmtpSink
+from tests.support.sinks import Answer, HttpSink, SmtpSink
 
 MESSAGE = Message(
     "Down: <b>Café</b>", ("It is down, since 12:00 & later.", "Message: <script>"), "https://t.example/m/1/"

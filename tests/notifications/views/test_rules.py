@@ -16,7 +16,7 @@ from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Choice, Own
-from tests.factories import make_channel, make_monitor
+from tests.support.factories import make_channel, make_monitor
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

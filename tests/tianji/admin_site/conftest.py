@@ -19,7 +19,7 @@ from monitors.models import Incident, Monitor, PushToken, Transition
 from monitors.services import tokens
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.services import channels as channel_service
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
 
 
 def make_staff(*, superuser: bool = False, email: str = "") -> User:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from notifications.models import Channel, Delivery
-from tests.factories import make_monitor
+from tests.support.factories import make_monitor
 from tests.tianji.admin_site.conftest import House
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from accounts.services import api_keys
-from tests.factories import PASSWORD, make_monitor, make_user, make_workspace
+from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
 from tests.tianji.admin_site.conftest import House, make_staff, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -17,12 +17,12 @@ from core.clock import database_now
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.tianji.admin_site.conftest import House, make_incident
 from tests.tianji.admin_site.schedule import install_schedule
 from tests.tianji.admin_site.test_walk import pages
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 LISTS = (
     "accounts_apikey",

@@ -13,7 +13,7 @@ from monitors.models import PushToken
 from tests.tianji.admin_site.conftest import House
 from tests.tianji.admin_site.test_walk import pages
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def leaks(text: str, house: House) -> list[str]:

@@ -15,7 +15,7 @@ from core.clock import database_now
 from monitors.models import MonitorState, PushToken
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 

@@ -12,10 +12,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from tests.factories import make_user, make_workspace
+from tests.support.factories import make_user, make_workspace
 from tests.tianji.admin_site.conftest import House, make_staff, signed_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def pages() -> Iterator[str]:

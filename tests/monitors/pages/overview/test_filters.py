@@ -11,7 +11,7 @@ from monitors.domain.state_machine import Shown
 from monitors.history import current
 from monitors.models import Monitor, MonitorState
 from monitors.pages.overview import filters
-from tests.factories import make_monitor, make_workspace
+from tests.support.factories import make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 SCHEDULES = [

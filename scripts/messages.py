@@ -82,7 +82,7 @@ def main() -> int:
         found = extracted(language)
         found.save(str(catalog(language)))
         undone += len(to_do(found))
-        print(f"{language}: {len(found)} messages, {len(to_do(found))} to translate")  # noqa: T201
+        print(f"{language}: {len(found)} messages, {len(to_do(found))} to translate")
     for path in catalogs():
         polib.pofile(str(path)).save_as_mofile(str(path.with_suffix(".mo")))
     return 1 if undone else 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -14,16 +12,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import requests
+from requests.cookies import RequestsCookieJar
 
-from tests.servers import free_port
+from tests.support.prepared import EMPTY, INHABITED, PASSWORD, ROOT, bare_environment, owner_of, prepared
+from tests.support.servers import free_port
 
-ROOT = Path(__file__).parent.parent
-EMAIL, PASSWORD = "owner@example.com", "correct horse battery"
+EMAIL = "owner@example.com"
+# What a start takes is not what most tests are about, and a busy machine takes its time.
+START_WITHIN = 180.0
 T = TypeVar("T")
 
 
@@ -53,29 +54,23 @@ def is_ready(url: str) -> bool:
 
 
 def environment_of(data: Path, port: int, **more: str) -> dict[str, str]:
-    """Return the environment of a separate product with `data` and `port`."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("TIANJI_") and name not in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
-    }
+    """Return the environment of a product of its own on `data` and `port`."""
     ours = {
         "TIANJI_DATA": str(data),
         "TIANJI_PORT": str(port),
-        # Collected once for all products of a test run, because it only depends on the checkout.
-        "TIANJI_STATIC": _static_files(),
+        # Collected once for all products of a test run; what it holds depends on the checkout alone.
+        "TIANJI_STATIC": str(prepared() / "static"),
         "PYTHONUNBUFFERED": "1",
         # The tests' receivers are on this machine.
         "TIANJI_ALLOW_PRIVATE_WEBHOOKS": "127.0.0.0/8,::1",
     }
-    return {**kept, **ours, **more}
+    return {**bare_environment(), **ours, **more}
 
 
-@cache
-def _static_files() -> str:
-    folder = tempfile.mkdtemp(prefix="tianji-static-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def migrated(data: Path, database: str = EMPTY) -> Path:
+    """Put a database that is migrated into a data folder, as most starts find it; return the folder."""
+    shutil.copy(prepared() / database, data / EMPTY)
+    return data
 
 
 class Process:
@@ -109,7 +104,7 @@ class Process:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def line_with(self, text: str, *, seconds: float = 90) -> str:
+    def line_with(self, text: str, *, seconds: float = START_WITHIN) -> str:
         """Wait for a line that contains `text` and return it."""
         return wait_for(
             lambda: next((line for line in list(self.lines) if text in line), ""),
@@ -145,36 +140,61 @@ def manage(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def up(**settings: str) -> Iterator[Up]:
-    """A running `manage.py up` in a temporary data folder on a free port, with an owner."""
+def up(*, inhabited: bool = False, **settings: str) -> Iterator[Up]:
+    """A running `manage.py up` in a temporary, migrated data folder on a free port.
+
+    With an owner, or else `inhabited`: by the households, one of which `Up.of` returns.
+    """
     with tempfile.TemporaryDirectory(prefix="tianji-up-") as folder:
-        port = free_port()
+        port, data = free_port(), migrated(Path(folder), INHABITED if inhabited else EMPTY)
         settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
-        process = Process(manage("up"), environment_of(Path(folder), port, **settings))
+        process = Process(manage("up"), environment_of(data, port, **settings))
         try:
-            # The first start collects the static files, which takes a while on a busy machine.
+            # A busy machine takes its time.
             process.line_with("Tianji is running at")
-            yield Up(process, Path(folder), f"http://127.0.0.1:{port}")
+            yield Up(process, data, f"http://127.0.0.1:{port}")
         finally:
             process.stop()
 
 
 class Up:
-    """A running product, as a test sees it."""
+    """What a test holds of a running product: where it is, and who is at home there."""
 
-    def __init__(self, process: Process, data: Path, url: str) -> None:
-        self.process, self.data, self.url = process, data, url
+    def __init__(self, process: Process, data: Path, url: str, email: str = EMAIL) -> None:
+        self.process, self.data, self.url, self.email = process, data, url, email
+
+    def of(self, household: str) -> Up:
+        """Return the same product as the owner of a household's workspace sees it."""
+        return Up(self.process, self.data, self.url, owner_of(household))
+
+    @cached_property
+    def _jar(self) -> RequestsCookieJar:
+        # A safe password takes the server a third of a second: the owner signs in once.
+        with Person(self.url, email=self.email) as person:
+            return person.session.cookies
+
+    @property
+    def cookies(self) -> list[dict[str, str]]:
+        """The cookies of the owner, who is signed in, as a browser's context takes them."""
+        return [{"name": n, "value": v, "url": self.url} for n, v in self._jar.get_dict().items()]
+
+    def person(self) -> Person:
+        """Return the owner, who is signed in."""
+        return Person(self.url, email=self.email, cookies=self._jar)
 
 
 class Person:
     """A user of the pages: signs in, fills in forms, reads; all over HTTP, including the CSRF token."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, *, email: str = EMAIL, cookies: RequestsCookieJar | None = None) -> None:
+        self.url, self.email = url, email
         self.session = requests.Session()
+        if cookies:
+            self.session.cookies.update(cookies)
 
     def __enter__(self) -> Person:
-        self.submit("/accounts/login/", login=EMAIL, password=PASSWORD)
+        if "sessionid" not in self.session.cookies:
+            self.submit("/accounts/login/", login=self.email, password=PASSWORD)
         return self
 
     def __exit__(self, *exception: object) -> None:

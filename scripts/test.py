@@ -1,0 +1,300 @@
+"""`make test`: everything there is, in one command; the last lines say what ran on what.
+
+Linters first, then all tests on SQLite, then those with a database again on a real PostgreSQL with a
+real Redis, then whole products as processes and a real browser. With `--fast` (`make test-fast`) only
+the linters and the tests on SQLite that are not marked `slow`; with names of steps only those.
+With TESTS_SHOTS=1 in the environment the browser tests keep pictures of the pages in tests/shots/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support import prepared
+from tests.support.servers import Postgres, Redis, postgres, redis_server
+from tests.support.tools import install_missing
+
+ROOT = Path(__file__).parent.parent
+# Folders that start products and browsers, and what tests share: a step of their own, or none.
+_APART = ("e2e", "integration", "support")
+EVERYWHERE = tuple(
+    f"tests/{path.parent.name}"
+    for path in sorted(ROOT.glob("tests/*/__init__.py"))
+    if path.parent.name not in _APART
+)
+# Each file is one process's. What takes longest begins first, so that nobody waits for it in the end;
+# a process is given two files at once, so that the fourth here is the second of who has the first.
+LONGEST_FIRST = (
+    *("integration/test_telling_faults.py", "integration/test_no_token_leaks.py"),
+    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_compose.py"),
+    *("integration/test_snippets.py", "e2e/test_flows_everywhere.py", "integration/test_up.py"),
+    *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),
+)
+# Tests wait for clocks, disks and each other's processes about a third of their time.
+WORKERS = str((os.cpu_count() or 1) + 1)
+TEMPLATE = "migrated"
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class Run:
+    """What a run has come to: what was counted, which steps failed, and what it ran on."""
+
+    count: Count = field(default_factory=Count)
+    failures: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What the steps need beside Python; each is None where no step that runs needs it."""
+
+    folder: Path
+    database: Postgres | None
+    broker: Redis | None
+    browser: str | None
+
+    def environment(self) -> dict[str, str]:
+        """Tell the tests of all of it."""
+        told = {prepared.FOLDER: str(self.folder / "prepared")}
+        if self.database:
+            told |= {"TESTS_POSTGRES_URL": self.database.url(), prepared.TEMPLATE: TEMPLATE}
+        if self.broker:
+            told["TESTS_REDIS_URL"] = self.broker.url
+        if self.browser:
+            told["TESTS_CHROMIUM"] = self.browser
+        return told
+
+    def versions(self) -> list[str]:
+        found = [f"SQLite {sqlite_version()}"]
+        if self.database:
+            found.append(f"PostgreSQL {postgres_version(self.database.url())}")
+        if self.broker:
+            found.append(f"Redis {redis_version(self.broker.url)}")
+        if self.browser:
+            found.append(chromium_version(self.browser))
+        return found
+
+
+# What is tested with pytest, by its name on the command line: its title, and what pytest is given.
+STEPS: dict[str, tuple[str, list[str]]] = {
+    "sqlite": ("Tests on SQLite", [*EVERYWHERE]),
+    "postgres": ("Tests on PostgreSQL", [*EVERYWHERE, "--database-only"]),
+    "products": (
+        "Whole products, and a browser",
+        ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "8"],
+    ),
+}
+ALL = ("linters", *STEPS)
+FAST = ("linters", "sqlite")
+
+
+def main() -> int:
+    asked = arguments()
+    os.chdir(ROOT)
+    # What is tested is this checkout, with no setting of the machine's owner.
+    for name in list(os.environ):
+        if name.startswith("TIANJI_") or name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+            del os.environ[name]
+    started, run = time.monotonic(), Run()
+    steps = FAST if asked.fast else tuple(name for name in ALL if name in (asked.steps or ALL))
+    if not asked.fast:
+        install_missing()
+    if "linters" in steps:
+        run.failures += lint()
+    tests = [name for name in steps if name in STEPS]
+    if tests:
+        with serving(tests) as servers:
+            for name in tests:
+                test(run, name, servers, fast=asked.fast)
+            run.versions = servers.versions()
+    report(run, time.monotonic() - started)
+    failed = run.failures or run.count.failed or (tests and not run.count.passed)
+    return 1 if failed else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make test", description="Runs the tests, all or some steps.")
+    parser.add_argument("--fast", action="store_true", help="what an inner loop needs, on SQLite")
+    parser.add_argument("steps", nargs="*", metavar="step", help=f"of {', '.join(ALL)}; all by default")
+    asked = parser.parse_args()
+    if unknown := set(asked.steps) - set(ALL):
+        parser.error(f"no step {', '.join(sorted(unknown))}: there are {', '.join(ALL)}")
+    return asked
+
+
+def report(run: Run, seconds: float) -> None:
+    on = ", ".join([sys.version.split()[0], *run.versions])
+    print(f"\nRan on Python {on} in {seconds:.0f} s.")
+    if run.failures:
+        print(f"Failed: {', '.join(run.failures)}.")
+    count = run.count
+    print(f"Total: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
+
+
+@contextlib.contextmanager
+def serving(steps: list[str]) -> Iterator[Servers]:
+    """Start what `steps` need, and make once what every test would make again."""
+    beside = {"postgres", "products"}.intersection(steps)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = stack.enter_context(postgres()) if beside else None
+        broker = stack.enter_context(redis_server()) if beside else None
+        made = folder / "prepared"
+        made.mkdir()
+        prepared.prepare(made, *([database.create_database(TEMPLATE)] if database else []))
+        yield Servers(folder, database, broker, chromium() if "products" in steps else None)
+
+
+def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
+    """Run a step with pytest, and add what it comes to."""
+    title, given = STEPS[name]
+    results = servers.folder / f"{name}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", "-n", WORKERS, *given]
+    if name == "products":
+        command += files_of_products()
+    if fast:
+        command += ["-m", "not slow"]
+    environment = servers.environment()
+    if name == "postgres" and servers.database:
+        environment["DATABASE_URL"] = servers.database.url("tests")
+    if not step(title, command, environment):
+        run.failures.append(title)
+    add(run.count, results)
+
+
+def files_of_products() -> list[str]:
+    """Return the files whose tests start products and browsers, in the order to begin with them."""
+    tests = ROOT / "tests"
+    found = [*tests.glob("e2e/test_*.py"), *tests.glob("integration/test_*.py")]
+    names = sorted(str(path.relative_to(tests)) for path in found)
+    first = [name for name in LONGEST_FIRST if name in names]
+    return [f"tests/{name}" for name in (*first, *(name for name in names if name not in first))]
+
+
+def step(title: str, command: list[str], environment: dict[str, str]) -> bool:
+    started = time.monotonic()
+    print(f"\n== {title}", flush=True)
+    code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    print(f"== {title}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
+    return code == 0
+
+
+def lint() -> list[str]:
+    """Run the linters, as many at once as there are processors; return which failed."""
+    with tempfile.TemporaryDirectory() as data, ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [title for title in pool.map(failing, linters(data)) if title]
+
+
+def failing(linter: tuple[str, list[str], dict[str, str]]) -> str:
+    """Run one, and print at once all that it says; return its title where it fails, else nothing."""
+    title, command, environment = linter
+    started = time.monotonic()
+    ran = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    word = "ok" if ran.returncode == 0 else "FAILED"
+    print(f"\n== {title}\n{ran.stdout}== {title}: {word} ({time.monotonic() - started:.0f} s)", flush=True)
+    return title if ran.returncode else ""
+
+
+def linters(data: str) -> list[tuple[str, list[str], dict[str, str]]]:
+    """Return each with its title, command and settings, that which takes longest first."""
+    python = [sys.executable, "-m"]
+    manage = [sys.executable, "manage.py"]
+    templates = [str(path) for path in sorted(ROOT.glob("templates/**/*.html"))]
+    secret = {"SECRET_KEY": "only-for-checks-" + "0123456789abcdef" * 4, "TIANJI_DATA": data}
+    production = {**secret, "TIANJI_URL": "https://tianji.example.com", "TIANJI_TRUST_PROXY": "1"}
+    deploy = ["check", "--deploy", "--fail-level", "WARNING"]
+    binaries = Path(sys.executable).parent
+    return [
+        ("mypy", [*python, "mypy"], secret),
+        ("ruff check", [*python, "ruff", "check"], {}),
+        ("ruff format", [*python, "ruff", "format", "--check"], {}),
+        ("djade", [str(binaries / "djade"), "--check", "--target-version", "5.2", *templates], {}),
+        ("import-linter", [str(binaries / "lint-imports")], secret),
+        ("migrations are complete", [*manage, "makemigrations", "--check", "--dry-run"], secret),
+        ("check --deploy", [*manage, *deploy], production),
+    ]
+
+
+def chromium() -> str:
+    """Return the path of Debian's Chromium, installing it where that is possible."""
+    if path := shutil.which("chromium"):
+        return path
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        print("== Installing chromium with apt-get", flush=True)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "chromium"]):
+            subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=True)
+        if path := shutil.which("chromium"):
+            return path
+    sys.exit(
+        "The browser tests need Chromium: install it with `apt-get install chromium`, then run this again."
+    )
+
+
+def add(count: Count, report: Path) -> None:
+    """Add a run's figures; a run that left no report has failed and is counted as one failure."""
+    if not report.exists():
+        count.failed += 1
+        return
+    suite = ET.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    skipped = int(suite.get("skipped", 0))
+    count.failed += failed
+    count.skipped += skipped
+    count.passed += int(suite.get("tests", 0)) - failed - skipped
+
+
+def sqlite_version() -> str:
+    import sqlite3
+
+    return sqlite3.sqlite_version
+
+
+def postgres_version(url: str) -> str:
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        return str(connection.info.server_version // 10000) + f".{connection.info.server_version % 10000}"
+
+
+def redis_version(url: str) -> str:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        return str(client.info("server")["redis_version"])
+
+
+def chromium_version(path: str) -> str:
+    ran = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return ran.stdout.strip() or "Chromium"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
