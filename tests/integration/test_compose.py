@@ -134,7 +134,9 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             running.callback(process.stop)
             processes.append(process)
         for url in urls:
-            wait_for(lambda url=url: is_ready(url), seconds=START_WITHIN, describe=processes[0].output)
+            wait_for(
+                lambda url=url: is_ready(url), seconds=START_WITHIN, describe=lambda: processes[0].output
+            )
         yield Stack(urls, processes, database)
 
 

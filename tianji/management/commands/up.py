@@ -6,6 +6,7 @@ import fcntl
 import http.client
 import os
 import socket
+import subprocess
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -55,6 +56,7 @@ class Command(BaseCommand):
         # Held until this process exits, for whatever reason.
         with _lock(data / "up.lock"):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
+            self.say(f"Data folder: {data}")
             self._prepare()
             supervisor = Supervisor(
                 [Child(role, command(role)) for role in ROLES],
@@ -62,9 +64,8 @@ class Command(BaseCommand):
                 environment={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
             reloader = _Reloader(supervisor) if options["reload"] else None
-            started = time.monotonic()
-
             demo = options["demo"] and "demo" in get_commands()
+            started = time.monotonic()
 
             def meanwhile() -> None:
                 if self._announce_once(started, with_link=not demo) and demo:
@@ -118,6 +119,9 @@ class _Reloader:
         if changed := self.files.changed():
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             self.supervisor.say(f"{changed[0]}{more} changed; starting everything again.")
+            if any("migrations" in path.parts for path in changed):
+                # In a process of its own: this one has the migrations that it started with.
+                subprocess.run(management("migrate", "--verbosity", "0"), check=False)
             self.supervisor.restart()
         self.next_look = time.monotonic() + _LOOK_FOR_CHANGES_EVERY
 
