@@ -113,7 +113,7 @@ class ConfigField(serializers.Field[Any, Any, Any, Any]):
 
 def _of_another_kind(kind: str, body: StrictSerializer) -> Problem:
     if set(body.initial_data) - set(body.fields):
-        return impossible("config", _("This is not a config of the kind %s.") % kind)
+        return impossible("config", _("Not a valid configuration for the integration %s.") % kind)
     errors = [(f"config.{name}", said) for name, all_said in body.errors.items() for said in all_said]
     return Problem("impossible", _("Some fields are invalid."), errors=errors)
 

@@ -217,7 +217,7 @@ def test_who_saves_second_sees_theirs_and_keeps_what_was_typed(admin, monitor, c
     answer = save(admin, url(monitor), {**fields, of(channel, "delay"): "10 min"})
     assert answer.status_code == 422
     page = answer.content.decode()
-    assert "Somebody else changed this in the meantime" in page
+    assert "Someone else changed this in the meantime" in page
     assert "Phone: if still down after 60 s." in page
     assert 'value="10 min"' in page
     assert route(monitor).delay == timedelta(minutes=1)
