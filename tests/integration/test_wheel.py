@@ -20,7 +20,7 @@ import requests
 from tests.support.product import EMAIL, PASSWORD, ROOT, Person, Process, environment_of, is_ready, wait_for
 from tests.support.servers import free_port
 from tests.support.sinks import HttpSink
-from tianji import __version__
+from core import __version__
 
 _BINARIES = Path(sys.executable).parent
 

@@ -137,11 +137,11 @@ class People(RuleBasedStateMachine):
 
     @rule(
         index=monitors,
-        target=st.sampled_from(["acknowledge", "snooze", "unsnooze", "maintain", "end", "pause", "resume"]),
+        action=st.sampled_from(["acknowledge", "snooze", "unsnooze", "maintain", "end", "pause", "resume"]),
         seconds=st.sampled_from([100, 700]),
     )
-    def do(self, index, target, seconds) -> None:
-        getattr(self, f"_{target}")(self.monitors[index], seconds)
+    def do(self, index, action, seconds) -> None:
+        getattr(self, f"_{action}")(self.monitors[index], seconds)
 
     def _acknowledge(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
