@@ -88,7 +88,7 @@ def test_the_form_says_in_words_when_people_are_told_as_one_types(open_page: Cal
     page.get_by_label("Time zone").fill("Asia/Jakarta")
     expect(page.locator("#preview li")).to_have_count(3)
     page.get_by_label("Cron expression").fill("99 2 * * *")
-    expect(page.locator("#preview")).to_contain_text("minute field is not valid")
+    expect(page.locator("#preview")).to_contain_text("minute field must be 0-59")
 
 
 def test_a_broken_form_keeps_what_was_typed_and_says_what_is_allowed(open_page: Callable[..., Page]):

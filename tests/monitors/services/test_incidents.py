@@ -167,7 +167,7 @@ def test_a_page_tells_the_whole_story(admin, workspace, monitor):
     admin.post(url("note", incident), {"note": "Deleted old dumps."})
     push(monitor, message="room again")
     text = text_of(admin.get(url("incident", incident)))
-    assert "Down for 19 min" in text
+    assert "Was down for 19 min" in text
     assert "Reported down by the sender" in text
     story = [
         "Reported down: “disk full”",
