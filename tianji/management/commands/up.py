@@ -68,8 +68,9 @@ class Command(BaseCommand):
                 # Before the processes start: on SQLite, one transaction writes at a time.
                 days = [f"--days={options['demo_days']}"] if options["demo_days"] else []
                 call_command("demo", f"--password={demo}", *days, stdout=self.stdout)
+            receiver = [Child("sink", [sys.executable, "-m", "tianji.demo.sink"], essential=False)]
             supervisor = Supervisor(
-                [Child(role, command(role)) for role in ROLES],
+                [*(receiver if demo is not None else []), *(Child(role, command(role)) for role in ROLES)],
                 say=self.say,
                 environment={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
@@ -78,7 +79,6 @@ class Command(BaseCommand):
 
             def meanwhile() -> None:
                 if self._announce_once(started) and demo is not None:
-                    supervisor.add(Child("sink", [sys.executable, "-m", "tianji.demo.sink"], essential=False))
                     supervisor.add(Child("demo", management("demo", "--live"), essential=False))
                 if reloader:
                     reloader.look()
