@@ -21,6 +21,7 @@ from monitors.heartbeats import missed
 from monitors.history import current, rollups, status_bars, uptimes
 from monitors.models import Heartbeat, Incident, Monitor, RejectedPush, RolledUp, Transition
 from notifications.dispatch import queue
+from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
 from tests.support.demo import DAYS, PASSWORD, demo, monitors_of, rows
 from tests.support.sinks import HttpSink, wait_until
@@ -90,7 +91,7 @@ def test_there_are_incidents_of_each_cause_acknowledged_and_noted(sample):
 def test_messages_were_sent_one_is_retried_and_one_was_given_up(sample):
     deliveries = Delivery.objects.filter(channel__workspace=sample)
     assert set(deliveries.values_list("status", flat=True)) == {"sent", "failed", "pending", "skipped"}
-    assert deliveries.filter(event=Delivery.Event.DIGEST_UP).exists()
+    assert deliveries.filter(event=Event.DIGEST_UP).exists()
     retried = deliveries.get(status="pending", attempt_count__gt=0)
     assert retried.channel.failures == retried.attempts.count() == retried.attempt_count
     assert retried.next_attempt_at > database_now()
@@ -168,7 +169,7 @@ def test_the_log_of_a_monitor_says_who_was_told_with_each_incident(sample):
     told = Incident.objects.filter(monitor__workspace=sample, monitor__name="Thumbnail renderer")
     assert told.count() > 5
     for incident in told:
-        sent = incident.deliveries.filter(event=Delivery.Event.OPENED).values_list("channel__name", "status")
+        sent = incident.deliveries.filter(event=Event.OPENED).values_list("channel__name", "status")
         assert ("Operations mail", "sent") in sent or ("Operations mail", "failed") in sent
 
 

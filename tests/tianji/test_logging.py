@@ -8,12 +8,13 @@ import logging
 
 import pytest
 import structlog
+from django.db import DatabaseError
 from django.test import Client
 
 from core.credentials import checksum
-from monitors.api import push as push_views
 from monitors.heartbeats import recorder
 from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.pipeline import process_pipeline
 from tests.support.factories import make_monitor, secret_of
 from tianji.logging import logging_config, redact
 
@@ -71,7 +72,8 @@ def fail_with(monkeypatch, error):
     def fail(arrivals):
         raise error
 
-    monkeypatch.setattr(push_views, "group_commit", GroupCommit(fail, queue_limit=9, batch_limit=9))
+    failing = GroupCommit(fail, queue_limit=9, batch_limit=9)
+    monkeypatch.setattr(process_pipeline(), "_group_commit", failing)
 
 
 # --- tokens
@@ -108,7 +110,7 @@ def test_the_token_of_a_push_that_is_refused_is_in_no_line(lines, client, db, pa
 
 
 def test_the_token_of_a_push_that_cannot_be_recorded_is_in_no_line(lines, client, db, monkeypatch):
-    fail_with(monkeypatch, push_views.DatabaseError(f"no route for {SECRET}"))
+    fail_with(monkeypatch, DatabaseError(f"no route for {SECRET}"))
     assert client.get(f"/api/push/{SECRET}").status_code == 503
     assert "push not recorded" in lines.text
     assert SECRET not in lines.text
@@ -203,7 +205,7 @@ def test_an_id_that_is_none_is_replaced(client, db, given):
 
 def test_a_push_after_a_page_does_not_bear_the_id_of_the_page(json_lines, client, db, monkeypatch):
     client.get("/nowhere/", headers={"x-request-id": "of-the-page"})
-    fail_with(monkeypatch, push_views.DatabaseError("away"))
+    fail_with(monkeypatch, DatabaseError("away"))
     client.get(f"/api/push/{SECRET}")
     (event,) = [event for event in json_lines.events if event["event"] == "push not recorded"]
     assert "request_id" not in event

@@ -145,6 +145,7 @@ SPECIAL: dict[str, dict[str, object]] = {
         "starts_at": NOW,
         "ends_at": NOW + datetime.timedelta(hours=1),
     },
+    "monitors.monitorstate": {"status": "up", "due_at": NOW},
     "monitors.incident": {"started_at": NOW, "detected_at": NOW, "resolved_at": NOW},
     "notifications.delivery": {"status": "sent", "next_attempt_at": None, "digest_id": None},
 }

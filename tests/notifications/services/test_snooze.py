@@ -134,7 +134,7 @@ def test_a_button_snoozes_for_an_hour(admin, workspace):
     assert timedelta(minutes=59) < left <= HOUR
     page = answer.content.decode()
     assert "Snoozed until" in page
-    assert "End it" in page
+    assert "End snooze" in page
 
 
 def test_until_tomorrow_is_nine_in_the_readers_zone(admin, workspace):
@@ -202,7 +202,7 @@ def test_a_viewer_sees_a_snooze_and_cannot_end_it(viewer, workspace):
     snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     page = viewer.get(reverse("monitors:detail", args=[monitor.public_id])).content.decode()
     assert 'id="snoozed"' in page
-    assert "End it" not in page
+    assert "End snooze" not in page
 
 
 def test_in_a_dialog_the_question_comes_alone(admin, workspace):

@@ -459,7 +459,7 @@ class TestAssigning:
         entries = AuditEntry.objects.filter(action="monitor.changed")
         assert {entry.subject for entry in entries} == {one.public_id for one in some[1:]}
         page = admin.get(reverse("monitors:log", args=[some[1].public_id])).text
-        assert "Changed: who is told" in page
+        assert "Changed: channels" in page
 
     def test_channels_and_monitors_deleted_meanwhile_are_left_out(self, workspace, some):
         gone, there = (make_channel(workspace=workspace, monitors=[]) for _ in range(2))

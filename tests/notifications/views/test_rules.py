@@ -156,7 +156,7 @@ def test_the_form_names_what_lies_above(admin, monitor, workspace):
         ),
         ({"own-recovery": "0"}, "Enter a whole number from 1 to 20."),
         ({"own-reminders": "every", "own-remind_every": ""}, "Enter an interval, for example 1 h."),
-        ({"own-reminders": "every", "own-remind_every": "59 s"}, "Give 60 s to 7 d"),
+        ({"own-reminders": "every", "own-remind_every": "59 s"}, "Enter 60 s to 7 d"),
         (
             {"own-reminders": "every", "own-remind_most": "101"},
             "Enter a whole number from 1 to 100.",
@@ -177,7 +177,7 @@ def test_what_cannot_be_of_a_channel_is_said_there(admin, monitor, channel):
     answer = save(admin, url(monitor), **typed)
     assert answer.status_code == 422
     page = answer.content.decode()
-    assert "Give 0 s to 7 d" in page
+    assert "Enter 0 s to 7 d" in page
     assert "Choose at least one event, or unsubscribe this channel." in page
     assert 'value="8 d"' in page
 

@@ -149,7 +149,7 @@ def test_large_tables_are_counted_up_to_a_bound(root: Client):
 def test_a_list_that_is_cut_says_so(root: Client, monkeypatch):
     from core import admin as shared
 
-    monkeypatch.setattr(shared, "COUNTED_MOST", 5)
+    monkeypatch.setattr(shared, "MAX_COUNT", 5)
     for _number in range(6):
         make_row()
     assert AuditEntry.objects.count() > 5

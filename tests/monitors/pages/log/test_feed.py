@@ -173,7 +173,7 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
 def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False)
-    assert said(monitor, kinds=(Kind.MESSAGES,)) == [("telling", "Sending to Ops")]
+    assert said(monitor, kinds=(Kind.MESSAGES,)) == [("pending", "Sending to Ops")]
 
 
 # --- Filters -------------------------------------------------------------------------------------
