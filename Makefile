@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+# Of history in the sample data of `make dev`.
+DEMO_DAYS ?= 30
 
 .PHONY: up dev test test-fast lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
 
@@ -13,7 +15,8 @@ up: .venv/.base-installed
 dev: .venv/.dev-installed
 	@exec env TIANJI_DEBUG=true TIANJI_DATA="$${TIANJI_DATA:-data/dev}" \
 	  TIANJI_ALLOW_PRIVATE_WEBHOOKS="$${TIANJI_ALLOW_PRIVATE_WEBHOOKS:-127.0.0.0/8}" \
-	  $(BIN)/python manage.py up --reload --demo
+	  TIANJI_EMAIL_URL="$${TIANJI_EMAIL_URL:-smtp://127.0.0.1:9025}" \
+	  $(BIN)/python manage.py up --reload --demo tianji-demo --demo-days $(DEMO_DAYS)
 
 test: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.test

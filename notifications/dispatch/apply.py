@@ -23,7 +23,7 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     facts = FactFinder(channel, judged, now)
     told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
-    withdrawn: list[tuple[SkipReason, Delivery]] = []
+    skipped: list[tuple[SkipReason, Delivery]] = []
     # Recoveries of outages that go on: their verdicts in this turn are outdated.
     outdated: set[int] = set()
     for row in judged:
@@ -40,13 +40,13 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
                 else:
                     held.append((Hold(now + decide.LOOK_AGAIN), row))
             case Skip(why):
-                withdrawn.append((why, row))
+                skipped.append((why, row))
     told = [row for row in told if row.pk not in outdated]
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(told)
     held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
     _lock(held)
-    for why, rows in groupby(sorted(withdrawn, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
+    for why, rows in groupby(sorted(skipped, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))
     return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
 

@@ -69,7 +69,7 @@ def _channels_with_something_due(now: datetime) -> list[int]:
     due = (
         Delivery.objects.filter(next_attempt_at__lte=now)
         .exclude(channel__in=in_flight.values("channel"))
-        .exclude(channel__quiet_until__gt=now)
+        .exclude(channel__paused_until__gt=now)
         .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__range=storm)
         .exclude(event__in=ENDS, attempt_count=0, channel__ups_until__range=storm)
     )

@@ -83,7 +83,10 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     for name in ("TIANJI_DATA", "TIANJI_STATIC", "TIANJI_ALLOW_PRIVATE_WEBHOOKS"):
         del environment[name]
     process = Process(
-        ["make", "dev", f"BIN={Path(sys.executable).parent}"], environment, name="make dev", cwd=tmp_path
+        ["make", "dev", f"BIN={Path(sys.executable).parent}", "DEMO_DAYS=2"],
+        environment,
+        name="make dev",
+        cwd=tmp_path,
     )
     try:
         process.line_with("Tianji is running at", seconds=180)
@@ -97,6 +100,7 @@ def test_changes_show_and_a_mistake_is_survived(checkout: Checkout):
     assert (checkout.folder / "data" / "dev" / "tianji.sqlite3").is_file()
     before = checkout.roles()
     assert before.keys() == {"web", "worker", "beat"}
+    assert "Sign in at" in checkout.process.output
 
     checkout.append("tianji/wsgi.py", _EDIT)
     checkout.process.line_with("tianji/wsgi.py changed; starting everything again.")

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from core import __version__
 from tests.support.product import EMAIL, PASSWORD, ROOT, Person, Process, environment_of, is_ready, wait_for
 from tests.support.servers import free_port
 from tests.support.sinks import HttpSink
-from core import __version__
 
 _BINARIES = Path(sys.executable).parent
 

@@ -100,7 +100,7 @@ def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
 def test_what_was_not_needed_says_why(reader, workspace, monitor):
     fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(make_channel(workspace=workspace), monitor, **fields)
-    (said,) = results(reader.get("deliveries/?status=withdrawn"))
+    (said,) = results(reader.get("deliveries/?status=skipped"))
     assert said["note"] == "recovered"
 
 

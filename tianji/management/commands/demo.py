@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tianji.demo import channels, fill, live, people
 
 _HELP = """
-Makes a workspace named Demo with 40 monitors in all states, 30 days of history, incidents, three channels
-and maintenance, and prints how to sign in. Run again, it leaves the workspace as it is.
-With --live it then goes on pushing to the monitors until Ctrl-C, and lets some of them fail.
+Creates a workspace named Demo with 40 monitors in all states, 30 days of history, incidents, three channels
+and maintenance windows, and prints how to sign in. Run again, it leaves the workspace as it is.
+With --live it keeps pushing to the monitors until Ctrl-C, and lets some of them fail.
 """
 
 
@@ -76,10 +76,10 @@ class Command(BaseCommand):
             fill.remove(there)
             there = None
         if there is not None:
-            self._say("The workspace Demo is there already; --reset makes it anew.")
+            self._say("The workspace Demo exists already; --reset creates it anew.")
             if options["password"]:
                 people.set_password(options["password"])
-                self._say(f"Changed the password of {people.OWNER}.")
+                self._say_how_to_sign_in(options["password"])
             return
         password = options["password"] or secrets.token_urlsafe(9)
         began = time.monotonic()
@@ -91,6 +91,9 @@ class Command(BaseCommand):
             say=self._say,
         )
         self._say(f"Done in {time.monotonic() - began:.0f} s.")
+        self._say_how_to_sign_in(password)
+
+    def _say_how_to_sign_in(self, password: str) -> None:
         self._say(f"Sign in at {settings.TIANJI_URL}/ as {people.OWNER} with the password {password}")
 
     def _say(self, line: str) -> None:

@@ -7,13 +7,14 @@ import http.client
 import os
 import socket
 import subprocess
+import sys
 import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
@@ -43,9 +44,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--demo",
-            action="store_true",
-            help="Fills an empty installation with live sample data.",
+            nargs="?",
+            const="",
+            metavar="PASSWORD",
+            help="Fills an empty installation with sample data, keeps pushing to it, and prints what the "
+            "channels send to this machine. PASSWORD is for signing in; a random one otherwise.",
         )
+        parser.add_argument("--demo-days", metavar="DAYS", help="Days of history in the sample data.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"] and not paths.is_checkout():
@@ -57,18 +62,23 @@ class Command(BaseCommand):
         with _lock(data / "up.lock"):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
             self.say(f"Data folder: {data}")
+            demo: str | None = options["demo"]
             self._prepare()
+            if demo is not None:
+                # Before the processes start: on SQLite, one transaction writes at a time.
+                days = [f"--days={options['demo_days']}"] if options["demo_days"] else []
+                call_command("demo", f"--password={demo}", *days, stdout=self.stdout)
             supervisor = Supervisor(
                 [Child(role, command(role)) for role in ROLES],
                 say=self.say,
                 environment={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
             reloader = _Reloader(supervisor) if options["reload"] else None
-            demo = options["demo"] and "demo" in get_commands()
             started = time.monotonic()
 
             def meanwhile() -> None:
-                if self._announce_once(started, with_link=not demo) and demo:
+                if self._announce_once(started) and demo is not None:
+                    supervisor.add(Child("sink", [sys.executable, "-m", "tianji.demo.sink"], essential=False))
                     supervisor.add(Child("demo", management("demo", "--live"), essential=False))
                 if reloader:
                     reloader.look()
@@ -88,14 +98,14 @@ class Command(BaseCommand):
         if settings.TIANJI_ADMIN_EMAIL and setup.is_needed():
             self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
-    def _announce_once(self, started: float, *, with_link: bool) -> bool:
+    def _announce_once(self, started: float) -> bool:
         """Print the address as soon as the site answers; return whether this was the moment."""
         if self._announced:
             return False
         if _is_ready():
             self._announced = True
             self.say(f"Tianji is running at {settings.TIANJI_URL}/ (press Ctrl-C to stop)")
-            if with_link and setup.is_needed():
+            if setup.is_needed():
                 self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
             connections.close_all()
             return True
