@@ -104,30 +104,30 @@ def enqueue_failing() -> int:
     told = Delivery.objects.filter(
         subject=OuterRef("pk"), event=Event.FAILING, occasion=OuterRef("failing_since")
     )
-    broken = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
-    return sum(_enqueue_failing_channel(channel) for channel in broken)
+    failing = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
+    return sum(_enqueue_failing_channel(channel) for channel in failing)
 
 
-def _enqueue_failing_channel(broken: Channel) -> int:
-    others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, failing_since=None)
+def _enqueue_failing_channel(failing: Channel) -> int:
+    others = Channel.objects.filter(workspace=failing.workspace_id, enabled=True, failing_since=None)
     # Channels for all monitors are the most likely to be read.
-    chosen = others.exclude(pk=broken.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
+    chosen = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
     with transaction.atomic():
-        there = _lock({broken.pk, *chosen[:_TOLD_MOST]})
-        if broken.pk not in there:
+        there = _lock({failing.pk, *chosen[:_TOLD_MOST]})
+        if failing.pk not in there:
             return 0
         now = database_now()
-        rows = [_failing_delivery(broken, channel, now) for channel in sorted(there - {broken.pk})]
+        rows = [_failing_delivery(failing, channel, now) for channel in sorted(there - {failing.pk})]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         wake_on_commit("notifications.tasks.deliver")
     return len(rows)
 
 
-def _failing_delivery(broken: Channel, channel: int, now: datetime) -> Delivery:
+def _failing_delivery(failing: Channel, channel: int, now: datetime) -> Delivery:
     return Delivery(
         channel_id=channel,
-        subject=broken,
-        occasion=broken.failing_since,
+        subject=failing,
+        occasion=failing.failing_since,
         event=Event.FAILING,
         created_at=now,
         planned_at=now,
