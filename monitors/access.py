@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Membership, Role, User, Workspace
-from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
+from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -74,6 +74,19 @@ def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Ro
     if role != Role.VIEWER and not membership_in(request, monitor.workspace).may_change:
         raise PermissionDenied
     return monitor
+
+
+def get_token_or_404(request: HttpRequest, public_id: UUID, token_id: UUID) -> tuple[Monitor, PushToken]:
+    """Return the monitor `public_id` and its active token `token_id`, both of which the user may change.
+
+    Raises:
+        Http404, PermissionDenied: like `get_monitor_or_404`; also for a token that is no longer active.
+    """
+    monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
+    token = monitor.tokens.valid().filter(public_id=token_id).first()
+    if token is None:
+        raise Http404
+    return monitor, token
 
 
 def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:

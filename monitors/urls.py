@@ -13,6 +13,7 @@ from monitors.views import (
     monitors,
     overview,
     rejected_pushes,
+    token_rotation,
     tokens,
     usage,
     waiting,
@@ -22,9 +23,9 @@ app_name = "monitors"
 
 _token: list[URLPattern] = [
     path("show/", tokens.show, name="show_token"),
-    path("rotate/", tokens.rotate, name="rotate_token"),
-    path("extend/", tokens.extend, name="extend_token"),
-    path("end/", tokens.end, name="end_token"),
+    path("rotate/", token_rotation.rotate, name="rotate_token"),
+    path("extend/", token_rotation.extend, name="extend_token"),
+    path("end/", token_rotation.end, name="end_token"),
     path("rename/", tokens.rename, name="rename_token"),
     path("revoke/", tokens.revoke, name="revoke_token"),
 ]

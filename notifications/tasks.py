@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from notifications.dispatch import late_and_broken, send
+from notifications.dispatch import late_and_failing, send
 
 
 @shared_task
@@ -15,7 +15,7 @@ def deliver() -> None:
 
 @shared_task
 def notice() -> None:
-    late_and_broken.look()
+    late_and_failing.look()
 
 
 @worker_shutting_down.connect

@@ -1,21 +1,14 @@
 """All settings, from the environment only; each variable is described in docs/settings.md."""
 
-import contextlib
 import logging
-import os
-import re
-import secrets
-from ipaddress import ip_network
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from urllib.parse import urlsplit
 
-import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 
-from tianji import paths
+from api import openapi
+from tianji import environment, paths
 from tianji.logging import logging_config
 
 env = Env()
@@ -32,48 +25,23 @@ DEBUG = env.bool("TIANJI_DEBUG", False)
 _DATABASE_URL = env.str("DATABASE_URL", "")
 REDIS_URL = env.str("REDIS_URL", "")
 
-
-def _secret_key() -> str:
-    """Return the key from the environment, or the one in the data folder, generated on first use.
-
-    A generated key is only safe if the database is in the data folder too: containers that each
-    generated their own could not read each other's sessions.
-    """
-    if key := env.str("SECRET_KEY", ""):
-        return key
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    # A generated key is only safe if the database is in the data folder too: containers that each generated
+    # their own could not read each other's sessions.
     if _DATABASE_URL:
         raise ImproperlyConfigured(
             "SECRET_KEY is not set. Set it to the same value of at least 50 characters in every process, "
             'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
-    path = TIANJI_DATA / "secret-key"
-    if not path.exists():
-        TIANJI_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=TIANJI_DATA, prefix="secret-key.") as file:
-            file.write(secrets.token_urlsafe(50))
-            file.flush()
-            # A link appears complete or not at all, and the first of two processes wins.
-            with contextlib.suppress(FileExistsError):
-                os.link(file.name, path)
-    return path.read_text().strip()
-
-
-SECRET_KEY = _secret_key()
+    SECRET_KEY = environment.generated_secret_key(TIANJI_DATA)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 _default_host = "localhost" if TIANJI_HOST in ("0.0.0.0", "::") else TIANJI_HOST
 _default_url = f"http://{f'[{_default_host}]' if ':' in _default_host else _default_host}:{TIANJI_PORT}"
 TIANJI_URL = env.str("TIANJI_URL", _default_url).rstrip("/")
 TIANJI_URL_IS_SET = bool(env.str("TIANJI_URL", ""))
-try:
-    _public = urlsplit(TIANJI_URL)
-    _public.port  # noqa: B018  (raises ValueError for an invalid port)
-except ValueError as error:
-    raise ImproperlyConfigured(f"TIANJI_URL is {TIANJI_URL!r}: {error}.") from error
-if _public.scheme not in ("http", "https") or not _public.hostname:
-    raise ImproperlyConfigured(
-        f"TIANJI_URL is {TIANJI_URL!r}; set it to the address people open, such as https://tianji.example.com"
-    )
+_public = environment.public_url(TIANJI_URL)
 _listens_everywhere = TIANJI_HOST in ("0.0.0.0", "::") and not TIANJI_URL_IS_SET
 ALLOWED_HOSTS = env.list(
     "TIANJI_ALLOWED_HOSTS",
@@ -310,32 +278,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Tianji",
-    "DESCRIPTION": "The push endpoint, and everything you can do in the web interface.",
-    "VERSION": "1.0.0",
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": [],
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "PREPROCESSING_HOOKS": ["api.schema.only_the_api"],
-    "POSTPROCESSING_HOOKS": ["api.schema.exact", "monitors.api.push_schema.describe"],
-    "TAGS": [
-        {"name": "push", "description": "Send heartbeats."},
-        {"name": "monitors"},
-        {"name": "push tokens"},
-        {"name": "history", "description": "Heartbeats, incidents and uptime."},
-        {"name": "channels", "description": "Where notifications are sent, when, and the delivery log."},
-        {"name": "maintenance", "description": "Times during which no notifications are sent."},
-    ],
-    # The API documentation loads nothing from other servers.
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},
-}
+SPECTACULAR_SETTINGS = openapi.SETTINGS
 # How many pushes may wait for a commit in one web process, and how many may share a transaction.
 TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1))
 TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
@@ -353,13 +296,7 @@ TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.R
 
 TIANJI_EMAIL_URL = env.str("TIANJI_EMAIL_URL", "")
 if TIANJI_EMAIL_URL:
-    _email = dj_email_url.parse(TIANJI_EMAIL_URL)
-    if _email.get("EMAIL_BACKEND") != "django.core.mail.backends.smtp.EmailBackend":
-        raise ImproperlyConfigured(
-            "TIANJI_EMAIL_URL must look like smtp://user:password@mail.example.com:25, "
-            "submission://user:password@mail.example.com:587 (STARTTLS) or "
-            "smtp://user:password@mail.example.com:465?ssl=True"
-        )
+    _email = environment.email_settings(TIANJI_EMAIL_URL)
     EMAIL_BACKEND = _email["EMAIL_BACKEND"]
     EMAIL_HOST = _email["EMAIL_HOST"]
     EMAIL_PORT = _email["EMAIL_PORT"]
@@ -373,21 +310,7 @@ EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
 
 # Private networks, IP addresses and host names that notifications may be sent to.
-TIANJI_ALLOW_PRIVATE_WEBHOOKS: list[str] = [
-    entry for entry in map(str.strip, env.list("TIANJI_ALLOW_PRIVATE_WEBHOOKS", [])) if entry
-]
-for _entry in TIANJI_ALLOW_PRIVATE_WEBHOOKS:
-    try:
-        if "/" in _entry:
-            ip_network(_entry, strict=False)
-        # The characters of an IP address or a host name.
-        elif not re.fullmatch(r"[\w.:\[\]-]+", _entry, re.ASCII):
-            raise ValueError("not a network, IP address or host name")
-    except ValueError as error:
-        raise ImproperlyConfigured(
-            f"TIANJI_ALLOW_PRIVATE_WEBHOOKS contains {_entry!r} ({error}); use networks, IP addresses and "
-            "host names, separated by commas, such as 10.0.0.0/8,chat.example.internal"
-        ) from error
+TIANJI_ALLOW_PRIVATE_WEBHOOKS = environment.private_hosts(env.list("TIANJI_ALLOW_PRIVATE_WEBHOOKS", []))
 
 # --- Logging -------------------------------------------------------------------------------------
 

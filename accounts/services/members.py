@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import AuditTarget
+from accounts.locks import lock_workspace
 from accounts.models import AuditEntry, Membership, Role, User, Workspace
 
 
@@ -36,7 +37,7 @@ def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
         MemberAlready: the person is already a member; nothing was changed.
     """
     with transaction.atomic():
-        _lock(workspace)
+        lock_workspace(workspace)
         # Addresses are stored in lower case.
         user = User.objects.filter(email=email.lower()).first()
         is_new_account = user is None
@@ -59,7 +60,7 @@ def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
         Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
-        _lock(membership.workspace)
+        lock_workspace(membership.workspace)
         membership.refresh_from_db()
         if membership.role != role:
             if membership.role == Role.OWNER:
@@ -78,17 +79,12 @@ def remove(*, membership: Membership, by: Actor) -> None:
         Membership.DoesNotExist: the member was removed in the meantime.
     """
     with transaction.atomic():
-        _lock(membership.workspace)
+        lock_workspace(membership.workspace)
         membership.refresh_from_db()
         if membership.role == Role.OWNER:
             _require_another_owner(membership)
         _record(membership, by, AuditEntry.Action.MEMBER_REMOVED)
         membership.delete()
-
-
-def _lock(workspace: Workspace) -> None:
-    """Lock the workspace so that its members change one at a time: two owners may remove each other."""
-    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
 
 
 def _require_another_owner(membership: Membership) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import AuditTarget
+from accounts.locks import lock_workspace
 from accounts.models import AuditEntry, Workspace
 
 
@@ -19,7 +20,7 @@ def change(*, workspace: Workspace, by: Actor, **changes: Any) -> Workspace:
         Workspace.DoesNotExist: it was deleted.
     """
     with transaction.atomic():
-        workspace = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+        workspace = lock_workspace(workspace)
         changed = sorted(name for name, value in changes.items() if getattr(workspace, name) != value)
         for name in changed:
             setattr(workspace, name, changes[name])

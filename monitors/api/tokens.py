@@ -24,7 +24,7 @@ from api.problems import Problem, impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
 from monitors.access import push_url
-from monitors.api.monitors import MonitorView
+from monitors.api.base import MonitorView
 from monitors.api.serializers import (
     NewTokenSerializer,
     OverlapSerializer,

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from core.clock import database_now
 from monitors.domain.state_machine import Status, TimePassed
 from monitors.heartbeats import sql, transitions
+from monitors.locks import lock_due_states
 from monitors.models import Monitor, MonitorState
 
 BATCH = 500
@@ -41,13 +42,7 @@ def _sweep_batch(batch: int) -> tuple[int, int]:
     if not connection.features.has_select_for_update and not _anything_due():
         return 0, 0
     with transaction.atomic():
-        states = list(
-            MonitorState.objects.select_for_update(
-                skip_locked=connection.features.has_select_for_update_skip_locked
-            )
-            .due(database_now())
-            .order_by("due_at")[:batch]
-        )
+        states = lock_due_states(database_now(), limit=batch)
         if not states:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.

@@ -18,6 +18,7 @@ from monitors.heartbeats import sql, transitions
 from monitors.heartbeats.parser import Push
 from monitors.heartbeats.rate_limit import Limiter, Over
 from monitors.heartbeats.sql import Held
+from monitors.locks import lock_state
 from monitors.models import Heartbeat, Monitor, MonitorState
 
 # "Last used" is written at most this often per token, so that most pushes don't write a third row.
@@ -115,7 +116,7 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
         django.db.Error: the database could not commit; nothing is recorded.
     """
     with transaction.atomic():
-        MonitorState.objects.select_for_update().get(monitor=monitor)
+        lock_state(monitor)
         now = database_now()
         lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
         if lately.filter(token=None).exists():

@@ -15,6 +15,7 @@ from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from monitors.domain.recurrence import current
+from monitors.locks import lock_window
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.services import maintenance
 
@@ -53,7 +54,7 @@ def change(
         MaintenanceWindow.DoesNotExist: someone deleted it.
     """
     with transaction.atomic():
-        window = _lock(window)
+        window = lock_window(window)
         changed = {name: value for name, value in changes.items() if getattr(window, name) != value}
         wanted = None if monitors is None else {monitor.pk for monitor in monitors}
         others = wanted is not None and wanted != set(window.monitors.values_list("pk", flat=True))
@@ -80,7 +81,7 @@ def end_now(*, window: MaintenanceWindow, by: Actor = COMMAND) -> bool:
         MaintenanceWindow.DoesNotExist: someone deleted it.
     """
     with transaction.atomic():
-        window = _lock(window)
+        window = lock_window(window)
         now = database_now()
         here = current(maintenance.plan_of(window), now)
         if here is None:
@@ -117,14 +118,10 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
         MaintenanceWindow.DoesNotExist: it was already deleted.
     """
     with transaction.atomic():
-        window = _lock(window)
+        window = lock_window(window)
         _record(window, by, AuditEntry.Action.MAINTENANCE_DELETED)
         with _rescheduling_ends(window.workspace_id):
             window.delete()
-
-
-def _lock(window: MaintenanceWindow) -> MaintenanceWindow:
-    return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
 
 
 def _rescheduling_ends(workspace_id: int) -> AbstractContextManager[None]:

@@ -17,6 +17,7 @@ from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import PauseAsked, ResumeAsked, Status, TimePassed
 from monitors.heartbeats import transitions
+from monitors.locks import lock_state
 from monitors.models import SLUG_LENGTH, Monitor, MonitorState
 from monitors.services import maintenance, tokens
 
@@ -106,7 +107,7 @@ def edit(
         BoundsCrossed: no value would be allowed.
     """
     with transaction.atomic():
-        state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        state = lock_state(monitor)
         monitor.refresh_from_db()
         if version is not None and version != monitor.version:
             raise EditedMeanwhile
@@ -178,7 +179,7 @@ def resume(*, monitor: Monitor, by: Actor = COMMAND) -> None:
 
 def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, action: str) -> None:
     with transaction.atomic():
-        state = MonitorState.objects.select_for_update().get(monitor=monitor)
+        state = lock_state(monitor)
         before = state.status
         at = database_now()
         book = transitions.Journal(at)
@@ -204,7 +205,7 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
     """
     monitor_id = monitor.pk
     with transaction.atomic():
-        MonitorState.objects.select_for_update().get(monitor=monitor)
+        lock_state(monitor)
         if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
             raise EditedMeanwhile
         _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)

@@ -17,7 +17,8 @@ from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
 from monitors.domain.schedules import ScheduleError
-from monitors.models import Monitor, MonitorState, PushToken
+from monitors.locks import lock_state
+from monitors.models import Monitor, PushToken
 
 PREFIX = "tjp_"
 OVERLAP_MAX = timedelta(days=7)
@@ -128,7 +129,7 @@ def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
         TooManyTokens: it has TOKENS_MOST active tokens, not counting rotated ones.
     """
     with transaction.atomic():
-        _lock(monitor)
+        lock_state(monitor)
         _require_room(monitor)
         issued = _make(monitor, by, secret=new_secret(), label=label)
         _record(monitor, by, AuditEntry.Action.TOKEN_ISSUED, issued.token)
@@ -144,7 +145,7 @@ def import_token(*, monitor: Monitor, secret: str, by: Actor = COMMAND, label: s
     if digest_of(secret) is None:
         raise NotAToken
     with transaction.atomic():
-        _lock(monitor)
+        lock_state(monitor)
         _require_room(monitor)
         try:
             with transaction.atomic():
@@ -175,7 +176,8 @@ def rotate(
     """
     _require_overlap(overlap)
     with transaction.atomic():
-        monitor = _lock(token.monitor)
+        monitor = token.monitor
+        lock_state(monitor)
         now = database_now()
         working = _working_line(token, now)
         if token not in working:
@@ -206,7 +208,8 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
     """
     _require_overlap(remaining)
     with transaction.atomic():
-        monitor = _lock(token.monitor)
+        monitor = token.monitor
+        lock_state(monitor)
         token.refresh_from_db()
         now = database_now()
         if token.replaced_by_id is None:
@@ -226,7 +229,8 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
 def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
     """Revoke `token`; return False if it was already revoked."""
     with transaction.atomic():
-        monitor = _lock(token.monitor)
+        monitor = token.monitor
+        lock_state(monitor)
         revoked = monitor.tokens.filter(pk=token.pk, revoked_at=None).update(revoked_at=database_now())
         if revoked:
             _record(monitor, by, AuditEntry.Action.TOKEN_REVOKED, token)
@@ -237,7 +241,8 @@ def revoke(*, token: PushToken, by: Actor = COMMAND) -> bool:
 def rename(*, token: PushToken, label: str, by: Actor = COMMAND) -> PushToken:
     """Change the label of `token`."""
     with transaction.atomic():
-        monitor = _lock(token.monitor)
+        monitor = token.monitor
+        lock_state(monitor)
         token.refresh_from_db()
         before, token.label = token.label, label
         if before != label:
@@ -262,12 +267,6 @@ def change_is_complete(*, old: PushToken, new: PushToken, monitor: Monitor, now:
 def _require_overlap(overlap: timedelta) -> None:
     if not timedelta(0) <= overlap <= OVERLAP_MAX:
         raise ValueError("the overlap must be 0 seconds to 7 days")
-
-
-def _lock(monitor: Monitor) -> Monitor:
-    """Lock the monitor's state, like the recorder does, to serialise operations on its tokens."""
-    MonitorState.objects.select_for_update().get(monitor=monitor)
-    return monitor
 
 
 def _works(token: PushToken, now: datetime) -> bool:

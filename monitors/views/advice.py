@@ -8,7 +8,6 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -24,6 +23,7 @@ from monitors.forms.monitors import DurationField
 from monitors.history import current
 from monitors.models import Monitor
 from monitors.services import monitors as monitor_service
+from monitors.views.dialogs import ask
 
 
 class TimeoutForm(forms.Form):
@@ -69,16 +69,14 @@ def timeout(request: HttpRequest, public_id: UUID) -> HttpResponse:
         words = {"before": exactly(before), "after": exactly(after)}
         messages.success(request, _("Changed the timeout from %(before)s to %(after)s.") % words)
         return HttpResponseRedirect(page, status=303)
-    template = "components/form_dialog.html#question" if request.htmx else "components/form_dialog.html"  # type: ignore[attr-defined]
-    context = {
-        "form": form,
-        "title": _("Change the timeout of “%(name)s”?") % {"name": monitor.name},
-        "text": _in_words(monitor, form),
-        "button": _("Change timeout"),
-        "cancel": page,
-        "action": request.path,
-    }
-    return render(request, template, context, status=422 if form.errors else 200)
+    return ask(
+        request,
+        form,
+        title=_("Change the timeout of “%(name)s”?") % {"name": monitor.name},
+        text=_in_words(monitor, form),
+        button=_("Change timeout"),
+        cancel=page,
+    )
 
 
 def _in_words(monitor: Monitor, form: TimeoutForm) -> str:

@@ -23,7 +23,7 @@ from monitors.models import MaintenanceWindow
 from monitors.pages import maintenance as maintenance_page
 from monitors.services import maintenance_windows
 from monitors.views.detail import workspace_context
-from monitors.views.monitors import confirm
+from monitors.views.dialogs import confirm
 
 
 @require_GET

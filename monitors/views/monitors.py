@@ -25,6 +25,7 @@ from monitors.history import current
 from monitors.models import Monitor
 from monitors.services import monitors as monitor_service
 from monitors.views.detail import show_next, workspace_context
+from monitors.views.dialogs import confirm
 
 
 @require_http_methods(["GET", "POST"])
@@ -148,13 +149,6 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
         button=_("Delete"),
         cancel=reverse("monitors:detail", args=[public_id]),
     )
-
-
-def confirm(request: HttpRequest, *, title: str, text: str, button: str, cancel: str) -> HttpResponse:
-    """Ask for confirmation before a POST to the URL of `request`: a page or, for htmx, a dialog's content."""
-    template = "components/confirm.html#question" if request.htmx else "components/confirm.html"  # type: ignore[attr-defined]
-    context = {"title": title, "text": text, "button": button, "cancel": cancel, "action": request.path}
-    return render(request, template, context)
 
 
 def _to_detail(monitor: Monitor) -> HttpResponse:

@@ -10,6 +10,7 @@ from core.sql import among
 from notifications.dispatch import decide, reminders
 from notifications.dispatch.decide import Hold, Send, Skip, SkipReason
 from notifications.dispatch.facts import FactFinder
+from notifications.locks import lock_delivery_ids
 from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, Delivery
 
@@ -45,13 +46,13 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(told)
     held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
-    _lock(held)
+    _hold(held)
     for why, rows in groupby(sorted(skipped, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))
     return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
 
 
-def _lock(held: Iterable[tuple[Hold, Delivery]]) -> None:
+def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
     by_hold: dict[Hold, list[int]] = {}
     for hold, row in held:
         by_hold.setdefault(hold, []).append(row.pk)
@@ -67,7 +68,7 @@ def _continue(row: Delivery, facts: FactFinder) -> bool:
     """
     earlier = facts.unsent_recoveries(row)
     ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)
-    held = reminders.free(ends)
+    held = lock_delivery_ids(ends)
     if len(held) < len(earlier):
         return False
     opening = Delivery.objects.filter(

@@ -71,10 +71,10 @@ def write(delivery: Delivery) -> Composed:
             message = _own_words(delivery.channel, digests.compose(several), said)
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
         elif event is Event.FAILING:
-            broken = broken_facts(delivery)
+            failing = failing_facts(delivery)
             # Never in the custom text of the channel that carries it: it must be understood.
-            message = _addressed(delivery.channel, digests.compose_broken(broken))
-            payload = payloads.of_broken(broken, message, delivery_id=delivery.public_id)
+            message = _addressed(delivery.channel, digests.compose_failing(failing))
+            payload = payloads.of_failing(failing, message, delivery_id=delivery.public_id)
         else:
             facts = facts_of(delivery, now)
             message = _own_words(delivery.channel, single.compose(facts), placeholders.of_incident(facts))
@@ -234,12 +234,12 @@ def _member(incident: Incident, down: set[int]) -> digests.Member:
     )
 
 
-def broken_facts(delivery: Delivery) -> digests.Broken:
+def failing_facts(delivery: Delivery) -> digests.FailingChannel:
     """Return the facts about the failing channel that `delivery` is about."""
     subject = delivery.subject
     assert subject is not None, "news about a channel name it"
     last = DeliveryAttempt.objects.filter(delivery__channel=subject, ok=False).order_by("-pk").first()
-    return digests.Broken(
+    return digests.FailingChannel(
         at=delivery.created_at,
         channel=subject.name,
         channel_id=str(subject.public_id),

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q
 
 from core.wakeups import wake_on_commit
@@ -14,6 +13,7 @@ from monitors import signals
 from monitors.models import Incident
 from notifications.dispatch import outbox, reminders, reschedule
 from notifications.dispatch.outbox import NewDelivery
+from notifications.locks import keep_channels
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.rules.effective import DEFAULT, Route, routes_of, rules_of_loaded
@@ -88,7 +88,7 @@ def _delivery(
 
 def _enqueue(rows: list[NewDelivery]) -> None:
     """Write deliveries, and wake a worker after the commit."""
-    there = _held({row.channel_id for row in rows})
+    there = keep_channels({row.channel_id for row in rows})
     rows = [row for row in rows if row.channel_id in there]
     if not rows:
         return
@@ -116,20 +116,3 @@ def _notified_down(incidents: list[Incident]) -> dict[tuple[int, int], bool]:
             "incident_id", "channel_id", "channel__enabled", "channel__on_recovery"
         )
     }
-
-
-def _held(channels: set[int]) -> set[int]:
-    """Return those of `channels` that still exist, and keep them from being deleted until the commit.
-
-    A channel deleted in between would make the commit fail, and with it the pushes of a whole batch. The
-    lock is the one that the foreign key takes anyway, only earlier; it blocks nothing but deletion. SQLite
-    needs none, because only one transaction writes at a time.
-    """
-    if not channels or connection.vendor != "postgresql":
-        return channels
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM notifications_channel WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
-            [sorted(channels)],
-        )
-        return {channel for (channel,) in cursor.fetchall()}

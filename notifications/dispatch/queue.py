@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 
 from core.clock import database_now
 from core.sql import among
-from monitors.models import MonitorState
 from notifications.dispatch import apply, reminders
 from notifications.integrations import kinds
+from notifications.locks import keep_monitor_of, lock_channel, lock_deliveries
 from notifications.messages.events import DIGESTS, ENDS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 
@@ -82,10 +82,10 @@ def take_turn(channel_id: int) -> Claim | None:
     with transaction.atomic():
         interrupted = _interrupted(channel_id, database_now())
         if interrupted is not None:
-            lock_monitor(interrupted)
+            keep_monitor_of(interrupted)
         # Two workers may pick the same channel: its lock lets one of them through, and everything below is
         # read after locking.
-        channel = _lock_channel(channel_id)
+        channel = lock_channel(channel_id, skip_locked=True)
         if channel is None:
             return None
         now = database_now()
@@ -129,8 +129,7 @@ def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
         rows = rows.exclude(event=Event.OPENED, attempt_count=0)
     if _goes_on(channel.ups_until, now):
         rows = rows.exclude(event__in=ENDS, attempt_count=0)
-    locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    return list(locked.select_related("incident", "monitor").order_by("pk")[:most])
+    return lock_deliveries(rows.select_related("incident", "monitor"), limit=most)
 
 
 def _goes_on(until: datetime | None, now: datetime) -> bool:
@@ -268,22 +267,3 @@ def _claim_again(row: Delivery, now: datetime) -> Claim | None:
         detail=_("Interrupted: the worker stopped before it could record a result."),
     )
     return Claim(row.pk, row.attempt_count + 1, interrupted=True)
-
-
-# --- Locks -----------------------------------------------------------------------------------------
-
-
-def lock_monitor(row: Delivery) -> None:
-    """Lock the state of the monitor that a delivery is about, if it is about one."""
-    if row.monitor_id is not None:
-        states = MonitorState.objects.select_for_update(no_key=True).filter(monitor=row.monitor_id)
-        list(states.values_list("pk"))
-
-
-def _lock_channel(pk: int) -> Channel | None:
-    """Lock a channel and return it as it is now; None if it was deleted, or is locked by somebody else.
-
-    The lock doesn't block the recorder, which only references the row.
-    """
-    rows = Channel.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
-    return rows.filter(pk=pk).order_by().first()

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from core.sql import among
-from monitors.models import Incident, MonitorState
+from monitors.locks import keep_states
+from monitors.models import Incident
 from notifications.dispatch import outbox
 from notifications.dispatch.outbox import NewDelivery
+from notifications.locks import lock_delivery_ids
 from notifications.messages.events import LABELS, Event
 from notifications.models import Delivery
 from notifications.rules.effective import Route, Rules, rules_in
@@ -36,9 +38,7 @@ def may_follow(rows: Sequence[Delivery]) -> set[int]:
     reminded = {row.monitor_id for row in rows if row.event == Event.REMINDER and row.monitor_id}
     there: set[int] = set()
     if reminded:
-        states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True)
-        found = states.filter(monitor__in=among(reminded)).order_by("monitor_id")
-        there = set(found.values_list("monitor_id", flat=True))
+        there = set(keep_states(among(reminded), skip_locked=True))
     return {row.pk for row in rows if row.event != Event.REMINDER or row.monitor_id in there}
 
 
@@ -56,12 +56,12 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
         if every := rules(row.monitor_id or 0).remind_every:
             by_wait.setdefault(every, []).append(row)
     for every, opened in by_wait.items():
-        waiting = free(_waiting(opened[0].channel_id, opened))
+        waiting = lock_delivery_ids(_waiting(opened[0].channel_id, opened))
         Delivery.objects.filter(pk__in=among(waiting)).update(
             planned_at=now + every, next_attempt_at=now + every
         )
     if over := of[Event.RESOLVED]:
-        waiting = free(_waiting(over[0].channel_id, over))
+        waiting = lock_delivery_ids(_waiting(over[0].channel_id, over))
         Delivery.objects.filter(pk__in=among(waiting)).update(
             status=Delivery.Status.SKIPPED, note=Delivery.Note.RECOVERED, next_attempt_at=None
         )
@@ -74,15 +74,6 @@ def follow(rows: Sequence[Delivery], now: datetime) -> None:
             at = now + mine.remind_every
             more.append(_reminder(row.incident, row.channel_id, row.sequence + 1, at, now))
     outbox.write(more)
-
-
-def free(rows: QuerySet[Delivery]) -> list[int]:
-    """Lock those of `rows` that are not locked yet, and return their row ids.
-
-    It doesn't wait for rows that are locked by the deletion of a monitor, which may be waiting for us.
-    """
-    locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")
-    return list(locked.values_list("pk", flat=True))
 
 
 def _waiting(channel: int, rows: Sequence[Delivery]) -> QuerySet[Delivery]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from core.sql import among
-from notifications.dispatch import reminders
+from notifications.locks import lock_delivery_ids
 from notifications.models import Delivery
 
 
@@ -21,7 +21,7 @@ def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) 
         attempt_count=0,
         next_attempt_at=held_until,
     )
-    held = Delivery.objects.filter(pk__in=among(reminders.free(waiting)))
+    held = Delivery.objects.filter(pk__in=among(lock_delivery_ids(waiting)))
     # An outage that is over by its planned time is not sent.
     held.filter(planned_at=held_until).update(planned_at=at)
     held.update(next_attempt_at=at)

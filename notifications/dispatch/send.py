@@ -26,6 +26,7 @@ from notifications import channel_config
 from notifications.dispatch import compose, queue
 from notifications.dispatch.queue import Claim, claim_next
 from notifications.integrations import kind_named, kinds
+from notifications.locks import keep_monitor_of, lock_channel
 from notifications.messages.text import one_line
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry
@@ -142,8 +143,8 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
     with transaction.atomic():
         # In the recorder's lock order. A monitor or channel that is being deleted must not get new rows,
         # which would make its deletion fail.
-        queue.lock_monitor(delivery)
-        channel = _lock_channel(delivery.channel_id)
+        keep_monitor_of(delivery)
+        channel = lock_channel(delivery.channel_id)
         if channel is None:
             return False
         now = database_now()
@@ -227,11 +228,6 @@ def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime,
     elif took >= _HANGS:
         rest = min(next_time, now + _REST)
     return _Outcome(Delivery.Status.PENDING, next_time, rest)
-
-
-def _lock_channel(pk: int) -> Channel | None:
-    """Lock a channel and return it as it is now, None if it was deleted."""
-    return Channel.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).order_by().first()
 
 
 def send_test(*, channel: Channel) -> Result:

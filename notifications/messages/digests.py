@@ -56,7 +56,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class FailingChannel:
     """What a notification about a failing channel needs. `detail` is the last response of its receiver.
 
     `enabled`: deliveries are still attempted.
@@ -161,7 +161,7 @@ def _more(count: int) -> str:
     return ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more}
 
 
-def compose_broken(facts: Broken) -> Message:
+def compose_failing(facts: FailingChannel) -> Message:
     """Return the notification to the owners that a channel is failing."""
     said = {
         "channel": one_line(facts.channel),

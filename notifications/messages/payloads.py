@@ -74,7 +74,7 @@ def of_digest(facts: digests.Facts, message: Message, *, delivery_id: UUID) -> d
     return _object(facts.event, message, delivery_id, facts.at, {"digest": digest})
 
 
-def of_broken(facts: digests.Broken, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
+def of_failing(facts: digests.FailingChannel, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
     """Return the JSON object of the event that a channel is failing."""
     channel = {
         "id": facts.channel_id,

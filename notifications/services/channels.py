@@ -14,8 +14,10 @@ from accounts.actors import COMMAND, Actor
 from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from monitors.models import Monitor, MonitorState
+from monitors.locks import keep_states
+from monitors.models import Monitor
 from notifications import channel_config
+from notifications.locks import lock_channel, lock_channel_to_delete, lock_channels
 from notifications.models import Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
@@ -83,8 +85,11 @@ def edit(
         Channel.DoesNotExist: it was deleted.
     """
     with transaction.atomic():
-        held = [] if changes.get("enabled", True) else _lock_monitors_waiting_for(channel)
-        channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        held = [] if changes.get("enabled", True) else _keep_monitors_waiting_for(channel)
+        locked = lock_channel(channel.pk)
+        if locked is None:
+            raise Channel.DoesNotExist
+        channel = locked
         if version is not None and version != channel.version:
             raise EditedMeanwhile
         if "config" in changes:
@@ -130,9 +135,9 @@ def assign(
     monitors stays unchanged. Open incidents are not affected.
     """
     with transaction.atomic():
-        named = _lock({monitor.pk for monitor in monitors})
+        named = set(keep_states({monitor.pk for monitor in monitors}))
         wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
-        held = list(wanted.select_for_update(no_key=True).select_related("workspace").order_by("pk"))
+        held = lock_channels(wanted.select_related("workspace"), with_workspaces=True)
         new = {channel: _pairs_to_change(channel, named, subscribed=subscribed) for channel in held}
         for channel, changed in new.items():
             if changed:
@@ -147,12 +152,6 @@ def assign(
                 workspace=monitor.workspace, by=by, action=AuditEntry.Action.MONITOR_CHANGED, target=target
             )
     return sum(map(len, new.values()))
-
-
-def _lock(ids: set[int]) -> set[int]:
-    """Lock those of these monitors that still exist, so that none is deleted; return their ids."""
-    states = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=ids)
-    return set(states.order_by("monitor_id").values_list("monitor_id", flat=True))
 
 
 def _pairs_to_change(channel: Channel, named: set[int], *, subscribed: bool) -> set[int]:
@@ -171,19 +170,10 @@ def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | 
     return None if wanted == set(channel.monitors.values_list("pk", flat=True)) else wanted
 
 
-def _lock_monitors_waiting_for(channel: Channel) -> list[int]:
-    """Lock the monitors of the pending deliveries of `channel`, and return their ids.
-
-    A monitor that is being deleted must not get new rows, which would make its deletion fail. As everywhere,
-    monitors are locked before channels.
-    """
+def _keep_monitors_waiting_for(channel: Channel) -> list[int]:
+    """Keep the monitors of the pending deliveries of `channel`, before it is locked; return their ids."""
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
-    return list(
-        MonitorState.objects.select_for_update(no_key=True)
-        .filter(monitor__in=waiting.values("monitor"))
-        .order_by("monitor_id")
-        .values_list("monitor_id", flat=True)
-    )
+    return keep_states(waiting.values("monitor"))
 
 
 def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
@@ -234,7 +224,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
         pass
     with transaction.atomic():
         # Before Django collects its deliveries, so that none is added after that.
-        locked = Channel.objects.select_for_update().filter(pk=channel.pk).first()
+        locked = lock_channel_to_delete(channel.pk)
         if locked is not None:
             _record(locked, by, AuditEntry.Action.CHANNEL_DELETED)
             locked.delete()
@@ -243,7 +233,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
 def _delete_some_deliveries(channel: Channel) -> bool:
     with transaction.atomic():
         # So that no result is recorded between deleting the attempts and deleting their delivery.
-        Channel.objects.select_for_update(no_key=True).filter(pk=channel.pk).first()
+        lock_channel(channel.pk)
         ids = list(channel.deliveries.values_list("pk", flat=True)[:_BATCH])
         Delivery.objects.filter(pk__in=ids).delete()
     return bool(ids)

@@ -31,7 +31,7 @@ class ChannelRow:
     how: str
     monitor_count: int
     last_delivery: Delivery | None
-    broken: str
+    why_failing: str
 
 
 def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
@@ -45,7 +45,7 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
     deliveries = _with_subjects(
         Delivery.objects.filter(pk__in=[channel.newest_id for channel in channels if channel.newest_id])
     ).in_bulk()
-    broken = reasons([channel for channel in channels if channel.failing_since], masked=masked)
+    why_failing = reasons([channel for channel in channels if channel.failing_since], masked=masked)
     return [
         ChannelRow(
             channel,
@@ -53,7 +53,7 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
             how(channel),
             channel.monitor_count,
             deliveries.get(channel.newest_id),
-            broken.get(channel.pk, ""),
+            why_failing.get(channel.pk, ""),
         )
         for channel in channels
     ]
@@ -124,41 +124,41 @@ def _subscribed_to(monitor: Monitor) -> QuerySet[Channel]:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class FailingChannel:
     """A failing channel, and why, as far as the reader may know."""
 
     channel: Channel
     why: str
 
 
-def broken_in(workspace: Workspace, *, masked: bool) -> list[Broken]:
+def failing_in(workspace: Workspace, *, masked: bool) -> list[FailingChannel]:
     """Return the failing channels of `workspace`: one query, and one more if there are any."""
-    return _broken(Channel.objects.filter(workspace=workspace), masked=masked)
+    return _failing(Channel.objects.filter(workspace=workspace), masked=masked)
 
 
-def broken_for(monitor: Monitor, *, masked: bool) -> list[Broken]:
-    """Return the failing channels that are subscribed to `monitor`, as `broken_in` does."""
-    return _broken(_subscribed_to(monitor), masked=masked)
+def failing_for(monitor: Monitor, *, masked: bool) -> list[FailingChannel]:
+    """Return the failing channels that are subscribed to `monitor`, as `failing_in` does."""
+    return _failing(_subscribed_to(monitor), masked=masked)
 
 
-def broken_of(channel: Channel, *, masked: bool) -> list[Broken]:
-    """Return `channel` if it is failing, as `broken_in` does."""
+def failing_of(channel: Channel, *, masked: bool) -> list[FailingChannel]:
+    """Return `channel` if it is failing, as `failing_in` does."""
     return (
-        [Broken(channel, reasons([channel], masked=masked).get(channel.pk, ""))]
+        [FailingChannel(channel, reasons([channel], masked=masked).get(channel.pk, ""))]
         if channel.failing_since
         else []
     )
 
 
-def _broken(channels: QuerySet[Channel], *, masked: bool) -> list[Broken]:
+def _failing(channels: QuerySet[Channel], *, masked: bool) -> list[FailingChannel]:
     found = list(channels.filter(failing_since__isnull=False).order_by("failing_since", "pk"))
     why = reasons(found, masked=masked)
-    return [Broken(channel, why.get(channel.pk, "")) for channel in found]
+    return [FailingChannel(channel, why.get(channel.pk, "")) for channel in found]
 
 
-def reasons(broken: Iterable[Channel], *, masked: bool) -> dict[int, str]:
+def reasons(failing: Iterable[Channel], *, masked: bool) -> dict[int, str]:
     """Return the last response to each failing channel; empty for readers who may not change channels."""
-    ids = [channel.pk for channel in broken]
+    ids = [channel.pk for channel in failing]
     if masked or not ids:
         return {}
     failed = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), ok=False).order_by("-pk")

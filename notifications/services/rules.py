@@ -14,9 +14,12 @@ from django.db import transaction
 from accounts import audit
 from accounts.actors import COMMAND, Actor
 from accounts.audit import AuditTarget
+from accounts.locks import lock_workspace
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from monitors.models import Monitor, MonitorState
+from monitors.locks import keep_state
+from monitors.models import Monitor
+from notifications.locks import lock_channels
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules.effective import EVENTS, Route, Rules, Threshold, put_together, route
 
@@ -158,8 +161,9 @@ def change(
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
-        _lock_state(monitor)
-        held = _lock_channels(monitor, channels or {})
+        keep_state(monitor)
+        named = Channel.objects.filter(workspace=monitor.workspace_id, public_id__in=list(channels or {}))
+        held = lock_channels(named.select_related("workspace"))
         before, choices = own_of_monitor(monitor), choices_of(monitor)
         _compare(versions(before, choices), expected)
         fields = [] if own is None else _differing(before, own)
@@ -191,7 +195,7 @@ def change_workspace(
         ChangedMeanwhile: they are no longer as `expected`.
     """
     with transaction.atomic():
-        Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+        lock_workspace(workspace)
         before = own_of_workspace(workspace)
         _compare(versions(before), expected)
         fields = _differing(before, own)
@@ -201,17 +205,6 @@ def change_workspace(
             target = AuditTarget(workspace.public_id, workspace.name, {"fields": fields})
             audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, target=target)
     return bool(fields)
-
-
-def _lock_state(monitor: Monitor) -> None:
-    """Lock the monitor, so that it isn't deleted in between, and changes of its rules are serialised."""
-    MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
-
-
-def _lock_channels(monitor: Monitor, named: Mapping[UUID, Choice]) -> list[Channel]:
-    wanted = Channel.objects.filter(workspace=monitor.workspace_id, public_id__in=list(named))
-    held = wanted.select_for_update(no_key=True, of=("self",)).select_related("workspace")
-    return list(held.order_by("pk"))
 
 
 def _compare(now: Mapping[str, str], expected: Mapping[str, str] | None) -> None:

@@ -13,7 +13,8 @@ from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from core.clock import database_now
 from core.wakeups import wake_on_commit
-from monitors.models import Monitor, MonitorState
+from monitors.locks import keep_state
+from monitors.models import Monitor
 from notifications.dispatch.reschedule import ask_again
 from notifications.models import MonitorRules
 from notifications.services.rules import forget_if_empty
@@ -35,7 +36,7 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
-        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        keep_state(monitor)
         now = database_now()
         if not now < until <= now + LONGEST:
             raise NoSuchTime
@@ -56,7 +57,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
-        MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+        keep_state(monitor)
         now = database_now()
         before = snoozed_until(monitor, now=now)
         if before is None:

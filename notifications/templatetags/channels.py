@@ -14,15 +14,15 @@ register.filter("told_about", queries.about)
 
 
 @register.simple_tag(takes_context=True)
-def broken_channels(context: template.Context) -> list[queries.Broken]:
+def failing_channels(context: template.Context) -> list[queries.FailingChannel]:
     """The failing channels of the page's workspace, for people who may change them."""
     membership: Any = context.get("membership")
     if membership is None or not membership.may_change:
         return []
-    return queries.broken_in(membership.workspace, masked=False)
+    return queries.failing_in(membership.workspace, masked=False)
 
 
 @register.simple_tag(takes_context=True)
-def broken_for(context: template.Context, monitor: Monitor) -> list[queries.Broken]:
+def failing_for(context: template.Context, monitor: Monitor) -> list[queries.FailingChannel]:
     """The failing channels subscribed to `monitor`; the reason only if the reader may change them."""
-    return queries.broken_for(monitor, masked=not context.get("may_change"))
+    return queries.failing_for(monitor, masked=not context.get("may_change"))

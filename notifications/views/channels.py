@@ -120,7 +120,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "channel": channel,
         "destination": queries.destination(channel, masked=masked),
         "how": queries.how(channel),
-        "broken": queries.broken_of(channel, masked=masked),
+        "failing": queries.failing_of(channel, masked=masked),
         "can_sign": channel_config.can_sign(channel.kind),
         "overlap_ends": channel_config.overlap_ends(channel, now),
         "chosen": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),

@@ -344,7 +344,7 @@ def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant:
 
         until(all_told, seconds=90, what="all that can be reached are told")
         for sink in sinks.values():
-            # Beside it there may be the news that those that cannot be reached are broken.
+            # Beside it there may be the news that those that cannot be reached are failing.
             about = [request.json["monitor"] for request in sink.requests]
             assert {monitor["name"] for monitor in about if monitor} == {"misbehaving"}
         details = plant.query(

@@ -42,7 +42,7 @@ def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Messag
         message = single.compose_test(channel="Ops", workspace="Kitchen", url="https://tianji.example.com/")
         return message, payloads.of_test(message, test_id=delivery_id, at=AT)
     if event is Event.FAILING:
-        broken = digests.Broken(
+        failing = digests.FailingChannel(
             at=AT,
             channel="Ops",
             channel_id=str(uuid4()),
@@ -54,8 +54,8 @@ def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Messag
             failing_since=AT,
             detail="HTTP 500",
         )
-        message = digests.compose_broken(broken)
-        return message, payloads.of_broken(broken, message, delivery_id=delivery_id)
+        message = digests.compose_failing(failing)
+        return message, payloads.of_failing(failing, message, delivery_id=delivery_id)
     if event in DIGESTS:
         several = _digest(event, **more)
         message = digests.compose(several)

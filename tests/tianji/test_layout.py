@@ -1,4 +1,4 @@
-"""The files themselves: none too long to read in one go, and none that nothing uses any more."""
+"""The files themselves: none too long to read, none that nothing uses any more, and locks in one place."""
 
 from __future__ import annotations
 
@@ -99,6 +99,19 @@ def test_no_file_of_the_product_is_longer_than_can_be_read_in_one_go():
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert len(lines) > 200
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+# --- Locks ---------------------------------------------------------------------------------------
+
+
+def test_rows_are_locked_in_the_modules_of_locks_only():
+    """There each kind of lock says why it is what it is, and all of them can be compared."""
+    locking = {path for path in python_files() if "select_for_update(" in path.read_text()}
+    assert {str(path.relative_to(ROOT)) for path in locking} == {
+        "accounts/locks.py",
+        "monitors/locks.py",
+        "notifications/locks.py",
+    }
 
 
 # --- Templates -----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Compl
         ("TIANJI_RETENTION_DAYS", "0"),
         ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "10.0.0.0/8,10.0.0.0/99"),
         ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "https://chat.example.com/"),
+        ("TIANJI_EMAIL_URL", "imap://mail.example.com:143"),
     ],
 )
 def test_a_setting_out_of_range_is_told_in_one_line_that_names_it(tmp_path, name, value):

@@ -265,7 +265,7 @@ def test_a_parameter_that_is_none_is_refused(reader):
     assert "kind" in problem(reader.get("channels/?kind=webhook"), 400)
 
 
-def test_a_broken_channel_says_so(reader, workspace):
+def test_a_failing_channel_says_so(reader, workspace):
     now = database_now()
     channel = make_channel(workspace=workspace, failing_since=now, paused_until=now)
     said = reader.get(path(channel)).json()

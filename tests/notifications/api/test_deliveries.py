@@ -104,19 +104,19 @@ def test_what_was_not_needed_says_why(reader, workspace, monitor):
     assert said["note"] == "recovered"
 
 
-def test_the_news_of_a_broken_channel_names_it(reader, workspace):
+def test_the_news_of_a_failing_channel_names_it(reader, workspace):
     now = database_now()
-    broken = make_channel(workspace=workspace)
+    failing = make_channel(workspace=workspace)
     Delivery.objects.create(
         channel=make_channel(workspace=workspace),
-        subject=broken,
+        subject=failing,
         event=Event.FAILING,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,
     )
     (said,) = results(reader.get("deliveries/"))
-    assert (said["event"], said["subject"]) == ("channel.failing", str(broken.public_id))
+    assert (said["event"], said["subject"]) == ("channel.failing", str(failing.public_id))
 
 
 def test_who_may_only_read_does_not_see_what_the_other_side_said(reader, workspace, monitor):

@@ -223,7 +223,7 @@ def test_machines_are_told_that_a_list_is_not_all(channel, workspace, monkeypatc
 # --- Channels ------------------------------------------------------------------------------------
 
 
-def broken(channel, subject):
+def failing(channel, subject):
     now = database_now()
     return Delivery.objects.create(
         channel=channel,
@@ -234,7 +234,7 @@ def broken(channel, subject):
     )
 
 
-def test_owners_hear_which_channel_is_broken_and_what_the_other_side_said(channel, workspace, monitor):
+def test_owners_hear_which_channel_is_failing_and_what_the_other_side_said(channel, workspace, monitor):
     subject = make_channel(workspace=workspace, name="Pager", failures=20, failing_since=START)
     now = database_now()
     delivery = make_delivery(subject, monitor)
@@ -247,7 +247,7 @@ def test_owners_hear_which_channel_is_broken_and_what_the_other_side_said(channe
             ok=False,
             detail=detail,
         )
-    letter = letter_of(broken(channel, subject))
+    letter = letter_of(failing(channel, subject))
     assert letter.message.title == "Channel failing: Pager"
     assert "Last response: HTTP 403 Forbidden: no such key" in letter.message.lines
     assert letter.message.url.endswith(f"/channels/{subject.public_id}/")
@@ -347,7 +347,7 @@ def test_every_event_has_the_same_keys(channel, monitor, workspace):
     payloads = [
         letter_of(make_delivery(channel, monitor, incident=incident)).payload,
         letter_of(digest_of(channel, [incident], single="incident.reminder")).payload,
-        letter_of(broken(channel, channel)).payload,
+        letter_of(failing(channel, channel)).payload,
         compose.test(channel, uuid4(), START).payload,
     ]
     assert len({tuple(payload) for payload in payloads}) == 1

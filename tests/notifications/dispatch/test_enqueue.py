@@ -167,7 +167,7 @@ def test_a_receiver_that_fails_takes_the_incident_with_it(monkeypatch):
     def fail(channel_ids):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(enqueue, "_held", fail)
+    monkeypatch.setattr(enqueue, "keep_channels", fail)
     with pytest.raises(ZeroDivisionError):
         push(monitor, up=False)
     assert not Incident.objects.exists()

@@ -23,7 +23,7 @@ from monitors.heartbeats import missed as missed_heartbeats
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import late_and_broken, send
+from notifications.dispatch import late_and_failing, send
 from notifications.integrations import kinds
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
@@ -119,7 +119,7 @@ class People(RuleBasedStateMachine):
     def wait_and_deliver(self, seconds, given) -> None:
         self._wait(seconds)
         missed_heartbeats.declare_missed()
-        late_and_broken.enqueue_late()
+        late_and_failing.enqueue_late()
         self._deliver(given)
 
     def _push(self, which: list[Monitor], said: str) -> None:

@@ -34,7 +34,7 @@ ALL = {
     "digest.down": of_several(several(2)),
     "digest.up": of_several(several(2, event=Event.DIGEST_UP, resolved=START)),
     "digest.reminder": of_several(several(2, event=Event.DIGEST_REMINDER)),
-    "channel.failing": payloads.of_broken(FAILING, digests.compose_broken(FAILING), delivery_id=DELIVERY),
+    "channel.failing": payloads.of_failing(FAILING, digests.compose_failing(FAILING), delivery_id=DELIVERY),
     "test": payloads.of_test(
         compose_test(channel="c", workspace="w", url="https://t.example/"), test_id=DELIVERY, at=START
     ),
@@ -106,7 +106,7 @@ def test_a_digest_of_recoveries_says_when_each_was_up_again():
     assert {monitor["resolved_at"] for monitor in up["digest"]["monitors"]} == {"2026-11-22T14:04:07.000Z"}
 
 
-def test_a_broken_channel_is_told_with_what_the_other_side_said():
+def test_a_failing_channel_is_told_with_what_the_other_side_said():
     assert ALL["channel.failing"]["channel"] == {
         "id": "c",
         "name": "Ops",

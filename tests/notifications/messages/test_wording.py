@@ -198,7 +198,7 @@ def test_a_digest_uses_the_active_time_zone():
 
 # --- Channels ------------------------------------------------------------------------------------
 
-FAILING = digests.Broken(
+FAILING = digests.FailingChannel(
     at=START,
     channel="Ops",
     channel_id="c",
@@ -213,7 +213,7 @@ FAILING = digests.Broken(
 
 
 def test_a_failing_channel_is_reported_with_the_last_response():
-    message = digests.compose_broken(FAILING)
+    message = digests.compose_failing(FAILING)
     assert message.title == "Channel failing: Ops"
     assert message.lines[:3] == (
         "The channel “Ops” (Slack) in the workspace “Kitchen” is not delivering.",
@@ -223,5 +223,5 @@ def test_a_failing_channel_is_reported_with_the_last_response():
 
 
 def test_a_channel_that_delivers_again_is_not_called_failing():
-    lines = digests.compose_broken(replace(FAILING, failing_since=None)).lines
+    lines = digests.compose_failing(replace(FAILING, failing_since=None)).lines
     assert "It has since delivered a notification." in lines

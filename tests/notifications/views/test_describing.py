@@ -161,7 +161,7 @@ def test_what_is_not_signed_has_no_secret_to_make(admin, workspace):
 # --- Failing ---------------------------------------------------------------------------------------
 
 
-def broken_channel(workspace, **fields):
+def failing_channel(workspace, **fields):
     fields = {"name": "Ops", "failing_since": database_now() - timedelta(minutes=4), "failures": 20, **fields}
     channel = make_channel(workspace=workspace, **fields)
     row = make_delivery(channel, make_monitor(workspace=workspace, name="Backup"))
@@ -172,16 +172,16 @@ def broken_channel(workspace, **fields):
     return channel
 
 
-def test_a_broken_channel_is_so_in_the_list_and_on_its_page(admin, workspace):
-    channel = broken_channel(workspace)
+def test_a_failing_channel_is_so_in_the_list_and_on_its_page(admin, workspace):
+    channel = failing_channel(workspace)
     for page in (admin.get(url("list")), admin.get(url("detail", channel))):
         said = page.content.decode()
         assert '<span class="pill pill-down">Failing</span>' in said
         assert "invalid_token" in said
 
 
-def test_who_may_only_read_sees_that_it_is_broken_but_not_what_was_said(viewer, workspace):
-    channel = broken_channel(workspace)
+def test_who_may_only_read_sees_that_it_is_failing_but_not_what_was_said(viewer, workspace):
+    channel = failing_channel(workspace)
     for page in (viewer.get(url("list")), viewer.get(url("detail", channel))):
         said = page.content.decode()
         assert "Failing" in said
@@ -189,27 +189,27 @@ def test_who_may_only_read_sees_that_it_is_broken_but_not_what_was_said(viewer, 
 
 
 def test_the_overview_tells_those_who_may_change_it(admin, workspace):
-    channel = broken_channel(workspace)
+    channel = failing_channel(workspace)
     said = text(admin.get(reverse("monitors:overview")))
     assert f'href="{url("detail", channel)}">Ops</a> has been failing since' in said
     assert "invalid_token" in said
 
 
 def test_the_overview_does_not_trouble_those_who_may_not(viewer, workspace):
-    broken_channel(workspace)
+    failing_channel(workspace)
     assert "has been failing since" not in text(viewer.get(reverse("monitors:overview")))
 
 
 def test_the_overview_says_nothing_of_other_workspaces_and_of_what_works(admin, workspace):
     make_channel(workspace=workspace)
-    broken_channel(make_workspace())
+    failing_channel(make_workspace())
     assert "has been failing since" not in text(admin.get(reverse("monitors:overview")))
 
 
-def test_a_monitor_says_which_of_those_who_are_told_is_broken(admin, workspace):
-    channel = broken_channel(workspace)
+def test_a_monitor_says_which_of_those_who_are_told_is_failing(admin, workspace):
+    channel = failing_channel(workspace)
     monitor = Monitor.objects.get()
-    other = broken_channel(workspace, name="Elsewhere", monitors=[])
+    other = failing_channel(workspace, name="Elsewhere", monitors=[])
     page = text(admin.get(url("for_monitor", monitor)))
     assert url("detail", channel) in page
     assert url("detail", other) not in page
@@ -217,7 +217,7 @@ def test_a_monitor_says_which_of_those_who_are_told_is_broken(admin, workspace):
 
 
 def test_a_channel_that_was_switched_off_because_nobody_is_there_says_so(admin, workspace):
-    channel = broken_channel(workspace, enabled=False)
+    channel = failing_channel(workspace, enabled=False)
     page = text(admin.get(url("detail", channel)))
     assert "It is disabled." in page
     assert "invalid_token" in page
@@ -289,12 +289,12 @@ def test_what_waits_for_its_delay_says_until_when(admin, workspace):
     assert "Scheduled" in admin.get(url("detail", channel)).content.decode()
 
 
-def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
-    broken, channel = broken_channel(workspace), make_channel(workspace=workspace)
+def test_the_news_that_a_channel_is_failing_leads_to_it(admin, workspace):
+    failing, channel = failing_channel(workspace), make_channel(workspace=workspace)
     now = database_now()
     Delivery.objects.create(
         channel=channel,
-        subject=broken,
+        subject=failing,
         event=Event.FAILING,
         created_at=now,
         planned_at=now,
@@ -302,7 +302,7 @@ def test_the_news_that_a_channel_is_broken_leads_to_it(admin, workspace):
     )
     page = admin.get(url("detail", channel)).content.decode()
     assert "Channel failing: Ops" in page
-    assert url("detail", broken) in page
+    assert url("detail", failing) in page
 
 
 def test_a_late_monitor_without_an_incident_is_shown(admin, workspace):

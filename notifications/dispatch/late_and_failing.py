@@ -15,8 +15,10 @@ from accounts.models import Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import Shown
-from monitors.models import Monitor, MonitorState
+from monitors.locks import keep_last_heartbeats
+from monitors.models import Monitor
 from monitors.pages.overview import filters
+from notifications.locks import lock_channels
 from notifications.messages.events import Event
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules.effective import routes_of
@@ -73,11 +75,8 @@ def _enqueue_late_in(workspace: Workspace) -> int:
 def _write_late(pairs: set[tuple[int, int]]) -> int:
     with transaction.atomic():
         # A monitor that is being deleted must not get new rows.
-        states = MonitorState.objects.select_for_update(no_key=True, skip_locked=True).filter(
-            monitor__in={monitor for monitor, _channel in pairs}
-        )
-        heard = dict(states.order_by("monitor_id").values_list("monitor_id", "last_heartbeat_at"))
-        there = _held({channel for _monitor, channel in pairs})
+        heard = keep_last_heartbeats({monitor for monitor, _channel in pairs})
+        there = _lock({channel for _monitor, channel in pairs})
         now = database_now()
         rows = [
             Delivery(
@@ -105,30 +104,30 @@ def enqueue_failing() -> int:
     told = Delivery.objects.filter(
         subject=OuterRef("pk"), event=Event.FAILING, occasion=OuterRef("failing_since")
     )
-    broken = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
-    return sum(_enqueue_failing_channel(channel) for channel in broken)
+    failing = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
+    return sum(_enqueue_failing_channel(channel) for channel in failing)
 
 
-def _enqueue_failing_channel(broken: Channel) -> int:
-    others = Channel.objects.filter(workspace=broken.workspace_id, enabled=True, failing_since=None)
+def _enqueue_failing_channel(failing: Channel) -> int:
+    others = Channel.objects.filter(workspace=failing.workspace_id, enabled=True, failing_since=None)
     # Channels for all monitors are the most likely to be read.
-    chosen = others.exclude(pk=broken.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
+    chosen = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
     with transaction.atomic():
-        there = _held({broken.pk, *chosen[:_TOLD_MOST]})
-        if broken.pk not in there:
+        there = _lock({failing.pk, *chosen[:_TOLD_MOST]})
+        if failing.pk not in there:
             return 0
         now = database_now()
-        rows = [_failing_delivery(broken, channel, now) for channel in sorted(there - {broken.pk})]
+        rows = [_failing_delivery(failing, channel, now) for channel in sorted(there - {failing.pk})]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         wake_on_commit("notifications.tasks.deliver")
     return len(rows)
 
 
-def _failing_delivery(broken: Channel, channel: int, now: datetime) -> Delivery:
+def _failing_delivery(failing: Channel, channel: int, now: datetime) -> Delivery:
     return Delivery(
         channel_id=channel,
-        subject=broken,
-        occasion=broken.failing_since,
+        subject=failing,
+        occasion=failing.failing_since,
         event=Event.FAILING,
         created_at=now,
         planned_at=now,
@@ -136,7 +135,7 @@ def _failing_delivery(broken: Channel, channel: int, now: datetime) -> Delivery:
     )
 
 
-def _held(channels: Iterable[int]) -> set[int]:
+def _lock(channels: Iterable[int]) -> set[int]:
     """Lock those of `channels` that are not locked yet, so that none is deleted in the meantime."""
-    rows = Channel.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
-    return set(rows.filter(pk__in=set(channels)).order_by("pk").values_list("pk", flat=True))
+    wanted = Channel.objects.filter(pk__in=set(channels))
+    return {channel.pk for channel in lock_channels(wanted, skip_locked=True)}

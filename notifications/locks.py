@@ -1,0 +1,94 @@
+"""The locks of channels and deliveries, which are taken after those of monitors (monitors/locks.py).
+
+Channels come before deliveries, each in the order of their row ids. Who is out of order, or must not wait,
+skips what is locked.
+
+A channel is locked FOR NO KEY UPDATE: receivers write rows that reference it in the transaction of a push,
+and FOR UPDATE would block them. Only its deletion does that. `of=("self",)` leaves alone the rows of other
+tables that a query joins, such as the channel's workspace.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from monitors.locks import keep_states
+from notifications.models import Channel, Delivery
+
+# --- Channels ---------------------------------------------------------------------------------------
+
+
+def lock_channel(pk: int, *, skip_locked: bool = False) -> Channel | None:
+    """Lock a channel and return it as it is now, None if it was deleted.
+
+    Args:
+        skip_locked: return None if it is locked: of several workers that pick it, one has its turn, and the
+            others look for another channel.
+    """
+    channels = Channel.objects.select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
+    return channels.filter(pk=pk).order_by().first()
+
+
+def lock_channel_to_delete(pk: int) -> Channel | None:
+    """Lock a channel so that nothing can reference it any more; None if it was deleted.
+
+    FOR UPDATE, unlike the others: a delivery that is added after Django has collected those to delete would
+    make the deletion fail.
+    """
+    return Channel.objects.select_for_update().filter(pk=pk).first()
+
+
+def lock_channels(
+    channels: QuerySet[Channel], *, skip_locked: bool = False, with_workspaces: bool = False
+) -> list[Channel]:
+    """Lock those of `channels` that exist, and return them as they are now.
+
+    Args:
+        skip_locked: leave out those that are locked, for who looks again in a few seconds.
+        with_workspaces: lock the rows of their workspaces too, which `channels` joins.
+    """
+    of = ("self", "workspace") if with_workspaces else ("self",)
+    locked = channels.select_for_update(no_key=True, skip_locked=skip_locked, of=of)
+    return list(locked.order_by("pk"))
+
+
+def keep_channels(channels: set[int]) -> set[int]:
+    """Return those of `channels` that still exist, and keep them from being deleted until the commit.
+
+    A channel deleted in between would make the commit fail, and with it the pushes of a whole batch. FOR KEY
+    SHARE, which Django can't say, is the lock that the foreign key takes anyway, only earlier; it blocks
+    nothing but deletion. SQLite needs none, because only one transaction writes at a time.
+    """
+    if not channels or connection.vendor != "postgresql":
+        return channels
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM notifications_channel WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
+            [sorted(channels)],
+        )
+        return {channel for (channel,) in cursor.fetchall()}
+
+
+# --- Deliveries -------------------------------------------------------------------------------------
+
+
+def keep_monitor_of(delivery: Delivery) -> None:
+    """Keep the monitor that `delivery` is about, if it is about one, from being deleted."""
+    if delivery.monitor_id is not None:
+        keep_states([delivery.monitor_id])
+
+
+def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int) -> list[Delivery]:
+    """Lock those of `deliveries` that are not locked yet, oldest first, at most `limit`; return them."""
+    return list(_unlocked(deliveries)[:limit])
+
+
+def lock_delivery_ids(deliveries: QuerySet[Delivery]) -> list[int]:
+    """Lock those of `deliveries` that are not locked yet, and return their row ids."""
+    return list(_unlocked(deliveries).values_list("pk", flat=True))
+
+
+def _unlocked(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """SKIP LOCKED: rows may be locked by the deletion of their monitor, which may be waiting for us."""
+    return deliveries.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")

@@ -1,0 +1,3 @@
+"""The time zones of the three offices."""
+
+JAKARTA, SINGAPORE, BERLIN = "Asia/Jakarta", "Asia/Singapore", "Europe/Berlin"
