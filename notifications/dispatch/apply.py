@@ -46,13 +46,13 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(told)
     held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
-    _hold(held)
+    _lock(held)
     for why, rows in groupby(sorted(skipped, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))
     return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
 
 
-def _hold(held: Iterable[tuple[Hold, Delivery]]) -> None:
+def _lock(held: Iterable[tuple[Hold, Delivery]]) -> None:
     by_hold: dict[Hold, list[int]] = {}
     for hold, row in held:
         by_hold.setdefault(hold, []).append(row.pk)

@@ -24,6 +24,7 @@ def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
