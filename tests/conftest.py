@@ -7,8 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import prepared
+
+# How fast a machine is says nothing about the code; speed is measured in bench/.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_addoption(parser):
@@ -57,12 +62,14 @@ def django_db_keepdb(django_db_keepdb):
 
 def pytest_configure():
     """Serve static files under their plain names, because they are not collected for tests."""
-    from django.conf import settings
+    from django.conf import settings as django_settings
 
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
-    settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    django_settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    django_settings.STORAGES["staticfiles"]["BACKEND"] = (
+        "django.contrib.staticfiles.storage.StaticFilesStorage"
+    )
     # Most tests are not about signing in, and a secure hash takes a third of a second.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,7 +37,9 @@ _COMPUTED = re.compile(r"{%.*?%}|{{.*?}}|\${.*?}|{\w*}", re.DOTALL)
 def python_files() -> list[Path]:
     """The Python of the product: its packages, without the migrations that Django wrote."""
     packages = [
-        init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name not in ("bench", "scripts", "tests")
+        init.parent
+        for init in ROOT.glob("*/__init__.py")
+        if init.parent.name not in ("bench", "scripts", "tests")
     ]
     found = [path for package in packages for path in package.rglob("*.py") if "migrations" not in path.parts]
     return sorted([ROOT / "manage.py", *found])
