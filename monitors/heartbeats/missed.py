@@ -1,4 +1,4 @@
-"""The only path from silence to an incident."""
+"""The sweep: from a deadline that has passed to an incident."""
 
 from __future__ import annotations
 

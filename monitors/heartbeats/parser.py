@@ -12,6 +12,7 @@ from email.errors import MessageError
 from urllib.parse import parse_qsl
 
 MESSAGE_LENGTH = 500
+# The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
 BODY_LIMIT = 10_000
 METHODS = ("GET", "HEAD", "POST")
 

@@ -40,7 +40,7 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
     return total
 
 
-def delete_old_refusals(*, batch: int = BATCH) -> int:
+def delete_old_rejected_pushes(*, batch: int = BATCH) -> int:
     """Delete old rejected pushes; return how many rows."""
     limit = database_now() - timedelta(days=rejections.DAYS)
     return _delete_all(RejectedPush.objects.filter(last_at__lt=limit), batch)

@@ -58,7 +58,7 @@ class FactFinder:
         )
 
     def situation(self, row: Delivery) -> Situation:
-        """Return what `judging.judge` needs to know about one of the rows, which is about one monitor."""
+        """Return what `decide.judge` needs to know about one of the rows, which is about one monitor."""
         event = Event(row.event)
         mine = self._rules_of(row)
         route = self._routes.get(row.monitor_id or 0)
