@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.support import tools
 from tests.support.product import PASSWORD, Up, up
 from tests.support.sinks import HttpSink, SmtpSink
 
@@ -30,8 +30,8 @@ _ARGUMENTS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = os.environ.get("TESTS_CHROMIUM") or shutil.which("chromium")
-    assert path, "The browser tests need Chromium: apt-get install chromium"
+    path = tools.browser()
+    assert path, f"The browser tests need Chromium: apt-get install {tools.BROWSERS[0]}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser
