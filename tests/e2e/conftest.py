@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support import tools
 from tests.support.product import PASSWORD, Up, up
@@ -16,6 +16,8 @@ from tests.support.sinks import HttpSink, SmtpSink
 SHOTS = Path(__file__).parent.parent / "shots"
 # Pictures are for people: a test asserts nothing of them, and they take as long as many a test.
 _WANTS_SHOTS = "TESTS_SHOTS" in os.environ
+# What is promised within a time has that time in its test; the rest has the time a busy machine takes.
+expect.set_options(timeout=15_000)
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 # What a headless Chromium in a container needs, and nothing that talks to other hosts.
 _ARGUMENTS = [
