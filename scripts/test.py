@@ -22,9 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import prepared
+from tests.support import prepared, tools
 from tests.support.servers import Postgres, Redis, postgres, redis_server
-from tests.support.tools import install_missing
 
 ROOT = Path(__file__).parent.parent
 # Folders that start products and browsers, and what tests share: a step of their own, or none.
@@ -33,6 +32,12 @@ EVERYWHERE = tuple(
     f"tests/{path.parent.name}"
     for path in sorted(ROOT.glob("tests/*/__init__.py"))
     if path.parent.name not in _APART
+)
+# What is about the installation as a whole says the same on any database, but for these.
+ON_POSTGRESQL = (
+    *(name for name in EVERYWHERE if name != "tests/tianji"),
+    "tests/tianji/admin_site",
+    *(f"tests/tianji/{name}.py" for name in ("test_demo", "test_demo_command", "test_migrations")),
 )
 # Each file is one process's. What takes longest begins first, so that nobody waits for it in the end;
 # a process is given two files at once, so that the fourth here is the second of who has the first.
@@ -97,7 +102,7 @@ class Servers:
 # What is tested with pytest, by its name on the command line: its title, and what pytest is given.
 STEPS: dict[str, tuple[str, list[str]]] = {
     "sqlite": ("Tests on SQLite", [*EVERYWHERE]),
-    "postgres": ("Tests on PostgreSQL", [*EVERYWHERE, "--database-only"]),
+    "postgres": ("Tests on PostgreSQL", [*ON_POSTGRESQL, "--database-only"]),
     "products": (
         "Whole products, and a browser",
         ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "8"],
@@ -117,7 +122,7 @@ def main() -> int:
     started, run = time.monotonic(), Run()
     steps = FAST if asked.fast else tuple(name for name in ALL if name in (asked.steps or ALL))
     if not asked.fast:
-        install_missing()
+        tools.install_missing()
     if "linters" in steps:
         run.failures += lint()
     tests = [name for name in steps if name in STEPS]
@@ -242,19 +247,14 @@ def linters(data: str) -> list[tuple[str, list[str], dict[str, str]]]:
 
 
 def chromium() -> str:
-    """Return the path of Debian's Chromium, installing it where that is possible."""
-    if path := shutil.which("chromium"):
-        return path
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("== Installing chromium with apt-get", flush=True)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "chromium"]):
-            subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=True)
-        if path := shutil.which("chromium"):
+    """Return the path of Debian's Chromium, installing the best there is where that is possible."""
+    best = tools.BROWSERS[0]
+    for name in tools.BROWSERS:
+        if not shutil.which(name):
+            tools.install(name)
+        if path := shutil.which(name):
             return path
-    sys.exit(
-        "The browser tests need Chromium: install it with `apt-get install chromium`, then run this again."
-    )
+    sys.exit(f"The browser tests need Chromium: `apt-get install {best}` (or chromium), then run this again.")
 
 
 def add(count: Count, report: Path) -> None:

@@ -8,7 +8,6 @@ since most of the time they wait.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -39,6 +38,7 @@ from tests.integration.senders import (
     run,
     unit_of,
 )
+from tests.support import tools
 from tests.support.product import Created, Person, Up, up, wait_for
 
 # Four tries with 7 s of waiting between them, a program to compile and a busy machine.
@@ -283,8 +283,8 @@ class _SiteHandler(BaseHTTPRequestHandler):
 
 def test_a_page_in_a_browser_reports_that_it_works_and_what_goes_wrong_in_it(workshop: Workshop):
     slug = "javascript"
-    chromium = os.environ.get("TESTS_CHROMIUM") or shutil.which("chromium")
-    assert chromium, "The browser tests need Chromium: apt-get install chromium"
+    chromium = tools.browser()
+    assert chromium, f"The browser tests need Chromium: apt-get install {tools.BROWSERS[0]}"
     monitor = workshop.person.create_monitor(slug, timeout="60", interval="1")
     program = workshop.parts(slug, monitor)["heartbeat.js"]
     complaints: list[str] = []

@@ -20,6 +20,16 @@ PACKAGES = {
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-net-http4.0-cil"),
 }
 
+# The former is the same browser without the windows around its pages, which nobody sees here: opening
+# a page takes it a third of the time.
+BROWSERS = ("chromium-headless-shell", "chromium")
+
+
+def browser() -> str | None:
+    """Return the path of the browser to test with, where there is one."""
+    told = os.environ.get("TESTS_CHROMIUM")
+    return told or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
 
 def missing() -> list[str]:
     """Return the programs that are not installed."""
@@ -31,14 +41,17 @@ def install_missing() -> list[str]:
 
     Tests work without these programs, but then only check the text of what they would have run.
     """
-    lacking = missing()
-    if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [package for program in lacking for package in PACKAGES[program]]
-        print(f"== Installing {', '.join(packages)} with apt-get", flush=True)  # noqa: T201
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
-        for command in (["apt-get", "update", "-qq"], install):
-            subprocess.run(
-                command, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-            )
+    if lacking := missing():
+        install(*(package for program in lacking for package in PACKAGES[program]))
     return missing()
+
+
+def install(*packages: str) -> None:
+    """Install Debian packages, all or none, where apt-get is there and may."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    print(f"== Installing {', '.join(packages)} with apt-get", flush=True)  # noqa: T201
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
+    for each in (["apt-get", "update", "-qq"], command):
+        subprocess.run(each, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
