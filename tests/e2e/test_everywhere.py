@@ -56,7 +56,7 @@ PAGES = {
     "not-found": "/nowhere/",
 }
 OF_A_MONITOR = (
-    *("", "edit/", "delete/", "log/", "incidents/", "usage/", "charts/", "refused/"),
+    *("", "edit/", "delete/", "log/", "incidents/", "usage/", "charts/", "rejected/"),
     *("test-heartbeat/", "tokens/new/"),
 )
 

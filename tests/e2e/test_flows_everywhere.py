@@ -433,7 +433,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(here: House, page: Pag
     assert answer.status_code == 400
 
     def is_listed() -> bool:
-        page.goto(f"{monitor.path}refused/")
+        page.goto(f"{monitor.path}rejected/")
         return page.get_by_text(say("Invalid parameter")).is_visible()
 
     # What was refused is written down a moment later.
