@@ -224,7 +224,8 @@ def test_a_long_name_without_a_space_fits_a_phone(
     monitor = make("W" * 100)
     page = open_page(viewport=PHONE)
     answer = page.goto(monitor.path + part)
-    assert answer and answer.status == 200
+    assert answer is not None
+    assert answer.status == 200
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
