@@ -221,7 +221,7 @@ def named_etags(request: Request) -> set[str] | None:
         return None
     if not _ETAGS.fullmatch(given):
         sentence = _("If-Match is not a valid ETag. Send the ETag you read, including the quotes.")
-        raise Problem("changed-meanwhile", sentence)
+        raise Problem("precondition-failed", sentence)
     # Compression on the way makes an ETag weak, but it still names a version.
     return {part.strip().removeprefix("W/") for part in given.split(",")}
 
@@ -235,5 +235,5 @@ def expected_version(request: Request, row: Model) -> int | None:
     if named is None or "*" in named:
         return None
     if etag(row) not in named:
-        raise Problem("changed-meanwhile")
+        raise Problem("precondition-failed")
     return int(row.version)  # type: ignore[attr-defined]

@@ -70,7 +70,7 @@ KINDS = {
             "what to do."
         ),
     ),
-    "changed-meanwhile": Kind(
+    "precondition-failed": Kind(
         412,
         _("Changed since it was read"),
         _("If-Match does not match the current version. Read it again, then retry your change."),

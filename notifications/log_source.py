@@ -7,7 +7,7 @@ from django.utils.translation import ngettext
 
 from monitors.models import Monitor
 from monitors.pages.log import feed
-from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Told
+from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Notified
 from notifications.messages.events import ENDS, Event
 from notifications.models import Delivery
 
@@ -56,7 +56,7 @@ def _entry(row: Delivery) -> Entry:
         text=row.channel.name,
         incident=row.incident.public_id if row.incident else None,
         event=row.event,
-        told=(Told(row.channel.name, row.status),),
+        notified=(Notified(row.channel.name, row.status),),
         facts=tuple(facts),
     )
 

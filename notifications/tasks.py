@@ -14,7 +14,7 @@ def deliver() -> None:
 
 
 @shared_task
-def notice() -> None:
+def notify_late_and_failing() -> None:
     late_and_failing.look()
 
 

@@ -42,7 +42,7 @@ ON_POSTGRESQL = (
 # Each file is one process's. What takes longest begins first, so that nobody waits for it in the end;
 # a process is given two files at once, so that the fourth here is the second of who has the first.
 LONGEST_FIRST = (
-    *("integration/test_telling_faults.py", "integration/test_no_token_leaks.py"),
+    *("integration/test_notification_faults.py", "integration/test_no_token_leaks.py"),
     *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_compose.py"),
     *("integration/test_snippets.py", "e2e/test_flows_everywhere.py", "integration/test_up.py"),
     *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),

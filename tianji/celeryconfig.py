@@ -57,7 +57,7 @@ beat_schedule = {
         "options": {"expire_seconds": _TICK_EXPIRES},
     },
     "notice": {
-        "task": "notifications.tasks.notice",
+        "task": "notifications.tasks.notify_late_and_failing",
         "schedule": 5.0,
         "options": {"expire_seconds": _TICK_EXPIRES},
     },

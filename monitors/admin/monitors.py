@@ -143,7 +143,7 @@ class MonitorAdmin(SiteAdmin):
     ) -> Any:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except monitor_service.EditedMeanwhile:
+        except monitor_service.VersionConflict:
             words = _(
                 "Someone else changed this monitor in the meantime, so nothing was saved. Check the "
                 "current values and try again."

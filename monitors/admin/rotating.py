@@ -42,7 +42,7 @@ def name_of(token: PushToken) -> str:
     return f"{token.monitor} ({token.monitor.workspace}): {token}"
 
 
-def overlap_runs(running: tokens.OverlapRunning) -> str:
+def overlap_runs(running: tokens.RotationInProgress) -> str:
     """Return a sentence saying that an earlier rotation's old token is still valid, and until when."""
     if running.ends_at is None:
         return _("The old token of an earlier rotation is still valid.")
@@ -59,11 +59,11 @@ def rotate_one(token: PushToken, *, by: Actor, overlap: timedelta, force: bool) 
         return _outcome(token, _("Skipped: already rotated"))
     try:
         new = tokens.rotate(token=token, by=by, overlap=overlap, force=force).new.token
-    except tokens.OverlapRunning as running:
+    except tokens.RotationInProgress as running:
         return _outcome(
             token, _("Skipped: an earlier rotation's overlap is still running"), overlap_runs(running)
         )
-    except tokens.TokenGone:
+    except tokens.TokenInactive:
         return _outcome(token, _("No longer valid"))
     except tokens.TooManyTokens:
         return _outcome(token, _("Skipped: the monitor has the maximum number of tokens"))

@@ -156,12 +156,12 @@ class PushTokenAdmin(SiteAdmin):
             try:
                 rotated = tokens.rotate(token=token, by=_by(request), **form.cleaned_data)
                 return self._rotated(request, token, rotated)
-            except tokens.TokenGone:
+            except tokens.TokenInactive:
                 self.message_user(request, _("This token is no longer valid."), messages.ERROR)
                 return _to_page(token)
             except tokens.TooManyTokens:
                 form.add_error(None, _("The monitor has the maximum number of tokens. Revoke one first."))
-            except tokens.OverlapRunning as running:
+            except tokens.RotationInProgress as running:
                 form.add_error("force", rotating.overlap_runs(running))
         lines = [_("The monitor gets a new push URL. Switch the senders to it before the overlap ends.")]
         if token.replaced_by_id is not None:

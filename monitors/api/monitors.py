@@ -126,7 +126,7 @@ class MonitorList(MonitorView):
             monitor = monitor_service.create(workspace=self.workspace, by=self.actor, **columns)
         except monitor_service.SlugTaken:
             raise _slug_taken() from None
-        except monitor_service.BoundsCrossed:
+        except monitor_service.InvalidRange:
             raise _bounds_crossed() from None
         return self.answer(monitor, status=201, Location=_address(monitor))
 
@@ -174,8 +174,8 @@ class MonitorDetail(MonitorView):
         version = expected_version(request, monitor)
         try:
             monitor_service.delete(monitor=monitor, by=self.actor, version=version)
-        except monitor_service.EditedMeanwhile:
-            raise Problem("changed-meanwhile") from None
+        except monitor_service.VersionConflict:
+            raise Problem("precondition-failed") from None
         return Response(status=204)
 
 
@@ -184,11 +184,11 @@ def change(monitor: Monitor, columns: dict[str, Any], *, request: Request, view:
     version = expected_version(request, monitor)
     try:
         return monitor_service.edit(monitor=monitor, by=view.actor, version=version, **columns)
-    except monitor_service.EditedMeanwhile:
-        raise Problem("changed-meanwhile") from None
+    except monitor_service.VersionConflict:
+        raise Problem("precondition-failed") from None
     except monitor_service.SlugTaken:
         raise _slug_taken() from None
-    except monitor_service.BoundsCrossed:
+    except monitor_service.InvalidRange:
         raise _bounds_crossed() from None
 
 
@@ -232,13 +232,13 @@ class MonitorBySlug(MonitorView):
         monitor = self.monitors().filter(slug=slug).first()
         if monitor is None:
             if named_etags(request) is not None:
-                raise Problem("changed-meanwhile", _("No monitor has this slug."))
+                raise Problem("precondition-failed", _("No monitor has this slug."))
             try:
                 monitor = monitor_service.create(workspace=self.workspace, by=self.actor, **columns)
             except monitor_service.SlugTaken:
                 # Another request has just created it, so update it.
                 monitor = get_object_or_404(self.monitors(), slug=slug)
-            except monitor_service.BoundsCrossed:
+            except monitor_service.InvalidRange:
                 raise _bounds_crossed() from None
             else:
                 return self.answer(monitor, status=201, Location=_address(monitor))

@@ -102,10 +102,10 @@ def _works(token: PushToken, now: datetime) -> bool:
 def _refusals_as_problems() -> Iterator[None]:
     try:
         yield
-    except tokens.TokenGone:
+    except tokens.TokenInactive:
         detail = _("The token was revoked or has expired and can't be used again. Create a new one.")
         raise Problem("conflict", detail) from None
-    except tokens.OverlapRunning as running:
+    except tokens.RotationInProgress as running:
         detail = _(
             "The token that this one replaced is valid until %s. Wait, expire it, or rotate with “force”: "
             "true; then both keep their expiry."

@@ -60,7 +60,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class HeartbeatCame:
+class HeartbeatArrived:
     """A push arrived at `at` and reported up or down.
 
     `value_is_good` is whether the monitor's rules allow its value, or its lack of one.
@@ -86,16 +86,16 @@ class TimePassed:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseAsked:
+class PauseRequested:
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeAsked:
+class ResumeRequested:
     at: datetime
 
 
-Event = HeartbeatCame | TimePassed | PauseAsked | ResumeAsked
+Event = HeartbeatArrived | TimePassed | PauseRequested | ResumeRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +128,25 @@ class Decision:
     changes: tuple[Change, ...] = ()
     opens: Opening | None = None
     resolves: bool = False
-    tells: bool = True
+    notifies: bool = True
 
 
 def decide(facts: Facts, event: Event) -> Decision:
     """Return the effect of `event` on a monitor with `facts`."""
     match facts.status, event:
-        case _, PauseAsked(at):
+        case _, PauseRequested(at):
             return _pause(facts.status, at)
-        case Status.PAUSED, ResumeAsked(at):
+        case Status.PAUSED, ResumeRequested(at):
             return Decision(Status.NEW, (Change(Status.PAUSED, Status.NEW, at, Reason.RESUMED),))
         case Status.PAUSED, _:
             return Decision(Status.PAUSED)
-        case Status.UP, HeartbeatCame(at, fault=fault):
+        case Status.UP, HeartbeatArrived(at, fault=fault):
             return _heartbeat_while_up(facts, at, fault)
-        case Status.NEW, HeartbeatCame(at, fault=None):
+        case Status.NEW, HeartbeatArrived(at, fault=None):
             return Decision(Status.UP, (Change(Status.NEW, Status.UP, at, Reason.HEARTBEAT),))
-        case Status.NEW, HeartbeatCame(at, fault=Cause() as fault):
+        case Status.NEW, HeartbeatArrived(at, fault=Cause() as fault):
             return _failed(Status.NEW, at, fault)
-        case Status.DOWN, HeartbeatCame(at, fault=None):
+        case Status.DOWN, HeartbeatArrived(at, fault=None):
             return Decision(Status.UP, (Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT),), resolves=True)
         case Status.UP, TimePassed(at):
             deadline = facts.deadline()
@@ -162,7 +162,7 @@ def _pause(status: Status, at: datetime) -> Decision:
         Status.PAUSED,
         (Change(status, Status.PAUSED, at, Reason.PAUSED),),
         resolves=status is Status.DOWN,
-        tells=False,
+        notifies=False,
     )
 
 

@@ -243,7 +243,7 @@ class MonitorForm(ScheduleForm):
         help_text=_("Opening the push URL in a browser, or a link preview, then sends no heartbeat."),
     )
     push_rate = forms.IntegerField(
-        label=_("Pushes a minute"),
+        label=_("Pushes per minute"),
         min_value=0,
         max_value=PUSH_RATE_MAX,
         required=False,

@@ -54,7 +54,7 @@ def _sweep_batch(batch: int) -> tuple[int, int]:
             monitor = monitors[state.monitor_id]
             decision = book.decide(state, monitor, TimePassed(now))
             if decision.status is Status.UP:
-                transitions.arm(state, monitor, now=now)
+                transitions.set_due_at(state, monitor, now=now)
             down += decision.opens is not None
         sql.write_states(states)
         book.write()

@@ -13,11 +13,11 @@ from enum import Enum, auto
 from django.db import transaction
 
 from core.clock import database_now
-from monitors.domain.state_machine import HeartbeatCame, Status
+from monitors.domain.state_machine import HeartbeatArrived, Status
 from monitors.heartbeats import sql, transitions
 from monitors.heartbeats.parser import Push
 from monitors.heartbeats.rate_limit import Limiter, Over
-from monitors.heartbeats.sql import Held
+from monitors.heartbeats.sql import LockedToken
 from monitors.locks import lock_state
 from monitors.models import Heartbeat, Monitor, MonitorState
 
@@ -60,7 +60,7 @@ class Limited:
 Result = Outcome | Limited
 
 
-class ByHandTooSoon(Exception):
+class TestTooSoon(Exception):
     """A test heartbeat was sent moments ago; nothing is recorded."""
 
 
@@ -82,10 +82,10 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
         asked = time.monotonic()
-        held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+        held, now = sql.lock_tokens(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
         if time.monotonic() - asked > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
-            held, now = sql.hold(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+            held, now = sql.lock_tokens(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
         results = _admit(arrivals, over, held)
         admitted = [
             (arrival, held[arrival.digest])
@@ -99,7 +99,7 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
             for arrival, result in zip(arrivals, results, strict=True)
             if isinstance(result, Limited)
         )
-        sql.note_limited(refused, at=now)
+        sql.count_rate_limited(refused, at=now)
     if limiter:
         limiter.learn({digest: each.push_rate for digest, each in held.items()})
     return results
@@ -120,14 +120,14 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
         now = database_now()
         lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
         if lately.filter(token=None).exists():
-            raise ByHandTooSoon
+            raise TestTooSoon
         sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
         states = _decide([(monitor.pk, push)], now)
     return Status(states[monitor.pk].status)
 
 
 def _admit(
-    arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, Held]
+    arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, LockedToken]
 ) -> list[Result]:
     """Return the outcome for each of `arrivals`; `over` says which of them are over the rate limit."""
     results: list[Result] = []
@@ -153,7 +153,7 @@ def _admit(
     return results
 
 
-def _write(admitted: Sequence[tuple[Arrival, Held]], now: datetime) -> None:
+def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> None:
     rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
     sql.insert_heartbeats(rows, received_at=now)
     to_decide = {
@@ -196,12 +196,12 @@ def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, Moni
     book.know_open_incidents(list(states.values()))
     for monitor_id, push in pushes:
         state, monitor = states[monitor_id], monitors[monitor_id]
-        came = HeartbeatCame(now, push.up, monitor.value_rules.allow(push.value))
+        came = HeartbeatArrived(now, push.up, monitor.value_rules.allow(push.value))
         book.decide(state, monitor, came, message=push.message, value=push.value)
         state.last_heartbeat_at = now
         state.last_message, state.last_value = push.message, push.value
         if state.status == Status.UP and (state.due_at is None or state.due_at <= now):
-            transitions.arm(state, monitor, now=now)
+            transitions.set_due_at(state, monitor, now=now)
     sql.write_states(states.values())
     book.write()
     return states

@@ -55,7 +55,7 @@ def _is_postgresql() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LockedToken:
     """An active token; its monitor's state is locked until the transaction ends.
 
     `quiet`: a good push changes nothing, because the monitor is up and not yet due. `spare`: a good push
@@ -80,7 +80,9 @@ class Held:
         return up and (self.rules is None or self.rules.allow(value))
 
 
-def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, Held], datetime]:
+def lock_tokens(
+    digests: Collection[str], *, use_is_old_after: int
+) -> tuple[dict[str, LockedToken], datetime]:
     """Lock the states of the monitors of `digests`, in order of the monitors.
 
     Return the held tokens by digest, and the database's time. That time is after every change committed to
@@ -91,7 +93,7 @@ def hold(digests: Collection[str], *, use_is_old_after: int) -> tuple[dict[str, 
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
-        cursor.execute(_hold_statement(_is_postgresql()), [use_is_old_after, given])
+        cursor.execute(_lock_statement(_is_postgresql()), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {digest: _held(*row) for digest, *row, _epoch in rows}
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
@@ -109,16 +111,16 @@ def _held(
     low: float | None,
     high: float | None,
     required: bool,
-) -> Held:
+) -> LockedToken:
     # SQLite has no booleans.
     rules = ValueRules(low, high, bool(required)) if required or low is not None or high is not None else None
-    return Held(
+    return LockedToken(
         token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate, rules
     )
 
 
 @cache
-def _hold_statement(postgresql: bool) -> str:
+def _lock_statement(postgresql: bool) -> str:
     if postgresql:
         among, lock = "= ANY(%s)", "FOR UPDATE OF s"
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
@@ -221,7 +223,7 @@ def _note_use_statement(postgresql: bool) -> str:
     )
 
 
-def note_limited(refused: dict[int, int], *, at: datetime) -> None:
+def count_rate_limited(refused: dict[int, int], *, at: datetime) -> None:
     """Add to the count of rate-limited pushes: by token id, how many more."""
     if not refused:
         return
@@ -229,12 +231,12 @@ def note_limited(refused: dict[int, int], *, at: datetime) -> None:
     given = ids if _is_postgresql() else json.dumps(ids)
     with connection.cursor() as cursor:
         cursor.execute(
-            _note_limited_statement(_is_postgresql()), [json.dumps(refused), write_time(at), given]
+            _count_rate_limited_statement(_is_postgresql()), [json.dumps(refused), write_time(at), given]
         )
 
 
 @cache
-def _note_limited_statement(postgresql: bool) -> str:
+def _count_rate_limited_statement(postgresql: bool) -> str:
     # Usually it is the same token again and again. No join with the given rows: PostgreSQL would read the
     # whole table for it.
     if postgresql:

@@ -20,7 +20,7 @@ QUARANTINE = timedelta(hours=1)
 _FAULT_LENGTH = 200
 
 
-def arm(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
+def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
     """Set `due_at` of an up monitor to its deadline, in memory.
 
     A schedule that can't be evaluated is noted in `fault` and tried again in an hour: it must neither
@@ -47,7 +47,7 @@ class Journal:
         self._new: list[Incident] = []
         self._ended: list[Incident] = []
         self._transitions: list[Transition] = []
-        self._told: dict[Signal, list[Incident]] = {
+        self._by_signal: dict[Signal, list[Incident]] = {
             signals.incidents_opened: [],
             signals.incidents_passed: [],
             signals.incidents_resolved: [],
@@ -93,7 +93,7 @@ class Journal:
             )
         if decision.resolves and incident is not None:
             self._end(incident, monitor, message, value)
-        if decision.tells and incident is not None:
+        if decision.notifies and incident is not None:
             self._enqueue(decision, incident)
         if decision.changes:
             state.status = decision.status.value
@@ -137,11 +137,11 @@ class Journal:
     def _enqueue(self, decision: Decision, incident: Incident) -> None:
         match decision:
             case Decision(opens=Opening(), resolves=True):
-                self._told[signals.incidents_passed].append(incident)
+                self._by_signal[signals.incidents_passed].append(incident)
             case Decision(opens=Opening()):
-                self._told[signals.incidents_opened].append(incident)
+                self._by_signal[signals.incidents_opened].append(incident)
             case Decision(resolves=True):
-                self._told[signals.incidents_resolved].append(incident)
+                self._by_signal[signals.incidents_resolved].append(incident)
 
     def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
         # due_at is never after the deadline, so before it there is nothing to calculate.
@@ -163,6 +163,6 @@ class Journal:
             )
         Incident.objects.bulk_create(self._new)
         Transition.objects.bulk_create(self._transitions)
-        for signal, incidents in self._told.items():
+        for signal, incidents in self._by_signal.items():
             if incidents:
                 signal.send(sender=Incident, incidents=incidents, at=self.now)

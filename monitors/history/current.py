@@ -189,16 +189,16 @@ def crontab_times(monitor: Monitor) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What a schedule means, in sentences: `told` is when an alert is sent, `times` the next times."""
+class ScheduleSummary:
+    """What a schedule means, in sentences: `alert` is when an alert is sent, `times` the next times."""
 
-    told: str
+    alert: str
     words: str = ""
     times: tuple[datetime, ...] = ()
     advice: str = ""
 
 
-def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promise:
+def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> ScheduleSummary:
     """Return what `schedule` means for a sender that starts at `now`.
 
     Raises:
@@ -206,11 +206,11 @@ def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Promi
     """
     match schedule:
         case IntervalSchedule():
-            return Promise(told=_interval_text(schedule), advice=_advice(schedule.timeout, interval))
+            return ScheduleSummary(alert=_interval_text(schedule), advice=_advice(schedule.timeout, interval))
         case CronSchedule():
             due = schedule.due_after(now)
-            return Promise(
-                told=_cron_text(int((due.deadline - due.expected_by).total_seconds())),
+            return ScheduleSummary(
+                alert=_cron_text(int((due.deadline - due.expected_by).total_seconds())),
                 words=cron_in_words(schedule.expression),
                 times=tuple(islice(schedule.times_after(now), _PREVIEWED_TIMES)),
             )

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('timezone', models.CharField(default='UTC', max_length=64, verbose_name='time zone')),
                 ('grace', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0, 'Must be at least %(limit_value)d seconds.'), django.core.validators.MaxValueValidator(2592000, 'Must be at most %(limit_value)d seconds.')], verbose_name='grace period')),
                 ('post_only', models.BooleanField(default=False, verbose_name='only accept POST')),
-                ('push_rate', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MaxValueValidator(1000000)], verbose_name='pushes a minute')),
+                ('push_rate', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MaxValueValidator(1000000)], verbose_name='pushes per minute')),
                 ('value_min', models.FloatField(blank=True, null=True, verbose_name='lowest allowed value')),
                 ('value_max', models.FloatField(blank=True, null=True, verbose_name='highest allowed value')),
                 ('value_required', models.BooleanField(default=False, verbose_name='require a value')),

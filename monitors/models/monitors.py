@@ -73,7 +73,7 @@ class Monitor(models.Model):
     )
     post_only = models.BooleanField(_("only accept POST"), default=False)
     push_rate = models.PositiveIntegerField(
-        _("pushes a minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
+        _("pushes per minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
     value_min = models.FloatField(_("lowest allowed value"), null=True, blank=True)
     value_max = models.FloatField(_("highest allowed value"), null=True, blank=True)

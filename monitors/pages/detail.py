@@ -74,7 +74,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseUp:
+class DetailPage:
     """One monitor at the moment `now`.
 
     `maintenance_until` is when the current maintenance window ends, None if there is none. `window` is the
@@ -98,7 +98,7 @@ class CloseUp:
     advice: Advice | None
 
 
-def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
+def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
     Ten queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
@@ -112,7 +112,7 @@ def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> CloseUp:
     seen = gaps.rhythm_of(monitor, onsets, now=now)
     told = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
-    return CloseUp(
+    return DetailPage(
         reading=reading,
         now=now,
         maintenance_until=windows.held_until([monitor], now).get(monitor.pk),
@@ -183,7 +183,7 @@ def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool)
         *(monitor.version, state.status, state.status_changed_at, state.last_heartbeat_at, state.fault),
         current.read(monitor, now).shown,
         *(newest.values() if newest else ()),
-        *_told(newest["incident"] if newest else None),
+        *_notification_version(newest["incident"] if newest else None),
         *(chosen.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
     )
     return blake2s(repr(facts).encode(), digest_size=12).hexdigest()
@@ -212,7 +212,7 @@ def _first(rows: QuerySet[Any]) -> Subquery:
     return Subquery(rows.values("pk")[:1])
 
 
-def _told(incident: int | None) -> tuple[object, ...]:
+def _notification_version(incident: int | None) -> tuple[object, ...]:
     """Return values that change with every delivery attempt for an incident."""
     if incident is None:
         return ()

@@ -97,7 +97,7 @@ def _retag(monitor: Monitor, wanted: Callable[[list[str]], list[str]], by: Actor
         try:
             # Without the version check, someone else's tags would be lost.
             monitor_service.edit(monitor=monitor, by=by, version=monitor.version, tags=tags)
-        except monitor_service.EditedMeanwhile:
+        except monitor_service.VersionConflict:
             # It was read again, so the next attempt uses the current version.
             continue
         return Outcome.DONE

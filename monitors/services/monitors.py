@@ -15,7 +15,7 @@ from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
-from monitors.domain.state_machine import PauseAsked, ResumeAsked, Status, TimePassed
+from monitors.domain.state_machine import PauseRequested, ResumeRequested, Status, TimePassed
 from monitors.heartbeats import transitions
 from monitors.locks import lock_state
 from monitors.models import SLUG_LENGTH, Monitor, MonitorState
@@ -31,11 +31,11 @@ class SlugTaken(Exception):
     """Another monitor in the workspace has this slug."""
 
 
-class BoundsCrossed(Exception):
+class InvalidRange(Exception):
     """The lowest allowed value is above the highest, so no value would be allowed."""
 
 
-class EditedMeanwhile(Exception):
+class VersionConflict(Exception):
     """The monitor is no longer at the version that the edit was based on."""
 
 
@@ -110,7 +110,7 @@ def edit(
         state = lock_state(monitor)
         monitor.refresh_from_db()
         if version is not None and version != monitor.version:
-            raise EditedMeanwhile
+            raise VersionConflict
         changed = {name: value for name, value in changes.items() if getattr(monitor, name) != value}
         others = channels is not None and _choose(monitor, channels)
         if not (changed or others):
@@ -131,7 +131,7 @@ def edit(
             monitor.version += 1
             _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
-            transitions.arm(state, monitor, now=now)
+            transitions.set_due_at(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
         _record(
             monitor,
@@ -144,7 +144,7 @@ def edit(
 
 def _require_order(low: float | None, high: float | None) -> None:
     if low is not None and high is not None and low > high:
-        raise BoundsCrossed
+        raise InvalidRange
 
 
 def _choose(monitor: Monitor, channels: Iterable[Any]) -> bool:
@@ -169,15 +169,15 @@ def _save(monitor: Monitor, columns: list[str]) -> None:
 
 def pause(*, monitor: Monitor, by: Actor = COMMAND) -> None:
     """Stop watching; an open incident is closed and no notifications are sent."""
-    _apply(monitor, PauseAsked, by, AuditEntry.Action.MONITOR_PAUSED)
+    _apply(monitor, PauseRequested, by, AuditEntry.Action.MONITOR_PAUSED)
 
 
 def resume(*, monitor: Monitor, by: Actor = COMMAND) -> None:
     """Start watching again: the monitor is new until its next heartbeat."""
-    _apply(monitor, ResumeAsked, by, AuditEntry.Action.MONITOR_RESUMED)
+    _apply(monitor, ResumeRequested, by, AuditEntry.Action.MONITOR_RESUMED)
 
 
-def _apply(monitor: Monitor, event: type[PauseAsked | ResumeAsked], by: Actor, action: str) -> None:
+def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: Actor, action: str) -> None:
     with transaction.atomic():
         state = lock_state(monitor)
         before = state.status
@@ -207,7 +207,7 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
     with transaction.atomic():
         lock_state(monitor)
         if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
-            raise EditedMeanwhile
+            raise VersionConflict
         _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)

@@ -36,11 +36,11 @@ class TokenError(Exception):
     """The operation on a token is not possible; nothing was changed."""
 
 
-class TokenGone(TokenError):
+class TokenInactive(TokenError):
     """The token was revoked or has expired."""
 
 
-class OverlapRunning(TokenError):
+class RotationInProgress(TokenError):
     """The old token of an earlier rotation is valid until `ends_at`; rotating again requires force."""
 
     def __init__(self, ends_at: datetime | None) -> None:
@@ -181,11 +181,11 @@ def rotate(
         now = database_now()
         working = _working_line(token, now)
         if token not in working:
-            raise TokenGone
+            raise TokenInactive
         *older, newest = working
         newest.monitor = monitor
         if older and not force:
-            raise OverlapRunning(max(each.expires_at for each in older if each.expires_at))
+            raise RotationInProgress(max(each.expires_at for each in older if each.expires_at))
         if monitor.tokens.valid().count() >= 2 * TOKENS_MOST:
             raise TooManyTokens
         issued = _make(monitor, by, secret=new_secret(), label=newest.label)
@@ -215,7 +215,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
         if token.replaced_by_id is None:
             raise NotReplaced
         if not _works(token, now):
-            raise TokenGone
+            raise TokenInactive
         token.expires_at = now + remaining
         token.save(update_fields=["expires_at"])
         if remaining:

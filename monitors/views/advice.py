@@ -91,4 +91,4 @@ def _in_words(monitor: Monitor, form: TimeoutForm) -> str:
         "after": exactly(wanted),
     }
     schedule = IntervalSchedule(wanted, monitor.grace)
-    return f"{change} {current.promise(schedule, interval=None, now=database_now()).told}"
+    return f"{change} {current.promise(schedule, interval=None, now=database_now()).alert}"

@@ -55,7 +55,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
         try:
             monitor_service.edit(monitor=monitor, by=actor_of(request), version=version, **form.columns())
-        except monitor_service.EditedMeanwhile:
+        except monitor_service.VersionConflict:
             # It was read again, so the next submit is based on the current version.
             form.add_error(
                 None,

@@ -42,7 +42,7 @@ def rotate(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
             rotated = tokens.rotate(
                 token=row.token, overlap=form.length, force=bool(row.old), by=actor_of(request)
             )
-        except tokens.OverlapRunning:
+        except tokens.RotationInProgress:
             # Someone else has rotated it in the meantime: ask again with the current facts.
             row = _row_of(monitor, token)
             form = RotateForm(request.POST, running=True)
@@ -149,7 +149,7 @@ def _set_overlap(
 ) -> HttpResponse:
     try:
         tokens.set_overlap(token=token, remaining=remaining, by=actor_of(request))
-    except tokens.TokenGone:
+    except tokens.TokenInactive:
         messages.warning(request, _("The old token has already expired."))
     except tokens.NotReplaced:
         messages.warning(

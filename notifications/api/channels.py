@@ -181,13 +181,13 @@ class ChannelDetail(ChannelView):
         channel = self.channel(public_id)
         said = self.read(NewChannelSerializer, partial=True, kind=channel.kind)
         if said.get("kind", channel.kind) != channel.kind:
-            raise impossible("kind", _("The kind of a channel can't be changed. Create another channel."))
+            raise impossible("kind", _("A channel's integration can't be changed. Create another channel."))
         columns = self.columns(said, kind=channel.kind, before=channel)
         version = expected_version(request, channel)
         try:
             channel_service.edit(channel=channel, by=self.actor, version=version, **columns)
-        except channel_service.EditedMeanwhile:
-            raise Problem("changed-meanwhile") from None
+        except channel_service.VersionConflict:
+            raise Problem("precondition-failed") from None
         except Channel.DoesNotExist:
             raise Http404 from None
         return self.answer(channel)
@@ -205,8 +205,8 @@ class ChannelDetail(ChannelView):
         version = expected_version(request, channel)
         try:
             channel_service.delete(channel=channel, by=self.actor, version=version)
-        except channel_service.EditedMeanwhile:
-            raise Problem("changed-meanwhile") from None
+        except channel_service.VersionConflict:
+            raise Problem("precondition-failed") from None
         return Response(status=204)
 
 

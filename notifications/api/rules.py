@@ -32,10 +32,10 @@ from notifications.services.rules import (
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,
-    ChangedMeanwhile,
     Choice,
     Own,
     Reminders,
+    RulesConflict,
 )
 
 TAG = "channels"
@@ -224,8 +224,8 @@ class MonitorRulesView(ApiView):
                 channels=choices,
                 expected=None if version is None else state.parts,
             )
-        except ChangedMeanwhile:
-            raise Problem("changed-meanwhile") from None
+        except RulesConflict:
+            raise Problem("precondition-failed") from None
         except MonitorState.DoesNotExist:
             raise Http404 from None
         return self._answer(monitor)
@@ -308,8 +308,8 @@ class WorkspaceRulesView(ApiView):
                 by=self.actor,
                 expected=None if version is None else state.parts,
             )
-        except ChangedMeanwhile:
-            raise Problem("changed-meanwhile") from None
+        except RulesConflict:
+            raise Problem("precondition-failed") from None
         return self._answer()
 
     def _answer(self) -> Response:

@@ -22,7 +22,7 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     """Hold or skip those of `due` that are not to be sent now; return the rest."""
     judged = [row for row in due if row.event in _JUDGED]
     facts = FactFinder(channel, judged, now)
-    told: list[Delivery] = [row for row in due if row.event not in _JUDGED]
+    notified: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
     skipped: list[tuple[SkipReason, Delivery]] = []
     # Recoveries of outages that go on: their verdicts in this turn are outdated.
@@ -32,7 +32,7 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
             case Send():
                 if row.event in (Event.RESOLVED, Event.REMINDER) and row.incident_id in facts.openings:
                     row.thread = facts.openings[row.incident_id].thread
-                told.append(row)
+                notified.append(row)
             case Hold() as hold:
                 held.append((hold, row))
             case Skip(SkipReason.CONTINUES) if row.event == Event.OPENED:
@@ -42,14 +42,14 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
                     held.append((Hold(now + decide.LOOK_AGAIN), row))
             case Skip(why):
                 skipped.append((why, row))
-    told = [row for row in told if row.pk not in outdated]
+    notified = [row for row in notified if row.pk not in outdated]
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
-    ready = reminders.may_follow(told)
-    held += [(Hold(now + decide.LOOK_AGAIN), row) for row in told if row.pk not in ready]
+    ready = reminders.may_follow(notified)
+    held += [(Hold(now + decide.LOOK_AGAIN), row) for row in notified if row.pk not in ready]
     _lock(held)
     for why, rows in groupby(sorted(skipped, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))
-    return sorted((row for row in told if row.pk in ready), key=lambda row: row.pk)
+    return sorted((row for row in notified if row.pk in ready), key=lambda row: row.pk)
 
 
 def _lock(held: Iterable[tuple[Hold, Delivery]]) -> None:

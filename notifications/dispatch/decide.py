@@ -26,7 +26,7 @@ class SkipReason(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
-class Told(Enum):
+class Notified(Enum):
     """Whether a channel was notified that a monitor went down; `SOON`: it is about to be."""
 
     YES = auto()
@@ -66,7 +66,7 @@ class Situation:
     maintenance_until: datetime | None = None
     snoozed_until: datetime | None = None
     below_threshold_until: datetime | None = None
-    told: Told = Told.YES
+    notified: Notified = Notified.YES
     recovery_pending: bool = False
     earlier_undecided: bool = False
     good: int = 1
@@ -144,9 +144,9 @@ def _passed(facts: Situation) -> Verdict:
 
 
 def _resolved(facts: Situation) -> Verdict:
-    if facts.told is Told.NO:
+    if facts.notified is Notified.NO:
         return Skip(SkipReason.NOT_NOTIFIED)
-    if facts.told is Told.SOON:
+    if facts.notified is Notified.SOON:
         return Hold(facts.now + LOOK_AGAIN)
     # Maintenance holds back recoveries too, but a snooze only holds back bad news.
     if facts.maintenance_until is not None:
@@ -165,9 +165,9 @@ def _reminder(facts: Situation) -> Verdict:
         return Skip(SkipReason.ACKNOWLEDGED)
     if facts.under_way:
         return Send()
-    if facts.told is Told.NO:
+    if facts.notified is Notified.NO:
         return Skip(SkipReason.NOT_NOTIFIED)
-    if facts.told is Told.SOON:
+    if facts.notified is Notified.SOON:
         # Not together with the down notification itself.
         return Hold(facts.now + facts.every)
     until = _held_until(facts)

@@ -42,17 +42,17 @@ def _opened(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
 def _resolved(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     # A channel that was notified of an outage is notified of the recovery, even if it is no longer subscribed
     # to that monitor: its last notification must not be wrong.
-    told = _notified_down(incidents)
+    notified = _notified_down(incidents)
     routes = list(_routes(incidents))
     pairs = {
         (incident.pk, route.channel.pk)
         for incident, route in routes
         if "recovery" in route.events
         # A channel that is subscribed to outages, but has no delivery of this one, was subscribed later.
-        and ("down" not in route.events or (incident.pk, route.channel.pk) in told)
+        and ("down" not in route.events or (incident.pk, route.channel.pk) in notified)
     }
     named = {(incident.pk, route.channel.pk) for incident, route in routes}
-    pairs |= {pair for pair, wants in told.items() if wants and pair not in named}
+    pairs |= {pair for pair, wants in notified.items() if wants and pair not in named}
     by_pk = {incident.pk: incident for incident in incidents}
     event = Event.RESOLVED
     _enqueue([_delivery(event, by_pk[incident], channel, at, at) for incident, channel in sorted(pairs)])
@@ -74,7 +74,7 @@ def _moved(held: Mapping[int, datetime], until: Mapping[int, datetime], **kwargs
     for monitor, before in held.items():
         together.setdefault((before, until[monitor]), []).append(monitor)
     for (before, then), monitors in together.items():
-        reschedule.ask_again(monitors, held_until=before, at=then)
+        reschedule.reschedule_held(monitors, held_until=before, at=then)
     wake_on_commit("notifications.tasks.deliver")
 
 

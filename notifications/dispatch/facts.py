@@ -14,7 +14,7 @@ from monitors.domain.state_machine import Cause, Status
 from monitors.domain.value_rules import ValueRules
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.services import maintenance
-from notifications.dispatch.decide import Situation, Told
+from notifications.dispatch.decide import Notified, Situation
 from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules import effective, thresholds
@@ -67,7 +67,7 @@ class FactFinder:
             wanted = wanted and mine.remind_every is not None and row.sequence <= mine.remind_most
         if event is Event.OPENED:
             wanted = wanted and row.incident_id not in self._silenced
-        earlier = {self._told(other) for other in self._ends_before(row)}
+        earlier = {self._notified(other) for other in self._ends_before(row)}
         snoozed = mine.snoozed_until
         return Situation(
             event=event,
@@ -81,9 +81,9 @@ class FactFinder:
             maintenance_until=self._maintenance.get(row.monitor_id or 0),
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
             below_threshold_until=self._tolerated_until(row, mine),
-            told=self._told(row),
-            recovery_pending=Told.YES in earlier,
-            earlier_undecided=Told.SOON in earlier,
+            notified=self._notified(row),
+            recovery_pending=Notified.YES in earlier,
+            earlier_undecided=Notified.SOON in earlier,
             good=self._good(row, mine),
             good_needed=mine.recovery,
             every=mine.remind_every or timedelta(hours=1),
@@ -92,7 +92,7 @@ class FactFinder:
 
     def unsent_recoveries(self, row: Delivery) -> list[Delivery]:
         """Return the unsent recovery deliveries of earlier outages that the channel was notified of."""
-        return [other for other in self._ends_before(row) if self._told(other) is Told.YES]
+        return [other for other in self._ends_before(row) if self._notified(other) is Notified.YES]
 
     def _ends_before(self, row: Delivery) -> list[Delivery]:
         if row.event not in (Event.OPENED, Event.PASSED):
@@ -150,23 +150,23 @@ class FactFinder:
         incidents = Incident.objects.filter(pk__in=found.values("newest")) if ids else ()
         return {incident.monitor_id: incident for incident in incidents}
 
-    def _told(self, row: Delivery) -> Told:
+    def _notified(self, row: Delivery) -> Notified:
         if row.event not in (Event.RESOLVED, Event.REMINDER):
-            return Told.YES
+            return Notified.YES
         opening = self.openings.get(row.incident_id)
         if opening is None:
             # It is only subscribed to recoveries, or was subscribed while the monitor was down.
             route = self._routes.get(row.monitor_id or 0)
-            return Told.NO if route is None or "down" in route.events else Told.YES
+            return Notified.NO if route is None or "down" in route.events else Notified.YES
         match opening.status:
             case Delivery.Status.SKIPPED:
-                return Told.YES if opening.note == Delivery.Note.CONTINUES else Told.NO
+                return Notified.YES if opening.note == Delivery.Note.CONTINUES else Notified.NO
             case Delivery.Status.PENDING if not opening.attempt_count:
                 end = row.incident.resolved_at if row.incident else None
                 planned = opening.planned_at or opening.created_at
                 # If it is over by the time it may be sent, it is not sent.
-                return Told.NO if end is not None and end <= planned else Told.SOON
-        return Told.YES
+                return Notified.NO if end is not None and end <= planned else Notified.SOON
+        return Notified.YES
 
     def _good(self, row: Delivery, mine: Rules) -> int:
         if row.event != Event.RESOLVED or row.monitor_id is None or row.incident is None:

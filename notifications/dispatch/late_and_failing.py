@@ -101,10 +101,10 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
 
 def enqueue_failing() -> int:
     """Write deliveries about each failing channel to working channels of its workspace."""
-    told = Delivery.objects.filter(
+    notified = Delivery.objects.filter(
         subject=OuterRef("pk"), event=Event.FAILING, occasion=OuterRef("failing_since")
     )
-    failing = Channel.objects.filter(~Exists(told), failing_since__isnull=False)
+    failing = Channel.objects.filter(~Exists(notified), failing_since__isnull=False)
     return sum(_enqueue_failing_channel(channel) for channel in failing)
 
 

@@ -10,7 +10,7 @@ from notifications.locks import lock_delivery_ids
 from notifications.models import Delivery
 
 
-def ask_again(monitors: Collection[int], *, held_until: datetime, at: datetime) -> None:
+def reschedule_held(monitors: Collection[int], *, held_until: datetime, at: datetime) -> None:
     """Reschedule to `at` what waits for the end of a snooze or of maintenance that now ends at another time.
 
     Rows that a worker has locked are being judged right now, and are judged again at their own time.

@@ -188,5 +188,7 @@ def compose_failing(facts: FailingChannel) -> Message:
     if detail := one_line(facts.detail):
         lines.append(_("Last response: %(detail)s") % {"detail": detail})
     if facts.failing_since is not None:
-        lines.append(_("No notifications get through until it is fixed. Edit the channel and send a test."))
+        lines.append(
+            _("No notifications are sent through it until it is fixed. Edit the channel and send a test.")
+        )
     return Message(cut(_("Channel failing: %(channel)s") % said), tuple(lines), facts.url)

@@ -63,19 +63,19 @@ def rules_of_loaded(monitors: Iterable[Monitor]) -> dict[int, Rules]:
 def _rules_of(workspaces: dict[int, int]) -> dict[int, Rules]:
     defaults = WorkspaceRules.objects.in_bulk(set(workspaces.values()))
     own = MonitorRules.objects.in_bulk(workspaces)
-    return {pk: put_together(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
+    return {pk: merge_rules(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
 
 
 def rules_in(workspace: int) -> Callable[[int], Rules]:
     """Return the rules of the monitors of a workspace (row ids). Two queries for all of them."""
     default = WorkspaceRules.objects.filter(pk=workspace).first()
-    for_all = put_together(default, None)
+    for_all = merge_rules(default, None)
     rows = MonitorRules.objects.filter(monitor__workspace=workspace)
-    own = {row.pk: put_together(default, row) for row in rows}
+    own = {row.pk: merge_rules(default, row) for row in rows}
     return lambda monitor: own.get(monitor, for_all)
 
 
-def put_together(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
+def merge_rules(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
     """Return the effective rules from a workspace's and a monitor's own, either of which may be missing."""
 
     def said(name: str, otherwise: int) -> int:

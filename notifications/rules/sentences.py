@@ -29,7 +29,7 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
         now: the database's time, to tell whether a snooze is still running.
     """
     snoozed = snooze(rules.snoozed_until, now=now)
-    heard = [route for route in routes if _hears(route, rules)]
+    heard = [route for route in routes if _is_subscribed(route, rules)]
     if not heard:
         sentence = (
             _("No notifications: no channel is subscribed to any of its events.")
@@ -43,7 +43,7 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
 def who(rules: Rules, routes: Sequence[Route]) -> str:
     """Return which channels are notified and how soon, in one sentence: "Ops Slack: immediately; ..."."""
     ordered = sorted(routes, key=lambda route: (*_how(route), route.channel.name))
-    clauses = [_told([route.channel.name for route in same], *how) for how, same in groupby(ordered, _how)]
+    clauses = [_clause([route.channel.name for route in same], *how) for how, same in groupby(ordered, _how)]
     reminded = [route for route in ordered if "reminder" in route.events]
     if rules.remind_every is not None and reminded:
         names = [] if len(reminded) == len(ordered) else [route.channel.name for route in reminded]
@@ -148,7 +148,7 @@ def reminders_in_words(rules: Rules) -> str:
 # --- Clauses ----------------------------------------------------------------------------------------
 
 
-def _hears(route: Route, rules: Rules) -> bool:
+def _is_subscribed(route: Route, rules: Rules) -> bool:
     wanted = set(route.events)
     if rules.remind_every is None:
         wanted.discard("reminder")
@@ -161,7 +161,7 @@ def _how(route: Route) -> tuple[timedelta, tuple[str, ...]]:
     return route.delay, others
 
 
-def _told(names: Sequence[str], delay: timedelta, events: Sequence[str]) -> str:
+def _clause(names: Sequence[str], delay: timedelta, events: Sequence[str]) -> str:
     channels = _list(names)
     if "down" not in events:
         if not events:

@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 
-class EditedMeanwhile(Exception):
+class VersionConflict(Exception):
     """The channel is no longer at the version that the edit was made for."""
 
 
@@ -91,7 +91,7 @@ def edit(
             raise Channel.DoesNotExist
         channel = locked
         if version is not None and version != channel.version:
-            raise EditedMeanwhile
+            raise VersionConflict
         if "config" in changes:
             changes["config"] = channel_config.changed(
                 channel.kind, channel.config, changes["config"], now=database_now()
@@ -219,7 +219,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
     if version is not None:
         wanted = wanted.filter(version=version)
     if not wanted.update(enabled=False, updated_at=database_now()) and version is not None:
-        raise EditedMeanwhile
+        raise VersionConflict
     while _delete_some_deliveries(channel):
         pass
     with transaction.atomic():

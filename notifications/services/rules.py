@@ -21,7 +21,7 @@ from monitors.locks import keep_state
 from monitors.models import Monitor
 from notifications.locks import lock_channels
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import EVENTS, Route, Rules, Threshold, put_together, route
+from notifications.rules.effective import EVENTS, Route, Rules, Threshold, merge_rules, route
 
 NEEDED_MOST, OF_MOST = 20, 50
 REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
@@ -29,7 +29,7 @@ REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
 _OWN = "rules"
 
 
-class ChangedMeanwhile(Exception):
+class RulesConflict(Exception):
     """The rules are no longer those that the change was made for."""
 
 
@@ -121,12 +121,12 @@ def versions(own: Own, choices: Iterable[tuple[Channel, Choice]] = ()) -> dict[s
 def rules_from(own: Own, workspace: Workspace) -> Rules:
     """Return the effective rules of a monitor of `workspace` whose own rules are `own`. One query."""
     default = WorkspaceRules.objects.filter(pk=workspace.pk).first()
-    return put_together(default, MonitorRules(**_columns(own)))
+    return merge_rules(default, MonitorRules(**_columns(own)))
 
 
 def rules_from_workspace(own: Own) -> Rules:
     """Return the effective rules of monitors without rules if `own` were their workspace's."""
-    return put_together(WorkspaceRules(**_columns(own)), None)
+    return merge_rules(WorkspaceRules(**_columns(own)), None)
 
 
 def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
@@ -210,7 +210,7 @@ def change_workspace(
 def _compare(now: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
     for name, version in (expected or {}).items():
         if now.get(name, version) != version:
-            raise ChangedMeanwhile
+            raise RulesConflict
 
 
 def _differing(before: Own, after: Own) -> list[str]:

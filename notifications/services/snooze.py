@@ -15,7 +15,7 @@ from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.locks import keep_state
 from monitors.models import Monitor
-from notifications.dispatch.reschedule import ask_again
+from notifications.dispatch.reschedule import reschedule_held
 from notifications.models import MonitorRules
 from notifications.services.rules import forget_if_empty
 
@@ -46,7 +46,7 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
         if before is not None:
             # Even if the end is later now: it may still be ended sooner, and has to be found then.
-            ask_again([monitor.pk], held_until=before, at=until)
+            reschedule_held([monitor.pk], held_until=before, at=until)
         _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
@@ -64,7 +64,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
             return False
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
         forget_if_empty(monitor, now=now)
-        ask_again([monitor.pk], held_until=before, at=now)
+        reschedule_held([monitor.pk], held_until=before, at=now)
         _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
         wake_on_commit("notifications.tasks.deliver")
     return True

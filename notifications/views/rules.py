@@ -28,7 +28,7 @@ from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, routes_of, rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze as snooze_service
-from notifications.services.rules import ChangedMeanwhile, Own
+from notifications.services.rules import Own, RulesConflict
 
 _PREVIEW = "preview"
 
@@ -74,7 +74,7 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
             channels=form.choices(),
             expected=expected(request.POST),
         )
-    except ChangedMeanwhile:
+    except RulesConflict:
         # Read again, so that what is shown as theirs is the state that the next save is compared with.
         return _page(request, monitor, _form(monitor, request.POST), theirs=_stands(monitor), status=422)
     messages.success(request, _("Saved.") if changed else _("Nothing to change."))
@@ -143,7 +143,7 @@ def workspace_rules(request: HttpRequest) -> HttpResponse:
         changed = rule_service.change_workspace(
             workspace=workspace, own=form.own(), by=actor_of(request), expected=expected(request.POST)
         )
-    except ChangedMeanwhile:
+    except RulesConflict:
         theirs = sentences.defaults(
             rule_service.rules_from_workspace(rule_service.own_of_workspace(workspace))
         )

@@ -204,7 +204,7 @@ def test_if_match_that_is_no_etag_is_told_so(writer, workspace):
     monitor = make_monitor(workspace=workspace)
     for given in ("1", "'1'", "", '"1', "W/1"):
         answer = writer.patch(f"monitors/{monitor.public_id}/", {"name": "New"}, **{"If-Match": given})
-        assert "including the quotes" in problem_of(answer, "changed-meanwhile")["detail"]
+        assert "including the quotes" in problem_of(answer, "precondition-failed")["detail"]
 
 
 def test_an_etag_that_compression_made_weak_still_names_its_version(writer, workspace):
@@ -213,7 +213,7 @@ def test_an_etag_that_compression_made_weak_still_names_its_version(writer, work
     etag = writer.get(path, **{"Accept-Encoding": "gzip"})["ETag"]
     assert etag == 'W/"1"'
     assert writer.patch(path, {"name": "New"}, **{"If-Match": etag}).status_code == 200
-    problem_of(writer.patch(path, {"name": "Newer"}, **{"If-Match": etag}), "changed-meanwhile")
+    problem_of(writer.patch(path, {"name": "Newer"}, **{"If-Match": etag}), "precondition-failed")
 
 
 def test_one_etag_of_several_is_enough_and_a_star_is_any(writer, workspace):

@@ -60,7 +60,7 @@ def test_it_stays_readable_where_dark_is_preferred(open_page: Callable[..., Page
 
 def test_a_problem_has_a_page_that_leads_back_to_it(open_page: Callable[..., Page]):
     page = open_page(signed_in=False)
-    page.goto("/api/problems/changed-meanwhile/")
+    page.goto("/api/problems/precondition-failed/")
     expect(page.get_by_role("heading", name="Changed since it was read")).to_be_visible()
     shoot(page, "api-problem")
     page.get_by_role("link", name="documentation").click()

@@ -17,9 +17,9 @@ from django.apps import apps
 from monitors.domain.state_machine import (
     Event,
     Facts,
-    HeartbeatCame,
-    PauseAsked,
-    ResumeAsked,
+    HeartbeatArrived,
+    PauseRequested,
+    ResumeRequested,
     Status,
     TimePassed,
     decide,
@@ -131,11 +131,11 @@ def test_the_tree_is_in_the_order_of_the_import_rule(container):
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 EVENTS: dict[str, tuple[Event, ...]] = {
-    "good push": (HeartbeatCame(NOW, up=True),),
-    "bad push": (HeartbeatCame(NOW, up=False), HeartbeatCame(NOW, up=True, value_is_good=False)),
+    "good push": (HeartbeatArrived(NOW, up=True),),
+    "bad push": (HeartbeatArrived(NOW, up=False), HeartbeatArrived(NOW, up=True, value_is_good=False)),
     "sweep": (TimePassed(NOW),),
-    "pause": (PauseAsked(NOW),),
-    "resume": (ResumeAsked(NOW),),
+    "pause": (PauseRequested(NOW),),
+    "resume": (ResumeRequested(NOW),),
 }
 
 
@@ -164,7 +164,7 @@ def test_the_table_of_statuses_says_what_is_decided(row, event, cell):
         re.findall(r"`(missed|reported|value)`", cell)
     )
     assert all(decision.resolves == ("resolved" in cell) for decision in decisions)
-    quiet = [decision.resolves and not decision.tells for decision in decisions]
+    quiet = [decision.resolves and not decision.notifies for decision in decisions]
     assert quiet == ["without a notification" in cell] * len(quiet)
 
 

@@ -203,7 +203,7 @@ def test_channels_show_what_they_were_sent(reader, sample):
 
 def test_a_second_time_changes_nothing(sample):
     before = rows()
-    assert "exists already" in demo()
+    assert "already exists" in demo()
     assert rows() == before
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitors.domain.state_machine import Cause, Event, HeartbeatCame, PauseAsked, Status, TimePassed
+from monitors.domain.state_machine import Cause, Event, HeartbeatArrived, PauseRequested, Status, TimePassed
 from monitors.heartbeats import transitions
 from monitors.models import Monitor, MonitorState
 from tianji.demo.past import Pushed
@@ -58,14 +58,14 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
     state, rules = watched.state, watched.monitor.value_rules
     for pushed in watched.pushes:
         yield from _until(watched, pushed.at)
-        came = HeartbeatCame(pushed.at, pushed.said.up, rules.allow(pushed.said.value))
+        came = HeartbeatArrived(pushed.at, pushed.said.up, rules.allow(pushed.said.value))
         if not _is_quiet(state, came.fault):
             yield _Step(pushed.at, watched, came, pushed.said.message, pushed.said.value)
         state.last_heartbeat_at = pushed.at
         state.last_message, state.last_value = pushed.said.message, pushed.said.value
         # As the recorder does: it may be due early, and is looked at again then.
         if state.status == Status.UP and (state.due_at is None or state.due_at <= pushed.at):
-            transitions.arm(state, watched.monitor, now=pushed.at)
+            transitions.set_due_at(state, watched.monitor, now=pushed.at)
     yield from _until(watched, now)
 
 
@@ -73,11 +73,11 @@ def _until(watched: Watched, at: datetime) -> Iterator[_Step]:
     """Yield what happened after the last heartbeat and before `at`: a deadline that passed, a pause."""
     state = watched.state
     if state.due_at is not None and state.due_at < at:
-        transitions.arm(state, watched.monitor, now=at)
+        transitions.set_due_at(state, watched.monitor, now=at)
     if state.due_at is not None and (swept := state.due_at + _SWEPT_AFTER) < at:
         yield _Step(swept, watched, TimePassed(swept))
     if watched.paused_at is not None and watched.paused_at < at and state.status != Status.PAUSED:
-        yield _Step(watched.paused_at, watched, PauseAsked(watched.paused_at))
+        yield _Step(watched.paused_at, watched, PauseRequested(watched.paused_at))
 
 
 def _is_quiet(state: MonitorState, fault: Cause | None) -> bool:

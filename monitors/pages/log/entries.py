@@ -127,7 +127,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Notified:
     """A notification to a channel: the channel's name, and "sent", "failed", or another word for pending."""
 
     channel: str
@@ -156,7 +156,7 @@ class Entry:
     by: str = ""
     incident: UUID | None = None
     event: str = ""
-    told: tuple[Told, ...] = ()
+    notified: tuple[Notified, ...] = ()
     facts: tuple[Fact, ...] = ()
     with_: tuple[Entry, ...] = ()
 

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
 from monitors.models import Monitor
 from monitors.pages.log import sources
-from monitors.pages.log.entries import Cursor, Entry, Filter, Kind, Page, Source, Told
+from monitors.pages.log.entries import Cursor, Entry, Filter, Kind, Notified, Page, Source
 
 ROWS = 50
 NEWEST = 20
@@ -162,11 +162,15 @@ def _together(newer: Entry, older: Entry) -> Entry | None:
         case Kind.MESSAGES, Kind.MESSAGES:
             same = (newer.at, newer.incident, newer.event) == (older.at, older.incident, older.event)
             # The older one was written first, so it is named first.
-            told, facts = older.told + newer.told, older.facts + newer.facts
-            return newer.taking(older, told=told, facts=facts) if same else None
+            notified, facts = older.notified + newer.notified, older.facts + newer.facts
+            return newer.taking(older, notified=notified, facts=facts) if same else None
         case Kind.MESSAGES, Kind.STATUS:
             same = newer.incident == older.incident and older.code in _TOLD_WITH.get(newer.event, ())
-            return older.taking(newer, told=newer.told, facts=older.facts + newer.facts) if same else None
+            return (
+                older.taking(newer, notified=newer.notified, facts=older.facts + newer.facts)
+                if same
+                else None
+            )
         case Kind.CHANGES, Kind.STATUS if _BY.get(newer.code) == older.code:
             by = _("%(what)s · by %(who)s") % {"what": older.text, "who": newer.by}
             return older.taking(newer, text=by, facts=(*older.facts, *newer.facts))
@@ -196,16 +200,16 @@ def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
 
 
 def _in_words(row: Entry) -> Entry:
-    if not row.told:
+    if not row.notified:
         return row
-    words = notified_text(row.told)
+    words = notified_text(row.notified)
     if row.kind is Kind.MESSAGES:
         # On its own it is a sentence, with a capital letter.
         return replace(row, text=words[:1].upper() + words[1:])
     return replace(row, text=f"{row.text} · {words}")
 
 
-def notified_text(told: Iterable[Told]) -> str:
+def notified_text(notified: Iterable[Notified]) -> str:
     """Return which channels were notified: "notified Ops Slack, on-call · not delivered to Pager"."""
     patterns = {
         "sent": _("notified %(channels)s"),
@@ -213,7 +217,7 @@ def notified_text(told: Iterable[Told]) -> str:
         "failed": _("not delivered to %(channels)s"),
     }
     names: dict[str, list[str]] = {outcome: [] for outcome in patterns}
-    for one in told:
+    for one in notified:
         names[one.outcome if one.outcome in patterns else "waiting"].append(one.channel)
     return " · ".join(
         patterns[outcome] % {"channels": ", ".join(channels)}

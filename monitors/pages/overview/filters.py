@@ -73,7 +73,7 @@ class ByCron:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusCounts:
     """The statuses of a list of monitors at one moment.
 
     `counts` has every current status, including zeros. `mark` changes whenever a monitor's stored or
@@ -89,7 +89,7 @@ class Standing:
         return sum(self.counts.values())
 
 
-def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
+def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     by_cron = _by_cron(monitors, now)
     seen = _intervals_seen(now)
@@ -120,7 +120,7 @@ def standing(monitors: QuerySet[Any], now: datetime) -> Standing:
     counts[Shown.LATE] += late
     counts[Shown.DOWN] += overdue
     mark = (*(tuple(map(str, row.values())) for row in stored), by_cron)
-    return Standing(counts, by_cron, mark)
+    return StatusCounts(counts, by_cron, mark)
 
 
 def _milliseconds(column: str) -> Any:
@@ -129,7 +129,7 @@ def _milliseconds(column: str) -> Any:
 
 
 def by_status(
-    monitors: QuerySet[Any], shown: Iterable[Shown], *, now: datetime, seen: Standing | None = None
+    monitors: QuerySet[Any], shown: Iterable[Shown], *, now: datetime, seen: StatusCounts | None = None
 ) -> QuerySet[Any]:
     """Return those of `monitors` whose current status at `now` is one of `shown`.
 
@@ -210,7 +210,7 @@ def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
     return monitors.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(description__icontains=text))
 
 
-def in_order(monitors: QuerySet[Any], sort: str, seen: Standing, *, now: datetime) -> QuerySet[Any]:
+def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: datetime) -> QuerySet[Any]:
     """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
 
     "status": down first, then late, then the rest. "last": latest heartbeat first. "due": due soonest

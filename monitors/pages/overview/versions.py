@@ -22,7 +22,7 @@ from django.utils.encoding import force_bytes
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.pages.overview import filters
-from monitors.pages.overview.filters import Standing
+from monitors.pages.overview.filters import StatusCounts
 from monitors.pages.overview.params import OverviewParams
 
 ROWS = 40
@@ -39,7 +39,7 @@ class Look:
 
     workspace_id: UUID
     now: datetime
-    whole: Standing
+    whole: StatusCounts
     taken: float
 
 
@@ -55,7 +55,7 @@ class Chosen:
     page: int
     pages: int
     number: int
-    found: Standing
+    found: StatusCounts
 
 
 @dataclass(slots=True)

@@ -309,7 +309,7 @@ class TestChanging:
         assert writer.patch(address, {"name": "First"}, **{"If-Match": etag}).status_code == 200
         lost = writer.patch(address, {"name": "Second"}, **{"If-Match": etag})
         assert lost.status_code == 412
-        assert lost.json()["type"] == "/api/problems/changed-meanwhile/"
+        assert lost.json()["type"] == "/api/problems/precondition-failed/"
         assert writer.delete(address, **{"If-Match": etag}).status_code == 412
         assert writer.get(address).json()["name"] == "First"
 

@@ -13,11 +13,11 @@ from monitors.domain.state_machine import (
     Change,
     Decision,
     Facts,
-    HeartbeatCame,
+    HeartbeatArrived,
     Opening,
-    PauseAsked,
+    PauseRequested,
     Reason,
-    ResumeAsked,
+    ResumeRequested,
     Shown,
     Status,
     TimePassed,
@@ -31,11 +31,11 @@ SOON = NOW + timedelta(minutes=5)
 TICK = timedelta(microseconds=1)
 NEW, UP, DOWN, PAUSED = Status.NEW, Status.UP, Status.DOWN, Status.PAUSED
 
-UP_PUSH = HeartbeatCame(NOW, up=True)
-DOWN_PUSH = HeartbeatCame(NOW, up=False)
-BAD_PUSH = HeartbeatCame(NOW, up=True, value_is_good=False)
+UP_PUSH = HeartbeatArrived(NOW, up=True)
+DOWN_PUSH = HeartbeatArrived(NOW, up=False)
+BAD_PUSH = HeartbeatArrived(NOW, up=True, value_is_good=False)
 LOOK = TimePassed(NOW)
-PAUSE, RESUME = PauseAsked(NOW), ResumeAsked(NOW)
+PAUSE, RESUME = PauseRequested(NOW), ResumeRequested(NOW)
 
 
 def facts(status, deadline=None):
@@ -68,7 +68,7 @@ TABLE = [
         Decision(DOWN, (change(NEW, DOWN, Reason.VALUE),), opens=Opening(Cause.VALUE, NOW)),
     ),
     (NEW, None, LOOK, Decision(NEW)),
-    (NEW, None, PAUSE, Decision(PAUSED, (change(NEW, PAUSED, Reason.PAUSED),), tells=False)),
+    (NEW, None, PAUSE, Decision(PAUSED, (change(NEW, PAUSED, Reason.PAUSED),), notifies=False)),
     (NEW, None, RESUME, Decision(NEW)),
     (UP, SOON, UP_PUSH, Decision(UP)),
     (
@@ -85,7 +85,7 @@ TABLE = [
     ),
     (UP, SOON, LOOK, Decision(UP)),
     (UP, AGO, LOOK, Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))),
-    (UP, SOON, PAUSE, Decision(PAUSED, (change(UP, PAUSED, Reason.PAUSED),), tells=False)),
+    (UP, SOON, PAUSE, Decision(PAUSED, (change(UP, PAUSED, Reason.PAUSED),), notifies=False)),
     (UP, SOON, RESUME, Decision(UP)),
     (DOWN, None, UP_PUSH, Decision(UP, (change(DOWN, UP, Reason.HEARTBEAT),), resolves=True)),
     (DOWN, None, DOWN_PUSH, Decision(DOWN)),
@@ -95,7 +95,7 @@ TABLE = [
         DOWN,
         None,
         PAUSE,
-        Decision(PAUSED, (change(DOWN, PAUSED, Reason.PAUSED),), resolves=True, tells=False),
+        Decision(PAUSED, (change(DOWN, PAUSED, Reason.PAUSED),), resolves=True, notifies=False),
     ),
     (DOWN, None, RESUME, Decision(DOWN)),
     (PAUSED, None, UP_PUSH, Decision(PAUSED)),
@@ -132,7 +132,7 @@ def test_a_failure_after_an_unseen_deadline_opens_the_incident_at_the_deadline(e
 
 
 def test_what_says_down_is_reported_whatever_its_value():
-    assert HeartbeatCame(NOW, up=False, value_is_good=False).fault is Cause.REPORTED
+    assert HeartbeatArrived(NOW, up=False, value_is_good=False).fault is Cause.REPORTED
 
 
 @pytest.mark.parametrize("event", [UP_PUSH, LOOK])
@@ -158,10 +158,10 @@ def test_pausing_needs_no_deadline():
 
 times = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 events = st.one_of(
-    st.builds(HeartbeatCame, times, st.booleans(), st.booleans()),
+    st.builds(HeartbeatArrived, times, st.booleans(), st.booleans()),
     st.builds(TimePassed, times),
-    st.builds(PauseAsked, times),
-    st.builds(ResumeAsked, times),
+    st.builds(PauseRequested, times),
+    st.builds(ResumeRequested, times),
 )
 all_facts = st.builds(facts, st.sampled_from(Status), st.none() | times)
 
@@ -196,7 +196,7 @@ def test_an_incident_is_resolved_exactly_where_a_change_leaves_down(before, even
 def test_only_pausing_tells_nobody_of_an_incident(before, event):
     decision = decide(before, event)
     if decision.opens or decision.resolves:
-        assert decision.tells is not isinstance(event, PauseAsked)
+        assert decision.notifies is not isinstance(event, PauseRequested)
 
 
 @given(all_facts, events)
@@ -209,7 +209,7 @@ def test_no_change_lies_after_its_event_and_each_is_at_or_after_the_one_before(b
 @given(all_facts, events)
 def test_a_failure_is_never_taken_for_a_good_heartbeat(before, event):
     decision = decide(before, event)
-    if isinstance(event, HeartbeatCame) and event.fault is not None:
+    if isinstance(event, HeartbeatArrived) and event.fault is not None:
         assert decision.status is not UP
         assert not decision.resolves
 

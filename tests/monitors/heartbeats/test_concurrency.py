@@ -368,7 +368,7 @@ def test_of_rotations_at_once_one_wins_and_the_others_find_an_overlap_running():
 
     results = at_once(*[rotate] * 4)
     (rotated,) = [result for result in results if isinstance(result, tokens.Rotated)]
-    assert sum(isinstance(result, tokens.OverlapRunning) for result in results) == 3
+    assert sum(isinstance(result, tokens.RotationInProgress) for result in results) == 3
     assert monitor.tokens.count() == 2
     assert push(old) is push(rotated.new.secret) is Outcome.RECORDED
     assert AuditEntry.objects.filter(action="token.rotated").count() == 1
@@ -383,7 +383,7 @@ def test_of_rotations_at_once_without_an_overlap_one_wins_and_the_others_find_th
 
     results = at_once(*[rotate] * 4)
     assert sum(isinstance(result, tokens.Rotated) for result in results) == 1
-    assert sum(isinstance(result, tokens.TokenGone) for result in results) == 3
+    assert sum(isinstance(result, tokens.TokenInactive) for result in results) == 3
     assert monitor.tokens.valid().count() == 1
 
 

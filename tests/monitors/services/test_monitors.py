@@ -124,7 +124,7 @@ def test_an_edit_made_for_an_older_version_is_refused():
     monitor = make_monitor(name="First")
     version = monitor.version
     monitor_service.edit(monitor=monitor, version=version, name="Second")
-    with pytest.raises(monitor_service.EditedMeanwhile):
+    with pytest.raises(monitor_service.VersionConflict):
         monitor_service.edit(monitor=Monitor.objects.get(), version=version, name="Third")
     stored = Monitor.objects.get()
     assert (stored.name, stored.version) == ("Second", version + 1)
@@ -356,7 +356,7 @@ def test_a_monitor_that_was_edited_meanwhile_is_not_deleted():
     monitor = make_monitor()
     seen = monitor.version
     monitor_service.edit(monitor=monitor, name="Edited")
-    with pytest.raises(monitor_service.EditedMeanwhile):
+    with pytest.raises(monitor_service.VersionConflict):
         monitor_service.delete(monitor=monitor, version=seen)
     monitor_service.delete(monitor=monitor, version=monitor.version)
     assert not Monitor.objects.exists()

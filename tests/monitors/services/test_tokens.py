@@ -300,7 +300,7 @@ def test_a_rotation_leaves_what_pushes_wrote_of_the_old_token(monitor):
 def test_a_second_rotation_during_an_overlap_asks_first(monitor):
     rotated = tokens.rotate(token=first_of(monitor), overlap=timedelta(hours=3))
     for token in (rotated.old, rotated.new.token):
-        with pytest.raises(tokens.OverlapRunning) as caught:
+        with pytest.raises(tokens.RotationInProgress) as caught:
             tokens.rotate(token=token)
         assert caught.value.ends_at == stored(rotated.old).expires_at
     assert monitor.tokens.count() == 2
@@ -311,7 +311,7 @@ def test_a_forced_rotation_leaves_each_old_token_its_own_time(monitor):
     second = tokens.rotate(token=first.new.token, overlap=timedelta(hours=1), force=True)
     assert remaining(first.old) == pytest.approx(3 * 3600, abs=5)
     assert remaining(second.old) == pytest.approx(3600, abs=5)
-    with pytest.raises(tokens.OverlapRunning) as caught:
+    with pytest.raises(tokens.RotationInProgress) as caught:
         tokens.rotate(token=second.new.token)
     assert caught.value.ends_at == stored(first.old).expires_at
 
@@ -327,7 +327,7 @@ def test_an_older_token_that_still_works_behind_one_that_was_ended_asks_first_to
     first = tokens.rotate(token=first_of(monitor))
     second = tokens.rotate(token=first.new.token, force=True)
     tokens.set_overlap(token=second.old, remaining=NONE)
-    with pytest.raises(tokens.OverlapRunning) as caught:
+    with pytest.raises(tokens.RotationInProgress) as caught:
         tokens.rotate(token=second.new.token)
     assert caught.value.ends_at == stored(first.old).expires_at
 
@@ -353,7 +353,7 @@ def test_a_token_that_ended_is_not_rotated(monitor, end):
     else:
         tokens.rotate(token=token, overlap=NONE)
     number = monitor.tokens.count()
-    with pytest.raises(tokens.TokenGone):
+    with pytest.raises(tokens.TokenInactive):
         tokens.rotate(token=token, force=True)
     assert monitor.tokens.count() == number
 
@@ -423,7 +423,7 @@ def test_nothing_brings_a_token_back_that_ended(monitor, end):
         tokens.revoke(token=old)
     else:
         tokens.set_overlap(token=old, remaining=NONE)
-    with pytest.raises(tokens.TokenGone):
+    with pytest.raises(tokens.TokenInactive):
         tokens.set_overlap(token=old, remaining=DAY)
     assert push(secret) is UNKNOWN
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN, Hold, Send, Situation, Skip, SkipReason, Told, judge
+from notifications.dispatch.decide import LOOK_AGAIN, Hold, Notified, Send, Situation, Skip, SkipReason, judge
 from notifications.messages.events import Event
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -65,20 +65,20 @@ TABLE = [
     (RESOLVED, {}, Send()),
     # The last word that somebody heard must not be a wrong one, whatever they want by now.
     (RESOLVED, {"wanted": False}, Send()),
-    (RESOLVED, {"told": Told.NO}, no(SkipReason.NOT_NOTIFIED)),
-    (RESOLVED, {"told": Told.SOON}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"notified": Notified.NO}, no(SkipReason.NOT_NOTIFIED)),
+    (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + LOOK_AGAIN)),
     (RESOLVED, {"maintenance_until": SOON}, Hold(SOON)),
     (RESOLVED, {"snoozed_until": SOON}, Send()),
     (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + LOOK_AGAIN)),
     (RESOLVED, {"good": 3, "good_needed": 3}, Send()),
     (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + LOOK_AGAIN)),
-    (RESOLVED, {"told": Told.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
+    (RESOLVED, {"notified": Notified.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
     (REMINDER, {"every": EVERY}, Send()),
     (REMINDER, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     (REMINDER, {"resolved_at": NOW}, no(SkipReason.RECOVERED)),
     (REMINDER, {"acknowledged_at": NOW}, no(SkipReason.ACKNOWLEDGED)),
-    (REMINDER, {"told": Told.NO}, no(SkipReason.NOT_NOTIFIED)),
-    (REMINDER, {"told": Told.SOON, "every": EVERY}, Hold(NOW + EVERY)),
+    (REMINDER, {"notified": Notified.NO}, no(SkipReason.NOT_NOTIFIED)),
+    (REMINDER, {"notified": Notified.SOON, "every": EVERY}, Hold(NOW + EVERY)),
     (REMINDER, {"snoozed_until": SOON}, Hold(SOON)),
     (REMINDER, {"maintenance_until": LATER, "snoozed_until": SOON}, Hold(LATER)),
     # A reminder that failed is not worth repeating once it is not true any more.
@@ -118,7 +118,7 @@ SITUATIONS = st.builds(
     maintenance_until=st.none() | future,
     snoozed_until=st.none() | future,
     below_threshold_until=st.none() | future,
-    told=st.sampled_from(Told),
+    notified=st.sampled_from(Notified),
     recovery_pending=st.booleans(),
     earlier_undecided=st.booleans(),
     good=st.integers(0, 4),
@@ -168,15 +168,15 @@ def test_of_no_outage_is_told_what_people_asked_not_to_hear_now(facts):
 
 @given(SITUATIONS)
 def test_no_end_is_told_of_what_was_not_told(facts):
-    untold = replace(facts, event=RESOLVED, told=Told.NO, under_way=False)
+    untold = replace(facts, event=RESOLVED, notified=Notified.NO, under_way=False)
     assert judge(untold) == Skip(SkipReason.NOT_NOTIFIED)
 
 
 @given(SITUATIONS)
 def test_the_end_of_what_was_told_is_told_in_the_end(facts):
-    verdict = judge(replace(facts, event=RESOLVED, told=Told.YES))
+    verdict = judge(replace(facts, event=RESOLVED, notified=Notified.YES))
     assert not isinstance(verdict, Skip)
-    calm = replace(facts, event=RESOLVED, told=Told.YES, maintenance_until=None, good=4)
+    calm = replace(facts, event=RESOLVED, notified=Notified.YES, maintenance_until=None, good=4)
     assert judge(calm) == Send()
 
 
@@ -186,7 +186,7 @@ def test_a_reminder_follows_a_message_and_nobody_who_sees_to_it(facts):
     if verdict == Send():
         assert facts.acknowledged_at is None
         assert facts.resolved_at is None
-        assert facts.under_way or facts.told is Told.YES
+        assert facts.under_way or facts.notified is Notified.YES
 
 
 @given(SITUATIONS)

@@ -12,7 +12,7 @@ from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
-from notifications.services.rules import ChangedMeanwhile, Choice, Own, Reminders, versions
+from notifications.services.rules import Choice, Own, Reminders, RulesConflict, versions
 from tests.support.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -200,7 +200,7 @@ def test_who_saves_second_is_told_that_somebody_was_faster():
     monitor = make_monitor()
     shown = shown_of(monitor)
     change(monitor, own=Own(recovery=3), expected=shown)
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(RulesConflict):
         change(monitor, own=Own(recovery=5), expected=shown)
     assert rules(monitor).recovery == 3
 
@@ -214,7 +214,7 @@ def test_a_channel_that_somebody_else_changed_counts_too(what):
         change(monitor, {channel: Choice(delay=60)})
     else:
         channel_operations.assign(channels=[channel], monitors=[monitor], subscribed=True)
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(RulesConflict):
         change(monitor, {channel: Choice(delay=600)}, expected=shown)
 
 
@@ -229,7 +229,7 @@ def test_the_workspaces_rules_know_of_two_people_too():
     workspace = make_workspace()
     shown = versions(Own())
     rule_service.change_workspace(workspace=workspace, own=Own(recovery=3), expected=shown)
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(RulesConflict):
         rule_service.change_workspace(workspace=workspace, own=Own(recovery=5), expected=shown)
 
 

@@ -51,7 +51,7 @@ def test_what_somebody_else_changed_meanwhile_stays():
 def test_an_edit_for_another_version_is_refused():
     channel = make_channel(workspace=make_workspace())
     channel_service.edit(channel=channel, name="New", version=1)
-    with pytest.raises(channel_service.EditedMeanwhile):
+    with pytest.raises(channel_service.VersionConflict):
         channel_service.edit(channel=channel, name="Newer", version=1)
     channel.refresh_from_db()
     assert (channel.name, channel.version) == ("New", 2)
@@ -177,7 +177,7 @@ def test_of_two_edits_at_once_for_one_version_one_is_made():
         start.wait(10)
         try:
             channel_service.edit(channel=Channel(pk=channel.pk), name=name, version=1)
-        except channel_service.EditedMeanwhile:
+        except channel_service.VersionConflict:
             return None
         finally:
             connection.close()
@@ -194,7 +194,7 @@ def test_a_channel_that_was_edited_meanwhile_is_neither_deleted_nor_switched_off
     channel = make_channel(workspace=make_workspace())
     seen = channel.version
     channel = channel_service.edit(channel=channel, name="Edited")
-    with pytest.raises(channel_service.EditedMeanwhile):
+    with pytest.raises(channel_service.VersionConflict):
         channel_service.delete(channel=channel, version=seen)
     assert Channel.objects.get().enabled
     channel_service.delete(channel=channel, version=channel.version)

@@ -140,7 +140,7 @@ def test_a_form_without_its_csrf_token_is_refused(house: House, superuser):
 
 def test_sessions_and_heartbeats_have_no_page():
     registered = {model._meta.label for model in admin.site._registry}
-    assert not registered & {"sessions.Session", "monitors.Heartbeat", "accounts.StoredAnswer"}
+    assert not registered & {"sessions.Session", "monitors.Heartbeat", "accounts.StoredResponse"}
     assert {"accounts.AuditEntry", "accounts.ApiKey", "django_celery_beat.PeriodicTask"} <= registered
 
 

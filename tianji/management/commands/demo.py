@@ -13,7 +13,7 @@ from tianji.demo import channels, fill, live, people
 
 _HELP = """
 Creates a workspace named Demo with 40 monitors in all states, 30 days of history, incidents, three channels
-and maintenance windows, and prints how to sign in. Run again, it leaves the workspace as it is.
+and maintenance windows, and prints how to sign in. Running it again changes nothing.
 With --live it keeps pushing to the monitors until Ctrl-C, and lets some of them fail.
 """
 
@@ -22,37 +22,33 @@ class Command(BaseCommand):
     help = _HELP.strip()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reset", action="store_true", help="remove the workspace Demo and make it anew")
+        parser.add_argument("--reset", action="store_true", help="recreate the workspace Demo")
         parser.add_argument(
             "--yes",
             action="store_true",
-            help="go ahead although the database has workspaces of somebody's own; they are left alone",
+            help="run even if the database has other workspaces; they are not changed",
         )
         parser.add_argument(
             "--password",
             default="",
-            help=f"to sign in with as {people.OWNER} (default: a random one, which is printed)",
+            help=f"password for {people.OWNER} (default: a random one, which is printed)",
         )
         parser.add_argument(
-            "--days", type=float, default=fill.DAYS, help="of history (default %(default)g; 2 to 90)"
+            "--days", type=float, default=fill.DAYS, help="days of history (default %(default)g; 2 to 90)"
         )
-        parser.add_argument(
-            "--seed", type=int, default=fill.SEED, help="another number makes another history"
-        )
+        parser.add_argument("--seed", type=int, default=fill.SEED, help="random seed of the history")
         parser.add_argument(
             "--sink",
             default=channels.SINK,
             metavar="URL",
-            help="where the ntfy channel and the webhook lead (default %(default)s; receive it with "
+            help="URL that the ntfy and webhook channels send to (default %(default)s; received by "
             "python -m tianji.demo.sink)",
         )
-        parser.add_argument(
-            "--live", action="store_true", help="afterwards, push to the monitors until Ctrl-C"
-        )
+        parser.add_argument("--live", action="store_true", help="then keep pushing until Ctrl-C")
         parser.add_argument(
             "--url",
             default=settings.TIANJI_URL,
-            help="of the product that --live pushes to (default %(default)s)",
+            help="address that --live pushes to (default %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,7 +72,7 @@ class Command(BaseCommand):
             fill.remove(there)
             there = None
         if there is not None:
-            self._say("The workspace Demo exists already; --reset creates it anew.")
+            self._say("The workspace Demo already exists; use --reset to recreate it.")
             if options["password"]:
                 people.set_password(options["password"])
                 self._say_how_to_sign_in(options["password"])

@@ -213,7 +213,7 @@ def test_people_and_channels_are_found_by_name(monitor, workspace):
     make_channel(workspace=workspace, name="Ops Slack")
     make_channel(workspace=workspace, name="Mail")
     push(monitor, up=False)
-    assert len(rows_of(monitor, text="slack", kinds=(Kind.MESSAGES,))[0].told) == 1
+    assert len(rows_of(monitor, text="slack", kinds=(Kind.MESSAGES,))[0].notified) == 1
     assert rows_of(monitor, text="command", kinds=(Kind.CHANGES,))
 
 
