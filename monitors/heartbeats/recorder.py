@@ -60,7 +60,7 @@ class Limited:
 Result = Outcome | Limited
 
 
-class TestTooSoon(Exception):
+class TooManyTestHeartbeats(Exception):
     """A test heartbeat was sent moments ago; nothing is recorded."""
 
 
@@ -120,7 +120,7 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
         now = database_now()
         lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
         if lately.filter(token=None).exists():
-            raise TestTooSoon
+            raise TooManyTestHeartbeats
         sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
         states = _decide([(monitor.pk, push)], now)
     return Status(states[monitor.pk].status)

@@ -57,7 +57,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     push = Push(up=up, message=message[:MESSAGE_LENGTH])
     try:
         status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
-    except recorder.TestTooSoon:
+    except recorder.TooManyTestHeartbeats:
         level, words = messages.WARNING, _("A test heartbeat was just sent. Wait a few seconds.")
     else:
         level, words = messages.SUCCESS, _in_words(push, status)

@@ -12,7 +12,7 @@ from core.clock import database_now
 from monitors.domain.state_machine import Status
 from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
-from monitors.heartbeats.recorder import TestTooSoon
+from monitors.heartbeats.recorder import TooManyTestHeartbeats
 from monitors.models import Heartbeat, Incident, MonitorState
 from monitors.pages import tokens as token_page
 from monitors.pages.tokens import push_lines
@@ -95,7 +95,7 @@ def test_a_paused_monitor_keeps_it_and_stays_paused(monitor):
 
 def test_by_hand_one_comes_in_three_seconds_at_most(monitor):
     by_hand(monitor)
-    with pytest.raises(TestTooSoon):
+    with pytest.raises(TooManyTestHeartbeats):
         by_hand(monitor)
     assert Heartbeat.objects.count() == 1
     let_pass(monitor, seconds=4)
@@ -116,7 +116,7 @@ def test_of_several_by_hand_at_once_one_is_recorded():
     def press():
         try:
             return by_hand(monitor)
-        except TestTooSoon:
+        except TooManyTestHeartbeats:
             return None
 
     answers = at_once(press, press, press)
