@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.support.prepared import TEMPLATE, prepare
-from tests.support.servers import Postgres, Redis, free_port, postgres, redis_server
+from tests.support.servers import Postgres, Redis, postgres, redis_server, unique_name
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +36,7 @@ def migrated_database(postgres_url: str) -> Callable[[str], str]:
     template = os.environ.get(TEMPLATE) or _template(postgres_url)
 
     def make(name: str) -> str:
-        # A port is nobody else's, either.
-        name = f"{name}{free_port()}"
+        name = unique_name(name)
         _create(postgres_url, name, template)
         return _url(postgres_url, name)
 

@@ -22,7 +22,7 @@ from tests.support.product import (
     manage,
     wait_for,
 )
-from tests.support.servers import Postgres, free_port
+from tests.support.servers import Postgres, free_port, unique_name
 
 _BACK_WITHIN_SECONDS = 60
 
@@ -40,7 +40,7 @@ def settings_of(database: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a database that is prepared, to be copied."""
-    name = f"owned{free_port()}"
+    name = unique_name("owned")
     settings = settings_of(own_postgres.create_database(name))
     done = Process(manage("prepare"), environment_of(tmp_path_factory.mktemp("owned"), 1, **settings))
     assert done.wait(START_WITHIN) == 0, done.output
@@ -50,7 +50,7 @@ def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> s
 @pytest.fixture
 def web(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
     """A web process on a database of its own; yields the site's address and the database's."""
-    database = own_postgres.create_database(f"faults{free_port()}", template=owned)
+    database = own_postgres.create_database(unique_name("faults"), template=owned)
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
         process = Process(manage("run", "web"), environment_of(Path(data), port, **settings_of(database)))

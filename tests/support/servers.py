@@ -6,6 +6,8 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
+import secrets
 import shutil
 import signal
 import socket
@@ -22,11 +24,37 @@ import redis
 _START_WITHIN = 30.0
 
 
+# Below what Linux gives to outgoing connections: nobody takes a port while its server restarts.
+_FIRST_PORT, _LAST_PORT = 15_000, 32_000
+_MOST_WORKERS = 32
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
+    """Return a port of 127.0.0.1 that is free, and that no other test of this run has been given."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(range(_FIRST_PORT + worker, _LAST_PORT, _MOST_WORKERS))
+    random.SystemRandom().shuffle(ports)
+    for port in ports:
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+    raise RuntimeError(f"No port from {_FIRST_PORT} to {_LAST_PORT} is free.")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        # As servers do: what an ended one left in TIME_WAIT does not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
+def unique_name(prefix: str) -> str:
+    """Return a name for a database that no other test has, whichever process runs it."""
+    return f"{prefix}_{secrets.token_hex(6)}"
 
 
 def postgres_binaries() -> Path:
