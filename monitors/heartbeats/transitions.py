@@ -7,17 +7,24 @@ with the state rows locked.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.dispatch import Signal
 
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
-from monitors.models import Incident, Monitor, MonitorState, Transition
+from monitors.models import Incident, Monitor, MonitorState, Transition, Watermark
 
 # How long to wait before a schedule that could not be evaluated is tried again.
 QUARANTINE = timedelta(hours=1)
 _FAULT_LENGTH = 200
+
+
+def horizon(now: datetime) -> datetime:
+    """Return until when silence counts: the watermark, or `now` where no process has ever listened."""
+    until = Watermark.objects.values_list("until", flat=True).first()
+    return now if until is None else min(now, until)
 
 
 def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
@@ -26,9 +33,9 @@ def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
     A schedule that can't be evaluated is noted in `fault` and tried again in an hour: it must neither
     count as silence nor stop the sweep.
     """
-    assert state.last_heartbeat_at is not None
+    assert state.silent_since is not None
     try:
-        state.due_at = monitor.schedule.due_after(state.last_heartbeat_at).deadline
+        state.due_at = monitor.schedule.due_after(state.silent_since).deadline
         state.fault = ""
     except ScheduleError as error:
         state.due_at = now + QUARANTINE
@@ -145,12 +152,18 @@ class Journal:
 
     def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
         # due_at is never after the deadline, so before it there is nothing to calculate.
-        if state.last_heartbeat_at is None or state.due_at is None or state.due_at > self.now:
+        if state.silent_since is None or state.due_at is None or state.due_at > self.now:
             return None
         try:
-            return monitor.schedule.due_after(state.last_heartbeat_at).deadline
+            deadline = monitor.schedule.due_after(state.silent_since).deadline
         except ScheduleError:
             return None
+        # After the watermark, its heartbeat may have been sent, and not been heard.
+        return deadline if deadline <= self._horizon else None
+
+    @cached_property
+    def _horizon(self) -> datetime:
+        return horizon(self.now)
 
     def write(self) -> None:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""
