@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -64,10 +63,8 @@ class OwnConnection:
         connected = getattr(self._wrapper, "connection", None)
         if connected is None or not hasattr(connected, "pgconn"):
             return
-        with (
-            contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(connected.fileno())) as own,
-        ):
+        # It may be closed by now, and then has no socket.
+        with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connected.fileno())) as own:
             own.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:

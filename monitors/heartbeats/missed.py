@@ -43,17 +43,19 @@ def declare_missed(*, batch: int = BATCH, until: datetime | None = None) -> Swep
 
 
 def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
+    # A watermark that has moved by the time of the locks only means that the next sweep finds more.
+    horizon = until or transitions.horizon(database_now())
     # An idle sweep must not take SQLite's only write lock.
-    if not connection.features.has_select_for_update and not _anything_due(until):
+    if not connection.features.has_select_for_update and not MonitorState.objects.due(horizon).exists():
         return 0, 0
     with transaction.atomic():
-        states = lock_due_states(until or _horizon(), limit=batch)
+        states = lock_due_states(horizon, limit=batch)
         if not states:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.
         monitors = Monitor.objects.in_bulk([state.monitor_id for state in states])
         now = database_now()
-        book = transitions.Journal(now)
+        book = transitions.Journal(now, horizon=horizon)
         down = 0
         for state in states:
             monitor = monitors[state.monitor_id]
@@ -64,11 +66,3 @@ def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
         sql.write_states(states)
         book.write()
     return len(states), down
-
-
-def _anything_due(until: datetime | None) -> bool:
-    return MonitorState.objects.due(until or _horizon()).exists()
-
-
-def _horizon() -> datetime:
-    return transitions.horizon(database_now())

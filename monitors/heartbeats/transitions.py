@@ -7,7 +7,6 @@ with the state rows locked.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from django.dispatch import Signal
 
@@ -45,11 +44,14 @@ def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
 class Journal:
     """What one transaction decided, collected in memory and written at once.
 
-    `now` is the database's time after the locks were granted.
+    Args:
+        now: the database's time after the locks were granted.
+        horizon: until when silence counts; read when it is needed if not given.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, *, horizon: datetime | None = None) -> None:
         self.now = now
+        self._horizon = horizon
         self._open: dict[int, Incident] = {}
         self._new: list[Incident] = []
         self._ended: list[Incident] = []
@@ -159,11 +161,9 @@ class Journal:
         except ScheduleError:
             return None
         # After the watermark, its heartbeat may have been sent, and not been heard.
-        return deadline if deadline <= self._horizon else None
-
-    @cached_property
-    def _horizon(self) -> datetime:
-        return horizon(self.now)
+        if deadline <= self.now and self._horizon is None:
+            self._horizon = horizon(self.now)
+        return deadline if self._horizon is None or deadline <= self._horizon else None
 
     def write(self) -> None:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""
