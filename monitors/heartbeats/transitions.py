@@ -101,7 +101,7 @@ class Journal:
                 )
             )
         if decision.resolves and incident is not None:
-            self._end(incident, monitor, message, value)
+            self._end(incident, monitor, message, value, notifies=decision.notifies)
         if decision.notifies and incident is not None:
             self._enqueue(decision, incident)
         if decision.changes:
@@ -135,13 +135,18 @@ class Journal:
         self._open[monitor.pk] = incident
         return incident
 
-    def _end(self, incident: Incident, monitor: Monitor, message: str, value: float | None) -> None:
+    def _end(
+        self, incident: Incident, monitor: Monitor, message: str, value: float | None, *, notifies: bool
+    ) -> None:
         incident.monitor = monitor
         incident.resolved_at = max(self.now, incident.started_at)
         incident.closing_message, incident.closing_value = message, value
         del self._open[monitor.pk]
         if incident.pk is not None:
             self._ended.append(incident)
+        elif not notifies:
+            # Opened by the same transaction that closes it without a word.
+            self._by_signal[signals.incidents_opened].remove(incident)
 
     def _enqueue(self, decision: Decision, incident: Incident) -> None:
         match decision:

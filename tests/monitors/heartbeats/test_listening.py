@@ -193,9 +193,12 @@ def test_editing_or_pausing_in_a_gap_blames_nobody(listener):
     assert Delivery.objects.count() == 0
 
 
-def test_pausing_what_was_overdue_keeps_the_missed_deadline():
+def test_pausing_what_was_overdue_keeps_the_missed_deadline_and_notifies_nobody():
     monitor = watched(silent=100)
+    make_channel(workspace=monitor.workspace)
     services.pause(monitor=monitor)
+    assert Incident.objects.get().resolved_at is not None
+    assert Delivery.objects.count() == 0
     assert transitions_of(monitor) == [
         ("new", "up", "heartbeat"),
         ("up", "down", "missed"),
