@@ -170,8 +170,8 @@ def rotate(
 
     Raises:
         ValueError: the overlap is out of range.
-        TokenGone: the token was revoked or has expired.
-        OverlapRunning: an earlier rotation's old token is still valid, and `force` is not set.
+        TokenInactive: the token was revoked or has expired.
+        RotationInProgress: an earlier rotation's old token is still valid, and `force` is not set.
         TooManyTokens: with `force`, twice TOKENS_MOST would be active.
     """
     _require_overlap(overlap)
@@ -204,7 +204,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
     Raises:
         ValueError: `remaining` is not 0 to 7 days.
         NotReplaced: it was not rotated; revoke it instead.
-        TokenGone: it was revoked or has expired, which can't be undone.
+        TokenInactive: it was revoked or has expired, which can't be undone.
     """
     _require_overlap(remaining)
     with transaction.atomic():

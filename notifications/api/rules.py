@@ -46,7 +46,7 @@ CHANNELS_MOST = 1000
 
 
 class ToleranceSerializer(StrictSerializer):
-    """A failure threshold: so many failures among the last so many."""
+    """A failure threshold: `needed` failures among the last `of` heartbeats."""
 
     needed = Integer(min_value=1, max_value=NEEDED_MOST)
     of = Integer(
@@ -194,7 +194,7 @@ class MonitorRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_rules",
-        summary="Read the notification rules of a monitor",
+        summary="Get the notification rules of a monitor",
         parameters=[ETAG],
         responses=answers(200, RulesSerializer),
     )
@@ -280,7 +280,7 @@ class WorkspaceRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_rules",
-        summary="Read the notification defaults",
+        summary="Get the notification defaults",
         description="They apply to monitors without rules of their own.",
         parameters=[ETAG],
         responses=answers(200, OwnSerializer),

@@ -116,7 +116,7 @@ class Command(BaseCommand):
 
 
 class _Reloader:
-    """Starts the processes again when a file of the program changed."""
+    """Restarts the processes when a file of the program has changed."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
@@ -128,9 +128,9 @@ class _Reloader:
             return
         if changed := self.files.changed():
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            self.supervisor.say(f"{changed[0]}{more} changed; starting everything again.")
+            self.supervisor.say(f"{changed[0]}{more} changed; restarting.")
             if any("migrations" in path.parts for path in changed):
-                # In a process of its own: this one has the migrations that it started with.
+                # In another process: this one knows only the migrations that it started with.
                 subprocess.run(management("migrate", "--verbosity", "0"), check=False)
             self.supervisor.restart()
         self.next_look = time.monotonic() + _LOOK_FOR_CHANGES_EVERY
