@@ -216,8 +216,6 @@ def definition(file: str, name: str) -> ast.stmt | None:
 def test_every_table_that_is_locked_is_in_the_order_of_locks():
     apps_with_locks = ("accounts", "monitors", "notifications")
     source = "".join((ROOT / app / "locks.py").read_text() for app in apps_with_locks)
-        (ROOT / app / "locks.py").read_text() for app in ("accounts", "monitors", "notifications")
-    )
     locked = set(re.findall(r"QuerySet\[(\w+)\]|(\w+)\.objects\.select_for_update", source))
     order = next(part for part in PAGE.split("\n\n") if part.startswith("**Locks**"))
     models = {each for pair in locked for each in pair if each}

@@ -99,7 +99,7 @@ class Command(BaseCommand):
             self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
     def _announce_once(self, started: float) -> bool:
-        """Print the address as soon as the site answers; return whether this was the moment."""
+        """Print the address as soon as the site responds; return whether it was printed now."""
         if self._announced:
             return False
         if _is_ready():
