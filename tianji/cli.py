@@ -50,8 +50,8 @@ def run_django(argv: list[str]) -> None:
 def own_commands() -> dict[str, str]:
     """Return what each of our commands does, by its friendly name.
 
-    Read from the source: importing a command needs settings, and a list of commands must not fail, or make
-    a data folder, because of them.
+    Read from the source: importing a command requires settings, and listing commands must neither fail nor
+    create a data folder because of them.
     """
     found = {
         name.replace("_", "-"): _help_in(folder / "commands" / f"{name}.py")

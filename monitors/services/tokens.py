@@ -107,8 +107,8 @@ def reveal(token: PushToken) -> str | None:
 def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor) -> dict[int, str]:
     """Return the secrets of `tokens` by row id, and record that `by` has seen them.
 
-    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can't be
-    decrypted any more are left out.
+    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can
+    no longer be decrypted are left out.
     """
     named = {monitor.pk: monitor for monitor in monitors}
     secrets = {token.pk: (token, secret) for token in tokens if (secret := reveal(token)) is not None}

@@ -120,7 +120,7 @@ def _opened(facts: Situation) -> Verdict:
         return Skip(SkipReason.UNSUBSCRIBED)
     if facts.resolved_at is not None and facts.resolved_at <= facts.planned_at:
         return Skip(SkipReason.RECOVERED)
-    # Even if it was only waiting for its turn: acknowledging it spares the channels that are not yet notified.
+    # Even if it was only waiting for its turn: acknowledging spares channels not yet notified.
     if facts.delayed and facts.acknowledged_at is not None:
         return Skip(SkipReason.ACKNOWLEDGED)
     until = _held_until(facts)
