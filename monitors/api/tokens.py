@@ -248,7 +248,7 @@ class Overlap(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="set_overlap",
-        summary="Update when a rotated push token expires",
+        summary="Set when a rotated push token expires",
         request=OverlapSerializer,
         examples=[OpenApiExample("Expire now", {"overlap_seconds": 0}, request_only=True)],
         parameters=[IDEMPOTENCY_KEY],

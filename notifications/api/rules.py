@@ -98,7 +98,7 @@ class ChoiceSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="WorkspaceRules")
 class OwnSerializer(StrictSerializer):
-    """Notification defaults of a workspace. Whatever is left out or null has the product's default."""
+    """Notification defaults of a workspace. Fields that are left out or null have the product's default."""
 
     missed = ToleranceSerializer(
         required=False, allow_null=True, help_text="Failure threshold for missed heartbeats."
@@ -120,7 +120,7 @@ class OwnSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="MonitorRules")
 class RulesSerializer(OwnSerializer):
-    """Notification rules of a monitor. Whatever is left out or null has the workspace's default."""
+    """Notification rules of a monitor. Fields that are left out or null have the workspace's default."""
 
     channels = ChoiceSerializer(  # type: ignore[call-arg]
         many=True,

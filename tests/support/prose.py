@@ -23,7 +23,7 @@ _AFTER_CODE = re.compile(r"(?<=\S)  #[ \t]*(.*)")
 # Directives for tools, and rules between sections.
 _DIRECTIVE = re.compile(r"!|noqa\b|type: ignore|pragma\b|[~:.,|]|-{3} ")
 _ENTRY = re.compile(r"^( {4})(\w[\w.]*(?:, \w[\w.]*)*):", re.MULTILINE)
-_HELP = ("description", "epilog", "help", "summary")
+_HELP = ("description", "epilog", "help", "help_text", "summary")
 
 
 @dataclass(frozen=True, slots=True)

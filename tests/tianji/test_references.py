@@ -22,8 +22,8 @@ _RAISED = re.compile(
     r"Raises ((?:[A-Z]+[a-z][\w.]*(?:, | and )?)+)|`([A-Z]+[a-z][\w.]*(?:, [A-Z]+[a-z][\w.]*)*)`:"
 )
 _SITE = re.compile(r"\.(?:com|org|net|sh)$")
-# The parts of the text that a webhook's signature covers.
-NOT_OURS = {"message_id.timestamp.body"}
+# The parts of the text that a webhook's signature covers, and a path in JSON.
+NOT_OURS = {"message_id.timestamp.body", "schedule.timeout"}
 
 
 @cache
