@@ -107,7 +107,7 @@ ENGLISH = (
         "Last response: 403",
     ),
     Form(
-        r"\b(?:get|gets|got|getting) through\b",
+        r"\b(?:not|doesn't|didn't|notifications?) get through\b|\b(?:gets|got) through\b",
         "is not delivering, or failed",
         "No notifications get through.",
         "No notifications are delivered.",
