@@ -175,8 +175,8 @@ if _database["ENGINE"].endswith("postgresql"):
                 "min_size": 1,
                 "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
                 "timeout": 5,
-                # Attempts to connect come further and further apart until the pool gives up; then the
-                # next query begins anew, at once. So a database that is back is noticed within seconds.
+                # The pool tries to reconnect at increasing intervals until it gives up; then the next
+                # query starts over. So it is noticed within seconds when the database is back.
                 "reconnect_timeout": 2,
             },
         }

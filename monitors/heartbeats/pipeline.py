@@ -48,7 +48,7 @@ class Pipeline:
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
 
     def submit(self, arrival: Arrival) -> Result:
-        """Return what became of a push, once that is committed.
+        """Return the outcome of a push once it is committed.
 
         Raises:
             QueueFull: nothing was recorded.

@@ -72,7 +72,7 @@ def write(delivery: Delivery) -> Composed:
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
         elif event is Event.FAILING:
             failing = failing_facts(delivery)
-            # Never in the custom text of the channel that carries it: it must be understood.
+            # Never in the channel's custom text: it must be understood.
             message = _addressed(delivery.channel, digests.compose_failing(failing))
             payload = payloads.of_failing(failing, message, delivery_id=delivery.public_id)
         else:

@@ -134,7 +134,7 @@ def by_status(
     """Return those of `monitors` whose current status at `now` is one of `shown`.
 
     Mostly that is the stored status. Of those that are up, time decides which are late or overdue: the
-    database computes it for intervals, like presenting.read, and cron monitors are read one by one.
+    database computes it for intervals, like history.current.read, and cron monitors are read one by one.
 
     Args:
         seen: the statuses of these monitors, or more, at `now`, if known.

@@ -125,7 +125,7 @@ def overview(workspace: Workspace, asked: OverviewParams) -> Overview:
     The number of queries depends on the filters, not on the number of monitors.
     """
     look = versions.look_at(workspace.public_id)
-    # Before the rows are read: what changes meanwhile has another version, and is shown next time.
+    # Before the rows are read: later changes have another version, and are shown next time.
     chosen = versions.choose(look, asked)
     version = versions.version_of(look, chosen, asked)
     counts = chosen.found.counts
@@ -148,7 +148,7 @@ def overview(workspace: Workspace, asked: OverviewParams) -> Overview:
 def _in_order(ids: Sequence[int]) -> list[Monitor]:
     # A row doesn't show the description, which may be long.
     monitors = Monitor.objects.defer("description").select_related("state").in_bulk(ids)
-    # Some may have been deleted meanwhile.
+    # Some may have been deleted in the meantime.
     return [monitors[pk] for pk in ids if pk in monitors]
 
 
