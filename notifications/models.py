@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Workspace
+from accounts.models import NAME_LENGTH, Workspace
 from monitors.models import Incident, Monitor
 from notifications.messages.events import LABELS
 
@@ -30,7 +30,7 @@ class Channel(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="channels")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     kind = models.CharField(_("integration"), max_length=24)
     config = models.JSONField(default=dict)
     enabled = models.BooleanField(_("enabled"), default=True)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.actors import actor_of
+from accounts.actors import admin_of
 from accounts.models import ApiKey, AuditEntry
 from accounts.services import api_keys
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
@@ -55,7 +55,7 @@ class ApiKeyAdmin(SiteAdmin):
 
     @admin.action(description=gettext_lazy("Revoke selected API keys"), permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse:
-        by = actor_of(request, via=AuditEntry.Via.ADMIN)
+        by = admin_of(request)
 
         def revoke(key: ApiKey, options: dict[str, Any]) -> Outcome:
             revoked = api_keys.revoke(key=key, by=by)

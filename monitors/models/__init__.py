@@ -4,11 +4,22 @@ from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
 from monitors.models.maintenance import MaintenanceWindow
-from monitors.models.monitors import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor, MonitorState
-from monitors.models.tokens import PushToken, RejectedPush
+from monitors.models.monitors import (
+    CRON_LENGTH,
+    DESCRIPTION_LENGTH,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    SLUG,
+    SLUG_LENGTH,
+    Monitor,
+    MonitorState,
+)
+from monitors.models.tokens import TOKEN_LABEL_LENGTH, PushToken, RejectedPush
 
 __all__ = [
     "CAUSE_LABELS",
+    "CRON_LENGTH",
+    "DESCRIPTION_LENGTH",
     "MAX_TAGS",
     "MAX_TAG_LENGTH",
     "MESSAGE_LENGTH",
@@ -18,6 +29,7 @@ __all__ = [
     "SLUG",
     "SLUG_LENGTH",
     "STATUS_LABELS",
+    "TOKEN_LABEL_LENGTH",
     "Heartbeat",
     "Incident",
     "MaintenanceWindow",

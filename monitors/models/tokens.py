@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from monitors.models.monitors import Monitor
 from monitors.querysets import PushTokenQuerySet
+
+TOKEN_LABEL_LENGTH = 60
 
 
 class PushToken(models.Model):
@@ -22,7 +25,7 @@ class PushToken(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
-    label = models.CharField(_("label"), max_length=60, blank=True)
+    label = models.CharField(_("label"), max_length=TOKEN_LABEL_LENGTH, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     sealed = models.TextField(editable=False)
     last_four = models.CharField(max_length=4, editable=False)
@@ -48,6 +51,10 @@ class PushToken(models.Model):
 
     def __str__(self) -> str:
         return f"{'' if self.imported else 'tjp_'}...{self.last_four}"
+
+    def is_active(self, now: datetime) -> bool:
+        """Return whether it was neither revoked nor has expired at `now`, like `PushTokenQuerySet.valid`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 class RejectedPush(models.Model):
