@@ -15,6 +15,7 @@ from notifications.messages.events import LABELS
 
 DELAY_MAX = 7 * 86_400
 TEMPLATE_LENGTH = 4000
+DETAIL_LENGTH = 500
 
 
 class Channel(models.Model):
@@ -157,7 +158,7 @@ class DeliveryAttempt(models.Model):
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     ok = models.BooleanField()
-    detail = models.CharField(max_length=500, blank=True)
+    detail = models.CharField(max_length=DETAIL_LENGTH, blank=True)
 
     class Meta:
         verbose_name = _("delivery attempt")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import NAME_LENGTH, Workspace
 from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import DAY, MINUTE
-from monitors.domain.recurrence import Plan
+from monitors.domain.recurrence import YEARS, Plan
 from monitors.domain.schedules import is_time_zone
 from monitors.forms.monitors import DurationField, MonitorsField, TagsField
 from monitors.models import MaintenanceWindow
@@ -23,7 +23,6 @@ from monitors.services.maintenance import plan_of
 
 WEEKDAY_CHOICES = [(str(number), name) for number, name in WEEKDAYS.items()]
 LONGEST = 7 * DAY
-_YEARS = range(2000, 2101)
 Kind = MaintenanceWindow.Kind
 
 
@@ -40,7 +39,7 @@ class WallTimeField(forms.Field):
             parsed = parse_datetime(str(value).strip())
         except ValueError:
             parsed = None
-        if parsed is None or parsed.tzinfo is not None or parsed.year not in _YEARS:
+        if parsed is None or parsed.tzinfo is not None or parsed.year not in YEARS:
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         return parsed
 

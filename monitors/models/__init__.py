@@ -7,6 +7,7 @@ from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import (
     CRON_LENGTH,
     DESCRIPTION_LENGTH,
+    FAULT_LENGTH,
     MAX_TAG_LENGTH,
     MAX_TAGS,
     SLUG,
@@ -14,17 +15,19 @@ from monitors.models.monitors import (
     Monitor,
     MonitorState,
 )
-from monitors.models.tokens import TOKEN_LABEL_LENGTH, PushToken, RejectedPush
+from monitors.models.tokens import REJECTION_DETAIL_LENGTH, TOKEN_LABEL_LENGTH, PushToken, RejectedPush
 
 __all__ = [
     "CAUSE_LABELS",
     "CRON_LENGTH",
     "DESCRIPTION_LENGTH",
+    "FAULT_LENGTH",
     "MAX_TAGS",
     "MAX_TAG_LENGTH",
     "MESSAGE_LENGTH",
     "NOTE_LENGTH",
     "REASON_LABELS",
+    "REJECTION_DETAIL_LENGTH",
     "ROLLUP_DAYS",
     "SLUG",
     "SLUG_LENGTH",

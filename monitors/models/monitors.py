@@ -25,7 +25,7 @@ from monitors.domain.value_rules import ValueRules
 from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 
-SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH = 60, 2000, 200
+SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, FAULT_LENGTH = 60, 2000, 200, 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -133,7 +133,7 @@ class MonitorState(models.Model):
     last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     last_value = models.FloatField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
-    fault = models.CharField(max_length=200, blank=True)
+    fault = models.CharField(max_length=FAULT_LENGTH, blank=True)
 
     objects = MonitorStateQuerySet.as_manager()
 

@@ -13,6 +13,7 @@ from monitors.models.monitors import Monitor
 from monitors.querysets import PushTokenQuerySet
 
 TOKEN_LABEL_LENGTH = 60
+REJECTION_DETAIL_LENGTH = 200
 
 
 class PushToken(models.Model):
@@ -84,7 +85,7 @@ class RejectedPush(models.Model):
     method = models.CharField(max_length=16)
     source = models.CharField(max_length=45, blank=True)
     last_four = models.CharField(max_length=4)
-    detail = models.CharField(max_length=200, blank=True)
+    detail = models.CharField(max_length=REJECTION_DETAIL_LENGTH, blank=True)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     count = models.PositiveBigIntegerField(default=1)

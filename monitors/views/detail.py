@@ -65,7 +65,7 @@ def detail_page(
         "reading": page.reading,
         "now": now,
         "version": version,
-        "ranges": detail_context.RANGES,
+        "ranges": detail_context.RANGES.values(),
         "grace": current.grace_of(monitor),
         "log": feed.newest(monitor, now=now),
         "waits": page.reading.shown is Shown.NEW and page.reading.state.last_heartbeat_at is None,

@@ -19,16 +19,22 @@ from typing import TYPE_CHECKING, Any
 from core import __version__
 from notifications.messages.text import one_line
 from notifications.transports import ssrf_guard
-from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+from notifications.transports.base import (
+    RESPONSE_LIMIT,
+    RESPONSE_SECONDS,
+    TOTAL_SECONDS,
+    Failed,
+    Outgoing,
+    Result,
+    Sent,
+)
 from notifications.transports.redaction import scrub
 from notifications.transports.retry import parse_retry_after
 
 if TYPE_CHECKING:
     import httpx
 
-# How much of a response is read, for how many seconds, and how much of it is shown.
-_BODY_LIMIT = 64 * 1024
-_BODY_SECONDS = 3.0
+# How much of a response is shown.
 _EXCERPT = 300
 # A name may resolve to several addresses. Each but the last gets this long to accept a connection.
 _ADDRESSES_MOST = 4
@@ -229,14 +235,14 @@ async def _beginning(response: httpx.Response) -> bytes:
 
     read = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             async for chunk in response.aiter_raw():
                 read += chunk
-                if len(read) >= _BODY_LIMIT:
+                if len(read) >= RESPONSE_LIMIT:
                     break
     except (TimeoutError, httpx.HTTPError):
         pass
-    return bytes(read[:_BODY_LIMIT])
+    return bytes(read[:RESPONSE_LIMIT])
 
 
 @functools.cache

@@ -23,14 +23,12 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from notifications.transports import ssrf_guard
-from notifications.transports.base import TOTAL_SECONDS
+from notifications.transports.base import RESPONSE_LIMIT, RESPONSE_SECONDS, TOTAL_SECONDS
 from notifications.transports.http import Answer
 
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
 
-_BODY_LIMIT = 64 * 1024
-_BODY_SECONDS = 3.0
 # Each applies to one read; the sum is limited by whoever abandons the thread.
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, TOTAL_SECONDS
 _NEVER = frozenset(
@@ -205,11 +203,11 @@ def _beginning(raw: HTTPResponse) -> bytes:
     """Return the beginning of a response body, as far as it arrives in time."""
     from urllib3.exceptions import HTTPError
 
-    read, end = bytearray(), time.monotonic() + _BODY_SECONDS
+    read, end = bytearray(), time.monotonic() + RESPONSE_SECONDS
     with contextlib.suppress(HTTPError, OSError):
-        while len(read) < _BODY_LIMIT and time.monotonic() < end and (piece := raw.read1(_BODY_LIMIT)):
+        while len(read) < RESPONSE_LIMIT and time.monotonic() < end and (piece := raw.read1(RESPONSE_LIMIT)):
             read += piece
-    return bytes(read[:_BODY_LIMIT])
+    return bytes(read[:RESPONSE_LIMIT])
 
 
 def _text(name: object) -> str:

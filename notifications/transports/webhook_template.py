@@ -12,11 +12,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from api.parsers import DEPTH_MOST
 from notifications.messages import templates
 from notifications.transports.base import Outgoing, Tone
-
-LENGTH_MAX = 10_000
-_DEPTH_MOST = 20
 
 
 def placeholders(outgoing: Outgoing) -> dict[str, str]:
@@ -51,8 +49,8 @@ def placeholders(outgoing: Outgoing) -> dict[str, str]:
 
 def check(template: str) -> list[str]:
     """Return the errors in a template, in sentences; empty if it is valid."""
-    if len(template) > LENGTH_MAX:
-        return [_("Enter at most %(count)d characters.") % {"count": LENGTH_MAX}]
+    if len(template) > templates.LENGTH_MAX:
+        return [_("Enter at most %(count)d characters.") % {"count": templates.LENGTH_MAX}]
     try:
         content = json.loads(template)
         # Python accepts what is not JSON: NaN, and unpaired surrogates.
@@ -91,7 +89,7 @@ def filled(template: str, outgoing: Outgoing) -> Any:
 
 
 def _texts(part: Any, depth: int) -> Iterator[str]:
-    if depth > _DEPTH_MOST:
+    if depth > DEPTH_MOST:
         raise RecursionError
     match part:
         case str():

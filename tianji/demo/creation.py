@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from monitors.heartbeats.rejections import UNKNOWN
 from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
@@ -21,7 +22,6 @@ _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
 _ZONE = "Asia/Jakarta"
 _STRAY = ("10.20.9.31", "status must be up or down.")
-_UNKNOWN = "Unknown push token."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _rejected_pushes(
             method="GET",
             source=_OLD_SERVER,
             last_four=old.last_four,
-            detail=_UNKNOWN,
+            detail=UNKNOWN,
             first_at=last - (last - revoked) // every * every,
             last_at=last,
             count=(last - revoked) // every + 1,

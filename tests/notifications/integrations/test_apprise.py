@@ -136,7 +136,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
 
 
 def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
-    monkeypatch.setattr(sandbox, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "RESPONSE_SECONDS", 0.5)
     with HttpSink(default=Answer(200, body=b"x" * 1000, drip=0.1)) as sink:
         started = time.monotonic()
         assert send(json_url(sink)) == Sent("HTTP 200 OK")
