@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, Workspace
 from monitors.models import Incident, Monitor
+from notifications.integrations import kinds
 from notifications.messages.events import LABELS
 
 DELAY_MAX = 7 * 86_400
@@ -66,8 +67,6 @@ class Channel(models.Model):
     @property
     def kind_label(self) -> str:
         """The label of its integration; the slug, if this version doesn't have it."""
-        from notifications.integrations import kinds
-
         known = kinds().get(self.kind)
         return str(known.label) if known else self.kind
 

@@ -31,6 +31,7 @@ from notifications.transports.base import (
 from notifications.transports.redaction import scrub
 from notifications.transports.retry import parse_retry_after
 
+# httpx is slow to import and only needed by workers that send: it is imported late.
 if TYPE_CHECKING:
     import httpx
 
@@ -181,7 +182,7 @@ def deliver_each(calls: Iterable[Call], judge: Judge, *, secrets: Iterable[objec
 
 
 async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result:
-    import httpx  # late, because it takes a quarter of a second, which only workers should pay
+    import httpx
 
     headers = {
         "User-Agent": f"Tianji/{__version__}",

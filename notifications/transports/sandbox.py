@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import sys
 import sysconfig
 import threading
@@ -20,12 +21,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import certifi
 from django.conf import settings
 
 from notifications.transports import ssrf_guard
 from notifications.transports.base import RESPONSE_LIMIT, RESPONSE_SECONDS, TOTAL_SECONDS
 from notifications.transports.http import Answer
 
+# requests and urllib3 are slow to import and only needed by workers that send: they are imported late.
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
 
@@ -159,10 +162,6 @@ def _readable() -> tuple[str, ...]:
     """Return the folders that Python itself reads modules, certificates and time zones from."""
     global _readable_folders  # noqa: PLW0603
     if not _readable_folders:
-        import ssl
-
-        import certifi
-
         paths = sysconfig.get_paths()
         found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         found |= {os.path.dirname(certifi.where()), "/etc/ssl", "/usr/share/zoneinfo"}
