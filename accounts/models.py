@@ -16,6 +16,7 @@ from core.timezones import ZONE_LENGTH
 # Of workspaces, monitors, channels and maintenance windows: the audit log keeps all of these names.
 NAME_LENGTH = 100
 KEY_NAME_LENGTH = 60
+KEY_PREFIX = "tja_"
 KEY_DAYS_MAX = 3650
 
 
@@ -147,7 +148,7 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:
-        return f"{self.name} (tja_...{self.last_four})"
+        return f"{self.name} ({KEY_PREFIX}...{self.last_four})"
 
     @property
     def may_change(self) -> bool:

@@ -21,10 +21,6 @@ class MonitorQuerySet(models.QuerySet[Any]):
     def in_workspace(self, workspace: Workspace) -> MonitorQuerySet:
         return self.filter(workspace=workspace)
 
-    def for_overview(self) -> MonitorQuerySet:
-        """Load what a row of the overview shows, in one query."""
-        return self.select_related("state").order_by("name", "id")
-
 
 class MonitorStateQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime) -> MonitorStateQuerySet:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.actors import admin_of
-from accounts.models import ApiKey, AuditEntry
+from accounts.models import KEY_PREFIX, ApiKey, AuditEntry
 from accounts.services import api_keys
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 from core.admin_bulk import Bulk, Outcome, confirm_and_run
@@ -45,7 +45,7 @@ class ApiKeyAdmin(SiteAdmin):
 
     @admin.display(description=gettext_lazy("key"))
     def masked(self, key: ApiKey) -> str:
-        return f"{api_keys.PREFIX}...{key.last_four}"
+        return f"{KEY_PREFIX}...{key.last_four}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -113,6 +113,13 @@ class TagsField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
 
+def forget(form: forms.BaseForm, *names: str) -> None:
+    """Drop the fields of an option that is not selected: they may be hidden, as their errors would be."""
+    for name in names:
+        form.errors.pop(name, None)
+        form.cleaned_data[name] = None
+
+
 class MonitorsField(forms.ModelMultipleChoiceField):
     """Monitors by public id, because pages never show row ids. There are none before `offer`."""
 
@@ -192,18 +199,12 @@ class ScheduleForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         match self.cleaned_data.get("kind"):
             case Monitor.Kind.INTERVAL:
-                self._forget("cron", "timezone")
+                forget(self, "cron", "timezone")
                 self._clean_interval()
             case Monitor.Kind.CRON:
-                self._forget("timeout", "interval")
+                forget(self, "timeout", "interval")
                 self._clean_cron()
         return self.cleaned_data
-
-    def _forget(self, *names: str) -> None:
-        """Drop the fields of the other kind: they may be hidden, so errors in them would go unseen."""
-        for name in names:
-            self.errors.pop(name, None)
-            self.cleaned_data[name] = None
 
     def _clean_interval(self) -> None:
         timeout, interval = self.cleaned_data.get("timeout"), self.cleaned_data.get("interval")

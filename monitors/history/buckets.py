@@ -10,8 +10,9 @@ from itertools import pairwise
 
 from django.db import connection
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import SPANS, edges
-from monitors.history.rollups import HALF_HOUR, Stretch, clamped, sums
+from monitors.history.rollups import HALF_HOUR, clamped, sums
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
 

@@ -13,6 +13,7 @@ from itertools import islice
 from django.db import connection
 
 from core.clock import database_now
+from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import begin_of_slot
 from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
 
@@ -25,8 +26,6 @@ _AT_MOST = 48
 _SECONDS = 10.0
 # A sum of any number of these does not overflow.
 _HUGE = "1e300"
-
-Stretch = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)

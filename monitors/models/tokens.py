@@ -12,6 +12,8 @@ from accounts.models import User
 from monitors.models.monitors import Monitor
 from monitors.querysets import PushTokenQuerySet
 
+# Of our own tokens; imported ones have none.
+PREFIX = "tjp_"
 TOKEN_LABEL_LENGTH = 60
 REJECTION_DETAIL_LENGTH = 200
 
@@ -51,7 +53,7 @@ class PushToken(models.Model):
         verbose_name_plural = _("push tokens")
 
     def __str__(self) -> str:
-        return f"{'' if self.imported else 'tjp_'}...{self.last_four}"
+        return f"{'' if self.imported else PREFIX}...{self.last_four}"
 
     def is_active(self, now: datetime) -> bool:
         """Return whether it was neither revoked nor has expired at `now`, like `PushTokenQuerySet.valid`."""

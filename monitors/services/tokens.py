@@ -17,10 +17,11 @@ from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
 from monitors.domain.schedules import ScheduleError
+from monitors.heartbeats.recorder import LAST_USED_EVERY_SECONDS
 from monitors.locks import lock_state
 from monitors.models import Monitor, PushToken
+from monitors.models.tokens import PREFIX
 
-PREFIX = "tjp_"
 OVERLAP_MAX = timedelta(days=7)
 OVERLAP_DEFAULT = timedelta(hours=24)
 # The same as whole seconds, as people and programs give them.
@@ -33,8 +34,8 @@ _TOKEN = re.compile(ACCEPTABLE)
 _PURPOSE = b"tianji push tokens"
 # Four characters of an imported token shorter than this would reveal too much.
 _SHORT = 16
-# "Last used" is written once a minute (recorder.py), so a token may have been used since.
-_USE_IS_KNOWN_WITHIN = timedelta(seconds=60)
+# A token may have been used since "last used" was written.
+_USE_IS_KNOWN_WITHIN = timedelta(seconds=LAST_USED_EVERY_SECONDS)
 
 
 class TokenError(Exception):

@@ -24,9 +24,9 @@ from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Incident, Monitor
 from monitors.pages.log import feed
 from monitors.pages.log.entries import BadCursor, Cursor, Entry, Filter, Kind
+from monitors.views.responses import shows
 
 NEWEST_INCIDENTS = 10
-_VERSION = "Tianji-Version"
 _COLUMNS = ("at", "kind", "what", "text", "value", "from", "by")
 
 
@@ -56,7 +56,7 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except feed.TooSlow:
         return _log_page(request, monitor, form, feed.Page([]), status=422, too_slow=True)
     version = feed.version(page)
-    if request.headers.get(_VERSION) == version:
+    if shows(request, version):
         return HttpResponse(status=204)
     # A search is expensive, and older pages don't change: neither is polled.
     live = not before and not form.asked.text

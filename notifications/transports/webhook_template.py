@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from api.parsers import DEPTH_MOST
+from monitors.domain.value_rules import number
 from notifications.messages import templates
 from notifications.transports.base import Outgoing, Tone
 
@@ -108,4 +109,4 @@ def _part(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+    return "" if value is None else number(value) if isinstance(value, float) else str(value)
