@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -23,6 +23,7 @@ from monitors.admin import rotating
 from monitors.admin.forms import RotateForm
 from monitors.admin.rotating import masked_url, state_of
 from monitors.models import PushToken
+from monitors.querysets import is_active
 from monitors.services import tokens
 
 
@@ -39,12 +40,11 @@ class StateFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        works = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=Now()))
         match self.value():
             case "current":
-                return queryset.filter(works, replaced_by=None)
+                return queryset.filter(is_active(), replaced_by=None)
             case "overlap":
-                return queryset.filter(works, replaced_by__isnull=False)
+                return queryset.filter(is_active(), replaced_by__isnull=False)
             case "expired":
                 return queryset.filter(revoked_at=None, expires_at__lte=Now())
             case "revoked":
