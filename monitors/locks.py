@@ -1,8 +1,8 @@
 """The locks of monitors: the row of a monitor's state stands for all that belongs to the monitor.
 
-Locks are taken in the same order everywhere, so that no two transactions wait for each other: states by
-monitor id, then channels, then deliveries (notifications/locks.py). Who is out of order, or must not wait,
-skips what is locked.
+Locks are taken in the same order everywhere, so that no two transactions wait for each other: the
+watermark, states by monitor id, then channels, then deliveries (notifications/locks.py). Who is out of
+order, or must not wait, skips what is locked.
 
 The recorder locks the states of a batch in the statement that looks up its tokens (heartbeats/sql.py). SQLite
 has no locks of rows: it ignores these, because a transaction that writes is the only one from its beginning.
@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from monitors.models import MaintenanceWindow, Monitor, MonitorState
+from monitors.models import MaintenanceWindow, Monitor, MonitorState, Watermark
 
 
 def lock_state(monitor: Monitor) -> MonitorState:
@@ -85,3 +85,8 @@ def lock_window(window: MaintenanceWindow) -> MaintenanceWindow:
         MaintenanceWindow.DoesNotExist: it was deleted.
     """
     return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
+
+
+def lock_watermark() -> Watermark | None:
+    """Lock the watermark to move it; None if no process has ever listened."""
+    return Watermark.objects.select_for_update().filter(pk=Watermark.ROW).first()

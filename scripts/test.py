@@ -43,8 +43,9 @@ ON_POSTGRESQL = (
 # a process is given two files at once, so that the fourth here is the second of who has the first.
 LONGEST_FIRST = (
     *("integration/test_notification_faults.py", "integration/test_no_token_leaks.py"),
-    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_compose.py"),
-    *("integration/test_snippets.py", "e2e/test_flows_everywhere.py", "integration/test_up.py"),
+    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_up.py"),
+    *("integration/test_compose.py", "integration/test_database_faults.py", "integration/test_wheel.py"),
+    *("integration/test_dev.py", "integration/test_snippets.py", "e2e/test_flows_everywhere.py"),
     *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),
 )
 # Tests wait for clocks, disks and each other's processes about a third of their time.

@@ -287,6 +287,8 @@ TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1
 TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
 # Pushes per minute for each token; 0 means no limit.
 TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
+# The share of the pushes of a minute that may fail with 503; over it, that minute is a gap.
+TIANJI_GAP_SHARE = env.float("TIANJI_GAP_SHARE", 0.5, validate=validate.Range(0, 1))
 TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
 
 # --- Processes -----------------------------------------------------------------------------------

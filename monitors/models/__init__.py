@@ -3,6 +3,7 @@
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
+from monitors.models.listening import Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import (
     CRON_LENGTH,
@@ -33,14 +34,17 @@ __all__ = [
     "SLUG_LENGTH",
     "STATUS_LABELS",
     "TOKEN_LABEL_LENGTH",
+    "Gap",
     "Heartbeat",
     "Incident",
     "MaintenanceWindow",
     "Monitor",
     "MonitorState",
+    "PushTally",
     "PushToken",
     "RejectedPush",
     "RolledUp",
     "Rollup",
     "Transition",
+    "Watermark",
 ]

@@ -184,6 +184,8 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         at = database_now()
         book = transitions.Journal(at)
         book.know_open_incidents([state])
+        # A deadline that has passed was missed, even if no sweep has run since.
+        book.decide(state, monitor, TimePassed(at))
         book.decide(state, monitor, event(at))
         book.write()
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])

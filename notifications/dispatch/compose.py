@@ -174,7 +174,7 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
     expected_by, deadline = delivery.created_at, None
     if heard is not None:
         try:
-            due = monitor.schedule.due_after(heard)
+            due = monitor.schedule.due_after(max(heard, state.excused_until or heard))
             expected_by, deadline = due.expected_by, due.deadline
         except ScheduleError:
             pass  # its page shows the error

@@ -48,7 +48,7 @@ def post(channels: Iterable[Channel], monitors: Sequence[Monitor], *, now: datet
     """Work out what became of all that `channels` were owed until `now`, and write it."""
     start = min(monitor.created_at for monitor in monitors)
     # Some weeks ahead, so that the end of what goes on is known.
-    held = maintenance.left_out(monitors, start=start, end=now + timedelta(days=30))
+    held = maintenance.of_monitors(monitors).left_out(monitors, start=start, end=now + timedelta(days=30))
     posts = [_Post(channel, held, now, rng) for channel in channels]
     for each in posts:
         each.work_out()

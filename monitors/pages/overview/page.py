@@ -11,7 +11,7 @@ from monitors.domain.state_machine import Shown, Status
 from monitors.domain.time_slots import Slot
 from monitors.domain.uptime import uptime
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
@@ -158,12 +158,12 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
     bars = bars_of(monitors, now=now)
     onsets = onsets_of(monitors, start=now - MONTH, end=now, now=now)
     windows = maintenance.of_monitors(monitors)
-    left_out = windows.left_out(monitors, start=now - MONTH, end=now)
+    left_out = gaps.left_out(windows, monitors, start=now - MONTH, end=now)
     held = windows.held_until(monitors, now)
     rows = []
     for monitor in monitors:
         reading = current.read(monitor, now)
-        stood, without = onsets[monitor.pk], left_out.get(monitor.pk, ())
+        stood, without = onsets[monitor.pk], left_out[monitor.pk]
         day = uptime(stood, start=now - DAY, end=now, without=without)
         month = uptime(stood, start=now - MONTH, end=now, without=without)
         rows.append(
