@@ -109,6 +109,11 @@ STEPS: dict[str, tuple[str, list[str]]] = {
         ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "8"],
     ),
 }
+# The programs that the tests of a step run where they are there: the others need none, and install none.
+PROGRAMS = {
+    "sqlite": ("xgettext", "node"),
+    "products": tuple(name for name in tools.PACKAGES if name != "xgettext"),
+}
 ALL = ("linters", *STEPS)
 FAST = ("linters", "sqlite")
 
@@ -123,7 +128,7 @@ def main() -> int:
     started, run = time.monotonic(), Run()
     steps = FAST if asked.fast else tuple(name for name in ALL if name in (asked.steps or ALL))
     if not asked.fast:
-        tools.install_missing()
+        tools.install_missing(dict.fromkeys(name for step in steps for name in PROGRAMS.get(step, ())))
     if "linters" in steps:
         run.failures += lint()
     tests = [name for name in steps if name in STEPS]

@@ -14,21 +14,20 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from api.problems import RETRY_AFTER_SECONDS
 from core.client_ip import address_of
 from monitors.api.push_body import BodyCutOff, BodyTooLarge, TooManyBodies, read_body
 from monitors.heartbeats.group_commit import QueueFull
 from monitors.heartbeats.parser import BODY_LIMIT, METHODS, Push, Rejection, parse_push
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.recorder import Arrival, Limited, Outcome
-from monitors.heartbeats.rejections import Reason
+from monitors.heartbeats.rejections import UNKNOWN, Reason
 from monitors.services import tokens
 
 log = structlog.get_logger(__name__)
 
 PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
-_RETRY_AFTER_SECONDS = 5
 _OK = b'{"ok":true}'
-_NOT_KNOWN = "Unknown push token."
 # Why a push is rejected, by the HTTP status of the response.
 _REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD}
 
@@ -135,7 +134,7 @@ class PushView(APIView):
                 return self._reject_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")
             case Outcome.UNKNOWN_TOKEN:
                 # Revoked and expired tokens too: the monitor's page tells which, the response doesn't.
-                self._note(request, digest, None, _NOT_KNOWN)
+                self._note(request, digest, None, UNKNOWN)
                 return _unknown_token()
             case Limited(retry_after=seconds):
                 message = f"Rate limit exceeded; try again in {seconds} s."
@@ -185,10 +184,10 @@ def _reject(status: int, message: str, **headers: str) -> HttpResponse:
 
 
 def _unknown_token() -> HttpResponse:
-    return _reject(404, _NOT_KNOWN)
+    return _reject(404, UNKNOWN)
 
 
 def _unavailable(message: str) -> HttpResponse:
     response = _reject(503, message)
-    response["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from monitors.heartbeats.parser import BODY_LIMIT
+from monitors.models import MESSAGE_LENGTH
+from monitors.services import tokens
 
 _TOKEN = {
     "name": "token",
     "in": "path",
     "required": True,
     "description": "The push token, the last part of a push URL.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
+    "schema": {"type": "string", "pattern": f"^{tokens.ACCEPTABLE}$"},
 }
 _STATUS = "^([Uu][Pp]|[Dd][Oo][Ww][Nn])?$"
 _WHAT = {
     "status": "up or down, in any case; defaults to up. Anything else is 400 and nothing is recorded.",
-    "msg": "Free text, cut at 500 characters. Defaults to OK for up and Reported down for down.",
+    "msg": (
+        f"Free text, cut at {MESSAGE_LENGTH} characters. Defaults to OK for up and Reported down for down."
+    ),
     "value": "A finite number. Anything else is ignored, and the response has a warning.",
 }
 _IN_QUERY: dict[str, dict[str, Any]] = {

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+# Of a heartbeat; longer messages are cut.
+MESSAGE_LENGTH = 500
+
 
 class Status(StrEnum):
     """A monitor's stored status."""

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def number(value: float) -> str:
+    """Return a value as its sender would write it, with all its digits: 12.5, 3, 1e+300."""
+    return f"{value:.15g}"
+
+
 @dataclass(frozen=True, slots=True)
 class ValueRules:
     """The allowed range is `low` to `high`, both included; if `required`, a value must be present."""

@@ -11,7 +11,8 @@ from email import message_from_bytes
 from email.errors import MessageError
 from urllib.parse import parse_qsl
 
-MESSAGE_LENGTH = 500
+from monitors.domain.state_machine import MESSAGE_LENGTH
+
 # The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
 BODY_LIMIT = 10_000
 METHODS = ("GET", "HEAD", "POST")

@@ -22,7 +22,7 @@ from monitors.locks import lock_state
 from monitors.models import Heartbeat, Monitor, MonitorState
 
 # "Last used" is written at most this often per token, so that most pushes don't write a third row.
-_LAST_USED_EVERY_SECONDS = 60
+LAST_USED_EVERY_SECONDS = 60
 # A statement that took longer than this waited for a lock, so the time it returned is stale.
 _WAITED_SECONDS = 0.05
 # A test heartbeat has no token and so no rate limit; this is how often a monitor accepts one.
@@ -82,10 +82,10 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
         asked = time.monotonic()
-        held, now = sql.lock_tokens(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+        held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
         if time.monotonic() - asked > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
-            held, now = sql.lock_tokens(digests, use_is_old_after=_LAST_USED_EVERY_SECONDS)
+            held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
         results = _admit(arrivals, over, held)
         admitted = [
             (arrival, held[arrival.digest])

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Count
 
 from core.clock import database_now
-from monitors.models import PushToken, RejectedPush
+from monitors.models import REJECTION_DETAIL_LENGTH, PushToken, RejectedPush
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +30,13 @@ DAYS = 30
 # most likely guessing tokens.
 _TOKENS_MOST = 500
 _WRITE_EVERY_SECONDS = 1.0
-_DETAIL_LENGTH = 200
 # A request may have any word as its method, and each would become a kind.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _OTHER_METHOD = "other"
 
 Reason = RejectedPush.Reason
+# What the sender is told: the same for revoked and expired tokens, of which only the monitor's page tells.
+UNKNOWN = "Unknown push token."
 
 
 @dataclass(slots=True)
@@ -178,7 +179,7 @@ def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Rej
                 method=kind.method,
                 source=kind.source,
                 last_four=token.last_four,
-                detail=noted.detail[:_DETAIL_LENGTH],
+                detail=noted.detail[:REJECTION_DETAIL_LENGTH],
                 first_at=now - timedelta(seconds=passed - noted.first),
                 last_at=now - timedelta(seconds=passed - noted.last),
                 count=noted.count,

@@ -13,11 +13,10 @@ from django.dispatch import Signal
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
-from monitors.models import Incident, Monitor, MonitorState, Transition, Watermark
+from monitors.models import FAULT_LENGTH, Incident, Monitor, MonitorState, Transition, Watermark
 
 # How long to wait before a schedule that could not be evaluated is tried again.
 QUARANTINE = timedelta(hours=1)
-_FAULT_LENGTH = 200
 
 
 def horizon(now: datetime) -> datetime:
@@ -38,7 +37,7 @@ def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
         state.fault = ""
     except ScheduleError as error:
         state.due_at = now + QUARANTINE
-        state.fault = str(error)[:_FAULT_LENGTH]
+        state.fault = str(error)[:FAULT_LENGTH]
 
 
 class Journal:

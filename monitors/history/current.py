@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from monitors.domain.durations import HOUR, MINUTE, cron_in_words, exactly
 from monitors.domain.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
 from monitors.domain.state_machine import Shown, Status, shown
-from monitors.domain.value_rules import ValueRules
+from monitors.domain.value_rules import ValueRules, number
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Monitor, MonitorState
 
@@ -123,19 +123,19 @@ def value_text(value: float | None, rules: ValueRules) -> str:
     """
     if value is None:
         return _("No value, but one is required")
-    words = {"value": _number(value)}
+    words = {"value": number(value)}
     if rules.high is not None and value > rules.high:
-        return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
+        return _("Value %(value)s is above %(bound)s") % {**words, "bound": number(rules.high)}
     if rules.low is not None and value < rules.low:
-        return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
+        return _("Value %(value)s is below %(bound)s") % {**words, "bound": number(rules.low)}
     return _("Value %(value)s was out of range") % words
 
 
 def good_values(rules: ValueRules) -> str:
     """Return which values are allowed: "0 to 10", "at least 0"; "" if all are."""
     words = {
-        "low": None if rules.low is None else _number(rules.low),
-        "high": None if rules.high is None else _number(rules.high),
+        "low": None if rules.low is None else number(rules.low),
+        "high": None if rules.high is None else number(rules.high),
     }
     match rules.low, rules.high:
         case None, None:
@@ -145,11 +145,6 @@ def good_values(rules: ValueRules) -> str:
         case _low, None:
             return _("at least %(low)s") % words
     return _("%(low)s to %(high)s") % words
-
-
-def _number(value: float) -> str:
-    # All its digits: 10.0000001 is above 10.
-    return f"{value:.15g}"
 
 
 def fault_text(reading: Reading) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import IntervalSchedule
 from monitors.domain.state_machine import Cause, Status
-from monitors.domain.timeout_advice import Rhythm, Stretch, rhythm
+from monitors.domain.timeout_advice import Rhythm, rhythm
 from monitors.domain.uptime import Onset
 from monitors.models import Heartbeat, Incident, Monitor
 

@@ -11,7 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-from accounts.models import PUSH_RATE_MAX, Workspace
+from accounts.models import NAME_LENGTH, PUSH_RATE_MAX, Workspace
+from core.timezones import ZONE_LENGTH
 from monitors.domain.schedules import (
     GRACE_MAX,
     TIMEOUT_MAX,
@@ -25,7 +26,7 @@ from monitors.domain.value_rules import ValueRules
 from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 
-SLUG_LENGTH = 60
+SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, FAULT_LENGTH = 60, 2000, 200, 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -56,9 +57,9 @@ class Monitor(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     slug = models.CharField(_("slug"), max_length=SLUG_LENGTH, validators=[RegexValidator(SLUG)])
-    description = models.TextField(_("description"), max_length=2000, blank=True)
+    description = models.TextField(_("description"), max_length=DESCRIPTION_LENGTH, blank=True)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
     timeout = models.PositiveIntegerField(
@@ -67,8 +68,8 @@ class Monitor(models.Model):
     interval = models.PositiveIntegerField(
         _("recommended interval"), null=True, blank=True, validators=_seconds(1, TIMEOUT_MAX)
     )
-    cron = models.CharField(_("cron expression"), max_length=200, blank=True)
-    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    cron = models.CharField(_("cron expression"), max_length=CRON_LENGTH, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH, default="UTC")
     grace = models.PositiveIntegerField(
         _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
     )
@@ -135,7 +136,7 @@ class MonitorState(models.Model):
     last_value = models.FloatField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     excused_until = models.DateTimeField(null=True, blank=True)
-    fault = models.CharField(max_length=200, blank=True)
+    fault = models.CharField(max_length=FAULT_LENGTH, blank=True)
 
     objects = MonitorStateQuerySet.as_manager()
 

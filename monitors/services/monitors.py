@@ -62,7 +62,7 @@ def create(
         monitor = _insert(workspace, slug, fields)
         MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
         monitor.channels.set(channels)
-        _record(monitor, by, AuditEntry.Action.MONITOR_CREATED)
+        record_change(monitor, by, AuditEntry.Action.MONITOR_CREATED)
         tokens.issue(monitor=monitor, by=by)
     return monitor
 
@@ -133,7 +133,7 @@ def edit(
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
-        _record(
+        record_change(
             monitor,
             by,
             AuditEntry.Action.MONITOR_CHANGED,
@@ -191,7 +191,7 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         book.write()
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
         if state.status != before:
-            _record(monitor, by, action)
+            record_change(monitor, by, action)
 
 
 def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None) -> None:
@@ -211,12 +211,13 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
         lock_state(monitor)
         if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
             raise VersionConflict
-        _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
+        record_change(monitor, by, AuditEntry.Action.MONITOR_DELETED)
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)
 
 
-def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+def record_change(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+    """Add what `by` did to `monitor` to the audit log."""
     target = AuditTarget(monitor.public_id, monitor.name, details)
     audit.record(workspace=monitor.workspace, by=by, action=action, target=target)
 

@@ -21,8 +21,9 @@ from monitors.models import PushToken
 from monitors.pages.overview import announcements, versions
 from monitors.pages.overview import page as overview_page
 from monitors.pages.overview.params import OverviewParams
+from monitors.views.responses import VERSION_HEADER
 
-_PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
+_PATH, _NEWS = "/", "Tianji-News"
 
 
 # What open pages were sent last, and up to which status change. Many show the same, which is slow to render.
@@ -57,7 +58,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     membership = membership_of(request)
     workspace, asked = membership.workspace, OverviewParams.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
-        said = request.headers.get(_VERSION, "")
+        said = request.headers.get(VERSION_HEADER, "")
         if said and not said.startswith(workspace.public_id.hex):
             # Another workspace was selected in another tab, but the page around this part is the old one's.
             return HttpResponse(headers={"HX-Refresh": "true"})

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -21,6 +20,7 @@ from api.fields import Boolean, Id, Integer, OneOf, StrictSerializer, Timestamp,
 from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
+from monitors.api.base import OfMonitorView
 from monitors.models import Monitor, MonitorState
 from notifications.models import DELAY_MAX, Channel
 from notifications.rules.effective import EVENTS, Threshold
@@ -190,7 +190,7 @@ class _State:
 # --- Views ------------------------------------------------------------------------------------------
 
 
-class MonitorRulesView(ApiView):
+class MonitorRulesView(OfMonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_rules",
@@ -199,7 +199,7 @@ class MonitorRulesView(ApiView):
         responses=answers(200, RulesSerializer),
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        return self._answer(self._monitor(public_id))
+        return self._answer(self.monitor(public_id))
 
     @extend_schema(
         tags=[TAG],
@@ -211,7 +211,7 @@ class MonitorRulesView(ApiView):
         responses=answers(200, RulesSerializer, writes=True, matched=True),
     )
     def put(self, request: Request, public_id: UUID) -> Response:
-        monitor = self._monitor(public_id)
+        monitor = self.monitor(public_id)
         said = self.read(RulesSerializer)
         own, choices = _own(said), self._choices(said.get("channels", ()))
         state = self._state(monitor)
@@ -229,13 +229,6 @@ class MonitorRulesView(ApiView):
         except MonitorState.DoesNotExist:
             raise Http404 from None
         return self._answer(monitor)
-
-    def _monitor(self, public_id: UUID) -> Monitor:
-        monitor: Monitor = get_object_or_404(
-            Monitor.objects.in_workspace(self.workspace), public_id=public_id
-        )
-        monitor.workspace = self.workspace
-        return monitor
 
     def _choices(self, said: Sequence[Mapping[str, Any]]) -> dict[UUID, Choice]:
         named: dict[UUID, Choice] = {}

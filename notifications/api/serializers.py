@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.models import NAME_LENGTH
 from api.fields import Boolean, Id, Integer, Line, OneOf, StrictSerializer, Text, Timestamp
 from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
@@ -46,7 +47,7 @@ class NewChannelSerializer(StrictSerializer):
     """A channel, or changes to one: fields that are left out stay unchanged, and `kind` can't be changed."""
 
     id = Id(read_only=True)
-    name = Line(max_length=100)
+    name = Line(max_length=NAME_LENGTH)
     kind = OneOf(KINDS)
     config = ConfigField()
     enabled = Boolean(required=False, help_text="While it is false, notifications are dropped.")

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from monitors.domain import durations
 from monitors.domain.state_machine import Cause
+from monitors.domain.value_rules import number
 from notifications.messages.events import ENDS, Event
-from notifications.messages.text import Message, clock, cut, moment, number, one_line
+from notifications.messages.text import Message, clock, cut, moment, one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,6 @@ def _allowance(entries: tuple[str, ...]) -> Allowance:
     return parse(entries)
 
 
-def names_allowed() -> frozenset[str]:
-    """Return the host names whose addresses may be private."""
-    return _allowance(tuple(settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS)).names
-
-
 def check(address: str, *, host: str) -> None:
     """Check `address`, which `host` (a name, or the address itself) resolves to.
 

@@ -135,6 +135,40 @@ def test_the_tree_is_in_the_order_of_the_import_rule(container):
     assert order == sorted(order)
 
 
+def imports_of_django(package: str) -> dict[str, set[str]]:
+    """By its name, each module of a package that imports anything of Django, with what, in full."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Import(names=names):
+                    imported = {each.name for each in names}
+                case ast.ImportFrom(module=str(module), names=names):
+                    imported = {f"{module}.{each.name}" for each in names}
+                case _:
+                    continue
+            if ours := {name for name in imported if name.partition(".")[0] == "django"}:
+                found.setdefault(path.stem, set()).update(ours)
+    return found
+
+
+def test_decisions_import_nothing_of_django_but_for_the_words_of_durations():
+    found = imports_of_django("monitors/domain")
+    assert found.keys() == {"durations"}
+    allowed = ("django.conf.settings", "django.utils.")
+    assert [name for name in found["durations"] if not name.startswith(allowed)] == []
+
+
+def test_messages_import_of_django_only_its_utilities():
+    found = imports_of_django("notifications/messages")
+    assert found.keys() > {"single", "text"}
+    assert {
+        module: others
+        for module, names in found.items()
+        if (others := {name for name in names if not name.startswith("django.utils.")})
+    } == {}
+
+
 # --- Statuses and tables -------------------------------------------------------------------------
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

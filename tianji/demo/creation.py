@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from monitors.heartbeats.rejections import UNKNOWN
 from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
 from tianji.demo.backdate import as_of
+from tianji.demo.catalogue.zones import JAKARTA
 from tianji.demo.jobs import Fate, Job
 from tianji.demo.past import Pushed
 from tianji.demo.people import People
@@ -19,9 +21,7 @@ _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
 # The monitor with rejected pushes: when its sender moved, and how long the old token still worked.
 _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
-_ZONE = "Asia/Jakarta"
 _STRAY = ("10.20.9.31", "status must be up or down.")
-_UNKNOWN = "Unknown push token."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _rejected_pushes(
             method="GET",
             source=_OLD_SERVER,
             last_four=old.last_four,
-            detail=_UNKNOWN,
+            detail=UNKNOWN,
             first_at=last - (last - revoked) // every * every,
             last_at=last,
             count=(last - revoked) // every + 1,
@@ -144,7 +144,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Mail server upgrade",
                 "starts_at": started,
                 "ends_at": started + timedelta(hours=3),
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "monitors": in_it,
             },
         ),
@@ -156,7 +156,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "weekdays": [6],
                 "start_time": time(3),
                 "duration": 2 * 3600,
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "tags": ["servers"],
             },
         ),
@@ -166,7 +166,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Line test by the provider",
                 "starts_at": soon,
                 "ends_at": soon + timedelta(hours=2),
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "tags": ["jakarta"],
             },
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -145,9 +144,3 @@ def _insert(samples: list[_Sample]) -> int:
     total = storage.insert_heartbeats(pushes, token_of)
     creation.note_use(used)
     return total
-
-
-def counts_by_status(workspace: Workspace) -> Counter[str]:
-    """Return the number of monitors by stored status."""
-    states = MonitorState.objects.filter(monitor__workspace=workspace)
-    return Counter(states.values_list("status", flat=True))

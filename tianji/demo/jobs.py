@@ -8,11 +8,13 @@ from enum import Enum, auto
 from random import Random
 from typing import Any
 
+from monitors.domain.durations import MINUTE
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.curves import Curve
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
+# How often a flapping monitor reports down, in its bad hours.
+FLAPS = 0.24
 
 
 class Fate(Enum):

@@ -19,7 +19,7 @@ from monitors.models import Monitor
 from monitors.services import tokens
 from tianji.demo import people
 from tianji.demo.catalogue import JOBS
-from tianji.demo.jobs import Fate, Job
+from tianji.demo.jobs import FLAPS, Fate, Job
 
 _TIMEOUT = 10.0
 # How long to wait after a failed push, in seconds.
@@ -27,7 +27,6 @@ _PATIENCE = 3.0
 # Jobs that push at least this often (in seconds) fail now and then: one push in _FAILS_ONE_IN.
 _OFTEN = 600
 _FAILS_ONE_IN = 150
-_FLAPS = 0.24
 # Monitors with these fates get no pushes.
 _SILENT = (Fate.LATE, Fate.MISSED, Fate.MAINTENANCE, Fate.SNOOZED, Fate.NEW)
 _FAULTS = {Fate.REPORTED: Cause.REPORTED, Fate.VALUE: Cause.VALUE}
@@ -137,7 +136,7 @@ def _fault(sender: _Sender, rng: Random, say: Say) -> Cause | None:
     if job.fate in _FAULTS:
         return _FAULTS[job.fate]
     if job.fate is Fate.FLAPPING:
-        return Cause.REPORTED if rng.random() < _FLAPS else None
+        return Cause.REPORTED if rng.random() < FLAPS else None
     if sender.bad_for:
         sender.bad_for -= 1
         if not sender.bad_for:

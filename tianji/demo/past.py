@@ -11,7 +11,7 @@ from monitors.domain.schedules import CronSchedule, IntervalSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.catalogue import OUTAGES
-from tianji.demo.jobs import Fate, Job, Mishap, Outage, Said
+from tianji.demo.jobs import FLAPS, Fate, Job, Mishap, Outage, Said
 
 _DAY = timedelta(days=1)
 # What is wrong with the heartbeats of monitors with these fates.
@@ -20,8 +20,6 @@ _FAULTS = {
     Fate.REPORTED: Cause.REPORTED,
     Fate.VALUE: Cause.VALUE,
 }
-# The share of down heartbeats of a flapping monitor while it flaps.
-_FLAPS = 0.24
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
         fault, message = faults.get(number, (None, ""))
         if at > since:
             fault, message = fate, ""
-            if job.fate is Fate.FLAPPING and number < len(times) - 1 and rng.random() < _FLAPS:
+            if job.fate is Fate.FLAPPING and number < len(times) - 1 and rng.random() < FLAPS:
                 fault = Cause.REPORTED
         if fault is Cause.MISSED or any(begins <= at < ends for begins, ends in cut_off):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from django.db import connection
@@ -15,7 +15,6 @@ from tianji.demo.past import Pushed
 
 _AT_ONCE = 5000
 _HALF_HOURS_AT_ONCE = 48
-_CLOSED_AFTER = timedelta(minutes=1)
 _COLUMNS = {
     "monitor_id": "bigint",
     "received_at": "timestamptz",
@@ -70,7 +69,7 @@ def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> 
     """
     ids = list(monitor_ids)
     # A heartbeat is committed some moments after its time, and the product reads one more half hour.
-    last = rollups.half_hour_of(now - _CLOSED_AFTER)
+    last = rollups.half_hour_of(now - rollups.CLOSED_AFTER)
     starts = list(_half_hours(rollups.half_hour_of(start) - rollups.HALF_HOUR, last))
     written = 0
     for first in range(0, len(starts), _HALF_HOURS_AT_ONCE):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import HOUR
 from monitors.domain.state_machine import Cause
 from tianji.demo.catalogue.zones import JAKARTA
 from tianji.demo.curves import steady
-from tianji.demo.jobs import HOUR, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 FINANCE = (
     Job(
