@@ -1,0 +1,152 @@
+"""Reads the body of a push by what it is, whatever its type says: JSON, a form or plain text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.errors import MessageError
+
+from monitors.heartbeats import json_body
+from monitors.heartbeats.fields import Said, names_in, read_pairs, says_down
+from monitors.heartbeats.unpack import Extent, Unreadable, decode, inflate, is_text
+from monitors.heartbeats.values import read_value
+from monitors.heartbeats.words import Verdict, judge
+
+# The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
+BODY_LIMIT = 10_000
+
+_FORM = "application/x-www-form-urlencoded"
+# A name that may be that of a form's first field: without spaces, which a form would have encoded.
+_FORM_START = re.compile(r"[?&\s\"']*[\w.%+\[\]-]+[\"'\s]*=")
+_SHOWS_JSON = re.compile(r"[\s\"'(]*\{")
+_SHOWS_LIST = re.compile(r"\s*\[\s*(?:[\[{\"\]]|$)")
+_WHITE_SPACE = re.compile(r"\s")
+_WORD = re.compile(r"\W*(\w+)\W*")
+_BOUNDARY = re.compile(r"boundary=\"?([^\";,\s]{1,200})", re.IGNORECASE)
+# What programs write where they have nothing to say.
+_NOTHINGS = frozenset(("null", "nil", "none", "nan", "undefined", "[object object]", "infinity"))
+
+
+@dataclass(slots=True)
+class Content:
+    """What a body says.
+
+    `problem` is why it can't be read, "" if it can; `said` may contain a down all the same. `from_alerts` is
+    whether it is a notification of Alertmanager or Grafana, whose status is that of their own alerts.
+    """
+
+    said: Said = field(default_factory=Said)
+    problem: str = ""
+    extent: Extent = Extent.WHOLE
+    from_alerts: bool = False
+
+
+def read_body(body: bytes, content_type: str, content_encoding: str, extent: Extent) -> Content:
+    """Return what a body says; of one that is not whole, what its part says. Never raises."""
+    problem = ""
+    try:
+        body, extent = inflate(body, content_encoding, limit=BODY_LIMIT, extent=extent)
+        text = decode(body, content_type)
+    except Unreadable as unreadable:
+        problem, text = str(unreadable), body.decode("utf-8", "replace")
+    content = Content(extent=extent, problem=problem)
+    if not text.strip():
+        return content
+    if not problem:
+        _read(content, body, text, content_type)
+    if content.problem and not content.said.down:
+        content.said.down = says_down(text)
+    return content
+
+
+def _read(content: Content, body: bytes, text: str, content_type: str) -> None:
+    whole = content.extent is Extent.WHOLE
+    kind = content_type.split(";", 1)[0].strip().lower()
+    if (kind == "multipart/form-data" or body.lstrip()[:2] == b"--") and _read_parts(
+        content, body, content_type, whole
+    ):
+        return
+    if _SHOWS_JSON.match(text) or _SHOWS_LIST.match(text) or text.lstrip()[:1] == '"':
+        _read_json(content, text, whole)
+    elif kind == "multipart/form-data":
+        content.problem = "The form could not be read."
+    elif _is_form(text, kind):
+        content.said = read_pairs(text, complete=whole)
+        if not _FORM_START.match(text):
+            content.said.suggest_message(text)
+    else:
+        _read_text(content, text, whole)
+
+
+def _is_form(text: str, kind: str) -> bool:
+    if kind in (_FORM, "") and _FORM_START.match(text) and not _WHITE_SPACE.search(text.strip()):
+        return True
+    return any(names_in(text))
+
+
+def _read_json(content: Content, text: str, whole: bool) -> None:
+    try:
+        content.said, content.from_alerts = json_body.read_json(text, whole=whole)
+    except json_body.JustText as found:
+        _read_text(content, found.text, whole)
+    except json_body.NotJson as error:
+        content.problem = str(error)
+        # It shows in the log what could not be read.
+        content.said.texts["msg"] = text
+
+
+def _read_text(content: Content, text: str, whole: bool) -> None:
+    """Read plain text: it is the message, unless it is no more than the word for a status."""
+    stripped = text.strip()
+    content.problem = _problem_of(stripped)
+    if not content.problem:
+        content.said.texts["msg"] = text
+    word = _WORD.fullmatch(stripped) if whole else None
+    if word is not None and not content.problem:
+        verdict = judge(word[1])
+        content.said.up, content.said.down = verdict is Verdict.UP, verdict is Verdict.DOWN
+    elif says_down(text):
+        content.said.down = True
+
+
+def _problem_of(text: str) -> str:
+    """Return why plain text can't be read; "" if it can."""
+    if text[:1] == "<":
+        return "The body is XML or HTML; send a form or a JSON object."
+    if text.lower() in _NOTHINGS or not is_text(text):
+        return "The body could not be read; send a form or a JSON object."
+    if read_value(text).number is not None:
+        return "The body is only a number; send it as value= or exit=."
+    return ""
+
+
+def _read_parts(content: Content, body: bytes, content_type: str, whole: bool) -> bool:
+    """Read a multipart form, as `curl -F` sends it; return whether it is one."""
+    boundary = _boundary_of(body, content_type)
+    if not boundary or b"content-disposition" not in body.lower():
+        # A form without fields is only its end.
+        return bool(boundary) and body.strip() == b"--" + boundary.removesuffix(b"--") + b"--"
+    head = b'Content-Type: multipart/form-data; boundary="%s"\r\n\r\n' % boundary
+    found: list[tuple[str, str]] = []
+    try:
+        for part in message_from_bytes(head + body).walk():
+            name = part.get_param("name", header="Content-Disposition")
+            payload = part.get_payload(decode=True)
+            if isinstance(name, str) and isinstance(payload, bytes):
+                found.append((name, payload.decode("utf-8", "replace")))
+    except (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+    for name, text in found if whole else found[:-1]:
+        content.said.take(name, text)
+    return bool(found)
+
+
+def _boundary_of(body: bytes, content_type: str) -> bytes:
+    """Return what separates the parts: what the type says, unless the body is separated by something else."""
+    if match := _BOUNDARY.search(content_type):
+        declared = match[1].encode("utf-8", "replace")
+        if b"--" + declared in body:
+            return declared
+    first = body.lstrip().split(b"\n", 1)[0].strip()
+    return first[2:].replace(b'"', b"") if first.startswith(b"--") else b""
