@@ -52,4 +52,7 @@ def _read(stream: Any, length: int | None) -> tuple[bytes, Extent]:
         return body[:BODY_LIMIT], Extent.INCOMPLETE
     if len(body) > BODY_LIMIT:
         return body[:BODY_LIMIT], Extent.CUT
-    return body, Extent.WHOLE if length is None or len(body) == length else Extent.INCOMPLETE
+    if length is None:
+        # The server ends the stream alike after the last chunk and when the connection breaks off.
+        return body, Extent.PERHAPS_WHOLE
+    return body, Extent.WHOLE if len(body) == length else Extent.INCOMPLETE

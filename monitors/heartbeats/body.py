@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.errors import MessageError
+from email.message import Message
 
 from monitors.heartbeats import json_body
 from monitors.heartbeats.fields import Said, names_in, read_pairs, says_down
@@ -32,13 +34,15 @@ _NOTHINGS = frozenset(("null", "nil", "none", "nan", "undefined", "[object objec
 class Content:
     """What a body says.
 
-    `problem` is why it can't be read, "" if it can; `said` may contain a down all the same. `from_alerts` is
-    whether it is a notification of Alertmanager or Grafana, whose status is that of their own alerts.
+    `problem` is why it can't be read, "" if it can; `said` may contain a down all the same. `shows_its_end`
+    is whether it could not be read if its end were missing. `from_alerts` is whether it is a notification of
+    Alertmanager or Grafana, whose status is that of their own alerts.
     """
 
     said: Said = field(default_factory=Said)
     problem: str = ""
     extent: Extent = Extent.WHOLE
+    shows_its_end: bool = False
     from_alerts: bool = False
 
 
@@ -61,7 +65,7 @@ def read_body(body: bytes, content_type: str, content_encoding: str, extent: Ext
 
 
 def _read(content: Content, body: bytes, text: str, content_type: str) -> None:
-    whole = content.extent is Extent.WHOLE
+    whole = content.extent in (Extent.WHOLE, Extent.PERHAPS_WHOLE)
     kind = content_type.split(";", 1)[0].strip().lower()
     if (kind == "multipart/form-data" or body.lstrip()[:2] == b"--") and _read_parts(
         content, body, content_type, whole
@@ -88,6 +92,7 @@ def _is_form(text: str, kind: str) -> bool:
 def _read_json(content: Content, text: str, whole: bool) -> None:
     try:
         content.said, content.from_alerts = json_body.read_json(text, whole=whole)
+        content.shows_its_end = True
     except json_body.JustText as found:
         _read_text(content, found.text, whole)
     except json_body.NotJson as error:
@@ -123,30 +128,35 @@ def _problem_of(text: str) -> str:
 
 def _read_parts(content: Content, body: bytes, content_type: str, whole: bool) -> bool:
     """Read a multipart form, as `curl -F` sends it; return whether it is one."""
-    boundary = _boundary_of(body, content_type)
+    declared = _BOUNDARY.search(content_type)
+    boundary = declared[1].encode("utf-8", "replace") if declared else b""
+    if boundary and body.strip() == b"--" + boundary + b"--":
+        content.shows_its_end = True
+        return True
+    if not boundary or b"--" + boundary not in body:
+        # Its type says something else than it does.
+        first = body.lstrip().split(b"\n", 1)[0].strip()
+        boundary = first[2:].replace(b'"', b"") if first.startswith(b"--") else b""
     if not boundary or b"content-disposition" not in body.lower():
-        # A form without fields is only its end.
-        return bool(boundary) and body.strip() == b"--" + boundary.removesuffix(b"--") + b"--"
-    head = b'Content-Type: multipart/form-data; boundary="%s"\r\n\r\n' % boundary
-    found: list[tuple[str, str]] = []
+        return False
     try:
-        for part in message_from_bytes(head + body).walk():
-            name = part.get_param("name", header="Content-Disposition")
-            payload = part.get_payload(decode=True)
-            if isinstance(name, str) and isinstance(payload, bytes):
-                found.append((name, payload.decode("utf-8", "replace")))
+        form = message_from_bytes(
+            b'Content-Type: multipart/form-data; boundary="%s"\r\n\r\n%s' % (boundary, body)
+        )
+        found = list(_parts(form))
     except (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
+    content.shows_its_end = body.rstrip().endswith(b"--")
     for name, text in found if whole else found[:-1]:
         content.said.take(name, text)
+    if says_down(f"{form.preamble} {form.epilogue}"):
+        content.said.down = True
     return bool(found)
 
 
-def _boundary_of(body: bytes, content_type: str) -> bytes:
-    """Return what separates the parts: what the type says, unless the body is separated by something else."""
-    if match := _BOUNDARY.search(content_type):
-        declared = match[1].encode("utf-8", "replace")
-        if b"--" + declared in body:
-            return declared
-    first = body.lstrip().split(b"\n", 1)[0].strip()
-    return first[2:].replace(b'"', b"") if first.startswith(b"--") else b""
+def _parts(form: Message) -> Iterator[tuple[str, str]]:
+    for part in form.walk():
+        name = part.get_param("name", header="Content-Disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            yield name, payload.decode("utf-8", "replace")

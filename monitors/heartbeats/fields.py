@@ -21,18 +21,18 @@ TEXTS = (*VALUES, *MESSAGES)
 # Every name in lower case, with the one of its meaning.
 _NAMES = {name: name for name in (STATUS, *_ALSO_STATUS, *TEXTS)} | dict.fromkeys(_EXIT_CODES, EXIT)
 # What stands in front of a field whose value is not encoded: any separator before a status, only that of
-# URLs and lines before other fields, because their text may have commas and spaces.
-_OPENING = r"""[\s"'\[({]*"""
-_CLOSING = r"""[\s"'\])}+]*="""
+# URLs and lines before other fields, because their text may have commas and spaces. All quantifiers here and
+# below are bounded, so that no text makes this slow.
+_OPENING = r"""[\s"'\[({]{0,8}"""
+_CLOSING = r"""[\s"'\])}+]{0,8}="""
 _SEPARATOR = re.compile(
-    r"&(?:amp;|\#38;|\#x26;)*"
-    rf"|(?:[?;,|+\s]|%20|%0[ad]|%09|%3b)+(?={_OPENING}(?:status|exit){_CLOSING})"
-    rf"|[?;\r\n]+(?={_OPENING}(?:msg|message|value|ping){_CLOSING})",
+    r"&(?:(?:amp|\#38|\#x26);){0,4}"
+    rf"|(?:[?;,|+\s]|%20|%0[ad]|%09|%3b)(?={_OPENING}(?:status|exit){_CLOSING})"
+    rf"|[?;\r\n](?={_OPENING}(?:msg|message|value|ping){_CLOSING})",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w-]+")
-# A status that says down in text of whatever notation: status=down, "status": "down", <status>down. The
-# quantifiers are bounded, so that no text makes this slow.
+# A status that says down in text of whatever notation: status=down, "status": "down", <status>down.
 _BETWEEN = r"(?:%[0-9a-f]{2}|&\#?\w{1,6};|\\u00[0-9a-f]{2}|[^\w=:>&%])"
 _DOWN_FIELD = re.compile(
     r"(?:(?<![\w-])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\[nrtbf]))status"

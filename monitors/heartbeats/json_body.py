@@ -11,6 +11,7 @@ from monitors.heartbeats.words import Verdict, judge
 
 _NUMBER_LENGTH = 400
 _MARK = re.compile(r'"(?:[^"\\]|\\.)*"|["{}\[\],]', re.DOTALL)
+_CLOSING = {"{": "}", "[": "]"}
 # GitHub Actions: where its events have the conclusion of a run.
 _GITHUB_RUNS = ("workflow_run", "workflow_job", "check_run", "check_suite")
 _GITHUB_FAILURES = ("failure", "timed_out", "startup_failure")
@@ -106,22 +107,23 @@ def _unquoted(text: str) -> tuple[Said, bool]:
 
 def _closed(text: str) -> str:
     """Return the start of a JSON value up to its last complete member, with its brackets closed."""
-    open_brackets: list[str] = []
-    kept, closing = 0, ""
+    marks: list[re.Match[str]] = []
     for match in _MARK.finditer(text):
-        mark = match[0]
-        if mark == '"':
+        if match[0] == '"':
+            # A string that does not end.
             break
-        if mark in "{[":
-            open_brackets.append("}" if mark == "{" else "]")
-            kept, closing = match.end(), "".join(reversed(open_brackets))
-        elif mark in "}]":
-            if open_brackets:
-                open_brackets.pop()
-            kept, closing = match.end(), "".join(reversed(open_brackets))
-        elif mark == ",":
-            kept, closing = match.start(), "".join(reversed(open_brackets))
-    return text[:kept] + closing
+        if len(match[0]) == 1:
+            marks.append(match)
+    if not marks:
+        return ""
+    last = marks[-1]
+    closing: list[str] = []
+    for match in marks:
+        if match[0] in _CLOSING:
+            closing.append(_CLOSING[match[0]])
+        elif match[0] != "," and closing:
+            closing.pop()
+    return text[: last.start() if last[0] == "," else last.end()] + "".join(reversed(closing))
 
 
 def _walk(said: Said, values: list[Any]) -> bool:

@@ -74,7 +74,7 @@ def parse_push(
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
     asked = read_pairs(query.decode("utf-8", "replace")) if query else Said()
-    if not body and extent is Extent.WHOLE:
+    if not body and extent in (Extent.WHOLE, Extent.PERHAPS_WHOLE):
         return _without_body(asked)
     content = read_body(body, content_type, content_encoding, extent)
     said = content.said
@@ -107,12 +107,16 @@ def _by_body(asked: Said, content: Content) -> Push | Rejection:
     if content.extent is Extent.INCOMPLETE:
         # The missing part may be the word "down".
         return Rejection(400, "Incomplete body; nothing was recorded.")
-    if content.problem:
-        return Rejection(400, f"{content.problem} Nothing was recorded.")
     if said.unknown is not None or (said.doubtful is not None and not said.up):
         return _unknown(said)
     if content.extent is Extent.CUT and not said.up:
         return Rejection(413, f"Body too large; send at most {BODY_LIMIT} bytes.")
+    if content.problem:
+        return Rejection(400, f"{content.problem} Nothing was recorded.")
+    if content.extent is Extent.PERHAPS_WHOLE and not said.up and not content.shows_its_end:
+        return Rejection(
+            400, "The body may be incomplete; send a status, or Content-Length. Nothing was recorded."
+        )
     up = said.up or not (quotes_down(asked) or quotes_down(said))
     return _push(up, asked, said, _body_warnings(content))
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_PREFIX = "/api/push"
 _SLASHES = re.compile(r"/{2,}")
 # What a text editor, a script with Windows line ends or the end of a sentence leaves behind a URL.
-_LEFT_BEHIND = r"[\s\x00-\x20.,'\"<>()\[\]]"
-_PATH = re.compile(
-    rf"/api/push(?:/(?P<token>[^/?&;]*?))?(?:/|{_LEFT_BEHIND})*(?:[?&;](?P<fields>.*))?",
-    re.DOTALL,
-)
+_LEFT_BEHIND = "/.,'\"<>()[]" + "".join(map(chr, range(33))) + "\x7f\x85\xa0"
+# Where the query would begin, if its question mark were not encoded or forgotten.
+_FIELDS = re.compile(r"[?&;]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,11 @@ def read_path(path: str) -> PushPath | None:
     """
     if "//" in path:
         path = _SLASHES.sub("/", path)
-    if not path.startswith("/api/push"):
+    if not path.startswith(_PREFIX):
         return None
-    match = _PATH.fullmatch(path)
-    return PushPath(match["token"] or "", match["fields"] or "") if match else None
+    place, *fields = _FIELDS.split(path[len(_PREFIX) :], maxsplit=1)
+    token = place.rstrip(_LEFT_BEHIND).removeprefix("/")
+    # "/api/pushes" and "/api/push/a/b" are other addresses.
+    if (place and place[0] not in _LEFT_BEHIND) or "/" in token:
+        return None
+    return PushPath(token, *fields)

@@ -37,9 +37,14 @@ class Unreadable(Exception):
 
 class Extent(Enum):
     """How much of a body there is: all of it, what the limit allows, or what arrived before the connection
-    ended."""
+    ended.
+
+    PERHAPS_WHOLE is a body that did not say how long it is, from a server that can't tell its end from that
+    of the connection.
+    """
 
     WHOLE = auto()
+    PERHAPS_WHOLE = auto()
     CUT = auto()
     INCOMPLETE = auto()
 
@@ -93,7 +98,7 @@ def _decompress(body: bytes, window_bits: int, *, limit: int, extent: Extent) ->
         if len(out) > limit:
             return out[:limit], Extent.CUT
         if not inflater.eof:
-            return out, Extent.INCOMPLETE if extent is Extent.WHOLE else extent
+            return out, Extent.CUT if extent is Extent.CUT else Extent.INCOMPLETE
         # Files of gzip may be joined, and padded with zeros.
         body = inflater.unused_data.lstrip(b"\0")
     return out, extent
