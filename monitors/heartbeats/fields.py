@@ -166,9 +166,9 @@ def says_down(text: str) -> bool:
 
 def names_in(text: str) -> Iterator[str]:
     """Yield those names of a form that are certainly ours."""
-    for name, _value in _pairs(text, complete=True):
+    for name, value in _pairs(text, complete=True):
         key, certain = canonical(name)
-        if key and certain:
+        if key and certain and value is not None:
             yield key
 
 

@@ -11,7 +11,7 @@ DOWN_WORDS = (
     *("down", "fail", "failed", "failure", "error", "err", "critical", "false", "firing", "nok", "dead"),
     "timeout",
 )
-ALLOWED = f"Up: {', '.join(UP_WORDS)}. Down: {', '.join(DOWN_WORDS)}, or an exit code."
+ALLOWED = f"Up: {', '.join(UP_WORDS)}. Down: {', '.join(DOWN_WORDS)}, exit codes."
 
 _UP, _DOWN = frozenset(UP_WORDS), frozenset(DOWN_WORDS)
 _INTEGER = re.compile(r"[\"'\s\[(]{0,8}([+-]?)0{0,8}(\d{1,20})[\"'\s\])]{0,8}", re.ASCII)

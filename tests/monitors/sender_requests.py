@@ -225,6 +225,7 @@ BODIES = [
             (b"97.5", TEXT),
             (b"<status>up</status>", "application/xml"),
             (b"<html>", "text/html"),
+            (b"<status/>", "application/xml"),
             (b"\x89PNG\r\n\x1a\n\0\0", "image/png"),
             (b"\xff\xd8\xff\xe0", OCTETS),
             # Down in MessagePack, CBOR and protocol buffers.
