@@ -68,8 +68,8 @@ def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
                 "monitor's settings."
             ) % {"rate": rate}
         case RejectedPush.Reason.TOO_LARGE:
-            return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
-                "limit": BODY_LIMIT
-            }
+            return _(
+                "Send at most %(limit)s bytes, or put the status into the URL; the body is then cut."
+            ) % {"limit": BODY_LIMIT}
         case _:
-            return _("Fix what the sender sends: the status must be “up” or “down”, or left out.")
+            return _("Fix what the sender sends, or put the status into the URL: ?status=up or ?status=down.")

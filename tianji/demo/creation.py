@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from monitors.heartbeats.words import ALLOWED
 from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
@@ -20,7 +21,7 @@ _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
 _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
 _ZONE = "Asia/Jakarta"
-_STRAY = ("10.20.9.31", "status must be up or down.")
+_STRAY = ("10.20.9.31", f"Unknown status “pending”. {ALLOWED}")
 _UNKNOWN = "Unknown push token."
 
 
