@@ -34,7 +34,7 @@ _NOTHINGS = frozenset(("null", "nil", "none", "nan", "undefined", "[object objec
 class Content:
     """What a body says.
 
-    `problem` is why it can't be read, "" if it can; `said` may contain a down all the same. `shows_its_end`
+    `problem` is why it can't be read, "" if it can; `said` may contain a down even so. `shows_its_end`
     is whether it could not be read if its end were missing. `from_alerts` is whether it is a notification of
     Alertmanager or Grafana, whose status is that of their own alerts.
     """
