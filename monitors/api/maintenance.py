@@ -243,7 +243,7 @@ class MaintenanceDetail(MaintenanceView):
         tags=[TAG],
         operation_id="delete_maintenance",
         summary="Delete a maintenance window",
-        description="Time that it excluded from uptime counts again.",
+        description="Time that it excluded from uptime is included again.",
         responses=answers(204, None, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:

@@ -23,7 +23,8 @@ _STATUS = f"^({_WORDS}|[0-9]{{1,3}})?$"
 _WHAT = {
     "status": (
         f"Up ({', '.join(UP_WORDS)}) or down ({', '.join(DOWN_WORDS)}), in any case; a number other than 0 "
-        "and 1 is down. Defaults to up. Of several, any down wins. Anything else is 400 and nothing is recorded."
+        "and 1 is down. Defaults to up. Of several, any down wins. Anything else is 400, and nothing is "
+        "recorded."
     ),
     "exit": "An exit code: 0 is up, any other down.",
     "msg": "Free text, cut at 500 characters. Defaults to OK for up and Reported down for down.",

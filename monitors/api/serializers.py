@@ -251,6 +251,8 @@ class NewTokenSerializer(StrictSerializer):
 
 
 class OverlapSerializer(StrictSerializer):
+    """How long a rotated token stays valid from now on."""
+
     overlap_seconds = Integer(
         min_value=0,
         max_value=_OVERLAP_MOST_SECONDS,

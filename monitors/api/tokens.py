@@ -191,7 +191,7 @@ class TokenDetail(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="rename_token",
-        summary="Change a push token's label",
+        summary="Update a push token's label",
         request=TokenSerializer,
         examples=[OpenApiExample("Another label", {"label": "host-b"}, request_only=True)],
         responses=answers(200, TokenSerializer, writes=True),
@@ -248,7 +248,7 @@ class Overlap(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="set_overlap",
-        summary="Change when a rotated push token expires",
+        summary="Set when a rotated push token expires",
         request=OverlapSerializer,
         examples=[OpenApiExample("Expire now", {"overlap_seconds": 0}, request_only=True)],
         parameters=[IDEMPOTENCY_KEY],

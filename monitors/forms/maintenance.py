@@ -57,7 +57,7 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Deleted, in another workspace or not an id at all: all the same to the reader.
+            # Deleted, in another workspace or not an id at all: the error is the same.
             gone = _("One of these monitors is no longer in this workspace. Choose again.")
             raise ValidationError(gone) from None
 

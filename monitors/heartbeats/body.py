@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.errors import MessageError
 from email.message import Message
+from urllib.parse import unquote
 
 from monitors.heartbeats import json_body
 from monitors.heartbeats.fields import Said, names_in, read_pairs, says_down
@@ -111,7 +112,7 @@ def _read_text(content: Content, text: str, whole: bool) -> None:
     if word is not None and not content.problem:
         verdict = judge(word[1])
         content.said.up, content.said.down = verdict is Verdict.UP, verdict is Verdict.DOWN
-    elif says_down(text):
+    elif says_down(text) or ("%" in text and says_down(unquote(text))):
         content.said.down = True
 
 
@@ -119,7 +120,7 @@ def _problem_of(text: str) -> str:
     """Return why plain text can't be read; "" if it can."""
     if text[:1] == "<":
         return "The body is XML or HTML; send a form or a JSON object."
-    if text.lower() in _NOTHINGS or not is_text(text):
+    if text.lower() in _NOTHINGS or not is_text(text) or "content-disposition:" in text.lower():
         return "The body could not be read; send a form or a JSON object."
     if read_value(text).number is not None:
         return "The body is only a number; send it as value= or exit=."

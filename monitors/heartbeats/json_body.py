@@ -159,6 +159,10 @@ def _take(said: Said, name: str, value: Any, *, nested: bool) -> None:
             said.take(name, as_text(value))
     elif value is not None:
         said.take(name, json.dumps(value), nested=nested)
+        # "ok": false, "failed": true
+        word = judge(name) if isinstance(value, bool) and not nested else Verdict.UNKNOWN
+        if word is (Verdict.DOWN if value else Verdict.UP):
+            said.down = True
 
 
 def as_text(value: Any) -> str:
@@ -218,7 +222,7 @@ def _github(said: Said, top: _Object) -> str | None:
 
 def _kuma(said: Said, top: _Object) -> str | None:
     beat = top.get("heartbeat")
-    if not isinstance(beat, _Object) or not isinstance(top.get("monitor"), list):
+    if not isinstance(beat, _Object) or not isinstance(beat.get("status"), int):
         return None
     said.suggest_message(beat.get("msg"))
     return _KUMA_STATUSES.get(str(beat.get("status")), "pending")

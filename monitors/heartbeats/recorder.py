@@ -112,7 +112,7 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
     notifications.
 
     Raises:
-        ByHandTooSoon: the last one was less than BY_HAND_EVERY ago.
+        TooManyTestHeartbeats: the last one was less than BY_HAND_EVERY ago.
         django.db.Error: the database could not commit; nothing is recorded.
     """
     with transaction.atomic():

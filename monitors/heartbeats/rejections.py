@@ -1,6 +1,6 @@
-"""Rejected pushes, kept for people who look for a heartbeat that did not arrive.
+"""Rejected pushes, kept for troubleshooting a heartbeat that did not arrive.
 
-Noting one must cost the push path nothing, and a sender gone wild must not fill the database: they are
+Recording one must not slow down other pushes, and a runaway sender must not fill the database: they are
 counted in memory, bounded, and a thread writes the counts once a second while there are any. What can't be
 written is lost; only the troubleshooting page depends on it.
 """
@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 # How many kinds are kept per monitor, and for how long.
 KINDS_MOST = 50
 DAYS = 30
-# For how many tokens a process counts rejected pushes between two writes; beyond that it is mostly someone
-# guessing tokens.
+# For how many tokens a process counts rejected pushes between two writes. With more than that, someone is
+# most likely guessing tokens.
 _TOKENS_MOST = 500
 _WRITE_EVERY_SECONDS = 1.0
 _DETAIL_LENGTH = 200
@@ -65,7 +65,7 @@ class RejectionLog:
 
     Args:
         every: seconds between two writes.
-        by_itself: whether a thread writes; otherwise only `write` does.
+        by_itself: whether a thread writes automatically; otherwise only `write` does.
     """
 
     def __init__(self, *, every: float = _WRITE_EVERY_SECONDS, by_itself: bool = True) -> None:

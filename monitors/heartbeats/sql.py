@@ -87,7 +87,7 @@ def lock_tokens(
     """Lock the states of the monitors of `digests`, in order of the monitors.
 
     Return the held tokens by digest, and the database's time. That time is after every change committed to
-    one of these states: if the statement waited for a lock and the row has changed meanwhile, PostgreSQL
+    one of these states: if the statement waited for a lock and the row has changed since, PostgreSQL
     evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
     start of the statement; a caller that waited long calls again, now that it holds the locks.
     `use_is_old_after` is in seconds.

@@ -183,7 +183,7 @@ _Part = tuple[int, int, int, float | None, float | None, float | None]
 
 def _added_up(monitor_id: int, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
     """Like `_counted`, but without gaps, from rollups and from heartbeats not rolled up yet."""
-    # Read before the rollups, and only these are used: others written meanwhile would count twice.
+    # Read before the rollups, and only these are used: those written in between would count twice.
     done = _rolled_up(bounds)
     parts = [part for part in _rollups(monitor_id, bounds) if part[0] in done]
     stretches = _not_rolled_up(bounds, done, now)

@@ -16,6 +16,7 @@ from monitors.domain.durations import HOUR, MINUTE, cron_in_words, exactly
 from monitors.domain.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
 from monitors.domain.state_machine import Shown, Status, shown
 from monitors.domain.value_rules import ValueRules
+from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Monitor, MonitorState
 
 SHOWN_LABELS = {
@@ -48,13 +49,15 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     """Return the status of `monitor`, loaded with its state, at `now` (the database's time)."""
     state = monitor.state
     due = None
-    if state.status == Status.UP and state.last_heartbeat_at is not None:
+    if state.status == Status.UP and state.silent_since is not None:
         due = _due(
             *(monitor.kind, monitor.timeout, monitor.grace, monitor.cron, monitor.timezone),
-            state.last_heartbeat_at,
+            state.silent_since,
         )
     expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
-    seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
+    seen = shown(
+        Status(state.status), now=now, expected_by=expected_by, deadline=deadline, settled=settled(now)
+    )
     since = state.status_changed_at
     if seen is Shown.DOWN and deadline is not None:
         # Overdue: no sweep has seen it yet, and the incident will start at the deadline.
@@ -63,19 +66,26 @@ def read(monitor: Monitor, now: datetime) -> Reading:
 
 
 def seen_up(
-    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, heard: datetime, now: datetime
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, silent_since: datetime, now: datetime
 ) -> Shown:
     """Return the current status of a monitor that is stored as up, from the columns of its schedule.
 
     Args:
-        heard: the time of its last heartbeat.
+        silent_since: as MonitorState has it.
     """
-    due = _due(kind, timeout, grace, cron, zone, heard)
-    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
+    due = _due(kind, timeout, grace, cron, zone, silent_since)
+    if due is None:
+        return Shown.UP
+    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline, settled=settled(now))
+
+
+def settled(now: datetime) -> datetime:
+    """Return until when silence is known to be the senders' own: `now`, unless pushes do not get through."""
+    return process_pipeline().listener.settled(now)
 
 
 def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
-    """Return what is due after a heartbeat; None if the schedule can't be evaluated.
+    """Return what is due after silence since `heard`; None if the schedule can't be evaluated.
 
     The page shows that fault.
     """

@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from monitors.domain.state_machine import Shown, Status
 from monitors.domain.uptime import Onset, Uptime, uptime
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.models import Monitor, Transition
 from monitors.services import maintenance
 
@@ -22,8 +22,8 @@ def uptimes(
 ) -> dict[int, Uptime]:
     """Return the uptime of each of `monitors` from `start` to `end` by row id.
 
-    Two queries for any number of monitors, and up to two for maintenance windows, which are excluded if
-    they are set to be. Time after `now` (the database's time) is excluded; an incident that is open then
+    Three queries for any number of monitors, and up to two for maintenance windows, which are excluded if
+    they are set to be. Gaps are excluded. Time after `now` (the database's time) is excluded; an incident that is open then
     counts until then, and so does a deadline that passed but was not swept yet.
 
     Args:
@@ -31,9 +31,10 @@ def uptimes(
     """
     end = min(end, now)
     onsets = onsets_of(monitors, start=start, end=end, now=now)
-    without = maintenance.left_out(monitors, start=start, end=end)
+    windows = maintenance.of_monitors(monitors)
+    without = gaps.left_out(windows, monitors, start=start, end=end)
     return {
-        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without.get(monitor.pk, ()))
+        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without[monitor.pk])
         for monitor in monitors
     }
 

@@ -3,6 +3,7 @@
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
+from monitors.models.listening import Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor, MonitorState
 from monitors.models.tokens import PushToken, RejectedPush
@@ -18,14 +19,17 @@ __all__ = [
     "SLUG",
     "SLUG_LENGTH",
     "STATUS_LABELS",
+    "Gap",
     "Heartbeat",
     "Incident",
     "MaintenanceWindow",
     "Monitor",
     "MonitorState",
+    "PushTally",
     "PushToken",
     "RejectedPush",
     "RolledUp",
     "Rollup",
     "Transition",
+    "Watermark",
 ]

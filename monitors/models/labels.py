@@ -1,4 +1,4 @@
-"""The words for what is stored as a code, and the lengths that several tables share."""
+"""The labels of stored codes, and the lengths that several tables share."""
 
 from __future__ import annotations
 

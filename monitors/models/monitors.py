@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -122,7 +123,8 @@ class MonitorState(models.Model):
 
     `due_at` may be before the deadline but never after it: an on-time heartbeat does not move it, so that
     PostgreSQL updates the row without touching its index; the sweep moves it. It is null while no
-    heartbeat is due (new, down, paused).
+    heartbeat is due (new, down, paused). `excused_until` is the end of the last gap in which no heartbeat
+    could be received: silence before it does not count.
     """
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
@@ -132,6 +134,7 @@ class MonitorState(models.Model):
     last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     last_value = models.FloatField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
+    excused_until = models.DateTimeField(null=True, blank=True)
     fault = models.CharField(max_length=200, blank=True)
 
     objects = MonitorStateQuerySet.as_manager()
@@ -151,3 +154,10 @@ class MonitorState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.monitor_id}: {self.status}"
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """From when silence counts: the last heartbeat, or the end of a later gap; None before the first."""
+        if self.last_heartbeat_at is None or self.excused_until is None:
+            return self.last_heartbeat_at
+        return max(self.last_heartbeat_at, self.excused_until)

@@ -19,7 +19,7 @@ from monitors.domain.schedules import IntervalSchedule
 from monitors.domain.time_slots import Slot
 from monitors.domain.timeout_advice import Advice, Rhythm, advise
 from monitors.domain.uptime import Onset, uptime
-from monitors.history import current, gaps
+from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
@@ -101,15 +101,15 @@ class DetailPage:
 def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
-    Ten queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
+    Eleven queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
     has maintenance windows.
     """
     reading = current.read(monitor, now)
     onsets = onsets_of([monitor], start=now - QUARTER, end=now, now=now)[monitor.pk]
     windows = maintenance.of_monitors([monitor])
-    without = windows.left_out([monitor], start=now - QUARTER, end=now).get(monitor.pk, ())
+    without = gaps.left_out(windows, [monitor], start=now - QUARTER, end=now)[monitor.pk]
     month = uptime(onsets, start=now - MONTH, end=now, without=without)
-    seen = gaps.rhythm_of(monitor, onsets, now=now)
+    seen = rhythm.rhythm_of(monitor, onsets, now=now)
     told = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
     return DetailPage(
@@ -165,7 +165,7 @@ def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | No
         seen,
         schedule=schedule,
         interval=monitor.interval,
-        silences=gaps.silences_of(monitor, now=now),
+        silences=rhythm.silences_of(monitor, now=now),
     )
 
 

@@ -55,7 +55,7 @@ def create(
 
     Raises:
         SlugTaken: `slug` was given and another monitor has it.
-        BoundsCrossed: no value would be allowed.
+        InvalidRange: no value would be allowed.
     """
     _require_order(fields.get("value_min"), fields.get("value_max"))
     with transaction.atomic():
@@ -102,9 +102,9 @@ def edit(
         channels: channels of its workspace that it uses from now on; None keeps them.
 
     Raises:
-        EditedMeanwhile: it is at another version.
+        VersionConflict: it is at another version.
         SlugTaken: another monitor has the new slug.
-        BoundsCrossed: no value would be allowed.
+        InvalidRange: no value would be allowed.
     """
     with transaction.atomic():
         state = lock_state(monitor)
@@ -184,6 +184,9 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         at = database_now()
         book = transitions.Journal(at)
         book.know_open_incidents([state])
+        if event is PauseRequested:
+            # A deadline that has passed was missed, even if no sweep has run since.
+            book.decide(state, monitor, TimePassed(at))
         book.decide(state, monitor, event(at))
         book.write()
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
@@ -201,7 +204,7 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
         version: only delete it if it is still at this version.
 
     Raises:
-        EditedMeanwhile: it is at another version.
+        VersionConflict: it is at another version.
     """
     monitor_id = monitor.pk
     with transaction.atomic():

@@ -107,8 +107,8 @@ def reveal(token: PushToken) -> str | None:
 def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor) -> dict[int, str]:
     """Return the secrets of `tokens` by row id, and record that `by` has seen them.
 
-    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can't be
-    decrypted any more are left out.
+    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can
+    no longer be decrypted are left out.
     """
     named = {monitor.pk: monitor for monitor in monitors}
     secrets = {token.pk: (token, secret) for token in tokens if (secret := reveal(token)) is not None}
@@ -170,8 +170,8 @@ def rotate(
 
     Raises:
         ValueError: the overlap is out of range.
-        TokenGone: the token was revoked or has expired.
-        OverlapRunning: an earlier rotation's old token is still valid, and `force` is not set.
+        TokenInactive: the token was revoked or has expired.
+        RotationInProgress: an earlier rotation's old token is still valid, and `force` is not set.
         TooManyTokens: with `force`, twice TOKENS_MOST would be active.
     """
     _require_overlap(overlap)
@@ -204,7 +204,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
     Raises:
         ValueError: `remaining` is not 0 to 7 days.
         NotReplaced: it was not rotated; revoke it instead.
-        TokenGone: it was revoked or has expired, which can't be undone.
+        TokenInactive: it was revoked or has expired, which can't be undone.
     """
     _require_overlap(remaining)
     with transaction.atomic():

@@ -53,7 +53,7 @@ def detail_page(
     membership = membership_in(request, monitor.workspace)
     now = database_now()
     chosen = detail_context.range_named(request.GET.get("range", ""))
-    # Before anything else is read: what changes meanwhile has another version, and is shown next time.
+    # Before anything else is read: later changes have another version, and are shown next time.
     version = detail_context.version(monitor, chosen, now=now, may_change=membership.may_change)
     if request.headers.get(_VERSION) == version:
         return HttpResponse(status=204)

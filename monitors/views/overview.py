@@ -72,7 +72,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _context(workspace: Workspace, asked: OverviewParams) -> dict[str, Any]:
-    # First, so that what happens meanwhile is sent next time.
+    # First, so that later changes are sent next time.
     newest = announcements.newest()
     page = overview_page.overview(workspace, asked)
     context: dict[str, Any] = {"overview": page, "newest": newest, "now": page.now}

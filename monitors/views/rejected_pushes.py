@@ -58,13 +58,15 @@ def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
         case RejectedPush.Reason.EXPIRED:
             return _("This token was rotated and has expired. Give the sender the new push URL.")
         case RejectedPush.Reason.METHOD if monitor.post_only and rejected.method in ("GET", "HEAD"):
-            return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
+            return _(
+                "Configure the sender to use POST (curl: -X POST), or allow GET in the monitor's settings."
+            )
         case RejectedPush.Reason.METHOD:
-            return _("Make the sender use GET, HEAD or POST.")
+            return _("Configure the sender to use GET, HEAD or POST.")
         case RejectedPush.Reason.LIMIT:
             rate = rate_limit.rate_of(monitor)
             return _(
-                "Make the sender push at most %(rate)s times per minute, or raise the limit in the "
+                "Configure the sender to push at most %(rate)s times per minute, or raise the limit in the "
                 "monitor's settings."
             ) % {"rate": rate}
         case RejectedPush.Reason.TOO_LARGE:
@@ -72,4 +74,6 @@ def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
                 "Send at most %(limit)s bytes, or put the status into the URL; the body is then cut."
             ) % {"limit": BODY_LIMIT}
         case _:
-            return _("Fix what the sender sends, or put the status into the URL: ?status=up or ?status=down.")
+            return _(
+                "Correct the sender's request, or put the status into the URL: ?status=up or ?status=down."
+            )

@@ -46,7 +46,7 @@ CHANNELS_MOST = 1000
 
 
 class ToleranceSerializer(StrictSerializer):
-    """A failure threshold: so many failures among the last so many."""
+    """A failure threshold: `needed` failures among the last `of` heartbeats."""
 
     needed = Integer(min_value=1, max_value=NEEDED_MOST)
     of = Integer(
@@ -98,7 +98,7 @@ class ChoiceSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="WorkspaceRules")
 class OwnSerializer(StrictSerializer):
-    """Notification defaults of a workspace. Whatever is left out or null has the product's default."""
+    """Notification defaults of a workspace. Fields that are left out or null have the product's default."""
 
     missed = ToleranceSerializer(
         required=False, allow_null=True, help_text="Failure threshold for missed heartbeats."
@@ -120,7 +120,7 @@ class OwnSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="MonitorRules")
 class RulesSerializer(OwnSerializer):
-    """Notification rules of a monitor. Whatever is left out or null has the workspace's default."""
+    """Notification rules of a monitor. Fields that are left out or null have the workspace's default."""
 
     channels = ChoiceSerializer(  # type: ignore[call-arg]
         many=True,
@@ -194,7 +194,7 @@ class MonitorRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_rules",
-        summary="Read the notification rules of a monitor",
+        summary="Get the notification rules of a monitor",
         parameters=[ETAG],
         responses=answers(200, RulesSerializer),
     )
@@ -280,7 +280,7 @@ class WorkspaceRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_rules",
-        summary="Read the notification defaults",
+        summary="Get the notification defaults",
         description="They apply to monitors without rules of their own.",
         parameters=[ETAG],
         responses=answers(200, OwnSerializer),

@@ -233,8 +233,8 @@ def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime,
 def send_test(*, channel: Channel) -> Result:
     """Send a test through `channel` immediately, within the time of one attempt.
 
-    It belongs to no incident, is tried once and leaves no row. If it succeeds, the channel no longer counts
-    as failing: whoever fixed it must not see it red until the next outage.
+    It belongs to no incident, is tried once and is not stored. If it succeeds, the channel is no longer
+    failing: otherwise a channel that was fixed would be shown as failing until the next outage.
     """
     test_id = uuid.uuid4()
     letter = compose.test(channel, test_id, database_now())

@@ -38,15 +38,15 @@ class _MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Deleted, in another workspace or not an id at all: the reader is not told which.
+            # Deleted, in another workspace or not an id at all: the error doesn't reveal which.
             raise ValidationError(
                 gettext_lazy("One of these monitors is no longer in this workspace. Choose again.")
             ) from None
 
 
 class _EventsField(forms.MultipleChoiceField):
-    """The events of a channel. The page always sends an empty value with the ticked ones, so that "none
-    ticked" can be told from "not asked", which leaves them unchanged."""
+    """The events of a channel. The page always sends an empty value with the ticked ones: without it, the
+    field was not in the form, and the events stay unchanged."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -261,7 +261,7 @@ class SecretLine(_Unshown, forms.TextInput):
 
 
 class SecretAddress(_Unshown, forms.TextInput):
-    """Visible while it is typed, because nobody types a long URL correctly without seeing it."""
+    """Visible while it is typed: a long URL is hard to type without seeing it."""
 
 
 class SecretLines(_Unshown, forms.Textarea):
@@ -307,7 +307,7 @@ def _widget(field: Field) -> forms.Widget:
     if field.widget == "url":
         return (SecretAddress if field.secret else forms.TextInput)(attrs={**attrs, "inputmode": "url"})
     if field.secret or field.widget == "secret":
-        # A browser must neither offer to save it nor fill in somebody's password.
+        # A browser must neither offer to save it nor fill in a password.
         return SecretLine(attrs={**attrs, "autocomplete": "new-password"})
     return forms.TextInput(attrs=attrs)
 

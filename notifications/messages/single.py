@@ -104,7 +104,7 @@ def compose(facts: Facts) -> Message:
 
 
 def compose_test(*, channel: str, workspace: str, url: str) -> Message:
-    """Return the notification that "Send test" sends: nobody must mistake it for an incident."""
+    """Return the notification that "Send test" sends; it must not look like an incident."""
     return Message(
         one_line(_("Test notification from Tianji")),
         (
@@ -184,7 +184,7 @@ def _reasons(facts: Facts) -> list[str]:
 
 
 def _meanwhile(facts: Facts) -> list[str]:
-    # People must not be left believing that it is up: the next outage continues this one, unannounced.
+    # Not if it went down again: that outage continues this one without another notification.
     if facts.resolved_at is None or facts.down_again:
         return []
     return [_("It has since recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}]

@@ -1,4 +1,4 @@
-"""Snoozing: no down notifications of a monitor until a given time. It always ends by itself."""
+"""Snoozing: no down notifications of a monitor until a given time. It always ends automatically."""
 
 from __future__ import annotations
 

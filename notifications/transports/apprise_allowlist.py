@@ -1,7 +1,7 @@
-"""Which Apprise services may be used: those that only speak HTTP.
+"""Which Apprise services may be used: those that only speak HTTP, by the names of Apprise's modules.
 
-By the names of Apprise's modules. Services in neither list, because a newer Apprise brought them, are off
-until somebody has reviewed them; a test fails until then.
+Services in neither list, which a newer version of Apprise added, are disabled until they are reviewed; a test
+fails until then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One guarded way to send over HTTP, for all integrations.
 
 An attempt ends within TOTAL_SECONDS, follows no redirects, reads a limited part of the response, connects
-only to addresses that `guard` allows, and repeats no secret in its result.
+only to addresses that `ssrf_guard` allows, and repeats no secret in its result.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
     except (httpx.InvalidURL, ValueError) as error:
         return Failed(f"Invalid URL: {error}")
     if 300 <= answer.status <= 399:
-        # Following it would repeat the request at an address that nobody entered here.
+        # Following it would send the request to a URL that was not entered here.
         return Failed(f"{answer.line}: redirects are not followed. Enter the URL that it redirects to.")
     return judge(answer)
 

@@ -1,4 +1,4 @@
-"""A thread that may do nothing but speak HTTP(S) to addresses that `guard` allows.
+"""A thread that may do nothing but speak HTTP(S) to addresses that `ssrf_guard` allows.
 
 For libraries that do their own I/O. In a fenced thread, Python's audit events (PEP 578) are denied: running
 programs, opening files other than those that Python and the certificates need, and sockets to anywhere else.

@@ -191,6 +191,13 @@ BODIES = [
     Sent(400, body=b'{"status":{"up":1}}', type=JSON),
     Sent(400, body=b'{"data":{"status":"pending"}}', type=JSON),
     Sent("down", body=b'{"exit":2}', type=JSON),
+    Sent("down", body=b'{"ok":false}', type=JSON),
+    Sent("down", body=b'{"success":false,"status":"up"}', type=JSON),
+    Sent("down", body=b'{"failed":true}', type=JSON),
+    Sent("up", body=b'{"failed":false,"ok":true}', type=JSON),
+    Sent("down", body=b"%7B%22status%22%3A%22down%22%7D", type=FORM),
+    Sent(400, body=b'Content-Disposition: form-data; name="status"\r\n\r\ndown'),
+    Sent("down", body=b'{"heartbeat":{"status":0},"monitor":null}', type=JSON),
     # Encodings.
     *[
         Sent("down", body=gzip.compress(DOWN), type=JSON, encoding=name)

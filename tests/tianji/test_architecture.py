@@ -117,6 +117,14 @@ def test_the_import_lines_are_those_that_import_linter_holds():
     assert written == layers()
 
 
+def test_the_folders_beside_the_packages_are_named():
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._"}
+    beside = next(part for part in section("Rooms").split("\n\n") if part.startswith("Beside them"))
+    named = set(re.findall(r"`(\w+)/`", beside))
+    assert {folder for folder in folders - ignored if not folder.endswith(".egg-info")} - set(ROOMS) == named
+
+
 @pytest.mark.parametrize("container", ["", "monitors", "notifications"])
 def test_the_tree_is_in_the_order_of_the_import_rule(container):
     place = {name: number for number, layer in enumerate(layers()[container]) for name in layer}
@@ -203,6 +211,16 @@ def definition(file: str, name: str) -> ast.stmt | None:
     if not inner:
         return node
     return names_in(node.body).get(inner) if isinstance(node, ast.ClassDef) else None
+
+
+def test_every_table_that_is_locked_is_in_the_order_of_locks():
+    apps_with_locks = ("accounts", "monitors", "notifications")
+    source = "".join((ROOT / app / "locks.py").read_text() for app in apps_with_locks)
+    locked = set(re.findall(r"QuerySet\[(\w+)\]|(\w+)\.objects\.select_for_update", source))
+    order = next(part for part in PAGE.split("\n\n") if part.startswith("**Locks**"))
+    models = {each for pair in locked for each in pair if each}
+    assert {"Channel", "Delivery", "MonitorState", "Workspace"} <= models
+    assert models - set(re.findall(r"\*(\w+)\*", order)) == set()
 
 
 def test_every_place_that_is_named_exists():

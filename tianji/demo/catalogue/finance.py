@@ -54,7 +54,7 @@ FINANCE = (
         ("finance",),
         cron="0 10 25 * *",
         timezone=JAKARTA,
-        description="On the 25th. Whoever is notified calls Dewi in accounting at once.",
+        description="On the 25th. Call Dewi in accounting if it fails.",
         voice=Voice(messages=("Payroll handed to the bank",)),
         senders=("10.20.2.20",),
         settings=(("grace", 4 * HOUR),),

@@ -92,7 +92,7 @@ SHOP = (
         "Thumbnail renderer",
         ("web",),
         every=5 * MINUTE,
-        description="Falls over when somebody uploads a huge TIFF. Known, and being replaced.",
+        description="Falls over when someone uploads a huge TIFF. Known, and being replaced.",
         voice=Voice(
             messages=("{value} images rendered",),
             curve=daily(4, 60, noise=9),
