@@ -83,7 +83,7 @@ class Said:
                 self.quoted.append(value)
 
     def suggest_message(self, text: object) -> None:
-        """Use `text`, if it is one, as the message where there is none."""
+        """Use `text` as the message if no other is given; ignore it unless it is text."""
         if isinstance(text, str) and text.strip():
             self.texts.setdefault(TEXTS[-1], text)
 

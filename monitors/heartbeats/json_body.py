@@ -25,7 +25,7 @@ _NAMES_OF_OTHERS = frozenset(("alerts", *_GITHUB_RUNS, "heartbeat", "ruleName", 
 
 
 class NotJson(Exception):
-    """It is no JSON that has fields; the text says why."""
+    """It has no fields that can be read as JSON; the text says why."""
 
 
 class JustText(Exception):

@@ -1,4 +1,4 @@
-"""The words of a status: which mean up, which mean down, and what nobody can be sure of."""
+"""The words of a status: which mean up, which mean down, and which are unclear."""
 
 from __future__ import annotations
 
