@@ -35,6 +35,8 @@ from monitors.models import Gap, MonitorState, PushTally, Watermark
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
+# A push that the database has not answered by then is answered 503; a look may have to excuse all monitors.
+_PUSH_HANGS_SECONDS, _LOOK_HANGS_SECONDS = 10.0, 60.0
 _TALLY_SECONDS = 10
 _TALLIED = timedelta(minutes=1)
 
@@ -49,6 +51,7 @@ class Listener:
     def __init__(self, *, tolerated: float) -> None:
         self._tolerated = tolerated
         self._connection = OwnConnection()
+        self._watched = [(self._connection, _LOOK_HANGS_SECONDS)]
         self._mutex = threading.Lock()
         self._answered = self._failed = 0
         self._thread: threading.Thread | None = None
@@ -67,6 +70,10 @@ class Listener:
                 self._answered += 1
             else:
                 self._failed += 1
+
+    def watch(self, connection: OwnConnection) -> None:
+        """Abandon `connection`, on which pushes are recorded, whenever it hangs."""
+        self._watched.append((connection, _PUSH_HANGS_SECONDS))
 
     # --- For pages and health --------------------------------------------------------------------
 
@@ -88,6 +95,7 @@ class Listener:
         if self._thread is None:
             self._thread = threading.Thread(target=self._look_forever, name="listen", daemon=True)
             self._thread.start()
+            threading.Thread(target=self._watch_forever, name="watch-connections", daemon=True).start()
 
     def stop(self) -> None:
         """Stop looking, and close the connection."""
@@ -107,6 +115,12 @@ class Listener:
                     log.error("not listening", error=str(error).strip())
                 failed = True
             self._stopping.wait(EVERY_SECONDS)
+
+    def _watch_forever(self) -> None:
+        # A thread of its own: the one that looks may hang itself.
+        while not self._stopping.wait(EVERY_SECONDS):
+            for connection, seconds in self._watched:
+                connection.abandon_after(seconds)
 
     def look(self) -> Verdict:
         """Look once, and write what follows from it.

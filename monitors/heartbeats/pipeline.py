@@ -45,6 +45,7 @@ class Pipeline:
         self.rejections = rejections
         self.listener = listener
         self._connection = OwnConnection()
+        listener.watch(self._connection)
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
 
     def submit(self, arrival: Arrival) -> Result:
