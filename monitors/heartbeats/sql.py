@@ -82,7 +82,7 @@ class LockedToken:
 
 
 def lock_tokens(
-    digests: Collection[str], *, use_is_old_after: int
+    digests: Collection[str], *, use_is_old_after: int, wait: bool = True
 ) -> tuple[dict[str, LockedToken], datetime]:
     """Lock the states of the monitors of `digests`, in order of the monitors.
 
@@ -90,11 +90,11 @@ def lock_tokens(
     one of these states: if the statement waited for a lock and the row has changed since, PostgreSQL
     evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
     start of the statement; a caller that waited long calls again, now that it holds the locks.
-    `use_is_old_after` is in seconds.
+    `use_is_old_after` is in seconds. Without `wait`, tokens whose state is locked are left out.
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
-        cursor.execute(_lock_statement(_is_postgresql()), [use_is_old_after, given])
+        cursor.execute(_lock_statement(_is_postgresql(), wait), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {digest: _held(*row) for digest, *row, _epoch in rows}
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
@@ -121,9 +121,9 @@ def _held(
 
 
 @cache
-def _lock_statement(postgresql: bool) -> str:
+def _lock_statement(postgresql: bool, wait: bool) -> str:
     if postgresql:
-        among, lock = "= ANY(%s)", "FOR UPDATE OF s"
+        among, lock = "= ANY(%s)", "FOR UPDATE OF s" if wait else "FOR UPDATE OF s SKIP LOCKED"
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
         spare = "s.due_at - clock_timestamp() >= clock_timestamp() - s.last_heartbeat_at"
         epoch = "extract(epoch from clock_timestamp())"
@@ -144,6 +144,11 @@ def _lock_statement(postgresql: bool) -> str:
         f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
         f" ORDER BY s.monitor_id {lock}"
     )
+
+
+def active_tokens(digests: Collection[str]) -> frozenset[str]:
+    """Return those of `digests` that are of active tokens."""
+    return frozenset(PushToken.objects.valid().filter(digest__in=digests).values_list("digest", flat=True))
 
 
 def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:

@@ -17,7 +17,11 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.listening import Listener
+from monitors.heartbeats.pipeline import Pipeline
+from monitors.heartbeats.rate_limit import Limiter
 from monitors.heartbeats.recorder import Limited, Outcome
+from monitors.heartbeats.rejections import RejectionLog
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
@@ -80,6 +84,43 @@ def test_two_sweeps_at_once_open_one_incident():
     assert sum(each.missed for each in swept) == 10
     assert Incident.objects.count() == 10
     assert Delivery.objects.count() == 10
+
+
+def test_one_locked_state_delays_its_own_pushes_only():
+    workspace = make_workspace()
+    locked, *others = [make_monitor(workspace=workspace) for _ in range(4)]
+    pipeline = Pipeline(
+        limiter=Limiter(),
+        rejections=RejectionLog(),
+        listener=Listener(tolerated=1),
+        queue_limit=100,
+        batch_limit=100,
+    )
+    order: list[Monitor] = []
+
+    def submit(monitor: Monitor) -> Any:
+        result = pipeline.submit(arrival(monitor))
+        order.append(monitor)
+        return result
+
+    with Threads(8) as threads:
+        with transaction.atomic():
+            MonitorState.objects.select_for_update().get(monitor=locked)
+            waiting = threads.start(submit, locked)
+            if connection.features.has_select_for_update:
+                done = [threads.start(submit, monitor) for monitor in others]
+                assert [each.result(_PATIENCE) for each in done] == [Outcome.RECORDED] * 3
+                assert not waiting.done()
+        assert waiting.result(_PATIENCE) is Outcome.RECORDED
+    pipeline.close()
+    assert order[-1] == locked
+    assert Heartbeat.objects.filter(monitor=locked).count() == 1
+
+
+def test_an_unknown_token_is_unknown_whether_or_not_it_waits_for_locks():
+    strange = arrival("a" * 32)
+    for wait in (True, False):
+        assert recorder.record([strange], wait=wait) == [Outcome.UNKNOWN_TOKEN]
 
 
 def test_a_push_that_commits_first_keeps_the_monitor_up():
