@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -166,6 +166,18 @@ def test_a_broken_schedule_does_not_hold_up_the_others():
     others = [silent() for _ in range(3)]
     assert missed.declare_missed(batch=2).missed == 3
     assert {incident.monitor for incident in Incident.objects.all()} == set(others)
+
+
+def test_a_state_that_cannot_be_evaluated_for_any_reason_stops_nobody_elses_sweep():
+    odd, other = silent(), silent()
+    # Beyond the last day there is.
+    Monitor.objects.filter(pk=odd.pk).update(timeout=365 * 86_400, grace=30 * 86_400)
+    MonitorState.objects.filter(monitor=odd).update(
+        last_heartbeat_at=datetime(9999, 12, 1, tzinfo=UTC), due_at=database_now()
+    )
+    assert missed.declare_missed().missed == 1
+    assert state_of(other).status == "down"
+    assert (state_of(odd).status, state_of(odd).fault) == ("up", "date value out of range")
 
 
 def test_a_time_zone_that_is_gone_is_a_fault_too():
