@@ -79,14 +79,14 @@ class Servers:
 
     def environment(self) -> dict[str, str]:
         """Tell the tests of all of it."""
-        told = {prepared.FOLDER: str(self.folder / "prepared")}
+        variables = {prepared.FOLDER: str(self.folder / "prepared")}
         if self.database:
-            told |= {"TESTS_POSTGRES_URL": self.database.url(), prepared.TEMPLATE: TEMPLATE}
+            variables |= {"TESTS_POSTGRES_URL": self.database.url(), prepared.TEMPLATE: TEMPLATE}
         if self.broker:
-            told["TESTS_REDIS_URL"] = self.broker.url
+            variables["TESTS_REDIS_URL"] = self.broker.url
         if self.browser:
-            told["TESTS_CHROMIUM"] = self.browser
-        return told
+            variables["TESTS_CHROMIUM"] = self.browser
+        return variables
 
     def versions(self) -> list[str]:
         found = [f"SQLite {sqlite_version()}"]
@@ -113,15 +113,15 @@ FAST = ("linters", "sqlite")
 
 
 def main() -> int:
-    asked = arguments()
+    options = arguments()
     os.chdir(ROOT)
     # What is tested is this checkout, with no setting of the machine's owner.
     for name in list(os.environ):
         if name.startswith("TIANJI_") or name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
             del os.environ[name]
     started, run = time.monotonic(), Run()
-    steps = FAST if asked.fast else tuple(name for name in ALL if name in (asked.steps or ALL))
-    if not asked.fast:
+    steps = FAST if options.fast else tuple(name for name in ALL if name in (options.steps or ALL))
+    if not options.fast:
         tools.install_missing()
     if "linters" in steps:
         run.failures += lint()
@@ -129,7 +129,7 @@ def main() -> int:
     if tests:
         with serving(tests) as servers:
             for name in tests:
-                test(run, name, servers, fast=asked.fast)
+                test(run, name, servers, fast=options.fast)
             run.versions = servers.versions()
     report(run, time.monotonic() - started)
     failed = run.failures or run.count.failed or (tests and not run.count.passed)
@@ -140,10 +140,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make test", description="Runs the tests, all or some steps.")
     parser.add_argument("--fast", action="store_true", help="what an inner loop needs, on SQLite")
     parser.add_argument("steps", nargs="*", metavar="step", help=f"of {', '.join(ALL)}; all by default")
-    asked = parser.parse_args()
-    if unknown := set(asked.steps) - set(ALL):
+    options = parser.parse_args()
+    if unknown := set(options.steps) - set(ALL):
         parser.error(f"no step {', '.join(sorted(unknown))}: there are {', '.join(ALL)}")
-    return asked
+    return options
 
 
 def report(run: Run, seconds: float) -> None:

@@ -63,34 +63,43 @@ def read(monitor: Monitor, now: datetime) -> Reading:
 
 
 def seen_up(
-    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, heard: datetime, now: datetime
+    kind: str,
+    timeout: int,
+    grace: int | None,
+    cron: str,
+    zone: str,
+    *,
+    last_heartbeat_at: datetime,
+    now: datetime,
 ) -> Shown:
     """Return the current status of a monitor that is stored as up, from the columns of its schedule.
 
     Args:
         heard: the time of its last heartbeat.
     """
-    due = _due(kind, timeout, grace, cron, zone, heard)
+    due = _due(kind, timeout, grace, cron, zone, last_heartbeat_at)
     return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
 
 
-def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
+def _due(
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, last_heartbeat_at: datetime
+) -> Due | None:
     """Return what is due after a heartbeat; None if the schedule can't be evaluated.
 
     The page shows that fault.
     """
     if kind == Monitor.Kind.INTERVAL:
-        return IntervalSchedule(timeout, grace).due_after(heard)
+        return IntervalSchedule(timeout, grace).due_after(last_heartbeat_at)
     try:
-        return _due_by_cron(cron, zone, grace, heard)
+        return _due_by_cron(cron, zone, grace, last_heartbeat_at)
     except ScheduleError:
         return None
 
 
 @lru_cache(maxsize=20_000)
-def _due_by_cron(cron: str, zone: str, grace: int | None, heard: datetime) -> Due:
+def _due_by_cron(cron: str, zone: str, grace: int | None, last_heartbeat_at: datetime) -> Due:
     # Slow, needed for every page, and only changes with the next heartbeat.
-    return CronSchedule(cron, zone, grace).due_after(heard)
+    return CronSchedule(cron, zone, grace).due_after(last_heartbeat_at)
 
 
 def percent(share: float | None) -> str:
@@ -150,8 +159,8 @@ def fault_text(reading: Reading) -> str:
     state, rules = reading.state, reading.monitor.value_rules
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""
-    spoke = state.last_heartbeat_at >= state.status_changed_at
-    return value_text(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
+    is_recent = state.last_heartbeat_at >= state.status_changed_at
+    return value_text(state.last_value, rules) if is_recent and not rules.allow(state.last_value) else ""
 
 
 def schedule_in_short(monitor: Monitor) -> str:

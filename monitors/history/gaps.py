@@ -51,4 +51,6 @@ def silences_of(monitor: Monitor, *, now: datetime) -> Iterator[float]:
         monitor=monitor, cause=Cause.MISSED, started_at__gt=now - MONTH, resolved_at__isnull=False
     ).exclude(closing_message="")
     pairs = missed.order_by("-started_at").values_list("last_heartbeat_at", "resolved_at")[:_INCIDENTS]
-    yield from ((ended - heard).total_seconds() for heard, ended in pairs if heard and ended)
+    yield from (
+        (ended - received_at).total_seconds() for received_at, ended in pairs if received_at and ended
+    )

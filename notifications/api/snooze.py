@@ -49,8 +49,8 @@ class Snooze(ApiView):
     )
     def put(self, request: Request, public_id: UUID) -> Response:
         monitor = self._monitor(public_id)
-        said = self.read(SnoozeSerializer)
-        until, duration = said.get("until"), said.get("duration")
+        data = self.read(SnoozeSerializer)
+        until, duration = data.get("until"), data.get("duration")
         if (until is None) == (duration is None):
             raise impossible("until", _("Must have either until or duration."))
         if until is None:

@@ -104,7 +104,7 @@ KIND = Kind(
             secret=True,
             max_length=100,
             clean=validators.clean_secret,
-            asked=False,
+            editable=False,
         ),
         Field(
             "previous_secret_until",
@@ -112,7 +112,7 @@ KIND = Kind(
             required=False,
             max_length=40,
             clean=_clean_time,
-            asked=False,
+            editable=False,
         ),
     ),
     send=WebhookTransport().send,

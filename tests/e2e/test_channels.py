@@ -21,7 +21,7 @@ def test_a_kind_is_found_by_typing_and_its_form_says_where_to_find_what_it_needs
 def test_the_preview_follows_what_is_typed(open_page):
     page = open_page()
     page.goto("/channels/new/webhook/")
-    said = page.locator("#said")
+    said = page.locator("#preview")
     expect(said).to_contain_text("Nightly backup")
     page.get_by_text("Title and text").click()
     page.get_by_label("Title", exact=True).fill("Alas, {monitor}: {status}")

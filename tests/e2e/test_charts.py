@@ -35,7 +35,7 @@ def test_the_arrow_keys_read_the_chart(open_page: Callable[..., Page], monitor: 
     page = open_page()
     page.goto(f"{monitor.path}charts/?range=1h")
     slider = chart(page).get_by_role("slider")
-    said = chart(page).locator(".chart-said")
+    said = chart(page).locator(".chart-readout")
     summary = said.text_content()
     slider.focus()
     page.keyboard.press("Home")
@@ -58,7 +58,7 @@ def test_the_arrow_keys_read_the_chart(open_page: Callable[..., Page], monitor: 
 def test_pointing_reads_the_chart_until_one_leaves(open_page: Callable[..., Page], monitor: Created):
     page = open_page()
     page.goto(f"{monitor.path}charts/")
-    said = chart(page).locator(".chart-said")
+    said = chart(page).locator(".chart-readout")
     summary = said.text_content() or ""
     page.locator("#chart-value .chart-box").hover(position={"x": 30, "y": 60})
     expect(said).to_contain_text("no value")
@@ -73,7 +73,7 @@ def test_a_finger_reads_the_chart(browser: Browser, product: Up, monitor: Create
     page = context.new_page()
     page.goto(f"{monitor.path}charts/")
     page.locator("#chart-value .chart-box").tap(position={"x": 40, "y": 60})
-    expect(chart(page).locator(".chart-said")).to_contain_text("no value")
+    expect(chart(page).locator(".chart-readout")).to_contain_text("no value")
     context.close()
 
 
@@ -109,7 +109,7 @@ def test_an_open_page_is_kept_current_and_keeps_what_is_read(
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuenow", "1")
     expect(chart(page).locator("details")).to_have_attribute("open", "")
-    expect(chart(page).locator(".chart-said")).to_contain_text("no value")
+    expect(chart(page).locator(".chart-readout")).to_contain_text("no value")
 
 
 def test_a_range_chosen_before_any_chart_came_is_the_one_that_comes(

@@ -191,7 +191,7 @@ def test_channels_are_made_tried_and_told(open_page: Callable[..., Page], mail: 
     page.get_by_label("Email addresses").fill("team@example.com")
     page.locator("main").get_by_role("button").last.click()
     url = create_monitor(page, "Told about")
-    expect(page.locator("#who-is-told")).to_contain_text("Ops webhook")
+    expect(page.locator("#notification-rules")).to_contain_text("Ops webhook")
     push(url)
     push(f"{url}?status=down&msg=disk+full")
     web.wait_for(2)

@@ -281,7 +281,7 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
     expect(page.get_by_text(say.many(*gone, 2, number=2))).to_be_visible()
     assert names(page) == ["Bulk 3"]
     page.goto(many[2].path)
-    expect(page.locator("#who-is-told")).to_contain_text(night_shift)
+    expect(page.locator("#notification-rules")).to_contain_text(night_shift)
 
 
 def test_the_keys_find_choose_and_open_a_monitor(here: House, page: Page):
@@ -323,7 +323,7 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House
     expect(page).to_have_url(re.compile(r"\?range=7d$"))
     expect(page.locator("#chart-value").get_by_role("slider")).to_have_attribute("aria-valuemax", "168")
 
-    box, said = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-said")
+    box, said = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-readout")
     if here.mode.phone:
         box.tap(position={"x": 40, "y": 60})
     else:

@@ -28,7 +28,7 @@ def open_rules(page: Any, monitor: Created) -> None:
 def test_the_summary_follows_what_is_typed(open_page, monitor):
     page = open_page()
     open_rules(page, monitor)
-    said = page.locator("#said")
+    said = page.locator("#summary")
     expect(said).to_contain_text("On-call phone and Ops Slack: immediately.")
     row = page.locator("li", has=page.get_by_label("On-call phone", exact=True))
     row.locator("summary").click()
@@ -39,7 +39,7 @@ def test_the_summary_follows_what_is_typed(open_page, monitor):
     page.get_by_label("Reminders while it is down").select_option("every")
     expect(said).to_contain_text("reminders every hour until acknowledged, at most 24 times")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#who-is-told")).to_contain_text("On-call phone: if still down after 10 min")
+    expect(page.locator("#notification-rules")).to_contain_text("On-call phone: if still down after 10 min")
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -63,7 +63,7 @@ def test_the_pages_fit(open_page, monitor, dark, phone):
     page.goto("/channels/rules/")
     shoot(page, f"rules-workspace-{name}")
     page.goto(monitor.path)
-    page.locator("#who-is-told").get_by_role("link", name="Snooze").click()
+    page.locator("#notification-rules").get_by_role("link", name="Snooze").click()
     expect(page.locator("dialog")).to_contain_text("Snooze “Backup”?")
     shoot(page, f"snooze-{name}")
     page.get_by_role("button", name="For 1 hour").click()

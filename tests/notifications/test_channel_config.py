@@ -27,7 +27,7 @@ HIDDEN = "hidden-and-long"
 
 def config_of(kind):
     """A value for each field of a kind, as it may be kept; no provider is asked what it thinks of it."""
-    return {field.name: value_of(field) for field in kind.fields if field.asked}
+    return {field.name: value_of(field) for field in kind.fields if field.editable}
 
 
 def value_of(field):

@@ -68,8 +68,8 @@ monitors:incident           incident  GET     200      200      200      404    
 monitors:acknowledge        incident  POST    303      303      403      404       sign-in
 monitors:note               incident  POST    303      303      403      404       sign-in
 monitors:changes            monitor   GET     200      200      200      404       sign-in
-monitors:usage              monitor   GET     200*     200*     200      404       sign-in
-monitors:waiting            monitor   GET     303      303      303      404       sign-in
+monitors:code_examples              monitor   GET     200*     200*     200      404       sign-in
+monitors:first_heartbeat            monitor   GET     303      303      303      404       sign-in
 monitors:test_heartbeat     monitor   GET     200      200      403      404       sign-in
 monitors:test_heartbeat     monitor   POST    303      303      403      404       sign-in
 monitors:rejected_pushes    monitor   GET     200      200      200      404       sign-in
@@ -251,7 +251,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 # For htmx, these respond with a part of the page: without the secret, or instead of a redirect.
 IN_PART = {
-    "monitors:waiting GET": {"303": "200"},
+    "monitors:first_heartbeat GET": {"303": "200"},
     "notifications:test POST": {"302": "200"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

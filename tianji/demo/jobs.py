@@ -81,7 +81,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Report:
     """What one heartbeat says."""
 
     up: bool
@@ -125,7 +125,7 @@ class Job:
         """Return how many seconds a run of it takes."""
         return rng.randint(*self.voice.took)
 
-    def says(
+    def report(
         self,
         at: datetime,
         age: float,
@@ -134,7 +134,7 @@ class Job:
         took: int | None = None,
         fault: Cause | None = None,
         message: str = "",
-    ) -> Said:
+    ) -> Report:
         """Return what its heartbeat says at `at`, `age` days ago.
 
         Args:
@@ -149,8 +149,8 @@ class Job:
         if value is not None:
             value = round(value, voice.digits)
         if fault is Cause.REPORTED:
-            return Said(False, message or rng.choice(voice.troubles), None)
-        return Said(True, self._words(rng.choice(voice.messages), value, took, rng), value)
+            return Report(False, message or rng.choice(voice.troubles), None)
+        return Report(True, self._words(rng.choice(voice.messages), value, took, rng), value)
 
     def _words(self, message: str, value: float | None, took: int | None, rng: Random) -> str:
         if "{" not in message:

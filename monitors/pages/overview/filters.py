@@ -190,8 +190,8 @@ def _by_cron(monitors: QuerySet[Any], now: datetime) -> ByCron:
         .values_list("pk", *_SCHEDULE, "state__last_heartbeat_at")
     )
     found: dict[Shown, list[int]] = {Shown.LATE: [], Shown.DOWN: [], Shown.UP: []}
-    for pk, *schedule, heard in candidates.prefetch_related(None).iterator():
-        found[current.seen_up(*schedule, heard=heard, now=now)].append(pk)
+    for pk, *schedule, last_heartbeat_at in candidates.prefetch_related(None).iterator():
+        found[current.seen_up(*schedule, last_heartbeat_at=last_heartbeat_at, now=now)].append(pk)
     return ByCron(tuple(found[Shown.LATE]), tuple(found[Shown.DOWN]))
 
 
@@ -225,8 +225,12 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
             first = () if sort == "name" else (Lower("name").desc(), "-name", "-pk")
             return monitors.order_by(*(first or by_name))
         case "last":
-            heard = F("state__last_heartbeat_at")
-            newest = heard.desc(nulls_last=True) if sort == "last" else heard.asc(nulls_last=True)
+            last_heartbeat_at = F("state__last_heartbeat_at")
+            newest = (
+                last_heartbeat_at.desc(nulls_last=True)
+                if sort == "last"
+                else last_heartbeat_at.asc(nulls_last=True)
+            )
             return monitors.order_by(newest, *by_name)
         case "due":
             due = _expected()

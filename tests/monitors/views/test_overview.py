@@ -32,7 +32,7 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """What a poll finds is not kept for the next one: tests do not wait."""
-    monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(versions, "CACHE_SECONDS", -1)
 
 
 def first_overview(client, query=""):
@@ -447,7 +447,7 @@ class TestPolling:
     ):
         make_monitor(workspace=workspace)
         page = overview(admin)
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
         with django_assert_num_queries(0):
             assert poll(admin, page).status_code == 204
 
@@ -458,7 +458,7 @@ class TestPolling:
         page = overview(admin)
         push(monitor)
         drawn = poll(admin, page).content
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
         # Who asks: session, user and membership; and the news.
         with django_assert_num_queries(4):
             assert poll(admin, page).content == drawn
@@ -485,12 +485,12 @@ class TestPolling:
         assert response.status_code == 302
 
     def test_a_look_that_is_old_is_not_served_while_another_is_taken(self, workspace, monkeypatch):
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 0.0)
-        kept = versions.look_at(workspace.public_id)
-        with versions._looking:
-            assert versions._kept_look(workspace.public_id) is kept
-        versions._looks[workspace.public_id] = replace(kept, taken=kept.taken - 60)
-        assert versions._kept_look(workspace.public_id).now > kept.now
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 0.0)
+        snapshot = versions.take_snapshot(workspace.public_id)
+        with versions._snapshot_lock:
+            assert versions._recent_snapshot(workspace.public_id) is snapshot
+        versions._snapshots[workspace.public_id] = replace(snapshot, taken=snapshot.taken - 60)
+        assert versions._recent_snapshot(workspace.public_id).now > snapshot.now
 
     def test_a_tab_of_another_workspace_is_loaded_anew(self, admin, workspace):
         make_monitor(workspace=workspace)
@@ -511,10 +511,12 @@ class TestPolling:
 
     def test_bars_and_uptimes_are_not_older_than_two_minutes(self, workspace, monkeypatch):
         monkeypatch.setattr(versions, "_STALE_AFTER", 120)
-        look, asked = versions.look_at(workspace.public_id), OverviewParams()
-        chosen = versions.choose(look, asked)
+        snapshot, params = versions.take_snapshot(workspace.public_id), OverviewParams()
+        selection = versions.select(snapshot, params)
         seen = {
-            versions.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)
+            versions.version_of(
+                replace(snapshot, now=snapshot.now + timedelta(seconds=seconds)), selection, params
+            )
             for seconds in (0, 120)
         }
         assert len(seen) == 2
@@ -550,13 +552,13 @@ class TestNews:
         push(monitor)
         page = overview(admin)
         push(monitor, up=False)
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
-        versions.look_at(workspace.public_id)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
+        versions.take_snapshot(workspace.public_id)
         first = poll(admin, page)
         push(monitor)
         # Another tab is sent what was drawn, and no more news than that knows of.
         assert news(poll(admin, page)) == news(first) == ["Backup is down"]
-        monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", -1)
         assert news(poll(admin, first.content.decode())) == ["Backup has recovered"]
 
     def test_names_of_any_language_are_told(self, admin, workspace):
@@ -701,13 +703,13 @@ class TestBulk:
 
     def test_deleting_asks_first_and_counts(self, admin, workspace):
         doomed = [make_monitor(workspace=workspace) for _ in range(12)]
-        kept = make_monitor(workspace=workspace, name="Kept")
+        snapshot = make_monitor(workspace=workspace, name="Kept")
         response = self.do(admin, "delete", *doomed)
         assert "Delete 12 monitors?" in text_of(response.content.decode())
         assert "and 2 more" in text_of(response.content.decode())
         assert Monitor.objects.count() == 13
         assert self.told(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
-        assert Monitor.objects.get() == kept
+        assert Monitor.objects.get() == snapshot
 
     def test_it_leads_back_to_the_view_it_was_done_in_and_nowhere_else(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN, Hold, Notified, Send, Situation, Skip, SkipReason, judge
+from notifications.dispatch.decide import (
+    RECHECK_AFTER,
+    Hold,
+    Notified,
+    Send,
+    Situation,
+    Skip,
+    SkipReason,
+    judge,
+)
 from notifications.messages.events import Event
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -52,11 +61,11 @@ TABLE = [
     (OPENED, {"recovery_pending": True, "resolved_at": AGO}, no(SkipReason.RECOVERED)),
     (OPENED, {"recovery_pending": True, "under_way": True}, Send()),
     # What happened first is decided first.
-    (OPENED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
-    (OPENED, {"earlier_undecided": True, "recovery_pending": True}, Hold(NOW + LOOK_AGAIN)),
+    (OPENED, {"earlier_undecided": True}, Hold(NOW + RECHECK_AFTER)),
+    (OPENED, {"earlier_undecided": True, "recovery_pending": True}, Hold(NOW + RECHECK_AFTER)),
     (OPENED, {"earlier_undecided": True, "under_way": True}, Send()),
     (PASSED, {}, Send()),
-    (PASSED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
+    (PASSED, {"earlier_undecided": True}, Hold(NOW + RECHECK_AFTER)),
     (PASSED, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     (PASSED, {"maintenance_until": SOON}, no(SkipReason.RECOVERED)),
     (PASSED, {"snoozed_until": SOON}, no(SkipReason.RECOVERED)),
@@ -66,12 +75,12 @@ TABLE = [
     # The last word that somebody heard must not be a wrong one, whatever they want by now.
     (RESOLVED, {"wanted": False}, Send()),
     (RESOLVED, {"notified": Notified.NO}, no(SkipReason.NOT_NOTIFIED)),
-    (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"maintenance_until": SOON}, Hold(SOON)),
     (RESOLVED, {"snoozed_until": SOON}, Send()),
-    (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"good": 3, "good_needed": 3}, Send()),
-    (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"notified": Notified.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
     (REMINDER, {"every": EVERY}, Send()),
     (REMINDER, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),

@@ -295,7 +295,7 @@ def test_no_field_of_a_kind_takes_the_name_of_a_common_one(slug):
 @pytest.mark.parametrize("slug", KINDS)
 def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
     form = form_of(slug, {"name": "New"})
-    asked = [field for field in kind_named(slug).fields if field.asked]
+    asked = [field for field in kind_named(slug).fields if field.editable]
     assert all(str(form.fields[field.name].label) for field in asked)
     missing = {field.name for field in asked if field.required and field.widget not in ("choice", "yes")}
     assert missing <= set(form.errors)
@@ -305,7 +305,7 @@ def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
 def test_no_secret_of_a_kind_is_filled_in_by_a_browser(slug):
     form = ChannelForm(kind=kind_named(slug), workspace=make_workspace())
     for field in kind_named(slug).fields:
-        if field.secret and field.asked:
+        if field.secret and field.editable:
             assert form.fields[field.name].widget.attrs["autocomplete"] in ("off", "new-password")
 
 

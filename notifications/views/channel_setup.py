@@ -47,8 +47,8 @@ def choose_kind(request: HttpRequest) -> HttpResponse:
 
 
 def _matches(kind: Kind, sought: str) -> bool:
-    said = f"{kind.slug} {kind.label} {kind.about}".casefold()
-    return all(word in said for word in sought.casefold().split())
+    searched = f"{kind.slug} {kind.label} {kind.about}".casefold()
+    return all(word in searched for word in sought.casefold().split())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -97,13 +97,13 @@ def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpR
         "channel": form.channel,
         "kind": form.kind,
         "notice": email_is_not_set_up() if lacks_a_server else "",
-        "said": _said(form),
+        "previews": _previews(form),
         "placeholders": templates.placeholders(),
     }
-    return render(request, part(request, "notifications/form.html", "said"), context, status=status)
+    return render(request, part(request, "notifications/form.html", "preview"), context, status=status)
 
 
-def _said(form: ChannelForm) -> list[Message]:
+def _previews(form: ChannelForm) -> list[Message]:
     """Return example notifications of the channel, empty if its title or text is invalid."""
     if form.is_bound and {"title", "body"} & form.errors.keys():
         return []
@@ -129,13 +129,13 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if not channel_config.can_sign(channel.kind):
         raise Http404("This integration does not sign its messages.")
     if request.method == "POST":
-        had_one = channel_config.is_kept(channel, "secret")
+        had_secret = channel_config.is_stored(channel, "secret")
         secret = channel_service.new_secret(channel=channel, by=actor_of(request))
-        context = {"channel": channel, "secret": secret, "had_one": had_one}
+        context = {"channel": channel, "secret": secret, "had_secret": had_secret}
         return render(request, "notifications/new_secret.html", context)
     context = {
         "title": _("Create a new signing secret for “%(name)s”?") % {"name": channel.name},
-        "text": _what_happens(channel),
+        "text": _secret_text(channel),
         "action": reverse("notifications:new_secret", args=[channel.public_id]),
         "button": _("Create secret"),
         "cancel": reverse("notifications:detail", args=[channel.public_id]),
@@ -143,7 +143,7 @@ def new_secret(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, part(request, "components/confirm.html", "question"), context)
 
 
-def _what_happens(channel: Channel) -> str:
-    if not channel_config.is_kept(channel, "secret"):
+def _secret_text(channel: Channel) -> str:
+    if not channel_config.is_stored(channel, "secret"):
         return _("It is shown once. From then on, every notification is signed with it.")
     return _("It is shown once. For 24 h, notifications are signed with the previous secret too.")

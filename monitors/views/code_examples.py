@@ -25,7 +25,7 @@ _TOKENS_LISTED = 20
 @require_GET
 @members_only
 @sensitive_variables("url", "shown")
-def usage(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def code_examples(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """The snippet in the language `snippet`, for the push token `token`; for htmx, only that part.
 
     Owners and admins see the full push URL, which is recorded in the audit log.
@@ -33,7 +33,7 @@ def usage(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id)
     membership = membership_in(request, monitor.workspace)
     working = _working_tokens(monitor) if membership.may_change else []
-    token = _chosen(working, request.GET.get("token", ""))
+    token = _selected(working, request.GET.get("token", ""))
     url = _url_of(request, monitor, token) if token else None
     language = snippets.LANGUAGES.get(request.GET.get("snippet", ""), snippets.LANGUAGES[snippets.DEFAULT])
     shown = snippets.snippet_of(monitor, url or snippets.PLACEHOLDER, language.slug)
@@ -64,7 +64,7 @@ def _working_tokens(monitor: Monitor) -> list[PushToken]:
     return list(monitor.tokens.valid().filter(replaced_by=None).order_by("label", "created_at", "id"))
 
 
-def _chosen(working: list[PushToken], wanted: str) -> PushToken | None:
+def _selected(working: list[PushToken], wanted: str) -> PushToken | None:
     return next((token for token in working if str(token.public_id) == wanted), next(iter(working), None))
 
 

@@ -41,7 +41,7 @@ def text_of(page):
 
 
 def by_hand(monitor, said=UP, **given):
-    return recorder.record_by_hand(monitor=monitor, push=said, **given)
+    return recorder.record_test_heartbeat(monitor=monitor, push=said, **given)
 
 
 # --- By hand, into the log ------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_a_monitor_of_another_workspace_does_not_exist(admin):
     foreign = make_monitor()
     for answer in (
         admin.post(url("test_heartbeat", foreign)),
-        admin.get(url("waiting", foreign)),
+        admin.get(url("first_heartbeat", foreign)),
     ):
         assert answer.status_code == 404
     assert not Heartbeat.objects.exists()
@@ -214,13 +214,13 @@ def test_a_monitor_of_another_workspace_does_not_exist(admin):
 
 
 def test_while_there_is_no_heartbeat_there_is_nothing_to_say(viewer, monitor):
-    assert viewer.get(url("waiting", monitor), headers=HTMX).status_code == 204
+    assert viewer.get(url("first_heartbeat", monitor), headers=HTMX).status_code == 204
 
 
 def test_the_first_heartbeat_is_said_with_its_time_message_and_source(viewer, monitor):
     push(monitor, message="first", source="192.0.2.7")
     push(monitor, message="second")
-    text = text_of(viewer.get(url("waiting", monitor), headers=HTMX).text)
+    text = text_of(viewer.get(url("first_heartbeat", monitor), headers=HTMX).text)
     assert re.search(r"Received, \d\d:\d\d:\d\d UTC", text)
     assert "“first” from 192.0.2.7." in text
     assert "You are alerted from now on if heartbeats stop." in text
@@ -228,17 +228,17 @@ def test_the_first_heartbeat_is_said_with_its_time_message_and_source(viewer, mo
 
 def test_a_first_heartbeat_that_reports_down_is_no_good_news(viewer, monitor):
     push(monitor, up=False)
-    assert "It reported down." in viewer.get(url("waiting", monitor), headers=HTMX).text
+    assert "It reported down." in viewer.get(url("first_heartbeat", monitor), headers=HTMX).text
 
 
 def test_the_first_heartbeat_of_a_paused_monitor_is_only_kept(viewer, monitor):
     MonitorState.objects.update(status="paused")
     push(monitor)
-    assert "The monitor is paused" in viewer.get(url("waiting", monitor), headers=HTMX).text
+    assert "The monitor is paused" in viewer.get(url("first_heartbeat", monitor), headers=HTMX).text
 
 
 def test_without_htmx_it_is_the_monitors_page(viewer, monitor):
-    assert viewer.get(url("waiting", monitor))["Location"] == url("detail", monitor)
+    assert viewer.get(url("first_heartbeat", monitor))["Location"] == url("detail", monitor)
 
 
 # --- The room itself ------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_later_the_push_url_is_masked_until_it_is_asked_for(monitor):
     page = room(monitor)
     assert secret_of(monitor) not in page
     assert 'data-copy-what="curl_line"' in page
-    assert url("usage", monitor) + "?snippet=crontab" in page
+    assert url("code_examples", monitor) + "?snippet=crontab" in page
 
 
 def test_a_viewer_waits_along_and_sends_nothing(monitor):

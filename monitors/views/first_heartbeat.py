@@ -26,7 +26,7 @@ from monitors.views.detail import workspace_context
 
 @require_GET
 @members_only
-def waiting(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def first_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """For htmx, the announcement of a monitor's first heartbeat, 204 while there is none; else its page."""
     monitor = get_monitor_or_404(request, public_id)
     if not request.htmx:  # type: ignore[attr-defined]
@@ -56,13 +56,13 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     message = _("Test heartbeat from %(name)s") % {"name": by.name}
     push = Push(up=up, message=message[:MESSAGE_LENGTH])
     try:
-        status = recorder.record_by_hand(monitor=monitor, push=push, source=by.address)
+        status = recorder.record_test_heartbeat(monitor=monitor, push=push, source=by.address)
     except recorder.TooManyTestHeartbeats:
         level, words = messages.WARNING, _("A test heartbeat was just sent. Wait a few seconds.")
     else:
         level, words = messages.SUCCESS, _in_words(push, status)
     if request.htmx:  # type: ignore[attr-defined]
-        response = render(request, "monitors/detail/_waiting.html#told", {"words": words})
+        response = render(request, "monitors/detail/_waiting.html#test_result", {"words": words})
         response["HX-Trigger"] = json.dumps({"tianji:tick": {}})
         return response
     messages.add_message(request, level, words)

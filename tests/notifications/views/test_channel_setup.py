@@ -69,7 +69,7 @@ def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, sl
     if kind.documentation:
         assert f'href="{kind.documentation}" target="_blank" rel="noopener noreferrer"' in page
     for field in kind.fields:
-        assert (f'name="{field.name}"' in page) == field.asked
+        assert (f'name="{field.name}"' in page) == field.editable
 
 
 # --- Preview --------------------------------------------------------------------------------------

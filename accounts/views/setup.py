@@ -1,23 +1,17 @@
-"""Setup, and switching between workspaces."""
+"""The one-time page that creates the first owner."""
 
 from __future__ import annotations
 
-from typing import cast
-from uuid import UUID
-
 from django.conf import settings
 from django.contrib.auth import login
-from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
-from accounts.access import SESSION_KEY
 from accounts.forms import SetupForm
-from accounts.models import Membership, User
 from accounts.services import setup as setup_
 
 
@@ -42,14 +36,3 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
     # "Origin: null", which fails the CSRF check.
     response["Referrer-Policy"] = "strict-origin"
     return response
-
-
-@require_POST
-@login_required
-def switch_workspace(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Make another of the user's workspaces the current one."""
-    mine = Membership.objects.filter(user=cast(User, request.user), workspace__public_id=public_id)
-    if not mine.exists():
-        raise Http404
-    request.session[SESSION_KEY] = str(public_id)
-    return HttpResponseRedirect(reverse("monitors:overview"), status=303)

@@ -24,7 +24,7 @@ def monitor(workspace):
 
 
 def address(monitor):
-    return reverse("monitors:usage", args=[monitor.public_id])
+    return reverse("monitors:code_examples", args=[monitor.public_id])
 
 
 def page(client, monitor, **query):
