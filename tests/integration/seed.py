@@ -14,8 +14,8 @@ from core.clock import database_now
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import push
 
 COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")
 _TO_DELETE = 8

@@ -9,9 +9,9 @@ from accounts.models import Membership, User
 from core.clock import database_now
 from monitors.history import status_bars
 from monitors.models import Heartbeat, Monitor, RejectedPush, Rollup
-from tests.monitors.acts import push
 from tests.support.demo import demo, monitors_of, rows
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 from tianji.demo import people
 
 

@@ -16,9 +16,9 @@ from django_celery_beat.models import PeriodicTask
 from core.clock import database_now
 from monitors.models import Incident, MonitorState
 from notifications.models import Delivery
+from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.support.servers import redis_server
-from tests.tianji.admin_site.schedule import install_schedule
 from tianji import health
 
 READY = {"status": "ok", "database": "ok", "migrations": "ok"}

@@ -18,10 +18,10 @@ from core.clock import database_now
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
-from tests.monitors.acts import push
-from tests.notifications.rows import make_incident
 from tests.support.callers import Caller
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
+from tests.support.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 ZERO = datetime(2026, 11, 1, tzinfo=UTC)

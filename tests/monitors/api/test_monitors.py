@@ -11,9 +11,9 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.callers import Caller
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 INTERVAL = {"kind": "interval", "timeout": 60, "interval": 60, "grace": 6}

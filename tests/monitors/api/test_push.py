@@ -23,8 +23,8 @@ from monitors.heartbeats.rate_limit import Limiter, LocalStore
 from monitors.heartbeats.rejections import RejectionLog
 from monitors.models import Heartbeat, MonitorState, PushToken, RejectedPush
 from monitors.services import tokens
-from tests.monitors.acts import Queries, state_of
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import Queries, state_of
 
 OK = b'{"ok":true}'
 NOWHERE = tokens.new_secret()

@@ -13,9 +13,9 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.acts import TooFast, push
 from tests.support.callers import Caller
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import TooFast, push
 
 pytestmark = pytest.mark.django_db
 DAY = 86400

@@ -10,8 +10,8 @@ from core.clock import database_now
 from monitors.history import uptimes
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from monitors.heartbeats import missed
 from monitors.heartbeats.missed import Swept
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.heartbeats import Queries, let_look, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 

@@ -20,8 +20,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.messages.events import Event
 from notifications.models import Delivery
-from tests.monitors.acts import arrival, let_look, let_pass
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import arrival, let_look, let_pass
 
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 

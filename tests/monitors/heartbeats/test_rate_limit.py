@@ -20,8 +20,8 @@ from monitors.heartbeats.rate_limit import Limiter, LocalStore, Over, RedisStore
 from monitors.heartbeats.recorder import Limited, Outcome
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.services import tokens
-from tests.monitors.acts import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.support.servers import Redis, redis_server
 
 RECORDED, UNKNOWN = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN

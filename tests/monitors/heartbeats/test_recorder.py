@@ -17,8 +17,8 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, arrival, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries, arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 RECORDED, UNKNOWN, POST_ONLY = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN, Outcome.POST_ONLY

@@ -18,9 +18,9 @@ from monitors.heartbeats.rejections import KINDS_MOST, Reason, RejectionLog
 from monitors.models import PushToken, RejectedPush
 from monitors.services import monitors as monitor_service
 from monitors.services import retention, tokens
-from tests.monitors.acts import Queries
 from tests.monitors.heartbeats.test_concurrency import at_once
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries
 
 HTMX = {"HX-Request": "true"}
 

@@ -14,8 +14,8 @@ from monitors.pages.log import feed
 from monitors.services import monitors as monitor_service
 from notifications.messages.events import Event
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import Queries, TooFast, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from monitors.history.rollups import HALF_HOUR
 from monitors.history.status_bars import bars_of
 from monitors.models import Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 

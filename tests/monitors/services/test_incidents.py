@@ -18,9 +18,9 @@ from monitors.pages.incidents import BadCursor, incidents_of
 from monitors.pages.log import audit_text
 from monitors.services import incidents
 from notifications.dispatch import send
-from tests.monitors.acts import let_pass, push
-from tests.notifications.rows import make_incident
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.heartbeats import let_pass, push
+from tests.support.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

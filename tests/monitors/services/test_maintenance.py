@@ -27,8 +27,8 @@ from monitors.history import uptimes
 from monitors.models import MaintenanceWindow, Monitor, Transition
 from monitors.services import maintenance, maintenance_windows
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import Queries, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import Queries, push
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)

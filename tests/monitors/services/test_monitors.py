@@ -18,8 +18,8 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.heartbeats import let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 

@@ -18,8 +18,8 @@ from monitors.heartbeats import recorder
 from monitors.heartbeats.recorder import Outcome
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.acts import Queries, arrival, let_pass, push
 from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.support.heartbeats import Queries, arrival, let_pass, push
 
 pytestmark = pytest.mark.django_db
 OLD_KEY, NEW_KEY = "old-" + "x" * 50, "new-" + "y" * 50

@@ -14,9 +14,9 @@ from monitors.domain.state_machine import Status
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
-from tests.monitors.acts import let_pass
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import let_pass
+from tests.support.incidents import make_delivery, make_incident, push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

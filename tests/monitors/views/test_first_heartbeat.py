@@ -18,9 +18,9 @@ from monitors.pages import tokens as token_page
 from monitors.pages.tokens import push_lines
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import let_pass, push, state_of, transitions_of
 from tests.monitors.heartbeats.test_concurrency import at_once
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

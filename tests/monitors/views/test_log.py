@@ -15,8 +15,8 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors.models import Heartbeat
 from monitors.pages.log import feed
-from tests.monitors.acts import push
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -11,8 +11,8 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors.models import MaintenanceWindow
 from monitors.services import maintenance_windows
-from tests.monitors.acts import Queries, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import Queries, push
 
 pytestmark = pytest.mark.django_db
 

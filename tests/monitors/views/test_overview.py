@@ -21,9 +21,9 @@ from monitors.models import Monitor, MonitorState, PushToken
 from monitors.pages.overview import versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import let_pass
-from tests.notifications.rows import push
 from tests.support.factories import make_monitor, make_user, make_workspace
+from tests.support.heartbeats import let_pass
+from tests.support.incidents import push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

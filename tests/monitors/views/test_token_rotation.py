@@ -10,8 +10,8 @@ from django.db.models import F
 from core.clock import database_now
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.views.token_pages import at, detail, push_with, text_of, url
 from tests.support.factories import make_monitor, secret_of
+from tests.support.token_pages import at, detail, push_with, text_of, url
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

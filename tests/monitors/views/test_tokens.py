@@ -13,9 +13,9 @@ from core.clock import database_now
 from monitors.domain.schedules import CronSchedule
 from monitors.models import Heartbeat, PushToken
 from monitors.services import tokens
-from tests.monitors.views.token_pages import at, detail, push_with, text_of, url
-from tests.notifications.rows import push
 from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.support.incidents import push
+from tests.support.token_pages import at, detail, push_with, text_of, url
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

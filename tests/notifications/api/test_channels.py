@@ -18,9 +18,9 @@ from notifications import channel_config
 from notifications.channel_config import MASK
 from notifications.models import Channel, Delivery
 from notifications.services import channels as channel_service
-from tests.notifications.rows import make_delivery
 from tests.support.callers import Caller
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db

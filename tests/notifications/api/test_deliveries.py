@@ -11,8 +11,8 @@ from core.clock import database_now
 from notifications.dispatch import send
 from notifications.messages.events import Event
 from notifications.models import Delivery, DeliveryAttempt
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db

@@ -18,8 +18,8 @@ from notifications.models import MonitorRules
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.notifications.rows import box_for, deliver_after, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import box_for, deliver_after, make_incident, push
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,8 @@ from notifications.dispatch import compose
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
-from tests.notifications.rows import make_delivery, make_incident
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery, make_incident
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)

@@ -17,8 +17,8 @@ from notifications.dispatch import enqueue
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.services import channels as channel_service
-from tests.notifications.rows import make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_incident, push
 
 pytestmark = pytest.mark.django_db
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED

@@ -11,8 +11,8 @@ from monitors.models import MonitorState
 from notifications.dispatch import late_and_failing, send
 from notifications.models import ChannelRule, Delivery
 from notifications.services import snooze
-from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
 
 pytestmark = pytest.mark.django_db
 LATE, FAILING = "monitor.late", "channel.failing"

@@ -31,9 +31,9 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
-from tests.notifications.memory import Memory
-from tests.notifications.rows import age, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import age, push
+from tests.support.memory_integration import Memory
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 TOO_HIGH, GOOD = 11.0, 1.0

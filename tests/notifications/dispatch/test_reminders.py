@@ -16,8 +16,8 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
-from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"

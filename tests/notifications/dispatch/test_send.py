@@ -17,8 +17,8 @@ from notifications.dispatch import queue, send
 from notifications.models import Delivery
 from notifications.services import channels as channel_service
 from notifications.transports import http
-from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink, SmtpSink, wait_until
 
 SENT, FAILED = Delivery.Status.SENT, Delivery.Status.FAILED

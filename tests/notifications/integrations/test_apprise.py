@@ -19,8 +19,8 @@ from notifications.messages.events import Event
 from notifications.transports import apprise, apprise_allowlist, sandbox
 from notifications.transports.base import Failed, Sent
 from notifications.transports.sandbox import Fence, Forbidden, fenced
-from tests.notifications import samples
-from tests.notifications.transports.certificates import certificate_for
+from tests.support import sample_messages
+from tests.support.certificates import certificate_for
 from tests.support.sinks import Answer, HttpSink
 
 KIND = kind_named("apprise")
@@ -34,7 +34,7 @@ def clean(url):
 
 
 def send(url, outgoing=None):
-    return KIND.send({"url": url}, outgoing or samples.outgoing())
+    return KIND.send({"url": url}, outgoing or sample_messages.outgoing())
 
 
 def json_url(sink, path="/abcdefghij"):
@@ -60,7 +60,7 @@ def one_second(monkeypatch):
     ],
 )
 def test_title_text_and_tone_arrive(event, kind):
-    outgoing = samples.outgoing(event)
+    outgoing = sample_messages.outgoing(event)
     with HttpSink() as sink:
         assert send(json_url(sink), outgoing) == Sent("HTTP 200 OK")
         (request,) = sink.requests
@@ -306,7 +306,7 @@ def test_what_is_wrong_with_an_address_is_told_without_its_parts():
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_channel_without_a_url_is_a_failure(config):
-    assert KIND.send(config, samples.outgoing()) == Failed("The channel has no URL.")
+    assert KIND.send(config, sample_messages.outgoing()) == Failed("The channel has no URL.")
 
 
 def test_somebody_looked_at_every_service_that_apprise_has():

@@ -18,7 +18,7 @@ from notifications.models import Channel
 from notifications.services import channels as channel_service
 from notifications.transports import signing
 from notifications.transports.webhook import WebhookTransport
-from tests.notifications import samples
+from tests.support import sample_messages
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.support.sinks import HttpSink
 
@@ -146,7 +146,7 @@ def test_a_receiver_that_missed_a_change_of_the_secret_is_not_lost_by_the_next()
     assert opened["secret"] == third
     assert opened["previous_secret"].split() == [second, SECRET]
     with HttpSink() as sink:
-        WebhookTransport().send({**opened, "url": sink.url}, samples.outgoing())
+        WebhookTransport().send({**opened, "url": sink.url}, sample_messages.outgoing())
         (request,) = sink.requests
     for secret in (third, second, SECRET):
         Webhook(secret).verify(request.body, request.headers)

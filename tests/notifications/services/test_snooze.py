@@ -16,8 +16,8 @@ from notifications.rules.effective import rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.notifications.rows import make_delivery, push
 from tests.support.factories import make_channel, make_monitor
+from tests.support.incidents import make_delivery, push
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from notifications.messages.single import Message
 from notifications.transports import http, ssrf_guard
 from notifications.transports.base import Failed, Outgoing, Sent
 from notifications.transports.http import Call, by_status, deliver
-from tests.notifications.transports.certificates import certificate_for
+from tests.support.certificates import certificate_for
 from tests.support.sinks import Answer, HttpSink
 
 SETTING = "TIANJI_ALLOW_PRIVATE_WEBHOOKS"

@@ -14,8 +14,8 @@ from notifications.integrations import kinds
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import signing
-from tests.notifications.rows import make_delivery, make_incident
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery, make_incident
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -11,8 +11,8 @@ from notifications import channel_config
 from notifications.dispatch import send as sender
 from notifications.models import Channel, Delivery
 from notifications.services.channels import assign
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.incidents import make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db

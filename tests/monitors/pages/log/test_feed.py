@@ -17,8 +17,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.dispatch import send
 from notifications.models import Delivery
-from tests.monitors.acts import let_pass, push
 from tests.support.factories import make_channel, make_monitor, make_user
+from tests.support.heartbeats import let_pass, push
 
 pytestmark = pytest.mark.django_db
 

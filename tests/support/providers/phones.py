@@ -8,7 +8,7 @@ from base64 import b64encode
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from tests.notifications.integrations.providers.base import Fake, Reply, Request, need, text_of
+from tests.support.providers.base import Fake, Reply, Request, need, text_of
 
 
 class Ntfy(Fake):

@@ -17,10 +17,10 @@ from core.clock import database_now
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
 from notifications.models import Delivery
+from tests.support.admin_site import Samples, make_incident
+from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
-from tests.tianji.admin_site.conftest import House, make_incident
-from tests.tianji.admin_site.schedule import install_schedule
-from tests.tianji.admin_site.test_walk import pages
+from tests.tianji.test_admin_walk import pages
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -121,9 +121,9 @@ def test_other_pages_ask_little(root: Client, name: str):
     assert len(asked_by(root, reverse(f"admin:{name}_change", args=[row.pk]))) <= 10
 
 
-def test_no_page_reads_heartbeats(house: House, root: Client, client: Client):
+def test_no_page_reads_heartbeats(samples: Samples, root: Client, client: Client):
     install_schedule()
-    assert client.get(f"/api/push/{house.secrets['new push token']}").status_code == 200
+    assert client.get(f"/api/push/{samples.secrets['new push token']}").status_code == 200
     assert Heartbeat.objects.exists()
     for page in pages():
         with CaptureQueriesContext(connection) as seen:

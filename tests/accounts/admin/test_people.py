@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
 from accounts.services import api_keys
+from tests.support.admin_site import Samples, make_staff, signed_in
 from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
-from tests.tianji.admin_site.conftest import House, make_staff, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -106,21 +106,21 @@ def test_nobody_deletes_themselves(root: Client, superuser):
     assert User.objects.filter(pk=superuser.pk).exists()
 
 
-def test_what_somebody_did_stays_when_the_account_goes(house: House, root: Client):
+def test_what_somebody_did_stays_when_the_account_goes(samples: Samples, root: Client):
     from accounts.actors import Actor
     from monitors.services import monitors as monitor_service
 
-    member = house.rows["member"]
-    make_user(workspace=house.workspace)
-    monitor_service.pause(monitor=house.monitor, by=Actor(member))
+    member = samples.rows["member"]
+    make_user(workspace=samples.workspace)
+    monitor_service.pause(monitor=samples.monitor, by=Actor(member))
     root.post(page_of(member, "delete"), {"post": "yes"})
     assert not User.objects.filter(pk=member.pk).exists()
     entry = AuditEntry.objects.get(action="monitor.paused")
     assert (entry.user, entry.actor) == (None, "cook@example.com")
 
 
-def test_a_lost_second_factor_can_be_taken_away(house: House, root: Client):
-    factor = house.rows["factor"]
+def test_a_lost_second_factor_can_be_taken_away(samples: Samples, root: Client):
+    factor = samples.rows["factor"]
     change = reverse("admin:mfa_authenticator_change", args=[factor.pk])
     assert root.get(change).status_code == 200
     assert root.post(change, {"data": "{}"}).status_code == 403
@@ -231,20 +231,20 @@ def test_only_an_empty_workspace_can_be_deleted(root: Client):
     assert list(Workspace.objects.all()) == [full]
 
 
-def test_keys_are_revoked_by_an_action_that_asks(house: House, root: Client):
+def test_keys_are_revoked_by_an_action_that_asks(samples: Samples, root: Client):
     changelist = reverse("admin:accounts_apikey_changelist")
-    key = house.rows["key"]
+    key = samples.rows["key"]
     asked = root.post(changelist, {"action": "revoke_selected", "_selected_action": [key.pk]})
     assert ApiKey.objects.get().revoked_at is None
     told = root.post(changelist, dict(asked.context["hidden"]))
     assert told.context["counts"] == [("Revoked", 1)]
     assert AuditEntry.objects.get(action="api_key.revoked").via == "admin"
-    assert api_keys.find(house.secrets["API key"], address=None) is None
+    assert api_keys.find(samples.secrets["API key"], address=None) is None
 
 
-def test_keys_are_neither_made_nor_edited(house: House, root: Client):
+def test_keys_are_neither_made_nor_edited(samples: Samples, root: Client):
     assert root.post(reverse("admin:accounts_apikey_add"), {"name": "x"}).status_code == 403
-    key = house.rows["key"]
+    key = samples.rows["key"]
     before = ApiKey.objects.values().get()
     root.post(
         reverse("admin:accounts_apikey_change", args=[key.pk]), {"scope": "read", "name": "x", "digest": "y"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from tests.support.admin_site import make_staff
 from tests.support.factories import make_user, make_workspace
-from tests.tianji.admin_site.conftest import make_staff
 
 pytestmark = pytest.mark.django_db
 

@@ -1,15 +1,11 @@
-"""Management API keys: issue, find and revoke them; and the command that creates one."""
+"""Management API keys: issue, find and revoke them."""
 
 from __future__ import annotations
 
 import re
-import uuid
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db.models import F
 
 from accounts.actors import COMMAND, Actor
@@ -17,7 +13,7 @@ from accounts.models import ApiKey, AuditEntry
 from accounts.services import api_keys
 from core import credentials
 from core.clock import database_now
-from tests.support.factories import make_user, make_workspace
+from tests.support.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -33,9 +29,6 @@ def find(secret, address="192.0.2.7"):
 def last_used(**ago):
     """Move the last use of every key into the past."""
     ApiKey.objects.update(last_used_at=F("last_used_at") - timedelta(**ago))
-
-
-# --- The operations ------------------------------------------------------------------------------
 
 
 def test_a_key_begins_with_its_prefix_and_only_its_digest_is_kept(workspace):
@@ -114,84 +107,3 @@ def test_making_a_key_is_recorded_without_the_key(workspace):
     assert entry.subject_name == f"ci (tja_...{issued.secret[-4:]})"
     assert entry.details == {"scope": "read"}
     assert issued.key.created_by == user
-
-
-# --- The command ---------------------------------------------------------------------------------
-
-
-def create(*arguments):
-    """Run the command and return what it printed, line by line."""
-    out = StringIO()
-    call_command("create_api_key", *arguments, stdout=out)
-    return out.getvalue().splitlines()
-
-
-def test_the_command_prints_a_key_that_works_alone_on_the_last_line(workspace):
-    lines = create("--name", "ci", "--scope", "write")
-    key = find(lines[-1])
-    assert (key.name, key.scope, key.workspace, key.expires_at) == ("ci", "write", workspace, None)
-    assert AuditEntry.objects.get().actor == "command line"
-
-
-def test_the_command_makes_a_key_that_only_reads_where_nothing_else_is_said(workspace):
-    assert find(create("--name", "ci")[-1]).scope == ApiKey.Scope.READ
-
-
-def test_the_command_makes_a_key_that_ends(workspace):
-    key = find(create("--name", "ci", "--expires-days", "30")[-1])
-    assert timedelta(days=29) < key.expires_at - database_now() <= timedelta(days=30)
-
-
-def test_several_workspaces_are_listed_where_none_is_named():
-    first, second = make_workspace("First"), make_workspace("Second")
-    with pytest.raises(CommandError) as error:
-        create("--name", "ci")
-    assert str(error.value).splitlines() == [
-        "There are several workspaces. Choose one with --workspace.",
-        f"  {first.public_id}  First",
-        f"  {second.public_id}  Second",
-    ]
-    assert not ApiKey.objects.exists()
-
-
-def test_a_workspace_is_named_by_its_name_or_uuid():
-    make_workspace("First")
-    second = make_workspace("Second")
-    for named in ("Second", str(second.public_id)):
-        assert find(create("--name", "ci", "--workspace", named)[-1]).workspace == second
-
-
-def test_a_workspace_that_does_not_exist_is_told_with_those_that_do():
-    make_workspace("First")
-    for named in ("Third", str(uuid.uuid4())):
-        with pytest.raises(CommandError, match=r"There is no workspace “.*”\.\n  \S+  First"):
-            create("--name", "ci", "--workspace", named)
-
-
-def test_of_two_workspaces_with_one_name_the_uuid_tells():
-    twins = [make_workspace("Twin"), make_workspace("Twin")]
-    with pytest.raises(CommandError, match=r"2 workspaces are named “Twin”\. Choose one by its UUID"):
-        create("--name", "ci", "--workspace", "Twin")
-    for twin in twins:
-        assert find(create("--name", "ci", "--workspace", str(twin.public_id))[-1]).workspace == twin
-
-
-def test_without_any_workspace_the_command_says_what_to_do():
-    with pytest.raises(CommandError, match="There is no workspace yet"):
-        create("--name", "ci")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (("--name", " "), "--name must be"),
-        (("--name", "x" * 61), "--name must be 1 to 60 characters long"),
-        (("--name", "ci", "--expires-days", "0"), "--expires-days must be 1 to 3650"),
-        (("--name", "ci", "--scope", "all"), "invalid choice"),
-        ((), "--name"),
-    ],
-)
-def test_what_cannot_be_is_told(workspace, arguments, error):
-    with pytest.raises(CommandError, match=error):
-        create(*arguments)
-    assert not ApiKey.objects.exists()

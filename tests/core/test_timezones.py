@@ -1,14 +1,12 @@
-"""What the browser knows about the user: the time zone, and the choice of a light or dark theme."""
+"""Pages are rendered in the time zone of the browser."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
-from django.urls import reverse
 from django.utils import timezone
 
 from core.timezones import TimezoneMiddleware
@@ -54,33 +52,3 @@ def test_a_time_is_shown_in_the_readers_zone_with_utc_on_hover():
         shown = template.render(Context({"when": when, "now": when}))
     assert ">03:05:12 WIB<" in shown
     assert 'title="2026-11-23 03:05:12 WIB · 2026-11-22 20:05:12 UTC"' in shown
-
-
-# --- Light or dark -------------------------------------------------------------------------------
-
-
-def theme_of(response) -> str:
-    found = re.search(r'<html [^>]*data-theme="([^"]*)"', response.content.decode())
-    assert found
-    return found[1]
-
-
-def test_the_system_decides_between_light_and_dark_until_the_reader_does(client):
-    page = reverse("account_login")
-    assert theme_of(client.get(page)) == "auto"
-    for theme in ("dark", "light", "auto"):
-        response = client.post(reverse("set_theme"), {"theme": theme, "next": page})
-        assert (response.status_code, response["Location"]) == (303, page)
-        assert theme_of(client.get(page)) == theme
-
-
-def test_a_theme_that_does_not_exist_changes_nothing(client):
-    assert client.post(reverse("set_theme"), {"theme": "pink"}).status_code == 400
-    client.cookies["theme"] = '"><script>'
-    assert theme_of(client.get(reverse("account_login"))) == "auto"
-
-
-def test_choosing_a_theme_leads_to_no_other_site(client):
-    response = client.post(reverse("set_theme"), {"theme": "dark", "next": "//example.com/"})
-    assert response["Location"] == "/"
-    assert client.get(reverse("set_theme")).status_code == 405

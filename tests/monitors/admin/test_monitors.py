@@ -11,8 +11,8 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.services import monitors as monitor_service
+from tests.support.admin_site import make_incident
 from tests.support.factories import make_monitor, make_workspace, secret_of
-from tests.tianji.admin_site.conftest import make_incident
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
+from tests.support.admin_site import Samples, make_staff, signed_in
 from tests.support.factories import make_user, make_workspace
-from tests.tianji.admin_site.conftest import House, make_staff, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -47,12 +47,12 @@ def answers(client: Client) -> dict[str, int]:
 @pytest.fixture
 def scheduled(db):
     """Celery Beat's schedule, as it is after its first run."""
-    from tests.tianji.admin_site.schedule import install_schedule
+    from tests.support.beat_schedule import install_schedule
 
     install_schedule()
 
 
-def test_a_superuser_sees_every_page_that_is_there(house: House, scheduled, root: Client):
+def test_a_superuser_sees_every_page_that_is_there(samples: Samples, scheduled, root: Client):
     found = answers(root)
     broken = {page: status for page, status in found.items() if status not in (200, 302, 403)}
     # Autocompletion requires the name of the field.
@@ -66,7 +66,7 @@ def test_a_superuser_sees_every_page_that_is_there(house: House, scheduled, root
     assert all(found[page] == 200 for page in lists)
 
 
-def test_no_page_has_a_script_or_style_that_its_policy_forbids(house: House, scheduled, root: Client):
+def test_no_page_has_a_script_or_style_that_its_policy_forbids(samples: Samples, scheduled, root: Client):
     for page in pages():
         text = root.get(page).text
         scripts = re.findall(r"<script\b[^>]*>", text)
@@ -75,7 +75,7 @@ def test_no_page_has_a_script_or_style_that_its_policy_forbids(house: House, sch
         assert re.findall(r"<style\b|<[^>]+ (?:style|on\w+)=", text) == [], page
 
 
-def test_staff_without_permissions_see_the_index_and_nothing_in_it(house: House, scheduled):
+def test_staff_without_permissions_see_the_index_and_nothing_in_it(samples: Samples, scheduled):
     found = answers(signed_in(make_staff()))
     open_to_all_staff = {reverse("admin:index"), reverse("admin:jsi18n")}
     assert {page for page, status in found.items() if status == 200} == open_to_all_staff
@@ -83,7 +83,7 @@ def test_staff_without_permissions_see_the_index_and_nothing_in_it(house: House,
 
 
 @pytest.mark.parametrize("who", ["member", "nobody"])
-def test_members_and_strangers_are_led_to_the_sign_in(house: House, scheduled, who):
+def test_members_and_strangers_are_led_to_the_sign_in(samples: Samples, scheduled, who):
     client = signed_in(make_user(workspace=make_workspace())) if who == "member" else Client()
     for page in pages():
         answer = client.get(page)
@@ -93,26 +93,26 @@ def test_members_and_strangers_are_led_to_the_sign_in(house: House, scheduled, w
 
 
 @pytest.mark.parametrize("who", ["staff", "member", "nobody"])
-def test_nobody_else_can_rotate_or_revoke(house: House, who):
+def test_nobody_else_can_rotate_or_revoke(samples: Samples, who):
     client = {
         "staff": lambda: signed_in(make_staff()),
-        "member": lambda: signed_in(house.rows["member"]),
+        "member": lambda: signed_in(samples.rows["member"]),
         "nobody": Client,
     }[who]()
     changelist = reverse("admin:monitors_pushtoken_changelist")
     for page in ("rotate", "revoke"):
         answer = client.post(
-            reverse(f"admin:monitors_pushtoken_{page}", args=[house.token.pk]), {"overlap": "1 h"}
+            reverse(f"admin:monitors_pushtoken_{page}", args=[samples.token.pk]), {"overlap": "1 h"}
         )
         assert answer.status_code in (302, 403)
-        chosen = {"action": f"{page}_selected", "_selected_action": house.token.pk, "overlap": "0 s"}
+        chosen = {"action": f"{page}_selected", "_selected_action": samples.token.pk, "overlap": "0 s"}
         answer = client.post(changelist, chosen | {"after": 0, "up_to": 10**6})
         assert answer.status_code in (302, 403)
-    house.token.refresh_from_db()
-    assert (house.token.replaced_by, house.token.revoked_at) == (None, None)
+    samples.token.refresh_from_db()
+    assert (samples.token.replaced_by, samples.token.revoked_at) == (None, None)
 
 
-def test_who_may_only_look_at_tokens_cannot_rotate_them(house: House):
+def test_who_may_only_look_at_tokens_cannot_rotate_them(samples: Samples):
     staff = make_staff()
     staff.user_permissions.add(Permission.objects.get(codename="view_pushtoken"))
     client = signed_in(staff)
@@ -120,21 +120,21 @@ def test_who_may_only_look_at_tokens_cannot_rotate_them(house: House):
     page = client.get(changelist)
     assert page.status_code == 200
     assert "rotate_selected" not in page.text
-    assert client.get(reverse("admin:monitors_pushtoken_change", args=[house.token.pk])).status_code == 200
-    rotate = reverse("admin:monitors_pushtoken_rotate", args=[house.token.pk])
+    assert client.get(reverse("admin:monitors_pushtoken_change", args=[samples.token.pk])).status_code == 200
+    rotate = reverse("admin:monitors_pushtoken_rotate", args=[samples.token.pk])
     assert client.post(rotate, {"overlap": "1 h"}).status_code == 403
-    chosen = {"action": "rotate_selected", "_selected_action": house.token.pk, "overlap": "0 s"}
+    chosen = {"action": "rotate_selected", "_selected_action": samples.token.pk, "overlap": "0 s"}
     client.post(changelist, chosen | {"after": 0, "up_to": 10**6})
-    house.token.refresh_from_db()
-    assert house.token.replaced_by is None
+    samples.token.refresh_from_db()
+    assert samples.token.replaced_by is None
 
 
-def test_a_form_without_its_csrf_token_is_refused(house: House, superuser):
+def test_a_form_without_its_csrf_token_is_refused(samples: Samples, superuser):
     client = Client(enforce_csrf_checks=True)
     client.force_login(superuser)
-    rotate = reverse("admin:monitors_pushtoken_rotate", args=[house.token.pk])
+    rotate = reverse("admin:monitors_pushtoken_rotate", args=[samples.token.pk])
     assert client.post(rotate, {"overlap": "1 h"}).status_code == 403
-    delete = reverse("admin:monitors_monitor_delete", args=[house.monitor.pk])
+    delete = reverse("admin:monitors_monitor_delete", args=[samples.monitor.pk])
     assert client.post(delete, {"post": "yes"}).status_code == 403
 
 
@@ -144,7 +144,7 @@ def test_sessions_and_heartbeats_have_no_page():
     assert {"accounts.AuditEntry", "accounts.ApiKey", "django_celery_beat.PeriodicTask"} <= registered
 
 
-def test_the_audit_can_be_read_and_not_changed(house: House, root: Client):
+def test_the_audit_can_be_read_and_not_changed(samples: Samples, root: Client):
     entry = AuditEntry.objects.first()
     change = reverse("admin:accounts_auditentry_change", args=[entry.pk])
     assert root.get(change).status_code == 200

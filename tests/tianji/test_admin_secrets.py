@@ -10,34 +10,34 @@ from django.test import Client
 from django.urls import reverse
 
 from monitors.models import PushToken
-from tests.tianji.admin_site.conftest import House
-from tests.tianji.admin_site.test_walk import pages
+from tests.support.admin_site import Samples
+from tests.tianji.test_admin_walk import pages
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
-def leaks(text: str, house: House) -> list[str]:
-    return [name for name, secret in house.secrets.items() if secret in text]
+def leaks(text: str, samples: Samples) -> list[str]:
+    return [name for name, secret in samples.secrets.items() if secret in text]
 
 
-def test_no_page_of_a_full_tour_shows_a_secret(house: House, root: Client):
+def test_no_page_of_a_full_tour_shows_a_secret(samples: Samples, root: Client):
     for page in [*pages(), *(f"{page}?q=o" for page in pages() if page.endswith("s/"))]:
         answer = root.get(page, follow=True)
-        assert leaks(answer.text, house) == [], page
+        assert leaks(answer.text, samples) == [], page
 
 
-def test_no_answer_of_a_rotation_shows_a_secret(house: House, root: Client):
+def test_no_answer_of_a_rotation_shows_a_secret(samples: Samples, root: Client):
     from monitors.services import tokens
 
-    rotate = reverse("admin:monitors_pushtoken_rotate", args=[house.token.pk])
+    rotate = reverse("admin:monitors_pushtoken_rotate", args=[samples.token.pk])
     answer = root.post(rotate, {"overlap": "1 h", "force": "on"}, follow=True)
     new = PushToken.objects.get(pk=answer.redirect_chain[-1][0].split("/")[-3])
-    assert new.pk > house.token.pk
+    assert new.pk > samples.token.pk
     secret = tokens.reveal(new)
     assert secret not in answer.text
     assert f"/api/push/tjp_...{secret[-4:]}" in answer.text
-    assert reverse("monitors:detail", args=[house.monitor.public_id]) in answer.text
-    assert leaks(answer.text, house) == []
+    assert reverse("monitors:detail", args=[samples.monitor.public_id]) in answer.text
+    assert leaks(answer.text, samples) == []
     assert secret not in json.dumps(dict(root.session))
 
     changelist = reverse("admin:monitors_pushtoken_changelist")
@@ -69,7 +69,7 @@ def test_no_answer_of_a_rotation_shows_a_secret(house: House, root: Client):
         ("mfa_authenticator", "user__password__startswith=m"),
     ],
 )
-def test_a_list_cannot_be_filtered_by_a_secret(house: House, root: Client, model: str, lookup: str):
+def test_a_list_cannot_be_filtered_by_a_secret(samples: Samples, root: Client, model: str, lookup: str):
     """Such a filter would reveal the secret letter by letter."""
     assert root.get(f"{reverse(f'admin:{model}_changelist')}?{lookup}").status_code == 400
 

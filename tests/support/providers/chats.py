@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from tests.notifications.integrations.providers.base import Fake, Reply, Request, need, text_of
+from tests.support.providers.base import Fake, Reply, Request, need, text_of
 
 
 def is_json(request: Request) -> Any:

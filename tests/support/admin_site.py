@@ -47,7 +47,7 @@ def root(superuser) -> Client:
 
 
 @dataclass
-class House:
+class Samples:
     """A workspace with one of everything, and the secrets that must not be shown."""
 
     workspace: Workspace
@@ -63,7 +63,7 @@ TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 @pytest.fixture
-def house(db) -> House:
+def samples(db) -> Samples:
     """One of everything that has a page."""
     workspace = make_workspace("Kitchen")
     member = make_user(workspace=workspace, email="cook@example.com")
@@ -104,7 +104,7 @@ def house(db) -> House:
         ok=False,
         detail="No.",
     )
-    return House(
+    return Samples(
         workspace=workspace,
         monitor=monitor,
         token=issued.token,

@@ -5,10 +5,10 @@ Each checks what it is sent (fields, types, lengths, who sends) and answers as t
 
 from __future__ import annotations
 
-from tests.notifications.integrations.providers.base import Fake
-from tests.notifications.integrations.providers.chats import Discord, Feishu, Matrix, Slack, Teams, Telegram
-from tests.notifications.integrations.providers.oncall import Opsgenie, PagerDuty
-from tests.notifications.integrations.providers.phones import Gotify, Ntfy, Pushover, Twilio
+from tests.support.providers.base import Fake
+from tests.support.providers.chats import Discord, Feishu, Matrix, Slack, Teams, Telegram
+from tests.support.providers.oncall import Opsgenie, PagerDuty
+from tests.support.providers.phones import Gotify, Ntfy, Pushover, Twilio
 
 FAKES: tuple[type[Fake], ...] = (
     Slack,

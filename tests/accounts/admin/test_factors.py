@@ -13,8 +13,8 @@ from django.test import Client
 
 from accounts.allauth_adapter import MFAAdapter
 from accounts.models import User
+from tests.support.admin_site import TOTP_SECRET, make_staff
 from tests.support.factories import PASSWORD
-from tests.tianji.admin_site.conftest import TOTP_SECRET, make_staff
 
 pytestmark = pytest.mark.django_db
 

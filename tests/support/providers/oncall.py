@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from tests.notifications.integrations.providers.base import Fake, Reply, Request, need, text_of
+from tests.support.providers.base import Fake, Reply, Request, need, text_of
 
 
 class PagerDuty(Fake):
