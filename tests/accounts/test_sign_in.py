@@ -21,14 +21,14 @@ def user():
     return make_user(workspace=make_workspace("First"), email="budi@example.com")
 
 
-def test_signing_in_leads_to_the_page_that_was_asked_for(client, user):
+def test_signing_in_redirects_to_the_requested_page(client, user):
     response = client.post(
         "/accounts/login/?next=/channels/", {"login": "Budi@example.com", "password": PASSWORD}
     )
     assert (response.status_code, response["Location"]) == (302, "/channels/")
 
 
-def test_a_wrong_password_is_told_and_the_address_is_kept(client, user):
+def test_a_wrong_password_is_an_error_and_keeps_the_address(client, user):
     page = client.post("/accounts/login/", {"login": user.email, "password": "wrong"}).content.decode()
     assert 'class="form-error"' in page
     assert 'value="budi@example.com"' in page
@@ -42,7 +42,7 @@ def test_signing_out_takes_a_post(client, user):
     assert client.get("/").status_code == 302
 
 
-def test_nobody_signs_up_by_themselves(client):
+def test_sign_up_is_closed(client):
     assert "Sign-up is by invitation" in client.get("/accounts/signup/").content.decode()
 
 
@@ -58,7 +58,7 @@ def test_a_password_reset_is_offered_only_where_email_can_be_sent(client, user, 
     assert "Send link" in client.get(reset).content.decode()
 
 
-def test_the_link_of_a_password_reset_is_under_our_address_whatever_host_was_asked(
+def test_the_password_reset_link_uses_the_configured_url_whatever_the_host_header(
     client, user, settings, mailoutbox
 ):
     settings.TIANJI_EMAIL_URL, settings.ALLOWED_HOSTS = "smtp://localhost:25", ["*"]
@@ -76,7 +76,7 @@ def test_asking_for_a_reset_sends_nothing_to_people_without_an_account(client, u
     assert mailoutbox == []
 
 
-def test_a_second_factor_can_be_added_after_somebody_asked_for_a_password_reset(client, user, settings):
+def test_a_second_factor_can_be_added_after_a_password_reset_was_requested(client, user, settings):
     settings.TIANJI_EMAIL_URL = "smtp://localhost:25"
     client.post(reverse("account_reset_password"), {"email": user.email})
     client.force_login(user)

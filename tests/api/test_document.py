@@ -100,7 +100,7 @@ def test_bodies_know_no_further_fields_and_answers_have_all_of_theirs(document):
             assert set(schema["required"]) >= set(schema["properties"]) - {"warning"}, name
 
 
-def test_it_says_nothing_of_the_code(document):
+def test_the_document_does_not_reveal_internals(document):
     text = str(document)
     for word in ("x-spec-enum-id", "Serializer", "public_id", "kwargs"):
         assert word not in text

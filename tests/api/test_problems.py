@@ -66,7 +66,7 @@ def test_where_there_is_nothing_it_is_404(writer, path):
     problem_of(writer.get(path), "not-found")
 
 
-def test_an_address_without_its_last_slash_is_told(writer):
+def test_a_url_without_its_trailing_slash_is_explained(writer):
     assert "end with a slash" in problem_of(writer.post("monitors", JOB), "not-found")["detail"]
 
 
@@ -96,7 +96,7 @@ def test_a_head_is_answered_like_a_get_without_its_body(writer):
 @pytest.mark.parametrize(
     "content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]
 )
-def test_a_body_that_is_not_said_to_be_json_is_415(writer, content_type):
+def test_a_body_without_a_json_content_type_is_415(writer, content_type):
     problem_of(sent(writer, b'{"name": "Job"}', content_type), "unsupported-media-type")
 
 
@@ -200,7 +200,7 @@ def test_the_pages_of_the_problems_need_no_sign_in_and_no_slow_query(client, dja
         assert client.get("/api/problems/conflict/").status_code == 200
 
 
-def test_if_match_that_is_no_etag_is_told_so(writer, workspace):
+def test_an_if_match_that_is_not_an_etag_is_an_error(writer, workspace):
     monitor = make_monitor(workspace=workspace)
     for given in ("1", "'1'", "", '"1', "W/1"):
         answer = writer.patch(f"monitors/{monitor.public_id}/", {"name": "New"}, **{"If-Match": given})

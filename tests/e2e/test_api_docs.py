@@ -32,7 +32,7 @@ def test_the_documentation_is_shown_without_anything_from_elsewhere(
     assert [url for url in asked if not url.startswith((product.url, "data:"))] == []
 
 
-def test_it_can_be_tried_by_somebody_who_is_signed_in(open_page: Callable[..., Page]):
+def test_a_signed_in_user_can_try_it_out(open_page: Callable[..., Page]):
     page = open_page()
     page.goto("/api/docs/")
     page.get_by_text("Create a monitor", exact=True).click()

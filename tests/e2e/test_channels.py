@@ -30,7 +30,7 @@ def test_the_preview_follows_what_is_typed(open_page):
     expect(said).to_contain_text("Fix the title and text to see the preview.")
 
 
-def test_what_is_wrong_is_said_beside_it_and_nothing_typed_is_lost(open_page):
+def test_errors_are_shown_beside_their_fields_and_the_input_is_kept(open_page):
     page = open_page()
     page.goto("/channels/new/telegram/")
     page.get_by_label("Name", exact=True).fill("On-call")

@@ -171,7 +171,7 @@ def faults_here(page: Page, name: str, language: str) -> list[str]:
     return found
 
 
-def test_the_entrance_is_for_everybody(site: Site, browser: Browser):
+def test_the_sign_in_pages_are_accessible(site: Site, browser: Browser):
     found = []
     for language in LANGUAGES:
         context, page = site.open(browser, language, signed_in=False)
@@ -182,7 +182,7 @@ def test_the_entrance_is_for_everybody(site: Site, browser: Browser):
     assert not found, "\n".join(found)
 
 
-def test_the_first_pages_are_for_everybody(site: Site, browser: Browser):
+def test_the_first_pages_are_accessible(site: Site, browser: Browser):
     site.create_owner()
     found = []
     for language in LANGUAGES:
@@ -194,7 +194,7 @@ def test_the_first_pages_are_for_everybody(site: Site, browser: Browser):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_pages_are_for_everybody(site: Site, browser: Browser, language: str):
+def test_all_pages_are_accessible(site: Site, browser: Browser, language: str):
     site.populate()
     context, page = site.open(browser, language)
     found = [fault for name, path in site.pages.items() for fault in faults(page, name, path, language)]
@@ -202,7 +202,7 @@ def test_all_pages_are_for_everybody(site: Site, browser: Browser, language: str
     assert not found, "\n".join(found)
 
 
-def test_the_page_behind_the_link_in_a_message_is_for_everybody(site: Site, browser: Browser):
+def test_the_acknowledge_page_is_accessible(site: Site, browser: Browser):
     site.create_owner()
     with HttpSink() as sink, Person(site.url) as person:
         person.submit("/channels/new/webhook/", name="Sink", url=sink.url, scope="all", enabled="on")
@@ -217,7 +217,7 @@ def test_the_page_behind_the_link_in_a_message_is_for_everybody(site: Site, brow
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_refused_form_is_for_everybody(site: Site, browser: Browser, language: str):
+def test_a_form_with_errors_is_accessible(site: Site, browser: Browser, language: str):
     site.create_owner()
     context, page = site.open(browser, language)
     page.goto("/monitors/new/")

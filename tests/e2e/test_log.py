@@ -134,7 +134,7 @@ def test_an_incident_is_acknowledged_noted_and_resolved_on_its_page(
     shoot(page, f"incident-{look}")
 
 
-def test_an_incident_tells_by_itself_who_was_told(
+def test_an_incident_page_updates_with_its_deliveries(
     open_page: Callable[..., Page], make: Callable[..., Created], product: Up, web: HttpSink
 ):
     monitor = make("Told", timeout="1 h")

@@ -140,7 +140,7 @@ SENDERS = {
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_a_sender_that_stops_is_noticed_told_and_told_again_when_it_is_back(told: Told, name: str):
+def test_a_sender_that_stops_is_detected_and_notified_down_and_up(told: Told, name: str):
     command = SENDERS[name]()
     monitor = told.create_monitor(name, timeout=str(TIMEOUT), grace=str(GRACE))
     with sender(command, monitor.push_url):
@@ -203,7 +203,7 @@ def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):
     )
 
 
-def test_a_real_cron_line_with_a_deadline_told_late_still_leaves_one_incident(told: Told):
+def test_a_real_cron_line_with_a_late_alert_still_leaves_one_incident(told: Told):
     """A push after the deadline, before any sweep looked, is one message that says both, or two in order."""
     name = "late by a little"
     monitor = told.create_monitor(name, timeout="1", grace="0")

@@ -298,7 +298,7 @@ class BadTls:
                 link.close()
 
 
-def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant: Plant, tmp_path: Path):
+def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plant: Plant, tmp_path: Path):
     hanging = Answer(delay=40)
     misbehaving = {
         "hangs": [hanging],

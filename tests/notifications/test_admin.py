@@ -40,7 +40,7 @@ def test_switching_it_off_gives_up_what_waits(samples: Samples, root: Client):
     assert Delivery.objects.get().status == "failed"
 
 
-def test_it_tells_about_chosen_monitors_of_its_own_workspace(samples: Samples, root: Client):
+def test_it_accepts_only_monitors_of_its_own_workspace(samples: Samples, root: Client):
     fields = {"name": "Bell", "enabled": "on"}
     none = root.post(page_of(samples.channel), fields)
     assert "monitors" in none.context["adminform"].form.errors

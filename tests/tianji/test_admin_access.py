@@ -17,7 +17,7 @@ def test_it_has_no_sign_in_of_its_own(client: Client):
     assert answer["Location"].startswith("/accounts/login/")
 
 
-def test_a_member_who_is_no_staff_is_kept_out(client: Client):
+def test_a_member_without_staff_status_is_rejected(client: Client):
     client.force_login(make_user(workspace=make_workspace()))
     assert client.get("/admin/").status_code in (302, 403)
     assert client.get("/admin/login/").status_code == 403

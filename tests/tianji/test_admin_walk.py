@@ -93,7 +93,7 @@ def test_members_and_strangers_are_led_to_the_sign_in(samples: Samples, schedule
 
 
 @pytest.mark.parametrize("who", ["staff", "member", "nobody"])
-def test_nobody_else_can_rotate_or_revoke(samples: Samples, who):
+def test_only_superusers_can_rotate_or_revoke(samples: Samples, who):
     client = {
         "staff": lambda: signed_in(make_staff()),
         "member": lambda: signed_in(samples.rows["member"]),
@@ -112,7 +112,7 @@ def test_nobody_else_can_rotate_or_revoke(samples: Samples, who):
     assert (samples.token.replaced_by, samples.token.revoked_at) == (None, None)
 
 
-def test_who_may_only_look_at_tokens_cannot_rotate_them(samples: Samples):
+def test_the_view_permission_does_not_allow_rotation(samples: Samples):
     staff = make_staff()
     staff.user_permissions.add(Permission.objects.get(codename="view_pushtoken"))
     client = signed_in(staff)

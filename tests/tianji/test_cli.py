@@ -88,7 +88,7 @@ def test_the_list_needs_no_settings_and_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["check", "no-such-command"])
-def test_a_wrong_setting_is_told_in_one_line(tmp_path, command):
+def test_an_invalid_setting_is_a_one_line_error(tmp_path, command):
     ended = tianji(command, TIANJI_DATA=str(tmp_path), TIANJI_PORT="none")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

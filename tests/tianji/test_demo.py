@@ -165,7 +165,7 @@ def test_bars_from_rollups_are_those_from_heartbeats(sample):
     assert heartbeats.values("monitor").annotate(n=Count("pk")).filter(n__gt=2000).exists()
 
 
-def test_the_log_of_a_monitor_says_who_was_told_with_each_incident(sample):
+def test_the_activity_of_a_monitor_has_the_deliveries_of_each_incident(sample):
     told = Incident.objects.filter(monitor__workspace=sample, monitor__name="Thumbnail renderer")
     assert told.count() > 5
     for incident in told:
@@ -227,7 +227,7 @@ def test_live_pushes_as_the_senders_do(sample, monkeypatch):
     assert len({each.path for each in pushes}) > 10
 
 
-def test_live_says_who_could_not_push(sample, monkeypatch):
+def test_live_reports_failed_pushes(sample, monkeypatch):
     monkeypatch.setattr(live.time, "sleep", lambda seconds: None)
     said = []
     live.push("http://127.0.0.1:9", seed=1, say=said.append, until=lambda: len(said) > 3)
@@ -237,7 +237,7 @@ def test_live_says_who_could_not_push(sample, monkeypatch):
 # --- The sink --------------------------------------------------------------------------------------
 
 
-def test_the_sink_says_what_it_receives():
+def test_the_sink_prints_what_it_receives():
     said: list[str] = []
     with Sink(http=0, smtp=0, say=said.append) as sink:
         http, smtp = sink.ports

@@ -47,7 +47,7 @@ def test_a_database_in_use_is_left_alone():
 
 
 @pytest.mark.django_db
-def test_people_who_are_there_already_stay_what_they_are():
+def test_existing_accounts_are_unchanged():
     User.objects.create_user(people.VIEWER, "another password")
     demo()
     viewer = User.objects.get(email=people.VIEWER)

@@ -438,7 +438,7 @@ def answers_and_changes(scenario: Scenario, row: Row, role: str) -> tuple[str, b
 
 
 @pytest.mark.parametrize("row", rows(PAGES), ids=str)
-def test_a_page_is_for_those_it_is_for(scenario: Scenario, row: Row):
+def test_each_page_answers_each_role_as_the_table_says(scenario: Scenario, row: Row):
     found = {role: answers_and_changes(scenario, row, role) for role in row.expected}
     assert {role: word for role, (word, _) in found.items()} == row.expected
     changed = {role for role, (_, changed) in found.items() if changed}
@@ -449,7 +449,7 @@ def test_a_page_is_for_those_it_is_for(scenario: Scenario, row: Row):
 
 
 @pytest.mark.parametrize("row", rows(API), ids=str)
-def test_the_api_is_for_those_it_is_for(scenario: Scenario, row: Row):
+def test_each_api_operation_answers_each_role_as_the_table_says(scenario: Scenario, row: Row):
     found = {role: answers_and_changes(scenario, row, role) for role in row.expected}
     assert {role: word for role, (word, _) in found.items()} == row.expected
     changed = {role for role, (_, changed) in found.items() if changed}
@@ -457,7 +457,7 @@ def test_the_api_is_for_those_it_is_for(scenario: Scenario, row: Row):
 
 
 @pytest.mark.parametrize("row", rows(OPEN), ids=str)
-def test_what_is_open_is_the_same_for_everybody(scenario: Scenario, row: Row):
+def test_public_pages_are_the_same_for_every_role(scenario: Scenario, row: Row):
     roles = [*scenario.people, *scenario.keys, "nobody"]
     found = {role: answers(scenario, row, role) for role in roles}
     assert found == dict.fromkeys(roles, row.expected["everybody"])
@@ -497,7 +497,7 @@ def test_a_method_that_is_not_in_the_tables_is_refused(scenario: Scenario):
 # --- Across workspaces ----------------------------------------------------------------------------
 
 
-def test_who_belongs_to_another_workspace_reads_nothing_of_this_one(scenario: Scenario):
+def test_members_of_another_workspace_read_nothing_of_this_one(scenario: Scenario):
     name_of_it = re.compile("Our oven|cook@example.com|" + "|".join(map(str, scenario.arguments["token"])))
     for row in [*rows(PAGES), *rows(API)]:
         for role in {"elsewhere", "theirs"} & set(row.expected):
@@ -506,7 +506,7 @@ def test_who_belongs_to_another_workspace_reads_nothing_of_this_one(scenario: Sc
                 assert not name_of_it.search(text), row
 
 
-def test_a_token_is_not_found_under_the_monitor_of_somebody_else(scenario: Scenario):
+def test_a_token_is_not_found_under_another_workspaces_monitor(scenario: Scenario):
     theirs = Membership.objects.get(user=scenario.people["elsewhere"]).workspace
     monitor = make_monitor(workspace=theirs)
     for row in [row for row in ALL if row.of in ("token", "replaced")]:
@@ -540,7 +540,7 @@ def of_ours() -> list[Row]:
     return [row for row in rows(PAGES) if row.expected["elsewhere"] == "404"]
 
 
-def test_a_superuser_who_is_no_member_has_no_key_to_the_pages(scenario: Scenario):
+def test_a_superuser_without_membership_cannot_open_the_pages(scenario: Scenario):
     scenario.people["root"] = User.objects.create_superuser("root@example.com", "a long enough password")
     assert {
         answers_and_changes(scenario, row, "root") for row in rows(PAGES) if row.address != "admin:index"
@@ -564,7 +564,7 @@ def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(scenario: S
         assert (word, changed) == (expected, False), row
 
 
-def test_who_was_taken_out_of_the_workspace_finds_nothing_any_more(scenario: Scenario):
+def test_a_removed_member_cannot_open_anything(scenario: Scenario):
     Membership.objects.filter(user=scenario.people["admin"]).delete()
     assert {answers_and_changes(scenario, row, "admin") for row in of_ours()} == {("404", False)}
 

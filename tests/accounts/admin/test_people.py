@@ -80,7 +80,7 @@ def test_without_email_the_link_is_not_promised(root: Client):
     assert not mail.outbox
 
 
-def test_staff_who_are_no_superusers_have_no_power_over_one(superuser):
+def test_staff_cannot_change_a_superuser(superuser):
     staff = make_staff()
     staff.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
     client = signed_in(staff)
@@ -91,7 +91,7 @@ def test_staff_who_are_no_superusers_have_no_power_over_one(superuser):
     assert client.post(password, {"password1": PASSWORD, "password2": PASSWORD}).status_code == 403
 
 
-def test_staff_who_are_no_superusers_make_nobody_one():
+def test_staff_cannot_make_a_superuser():
     staff, other = make_staff(), make_user()
     staff.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
     for user in (staff, other):
@@ -101,12 +101,12 @@ def test_staff_who_are_no_superusers_make_nobody_one():
     assert not other.is_staff
 
 
-def test_nobody_deletes_themselves(root: Client, superuser):
+def test_users_cannot_delete_themselves(root: Client, superuser):
     assert root.post(page_of(superuser, "delete"), {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=superuser.pk).exists()
 
 
-def test_what_somebody_did_stays_when_the_account_goes(samples: Samples, root: Client):
+def test_audit_entries_outlive_the_account(samples: Samples, root: Client):
     from accounts.actors import Actor
     from monitors.services import monitors as monitor_service
 

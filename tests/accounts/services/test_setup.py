@@ -52,14 +52,14 @@ def test_the_owner_owns_the_first_workspace_and_may_open_the_admin_site():
     assert (membership.user, membership.workspace.name, membership.role) == (owner, "Acme", Role.OWNER)
 
 
-def test_messages_of_the_first_workspace_are_in_the_language_and_zone_of_who_sets_it_up():
+def test_the_first_workspace_gets_the_language_and_time_zone_of_its_creator():
     with translation.override("id"), timezone.override("Asia/Jakarta"):
         setup.create_owner(email="owner@example.com", password=PASSWORD)
     workspace = Membership.objects.get().workspace
     assert (workspace.language, workspace.timezone) == ("id", "Asia/Jakarta")
 
 
-def test_of_two_people_who_both_opened_the_link_one_becomes_the_owner():
+def test_two_people_with_the_same_link_make_one_owner():
     token = token_of(setup.new_link())
     assert setup.is_valid(token)
     setup.create_owner(email="first@example.com", password=PASSWORD, token=token)
@@ -70,7 +70,7 @@ def test_of_two_people_who_both_opened_the_link_one_becomes_the_owner():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_at_the_same_moment_make_one_owner():
+def test_two_concurrent_setups_create_one_owner():
     token = token_of(setup.new_link())
     start, outcomes = threading.Barrier(2), []
 
@@ -118,7 +118,7 @@ def test_the_settings_make_the_owner_once(settings):
     assert User.objects.count() == 1
 
 
-def test_without_settings_nobody_is_made():
+def test_without_settings_no_account_is_created():
     assert setup.create_owner_from_settings() is None
     assert setup.is_needed()
 

@@ -50,14 +50,14 @@ def test_a_key_is_shown_once_in_the_answer_to_the_form(admin, workspace):
         ({"expires_days": "soon"}, "Enter a whole number."),
     ],
 )
-def test_a_key_that_cannot_be_is_told_and_kept(admin, typed, error):
+def test_invalid_input_for_a_key_is_reported_and_kept_in_the_form(admin, typed, error):
     response = admin.post(url("api_keys"), {"name": "ci", "scope": "read", **typed})
     assert response.status_code == 422
     assert error in text_of(response)
     assert not ApiKey.objects.exists()
 
 
-def test_the_list_tells_the_state_and_use_of_each_key(admin, workspace):
+def test_the_list_shows_the_state_and_last_use_of_each_key(admin, workspace):
     now = database_now()
 
     def make(name, **columns):

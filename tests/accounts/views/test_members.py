@@ -40,7 +40,7 @@ def role_of(email):
     return Membership.objects.get(user__email=email).role
 
 
-def test_the_list_tells_everybody_and_their_role(viewer, workspace):
+def test_the_list_shows_all_members_with_their_roles(viewer, workspace):
     make_user(workspace=workspace, email="anna@example.com", role=Role.ADMIN)
     make_user(workspace=make_workspace(), email="foreign@example.com")
     response = viewer.get(url("members"))
@@ -120,7 +120,7 @@ def test_a_member_is_not_added_again(owner, workspace):
     assert role_of("anna@example.com") == Role.VIEWER
 
 
-def test_what_is_no_address_is_told_and_makes_nobody(owner):
+def test_an_invalid_address_is_reported_and_creates_no_account(owner):
     response = owner.post(url("members"), {"email": "anna", "role": "viewer"})
     assert response.status_code == 422
     assert 'value="anna"' in response.content.decode()
@@ -160,7 +160,7 @@ def chooses_a_password(client, link):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_owners_who_remove_each_other_one_stays():
+def test_two_owners_removing_each_other_leave_one():
     workspace = make_workspace()
     owners = [make_user(workspace=workspace).memberships.select_related("workspace").get() for _ in range(2)]
     start, outcomes = threading.Barrier(2), []

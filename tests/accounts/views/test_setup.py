@@ -30,7 +30,7 @@ def test_the_page_makes_the_owner_and_signs_them_in(client):
         ({"workspace_name": ""}, "This field is required."),
     ],
 )
-def test_an_error_is_told_at_its_field_and_nothing_typed_is_lost(client, typed, error):
+def test_an_error_is_shown_at_its_field_and_the_input_is_kept(client, typed, error):
     response = client.post(setup.new_link(), TYPED | typed)
     page = response.content.decode()
     assert response.status_code == 422
@@ -64,7 +64,7 @@ def test_the_address_of_the_page_is_given_to_no_other_page(client):
     assert "no-store" in response["Cache-Control"]
 
 
-def test_the_sign_in_page_points_to_the_link_while_nobody_exists(client):
+def test_the_sign_in_page_mentions_the_setup_link_while_no_account_exists(client):
     assert "There is no account yet." in client.get("/accounts/login/").content.decode()
     make_user()
     assert "There is no account yet." not in client.get("/accounts/login/").content.decode()

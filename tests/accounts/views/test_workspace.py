@@ -25,18 +25,11 @@ def text_of(response):
     return " ".join(re.sub(r"<[^>]*>", " ", response.content.decode()).split())
 
 
-@pytest.fixture
-def owner(client, workspace):
-    """The test client, signed in as an owner of `workspace`."""
-    client.force_login(make_user(workspace=workspace, email="owner@example.com"))
-    return client
-
-
 # --- Roles ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_stranger_is_asked_to_sign_in(client, page):
+def test_an_anonymous_user_is_redirected_to_sign_in(client, page):
     response = client.get(url(page))
     assert (response.status_code, response["Location"].split("?")[0]) == (302, "/accounts/login/")
 
@@ -145,7 +138,7 @@ def test_saving_as_it_came_records_nothing(admin, workspace):
         ({"token_age_days": "3651"}, "less than or equal to 3650"),
     ],
 )
-def test_what_cannot_be_is_told_and_nothing_typed_is_lost(admin, workspace, typed, error):
+def test_invalid_input_is_reported_and_kept_in_the_form(admin, workspace, typed, error):
     response = admin.post(url("settings"), {"name": "Acme", **typed})
     assert response.status_code == 422
     assert error in text_of(response)
@@ -157,7 +150,7 @@ def test_what_cannot_be_is_told_and_nothing_typed_is_lost(admin, workspace, type
 # --- The audit log -------------------------------------------------------------------------------
 
 
-def test_the_audit_tells_everything_in_the_workspace_newest_first(admin, workspace):
+def test_the_audit_log_lists_everything_in_the_workspace_newest_first(admin, workspace):
     monitor = make_monitor(workspace=workspace, name="Backup")
     monitor_service.pause(monitor=make_monitor(name="Foreign"))
     admin.post(reverse("monitors:pause", args=[monitor.public_id]))

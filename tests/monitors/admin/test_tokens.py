@@ -161,7 +161,7 @@ def test_the_action_asks_with_the_count_and_changes_nothing(root: Client):
     assert PushToken.objects.count() == 12
 
 
-def test_what_came_of_each_is_told(root: Client, token):
+def test_the_outcome_of_each_token_is_shown(root: Client, token):
     dead, running, fresh = (make_monitor(name=name).tokens.get() for name in ("Dead", "Running", "Fresh"))
     tokens.revoke(token=dead)
     newest = tokens.rotate(token=running).new.token
@@ -263,14 +263,14 @@ def test_a_thousand_can_be_chosen_one_by_one(root: Client):
     assert words(told) == {"No longer valid": 1000}
 
 
-def test_many_are_revoked_and_what_was_revoked_before_is_said(root: Client, token):
+def test_many_tokens_are_revoked_and_already_revoked_ones_are_listed(root: Client, token):
     other = make_monitor().tokens.get()
     tokens.revoke(token=other)
     told = confirm(root, act(root, "revoke_selected", [token, other]))
     assert words(told) == {"Revoked": 1, "Already revoked": 1}
 
 
-def test_a_monitor_that_is_deleted_meanwhile_is_told_and_stops_nothing(root: Client, token, monkeypatch):
+def test_a_monitor_deleted_in_the_meantime_is_listed_and_stops_nothing(root: Client, token, monkeypatch):
     other = make_monitor(name="Vanishing").tokens.get()
     asked = act(root, "rotate_selected", [token, other])
     rotate = tokens.rotate

@@ -82,7 +82,7 @@ def test_what_repeats_is_read_back_and_kept_as_the_pages_keep_it(writer):
     assert (window.weekdays, window.start_time, window.duration) == ([0, 6], time(22, 30), 7200)
 
 
-def test_a_time_of_day_is_the_workspaces_where_no_zone_is_said(writer, workspace):
+def test_a_time_of_day_without_a_zone_is_in_the_workspaces_zone(writer, workspace):
     workspace.timezone = "Asia/Tokyo"
     workspace.save()
     when = {name: value for name, value in WEEKLY.items() if name != "timezone"}
@@ -232,6 +232,6 @@ def test_a_snooze_may_say_how_long_it_lasts(writer, monitor):
         {"until": "2099-01-01T00:00:00Z", "duration": 60},
     ],
 )
-def test_a_snooze_ends_in_the_future_and_is_said_in_one_way(writer, monitor, said):
+def test_a_snooze_ends_in_the_future_and_takes_either_a_time_or_a_duration(writer, monitor, said):
     assert "until" in problem(writer.put(f"monitors/{monitor.public_id}/snooze/", said))
     assert snooze.snoozed_until(monitor, now=database_now()) is None

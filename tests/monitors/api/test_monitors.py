@@ -234,7 +234,7 @@ class TestReading:
         assert names(writer.get("monitors/?q=mAIL")) == ["Mail"]
         assert names(writer.get("monitors/?tag=%22")) == []
 
-    def test_the_push_url_is_for_those_who_may_change_only(self, reader, writer, workspace):
+    def test_a_viewer_does_not_see_the_push_url(self, reader, writer, workspace):
         monitor = make_monitor(workspace=workspace)
         secret = secret_of(monitor)
         assert writer.get(f"monitors/{monitor.public_id}/").json()["push_url"].endswith(secret)
@@ -302,7 +302,7 @@ class TestChanging:
         assert second.json() == first.json()
         assert second["ETag"] == first["ETag"]
 
-    def test_of_two_who_read_the_same_the_second_to_write_is_told(self, writer, workspace):
+    def test_the_second_of_two_concurrent_edits_is_rejected(self, writer, workspace):
         monitor = make_monitor(workspace=workspace)
         address = f"monitors/{monitor.public_id}/"
         etag = writer.get(address)["ETag"]

@@ -93,7 +93,7 @@ class TestListing:
         assert [row["label"] for row in second["results"]] == [made[0], ""]
         assert second["next"] is None
 
-    def test_who_may_only_read_sees_masks_and_no_secret(self, reader, writer, monitor, path):
+    def test_a_viewer_sees_masks_and_no_secret(self, reader, writer, monitor, path):
         secret = secret_of(monitor)
         said = writer.post(f"{path}{first_of(writer, path)['id']}/rotate/").json()
         for address in (path, f"{path}{said['id']}/", f"{path}{said['old']['id']}/"):
@@ -110,13 +110,13 @@ class TestListing:
         gone = first_of(writer, path)
         assert (gone["works"], gone["token"], gone["push_url"]) == (False, None, None)
 
-    def test_the_last_use_is_said_with_its_address(self, reader, monitor, path):
+    def test_the_last_use_has_its_address(self, reader, monitor, path):
         push(monitor, source="192.0.2.7")
         said = first_of(reader, path)
         assert said["last_used_from"] == "192.0.2.7"
         assert -60 < seconds_until(said["last_used_at"]) <= 0
 
-    def test_how_many_pushes_came_too_fast_is_said(self, reader, monitor, path):
+    def test_rate_limited_pushes_are_counted(self, reader, monitor, path):
         push(monitor)
         for _ in range(3):
             push(monitor, limiter=TooFast())

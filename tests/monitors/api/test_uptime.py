@@ -92,7 +92,7 @@ def test_a_deadline_that_no_sweep_has_seen_counts(reader, monitor):
     assert said["incidents"] == 1
 
 
-def test_of_a_monitor_that_waits_for_its_first_push_nothing_is_said(reader, monitor):
+def test_a_new_monitor_has_no_uptime(reader, monitor):
     said = uptime_of(reader, monitor)
     assert (said["uptime"], said["watched_seconds"], said["incidents"]) == (None, 0, 0)
 

@@ -262,7 +262,7 @@ def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
     assert state_of(monitor).status == "up"
 
 
-def test_a_push_that_waits_for_a_lock_is_received_when_it_got_it_not_when_it_asked():
+def test_a_push_that_waits_for_a_lock_is_received_when_it_gets_it():
     monitor = make_monitor(timeout=60, grace=0)
     secret = secret_of(monitor)
     push(secret)

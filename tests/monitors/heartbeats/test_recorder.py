@@ -31,7 +31,7 @@ def told():
 # --- one push
 
 
-def test_a_heartbeat_is_kept_with_all_that_it_said():
+def test_a_heartbeat_is_stored_with_all_its_fields():
     monitor = make_monitor()
     before = database_now()
     assert push(monitor, message="3 files", value=12.5, source="192.0.2.7") is RECORDED
@@ -44,7 +44,7 @@ def test_a_heartbeat_is_kept_with_all_that_it_said():
     assert before - timedelta(milliseconds=1) <= heartbeat.received_at <= database_now()
 
 
-def test_the_first_heartbeat_brings_a_new_monitor_up_and_tells_nobody():
+def test_the_first_heartbeat_brings_a_new_monitor_up_without_a_notification():
     monitor = make_monitor(timeout=60, grace=30)
     make_channel(workspace=monitor.workspace)
     push(monitor, message="hello", value=1.0)
@@ -111,7 +111,7 @@ def test_a_further_down_is_kept_and_changes_nothing():
     assert told() == ["incident.opened"]
 
 
-def test_an_up_after_a_down_resolves_the_incident_and_is_told():
+def test_an_up_after_a_down_resolves_the_incident_and_is_notified():
     monitor = make_monitor(timeout=60, grace=0)
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False)

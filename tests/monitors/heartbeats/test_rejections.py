@@ -52,7 +52,7 @@ def make_refusal(monitor, *, age=timedelta(0), **fields):
 # --- What is written ------------------------------------------------------------------------------
 
 
-def test_a_refused_push_is_kept_with_what_the_sender_was_told(notebook, monitor):
+def test_a_rejected_push_is_stored_with_its_response(notebook, monitor):
     before = database_now()
     note(notebook, digest_of(monitor), detail="status must be up or down.")
     assert notebook.write() == 1
@@ -84,7 +84,7 @@ def test_what_differs_is_kept_apart(notebook, monitor):
     assert notebook.write() == RejectedPush.objects.count() == 5
 
 
-def test_a_token_that_does_not_work_is_said_to_be_revoked_or_expired(notebook, monitor):
+def test_an_invalid_token_is_reported_as_revoked_or_expired(notebook, monitor):
     expired = tokens.rotate(token=monitor.tokens.get(), overlap=timedelta(0))
     revoked = tokens.issue(monitor=monitor)
     tokens.revoke(token=revoked.token)
@@ -110,7 +110,7 @@ def test_a_token_that_no_monitor_has_leaves_nothing_and_costs_one_statement(note
     assert not RejectedPush.objects.exists()
 
 
-def test_without_notes_nothing_is_asked(notebook, db):
+def test_without_rejections_nothing_is_queried(notebook, db):
     with Queries() as queries:
         assert notebook.write() == 0
     assert queries.statements == []
@@ -144,7 +144,7 @@ def test_the_token_itself_is_kept_nowhere(notebook, monitor):
     assert digest_of(monitor) not in row
 
 
-def test_a_method_that_nobody_knows_is_no_kind_of_its_own(notebook, monitor):
+def test_an_unknown_method_is_not_a_kind_of_its_own(notebook, monitor):
     for method in ("BREW", "BREW\x00", "X" * 99, ""):
         note(notebook, digest_of(monitor), method=method)
     notebook.write()
@@ -231,7 +231,7 @@ def test_what_cannot_be_written_is_dropped_and_pushes_go_on(monkeypatch):
     assert RejectedPush.objects.get().count == 1
 
 
-def test_where_no_thread_can_be_had_a_note_harms_nobody(monkeypatch, db):
+def test_a_rejection_is_dropped_where_no_thread_can_be_started(monkeypatch, db):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
@@ -356,7 +356,7 @@ def test_what_a_sender_wrote_is_text_and_no_markup(viewer, mine):
     assert "<script>alert" not in read(viewer, mine)
 
 
-def test_who_may_change_it_can_copy_the_line_to_test_with(admin, mine):
+def test_an_admin_can_copy_the_test_command(admin, mine):
     page = read(admin, mine)
     assert 'data-copy-what="test_line"' in page
     show = reverse("monitors:show_token", args=[mine.public_id, mine.tokens.get().public_id])

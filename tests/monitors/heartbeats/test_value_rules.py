@@ -96,7 +96,7 @@ def test_a_bad_value_does_not_end_what_was_reported():
     assert Incident.objects.get().cause == "reported"
 
 
-def test_a_bad_value_after_a_deadline_that_nobody_saw_passing_is_a_missed_one():
+def test_a_bad_value_after_an_undetected_deadline_is_a_missed_heartbeat():
     monitor = make_monitor(value_max=10, timeout=60, grace=0)
     push(monitor, value=1)
     let_pass(monitor, minutes=5)
@@ -176,7 +176,7 @@ def test_new_bounds_do_not_judge_the_past():
         (12.0, ValueRules(high=100.0), "Value 12 was out of range"),
     ],
 )
-def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
+def test_the_broken_rule_is_described_in_a_sentence(value, rules, words):
     assert current.value_text(value, rules) == words
 
 
@@ -255,7 +255,7 @@ def test_the_form_takes_bounds_and_folds_what_is_not_used(admin, workspace):
         ({"value_max": "much"}, "Enter a number, such as 12.5."),
     ],
 )
-def test_bounds_that_cannot_be_are_told_at_their_field(admin, typed, error):
+def test_invalid_bounds_are_reported_at_their_field(admin, typed, error):
     base = {"name": "Disk", "kind": "interval", "timeout": "60"}
     response = admin.post(reverse("monitors:create"), {**base, **typed})
     assert response.status_code == 422

@@ -121,7 +121,7 @@ def test_with_gaps_in_what_is_rolled_up_nothing_is_lost_or_counted_twice(now):
     assert bar_of(monitor, now, span=timedelta(days=1), slots=8) == before
 
 
-def test_rollups_tell_of_heartbeats_that_are_gone(now):
+def test_rollups_cover_deleted_heartbeats(now):
     monitor = make_monitor()
     beat(monitor, now - timedelta(hours=5), up=False, message="disk full")
     beat(monitor, now - timedelta(hours=2))

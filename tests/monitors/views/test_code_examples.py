@@ -61,7 +61,7 @@ def test_a_viewer_sees_the_programs_without_the_push_url(viewer, monitor):
     assert not looks().exists()
 
 
-def test_a_stranger_is_asked_to_sign_in(client, monitor):
+def test_an_anonymous_user_is_redirected_to_sign_in(client, monitor):
     assert client.get(address(monitor)).status_code == 302
 
 

@@ -66,7 +66,7 @@ def test_a_heartbeat_by_hand_re_arms_a_monitor_that_is_up(monitor):
     assert state_of(monitor).last_message == "by hand"
 
 
-def test_down_by_hand_opens_an_incident_and_tells_people_and_up_ends_it(monitor, monkeypatch):
+def test_a_test_heartbeat_down_opens_an_incident_and_notifies_and_up_resolves_it(monitor, monkeypatch):
     make_channel(workspace=monitor.workspace)
     push(monitor)
     assert by_hand(monitor, DOWN) is Status.DOWN
@@ -127,7 +127,7 @@ def test_of_several_by_hand_at_once_one_is_recorded():
 # --- By hand, on the page -------------------------------------------------------------------------
 
 
-def test_the_button_sends_a_heartbeat_that_says_who_it_is_from(admin, monitor, workspace):
+def test_the_button_sends_a_heartbeat_with_the_users_name(admin, monitor, workspace):
     response = admin.post(url("test_heartbeat", monitor), REMOTE_ADDR="192.0.2.7", follow=True)
     assert response.redirect_chain == [(url("detail", monitor), 303)]
     heartbeat = Heartbeat.objects.get()
@@ -137,7 +137,7 @@ def test_the_button_sends_a_heartbeat_that_says_who_it_is_from(admin, monitor, w
     assert "Test heartbeat received." in response.text
 
 
-def test_to_htmx_it_is_said_in_place_and_the_page_looks_at_once(admin, monitor):
+def test_for_htmx_the_result_is_shown_in_place_and_the_page_polls_immediately(admin, monitor):
     response = admin.post(url("test_heartbeat", monitor), headers=HTMX)
     assert text_of(response.text) == "Test heartbeat received."
     assert response["HX-Trigger"] == '{"tianji:tick": {}}'
@@ -149,7 +149,7 @@ def test_pressed_again_at_once_it_asks_to_wait(admin, monitor):
     assert Heartbeat.objects.count() == 1
 
 
-def test_a_paused_monitor_is_said_to_stay_paused(admin, monitor):
+def test_the_result_for_a_paused_monitor_is_that_it_stays_paused(admin, monitor):
     MonitorState.objects.update(status="paused")
     page = admin.post(url("test_heartbeat", monitor), follow=True).text
     assert "Test heartbeat recorded. The monitor stays paused." in page
@@ -177,7 +177,7 @@ def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
     ("status", "words"),
     [("paused", "but no notifications are sent."), ("down", "but no more notifications are sent.")],
 )
-def test_where_nobody_would_be_told_it_says_so(admin, monitor, status, words):
+def test_without_a_subscribed_channel_the_page_warns(admin, monitor, status, words):
     MonitorState.objects.update(status=status)
     assert words in admin.get(url("test_heartbeat", monitor)).text
 
@@ -213,11 +213,11 @@ def test_a_monitor_of_another_workspace_does_not_exist(admin):
 # --- When it came ---------------------------------------------------------------------------------
 
 
-def test_while_there_is_no_heartbeat_there_is_nothing_to_say(viewer, monitor):
+def test_without_a_heartbeat_there_is_no_content(viewer, monitor):
     assert viewer.get(url("first_heartbeat", monitor), headers=HTMX).status_code == 204
 
 
-def test_the_first_heartbeat_is_said_with_its_time_message_and_source(viewer, monitor):
+def test_the_first_heartbeat_is_announced_with_its_time_message_and_source(viewer, monitor):
     push(monitor, message="first", source="192.0.2.7")
     push(monitor, message="second")
     text = text_of(viewer.get(url("first_heartbeat", monitor), headers=HTMX).text)
@@ -268,7 +268,7 @@ def test_a_monitor_that_cron_is_too_slow_for_is_shown_a_program_that_loops(works
     assert "crontab" not in page
 
 
-def test_later_the_push_url_is_masked_until_it_is_asked_for(monitor):
+def test_later_the_push_url_is_masked_until_it_is_requested(monitor):
     page = room(monitor)
     assert secret_of(monitor) not in page
     assert 'data-copy-what="curl_line"' in page
@@ -282,7 +282,7 @@ def test_a_viewer_waits_along_and_sends_nothing(monitor):
     assert monitor.tokens.get().last_four not in page
 
 
-def test_without_a_token_that_works_the_room_says_so(monitor):
+def test_without_an_active_token_the_waiting_page_says_so(monitor):
     tokens.revoke(token=monitor.tokens.get())
     section = token_page.section(monitor, database_now())
     context = {"monitor": monitor, "tokens": section, "may_change": True}

@@ -185,7 +185,7 @@ def test_the_list_has_what_goes_on_what_comes_and_what_was(viewer, workspace):
     assert "End now" not in said
 
 
-def test_the_list_says_whom_it_is_about(viewer, workspace):
+def test_the_list_shows_the_monitors_of_each_window(viewer, workspace):
     monitors = [make_monitor(workspace=workspace, name=f"M{number}") for number in range(7)]
     make_window(workspace, all_monitors=False, tags=["db"], monitors=monitors)
     assert "Tags: db · M0, M1, M2, M3, M4 and 2 more" in words(viewer.get(LIST))

@@ -78,7 +78,7 @@ def silent_for(monitor, seconds):
     state.save()
 
 
-def test_a_stranger_is_asked_to_sign_in(client):
+def test_an_anonymous_user_is_redirected_to_sign_in(client):
     response = client.get(reverse("monitors:overview"))
     assert response.status_code == 302
     assert response["Location"] == "/accounts/login/?next=/"
@@ -126,7 +126,7 @@ def test_the_counts_say_how_many_monitors_have_which_status(admin, workspace):
     assert "1 down 0 late 1 up 0 paused 1 new" in text_of(overview(admin))
 
 
-def test_a_row_says_when_the_next_heartbeat_is_due_and_what_the_last_one_said(admin, workspace):
+def test_a_row_shows_the_next_due_time_and_the_last_message(admin, workspace):
     monitor = make_monitor(workspace=workspace, timeout=300, interval=120, tags=["erp"])
     push(monitor, message="42 invoices")
     text = text_of(overview(admin))
@@ -473,7 +473,7 @@ class TestPolling:
         assert ["choose-all" in each for each in shown] == [True, False]
 
     @pytest.mark.parametrize("said", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
-    def test_a_version_that_nobody_made_gets_the_page(self, admin, workspace, said):
+    def test_an_unknown_version_gets_the_page(self, admin, workspace, said):
         make_monitor(workspace=workspace)
         headers = {**HTMX, "Tianji-Version": said}
         assert admin.get(reverse("monitors:overview"), headers=headers).status_code == 200
@@ -502,7 +502,7 @@ class TestPolling:
         response = poll(admin, page)
         assert response["HX-Refresh"] == "true"
 
-    def test_a_poll_without_a_session_is_told_no_more_than_that_nothing_changed(self, admin, workspace):
+    def test_a_poll_without_a_session_learns_only_that_nothing_changed(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         page = overview(admin)
         assert poll(Client(), page).status_code == 204
@@ -523,7 +523,7 @@ class TestPolling:
 
 
 class TestNews:
-    def test_what_changed_is_told_in_a_sentence_and_once(self, admin, workspace):
+    def test_a_status_change_is_announced_once_in_a_sentence(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Backup")
         push(monitor)
         page = overview(admin)
@@ -547,7 +547,7 @@ class TestNews:
         assert news(response)[0] == f"{'ü' * 39}… is down"
         assert len(response["HX-Trigger"]) < 2000
 
-    def test_what_happens_while_a_page_is_sent_is_told_once(self, admin, workspace, monkeypatch):
+    def test_a_change_while_the_page_is_sent_is_announced_once(self, admin, workspace, monkeypatch):
         monitor = make_monitor(workspace=workspace, name="Backup")
         push(monitor)
         page = overview(admin)
@@ -561,13 +561,13 @@ class TestNews:
         monkeypatch.setattr(versions, "CACHE_SECONDS", -1)
         assert news(poll(admin, first.content.decode())) == ["Backup has recovered"]
 
-    def test_names_of_any_language_are_told(self, admin, workspace):
+    def test_names_in_any_language_are_announced(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Bücher\n備份")
         page = overview(admin)
         push(monitor)
         assert news(poll(admin, page)) == ["Bücher\n備份 is up"]
 
-    def test_pausing_and_resuming_are_told(self, admin, workspace):
+    def test_pausing_and_resuming_are_announced(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Backup")
         page = overview(admin)
         monitor_service.pause(monitor=monitor)
@@ -583,7 +583,7 @@ class TestNews:
         push(monitors[4])
         assert news(poll(admin, page)) == ["5 monitors changed: 4 down, 1 up"]
 
-    def test_other_workspaces_and_nonsense_are_not_told_of(self, admin, workspace):
+    def test_other_workspaces_and_invalid_positions_are_not_announced(self, admin, workspace):
         make_monitor(workspace=workspace)
         page = overview(admin)
         push(make_monitor(), up=False)
@@ -618,7 +618,7 @@ class TestRows:
             "0.00\xa0%",
         ]
 
-    def test_a_monitor_that_reported_down_says_what_its_sender_said(self, admin, workspace):
+    def test_a_monitor_that_reported_down_shows_the_message(self, admin, workspace):
         reported, missed = make_monitor(workspace=workspace), make_monitor(workspace=workspace, timeout=60)
         push(missed, message="all well")
         silent_for(missed, 900)
@@ -667,14 +667,14 @@ class TestBulk:
         assert self.told(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
         assert self.statuses(first, second, third) == ["new", "new", "new"]
 
-    def test_the_record_names_who_did_it(self, admin, workspace):
+    def test_the_audit_log_names_the_actor(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         self.do(admin, "pause", monitor)
         entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_PAUSED)
         assert entry.user == workspace.memberships.get().user
         assert entry.subject == monitor.public_id
 
-    def test_what_stands_in_the_field_for_a_tag_keeps_nobody_from_pausing(self, admin, workspace):
+    def test_an_unused_invalid_tag_does_not_prevent_pausing(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         self.do(admin, "pause", monitor, tag="x" * 31)
         assert self.statuses(monitor) == ["paused"]

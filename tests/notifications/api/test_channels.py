@@ -84,7 +84,7 @@ def test_a_webhook_is_created_as_it_was_described(writer, workspace):
     assert (channel.workspace, list(channel.monitors.all())) == (workspace, [monitor])
 
 
-def test_a_channel_tells_about_all_monitors_unless_some_are_named(writer, workspace):
+def test_a_channel_is_for_all_monitors_unless_some_are_named(writer, workspace):
     monitor = str(make_monitor(workspace=workspace).public_id)
     everything = writer.post("channels/", BODY).json()
     some = writer.post("channels/", {**BODY, "monitors": [monitor]}).json()
@@ -200,7 +200,7 @@ def test_a_config_of_another_kind_is_refused(writer):
     assert "config.addresses" in problem(writer.post("channels/", {**TEAM, "config": {}}), 422)
 
 
-def test_monitors_of_others_are_not_told_from_none(writer):
+def test_monitors_of_other_workspaces_look_like_missing_ones(writer):
     stranger = make_monitor(workspace=make_workspace())
     for unknown in (stranger.public_id, uuid.uuid4()):
         errors = problem(writer.post("channels/", {**BODY, "monitors": [str(unknown)]}), 422)
@@ -225,7 +225,7 @@ def test_a_channel_is_read_by_its_id(writer, workspace):
     assert answer["ETag"] == '"1"'
 
 
-def test_who_may_only_read_sees_no_destination(reader, workspace):
+def test_a_viewer_sees_no_destination(reader, workspace):
     webhook = signed_channel(workspace)
     email = make_channel(workspace=workspace, kind="email", config={"addresses": ["a@example.com"] * 2})
     assert reader.get(path(webhook)).json()["config"] == {**NOTHING, "url": SHOWN, "secret": MASK}
@@ -305,7 +305,7 @@ def test_monitors_are_chosen_and_all_of_them_again(writer, workspace):
     assert not channel.monitors.exists()
 
 
-def test_when_and_of_what_it_hears_is_changed(writer, workspace):
+def test_the_events_of_a_channel_are_changed(writer, workspace):
     channel = make_channel(workspace=workspace)
     changes = {"delay": 600, "events": ["late", "down"], "title": "{monitor}!", "body": "{text}"}
     said = writer.patch(path(channel), changes).json()
@@ -365,7 +365,7 @@ def test_a_channel_of_another_workspace_is_not_found(writer):
     assert channel.name == "Theirs"
 
 
-def test_who_may_only_read_changes_nothing(reader, workspace):
+def test_a_viewer_changes_nothing(reader, workspace):
     channel = make_channel(workspace=workspace)
     for method, address, body in (
         ("POST", "channels/", BODY),
@@ -401,7 +401,7 @@ def test_each_change_is_an_audit_entry_without_the_destination(writer, workspace
 # --- The secret ----------------------------------------------------------------------------------
 
 
-def test_a_secret_is_stored_sealed_and_never_said_again(writer, workspace):
+def test_a_secret_is_stored_encrypted_and_never_returned(writer, workspace):
     answer = writer.post("channels/", {**BODY, "config": {"url": URL, "secret": SECRET}})
     channel = Channel.objects.get()
     assert answer.json()["config"] == {**NOTHING, "url": SHOWN, "secret": MASK}
@@ -476,7 +476,7 @@ def test_a_secret_has_no_other_length(writer, size):
 # --- Testing -------------------------------------------------------------------------------------
 
 
-def test_a_test_says_what_the_other_side_said(writer, workspace):
+def test_a_test_returns_the_receivers_response(writer, workspace):
     with HttpSink() as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         assert writer.post(path(channel, "test/")).json() == {"ok": True, "detail": "HTTP 200 OK"}

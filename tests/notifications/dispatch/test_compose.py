@@ -83,7 +83,7 @@ def test_the_thread_is_that_of_the_outage_people_know_of(channel, monitor):
     ("event", "tone"),
     [("incident.resolved", Tone.UP), ("incident.passed", Tone.UP), ("incident.reminder", Tone.DOWN)],
 )
-def test_the_tone_tells_what_is_over_from_what_is_not(channel, monitor, event, tone):
+def test_the_tone_distinguishes_open_from_resolved(channel, monitor, event, tone):
     now = database_now()
     incident = make_incident(monitor, started_at=now, resolved_at=now if tone is Tone.UP else None)
     assert letter_of(make_delivery(channel, monitor, incident=incident, event=event)).tone is tone
@@ -106,7 +106,7 @@ def test_a_language_or_zone_that_is_gone_does_not_keep_anybody_from_hearing(chan
     assert "2026-11-22 14:03:07 UTC" in letter_of(delivery).message.text
 
 
-def test_who_hears_that_it_is_down_gets_a_link_to_acknowledge(channel, monitor):
+def test_a_down_notification_has_an_acknowledge_link(channel, monitor):
     letter = letter_of(make_delivery(channel, monitor))
     assert "/acknowledge/" in letter.message.ack_url
     assert letter.payload["acknowledge_url"] == letter.message.ack_url
@@ -135,7 +135,7 @@ def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
     assert datetime.fromisoformat(letter.payload["at"]) - planned < timedelta(seconds=1)
 
 
-def test_a_bad_value_is_told_with_the_bounds_of_its_monitor(channel, workspace):
+def test_a_value_out_of_range_is_notified_with_the_allowed_range(channel, workspace):
     monitor = make_monitor(workspace=workspace, name="Oven")
     type(monitor).objects.update(value_max=10)
     monitor.refresh_from_db()
@@ -162,7 +162,7 @@ def late(channel, monitor, heard):
     )
 
 
-def test_a_late_monitor_is_told_with_when_it_was_expected_and_when_it_is_down(channel, workspace):
+def test_a_late_notification_has_the_expected_time_and_the_deadline(channel, workspace):
     monitor = make_monitor(workspace=workspace, name="Oven", timeout=60, grace=120)
     heard = database_now() - timedelta(seconds=90)
     letter = letter_of(late(channel, monitor, heard))
@@ -177,7 +177,7 @@ def test_a_late_monitor_is_told_with_when_it_was_expected_and_when_it_is_down(ch
     assert deadline - expected == timedelta(seconds=120)
 
 
-def test_a_late_monitor_that_was_heard_again_is_not_told_to_go_down(channel, workspace):
+def test_a_late_notification_after_a_new_heartbeat_predicts_no_down(channel, workspace):
     monitor = make_monitor(workspace=workspace, timeout=60, grace=120)
     delivery = late(channel, monitor, database_now() - timedelta(seconds=90))
     MonitorState.objects.update(last_heartbeat_at=F("last_heartbeat_at") + timedelta(seconds=80))
@@ -213,7 +213,7 @@ def test_a_digest_takes_as_many_queries_for_thirty_as_for_two(channel, workspace
             compose.write(delivery)
 
 
-def test_machines_are_told_that_a_list_is_not_all(channel, workspace, monkeypatch):
+def test_the_payload_marks_a_truncated_list(channel, workspace, monkeypatch):
     monkeypatch.setattr("notifications.messages.digests.LISTED", 3)
     incidents = [make_incident(make_monitor(workspace=workspace)) for _ in range(4)]
     digest = letter_of(digest_of(channel, incidents)).payload["digest"]
@@ -234,7 +234,7 @@ def failing(channel, subject):
     )
 
 
-def test_owners_hear_which_channel_is_failing_and_what_the_other_side_said(channel, workspace, monitor):
+def test_a_failing_channel_is_notified_with_the_last_response(channel, workspace, monitor):
     subject = make_channel(workspace=workspace, name="Pager", failures=20, failing_since=START)
     now = database_now()
     delivery = make_delivery(subject, monitor)
@@ -273,7 +273,7 @@ def test_a_channel_says_it_its_own_way(channel, monitor):
     assert message.lines == tuple(message.text.replace("\n\n", "\n").split("\n"))
 
 
-def test_the_default_can_be_said_within_the_own_words(channel, monitor):
+def test_a_template_can_include_the_default_text(channel, monitor):
     worded(channel, title="Kitchen: {title}", body="{text}\n-- {workspace}")
     letter = letter_of(make_delivery(channel, monitor))
     assert letter.message.title == "Kitchen: Down: Oven"

@@ -67,7 +67,7 @@ def test_an_outage_that_passed_unseen_is_one_delivery():
     assert told(channel) == [PASSED]
 
 
-def test_pausing_tells_nobody():
+def test_pausing_sends_no_notification():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
@@ -75,7 +75,7 @@ def test_pausing_tells_nobody():
     assert told(channel) == [OPENED]
 
 
-def test_channels_of_other_workspaces_and_of_other_monitors_hear_nothing():
+def test_channels_of_other_workspaces_and_other_monitors_are_not_notified():
     monitor = make_monitor()
     other = make_monitor(workspace=monitor.workspace)
     elsewhere = make_channel(workspace=make_workspace())
@@ -87,14 +87,14 @@ def test_channels_of_other_workspaces_and_of_other_monitors_hear_nothing():
     assert told(chosen) == [OPENED]
 
 
-def test_a_channel_that_was_moved_to_another_workspace_by_its_choice_hears_nothing():
+def test_a_channel_that_lists_a_monitor_of_another_workspace_is_not_notified():
     monitor = make_monitor()
     foreign = make_channel(workspace=make_workspace(), monitors=[monitor])
     push(monitor, up=False)
     assert told(foreign) == []
 
 
-def test_a_channel_that_is_switched_off_hears_nothing():
+def test_a_disabled_channel_is_not_notified():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, enabled=False)
     push(monitor, up=False)
@@ -102,7 +102,7 @@ def test_a_channel_that_is_switched_off_hears_nothing():
     assert told(channel) == []
 
 
-def test_who_was_told_down_is_told_up_though_the_monitor_is_not_chosen_any_more():
+def test_a_channel_notified_of_down_gets_the_recovery_though_no_longer_subscribed():
     monitor = make_monitor()
     other = make_monitor(workspace=monitor.workspace)
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
@@ -112,7 +112,7 @@ def test_who_was_told_down_is_told_up_though_the_monitor_is_not_chosen_any_more(
     assert told(channel) == [OPENED, RESOLVED]
 
 
-def test_a_channel_added_during_an_outage_hears_nothing_of_its_end():
+def test_a_channel_added_during_an_outage_gets_no_recovery():
     monitor = make_monitor()
     push(monitor, up=False)
     channel = make_channel(workspace=monitor.workspace)
@@ -120,7 +120,7 @@ def test_a_channel_added_during_an_outage_hears_nothing_of_its_end():
     assert told(channel) == []
 
 
-def test_a_channel_that_hears_of_ends_only_hears_of_each():
+def test_a_channel_subscribed_only_to_recoveries_gets_each_of_them():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, on_down=False)
     push(monitor, up=False)
@@ -128,7 +128,7 @@ def test_a_channel_that_hears_of_ends_only_hears_of_each():
     assert told(channel) == [RESOLVED]
 
 
-def test_a_channel_hears_of_the_events_that_it_wants():
+def test_a_channel_is_notified_of_its_subscribed_events():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, on_recovery=False)
     push(monitor, up=False)
@@ -136,7 +136,7 @@ def test_a_channel_hears_of_the_events_that_it_wants():
     assert told(channel) == [OPENED]
 
 
-def test_an_event_told_twice_is_owed_once():
+def test_a_repeated_event_makes_one_delivery():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     incident = make_incident(monitor)
@@ -200,7 +200,7 @@ def test_a_worker_is_woken_once_for_a_batch(hinted, django_capture_on_commit_cal
     assert hinted == ["notifications.tasks.deliver"]
 
 
-def test_where_nobody_is_told_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
+def test_without_deliveries_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
     monitor = make_monitor()
     with django_capture_on_commit_callbacks(execute=True):
         push(monitor, up=False)

@@ -30,7 +30,7 @@ def late_monitor(**fields):
 # --- Late ------------------------------------------------------------------------------------------
 
 
-def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
+def test_a_late_monitor_is_notified_once_to_subscribed_channels(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, "early", on_late=True)
     box_for(monitor.workspace, "calm")
@@ -41,7 +41,7 @@ def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
     assert memory.events("calm") == []
 
 
-def test_the_next_silence_is_told_again(memory):
+def test_the_next_late_heartbeat_is_notified_again(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
     late_and_failing.enqueue_all()
@@ -64,7 +64,7 @@ def test_what_came_before_the_news_left_makes_it_needless(memory):
     assert Delivery.objects.get().note == Delivery.Note.NOT_LATE
 
 
-def test_a_monitor_may_have_its_lateness_told_where_its_channel_says_nothing_of_it(memory):
+def test_a_monitors_rule_can_add_the_late_event_to_a_channel(memory):
     monitor = late_monitor()
     channel = box_for(monitor.workspace)
     ChannelRule.objects.create(monitor=monitor, channel=channel, events=["late"])
@@ -102,7 +102,7 @@ def fail_often(channel, times=20):
         age(seconds=31)
 
 
-def test_twenty_failures_in_a_row_are_a_failing_channel_and_told_once_over_another(memory):
+def test_a_channel_with_twenty_failures_in_a_row_is_notified_once_over_another(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing", name="Ops")
     memory.answers = {"failing": "failed"}
@@ -121,7 +121,7 @@ def test_twenty_failures_in_a_row_are_a_failing_channel_and_told_once_over_anoth
     assert other.deliveries.get().subject == channel
 
 
-def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
+def test_a_success_ends_the_failure_and_the_next_one_is_notified_again(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing")
     box_for(workspace, "other", on_down=False)
@@ -149,7 +149,7 @@ def test_a_test_that_arrives_mends_it_too(memory):
     assert (channel.failures, channel.failing_since) == (0, None)
 
 
-def test_one_that_is_gone_is_switched_off_and_told(memory):
+def test_a_channel_whose_receiver_is_gone_is_disabled_and_notified(memory):
     monitor = make_monitor()
     channel = box_for(monitor.workspace, "gone")
     box_for(monitor.workspace, "other")
@@ -172,7 +172,7 @@ def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
     assert late_and_failing.enqueue_all() == 1
 
 
-def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
+def test_at_most_three_channels_are_notified_those_for_all_monitors_first(memory):
     workspace = make_workspace()
     make_channel(workspace=workspace, failing_since=database_now(), failures=20)
     narrow = [make_channel(workspace=workspace, monitors=[]) for _ in range(3)]

@@ -305,7 +305,7 @@ class People(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_nobody_hears_twice_and_nobody_is_forgotten(monkeypatch):
+def test_every_channel_is_notified_exactly_once(monkeypatch):
     for slug in ("memory", "single"):
         monkeypatch.setitem(kinds(), slug, Memory().kind(slug))
     run_state_machine_as_test(

@@ -114,7 +114,7 @@ def test_a_failure_is_tried_again_under_the_same_id_until_it_arrives():
 
 
 @pytest.mark.django_db
-def test_the_wait_that_the_other_side_asks_for_is_kept_by_the_whole_channel():
+def test_a_retry_after_applies_to_the_whole_channel():
     monitor = make_monitor()
     with HttpSink(Answer(429, {"Retry-After": "300"})) as sink:
         channel = webhook_for(sink, monitor.workspace)
@@ -166,7 +166,7 @@ def test_what_was_held_back_for_days_is_tried_as_often_as_anything_else(interrup
 
 
 @pytest.mark.django_db
-def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
+def test_a_channel_with_a_broken_config_fails_without_blocking_others():
     monitor = make_monitor()
     incident = make_incident(monitor)
     broken = [
@@ -185,7 +185,7 @@ def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
 
 
 @pytest.mark.django_db
-def test_what_the_other_side_says_is_kept_short_and_printable():
+def test_the_response_is_stored_short_and_printable():
     monitor = make_monitor()
     with HttpSink(default=Answer(500, body=b"\x00\xff\n" + b"z" * 3000)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)

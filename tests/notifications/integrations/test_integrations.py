@@ -124,14 +124,14 @@ def test_the_channels_own_words_are_sent_instead(any_fake):
     assert "Down" not in told
 
 
-def test_a_wrong_token_is_told_in_the_words_of_the_provider(any_fake):
+def test_a_wrong_token_fails_with_the_providers_message(any_fake):
     result = send(any_fake, **any_fake.wrong)
     assert isinstance(result, Failed)
     assert any_fake.wrong_words in result.detail
     assert any_fake.problems == []
 
 
-def test_too_many_requests_tell_how_long_to_wait(any_fake):
+def test_too_many_requests_return_the_wait(any_fake):
     any_fake.mode = "limited"
     result = send(any_fake)
     assert isinstance(result, Failed)
@@ -159,7 +159,7 @@ def test_an_answer_that_is_cut_ends_in_a_result(any_fake):
 
 
 @pytest.mark.parametrize("mode", ["", "limited", "broken", "malformed"])
-def test_no_secret_is_told(any_fake, mode, caplog):
+def test_no_secret_is_in_the_result(any_fake, mode, caplog):
     any_fake.mode = mode
     results = [send(any_fake), send(any_fake, **any_fake.wrong)]
     said = " ".join(result.detail for result in results) + caplog.text
@@ -167,7 +167,7 @@ def test_no_secret_is_told(any_fake, mode, caplog):
         assert secret not in said
 
 
-def test_a_secret_that_the_provider_repeats_is_not_told(any_fake):
+def test_a_secret_in_the_providers_response_is_removed(any_fake):
     any_fake.take = echo
     said = send(any_fake).detail
     for secret in any_fake.secrets:
@@ -319,7 +319,7 @@ def test_slack_and_discord_switch_off_a_webhook_that_was_taken_away(opened):
     assert not send(discord, **discord.wrong).gone
 
 
-def test_nobody_is_mentioned_and_no_mark_counts_in_slack(opened):
+def test_slack_text_has_no_mentions_or_markup(opened):
     evil = Message("Down: <!channel> *x*", ("<@U1> & <https://x.example|y>",), "https://t.example/")
     request = sent(opened(Slack), replace(sample_messages.outgoing(), message=evil))
     assert request.json["text"].endswith("Down: &lt;!channel&gt; *x*")
@@ -400,7 +400,7 @@ def test_the_end_of_an_outage_ends_its_record_there(fake_class, opened):
 
 
 @pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
-def test_those_that_keep_records_hear_of_each_outage_alone(fake_class):
+def test_on_call_integrations_get_each_outage_separately(fake_class):
     assert not kind_named(fake_class.kind).merges
 
 
@@ -423,7 +423,7 @@ def test_a_region_has_its_own_address(slug, region, address):
 
 
 @pytest.mark.parametrize("region", ["eu", "jsm"])
-def test_opsgenie_is_told_in_each_region(opened, region):
+def test_opsgenie_works_in_each_region(opened, region):
     fake = opened(Opsgenie)
     sent(fake, region=region)
     sent(fake, sample_messages.outgoing(Event.RESOLVED), region=region)

@@ -124,7 +124,7 @@ def test_gone_switches_the_channel_off():
     assert result == Failed("HTTP 410 Gone: we moved", permanent=True, gone=True)
 
 
-def test_a_secret_that_the_other_side_repeats_is_not_told():
+def test_a_secret_in_the_response_is_removed():
     said = f"you signed with {SECRET} and {PREVIOUS}, and said Bearer abcdefgh".encode()
     with HttpSink(default=Answer(401, body=said)) as sink:
         result = post(sink, secret=SECRET, previous_secret=PREVIOUS, headers="Authorization: Bearer abcdefgh")
@@ -157,7 +157,7 @@ def test_headers_of_ones_own_are_sent():
         "TE: trailers",
     ],
 )
-def test_what_we_say_ourselves_cannot_be_said_otherwise(line):
+def test_our_own_headers_cannot_be_overridden(line):
     with pytest.raises(ValidationError, match="set by Tianji"):
         clean("headers", [line])
 

@@ -23,7 +23,7 @@ def said(rules: Rules | None = None, *routes: Route) -> list[str]:
     return sentences(rules or Rules(), routes, now=NOW)
 
 
-def test_who_is_notified_when_is_one_sentence():
+def test_recipients_and_delays_are_one_sentence():
     rules = Rules(remind_every=timedelta(hours=1))
     (sentence,) = said(rules, to("on-call phone", 10), to("Ops Slack"))
     assert sentence == (

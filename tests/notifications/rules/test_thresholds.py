@@ -97,7 +97,7 @@ def test_a_silence_that_ended_counts_as_long_as_it_was(allowed, before, periods)
 
 
 @given(TOLERANCES, FAILURES, st.integers(0, 59))
-def test_looked_at_when_it_says_it_never_tells_later_than_it_could(allowed, before, seconds):
+def test_rechecking_at_the_given_time_never_delays_a_notification(allowed, before, seconds):
     """Follow the times at which it wants to be asked again: none lies beyond the first that is enough."""
     started_at = NOW - timedelta(seconds=seconds)
     enough = next(p for p in range(HORIZON) if counted(allowed, periods=p, before=before))

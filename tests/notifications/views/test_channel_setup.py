@@ -49,7 +49,7 @@ def test_a_kind_is_found_by_a_part_of_its_name(admin, sought):
     assert f'value="{sought.strip()}"' in page
 
 
-def test_asked_for_by_htmx_the_kinds_are_a_fragment(admin):
+def test_for_htmx_the_integrations_are_a_fragment(admin):
     page = admin.get(url("new"), {"q": "slack"}, headers=HTMX).content.decode()
     assert "<html" not in page
     assert url("create", "slack") in page
@@ -62,7 +62,7 @@ def test_what_matches_no_kind_leads_to_all_of_them(admin):
 
 
 @pytest.mark.parametrize("slug", sorted(kinds()))
-def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, slug):
+def test_each_integration_has_a_form_with_instructions(admin, slug):
     page = admin.get(url("create", slug)).content.decode()
     kind = kinds()[slug]
     assert page.count('<li class="wrap">') == len(kind.where)
@@ -75,7 +75,7 @@ def test_each_kind_has_a_form_that_says_where_to_find_what_it_asks_for(admin, sl
 # --- Preview --------------------------------------------------------------------------------------
 
 
-def test_the_form_shows_what_the_channel_will_say(admin):
+def test_the_form_previews_notifications(admin):
     page = admin.get(url("create", "webhook")).content.decode()
     assert "Nightly backup" in page
     assert "Recovered: Nightly backup" in page
@@ -180,7 +180,7 @@ def test_a_failing_channel_is_so_in_the_list_and_on_its_page(admin, workspace):
         assert "invalid_token" in said
 
 
-def test_who_may_only_read_sees_that_it_is_failing_but_not_what_was_said(viewer, workspace):
+def test_a_viewer_sees_that_it_is_failing_but_not_the_response(viewer, workspace):
     channel = failing_channel(workspace)
     for page in (viewer.get(url("list")), viewer.get(url("detail", channel))):
         said = page.content.decode()
@@ -188,25 +188,25 @@ def test_who_may_only_read_sees_that_it_is_failing_but_not_what_was_said(viewer,
         assert "invalid_token" not in said
 
 
-def test_the_overview_tells_those_who_may_change_it(admin, workspace):
+def test_the_overview_warns_admins_of_failing_channels(admin, workspace):
     channel = failing_channel(workspace)
     said = text(admin.get(reverse("monitors:overview")))
     assert f'href="{url("detail", channel)}">Ops</a> has been failing since' in said
     assert "invalid_token" in said
 
 
-def test_the_overview_does_not_trouble_those_who_may_not(viewer, workspace):
+def test_the_overview_does_not_warn_viewers(viewer, workspace):
     failing_channel(workspace)
     assert "has been failing since" not in text(viewer.get(reverse("monitors:overview")))
 
 
-def test_the_overview_says_nothing_of_other_workspaces_and_of_what_works(admin, workspace):
+def test_the_overview_ignores_other_workspaces_and_working_channels(admin, workspace):
     make_channel(workspace=workspace)
     failing_channel(make_workspace())
     assert "has been failing since" not in text(admin.get(reverse("monitors:overview")))
 
 
-def test_a_monitor_says_which_of_those_who_are_told_is_failing(admin, workspace):
+def test_a_monitor_shows_which_of_its_channels_is_failing(admin, workspace):
     channel = failing_channel(workspace)
     monitor = Monitor.objects.get()
     other = failing_channel(workspace, name="Elsewhere", monitors=[])
@@ -216,7 +216,7 @@ def test_a_monitor_says_which_of_those_who_are_told_is_failing(admin, workspace)
     assert "has been failing since" in page
 
 
-def test_a_channel_that_was_switched_off_because_nobody_is_there_says_so(admin, workspace):
+def test_a_channel_disabled_because_its_receiver_is_gone_says_so(admin, workspace):
     channel = failing_channel(workspace, enabled=False)
     page = text(admin.get(url("detail", channel)))
     assert "It is disabled." in page
@@ -260,7 +260,7 @@ def test_a_long_digest_names_some_and_costs_no_more(admin, workspace, django_ass
     assert "and others" in page
 
 
-def test_an_incident_told_in_a_digest_says_of_how_many(admin, workspace):
+def test_an_incident_in_a_digest_shows_how_many_it_merged(admin, workspace):
     channel = make_channel(workspace=workspace, name="Chat")
     digest = digest_of(channel, "Oven", "Fridge")
     now = database_now()
@@ -271,7 +271,7 @@ def test_an_incident_told_in_a_digest_says_of_how_many(admin, workspace):
     assert "Attempt 1 succeeded" in page
 
 
-def test_what_was_not_needed_says_why(admin, workspace):
+def test_a_skipped_delivery_shows_the_reason(admin, workspace):
     channel, monitor = make_channel(workspace=workspace), make_monitor(workspace=workspace)
     incident = make_incident(monitor)
     fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
@@ -283,7 +283,7 @@ def test_what_was_not_needed_says_why(admin, workspace):
         assert "No attempts yet" not in said
 
 
-def test_what_waits_for_its_delay_says_until_when(admin, workspace):
+def test_a_delayed_delivery_shows_its_time(admin, workspace):
     channel, later = make_channel(workspace=workspace), database_now() + timedelta(minutes=10)
     make_delivery(channel, make_monitor(workspace=workspace), next_attempt_at=later)
     assert "Scheduled" in admin.get(url("detail", channel)).content.decode()

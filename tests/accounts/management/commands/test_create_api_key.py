@@ -41,7 +41,7 @@ def test_the_command_prints_a_key_that_works_alone_on_the_last_line(workspace):
     assert AuditEntry.objects.get().actor == "command line"
 
 
-def test_the_command_makes_a_key_that_only_reads_where_nothing_else_is_said(workspace):
+def test_the_command_creates_a_read_only_key_by_default(workspace):
     assert find(create("--name", "ci")[-1]).scope == ApiKey.Scope.READ
 
 
@@ -69,14 +69,14 @@ def test_a_workspace_is_named_by_its_name_or_uuid():
         assert find(create("--name", "ci", "--workspace", named)[-1]).workspace == second
 
 
-def test_a_workspace_that_does_not_exist_is_told_with_those_that_do():
+def test_an_unknown_workspace_is_an_error_that_lists_the_others():
     make_workspace("First")
     for named in ("Third", str(uuid.uuid4())):
         with pytest.raises(CommandError, match=r"There is no workspace “.*”\.\n  \S+  First"):
             create("--name", "ci", "--workspace", named)
 
 
-def test_of_two_workspaces_with_one_name_the_uuid_tells():
+def test_workspaces_with_the_same_name_are_selected_by_uuid():
     twins = [make_workspace("Twin"), make_workspace("Twin")]
     with pytest.raises(CommandError, match=r"2 workspaces are named “Twin”\. Choose one by its UUID"):
         create("--name", "ci", "--workspace", "Twin")
@@ -99,7 +99,7 @@ def test_without_any_workspace_the_command_says_what_to_do():
         ((), "--name"),
     ],
 )
-def test_what_cannot_be_is_told(workspace, arguments, error):
+def test_invalid_arguments_are_reported(workspace, arguments, error):
     with pytest.raises(CommandError, match=error):
         create(*arguments)
     assert not ApiKey.objects.exists()

@@ -171,7 +171,7 @@ def test_the_span_is_named_as_people_name_it(minutes, number, span):
         (slot(minutes=15 * 60), "22 Nov, 14:00 – 23 Nov, 05:00 UTC · up · no heartbeat"),
     ],
 )
-def test_a_slots_tooltip_tells_when_how_bad_and_how_many(told, expected):
+def test_a_slots_tooltip_has_the_time_status_and_counts(told, expected):
     assert tooltip(told) == expected
 
 
@@ -181,11 +181,11 @@ def test_a_long_message_is_cut():
     assert said.endswith("x…")
 
 
-def test_a_message_is_told_as_it_came():
+def test_a_message_is_shown_verbatim():
     assert tooltip(slot(ups=1, last_message='5 < 6 & "so"')).endswith(': 5 < 6 & "so"')
 
 
-def test_times_are_told_in_the_current_time_zone():
+def test_times_are_in_the_current_time_zone():
     with timezone.override("Asia/Jakarta"):
         assert tooltip(slot(ups=1)).startswith("22 Nov, 21:00–21:30 WIB ")
     assert tooltip(slot(ups=1)).startswith("22 Nov, 14:00–14:30 UTC ")

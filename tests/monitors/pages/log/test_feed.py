@@ -68,7 +68,7 @@ def test_a_missed_deadline_says_for_how_long_nothing_came_and_the_last_message(m
     assert row.text == "No heartbeat for 66 s · last message “batch 881 done”"
 
 
-def test_a_recovery_says_after_how_long_with_which_message_and_who_was_told(monitor, workspace):
+def test_a_recovery_shows_its_duration_message_and_notified_channels(monitor, workspace):
     make_channel(workspace=workspace, name="Ops Slack")
     make_channel(workspace=workspace, name="on-call")
     push(monitor)
@@ -170,7 +170,7 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
     assert [text for _word, text in said(monitor)][:3] == ["Reported down: “broken”", "more", "broken"]
 
 
-def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspace):
+def test_a_delivery_filtered_alone_is_a_row_of_its_own(monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False)
     assert said(monitor, kinds=(Kind.MESSAGES,)) == [("pending", "Sending to Ops")]
