@@ -80,12 +80,12 @@ def test_every_operation_says_its_problems(document):
     for path, method, operation in operations(document):
         if not path.startswith("/api/v1/"):
             continue
-        said = set(operation["responses"])
-        assert {"400", "401", "404", "429", "503"} <= said, path
+        documented = set(operation["responses"])
+        assert {"400", "401", "404", "429", "503"} <= documented, path
         if method != "get":
-            assert "403" in said, path
+            assert "403" in documented, path
         if "requestBody" in operation:
-            assert {"413", "415", "422"} <= said, path
+            assert {"413", "415", "422"} <= documented, path
     for status in {kind.status for kind in KINDS.values()}:
         assert document["components"]["responses"][f"Problem{status}"]["content"]["application/problem+json"]
 

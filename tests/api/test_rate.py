@@ -43,8 +43,8 @@ def test_each_person_has_their_own_count(client, workspace, settings):
     settings.TIANJI_API_RATE = 1
     for _ in range(2):
         client.force_login(make_user(workspace=workspace))
-        asked = [client.get("/api/v1/monitors/").status_code for _ in range(2)]
-        assert asked == [200, 429]
+        statuses = [client.get("/api/v1/monitors/").status_code for _ in range(2)]
+        assert statuses == [200, 429]
 
 
 def test_an_unauthenticated_request_is_401_and_not_counted(client, settings):

@@ -207,11 +207,11 @@ def test_the_acknowledge_page_is_accessible(site: Site, browser: Browser):
     with HttpSink() as sink, Person(site.url) as person:
         person.submit("/channels/new/webhook/", name="Sink", url=sink.url, scope="all", enabled="on")
         push(person.create_monitor("Ice house"), status="down", msg="warm")
-        (told,) = sink.wait_for(1)
+        (notification,) = sink.wait_for(1)
     found = []
     for language in LANGUAGES:
         context, page = site.open(browser, language, signed_in=False)
-        found += faults(page, "acknowledge", told.json["acknowledge_url"], language)
+        found += faults(page, "acknowledge", notification.json["acknowledge_url"], language)
         context.close()
     assert not found, "\n".join(found)
 

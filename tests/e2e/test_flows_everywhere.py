@@ -263,8 +263,8 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: Environment
 
     choose(2, 3)
     button(page, say("Channels…")).click()
-    asked = ("Notifications for %(number)s monitor", "Notifications for %(number)s monitors")
-    expect(page.get_by_role("heading", name=say.many(*asked, 2, number=2))).to_be_visible()
+    title = ("Notifications for %(number)s monitor", "Notifications for %(number)s monitors")
+    expect(page.get_by_role("heading", name=say.many(*title, 2, number=2))).to_be_visible()
     page.get_by_label(night_shift).check()
     shoot(page, f"flow-assign-{here.mode}")
     button(page, say("Subscribe")).click()
@@ -272,8 +272,8 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: Environment
 
     choose(1, 2)
     button(page, say("Delete")).click()
-    asked = ("Delete %(number)d monitor?", "Delete %(number)d monitors?")
-    expect(page.get_by_role("heading", name=say.many(*asked, 2, number=2))).to_be_visible()
+    title = ("Delete %(number)d monitor?", "Delete %(number)d monitors?")
+    expect(page.get_by_role("heading", name=say.many(*title, 2, number=2))).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= here.mode.viewport["width"]
     sure = ("Delete %(number)s monitor", "Delete %(number)s monitors")
     button(page, say.many(*sure, 2, number=2)).click()
@@ -323,13 +323,13 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: Envir
     expect(page).to_have_url(re.compile(r"\?range=7d$"))
     expect(page.locator("#chart-value").get_by_role("slider")).to_have_attribute("aria-valuemax", "168")
 
-    box, said = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-readout")
+    box, readout = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-readout")
     if here.mode.phone:
         box.tap(position={"x": 40, "y": 60})
     else:
         box.focus()
         page.keyboard.press("Home")
-    expect(said).to_contain_text(say("no value"))
+    expect(readout).to_contain_text(say("no value"))
     shoot(page, f"flow-chart-{here.mode}")
 
     expect(page.locator("header .pill")).to_have_text(say("Down"), timeout=6_000 + LIVE + SLACK)
@@ -378,8 +378,8 @@ def test_the_log_is_filtered_searched_opened_and_saved(here: Environment, page: 
     assert [long in line for line in lines] == [True]
     with page.expect_download() as download:
         page.get_by_role("link", name="NDJSON").click()
-    (told,) = [json.loads(line) for line in saved(download.value).splitlines()]
-    assert (told["text"], told["value"]) == (long, 98.5)
+    (response,) = [json.loads(line) for line in saved(download.value).splitlines()]
+    assert (response["text"], response["value"]) == (long, 98.5)
     page.get_by_role("link", name=say("Clear"), exact=True).click()
     expect(page.locator(".entry").nth(3)).to_be_visible()
 
@@ -441,7 +441,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(here: Environment, pag
     page.goto(monitor.path)
     page.locator("#troubleshooting").get_by_text(say("Troubleshooting")).click()
     entry = page.get_by_role("listitem").filter(has_text=say("Invalid parameter"))
-    told = say("Response: “%(detail)s”", detail="status must be up or down.")
-    expect(entry).to_contain_text(told)
+    response = say("Response: “%(detail)s”", detail="status must be up or down.")
+    expect(entry).to_contain_text(response)
     expect(entry).to_contain_text(monitor.push_url[-4:])
     shoot(page, f"flow-refused-{here.mode}")

@@ -75,14 +75,14 @@ def test_a_push_shows_within_three_seconds_without_a_reload(
     row = row_of(page, name)
     expect(row).to_contain_text("New")
     page.evaluate("window.neverReloaded = true")
-    for query, word, said in (
+    for query, word, expected in (
         ("", "Up", f"{name} is up"),
         ("?status=down&msg=disk+full", "Down", f"{name} is down"),
         ("", "Up", f"{name} has recovered"),
     ):
         push(monitor, query)
         expect(row.locator(".pill")).to_have_text(word, timeout=LIVE + SLACK)
-        expect(page.locator("#toasts")).to_contain_text(said)
+        expect(page.locator("#toasts")).to_contain_text(expected)
         if word == "Down":
             expect(row).to_contain_text("disk full")
             expect(page).to_have_title(re.compile(r"^\(\d+\) Tianji$"))

@@ -26,8 +26,8 @@ def main() -> None:
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
     made = fill(ours)
     fill(theirs)
-    said = {"keys": {name: key_to(space) for name, space in (("ours", ours), ("theirs", theirs))}, **made}
-    sys.stdout.write(f"{json.dumps(said)}\n")
+    seed = {"keys": {name: key_to(space) for name, space in (("ours", ours), ("theirs", theirs))}, **made}
+    sys.stdout.write(f"{json.dumps(seed)}\n")
 
 
 def key_to(workspace: Workspace) -> str:

@@ -68,8 +68,8 @@ def test_an_owner_sees_secrets_only_where_they_are_requested(tour: Tour):
 
 
 def test_requested_secrets_are_shown_so_the_search_does_find_them(tour: Tour):
-    asked = "\n".join(answer.text for answer in tour.seen if answer.shows)
-    shown = set(tour.found_in(asked))
+    answers = "\n".join(answer.text for answer in tour.seen if answer.shows)
+    shown = set(tour.found_in(answers))
     assert shown == {
         name
         for name in tour.secrets

@@ -53,8 +53,8 @@ def test_it_accepts_only_monitors_of_its_own_workspace(samples: Samples, root: C
 
 
 def test_a_channel_is_deleted_by_the_operation(samples: Samples, root: Client):
-    asked = root.get(page_of(samples.channel, "delete"))
-    assert "its delivery log is deleted too" in asked.text
+    confirmation = root.get(page_of(samples.channel, "delete"))
+    assert "its delivery log is deleted too" in confirmation.text
     root.post(page_of(samples.channel, "delete"), {"post": "yes"})
     assert not Channel.objects.exists()
     assert not Delivery.objects.exists()

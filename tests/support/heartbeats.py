@@ -19,7 +19,7 @@ from tests.support.factories import secret_of
 
 
 def arrival(
-    whose: Monitor | str,
+    target: Monitor | str,
     *,
     up: bool = True,
     message: str = "OK",
@@ -28,13 +28,13 @@ def arrival(
     source: str | None = None,
 ) -> Arrival:
     """A push for a monitor, or with a secret."""
-    secret = whose if isinstance(whose, str) else secret_of(whose)
+    secret = target if isinstance(target, str) else secret_of(target)
     return Arrival(tokens.digest_of(secret) or "", Push(up, message, value), posted=posted, source=source)
 
 
-def push(whose: Monitor | str, *, limiter: Limiter | None = None, **said: Any) -> Result:
+def push(target: Monitor | str, *, limiter: Limiter | None = None, **data: Any) -> Result:
     """Record one push by itself."""
-    (result,) = recorder.record([arrival(whose, **said)], limiter=limiter)
+    (result,) = recorder.record([arrival(target, **data)], limiter=limiter)
     return result
 
 

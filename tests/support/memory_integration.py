@@ -24,14 +24,14 @@ class Memory:
 
     answers: dict[str, str] = field(default_factory=dict)
     arrived: list[tuple[str, Outgoing]] = field(default_factory=list)
-    heard: Callable[[str, Outgoing], None] = lambda box, outgoing: None
+    on_arrival: Callable[[str, Outgoing], None] = lambda box, outgoing: None
 
     def send(self, config: Mapping[str, Any], outgoing: Outgoing) -> Result:
         box = config["box"]
         answer = self.answers.get(box, "taken")
         if answer in ("taken", "lost"):
             self.arrived.append((box, outgoing))
-            self.heard(box, outgoing)
+            self.on_arrival(box, outgoing)
         match answer:
             case "taken":
                 return Sent("taken")

@@ -47,8 +47,8 @@ def wait_for(
     deadline = time.monotonic() + seconds
     while not (answer := what()):
         if time.monotonic() > deadline:
-            said = describe() if callable(describe) else describe
-            raise AssertionError(f"not within {seconds} s: {said or what}")
+            description = describe() if callable(describe) else describe
+            raise AssertionError(f"not within {seconds} s: {description or what}")
         time.sleep(every)
     return answer
 

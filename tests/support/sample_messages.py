@@ -31,13 +31,15 @@ TONES = {
 def outgoing(event: Event = Event.OPENED, *, thread: UUID | None = None, **facts: Any) -> Outgoing:
     """A message of `event`, about a monitor whose name is full of marks; `facts` are members of its facts."""
     delivery_id = uuid4()
-    message, payload = _said(event, delivery_id, facts)
+    message, payload = _message_and_payload(event, delivery_id, facts)
     if event in (Event.OPENED, Event.RESOLVED, Event.PASSED, Event.REMINDER):
         thread = thread or UUID(INCIDENT_ID)
     return Outgoing(delivery_id, message, payload, thread=thread, tone=TONES.get(event, Tone.DOWN))
 
 
-def _said(event: Event, delivery_id: UUID, more: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
+def _message_and_payload(
+    event: Event, delivery_id: UUID, more: dict[str, Any]
+) -> tuple[Message, dict[str, Any]]:
     if event is Event.TEST:
         message = single.compose_test(channel="Ops", workspace="Kitchen", url="https://tianji.example.com/")
         return message, payloads.of_test(message, test_id=delivery_id, at=AT)

@@ -161,9 +161,9 @@ def test_rotating_asks_a_bounded_number_of_questions_a_token(root: Client):
     chosen = [make_monitor().tokens.get() for _number in range(10)]
     changelist = reverse("admin:monitors_pushtoken_changelist")
     fields = {"action": "rotate_selected", "_selected_action": [token.pk for token in chosen]}
-    asked = root.post(changelist, fields)
+    confirmation = root.post(changelist, fields)
     with CaptureQueriesContext(connection) as seen:
-        root.post(changelist, dict(asked.context["hidden"]) | {"overlap": "1 h"})
+        root.post(changelist, dict(confirmation.context["hidden"]) | {"overlap": "1 h"})
     assert len(seen.captured_queries) <= 10 + 10 * 16
 
 

@@ -93,7 +93,7 @@ def test_members_and_strangers_are_led_to_the_sign_in(samples: Samples, schedule
 
 
 @pytest.mark.parametrize("who", ["staff", "member", "nobody"])
-def test_only_superusers_can_rotate_or_revoke(samples: Samples, who):
+def test_without_permission_tokens_cannot_be_rotated_or_revoked(samples: Samples, who):
     client = {
         "staff": lambda: signed_in(make_staff()),
         "member": lambda: signed_in(samples.rows["member"]),

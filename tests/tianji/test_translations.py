@@ -37,18 +37,18 @@ def test_every_message_of_the_source_is_translated(language):
 def test_the_compiled_catalog_matches_its_source(path):
     source, compiled = polib.pofile(str(path)), polib.mofile(str(path.with_suffix(".mo")))
     assert to_do(source) == []
-    said = {key(entry): entry.msgstr_plural or entry.msgstr for entry in compiled}
-    assert said == {key(entry): entry.msgstr_plural or entry.msgstr for entry in source}
+    compiled_text = {key(entry): entry.msgstr_plural or entry.msgstr for entry in compiled}
+    assert compiled_text == {key(entry): entry.msgstr_plural or entry.msgstr for entry in source}
 
 
 @pytest.mark.parametrize("path", catalogs(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_translation_has_the_placeholders_of_its_original(path):
     wrong = []
     for entry in polib.pofile(str(path)):
-        for said in [entry.msgstr, *entry.msgstr_plural.values()]:
+        for compiled_text in [entry.msgstr, *entry.msgstr_plural.values()]:
             wanted = {tuple(placeholders(text)) for text in (entry.msgid, entry.msgid_plural) if text}
-            if said and tuple(placeholders(said)) not in wanted:
-                wrong.append((entry.msgid, said))
+            if compiled_text and tuple(placeholders(compiled_text)) not in wanted:
+                wrong.append((entry.msgid, compiled_text))
     assert wrong == []
 
 

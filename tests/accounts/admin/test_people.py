@@ -234,10 +234,10 @@ def test_only_an_empty_workspace_can_be_deleted(root: Client):
 def test_keys_are_revoked_by_an_action_that_asks(samples: Samples, root: Client):
     changelist = reverse("admin:accounts_apikey_changelist")
     key = samples.rows["key"]
-    asked = root.post(changelist, {"action": "revoke_selected", "_selected_action": [key.pk]})
+    confirmation = root.post(changelist, {"action": "revoke_selected", "_selected_action": [key.pk]})
     assert ApiKey.objects.get().revoked_at is None
-    told = root.post(changelist, dict(asked.context["hidden"]))
-    assert told.context["counts"] == [("Revoked", 1)]
+    result = root.post(changelist, dict(confirmation.context["hidden"]))
+    assert result.context["counts"] == [("Revoked", 1)]
     assert AuditEntry.objects.get(action="api_key.revoked").via == "admin"
     assert api_keys.find(samples.secrets["API key"], address=None) is None
 

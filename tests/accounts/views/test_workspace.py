@@ -103,17 +103,17 @@ def test_the_language_and_zone_of_messages_are_chosen(admin, workspace):
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "expected"),
     [
         ({"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”."),
         ({"timezone": "../../etc/passwd"}, "Unknown time zone"),
         ({"language": "tlh"}, "tlh is not one of the available choices."),
     ],
 )
-def test_a_language_or_zone_that_there_is_not_is_refused(admin, workspace, typed, said):
+def test_a_language_or_zone_that_there_is_not_is_refused(admin, workspace, typed, expected):
     response = admin.post(url("settings"), {"name": workspace.name, **typed})
     assert response.status_code == 422
-    assert said in text_of(response)
+    assert expected in text_of(response)
 
 
 def test_a_viewer_sees_the_language_and_zone_of_messages(viewer, workspace):
@@ -157,14 +157,14 @@ def test_the_audit_log_lists_everything_in_the_workspace_newest_first(admin, wor
     admin.post(url("api_keys"), {"name": "ci", "scope": "write"})
     admin.post(url("settings"), {"name": "Acme"})
     text = text_of(admin.get(url("audit")))
-    said = [
+    expected = [
         "Acme · Changed: name",
         "· Created the API key (Read and write)",
         "Backup · Paused",
         "Backup · Created the push token tjp_...",
         "Backup · Created the monitor",
     ]
-    places = [text.index(words) for words in said]
+    places = [text.index(words) for words in expected]
     assert places == sorted(places)
     assert "Foreign" not in text
     assert "· browser · from 127.0.0.1" in text

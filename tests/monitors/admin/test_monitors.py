@@ -182,8 +182,8 @@ def test_deleting_asks_and_does_not_walk_the_heartbeats(
     root: Client, pushed: Monitor, django_assert_max_num_queries
 ):
     with django_assert_max_num_queries(6) as seen:
-        asked = root.get(page_of(pushed, "delete"))
-    assert "cannot be undone" in asked.text
+        confirmation = root.get(page_of(pushed, "delete"))
+    assert "cannot be undone" in confirmation.text
     assert not any("heartbeat" in query["sql"].split("last_heartbeat_at")[0].lower() for query in seen)
     assert Monitor.objects.exists()
 
@@ -201,9 +201,9 @@ def run(
     root: Client, action: str, *, across: bool = False, chosen: tuple[Monitor, ...] = ()
 ) -> dict[str, int]:
     fields = {"action": action, "_selected_action": [m.pk for m in chosen] or ["0"]}
-    asked = root.post(reverse(CHANGELIST), fields | ({"select_across": "1"} if across else {}))
-    told = root.post(reverse(CHANGELIST), dict(asked.context["hidden"]))
-    return dict(told.context["counts"])
+    confirmation = root.post(reverse(CHANGELIST), fields | ({"select_across": "1"} if across else {}))
+    result = root.post(reverse(CHANGELIST), dict(confirmation.context["hidden"]))
+    return dict(result.context["counts"])
 
 
 def test_many_are_paused_resumed_and_deleted(root: Client, pushed: Monitor):

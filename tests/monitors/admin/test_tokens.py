@@ -42,25 +42,26 @@ def act(root: Client, action: str, chosen: list[PushToken], query: str = "", **d
     return root.post(reverse(CHANGELIST) + query, fields)
 
 
-def confirm(root: Client, asked, query: str = "", **data: Any):
+def confirm(root: Client, confirmation, query: str = "", **data: Any):
     """Send the form of the confirmation, or of a partial outcome."""
-    fields = dict(asked.context["hidden"])
-    fields |= dict(asked.context.get("options", []))
+    fields = dict(confirmation.context["hidden"])
+    fields |= dict(confirmation.context.get("options", []))
     return root.post(reverse(CHANGELIST) + query, fields | data)
 
 
-def words(told) -> dict[str, int]:
-    return dict(told.context["counts"])
+def words(result) -> dict[str, int]:
+    return dict(result.context["counts"])
 
 
 # --- One token
 
 
 def test_the_page_asks_before_it_rotates(root: Client, token):
-    asked = root.get(page_of(token, "rotate"))
-    assert asked.status_code == 200
+    confirmation = root.get(page_of(token, "rotate"))
+    assert confirmation.status_code == 200
     assert (
-        asked.context["form"]["overlap"].value() == "1 d" or asked.context["form"]["overlap"].value() == 86400
+        confirmation.context["form"]["overlap"].value() == "1 d"
+        or confirmation.context["form"]["overlap"].value() == 86400
     )
     token.refresh_from_db()
     assert token.replaced_by is None
@@ -108,8 +109,8 @@ def test_a_dead_token_cannot_be_rotated(root: Client, token):
 
 
 def test_a_token_is_revoked_after_a_question(root: Client, token):
-    asked = root.get(page_of(token, "revoke"))
-    assert "last active token" in asked.text
+    confirmation = root.get(page_of(token, "revoke"))
+    assert "last active token" in confirmation.text
     token.refresh_from_db()
     assert token.revoked_at is None
     root.post(page_of(token, "revoke"))
@@ -154,10 +155,10 @@ def test_the_monitors_page_links_to_the_rotation_of_each_working_token(root: Cli
 
 def test_the_action_asks_with_the_count_and_changes_nothing(root: Client):
     chosen = [make_monitor(name=f"Oven {n}").tokens.get() for n in range(12)]
-    asked = act(root, "rotate_selected", chosen)
-    assert asked.context["count"] == 12
-    assert len(asked.context["names"]) == 10
-    assert "and 2 more" in asked.text
+    confirmation = act(root, "rotate_selected", chosen)
+    assert confirmation.context["count"] == 12
+    assert len(confirmation.context["names"]) == 10
+    assert "and 2 more" in confirmation.text
     assert PushToken.objects.count() == 12
 
 
@@ -165,37 +166,37 @@ def test_the_outcome_of_each_token_is_shown(root: Client, token):
     dead, running, fresh = (make_monitor(name=name).tokens.get() for name in ("Dead", "Running", "Fresh"))
     tokens.revoke(token=dead)
     newest = tokens.rotate(token=running).new.token
-    asked = act(root, "rotate_selected", [token, dead, running, newest, fresh])
-    told = confirm(root, asked, overlap="3 h")
-    assert words(told) == {
+    confirmation = act(root, "rotate_selected", [token, dead, running, newest, fresh])
+    result = confirm(root, confirmation, overlap="3 h")
+    assert words(result) == {
         "Rotated": 2,
         "No longer valid": 1,
         "Skipped: already rotated": 1,
         "Skipped: an earlier rotation's overlap is still running": 1,
     }
     for name in ("Oven", "Dead", "Running", "Fresh"):
-        assert name in told.text
+        assert name in result.text
     assert AuditEntry.objects.filter(action="token.rotated", via="admin").count() == 2
 
 
 def test_forced_the_newest_of_an_overlap_is_rotated_once(root: Client, token):
     newest = tokens.rotate(token=token).new.token
-    asked = act(root, "rotate_selected", [token, newest])
-    told = confirm(root, asked, overlap="3 h", force="on")
-    assert words(told) == {"Rotated": 1, "Skipped: already rotated": 1}
+    confirmation = act(root, "rotate_selected", [token, newest])
+    result = confirm(root, confirmation, overlap="3 h", force="on")
+    assert words(result) == {"Rotated": 1, "Skipped: already rotated": 1}
     assert PushToken.objects.count() == 3
 
 
 def test_sending_the_confirmation_again_rotates_nothing_twice(root: Client, token):
-    asked = act(root, "rotate_selected", [token])
+    confirmation = act(root, "rotate_selected", [token])
     for _again in range(3):
-        confirm(root, asked, overlap="0 s", force="on")
+        confirm(root, confirmation, overlap="0 s", force="on")
     assert PushToken.objects.count() == 2
 
 
 def test_a_wrong_overlap_asks_again(root: Client, token):
-    asked = act(root, "rotate_selected", [token])
-    again = confirm(root, asked, overlap="a while")
+    confirmation = act(root, "rotate_selected", [token])
+    again = confirm(root, confirmation, overlap="a while")
     assert "overlap" in again.context["form"].errors
     assert PushToken.objects.count() == 1
 
@@ -206,18 +207,18 @@ def test_all_across_pages_are_those_that_match_the_filter(root: Client):
         make_monitor(workspace=inside)
         make_monitor(workspace=outside)
     query = "?q=Inside"
-    asked = act(root, "rotate_selected", [], query, select_across="1")
-    assert asked.context["count"] == 5
-    told = confirm(root, asked, query, overlap="1 h")
-    assert words(told) == {"Rotated": 5}
+    confirmation = act(root, "rotate_selected", [], query, select_across="1")
+    assert confirmation.context["count"] == 5
+    result = confirm(root, confirmation, query, overlap="1 h")
+    assert words(result) == {"Rotated": 5}
     assert PushToken.objects.filter(monitor__workspace=outside, replaced_by=None).count() == 5
 
 
 def test_tokens_made_meanwhile_are_not_meant(root: Client, token):
-    asked = act(root, "rotate_selected", [], select_across="1")
+    confirmation = act(root, "rotate_selected", [], select_across="1")
     late = make_monitor().tokens.get()
-    told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"Rotated": 1}
+    result = confirm(root, confirmation, overlap="1 h")
+    assert words(result) == {"Rotated": 1}
     late.refresh_from_db()
     assert late.replaced_by is None
 
@@ -226,13 +227,13 @@ def test_many_are_done_in_steps_that_go_on_where_the_last_one_ended(root: Client
     monkeypatch.setattr(admin_bulk, "STEP_ROWS", 3)
     for _number in range(7):
         make_monitor()
-    told = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")
+    result = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")
     counted = []
-    while told.context["left"]:
-        counted.append((sum(words(told).values()), told.context["left"]))
-        told = confirm(root, told)
+    while result.context["left"]:
+        counted.append((sum(words(result).values()), result.context["left"]))
+        result = confirm(root, result)
     assert counted == [(3, 4), (3, 1)]
-    assert sum(words(told).values()) == 1
+    assert sum(words(result).values()) == 1
     rotated = PushToken.objects.exclude(replaced_by=None)
     assert rotated.count() == 7
     assert {t.expires_at - t.replaced_at for t in rotated} == {timedelta(hours=5)}
@@ -242,8 +243,8 @@ def test_a_step_ends_when_its_time_is_over(root: Client, monkeypatch):
     monkeypatch.setattr(admin_bulk, "STEP_SECONDS", 0)
     for _number in range(3):
         make_monitor()
-    told = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")
-    assert (sum(words(told).values()), told.context["left"]) == (1, 2)
+    result = confirm(root, act(root, "rotate_selected", [], select_across="1"), overlap="5 h")
+    assert (sum(words(result).values()), result.context["left"]) == (1, 2)
 
 
 def test_a_thousand_can_be_chosen_one_by_one(root: Client):
@@ -257,22 +258,22 @@ def test_a_thousand_can_be_chosen_one_by_one(root: Client):
         for n in range(1000)
     )
     chosen = list(PushToken.objects.filter(digest__startswith="0000"))
-    asked = act(root, "rotate_selected", chosen)
-    assert asked.context["count"] == 1000
-    told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"No longer valid": 1000}
+    confirmation = act(root, "rotate_selected", chosen)
+    assert confirmation.context["count"] == 1000
+    result = confirm(root, confirmation, overlap="1 h")
+    assert words(result) == {"No longer valid": 1000}
 
 
 def test_many_tokens_are_revoked_and_already_revoked_ones_are_listed(root: Client, token):
     other = make_monitor().tokens.get()
     tokens.revoke(token=other)
-    told = confirm(root, act(root, "revoke_selected", [token, other]))
-    assert words(told) == {"Revoked": 1, "Already revoked": 1}
+    result = confirm(root, act(root, "revoke_selected", [token, other]))
+    assert words(result) == {"Revoked": 1, "Already revoked": 1}
 
 
 def test_a_monitor_deleted_in_the_meantime_is_listed_and_stops_nothing(root: Client, token, monkeypatch):
     other = make_monitor(name="Vanishing").tokens.get()
-    asked = act(root, "rotate_selected", [token, other])
+    confirmation = act(root, "rotate_selected", [token, other])
     rotate = tokens.rotate
 
     def vanish_first(*, token, **kwargs):
@@ -281,8 +282,8 @@ def test_a_monitor_deleted_in_the_meantime_is_listed_and_stops_nothing(root: Cli
         return rotate(token=token, **kwargs)
 
     monkeypatch.setattr(tokens, "rotate", vanish_first)
-    told = confirm(root, asked, overlap="1 h")
-    assert words(told) == {"Rotated": 1, "Not found": 1}
+    result = confirm(root, confirmation, overlap="1 h")
+    assert words(result) == {"Rotated": 1, "Not found": 1}
 
 
 def test_a_get_of_an_action_changes_nothing(root: Client, token):

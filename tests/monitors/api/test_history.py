@@ -354,8 +354,8 @@ def test_an_incident_has_its_history(reader, monitor):
     push(monitor, up=False, message="Disk full", value=99.0)
     push(monitor, message="OK again", value=50.0)
     incident = Incident.objects.get()
-    (said,) = results(reader.get(path(monitor, "incidents")))
-    assert said == {
+    (data,) = results(reader.get(path(monitor, "incidents")))
+    assert data == {
         "id": str(incident.public_id),
         "monitor": str(monitor.public_id),
         "monitor_name": monitor.name,

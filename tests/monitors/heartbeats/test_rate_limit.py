@@ -204,15 +204,15 @@ def test_rate_0_queries_nothing():
 
 
 class Unasked(LocalStore):
-    def take(self, asked):
+    def take(self, requests):
         raise AssertionError("was asked")
 
 
 def test_only_rate_limited_tokens_of_a_batch_are_checked_each_with_its_own_answer():
     class OverviewParams(LocalStore):
-        def take(self, asked):
-            given.extend(asked)
-            return [2.0 for _ in asked]
+        def take(self, requests):
+            given.extend(requests)
+            return [2.0 for _ in requests]
 
     given: list[tuple[str, int]] = []
     limiter = Limiter(local=OverviewParams())
@@ -240,8 +240,8 @@ def test_cached_look_ups_are_bounded_too(monkeypatch):
 # --- what is refused
 
 
-def too_fast(whose, **said):
-    return push(whose, limiter=TooFast(), **said)
+def too_fast(target, **lines):
+    return push(target, limiter=TooFast(), **lines)
 
 
 @pytest.mark.django_db
@@ -445,19 +445,19 @@ def another_store(redis):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def logged(monkeypatch):
     """What was logged."""
-    said: list[str] = []
-    monkeypatch.setattr(rate_limit, "log", Log(said))
-    return said
+    lines: list[str] = []
+    monkeypatch.setattr(rate_limit, "log", Log(lines))
+    return lines
 
 
 class Log:
-    def __init__(self, said):
-        self._said = said
+    def __init__(self, lines):
+        self._lines = lines
 
     def info(self, event, **details):
-        self._said.append(f"{event} {details}")
+        self._lines.append(f"{event} {details}")
 
     warning = info
 
@@ -533,12 +533,12 @@ def test_a_process_that_has_no_connection_yet_counts_alone_and_opens_one_meanwhi
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1/0", "nonsense", "redis://127.0.0.1:1/x", "redis://[::1", ""]
 )
-def test_an_unreachable_redis_rejects_no_push_and_is_logged_once(rate_of_60, told, url):
+def test_an_unreachable_redis_rejects_no_push_and_is_logged_once(rate_of_60, logged, url):
     store = RedisStore(url)
     limiter = Limiter(store, LocalStore(clock=Clock()))
     assert not store.open()
     assert not store.open()
-    assert len(told) == 1
+    assert len(logged) == 1
     assert sum(over is None for over in limiter.ask([TOKEN] * 40)) == 30
     store.close()
 
@@ -563,7 +563,7 @@ def test_while_redis_hangs_a_push_waits_a_moment_once_and_is_then_counted_here(r
         store.close()
 
 
-def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(token, told, monkeypatch):
+def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(token, logged, monkeypatch):
     with redis_server() as server:
         store = RedisStore(server.url)
         assert store.open()
@@ -579,7 +579,7 @@ def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(toke
             assert time.monotonic() < deadline
             time.sleep(0.01)
         store.close()
-    assert [word.split(":")[0] for word in told] == ["Redis is unavailable", "Redis is back"]
+    assert [word.split(":")[0] for word in logged] == ["Redis is unavailable", "Redis is back"]
 
 
 def test_a_script_that_redis_has_forgotten_costs_no_push(redis, store, token):

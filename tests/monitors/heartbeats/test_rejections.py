@@ -35,8 +35,8 @@ def monitor(db):
     return make_monitor()
 
 
-def digest_of(whose):
-    return tokens.digest_of(whose if isinstance(whose, str) else secret_of(whose))
+def digest_of(target):
+    return tokens.digest_of(target if isinstance(target, str) else secret_of(target))
 
 
 def note(notebook, digest, reason=Reason.PARAMETER, *, method="GET", source="192.0.2.7", detail="No."):
@@ -360,9 +360,9 @@ def test_an_admin_can_copy_the_test_command(admin, mine):
     page = read(admin, mine)
     assert 'data-copy-what="test_line"' in page
     show = reverse("monitors:show_token", args=[mine.public_id, mine.tokens.get().public_id])
-    said = admin.post(show, headers={"accept": "application/json"}).json()
-    assert said["test_line"].startswith("curl -sS -i -X POST")
-    assert secret_of(mine) in said["test_line"]
+    data = admin.post(show, headers={"accept": "application/json"}).json()
+    assert data["test_line"].startswith("curl -sS -i -X POST")
+    assert secret_of(mine) in data["test_line"]
 
 
 def test_a_viewer_copies_nothing(viewer, mine):

@@ -40,7 +40,7 @@ def minutes(number):
     return timedelta(minutes=number)
 
 
-def told(bucket):
+def figures(bucket):
     return (bucket.heartbeats, bucket.values, bucket.low, bucket.mean, bucket.high)
 
 
@@ -70,8 +70,8 @@ def test_a_bucket_has_the_lowest_the_mean_and_the_highest_value(slug):
 def test_without_values_there_are_none_and_not_zeros(slug):
     monitor = make_monitor()
     beats(monitor, (timedelta(0), None))
-    assert told(of(monitor, slug).buckets[-1]) == (1, 0, None, None, None)
-    assert told(of(monitor, slug).buckets[0]) == (0, 0, None, None, None)
+    assert figures(of(monitor, slug).buckets[-1]) == (1, 0, None, None, None)
+    assert figures(of(monitor, slug).buckets[0]) == (0, 0, None, None, None)
 
 
 @pytest.mark.parametrize("slug", RANGES)
@@ -79,7 +79,7 @@ def test_huge_values_have_a_mean_between_the_lowest_and_the_highest(slug):
     monitor = make_monitor()
     beats(monitor, *((timedelta(seconds=number), 1.7e308) for number in range(-3, 1)))
     *_, last = of(monitor, slug, NOW + timedelta(seconds=4)).buckets
-    assert told(last) == (4, 4, 1.7e308, 1.7e308, 1.7e308)
+    assert figures(last) == (4, 4, 1.7e308, 1.7e308, 1.7e308)
 
 
 @pytest.mark.parametrize("slug", RANGES)

@@ -326,14 +326,14 @@ class TestUptime:
 @pytest.fixture
 def freed():
     """What was told of maintenance that ends at another time."""
-    told = []
+    released = []
 
-    def hear(sender, **said):
-        told.append(said)
+    def receive(sender, **arguments):
+        released.append(arguments)
 
-    signals.maintenance_moved.connect(hear)
-    yield told
-    signals.maintenance_moved.disconnect(hear)
+    signals.maintenance_moved.connect(receive)
+    yield released
+    signals.maintenance_moved.disconnect(receive)
 
 
 def actions():
@@ -353,14 +353,14 @@ class TestPlanning:
         maintenance_windows.delete(window=window)
         assert actions() == ["maintenance.planned", "maintenance.changed", "maintenance.deleted"]
 
-    def test_ending_a_one_time_window_returns_the_released_monitors(self, freed):
+    def test_ending_a_one_time_window_sends_the_released_monitors(self, freed):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
         assert maintenance_windows.end_now(window=window)
         assert held(monitor) == {}
-        (told,) = freed
-        assert told["held"] == {monitor.pk: window.ends_at}
-        assert told["until"] == {monitor.pk: told["at"]}
+        (released,) = freed
+        assert released["held"] == {monitor.pk: window.ends_at}
+        assert released["until"] == {monitor.pk: released["at"]}
         assert not maintenance_windows.end_now(window=window)
 
     def test_a_monitor_in_another_window_is_not_released(self, freed):
@@ -369,7 +369,7 @@ class TestPlanning:
         longer = make_window(monitor.workspace, minutes=90)
         maintenance_windows.end_now(window=window)
         assert held(monitor) == {monitor.pk: longer.ends_at}
-        assert [told["until"] for told in freed] == [{monitor.pk: longer.ends_at}]
+        assert [released["until"] for released in freed] == [{monitor.pk: longer.ends_at}]
 
     def test_what_repeats_ends_now_and_comes_again(self):
         monitor = make_monitor()

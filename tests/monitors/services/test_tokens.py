@@ -487,7 +487,7 @@ def test_looking_again_within_an_hour_is_not_recorded_and_later_it_is(monitor, b
     assert len(audited(monitor, "token.revealed")) == 2
 
 
-def test_each_viewing_is_recorded_per_user_and_token(monitor, by):
+def test_each_viewing_is_recorded_per_actor_and_token(monitor, by):
     second = tokens.issue(monitor=monitor, label="host-a").token
     elsewhere = Actor(by.user, via=by.via, address="192.0.2.8")
     somebody = Actor(make_user(workspace=monitor.workspace), via=by.via, address=by.address)

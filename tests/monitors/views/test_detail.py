@@ -242,7 +242,7 @@ def test_another_range_is_another_version(admin, monitor):
 
 
 @pytest.mark.parametrize(
-    ("asked", "words", "slots"),
+    ("selected", "words", "slots"),
     [
         ("", "Last 24 h", 48),
         ("1h", "Last 1 h", 60),
@@ -252,8 +252,8 @@ def test_another_range_is_another_version(admin, monitor):
         ("<b>", "Last 24 h", 48),
     ],
 )
-def test_the_bar_shows_the_range_of_the_address(admin, monitor, asked, words, slots):
-    page = admin.get(url("detail", monitor), {"range": asked}).content.decode()
+def test_the_bar_shows_the_range_of_the_address(admin, monitor, selected, words, slots):
+    page = admin.get(url("detail", monitor), {"range": selected}).content.decode()
     assert words in text_of(page)
     assert page.count('<path class="slot-') == slots
     assert page.count('aria-current="true">' + words.removeprefix("Last ")) == 1

@@ -40,15 +40,15 @@ def text_of(page):
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
-def by_hand(monitor, said=UP, **given):
-    return recorder.record_test_heartbeat(monitor=monitor, push=said, **given)
+def send_test_heartbeat(monitor, pushed=UP, **given):
+    return recorder.record_test_heartbeat(monitor=monitor, push=pushed, **given)
 
 
 # --- By hand, into the log ------------------------------------------------------------------------
 
 
 def test_a_heartbeat_by_hand_is_one_like_any_other_but_for_its_token(monitor):
-    assert by_hand(monitor, source="192.0.2.7") is Status.UP
+    assert send_test_heartbeat(monitor, source="192.0.2.7") is Status.UP
     heartbeat, state = Heartbeat.objects.get(), state_of(monitor)
     assert (heartbeat.status, heartbeat.message, heartbeat.source) == ("up", "by hand", "192.0.2.7")
     assert heartbeat.token_id is None
@@ -61,7 +61,7 @@ def test_a_heartbeat_by_hand_re_arms_a_monitor_that_is_up(monitor):
     push(monitor)
     let_pass(monitor, seconds=30)
     before = state_of(monitor)
-    by_hand(monitor)
+    send_test_heartbeat(monitor)
     assert state_of(monitor).last_heartbeat_at > before.last_heartbeat_at
     assert state_of(monitor).last_message == "by hand"
 
@@ -69,9 +69,9 @@ def test_a_heartbeat_by_hand_re_arms_a_monitor_that_is_up(monitor):
 def test_a_test_heartbeat_down_opens_an_incident_and_notifies_and_up_resolves_it(monitor, monkeypatch):
     make_channel(workspace=monitor.workspace)
     push(monitor)
-    assert by_hand(monitor, DOWN) is Status.DOWN
+    assert send_test_heartbeat(monitor, DOWN) is Status.DOWN
     let_pass(monitor, seconds=10)
-    assert by_hand(monitor) is Status.UP
+    assert send_test_heartbeat(monitor) is Status.UP
     assert Incident.objects.get().opening_message == "by hand"
     assert [delivery.event for delivery in Delivery.objects.order_by("pk")] == [
         "incident.opened",
@@ -82,30 +82,30 @@ def test_a_test_heartbeat_down_opens_an_incident_and_notifies_and_up_resolves_it
 def test_a_deadline_that_passed_unseen_is_not_covered_up_by_hand(monitor):
     push(monitor)
     let_pass(monitor, minutes=10)
-    by_hand(monitor)
+    send_test_heartbeat(monitor)
     assert transitions_of(monitor)[1:] == [("up", "down", "missed"), ("down", "up", "heartbeat")]
 
 
 def test_a_paused_monitor_keeps_it_and_stays_paused(monitor):
     MonitorState.objects.update(status="paused")
-    assert by_hand(monitor) is Status.PAUSED
+    assert send_test_heartbeat(monitor) is Status.PAUSED
     assert Heartbeat.objects.count() == 1
     assert not transitions_of(monitor)
 
 
 def test_by_hand_one_comes_in_three_seconds_at_most(monitor):
-    by_hand(monitor)
+    send_test_heartbeat(monitor)
     with pytest.raises(TooManyTestHeartbeats):
-        by_hand(monitor)
+        send_test_heartbeat(monitor)
     assert Heartbeat.objects.count() == 1
     let_pass(monitor, seconds=4)
-    by_hand(monitor)
+    send_test_heartbeat(monitor)
     assert Heartbeat.objects.count() == 2
 
 
 def test_what_senders_push_does_not_keep_people_from_it(monitor):
     push(monitor)
-    by_hand(monitor)
+    send_test_heartbeat(monitor)
     assert Heartbeat.objects.count() == 2
 
 
@@ -115,7 +115,7 @@ def test_of_several_by_hand_at_once_one_is_recorded():
 
     def press():
         try:
-            return by_hand(monitor)
+            return send_test_heartbeat(monitor)
         except TooManyTestHeartbeats:
             return None
 
@@ -163,7 +163,7 @@ def test_a_test_of_a_failure_says_first_what_it_does(admin, monitor):
 
 
 def test_a_good_one_for_a_monitor_that_is_down_asks_first(admin, monitor):
-    by_hand(monitor, DOWN)
+    send_test_heartbeat(monitor, DOWN)
     let_pass(monitor, seconds=10)
     assert f'href="{url("test_heartbeat", monitor)}?status=up"' in admin.get(url("detail", monitor)).text
     page = admin.post(url("test_heartbeat", monitor), follow=True).text

@@ -207,8 +207,8 @@ def test_slug_and_limit_are_taken_as_typed(admin):
     ],
 )
 def test_an_invalid_slug_or_limit_is_reported_at_its_field(admin, typed, error):
-    (told,) = errors_in(create(admin, **INTERVAL | typed))
-    assert told.startswith(error)
+    (shown,) = errors_in(create(admin, **INTERVAL | typed))
+    assert shown.startswith(error)
 
 
 def test_a_taken_slug_is_reported_at_its_field(admin, workspace):

@@ -58,8 +58,8 @@ def poll(client, page, query=""):
 
 def news(response):
     """The sentences that came with an answer."""
-    told = json.loads(response.headers.get("HX-Trigger", "{}")).get("tianji:news", [])
-    return [one["text"] for one in told]
+    messages = json.loads(response.headers.get("HX-Trigger", "{}")).get("tianji:news", [])
+    return [one["text"] for one in messages]
 
 
 def names_in_order(page):
@@ -250,10 +250,10 @@ class TestFilters:
     @pytest.fixture(autouse=True)
     def of_each_status(self, workspace):
         """A monitor of each status as shown, and one that is overdue."""
-        said = {name: name.title() for name in ("new", "up", "late", "overdue", "down", "paused")}
+        labels = {name: name.title() for name in ("new", "up", "late", "overdue", "down", "paused")}
         made = {
             key: make_monitor(workspace=workspace, name=name, timeout=60, grace=60)
-            for key, name in said.items()
+            for key, name in labels.items()
         }
         push(made["up"], made["late"], made["overdue"])
         push(made["down"], up=False)
@@ -472,10 +472,10 @@ class TestPolling:
         shown = [poll(*each).content.decode() for each in zip((admin, viewer), pages, strict=True)]
         assert ["choose-all" in each for each in shown] == [True, False]
 
-    @pytest.mark.parametrize("said", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
-    def test_an_unknown_version_gets_the_page(self, admin, workspace, said):
+    @pytest.mark.parametrize("labels", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
+    def test_an_unknown_version_gets_the_page(self, admin, workspace, labels):
         make_monitor(workspace=workspace)
-        headers = {**HTMX, "Tianji-Version": said}
+        headers = {**HTMX, "Tianji-Version": labels}
         assert admin.get(reverse("monitors:overview"), headers=headers).status_code == 200
 
     def test_strangers_cannot_make_the_server_look(self, workspace, django_assert_num_queries):
@@ -652,7 +652,7 @@ class TestBulk:
         data = {"action": action, "monitor": [monitor.public_id for monitor in monitors], **more}
         return client.post(reverse("monitors:bulk"), data, follow=True)
 
-    def told(self, response):
+    def messages(self, response):
         return [str(message) for message in response.context["messages"]]
 
     def statuses(self, *monitors):
@@ -662,9 +662,9 @@ class TestBulk:
         first, second, third = (make_monitor(workspace=workspace) for _ in range(3))
         monitor_service.pause(monitor=second)
         response = self.do(admin, "pause", first, second)
-        assert self.told(response) == ["1 monitor paused. 1 unchanged."]
+        assert self.messages(response) == ["1 monitor paused. 1 unchanged."]
         assert self.statuses(first, second, third) == ["paused", "paused", "new"]
-        assert self.told(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
+        assert self.messages(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
         assert self.statuses(first, second, third) == ["new", "new", "new"]
 
     def test_the_audit_log_names_the_actor(self, admin, workspace):
@@ -682,23 +682,23 @@ class TestBulk:
     def test_a_tag_is_added_and_taken_away(self, admin, workspace):
         first = make_monitor(workspace=workspace, tags=["db"])
         second = make_monitor(workspace=workspace, tags=["db", "night"])
-        told = self.told(self.do(admin, "add_tag", first, second, tag=" night "))
-        assert told == ["1 monitor tagged “night”. 1 unchanged."]
+        messages = self.messages(self.do(admin, "add_tag", first, second, tag=" night "))
+        assert messages == ["1 monitor tagged “night”. 1 unchanged."]
         self.do(admin, "remove_tag", first, second, tag="db")
         assert [Monitor.objects.get(pk=one.pk).tags for one in (first, second)] == [["night"], ["night"]]
 
     @pytest.mark.parametrize("tag", ["", "a,b", "x" * 31])
     def test_what_is_no_tag_changes_nothing(self, admin, workspace, tag):
         monitor = make_monitor(workspace=workspace)
-        (told,) = self.told(self.do(admin, "add_tag", monitor, tag=tag))
-        assert "tag" in told
+        (messages,) = self.messages(self.do(admin, "add_tag", monitor, tag=tag))
+        assert "tag" in messages
         assert Monitor.objects.get(pk=monitor.pk).tags == []
 
     def test_a_monitor_full_of_tags_gets_no_other(self, admin, workspace):
         tags = [str(number) for number in range(20)]
         monitor = make_monitor(workspace=workspace, tags=tags)
-        told = self.told(self.do(admin, "add_tag", monitor, tag="new"))
-        assert told == ["1 already has the maximum number of tags."]
+        messages = self.messages(self.do(admin, "add_tag", monitor, tag="new"))
+        assert messages == ["1 already has the maximum number of tags."]
         assert Monitor.objects.get(pk=monitor.pk).tags == tags
 
     def test_deleting_asks_first_and_counts(self, admin, workspace):
@@ -708,7 +708,7 @@ class TestBulk:
         assert "Delete 12 monitors?" in text_of(response.content.decode())
         assert "and 2 more" in text_of(response.content.decode())
         assert Monitor.objects.count() == 13
-        assert self.told(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
+        assert self.messages(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
         assert Monitor.objects.get() == snapshot
 
     def test_it_leads_back_to_the_view_it_was_done_in_and_nowhere_else(self, admin, workspace):
@@ -718,7 +718,7 @@ class TestBulk:
 
     def test_without_a_choice_nothing_is_done(self, admin, workspace):
         make_monitor(workspace=workspace)
-        assert self.told(self.do(admin, "pause")) == ["Select monitors first."]
+        assert self.messages(self.do(admin, "pause")) == ["Select monitors first."]
 
     def test_monitors_of_other_workspaces_are_out_of_reach(self, admin):
         foreign = make_monitor()
@@ -735,7 +735,7 @@ class TestBulk:
         monitor = make_monitor(workspace=workspace)
         assert self.do(admin, "explode", monitor).status_code == 200
         response = admin.post(reverse("monitors:bulk"), {"action": "pause", "monitor": "x"}, follow=True)
-        assert self.told(response) == ["Select monitors first."]
+        assert self.messages(response) == ["Select monitors first."]
         assert self.statuses(monitor) == ["new"]
 
 

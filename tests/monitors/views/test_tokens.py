@@ -103,9 +103,9 @@ def test_htmx_gets_only_the_lines(admin, monitor, token):
 
 
 def test_a_copy_button_gets_the_lines_as_json(admin, monitor, token):
-    said = admin.post(at("show", token), headers=JSON).json()
-    assert said["push_url"] == f"http://testserver/api/push/{secret_of(monitor)}"
-    assert said["curl_line"].startswith("curl -fsS -X POST")
+    data = admin.post(at("show", token), headers=JSON).json()
+    assert data["push_url"] == f"http://testserver/api/push/{secret_of(monitor)}"
+    assert data["curl_line"].startswith("curl -fsS -X POST")
 
 
 def test_showing_needs_a_post(admin, token):
@@ -121,8 +121,8 @@ def test_whoever_had_a_token_shown_is_in_the_changes_once_an_hour(admin, token):
 
 def test_a_push_url_is_under_the_public_address_where_one_is_set(admin, monitor, token, settings):
     settings.TIANJI_URL, settings.TIANJI_URL_IS_SET = "https://tianji.example.com", True
-    said = admin.post(at("show", token), headers=JSON).json()
-    assert said["push_url"] == f"https://tianji.example.com/api/push/{secret_of(monitor)}"
+    data = admin.post(at("show", token), headers=JSON).json()
+    assert data["push_url"] == f"https://tianji.example.com/api/push/{secret_of(monitor)}"
 
 
 def test_a_token_that_can_no_longer_be_shown_is_explained(admin, monitor, token, settings):

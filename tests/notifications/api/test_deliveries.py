@@ -91,17 +91,17 @@ def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
     member = make_delivery(
         channel, monitor, status=Delivery.Status.MERGED, next_attempt_at=None, digest=digest
     )
-    (said,) = results(reader.get(f"deliveries/?digest={digest.public_id}"))
-    assert (said["id"], said["digest"]) == (str(member.public_id), str(digest.public_id))
-    (said,) = results(reader.get("deliveries/?event=digest.down"))
-    assert (said["monitor"], said["incident"], said["monitor_name"]) == (None, None, None)
+    (data,) = results(reader.get(f"deliveries/?digest={digest.public_id}"))
+    assert (data["id"], data["digest"]) == (str(member.public_id), str(digest.public_id))
+    (data,) = results(reader.get("deliveries/?event=digest.down"))
+    assert (data["monitor"], data["incident"], data["monitor_name"]) == (None, None, None)
 
 
 def test_a_skipped_delivery_shows_the_reason(reader, workspace, monitor):
     fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(make_channel(workspace=workspace), monitor, **fields)
-    (said,) = results(reader.get("deliveries/?status=skipped"))
-    assert said["note"] == "recovered"
+    (data,) = results(reader.get("deliveries/?status=skipped"))
+    assert data["note"] == "recovered"
 
 
 def test_the_news_of_a_failing_channel_names_it(reader, workspace):
@@ -115,8 +115,8 @@ def test_the_news_of_a_failing_channel_names_it(reader, workspace):
         planned_at=now,
         next_attempt_at=now,
     )
-    (said,) = results(reader.get("deliveries/"))
-    assert (said["event"], said["subject"]) == ("channel.failing", str(failing.public_id))
+    (data,) = results(reader.get("deliveries/"))
+    assert (data["event"], data["subject"]) == ("channel.failing", str(failing.public_id))
 
 
 def test_a_viewer_does_not_see_the_receivers_response(reader, workspace, monitor):
@@ -125,9 +125,9 @@ def test_a_viewer_does_not_see_the_receivers_response(reader, workspace, monitor
     DeliveryAttempt.objects.create(
         delivery=row, number=1, started_at=now, finished_at=now, ok=True, detail="Accepted for a@example.com."
     )
-    (said,) = results(reader.get("deliveries/"))
-    assert said["attempts"][0]["detail"] is None
-    assert said["next_attempt_at"] == in_utc(row.next_attempt_at)
+    (data,) = results(reader.get("deliveries/"))
+    assert data["attempts"][0]["detail"] is None
+    assert data["next_attempt_at"] == in_utc(row.next_attempt_at)
 
 
 def test_deliveries_can_be_filtered(reader, workspace, monitor):

@@ -177,8 +177,8 @@ def test_nothing_is_sent_during_a_snooze_or_maintenance(facts):
 
 @given(SITUATIONS)
 def test_no_recovery_is_sent_for_an_outage_that_was_not_notified(facts):
-    untold = replace(facts, event=RESOLVED, notified=Notified.NO, under_way=False)
-    assert judge(untold) == Skip(SkipReason.NOT_NOTIFIED)
+    not_notified = replace(facts, event=RESOLVED, notified=Notified.NO, under_way=False)
+    assert judge(not_notified) == Skip(SkipReason.NOT_NOTIFIED)
 
 
 @given(SITUATIONS)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
 
-def told(channel):
+def events_for(channel):
     return list(channel.deliveries.order_by("pk").values_list("event", flat=True))
 
 
@@ -35,7 +35,7 @@ def test_going_down_and_up_owes_one_delivery_each_to_a_channel():
     push(monitor, up=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [OPENED, RESOLVED]
+    assert events_for(channel) == [OPENED, RESOLVED]
 
 
 def test_a_delivery_is_due_at_the_time_of_its_event():
@@ -54,7 +54,7 @@ def test_silence_found_by_the_sweep_is_owed_too():
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
     missed.declare_missed()
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_an_outage_that_passed_unseen_is_one_delivery():
@@ -64,7 +64,7 @@ def test_an_outage_that_passed_unseen_is_one_delivery():
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
     push(monitor)
-    assert told(channel) == [PASSED]
+    assert events_for(channel) == [PASSED]
 
 
 def test_pausing_sends_no_notification():
@@ -72,7 +72,7 @@ def test_pausing_sends_no_notification():
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
     monitor_service.pause(monitor=monitor)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_channels_of_other_workspaces_and_other_monitors_are_not_notified():
@@ -82,16 +82,16 @@ def test_channels_of_other_workspaces_and_other_monitors_are_not_notified():
     of_other = make_channel(workspace=monitor.workspace, monitors=[other])
     chosen = make_channel(workspace=monitor.workspace, monitors=[monitor, other])
     push(monitor, up=False)
-    assert told(elsewhere) == []
-    assert told(of_other) == []
-    assert told(chosen) == [OPENED]
+    assert events_for(elsewhere) == []
+    assert events_for(of_other) == []
+    assert events_for(chosen) == [OPENED]
 
 
 def test_a_channel_that_lists_a_monitor_of_another_workspace_is_not_notified():
     monitor = make_monitor()
     foreign = make_channel(workspace=make_workspace(), monitors=[monitor])
     push(monitor, up=False)
-    assert told(foreign) == []
+    assert events_for(foreign) == []
 
 
 def test_a_disabled_channel_is_not_notified():
@@ -99,7 +99,7 @@ def test_a_disabled_channel_is_not_notified():
     channel = make_channel(workspace=monitor.workspace, enabled=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == []
+    assert events_for(channel) == []
 
 
 def test_a_channel_notified_of_down_gets_the_recovery_though_no_longer_subscribed():
@@ -109,7 +109,7 @@ def test_a_channel_notified_of_down_gets_the_recovery_though_no_longer_subscribe
     push(monitor, up=False)
     channel.monitors.set([other])
     push(monitor)
-    assert told(channel) == [OPENED, RESOLVED]
+    assert events_for(channel) == [OPENED, RESOLVED]
 
 
 def test_a_channel_added_during_an_outage_gets_no_recovery():
@@ -117,7 +117,7 @@ def test_a_channel_added_during_an_outage_gets_no_recovery():
     push(monitor, up=False)
     channel = make_channel(workspace=monitor.workspace)
     push(monitor)
-    assert told(channel) == []
+    assert events_for(channel) == []
 
 
 def test_a_channel_subscribed_only_to_recoveries_gets_each_of_them():
@@ -125,7 +125,7 @@ def test_a_channel_subscribed_only_to_recoveries_gets_each_of_them():
     channel = make_channel(workspace=monitor.workspace, on_down=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [RESOLVED]
+    assert events_for(channel) == [RESOLVED]
 
 
 def test_a_channel_is_notified_of_its_subscribed_events():
@@ -133,7 +133,7 @@ def test_a_channel_is_notified_of_its_subscribed_events():
     channel = make_channel(workspace=monitor.workspace, on_recovery=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_a_repeated_event_makes_one_delivery():
@@ -142,7 +142,7 @@ def test_a_repeated_event_makes_one_delivery():
     incident = make_incident(monitor)
     for _ in range(2):
         signals.incidents_opened.send(Incident, incidents=[incident], at=incident.detected_at)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_the_deliveries_go_with_a_transaction_that_is_rolled_back(monkeypatch):

@@ -179,5 +179,5 @@ def test_at_most_three_channels_are_notified_those_for_all_monitors_first(memory
     wide = [make_channel(workspace=workspace) for _ in range(2)]
     box_for(make_workspace())
     assert late_and_failing.enqueue_all() == 3
-    told = set(Delivery.objects.values_list("channel", flat=True))
-    assert told == {narrow[0].pk, *(channel.pk for channel in wide)}
+    notified = set(Delivery.objects.values_list("channel", flat=True))
+    assert notified == {narrow[0].pk, *(channel.pk for channel in wide)}

@@ -45,8 +45,8 @@ def events(sink):
 
 def named(request):
     """The names of the monitors that a message is about."""
-    said = request.json
-    return [each["name"] for each in (said["digest"]["monitors"] if said["digest"] else [said["monitor"]])]
+    data = request.json
+    return [each["name"] for each in (data["digest"]["monitors"] if data["digest"] else [data["monitor"]])]
 
 
 # --- Storms ----------------------------------------------------------------------------------------
@@ -66,8 +66,8 @@ def test_the_first_outage_of_a_storm_is_sent_immediately_and_the_rest_as_one_dig
         deliver_after(seconds=11)
         for sink in (one, two):
             assert events(sink) == [DOWN, "digest.down"]
-            told = named(sink.requests[0]) + named(sink.requests[1])
-            assert sorted(told) == sorted(monitor.name for monitor in monitors)
+            notified = named(sink.requests[0]) + named(sink.requests[1])
+            assert sorted(notified) == sorted(monitor.name for monitor in monitors)
             assert sink.requests[1].json["digest"]["count"] == 4
 
 
@@ -382,7 +382,7 @@ def test_a_channel_is_deleted_while_a_digest_is_sent(memory):
     channel = box_for(workspace)
     push(*monitors, up=False)
     send.deliver_due()
-    memory.heard = lambda box, outgoing: channel_service.delete(channel=channel)
+    memory.on_arrival = lambda box, outgoing: channel_service.delete(channel=channel)
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, "digest.down"]
     assert not Delivery.objects.exists()

@@ -319,9 +319,9 @@ def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
         send.deliver_due()
         let_time_pass(seconds=60)
         send.deliver_due()
-        told = [request.json for request in sink.requests]
-    assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
-    assert "recovered" not in told[-1]["text"]
+        bodies = [request.json for request in sink.requests]
+    assert [one["event"] for one in bodies] == ["incident.opened", "incident.opened"]
+    assert "recovered" not in bodies[-1]["text"]
 
 
 @pytest.mark.django_db

@@ -249,8 +249,8 @@ def test_a_delay_of_more_than_a_week_is_refused_with_what_is_allowed():
 def test_the_selected_events_are_the_subscribed_ones():
     form = webhook_form("https://example.com/", events=["late"])
     assert form.is_valid()
-    said = form.columns()
-    assert [name for name in said if name.startswith("on_") and said[name]] == ["on_late"]
+    columns = form.columns()
+    assert [name for name in columns if name.startswith("on_") and columns[name]] == ["on_late"]
 
 
 def test_a_channel_needs_at_least_one_event():
@@ -295,9 +295,9 @@ def test_no_field_of_a_kind_takes_the_name_of_a_common_one(slug):
 @pytest.mark.parametrize("slug", KINDS)
 def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
     form = form_of(slug, {"name": "New"})
-    asked = [field for field in kind_named(slug).fields if field.editable]
-    assert all(str(form.fields[field.name].label) for field in asked)
-    missing = {field.name for field in asked if field.required and field.widget not in ("choice", "yes")}
+    editable = [field for field in kind_named(slug).fields if field.editable]
+    assert all(str(form.fields[field.name].label) for field in editable)
+    missing = {field.name for field in editable if field.required and field.widget not in ("choice", "yes")}
     assert missing <= set(form.errors)
 
 

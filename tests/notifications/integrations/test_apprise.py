@@ -105,8 +105,8 @@ def test_no_secret_is_returned_or_logged(caplog):
     ],
 )
 def test_a_token_in_place_of_the_host_is_not_shown(url, secret, monkeypatch):
-    said = Failed(f"HTTP 400 Bad Request: nobody knows {secret}")
-    monkeypatch.setattr(apprise._Sending, "_judged", lambda *_: said)
+    failure = Failed(f"HTTP 400 Bad Request: nobody knows {secret}")
+    monkeypatch.setattr(apprise._Sending, "_judged", lambda *_: failure)
     assert secret not in send(url).detail
 
 
@@ -298,10 +298,10 @@ def test_an_invalid_url_is_explained_without_repeating_it():
     url = f"twilio://AC{'0' * 32}:{'ab' * 16}@bad/"
     with pytest.raises(ValidationError) as refused:
         clean(url)
-    for said in (refused.value.messages[0], send(url).detail):
-        assert "(bad) is invalid." in said
-        assert "password" not in said
-        assert "ab" * 16 not in said
+    for text in (refused.value.messages[0], send(url).detail):
+        assert "(bad) is invalid." in text
+        assert "password" not in text
+        assert "ab" * 16 not in text
 
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])

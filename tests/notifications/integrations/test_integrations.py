@@ -74,10 +74,10 @@ def test_the_provider_takes_every_event(any_fake, event):
 @pytest.mark.parametrize("event", [Event.OPENED, Event.LATE, Event.TEST])
 def test_people_read_the_title_and_the_text_as_they_are(any_fake, event):
     outgoing = sample_messages.outgoing(event)
-    told = any_fake.told(sent(any_fake, outgoing))
-    assert outgoing.message.title in told or any_fake.kind == "opsgenie"
+    shown_text = any_fake.shown_text(sent(any_fake, outgoing))
+    assert outgoing.message.title in shown_text or any_fake.kind == "opsgenie"
     if any_fake.kind != "twilio":
-        assert lines_of("\n".join(outgoing.message.lines)) <= lines_of(told)
+        assert lines_of("\n".join(outgoing.message.lines)) <= lines_of(shown_text)
 
 
 def test_the_links_are_there(any_fake):
@@ -90,10 +90,10 @@ def test_the_links_are_there(any_fake):
 def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(opened):
     fake, outgoing = opened(Twilio), sample_messages.outgoing()
     long = replace(outgoing.message, url=f"https://tianji.example.com/{'a' * 150}/")
-    said = fake.told(sent(fake, replace(outgoing, message=long)))
-    assert outgoing.message.title in said
-    assert outgoing.message.ack_url in said
-    assert long.url not in said
+    content = fake.shown_text(sent(fake, replace(outgoing, message=long)))
+    assert outgoing.message.title in content
+    assert outgoing.message.ack_url in content
+    assert long.url not in content
 
 
 @pytest.mark.parametrize("event", [Event.OPENED, Event.RESOLVED])
@@ -119,9 +119,9 @@ def test_the_channels_own_words_are_sent_instead(any_fake):
     own = replace(
         outgoing.message, title="Own title", written="Own words\n\nin two lines", lines=("Own words",)
     )
-    told = any_fake.told(sent(any_fake, replace(outgoing, message=own)))
-    assert "Own words" in told
-    assert "Down" not in told
+    shown_text = any_fake.shown_text(sent(any_fake, replace(outgoing, message=own)))
+    assert "Own words" in shown_text
+    assert "Down" not in shown_text
 
 
 def test_a_wrong_token_fails_with_the_providers_message(any_fake):
@@ -162,17 +162,17 @@ def test_an_answer_that_is_cut_ends_in_a_result(any_fake):
 def test_no_secret_is_in_the_result(any_fake, mode, caplog):
     any_fake.mode = mode
     results = [send(any_fake), send(any_fake, **any_fake.wrong)]
-    said = " ".join(result.detail for result in results) + caplog.text
+    content = " ".join(result.detail for result in results) + caplog.text
     for secret in any_fake.secrets:
-        assert secret not in said
+        assert secret not in content
 
 
 def test_a_secret_in_the_providers_response_is_removed(any_fake):
     any_fake.take = echo
-    said = send(any_fake).detail
+    content = send(any_fake).detail
     for secret in any_fake.secrets:
-        assert secret not in said
-        assert secret[:12] not in said
+        assert secret not in content
+        assert secret[:12] not in content
 
 
 def echo(request):
@@ -328,8 +328,10 @@ def test_slack_text_has_no_mentions_or_markup(opened):
 
 
 def test_no_mark_counts_in_discord_but_addresses_stay_whole(opened):
-    said = Message("Down: **x**", ("see https://x.example/a_b_c and [a](b) @everyone",), "https://t.example/")
-    request = sent(opened(Discord), replace(sample_messages.outgoing(), message=said))
+    content = Message(
+        "Down: **x**", ("see https://x.example/a_b_c and [a](b) @everyone",), "https://t.example/"
+    )
+    request = sent(opened(Discord), replace(sample_messages.outgoing(), message=content))
     (embed,) = request.json["embeds"]
     assert r"Down\: \*\*x\*\*" in embed["title"]
     assert r"see https://x.example/a_b_c and \[a\]\(b\) \@everyone" in embed["description"]
@@ -344,8 +346,13 @@ def test_telegram_writes_into_a_topic(opened):
 def test_telegram_says_where_a_group_went(opened):
     fake = opened(Telegram)
     words = "Bad Request: group chat was upgraded to a supergroup chat"
-    said = {"ok": False, "error_code": 400, "description": words, "parameters": {"migrate_to_chat_id": -1009}}
-    fake.take = lambda request: Reply(400, said)
+    content = {
+        "ok": False,
+        "error_code": 400,
+        "description": words,
+        "parameters": {"migrate_to_chat_id": -1009},
+    }
+    fake.take = lambda request: Reply(400, content)
     assert send(fake).detail.endswith("(chat ID -1009)")
 
 

@@ -125,8 +125,8 @@ def test_gone_switches_the_channel_off():
 
 
 def test_a_secret_in_the_response_is_removed():
-    said = f"you signed with {SECRET} and {PREVIOUS}, and said Bearer abcdefgh".encode()
-    with HttpSink(default=Answer(401, body=said)) as sink:
+    text = f"you signed with {SECRET} and {PREVIOUS}, and said Bearer abcdefgh".encode()
+    with HttpSink(default=Answer(401, body=text)) as sink:
         result = post(sink, secret=SECRET, previous_secret=PREVIOUS, headers="Authorization: Bearer abcdefgh")
     assert result.detail.startswith("HTTP 401 Unauthorized: you signed with … and …, and said Bearer …")
 
@@ -214,7 +214,7 @@ def test_every_event_fills_every_placeholder(event):
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "text"),
     [
         ("{nonsense", "Not valid JSON"),
         ('{"a": "{nonsense}"}', "Unknown placeholder “{nonsense}”"),
@@ -227,8 +227,8 @@ def test_every_event_fills_every_placeholder(event):
         ("[" * 100_000, "at most"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused_in_words(template, said):
-    with pytest.raises(ValidationError, match=said):
+def test_a_template_that_cannot_be_used_is_refused_in_words(template, text):
+    with pytest.raises(ValidationError, match=text):
         clean("template", template)
 
 

@@ -21,9 +21,9 @@ OWN = Own(
 )
 
 
-def change(monitor, channels=None, **said):
+def change(monitor, channels=None, **own):
     named = {channel.public_id: choice for channel, choice in (channels or {}).items()}
-    return rule_service.change(monitor=monitor, channels=named, **said)
+    return rule_service.change(monitor=monitor, channels=named, **own)
 
 
 def rules(monitor):

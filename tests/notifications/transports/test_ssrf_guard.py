@@ -270,7 +270,7 @@ def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("secret", "said"),
+    ("secret", "text"),
     [
         ("abcdefgh", "wrong token abcdefgh"),
         ("a b+c/d=e", "wrong token a%20b%2Bc%2Fd%3De"),
@@ -281,8 +281,8 @@ def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
         ("Authorization: Bearer abcdefgh", "wrong token abcdefgh"),
     ],
 )
-def test_the_response_is_returned_without_secrets(secret, said):
-    with HttpSink(default=Answer(403, body=said.encode())) as sink:
+def test_the_response_is_returned_without_secrets(secret, text):
+    with HttpSink(default=Answer(403, body=text.encode())) as sink:
         result = deliver(Call(sink.url), by_status, secrets=[secret])
     assert "…" in result.detail
     for part in ("abcdefgh", "ijklmnop", "password", secret):

@@ -175,24 +175,24 @@ def failing_channel(workspace, **fields):
 def test_a_failing_channel_is_so_in_the_list_and_on_its_page(admin, workspace):
     channel = failing_channel(workspace)
     for page in (admin.get(url("list")), admin.get(url("detail", channel))):
-        said = page.content.decode()
-        assert '<span class="pill pill-down">Failing</span>' in said
-        assert "invalid_token" in said
+        content = page.content.decode()
+        assert '<span class="pill pill-down">Failing</span>' in content
+        assert "invalid_token" in content
 
 
 def test_a_viewer_sees_that_it_is_failing_but_not_the_response(viewer, workspace):
     channel = failing_channel(workspace)
     for page in (viewer.get(url("list")), viewer.get(url("detail", channel))):
-        said = page.content.decode()
-        assert "Failing" in said
-        assert "invalid_token" not in said
+        content = page.content.decode()
+        assert "Failing" in content
+        assert "invalid_token" not in content
 
 
 def test_the_overview_warns_admins_of_failing_channels(admin, workspace):
     channel = failing_channel(workspace)
-    said = text(admin.get(reverse("monitors:overview")))
-    assert f'href="{url("detail", channel)}">Ops</a> has been failing since' in said
-    assert "invalid_token" in said
+    content = text(admin.get(reverse("monitors:overview")))
+    assert f'href="{url("detail", channel)}">Ops</a> has been failing since' in content
+    assert "invalid_token" in content
 
 
 def test_the_overview_does_not_warn_viewers(viewer, workspace):
@@ -277,10 +277,10 @@ def test_a_skipped_delivery_shows_the_reason(admin, workspace):
     fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(channel, monitor, incident=incident, **fields)
     for page in (admin.get(url("detail", channel)), admin.get(url("of_incident", incident))):
-        said = page.content.decode()
-        assert "Skipped" in said
-        assert "Recovered before it was sent" in said
-        assert "No attempts yet" not in said
+        content = page.content.decode()
+        assert "Skipped" in content
+        assert "Recovered before it was sent" in content
+        assert "No attempts yet" not in content
 
 
 def test_a_delayed_delivery_shows_its_time(admin, workspace):

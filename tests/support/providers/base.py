@@ -101,7 +101,7 @@ class Fake:
         """The provider's response to too many requests."""
         raise NotImplementedError
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         """Everything in a request that people can read."""
         return request.body.decode()
 

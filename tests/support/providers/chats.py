@@ -44,20 +44,20 @@ class Slack(Fake):
             need(len(attachment["blocks"]) <= 50, "too many blocks")
             for block in attachment["blocks"]:
                 need(block["type"] == "section", "block")
-                said = block["text"]
-                text_of(said["text"], "text of a section", 3000)
-                need(said["type"] in ("plain_text", "mrkdwn"), "type of text")
-                if said["type"] == "mrkdwn":
-                    need("emoji" not in said, "emoji is for plain text")
+                content = block["text"]
+                text_of(content["text"], "text of a section", 3000)
+                need(content["type"] in ("plain_text", "mrkdwn"), "type of text")
+                if content["type"] == "mrkdwn":
+                    need("emoji" not in content, "emoji is for plain text")
                     need(
                         re.fullmatch(
-                            r"<https?://[^|<>\s]+\|[^<>]+>( · <https?://[^|<>\s]+\|[^<>]+>)*", said["text"]
+                            r"<https?://[^|<>\s]+\|[^<>]+>( · <https?://[^|<>\s]+\|[^<>]+>)*", content["text"]
                         ),
                         "links",
                     )
         return Reply(200, "ok")
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         blocks = request.json["attachments"][0]["blocks"]
         return "\n".join([unescape(request.json["text"]), *(block["text"]["text"] for block in blocks)])
 
@@ -97,7 +97,7 @@ class Discord(Fake):
             need(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", embed["timestamp"]), "timestamp")
         return Reply(200, {"id": "1", "type": 0, "content": ""})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         """As it is read: a backslash before a mark is gone."""
         (embed,) = request.json["embeds"]
         return re.sub(r"\\([^0-9A-Za-z\s])", r"\1", f"{embed['title']}\n{embed['description']}")
@@ -106,8 +106,8 @@ class Discord(Fake):
         return Reply(400, {"message": "Invalid Form Body", "code": 50035, "errors": {}})
 
     def limited(self) -> Reply:
-        said = {"message": "You are being rate limited.", "retry_after": 1.337, "global": False}
-        return Reply(429, said, {"Retry-After": "2"})
+        content = {"message": "You are being rate limited.", "retry_after": 1.337, "global": False}
+        return Reply(429, content, {"Retry-After": "2"})
 
 
 class _Read(HTMLParser):
@@ -166,7 +166,7 @@ class Telegram(Fake):
         need(len(text) <= 4096, "Bad Request: message is too long")
         return Reply(200, {"ok": True, "result": {"message_id": 1}})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         return read_html(request.json["text"], "b", "a")
 
     def _no(self, status: int, words: str) -> Reply:
@@ -177,8 +177,8 @@ class Telegram(Fake):
 
     def limited(self) -> Reply:
         words = "Too Many Requests: retry after 35"
-        said = {"ok": False, "error_code": 429, "description": words, "parameters": {"retry_after": 35}}
-        return Reply(429, said)
+        content = {"ok": False, "error_code": 429, "description": words, "parameters": {"retry_after": 35}}
+        return Reply(429, content)
 
 
 class Teams(Fake):
@@ -218,7 +218,7 @@ class Teams(Fake):
             need(action["url"].startswith(("https://", "http://")), "url of an action")
         return Reply(202, "")
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         body = request.json["attachments"][0]["content"]["body"]
         return "\n".join(run["text"] for block in body for run in block["inlines"])
 
@@ -278,7 +278,7 @@ class Feishu(Fake):
             200, {"code": 0, "msg": "success", "data": {}, "StatusCode": 0, "StatusMessage": "success"}
         )
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         card = request.json["card"]
         return f"{card['header']['title']['content']}\n{card['elements'][0]['text']['content']}"
 
@@ -323,7 +323,7 @@ class Matrix(Fake):
         self.events.setdefault(path[2], content)
         return Reply(200, {"event_id": f"$event{list(self.events).index(path[2])}"})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         html = read_html(request.json["formatted_body"], "p", "strong", "a", "br")
         for part in html.split(" · ")[:1]:
             need(part.replace("\n", "")[:20] in html, "the two bodies differ")
@@ -333,5 +333,5 @@ class Matrix(Fake):
         return Reply(400, {"errcode": "M_BAD_JSON", "error": words})
 
     def limited(self) -> Reply:
-        said = {"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests", "retry_after_ms": 2500}
-        return Reply(429, said)
+        content = {"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests", "retry_after_ms": 2500}
+        return Reply(429, content)

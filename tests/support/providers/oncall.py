@@ -49,13 +49,13 @@ class PagerDuty(Fake):
             self.open.discard(key)
         return Reply(202, {"status": "success", "message": "Event processed", "dedup_key": key})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         payload: dict[str, Any] = request.json.get("payload") or {}
         return f"{payload.get('summary', '')}\n{payload.get('custom_details', {}).get('text', '')}"
 
     def refusal(self, words: str) -> Reply:
-        said = {"status": "invalid event", "message": "Event object is invalid", "errors": [words]}
-        return Reply(400, said)
+        content = {"status": "invalid event", "message": "Event object is invalid", "errors": [words]}
+        return Reply(400, content)
 
     def limited(self) -> Reply:
         return Reply(429, {"status": "throttle exceeded", "message": "slow down"}, {"Retry-After": "9"})
@@ -103,7 +103,7 @@ class Opsgenie(Fake):
             self.open.discard(closed[1])
         return Reply(202, {"result": "Request will be processed", "took": 0.1, "requestId": "43a29c5c"})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         content = request.json
         return f"{content.get('message', '')}\n{content.get('description', '')}{content.get('note', '')}"
 
@@ -111,8 +111,8 @@ class Opsgenie(Fake):
         return Reply(status, {"message": words, "took": 0.1, "requestId": "43a29c5c"})
 
     def refusal(self, words: str) -> Reply:
-        said = {"message": "Request body is not processable.", "errors": {"field": words}}
-        return Reply(422, said)
+        content = {"message": "Request body is not processable.", "errors": {"field": words}}
+        return Reply(422, content)
 
     def limited(self) -> Reply:
         reply = self._no(429, "You are making too many requests! To avoid being throttled, slow down.")

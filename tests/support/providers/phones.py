@@ -42,7 +42,7 @@ class Ntfy(Fake):
         need(re.fullmatch(r"[-_A-Za-z0-9]{1,64}", content["sequence_id"]), "sequence ID invalid")
         return Reply(200, {"id": "abc", "time": 1, "event": "message", "topic": content["topic"]})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         return f"{request.json['title']}\n{request.json['message']}"
 
     def _no(self, status: int, code: int, words: str) -> Reply:
@@ -84,7 +84,7 @@ class Gotify(Fake):
         need(extras["client::notification"]["click"]["url"], "click")
         return Reply(200, {"id": 25, "appid": 5, **content})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         return f"{request.json['title']}\n{request.json['message']}"
 
     def _no(self, status: int, error: str, words: str) -> Reply:
@@ -129,7 +129,7 @@ class Pushover(Fake):
         need("ttl" not in content or (content["ttl"] > 0 and content["priority"] != 2), "ttl")
         return Reply(200, {"status": 1, "request": "647d2300-702c-4b38-8b2f-d56326ae460b"})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         return f"{request.json['title']}\n{request.json['message']}"
 
     def _no(self, status: int, words: str) -> Reply:
@@ -177,7 +177,7 @@ class Twilio(Fake):
         text_of(form["Body"], "Body", 1600)
         return Reply(201, {"sid": "SM" + "1b" * 16, "status": "queued", "error_code": None})
 
-    def told(self, request: Request) -> str:
+    def shown_text(self, request: Request) -> str:
         return request.form["Body"]
 
     def _no(self, status: int, code: int, words: str) -> Reply:
