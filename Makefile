@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-# Of history in the sample data of `make dev`.
+# Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
 .PHONY: up dev test test-fast lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
@@ -11,7 +11,7 @@ DEMO_DAYS ?= 30
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
 
-# The same for development: it notices changed files, shows errors in full, and has sample data.
+# The same for development: restarts when files change, shows detailed errors, and has sample data.
 dev: .venv/.dev-installed
 	@exec env TIANJI_DEBUG=true TIANJI_DATA="$${TIANJI_DATA:-data/dev}" \
 	  TIANJI_ALLOW_PRIVATE_WEBHOOKS="$${TIANJI_ALLOW_PRIVATE_WEBHOOKS:-127.0.0.0/8}" \
@@ -21,7 +21,7 @@ dev: .venv/.dev-installed
 test: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.test
 
-# The inner loop: linters, and the tests on SQLite but for the slow ones.
+# The inner loop: linters, and the tests on SQLite except for slow ones.
 test-fast: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.test --fast
 
@@ -29,7 +29,7 @@ test-fast: .venv/.dev-installed
 lint: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.test linters
 
-# Formats everything, and repairs what ruff can repair.
+# Formats everything, and fixes what ruff can fix.
 fmt: .venv/.dev-installed
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
@@ -63,11 +63,11 @@ messages: .venv/.dev-installed
 bench-dashboard: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.dashboard
 
-# Versions stay as they are in the locks; to upgrade one: make lock UPGRADE="--upgrade-package django"
+# Locked versions are kept; to upgrade a package: make lock UPGRADE="--upgrade-package django"
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-# The exact versions, with hashes, of what pyproject.toml names.
+# Locks the exact versions, with hashes, of the dependencies in pyproject.toml.
 lock: .venv/.dev-installed
 	$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(COMPILE) -c requirements/base.txt --group build -o requirements/build.txt

@@ -42,3 +42,8 @@ def actor_of(request: HttpRequest | Any, *, via: str = AuditEntry.Via.BROWSER) -
         return Actor(None, key, AuditEntry.Via.API, address_of(request))
     user = request.user if isinstance(request.user, User) else None
     return Actor(user, None, via, address_of(request))
+
+
+def admin_of(request: HttpRequest) -> Actor:
+    """Return the person behind a request to the admin site."""
+    return actor_of(request, via=AuditEntry.Via.ADMIN)

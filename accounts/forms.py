@@ -11,10 +11,18 @@ from django.core.exceptions import ValidationError
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import PUSH_RATE_MAX, TOKEN_AGE_MAX, ApiKey, Role, User, Workspace
-from core.timezones import known_zones
-
-_KEY_DAYS_MAX = 3650
+from accounts.models import (
+    KEY_DAYS_MAX,
+    KEY_NAME_LENGTH,
+    NAME_LENGTH,
+    PUSH_RATE_MAX,
+    TOKEN_AGE_MAX,
+    ApiKey,
+    Role,
+    User,
+    Workspace,
+)
+from core.timezones import ZONE_LENGTH, known_zones
 
 
 class SetupForm(forms.Form):
@@ -35,7 +43,7 @@ class SetupForm(forms.Form):
     )
     workspace_name = forms.CharField(
         label=_("Workspace"),
-        max_length=100,
+        max_length=NAME_LENGTH,
         initial=_("My workspace"),
         help_text=_(
             "Your team shares monitors and channels in a workspace. Use the name of your team or company, "
@@ -73,7 +81,7 @@ class WorkspaceForm(forms.Form):
     """The settings of a workspace; the fields are columns of Workspace."""
 
     name = forms.CharField(
-        label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"})
+        label=_("Name"), max_length=NAME_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
     push_rate = _number(label=_("Pushes per minute"), min_value=0, max_value=PUSH_RATE_MAX)
     token_age_days = _number(
@@ -92,7 +100,7 @@ class WorkspaceForm(forms.Form):
     )
     timezone = forms.CharField(
         label=_("Notification time zone"),
-        max_length=64,
+        max_length=ZONE_LENGTH,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
         help_text=_("Notifications show times in this time zone, such as Asia/Jakarta."),
@@ -129,7 +137,7 @@ class ApiKeyForm(forms.Form):
 
     name = forms.CharField(
         label=_("Name"),
-        max_length=60,
+        max_length=KEY_NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text=_("The program that will use it, such as ci."),
         error_messages={"required": _("Enter a name.")},
@@ -140,7 +148,7 @@ class ApiKeyForm(forms.Form):
     expires_days = _number(
         label=_("Expires after"),
         min_value=1,
-        max_value=_KEY_DAYS_MAX,
+        max_value=KEY_DAYS_MAX,
         help_text=_("In days. Leave empty for no expiry."),
     )
 

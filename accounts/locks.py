@@ -6,7 +6,7 @@ from accounts.models import Workspace
 
 
 def lock_workspace(workspace: Workspace) -> Workspace:
-    """Lock `workspace`, so that its settings and members change one at a time; return it as it is now.
+    """Lock `workspace`, so that its settings and members change one at a time; return its current state.
 
     FOR NO KEY UPDATE: everything in the workspace references its row, and a stronger lock would block all
     new rows that do, such as those of the audit log.

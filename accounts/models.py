@@ -11,6 +11,14 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.timezones import ZONE_LENGTH
+
+# Of workspaces, monitors, channels and maintenance windows: the audit log keeps all of these names.
+NAME_LENGTH = 100
+KEY_NAME_LENGTH = 60
+KEY_PREFIX = "tja_"
+KEY_DAYS_MAX = 3650
+
 
 class UserManager(BaseUserManager["User"]):
     """Creates users, who sign in with their email address."""
@@ -60,7 +68,7 @@ class Workspace(models.Model):
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     push_rate = models.PositiveIntegerField(
         _("pushes per minute"), null=True, blank=True, validators=[MaxValueValidator(PUSH_RATE_MAX)]
     )
@@ -71,7 +79,7 @@ class Workspace(models.Model):
         validators=[MaxValueValidator(TOKEN_AGE_MAX)],
     )
     language = models.CharField(_("notification language"), max_length=10, default="en")
-    timezone = models.CharField(_("notification time zone"), max_length=64, default="UTC")
+    timezone = models.CharField(_("notification time zone"), max_length=ZONE_LENGTH, default="UTC")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -123,7 +131,7 @@ class ApiKey(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
-    name = models.CharField(_("name"), max_length=60)
+    name = models.CharField(_("name"), max_length=KEY_NAME_LENGTH)
     scope = models.CharField(_("scope"), max_length=5, choices=Scope.choices, default=Scope.READ)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     last_four = models.CharField(max_length=4, editable=False)
@@ -140,7 +148,7 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:
-        return f"{self.name} (tja_...{self.last_four})"
+        return f"{self.name} ({KEY_PREFIX}...{self.last_four})"
 
     @property
     def may_change(self) -> bool:
@@ -202,7 +210,7 @@ class AuditEntry(models.Model):
     via = models.CharField(_("via"), max_length=8, choices=Via.choices)
     address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     subject = models.UUIDField(null=True)
-    subject_name = models.CharField(_("target"), max_length=100, blank=True)
+    subject_name = models.CharField(_("target"), max_length=NAME_LENGTH, blank=True)
     details = models.JSONField(default=dict)
 
     class Meta:

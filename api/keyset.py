@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -17,9 +17,9 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from api.fields import StrictSerializer
+from core.pagination import EPOCH, beyond, time_from_hex, time_in_hex
 
 PAGE, PAGE_MOST = 100, 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _ON, _BACK = "b", "a"
 # Whatever matches can be decoded: a time until 2112 in microseconds, and a row id.
@@ -58,8 +58,7 @@ class _Position:
     pk: int
 
     def __str__(self) -> str:
-        at = (self.at - _EPOCH) // timedelta(microseconds=1)
-        return f"{_BACK if self.back else _ON}{max(at, 0):x}-{self.pk:x}"
+        return f"{_BACK if self.back else _ON}{time_in_hex(self.at)}-{self.pk:x}"
 
 
 def page(
@@ -98,24 +97,18 @@ def _read(cursor: str | None) -> _Position | None:
     if cursor is None:
         return None
     at, _dash, pk = cursor[1:].partition("-")
-    return _Position(cursor[0] == _BACK, _EPOCH + timedelta(microseconds=int(at, 16)), int(pk, 16))
+    return _Position(cursor[0] == _BACK, time_from_hex(at), int(pk, 16))
 
 
 def _beyond(rows: QuerySet[Any], time: str | None, position: _Position, *, upwards: bool) -> QuerySet[Any]:
-    beyond = "gt" if upwards else "lt"
-    by_id = {f"pk__{beyond}": position.pk}
     if time is None:
-        return rows.filter(**by_id)
-    # The first condition is redundant, but gives the index a range to scan.
-    return rows.filter(
-        Q(**{f"{time}__{beyond}e": position.at}),
-        Q(**{f"{time}__{beyond}": position.at}) | Q(**{time: position.at}, **by_id),
-    )
+        return rows.filter(**{"pk__gt" if upwards else "pk__lt": position.pk})
+    return beyond(rows, time, position.at, position.pk, newest_first=not upwards)
 
 
 def _link(request: Request, found: list[Any], time: str | None, *, back: bool) -> str | None:
     if not found:
         return None
     row = found[0] if back else found[-1]
-    at = getattr(row, time) if time else _EPOCH
+    at = getattr(row, time) if time else EPOCH
     return replace_query_param(request.build_absolute_uri(), "cursor", str(_Position(back, at, row.pk)))

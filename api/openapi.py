@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the whole API, as drf-spectacular's settings (tianji/settings.py)."""
+"""What the OpenAPI document says about the whole API, as drf-spectacular's settings (tianji/settings.py)."""
 
 from __future__ import annotations
 

@@ -13,23 +13,23 @@ from rest_framework.parsers import BaseParser
 
 from api.problems import Problem
 
-BODY_LIMIT = 1_000_000
-_DEPTH_MOST = 20
+API_BODY_LIMIT = 1_000_000
+DEPTH_MOST = 20
 
 
 class JsonBody(BaseParser):
-    """UTF-8 whatever the charset says, at most BODY_LIMIT bytes, and no values that JSON cannot represent."""
+    """UTF-8 whatever the charset says, limited in length, and no values that JSON cannot represent."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         """Return the parsed body. Raises ParseError, Problem."""
         try:
-            raw = stream.read(BODY_LIMIT + 1)
+            raw = stream.read(API_BODY_LIMIT + 1)
         except UnreadablePostError:
             raise ParseError(_("The body is incomplete.")) from None
-        if len(raw) > BODY_LIMIT:
-            raise Problem("too-large", _("The body is limited to %d bytes.") % BODY_LIMIT)
+        if len(raw) > API_BODY_LIMIT:
+            raise Problem("too-large", _("The body is limited to %d bytes.") % API_BODY_LIMIT)
         try:
             content = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
         except RecursionError:
@@ -52,13 +52,13 @@ def _finite(digits: str) -> float:
 
 
 def _too_deep() -> ParseError:
-    return ParseError(_("The body is nested too deeply. At most %d levels are allowed.") % _DEPTH_MOST)
+    return ParseError(_("The body is nested too deeply. At most %d levels are allowed.") % DEPTH_MOST)
 
 
 def _require_plain(content: Any) -> None:
     """Reject unpaired surrogates, which no database stores, and nesting deeper than any resource has."""
     level: list[Any] = [content]
-    for _depth in range(_DEPTH_MOST):
+    for _depth in range(DEPTH_MOST):
         below: list[Any] = []
         for value in level:
             if isinstance(value, str):

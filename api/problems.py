@@ -17,7 +17,8 @@ from rest_framework.response import Response
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER_SECONDS = 5
+# After which a request is repeated that the database did not answer.
+RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
             return problem(kind, detail, headers=_headers_of(error))
         case OperationalError() | InterfaceError():
             log.error("request not served", error=str(error))
-            return problem("unavailable", headers={"Retry-After": str(_RETRY_AFTER_SECONDS)})
+            return problem("unavailable", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("request failed", exc_info=error)
     return problem("fault")
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 PAGE = 50
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"([0-9a-f]{1,15})-([0-9a-f]{1,15})")
 
 Row = TypeVar("Row", bound=Model)
+Rows = TypeVar("Rows", bound=QuerySet[Any, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,10 @@ def page_of(
     Raises:
         Http404: the cursor is invalid.
     """
-    sign, beyond = ("-", "lt") if newest_first else ("", "gt")
+    sign = "-" if newest_first else ""
     if cursor:
         at, pk = _read(cursor)
-        # The first condition is redundant, but gives an index a range to scan.
-        rows = rows.filter(
-            Q(**{f"{column}__{beyond}e": at}),
-            Q(**{f"{column}__{beyond}": at}) | Q(**{column: at, f"pk__{beyond}": pk}),
-        )
+        rows = beyond(rows, column, at, pk, newest_first=newest_first)
     found = list(rows.order_by(f"{sign}{column}", f"{sign}pk")[: size + 1])
     if len(found) <= size:
         return Page(found)
@@ -52,8 +49,28 @@ def page_of(
     return Page(found[:size], _write(getattr(last, column), last.pk))
 
 
+def beyond(rows: Rows, column: str, at: datetime, pk: int, *, newest_first: bool = True) -> Rows:
+    """Return those of `rows` that follow the one with the time `at` in `column` and the row id `pk`."""
+    way = "lt" if newest_first else "gt"
+    # The first condition is redundant, but gives an index a range to scan.
+    return rows.filter(
+        Q(**{f"{column}__{way}e": at}),
+        Q(**{f"{column}__{way}": at}) | Q(**{column: at, f"pk__{way}": pk}),
+    )
+
+
+def time_in_hex(at: datetime) -> str:
+    """Return a time as a part of a cursor; one before 1970 as 1970."""
+    return f"{max((at - EPOCH) // timedelta(microseconds=1), 0):x}"
+
+
+def time_from_hex(digits: str) -> datetime:
+    """Return the time that `time_in_hex` wrote. Raises OverflowError if there is none such."""
+    return EPOCH + timedelta(microseconds=int(digits, 16))
+
+
 def _write(at: datetime, pk: int) -> str:
-    return f"{(at - _EPOCH) // timedelta(microseconds=1):x}-{pk:x}"
+    return f"{time_in_hex(at)}-{pk:x}"
 
 
 def _read(text: str) -> tuple[datetime, int]:
@@ -61,6 +78,6 @@ def _read(text: str) -> tuple[datetime, int]:
     if match is None:
         raise Http404
     try:
-        return _EPOCH + timedelta(microseconds=int(match[1], 16)), int(match[2], 16)
+        return time_from_hex(match[1]), int(match[2], 16)
     except OverflowError as error:
         raise Http404 from error

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 # The browser's time zone, set by static/js/page.js; it does not identify anyone.
 COOKIE = "zone"
+# Of a column or field for the name of a zone; the longest names have about half of it.
+ZONE_LENGTH = 64
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, cast
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
@@ -15,11 +14,9 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_headers
 
+from accounts.access import P, View
 from accounts.models import Membership, Role, User, Workspace
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def members_only(view: View[P]) -> View[P]:

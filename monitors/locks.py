@@ -1,11 +1,11 @@
-"""The locks of monitors: the row of a monitor's state stands for all that belongs to the monitor.
+"""The locks of monitors: locking a monitor's state locks everything that belongs to the monitor.
 
-Locks are taken in the same order everywhere, so that no two transactions wait for each other: states by
-monitor id, then channels, then deliveries (notifications/locks.py). Who is out of order, or must not wait,
-skips what is locked.
+Locks are taken in the same order everywhere, so that no two transactions wait for each other: the watermark,
+states by monitor id, then channels, then deliveries (notifications/locks.py). A transaction that can't keep
+to this order, or must not wait, skips locked rows.
 
 The recorder locks the states of a batch in the statement that looks up its tokens (heartbeats/sql.py). SQLite
-has no locks of rows: it ignores these, because a transaction that writes is the only one from its beginning.
+has no row locks and ignores these: only one transaction writes at a time.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
-from monitors.models import MaintenanceWindow, Monitor, MonitorState
+from monitors.domain.state_machine import Status
+from monitors.models import MaintenanceWindow, Monitor, MonitorState, Watermark
 
 
 def lock_state(monitor: Monitor) -> MonitorState:
-    """Lock the state of `monitor` to change it, or what pushes are judged by; return it as it is now.
+    """Lock the state of `monitor` to change it, or the rules for its pushes; return its current state.
 
-    FOR UPDATE, as the recorder and the sweep lock it: each of them sees all of the change, or none of it.
+    FOR UPDATE, like the recorder and the sweep: each of them sees all of the change, or none of it.
 
     Raises:
         MonitorState.DoesNotExist: the monitor was deleted.
@@ -33,11 +35,21 @@ def lock_state(monitor: Monitor) -> MonitorState:
 def lock_due_states(now: datetime, *, limit: int) -> list[MonitorState]:
     """Lock at most `limit` states that are due at `now`, the one that has been due longest first.
 
-    SKIP LOCKED: a sweep doesn't wait for a push, which may bring the heartbeat that was missing, nor for
-    another sweep. What it skips is still due at the next one, unless that push came in time.
+    SKIP LOCKED: a sweep waits neither for another sweep nor for a push, which may be the heartbeat that was
+    missing. What it skips is still due at the next sweep, unless the push was in time.
     """
     due = MonitorState.objects.select_for_update(skip_locked=True).due(now)
     return list(due.order_by("due_at")[:limit])
+
+
+def lock_up_states() -> None:
+    """Lock the states of all monitors that are up, in the order of the monitors.
+
+    SQLite locks no rows, and need not read them.
+    """
+    if connection.features.has_select_for_update:
+        up = MonitorState.objects.select_for_update().filter(status=Status.UP.value)
+        list(up.order_by("monitor_id").values_list("monitor_id"))
 
 
 def keep_state(monitor: Monitor) -> None:
@@ -58,8 +70,8 @@ def keep_states(monitors: Any, *, skip_locked: bool = False) -> list[int]:
 
     Args:
         monitors: their ids, or a query for them.
-        skip_locked: leave out those that are locked, for who must not wait: a channel is locked already, or
-            there will be another look in a few seconds.
+        skip_locked: leave out those that are locked, for callers that must not wait, because they have locked
+            a channel or try again in a few seconds.
     """
     return list(_locked_states(monitors, skip_locked=skip_locked).values_list("monitor_id", flat=True))
 
@@ -77,7 +89,7 @@ def _locked_states(monitors: Any, *, skip_locked: bool) -> QuerySet[MonitorState
 
 
 def lock_window(window: MaintenanceWindow) -> MaintenanceWindow:
-    """Lock a maintenance window to change or delete it; return it as it is now.
+    """Lock a maintenance window to change or delete it; return its current state.
 
     FOR UPDATE, which blocks new references to it too, because it may be deleted.
 
@@ -85,3 +97,8 @@ def lock_window(window: MaintenanceWindow) -> MaintenanceWindow:
         MaintenanceWindow.DoesNotExist: it was deleted.
     """
     return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
+
+
+def lock_watermark() -> Watermark | None:
+    """Lock the watermark to move it; None if no process has ever listened."""
+    return Watermark.objects.select_for_update().filter(pk=Watermark.ROW).first()

@@ -21,10 +21,6 @@ class MonitorQuerySet(models.QuerySet[Any]):
     def in_workspace(self, workspace: Workspace) -> MonitorQuerySet:
         return self.filter(workspace=workspace)
 
-    def for_overview(self) -> MonitorQuerySet:
-        """Load what a row of the overview shows, in one query."""
-        return self.select_related("state").order_by("name", "id")
-
 
 class MonitorStateQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime) -> MonitorStateQuerySet:
@@ -32,10 +28,15 @@ class MonitorStateQuerySet(models.QuerySet[Any]):
         return self.filter(due_at__lte=now)
 
 
+def is_active() -> Q:
+    """Return the condition that a push token is active now, by the database's clock."""
+    return Q(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)
+
+
 class PushTokenQuerySet(models.QuerySet[Any]):
     def valid(self) -> PushTokenQuerySet:
         """Tokens that are active now, by the database's clock."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True)
+        return self.filter(is_active())
 
     def in_workspace(self, workspace: Workspace) -> PushTokenQuerySet:
         return self.filter(monitor__workspace=workspace)

@@ -10,8 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.actors import Actor, actor_of
-from accounts.models import AuditEntry
+from accounts.actors import admin_of
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.services import channels as channel_service
@@ -92,17 +91,13 @@ class ChannelAdmin(SiteAdmin):
         """Change it through the service, which also drops the pending deliveries of a disabled channel."""
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "monitors"}
         monitors = form.cleaned_data["monitors"]
-        channel_service.edit(channel=obj, by=_by(request), monitors=monitors, **changes)
+        channel_service.edit(channel=obj, by=admin_of(request), monitors=monitors, **changes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Nothing: the service has already set the monitors."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        channel_service.delete(channel=obj, by=_by(request))
-
-
-def _by(request: HttpRequest) -> Actor:
-    return actor_of(request, via=AuditEntry.Via.ADMIN)
+        channel_service.delete(channel=obj, by=admin_of(request))
 
 
 class AttemptInline(ReadOnly, admin.TabularInline):

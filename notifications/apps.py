@@ -9,6 +9,7 @@ class NotificationsConfig(AppConfig):
     verbose_name = _("Notifications")
 
     def ready(self) -> None:
+        # These import models, which exist only once all apps are loaded.
         from notifications import log_source
         from notifications.dispatch import enqueue
 

@@ -73,8 +73,8 @@ def changed(
 def _overlap(stored: dict[str, Any], config: Mapping[str, Any], now: datetime) -> None:
     """Keep the previous secret beside the new one.
 
-    Secrets that were kept before that stay too: if somebody pressed the button twice, the receiver may have
-    neither of the two newer ones.
+    Earlier ones stay too: if someone pressed the button twice, the receiver may have neither of the two newer
+    ones.
     """
     before = _open(config.get(_SIGNS))
     if _SIGNS in stored and before is not None:

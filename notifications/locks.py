@@ -1,11 +1,11 @@
 """The locks of channels and deliveries, which are taken after those of monitors (monitors/locks.py).
 
-Channels come before deliveries, each in the order of their row ids. Who is out of order, or must not wait,
-skips what is locked.
+Channels come before deliveries, each in the order of their row ids. A transaction that can't keep to this
+order, or must not wait, skips locked rows.
 
 A channel is locked FOR NO KEY UPDATE: receivers write rows that reference it in the transaction of a push,
-and FOR UPDATE would block them. Only its deletion does that. `of=("self",)` leaves alone the rows of other
-tables that a query joins, such as the channel's workspace.
+and FOR UPDATE would block them. Only deleting a channel does that. `of=("self",)` doesn't lock the rows of
+joined tables, such as the channel's workspace.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from notifications.models import Channel, Delivery
 
 
 def lock_channel(pk: int, *, skip_locked: bool = False) -> Channel | None:
-    """Lock a channel and return it as it is now, None if it was deleted.
+    """Lock a channel and return its current state, None if it was deleted.
 
     Args:
-        skip_locked: return None if it is locked: of several workers that pick it, one has its turn, and the
-            others look for another channel.
+        skip_locked: return None if it is locked: of several workers that pick the same channel, one gets it,
+            and the others look for another one.
     """
     channels = Channel.objects.select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
     return channels.filter(pk=pk).order_by().first()
 
 
 def lock_channel_to_delete(pk: int) -> Channel | None:
-    """Lock a channel so that nothing can reference it any more; None if it was deleted.
+    """Lock a channel so that no new row can reference it; return None if it was deleted.
 
-    FOR UPDATE, unlike the others: a delivery that is added after Django has collected those to delete would
-    make the deletion fail.
+    FOR UPDATE, unlike the others: a delivery added after Django has collected those to delete would make the
+    deletion fail.
     """
     return Channel.objects.select_for_update().filter(pk=pk).first()
 
@@ -42,11 +42,11 @@ def lock_channel_to_delete(pk: int) -> Channel | None:
 def lock_channels(
     channels: QuerySet[Channel], *, skip_locked: bool = False, with_workspaces: bool = False
 ) -> list[Channel]:
-    """Lock those of `channels` that exist, and return them as they are now.
+    """Lock those of `channels` that exist, and return their current state.
 
     Args:
-        skip_locked: leave out those that are locked, for who looks again in a few seconds.
-        with_workspaces: lock the rows of their workspaces too, which `channels` joins.
+        skip_locked: leave out those that are locked, for callers that try again in a few seconds.
+        with_workspaces: also lock the rows of their workspaces, which `channels` joins.
     """
     of = ("self", "workspace") if with_workspaces else ("self",)
     locked = channels.select_for_update(no_key=True, skip_locked=skip_locked, of=of)
@@ -57,8 +57,8 @@ def keep_channels(channels: set[int]) -> set[int]:
     """Return those of `channels` that still exist, and keep them from being deleted until the commit.
 
     A channel deleted in between would make the commit fail, and with it the pushes of a whole batch. FOR KEY
-    SHARE, which Django can't say, is the lock that the foreign key takes anyway, only earlier; it blocks
-    nothing but deletion. SQLite needs none, because only one transaction writes at a time.
+    SHARE, which Django has no option for, is the lock that the foreign key takes anyway, only earlier; it
+    blocks nothing but deletion. SQLite doesn't need it, because only one transaction writes at a time.
     """
     if not channels or connection.vendor != "postgresql":
         return channels
@@ -74,7 +74,7 @@ def keep_channels(channels: set[int]) -> set[int]:
 
 
 def keep_monitor_of(delivery: Delivery) -> None:
-    """Keep the monitor that `delivery` is about, if it is about one, from being deleted."""
+    """Keep the monitor of `delivery`, if it has one, from being deleted."""
     if delivery.monitor_id is not None:
         keep_states([delivery.monitor_id])
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from monitors.models import Monitor
-from monitors.pages.log import feed
+from monitors.pages.log import feed, sources
 from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Notified
 from notifications.messages.events import ENDS, Event
 from notifications.models import Delivery
@@ -17,7 +17,11 @@ _TONES = {Delivery.Status.SENT: "", Delivery.Status.SKIPPED: "", Delivery.Status
 
 def connect() -> None:
     """Add deliveries to the log; called once, when the app is ready."""
-    feed.register(Kind.MESSAGES, deliveries)
+    belongs_with: dict[str, tuple[str, ...]] = {
+        Event.OPENED: sources.OPENED,
+        **dict.fromkeys(ENDS, sources.RESOLVED),
+    }
+    feed.register(Kind.MESSAGES, deliveries, belongs_with=belongs_with)
 
 
 def deliveries(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[Entry]:

@@ -9,12 +9,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Workspace
+from accounts.models import NAME_LENGTH, Workspace
 from monitors.models import Incident, Monitor
+from notifications.integrations import kinds
 from notifications.messages.events import LABELS
 
 DELAY_MAX = 7 * 86_400
 TEMPLATE_LENGTH = 4000
+DETAIL_LENGTH = 500
 
 
 class Channel(models.Model):
@@ -30,7 +32,7 @@ class Channel(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="channels")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     kind = models.CharField(_("integration"), max_length=24)
     config = models.JSONField(default=dict)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -65,8 +67,6 @@ class Channel(models.Model):
     @property
     def kind_label(self) -> str:
         """The label of its integration; the slug, if this version doesn't have it."""
-        from notifications.integrations import kinds
-
         known = kinds().get(self.kind)
         return str(known.label) if known else self.kind
 
@@ -157,7 +157,7 @@ class DeliveryAttempt(models.Model):
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     ok = models.BooleanField()
-    detail = models.CharField(max_length=500, blank=True)
+    detail = models.CharField(max_length=DETAIL_LENGTH, blank=True)
 
     class Meta:
         verbose_name = _("delivery attempt")

@@ -14,7 +14,8 @@ from pathlib import Path
 import polib
 
 ROOT = Path(__file__).parent.parent
-LANGUAGES = ("id",)
+# Every language with a folder; tests compare them with Django's settings, which this script doesn't need.
+LANGUAGES = tuple(sorted(path.parent.name for path in ROOT.glob("locale/*/LC_MESSAGES")))
 _SOURCE = (
     "accounts",
     "api",
@@ -26,7 +27,7 @@ _SOURCE = (
     "locale",
     "manage.py",
 )
-# Dates and numbers of versions that change with each run and say nothing of a message.
+# Only these headers are kept; the others are dates and version numbers, which change with each run.
 _KEPT = (
     "Project-Id-Version",
     "Language",

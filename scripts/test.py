@@ -1,9 +1,9 @@
-"""`make test`: everything there is, in one command; the last lines say what ran on what.
+"""`make test`: runs all linters and tests; the last lines are a summary.
 
-Linters first, then all tests on SQLite, then those with a database again on a real PostgreSQL with a
-real Redis, then whole products as processes and a real browser. With `--fast` (`make test-fast`) only
-the linters and the tests on SQLite that are not marked `slow`; with names of steps only those.
-With TESTS_SHOTS=1 in the environment the browser tests keep pictures of the pages in tests/shots/.
+Linters first, then all tests on SQLite, then those that use a database again on a real PostgreSQL with a real
+Redis, then the tests of the whole product, as processes and in a real browser. With `--fast`
+(`make test-fast`), only the linters and the tests on SQLite that are not marked `slow`; with names of steps,
+only those. With TESTS_SHOTS=1 in the environment, the browser tests save screenshots in tests/shots/.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ from tests.support import prepared, tools
 from tests.support.servers import Postgres, Redis, postgres, redis_server
 
 ROOT = Path(__file__).parent.parent
-# Folders that start products and browsers, and what tests share: a step of their own, or none.
+# Tests that start the whole product and browsers are a step of their own; support has no tests.
 _APART = ("e2e", "integration", "support")
 EVERYWHERE = tuple(
     f"tests/{path.parent.name}"
     for path in sorted(ROOT.glob("tests/*/__init__.py"))
     if path.parent.name not in _APART
 )
-# What is about the installation as a whole says the same on any database, but for these.
+# Of the tests of the installation as a whole, only these depend on the database.
 ON_POSTGRESQL = (
     *(name for name in EVERYWHERE if name != "tests/tianji"),
     *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/tianji/test_admin_*.py"))),
     *(f"tests/tianji/{name}.py" for name in ("test_demo", "test_demo_command", "test_migrations")),
 )
-# Each file is one process's. What takes longest begins first, so that nobody waits for it in the end;
-# a process is given two files at once, so that the fourth here is the second of who has the first.
+# Each file runs in one process. The longest start first, so that they don't delay the end. A process is given
+# two files at once, so the fourth of these runs after the first, in the same process.
 LONGEST_FIRST = (
     *("integration/test_notification_faults.py", "integration/test_no_token_leaks.py"),
-    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_compose.py"),
-    *("integration/test_snippets.py", "e2e/test_flows_everywhere.py", "integration/test_up.py"),
+    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_up.py"),
+    *("integration/test_compose.py", "integration/test_database_faults.py", "integration/test_wheel.py"),
+    *("integration/test_dev.py", "integration/test_snippets.py", "e2e/test_flows_everywhere.py"),
     *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),
 )
 # Tests wait for clocks, disks and each other's processes about a third of their time.
@@ -61,7 +62,7 @@ class Count:
 
 @dataclass
 class Run:
-    """What a run has come to: what was counted, which steps failed, and what it ran on."""
+    """The result of a run: the counts, the failed steps, and the versions it ran on."""
 
     count: Count = field(default_factory=Count)
     failures: list[str] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Servers:
-    """What the steps need beside Python; each is None where no step that runs needs it."""
+    """What the steps need besides Python; None for what no selected step needs."""
 
     folder: Path
     database: Postgres | None
@@ -78,7 +79,7 @@ class Servers:
     browser: str | None
 
     def environment(self) -> dict[str, str]:
-        """Tell the tests of all of it."""
+        """The environment variables that pass all of it to the tests."""
         variables = {prepared.FOLDER: str(self.folder / "prepared")}
         if self.database:
             variables |= {"TESTS_POSTGRES_URL": self.database.url(), prepared.TEMPLATE: TEMPLATE}
@@ -99,7 +100,7 @@ class Servers:
         return found
 
 
-# What is tested with pytest, by its name on the command line: its title, and what pytest is given.
+# The steps that run pytest, by their name on the command line: title and arguments.
 STEPS: dict[str, tuple[str, list[str]]] = {
     "sqlite": ("Tests on SQLite", [*EVERYWHERE]),
     "postgres": ("Tests on PostgreSQL", [*ON_POSTGRESQL, "--database-only"]),
@@ -108,6 +109,11 @@ STEPS: dict[str, tuple[str, list[str]]] = {
         ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "8"],
     ),
 }
+# The programs that the tests of a step run where they are there: the others need none, and install none.
+PROGRAMS = {
+    "sqlite": ("xgettext", "node"),
+    "products": tuple(name for name in tools.PACKAGES if name != "xgettext"),
+}
 ALL = ("linters", *STEPS)
 FAST = ("linters", "sqlite")
 
@@ -115,14 +121,14 @@ FAST = ("linters", "sqlite")
 def main() -> int:
     options = arguments()
     os.chdir(ROOT)
-    # What is tested is this checkout, with no setting of the machine's owner.
+    # The tests must not depend on the developer's own settings.
     for name in list(os.environ):
         if name.startswith("TIANJI_") or name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
             del os.environ[name]
     started, run = time.monotonic(), Run()
     steps = FAST if options.fast else tuple(name for name in ALL if name in (options.steps or ALL))
     if not options.fast:
-        tools.install_missing()
+        tools.install_missing(dict.fromkeys(name for step in steps for name in PROGRAMS.get(step, ())))
     if "linters" in steps:
         run.failures += lint()
     tests = [name for name in steps if name in STEPS]
@@ -157,7 +163,7 @@ def report(run: Run, seconds: float) -> None:
 
 @contextlib.contextmanager
 def serving(steps: list[str]) -> Iterator[Servers]:
-    """Start what `steps` need, and make once what every test would make again."""
+    """Start what `steps` need, and create once what every test would otherwise create again."""
     beside = {"postgres", "products"}.intersection(steps)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -170,7 +176,7 @@ def serving(steps: list[str]) -> Iterator[Servers]:
 
 
 def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
-    """Run a step with pytest, and add what it comes to."""
+    """Run a step with pytest, and add its result to `run`."""
     title, given = STEPS[name]
     results = servers.folder / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", "-n", WORKERS, *given]
@@ -187,7 +193,7 @@ def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
 
 
 def files_of_products() -> list[str]:
-    """Return the files whose tests start products and browsers, in the order to begin with them."""
+    """Return the files whose tests start the whole product and browsers, in the order to start them."""
     tests = ROOT / "tests"
     found = [*tests.glob("e2e/test_*.py"), *tests.glob("integration/test_*.py")]
     names = sorted(str(path.relative_to(tests)) for path in found)
@@ -204,13 +210,13 @@ def step(title: str, command: list[str], environment: dict[str, str]) -> bool:
 
 
 def lint() -> list[str]:
-    """Run the linters, as many at once as there are processors; return which failed."""
+    """Run the linters, one per processor at a time; return the titles of those that failed."""
     with tempfile.TemporaryDirectory() as data, ThreadPoolExecutor(os.cpu_count()) as pool:
         return [title for title in pool.map(failing, linters(data)) if title]
 
 
 def failing(linter: tuple[str, list[str], dict[str, str]]) -> str:
-    """Run one, and print at once all that it says; return its title where it fails, else nothing."""
+    """Run a linter and print all its output at once; return its title if it fails, else ""."""
     title, command, environment = linter
     started = time.monotonic()
     ran = subprocess.run(
@@ -227,7 +233,7 @@ def failing(linter: tuple[str, list[str], dict[str, str]]) -> str:
 
 
 def linters(data: str) -> list[tuple[str, list[str], dict[str, str]]]:
-    """Return each with its title, command and settings, that which takes longest first."""
+    """Return the title, command and environment of each linter, the slowest first."""
     python = [sys.executable, "-m"]
     manage = [sys.executable, "manage.py"]
     templates = [str(path) for path in sorted(ROOT.glob("templates/**/*.html"))]
@@ -247,7 +253,7 @@ def linters(data: str) -> list[tuple[str, list[str], dict[str, str]]]:
 
 
 def chromium() -> str:
-    """Return the path of Debian's Chromium, installing the best there is where that is possible."""
+    """Return the path of Debian's Chromium, installing it if possible."""
     best = tools.BROWSERS[0]
     for name in tools.BROWSERS:
         if not shutil.which(name):
@@ -258,7 +264,7 @@ def chromium() -> str:
 
 
 def add(count: Count, report: Path) -> None:
-    """Add a run's figures; a run that left no report has failed and is counted as one failure."""
+    """Add the figures of a report; a run without a report counts as one failure."""
     if not report.exists():
         count.failed += 1
         return

@@ -8,4 +8,5 @@ class TianjiConfig(AppConfig):
     label = "tianji"
 
     def ready(self) -> None:
+        # Django finds the app before it has loaded any other, and the checks need them.
         from tianji import checks  # noqa: F401  (registers the system checks)

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, task_postrun, task_prerun
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
 
@@ -25,13 +26,9 @@ def keep_our_logging(**kwargs: Any) -> None:
 
 @task_prerun.connect
 def name_the_task(task_id: str, task: Any, **kwargs: Any) -> None:
-    from structlog.contextvars import bind_contextvars
-
     bind_contextvars(task=task.name, task_id=task_id)
 
 
 @task_postrun.connect
 def forget_the_task(**kwargs: Any) -> None:
-    from structlog.contextvars import clear_contextvars
-
     clear_contextvars()

@@ -19,14 +19,14 @@ from environs import EnvError
 from core import __version__
 from tianji import paths
 
-# In the order in which somebody who starts needs them; the others follow by name.
+# In the order in which a new user needs them; the others follow by name.
 _FIRST = ("up", "run", "prepare", "setup-link", "create-api-key")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run `argv`, which defaults to the command line; exit as the command does."""
     program, *arguments = argv or sys.argv
-    # `python -m tianji` has the path of a file here, which would stand in every usage line.
+    # For `python -m tianji` this is the path of a file, which would be in every usage line.
     program = "tianji" if program.endswith("__main__.py") else program
     match arguments:
         case [] | ["help" | "--help" | "-h"]:
@@ -50,8 +50,8 @@ def run_django(argv: list[str]) -> None:
 def own_commands() -> dict[str, str]:
     """Return what each of our commands does, by its friendly name.
 
-    Read from the source: importing a command needs settings, and a list of commands must not fail, or make
-    a data folder, because of them.
+    Read from the source: importing a command requires settings, and listing commands must neither fail nor
+    create a data folder because of them.
     """
     found = {
         name.replace("_", "-"): _help_in(folder / "commands" / f"{name}.py")
@@ -96,7 +96,7 @@ def _overview() -> str:
 
 
 def _module_name(name: str) -> str:
-    """Return the name by which Django knows the command `name`; exit where there is none."""
+    """Return Django's name of the command `name`; exit if there is none."""
     wanted = name.replace("-", "_")
     if name.replace("_", "-") in own_commands():
         return wanted
@@ -112,14 +112,14 @@ def _module_name(name: str) -> str:
 
 def _all_commands() -> list[str]:
     with _settings():
-        # Before this, Django knows the commands of no app.
+        # Without this, Django doesn't know the commands of the apps.
         django.setup()
     return list(get_commands())
 
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Use our settings; where one is wrong, exit with the sentence that says how to repair it."""
+    """Use our settings; if one is wrong, exit with the sentence that says how to fix it."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
     try:
         yield

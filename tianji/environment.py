@@ -1,7 +1,7 @@
-"""Checks and readings of environment variables for settings.py, which Django can't be asked for yet.
+"""Parses and validates environment variables for settings.py, without Django's settings.
 
-settings.py reads the variables itself, so that all of them are in one place. What is not valid is raised as
-ImproperlyConfigured, in one sentence that names the variable: tianji/cli.py prints nothing else.
+settings.py reads the variables itself, so that all of them are in one place. For an invalid value,
+ImproperlyConfigured is raised with one sentence that names the variable; tianji/cli.py prints only that.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
 from monitors.domain.durations import exactly
+from monitors.heartbeats.transitions import horizon
 from monitors.models import MonitorState
 from notifications.models import Delivery
 from tianji.celeryconfig import broker_transport_options
@@ -168,7 +169,7 @@ def _has_just_begun() -> bool:
 
 def _sweep() -> str:
     now = database_now()
-    due = MonitorState.objects.due(now - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
+    due = MonitorState.objects.due(horizon(now) - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
     oldest = due.values_list("due_at", flat=True).first()
     return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from monitors.api.push import push_gate
+from monitors.views.overview import unchanged_gate
+
 
 class OnlyUtf8:
     """Reads forms and queries as UTF-8, whatever a Content-Type says.
@@ -31,23 +34,17 @@ class PushGate:
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        from monitors.api.push import push_gate
-
         self.get_response = get_response
-        self.push = push_gate
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.push(request) or self.get_response(request)
+        return push_gate(request) or self.get_response(request)
 
 
 class UnchangedGate:
     """Answers polls of open pages when nothing changed, before sessions, languages and so on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        from monitors.views.overview import unchanged_gate
-
         self.get_response = get_response
-        self.unchanged = unchanged_gate
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.unchanged(request) or self.get_response(request)
+        return unchanged_gate(request) or self.get_response(request)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# The packages at the top level, which the wheel has too.
+# The top-level packages, which are in the wheel too.
 PACKAGES = ("core", "accounts", "api", "monitors", "notifications", "tianji")
 _PACKAGE = Path(__file__).resolve().parent
-# Where the wheel has templates/, static/, locale/ and docs/ (pyproject.toml). A checkout has no such folder.
+# In the wheel: templates/, static/, locale/ and docs/ (pyproject.toml). A checkout has no such folder.
 _BUNDLED = _PACKAGE / "bundled"
 _CHECKOUT = _PACKAGE.parent
 
@@ -24,14 +24,14 @@ def is_checkout() -> bool:
 
 
 def default_data() -> Path:
-    """Return the data folder of an installation that doesn't choose one.
+    """Return the default data folder.
 
-    In a checkout it's `data` beside the program. An installed program keeps it where the XDG Base Directory
-    Specification says: outside site-packages, and the same whatever the current folder is, so that
-    `tianji create-api-key` finds the database that `tianji up` made.
+    In a checkout it's `data` beside the program. An installed program follows the XDG Base Directory
+    Specification: outside site-packages, and independent of the current folder, so that
+    `tianji create-api-key` finds the database that `tianji up` created.
     """
     if is_checkout():
         return _CHECKOUT / "data"
     given = Path(os.environ.get("XDG_DATA_HOME", ""))
-    # The specification has relative ones ignored.
+    # According to the specification, relative paths are ignored.
     return (given if given.is_absolute() else Path.home() / ".local" / "share") / "tianji"

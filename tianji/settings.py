@@ -175,8 +175,8 @@ if _database["ENGINE"].endswith("postgresql"):
                 "min_size": 1,
                 "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
                 "timeout": 5,
-                # Attempts to connect come further and further apart until the pool gives up; then the
-                # next query begins anew, at once. So a database that is back is noticed within seconds.
+                # The pool tries to reconnect at increasing intervals until it gives up; then the next
+                # query starts over. So it is noticed within seconds when the database is back.
                 "reconnect_timeout": 2,
             },
         }
@@ -287,6 +287,8 @@ TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1
 TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
 # Pushes per minute for each token; 0 means no limit.
 TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
+# The share of the pushes of a minute that may fail with 503; over it, that minute is a gap.
+TIANJI_GAP_SHARE = env.float("TIANJI_GAP_SHARE", 0.5, validate=validate.Range(0, 1))
 TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
 
 # --- Processes -----------------------------------------------------------------------------------

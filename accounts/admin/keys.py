@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.actors import actor_of
-from accounts.models import ApiKey, AuditEntry
+from accounts.actors import admin_of
+from accounts.models import KEY_PREFIX, ApiKey, AuditEntry
 from accounts.services import api_keys
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
 from core.admin_bulk import Bulk, Outcome, confirm_and_run
@@ -45,7 +45,7 @@ class ApiKeyAdmin(SiteAdmin):
 
     @admin.display(description=gettext_lazy("key"))
     def masked(self, key: ApiKey) -> str:
-        return f"{api_keys.PREFIX}...{key.last_four}"
+        return f"{KEY_PREFIX}...{key.last_four}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -55,7 +55,7 @@ class ApiKeyAdmin(SiteAdmin):
 
     @admin.action(description=gettext_lazy("Revoke selected API keys"), permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse:
-        by = actor_of(request, via=AuditEntry.Via.ADMIN)
+        by = admin_of(request)
 
         def revoke(key: ApiKey, options: dict[str, Any]) -> Outcome:
             revoked = api_keys.revoke(key=key, by=by)

@@ -12,17 +12,13 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.actors import Actor, actor_of
+from accounts.actors import admin_of
 from accounts.forms import clean_zone
-from accounts.models import AuditEntry, Membership, Role, Workspace
+from accounts.models import Membership, Role, Workspace
 from accounts.services import members, workspaces
 from core.admin import DeletionNotAllowed, SiteAdmin
 
 _LAST_OWNER = gettext_lazy("A workspace needs at least one owner. Nothing was changed.")
-
-
-def _by(request: HttpRequest) -> Actor:
-    return actor_of(request, via=AuditEntry.Via.ADMIN)
 
 
 class _MembersAdmin(SiteAdmin):
@@ -103,14 +99,14 @@ class WorkspaceAdmin(_MembersAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             changes = {name: form.cleaned_data[name] for name in form.changed_data}
-            workspaces.change(workspace=obj, by=_by(request), **changes)
+            workspaces.change(workspace=obj, by=admin_of(request), **changes)
         else:
             obj.save()
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Add, change and remove members, new owners first, so that one owner can replace another."""
         formset.save(commit=False)
-        by = _by(request)
+        by = admin_of(request)
         for member in formset.new_objects:
             members.add(workspace=member.workspace, email=member.user.email, role=member.role, by=by)
         changed = [member for member, _fields in formset.changed_objects]
@@ -141,13 +137,15 @@ class MembershipAdmin(_MembersAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             stored = self.get_queryset(request).get(pk=obj.pk)
-            members.set_role(membership=stored, role=obj.role, by=_by(request))
+            members.set_role(membership=stored, role=obj.role, by=admin_of(request))
         else:
-            added = members.add(workspace=obj.workspace, email=obj.user.email, role=obj.role, by=_by(request))
+            added = members.add(
+                workspace=obj.workspace, email=obj.user.email, role=obj.role, by=admin_of(request)
+            )
             obj.pk = added.membership.pk
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         try:
-            members.remove(membership=obj, by=_by(request))
+            members.remove(membership=obj, by=admin_of(request))
         except members.LastOwner:
             raise DeletionNotAllowed(str(_LAST_OWNER)) from None

@@ -11,11 +11,10 @@ from django.db.models import Q
 from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import AuditTarget
-from accounts.models import ApiKey, AuditEntry, Workspace
+from accounts.models import KEY_PREFIX, ApiKey, AuditEntry, Workspace
 from core import credentials
 from core.clock import database_now
 
-PREFIX = "tja_"
 # "Last used" is updated at most this often.
 _LAST_USED_EVERY = timedelta(seconds=60)
 
@@ -32,7 +31,7 @@ def issue(
     *, workspace: Workspace, name: str, scope: str, by: Actor, expires_at: datetime | None = None
 ) -> IssuedKey:
     """Create a key for `workspace`. `scope` is "read" or "write"."""
-    secret = credentials.new_key(PREFIX)
+    secret = credentials.new_key(KEY_PREFIX)
     with transaction.atomic():
         key = ApiKey.objects.create(
             workspace=workspace,
@@ -50,7 +49,7 @@ def issue(
 
 def find(secret: str, *, address: str | None) -> ApiKey | None:
     """Return the active key with this secret, its workspace loaded, and record its use; else None."""
-    if credentials.is_mistyped(secret, PREFIX) or not secret.startswith(PREFIX):
+    if credentials.is_mistyped(secret, KEY_PREFIX) or not secret.startswith(KEY_PREFIX):
         return None
     now = database_now()
     key = (

@@ -34,7 +34,7 @@ def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
     """Make the person with `email` a member, creating the account if there is none.
 
     Raises:
-        MemberAlready: the person is already a member; nothing was changed.
+        AlreadyMember: the person is already a member; nothing was changed.
     """
     with transaction.atomic():
         lock_workspace(workspace)

@@ -54,7 +54,7 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
         token: of the setup link, which this uses up; None if the operator asks in another way.
 
     Raises:
-        SetupOver: an account already exists, or the link is not valid; nothing was created.
+        SetupUnavailable: an account already exists, or the link is not valid; nothing was created.
     """
     with transaction.atomic():
         if token is not None:

@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from monitors.forms.monitors import DurationField, ScheduleForm, TagsField, require_order_of_values
-from monitors.models import Monitor
+from monitors.models import SLUG_LENGTH, Monitor
 from monitors.services import tokens
 
 # Fields that are written with `lifecycle`; all others are read-only.
@@ -37,7 +37,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
 
     slug = forms.SlugField(
         label=_("Slug"),
-        max_length=60,
+        max_length=SLUG_LENGTH,
         required=False,
         help_text=_("Identifies the monitor in the API. Leave it empty to derive it from the name."),
     )
@@ -85,8 +85,8 @@ class RotateForm(forms.Form):
     overlap = DurationField(
         label=_("Overlap"),
         low=0,
-        high=int(tokens.OVERLAP_MAX.total_seconds()),
-        initial=int(tokens.OVERLAP_DEFAULT.total_seconds()),
+        high=tokens.OVERLAP_MAX_SECONDS,
+        initial=tokens.OVERLAP_DEFAULT_SECONDS,
         help_text=_("How long the old token keeps working: 0 s to 7 d, such as 24 h."),
     )
     force = forms.BooleanField(

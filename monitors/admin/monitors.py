@@ -15,8 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.actors import actor_of
-from accounts.models import AuditEntry
+from accounts.actors import admin_of
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, Outcome, confirm_and_run
 from monitors.admin.forms import COLUMNS, MonitorForm
@@ -155,7 +154,7 @@ class MonitorAdmin(SiteAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Create or edit with the operation that locks the state and moves the deadline."""
-        by = actor_of(request, via=AuditEntry.Via.ADMIN)
+        by = admin_of(request)
         if change:
             monitor = Monitor.objects.select_related("workspace").get(pk=obj.pk)
             version = form.cleaned_data["seen_version"]
@@ -165,7 +164,7 @@ class MonitorAdmin(SiteAdmin):
             obj.pk = created.pk
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        monitor_service.delete(monitor=obj, by=actor_of(request, via=AuditEntry.Via.ADMIN))
+        monitor_service.delete(monitor=obj, by=admin_of(request))
 
     @admin.action(description=gettext_lazy("Pause selected monitors"), permissions=["change"])
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Monitor]) -> HttpResponse:
@@ -219,7 +218,7 @@ class MonitorAdmin(SiteAdmin):
         remain: bool = True,
         **words: Any,
     ) -> HttpResponse:
-        by = actor_of(request, via=AuditEntry.Via.ADMIN)
+        by = admin_of(request)
 
         def to_one(monitor: Monitor, options: dict[str, Any]) -> Outcome:
             url = reverse("admin:monitors_monitor_change", args=[monitor.pk]) if remain else ""

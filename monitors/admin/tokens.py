@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -16,19 +16,15 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.actors import Actor, actor_of
-from accounts.models import AuditEntry
+from accounts.actors import admin_of
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, confirm_and_run
 from monitors.admin import token_actions
 from monitors.admin.forms import RotateForm
 from monitors.admin.token_actions import masked_url, state_of
 from monitors.models import PushToken
+from monitors.querysets import is_active
 from monitors.services import tokens
-
-
-def _by(request: HttpRequest) -> Actor:
-    return actor_of(request, via=AuditEntry.Via.ADMIN)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -44,12 +40,11 @@ class StateFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        works = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=Now()))
         match self.value():
             case "current":
-                return queryset.filter(works, replaced_by=None)
+                return queryset.filter(is_active(), replaced_by=None)
             case "overlap":
-                return queryset.filter(works, replaced_by__isnull=False)
+                return queryset.filter(is_active(), replaced_by__isnull=False)
             case "expired":
                 return queryset.filter(revoked_at=None, expires_at__lte=Now())
             case "revoked":
@@ -136,7 +131,7 @@ class PushTokenAdmin(SiteAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if "label" in form.changed_data:
             token = PushToken.objects.select_related("monitor__workspace").get(pk=obj.pk)
-            tokens.rename(token=token, label=form.cleaned_data["label"], by=_by(request))
+            tokens.rename(token=token, label=form.cleaned_data["label"], by=admin_of(request))
 
     # --- One token
 
@@ -154,7 +149,7 @@ class PushTokenAdmin(SiteAdmin):
         form = RotateForm(request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_valid():
             try:
-                rotated = tokens.rotate(token=token, by=_by(request), **form.cleaned_data)
+                rotated = tokens.rotate(token=token, by=admin_of(request), **form.cleaned_data)
                 return self._rotated(request, token, rotated)
             except tokens.TokenInactive:
                 self.message_user(request, _("This token is no longer valid."), messages.ERROR)
@@ -184,7 +179,7 @@ class PushTokenAdmin(SiteAdmin):
         """Ask first (GET), then revoke (POST)."""
         token = self._token_to_change(request, object_id)
         if request.method == "POST":
-            if tokens.revoke(token=token, by=_by(request)):
+            if tokens.revoke(token=token, by=admin_of(request)):
                 self.log_change(request, token, _("Revoked."))
                 self.message_user(request, _("Revoked the push token %(token)s.") % {"token": token})
             else:
@@ -224,7 +219,7 @@ class PushTokenAdmin(SiteAdmin):
 
     @admin.action(description=gettext_lazy("Rotate selected tokens"), permissions=["change"])
     def rotate_selected(self, request: HttpRequest, queryset: QuerySet[PushToken]) -> HttpResponse:
-        by = _by(request)
+        by = admin_of(request)
         bulk = Bulk(
             action="rotate_selected",
             title=_("Rotate push tokens"),
@@ -242,7 +237,7 @@ class PushTokenAdmin(SiteAdmin):
 
     @admin.action(description=gettext_lazy("Revoke selected tokens"), permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[PushToken]) -> HttpResponse:
-        by = _by(request)
+        by = admin_of(request)
         bulk = Bulk(
             action="revoke_selected",
             title=_("Revoke push tokens"),

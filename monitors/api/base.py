@@ -24,21 +24,30 @@ from monitors.models import Monitor, PushToken
 from monitors.services import tokens
 
 
-class MonitorView(ApiView):
-    """Shared by the monitor views."""
+class OfMonitorView(ApiView):
+    """Shared by the views of what belongs to a monitor."""
+
+    def monitors(self) -> QuerySet[Any]:
+        """Return the workspace's monitors."""
+        return Monitor.objects.in_workspace(self.workspace)
 
     def monitor(self, public_id: UUID) -> Monitor:
-        """Return a monitor of the workspace with everything the response needs. Raises Http404."""
+        """Return a monitor of the workspace, with what `monitors()` loads. Raises Http404."""
         found: Monitor = get_object_or_404(self.monitors(), public_id=public_id)
         found.workspace = self.workspace
         return found
+
+
+class MonitorView(OfMonitorView):
+    """Shared by the monitor views."""
 
     def monitors(self) -> QuerySet[Any]:
         """Return the workspace's monitors with state, channels and active tokens, in three queries."""
         channels = _channels().only("pk", "public_id")
         working = PushToken.objects.valid().order_by("-created_at", "-pk")
         return (
-            Monitor.objects.in_workspace(self.workspace)
+            super()
+            .monitors()
             .select_related("state")
             .prefetch_related(
                 Prefetch("channels", channels), Prefetch("tokens", working, to_attr="working_tokens")

@@ -108,7 +108,7 @@ class TransitionSerializer(serializers.Serializer[Any]):
 
 
 class UptimeSerializer(serializers.Serializer[Any]):
-    """A monitor's uptime. Time in which it was new or paused does not count as watched."""
+    """A monitor's uptime. Time in which it was new or paused is not included in the watched time."""
 
     def get_fields(self) -> dict[str, Any]:
         return {

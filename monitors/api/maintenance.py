@@ -20,18 +20,17 @@ from api import keyset
 from api.base import ApiView, idempotent
 from api.fields import in_utc
 from api.keyset import PageSerializer
-from api.problems import impossible
+from api.problems import Problem, impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
 from monitors.api.maintenance_serializers import WEEKDAYS, MaintenanceSerializer
-from monitors.domain.recurrence import current
+from monitors.domain.recurrence import YEARS, current
 from monitors.domain.schedules import is_time_zone
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.services import maintenance_windows
 from monitors.services.maintenance import plan_of
 
 TAG = "maintenance"
-_YEARS = range(2000, 2101)
 Kind = MaintenanceWindow.Kind
 
 _EXAMPLE = OpenApiExample(
@@ -79,8 +78,8 @@ class MaintenanceView(ApiView):
         else:
             columns = _weekly(when, self.workspace.timezone)
         for name in ("starts_at", "ends_at"):
-            if columns[name] is not None and columns[name].year not in _YEARS:
-                raise impossible(f"when.{name}", _("Must be between the years 2000 and 2100."))
+            if columns[name] is not None and columns[name].year not in YEARS:
+                raise _not_in_these_years(name)
         starts, ends = columns["starts_at"], columns["ends_at"]
         if starts is not None and ends is not None and starts >= ends:
             raise impossible("when.ends_at", _("Must be after the start."))
@@ -109,6 +108,10 @@ class MaintenanceView(ApiView):
         return found
 
 
+def _not_in_these_years(name: str) -> Problem:
+    return impossible(f"when.{name}", _("Must be between the years 2000 and 2100."))
+
+
 def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
     starts, ends, duration = (when.get(name) for name in ("starts_at", "ends_at", "duration"))
     starts = starts or now
@@ -118,7 +121,7 @@ def _once(when: dict[str, Any], now: datetime) -> dict[str, Any]:
         try:
             ends = starts + timedelta(seconds=duration or 0)
         except OverflowError:
-            raise impossible("when.starts_at", _("Must be between the years 2000 and 2100.")) from None
+            raise _not_in_these_years("starts_at") from None
     return {
         "kind": Kind.ONCE,
         "starts_at": starts,
@@ -243,7 +246,7 @@ class MaintenanceDetail(MaintenanceView):
         tags=[TAG],
         operation_id="delete_maintenance",
         summary="Delete a maintenance window",
-        description="Time that it excluded from uptime counts again.",
+        description="Time that it excluded from uptime is included again.",
         responses=answers(204, None, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:

@@ -8,7 +8,9 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.models import NAME_LENGTH
 from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, StrictSerializer, Timestamp
+from core.timezones import ZONE_LENGTH
 from monitors.api.serializers import TagsField
 from monitors.domain.durations import MINUTE
 from monitors.forms.maintenance import LONGEST
@@ -37,7 +39,7 @@ class WeeklySerializer(StrictSerializer):
     weekdays = serializers.ListField(child=OneOf(WEEKDAYS), min_length=1, max_length=len(WEEKDAYS))
     start_time = Matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", _("Must be a time of day, such as 22:00."))
     duration = Integer(min_value=MINUTE, max_value=LONGEST)
-    timezone = Line(max_length=64, required=False, help_text="Defaults to the workspace's.")
+    timezone = Line(max_length=ZONE_LENGTH, required=False, help_text="Defaults to the workspace's.")
     starts_at = Timestamp(required=False, allow_null=True, help_text="Does not occur before this.")
     ends_at = Timestamp(required=False, allow_null=True, help_text="Does not occur after this.")
 
@@ -70,7 +72,7 @@ class MaintenanceSerializer(StrictSerializer):
     """A maintenance window. Applies to all monitors unless tags or monitors are given."""
 
     id = serializers.UUIDField(read_only=True)
-    name = Line(max_length=100)
+    name = Line(max_length=NAME_LENGTH)
     when = WhenField()
     all_monitors = Boolean(required=False)
     tags = TagsField(required=False)

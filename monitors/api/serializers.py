@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.models import PUSH_RATE_MAX
+from accounts.models import NAME_LENGTH, PUSH_RATE_MAX
 from api.fields import (
     Boolean,
     Id,
@@ -25,16 +25,24 @@ from api.fields import (
     Timestamp,
 )
 from api.keyset import PageSerializer
+from core.timezones import ZONE_LENGTH
 from monitors.domain.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
 from monitors.domain.state_machine import Shown
-from monitors.models import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor
-from monitors.services.tokens import OVERLAP_DEFAULT, OVERLAP_MAX
+from monitors.models import (
+    CRON_LENGTH,
+    DESCRIPTION_LENGTH,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    SLUG,
+    SLUG_LENGTH,
+    TOKEN_LABEL_LENGTH,
+    Monitor,
+)
+from monitors.services import tokens
 
-LABEL_LENGTH = 60
 CHANNELS_MOST = 200
 STATUSES = [status.value for status in Shown]
 _SOUGHT_LENGTH = 200
-_OVERLAP_MOST_SECONDS = int(OVERLAP_MAX.total_seconds())
 
 
 @extend_schema_serializer(component_name="IntervalSchedule")
@@ -58,8 +66,8 @@ class CronScheduleSerializer(StrictSerializer):
     """A heartbeat at each time of a five-field cron expression in a time zone."""
 
     kind = OneOf(["cron"])
-    expression = Line(max_length=200)
-    timezone = Line(max_length=64, required=False)
+    expression = Line(max_length=CRON_LENGTH)
+    timezone = Line(max_length=ZONE_LENGTH, required=False)
     grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
 
 
@@ -142,8 +150,8 @@ class MonitorSerializer(StrictSerializer):
         required=False,
         help_text="Identifies the monitor in its workspace; derived from the name by default.",
     )
-    name = Line(max_length=100)
-    description = Text(max_length=2000, allow_blank=True, required=False)
+    name = Line(max_length=NAME_LENGTH)
+    description = Text(max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False)
     tags = TagsField(required=False)
     schedule = ScheduleField()
     post_only = Boolean(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
@@ -214,7 +222,7 @@ class TokenSerializer(StrictSerializer):
     """A push token. `token` and `push_url` are null except for owners, admins and keys with write access."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
-    label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
+    label = LineOrNothing(max_length=TOKEN_LABEL_LENGTH, required=False)  # type: ignore[assignment]
     masked = serializers.CharField(read_only=True)
     token = serializers.CharField(read_only=True, allow_null=True)
     push_url = serializers.CharField(read_only=True, allow_null=True)
@@ -241,9 +249,9 @@ class TokenSerializer(StrictSerializer):
 class NewTokenSerializer(StrictSerializer):
     """An additional token: a new one or, with `token`, an existing one that senders already use."""
 
-    label = LineOrNothing(max_length=LABEL_LENGTH, required=False)  # type: ignore[assignment]
+    label = LineOrNothing(max_length=TOKEN_LABEL_LENGTH, required=False)  # type: ignore[assignment]
     token = Matching(
-        r"^[A-Za-z0-9_-]{8,64}\Z",
+        rf"^{tokens.ACCEPTABLE}\Z",
         _("Must be 8 to 64 letters, digits, hyphens or underscores."),
         required=False,
         help_text="An existing token of another system, so that its senders can keep it.",
@@ -251,9 +259,11 @@ class NewTokenSerializer(StrictSerializer):
 
 
 class OverlapSerializer(StrictSerializer):
+    """How long a rotated token stays valid from now on."""
+
     overlap_seconds = Integer(
         min_value=0,
-        max_value=_OVERLAP_MOST_SECONDS,
+        max_value=tokens.OVERLAP_MAX_SECONDS,
         help_text="Seconds until the old token expires; 0 expires it immediately.",
     )
 
@@ -263,9 +273,9 @@ class RotationSerializer(StrictSerializer):
 
     overlap_seconds = Integer(
         min_value=0,
-        max_value=_OVERLAP_MOST_SECONDS,
+        max_value=tokens.OVERLAP_MAX_SECONDS,
         required=False,
-        default=int(OVERLAP_DEFAULT.total_seconds()),
+        default=tokens.OVERLAP_DEFAULT_SECONDS,
     )
     force = Boolean(required=False, default=False)
 

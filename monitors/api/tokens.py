@@ -55,7 +55,7 @@ class TokenView(MonitorView):
         now = database_now()
         shown: dict[int, str] = {}
         if self.may_change:
-            working = [token for token in rows if _works(token, now)]
+            working = [token for token in rows if token.is_active(now)]
             shown = tokens.show(monitors=[monitor], tokens=working, by=self.actor)
         return [self._token_as_json(monitor, token, shown.get(token.pk), now) for token in rows]
 
@@ -69,7 +69,7 @@ class TokenView(MonitorView):
             "masked": str(token),
             "token": secret,
             "push_url": push_url(self.request._request, secret) if secret else None,
-            "works": _works(token, now),
+            "works": token.is_active(now),
             "imported": token.imported,
             "created_at": in_utc(token.created_at),
             "expires_at": in_utc(token.expires_at),
@@ -92,10 +92,6 @@ class TokenView(MonitorView):
         if status == 201:
             headers["Location"] = reverse("api:token", args=[monitor.public_id, token.public_id])
         return Response(self.represent_tokens(monitor, [fresh])[0], status=status, headers=headers)
-
-
-def _works(token: PushToken, now: datetime) -> bool:
-    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
 @contextmanager
@@ -191,7 +187,7 @@ class TokenDetail(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="rename_token",
-        summary="Change a push token's label",
+        summary="Update a push token's label",
         request=TokenSerializer,
         examples=[OpenApiExample("Another label", {"label": "host-b"}, request_only=True)],
         responses=answers(200, TokenSerializer, writes=True),
@@ -248,7 +244,7 @@ class Overlap(TokenView):
     @extend_schema(
         tags=[TAG],
         operation_id="set_overlap",
-        summary="Change when a rotated push token expires",
+        summary="Set when a rotated push token expires",
         request=OverlapSerializer,
         examples=[OpenApiExample("Expire now", {"overlap_seconds": 0}, request_only=True)],
         parameters=[IDEMPOTENCY_KEY],

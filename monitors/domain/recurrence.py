@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 Stretch = tuple[datetime, datetime]
 
+# In which people may plan; anything else is a slip of the keyboard.
+YEARS = range(2000, 2101)
 # Adjacent occurrences, such as 24 h every day, may never end: they are followed no further than this.
 FOLLOWED = timedelta(days=366)
 _DAY = timedelta(days=1)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+# Of a heartbeat; longer messages are cut.
+MESSAGE_LENGTH = 500
+
 
 class Status(StrEnum):
     """A monitor's stored status."""
@@ -191,12 +194,21 @@ def _heartbeat_while_up(facts: Facts, at: datetime, fault: Cause | None) -> Deci
     return Decision(Status.UP) if fault is None else _failed(Status.UP, at, fault)
 
 
-def shown(status: Status, *, now: datetime, expected_by: datetime | None, deadline: datetime | None) -> Shown:
+def shown(
+    status: Status,
+    *,
+    now: datetime,
+    expected_by: datetime | None,
+    deadline: datetime | None,
+    settled: datetime | None = None,
+) -> Shown:
     """Return the current status at `now`, right even if no sweep has run.
 
     `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace period.
+    After `settled` (default: `now`) a heartbeat may have been sent that could not be received, so that a
+    deadline which passed since does not count yet.
     """
-    if status is Status.UP and deadline is not None and deadline < now:
+    if status is Status.UP and deadline is not None and deadline < (settled or now):
         return Shown.DOWN
     if status is Status.UP and expected_by is not None and expected_by < now:
         return Shown.LATE

@@ -11,6 +11,15 @@ from itertools import pairwise
 from monitors.domain.state_machine import Status
 from monitors.domain.uptime import Onset
 
+# The ranges of time that pages offer, by their names in URLs.
+SPANS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+DEFAULT_SPAN = "24h"
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 # The most significant status comes last.
 _BADNESS = {Status.NEW: 1, Status.PAUSED: 2, Status.UP: 3, Status.DOWN: 4}
@@ -34,14 +43,19 @@ class Slot:
     mean: float | None = None
 
 
+def begin_of_slot(at: datetime, width: timedelta) -> datetime:
+    """Return when the slot of `width` that contains `at` begins."""
+    return _ZERO + (at - _ZERO) // width * width
+
+
 def edges(now: datetime, *, span: timedelta, slots: int) -> list[datetime]:
     """Return the `slots` + 1 boundaries of the slots of about the last `span`; `now` is in the last slot.
 
     They are multiples of a slot's width since 1970, so that they don't move until the next slot begins.
     """
     width = span / slots
-    end = (now - _ZERO) // width + 1
-    return [_ZERO + number * width for number in range(end - slots, end + 1)]
+    end = begin_of_slot(now, width) + width
+    return [end - number * width for number in range(slots, -1, -1)]
 
 
 def worst_of(onsets: Iterable[Onset], bounds: Sequence[datetime]) -> list[Status | None]:

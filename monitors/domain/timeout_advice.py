@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import TIMEOUT_MAX, IntervalSchedule
 
 # A gap this many times longer than usual, and than agreed, is an outage and not part of the rhythm.
 _OUTAGE_OF_USUAL, _OUTAGE_OF_AGREED = 10, 2
 
-Stretch = tuple[datetime, datetime]
 GAPS_LEAST = 50
 # A suggested timeout is 1.5 times what the sender usually needs.
 _ROOM = 1.5
@@ -56,8 +56,8 @@ def rhythm(
 
     Args:
         unwatched: times in which nothing was expected, because the monitor was paused or new; in order.
-        agreed: the seconds of silence after which the monitor goes down. None for a cron schedule, where
-            that varies; then nothing is an outage.
+        agreed: the seconds of silence after which the monitor goes down. None for a cron schedule, because it
+            varies; then no gap is an outage.
     """
     left = list(unwatched)
     gaps = []

@@ -12,17 +12,17 @@ from django.utils.dateparse import parse_datetime
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Workspace
+from accounts.models import NAME_LENGTH, Workspace
+from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import DAY, MINUTE
-from monitors.domain.recurrence import Plan
+from monitors.domain.recurrence import YEARS, Plan
 from monitors.domain.schedules import is_time_zone
-from monitors.forms.monitors import DurationField, TagsField
-from monitors.models import MaintenanceWindow, Monitor
+from monitors.forms.monitors import DurationField, MonitorsField, TagsField
+from monitors.models import MaintenanceWindow
 from monitors.services.maintenance import plan_of
 
 WEEKDAY_CHOICES = [(str(number), name) for number, name in WEEKDAYS.items()]
 LONGEST = 7 * DAY
-_YEARS = range(2000, 2101)
 Kind = MaintenanceWindow.Kind
 
 
@@ -39,27 +39,9 @@ class WallTimeField(forms.Field):
             parsed = parse_datetime(str(value).strip())
         except ValueError:
             parsed = None
-        if parsed is None or parsed.tzinfo is not None or parsed.year not in _YEARS:
+        if parsed is None or parsed.tzinfo is not None or parsed.year not in YEARS:
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         return parsed
-
-
-class _MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by public id; row ids are not exposed."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
-
-    def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name)
-
-    def clean(self, value: Any) -> Any:
-        try:
-            return super().clean(value)
-        except ValidationError:
-            # Deleted, in another workspace or not an id at all: all the same to the reader.
-            gone = _("One of these monitors is no longer in this workspace. Choose again.")
-            raise ValidationError(gone) from None
 
 
 class WhenForm(forms.Form):
@@ -92,7 +74,7 @@ class WhenForm(forms.Form):
     ends_at = WallTimeField(label=_("Until"), required=False)
     timezone = forms.CharField(
         label=_("Time zone"),
-        max_length=64,
+        max_length=ZONE_LENGTH,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
         help_text=_("The time zone of the times above."),
@@ -146,7 +128,7 @@ class MaintenanceForm(WhenForm):
 
     name = forms.CharField(
         label=_("Name"),
-        max_length=100,
+        max_length=NAME_LENGTH,
         help_text=_("What is being done, such as “Database upgrade”."),
         error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
@@ -163,7 +145,7 @@ class MaintenanceForm(WhenForm):
     tags = TagsField(
         label=_("Tags"), required=False, help_text=_("Monitors with any of these tags. Separated by commas.")
     )
-    monitors = _MonitorsField(label=_("Monitors"), required=False, widget=forms.CheckboxSelectMultiple)
+    monitors = MonitorsField(label=_("Monitors"), required=False, widget=forms.CheckboxSelectMultiple)
     excluded_from_uptime = forms.BooleanField(
         label=_("Exclude from uptime"),
         required=False,
@@ -183,8 +165,8 @@ class MaintenanceForm(WhenForm):
             initial = _initial(window)
         super().__init__(*args, **{"initial": initial, **kwargs})
         field = self.fields["monitors"]
-        assert isinstance(field, _MonitorsField)
-        field.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+        assert isinstance(field, MonitorsField)
+        field.offer(workspace)
 
     def clean(self) -> dict[str, Any]:
         super().clean()

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import PUSH_RATE_MAX
+from accounts.models import NAME_LENGTH, PUSH_RATE_MAX, Workspace
+from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import exactly, parse_duration
 from monitors.domain.schedules import (
     GRACE_MAX,
@@ -24,7 +25,15 @@ from monitors.domain.schedules import (
     ScheduleError,
     is_time_zone,
 )
-from monitors.models import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor
+from monitors.models import (
+    CRON_LENGTH,
+    DESCRIPTION_LENGTH,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    SLUG,
+    SLUG_LENGTH,
+    Monitor,
+)
 
 _COLUMNS = (
     *("name", "description", "tags", "slug", "post_only", "push_rate"),
@@ -104,6 +113,35 @@ class TagsField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
 
+def forget(form: forms.BaseForm, *names: str) -> None:
+    """Drop the fields of an option that is not selected: they may be hidden, as their errors would be."""
+    for name in names:
+        form.errors.pop(name, None)
+        form.cleaned_data[name] = None
+
+
+class MonitorsField(forms.ModelMultipleChoiceField):
+    """Monitors by public id, because pages never show row ids. There are none before `offer`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
+
+    def offer(self, workspace: Workspace) -> None:
+        """Let people choose among the monitors of `workspace`."""
+        self.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except ValidationError:
+            # Deleted, in another workspace or not an id at all: the error is the same.
+            gone = _("One of these monitors is no longer in this workspace. Choose again.")
+            raise ValidationError(gone) from None
+
+
 class ScheduleForm(forms.Form):
     """A monitor's schedule. Fields of the other kind of schedule are ignored."""
 
@@ -130,7 +168,7 @@ class ScheduleForm(forms.Form):
     )
     cron = forms.CharField(
         label=_("Cron expression"),
-        max_length=200,
+        max_length=CRON_LENGTH,
         required=False,
         widget=forms.TextInput(
             attrs={"placeholder": "0 2 * * *", "spellcheck": "false", "autocomplete": "off"}
@@ -139,7 +177,7 @@ class ScheduleForm(forms.Form):
     )
     timezone = forms.CharField(
         label=_("Time zone"),
-        max_length=64,
+        max_length=ZONE_LENGTH,
         required=False,
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
         help_text=_("The time zone the job runs in, such as Asia/Jakarta."),
@@ -161,18 +199,12 @@ class ScheduleForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         match self.cleaned_data.get("kind"):
             case Monitor.Kind.INTERVAL:
-                self._forget("cron", "timezone")
+                forget(self, "cron", "timezone")
                 self._clean_interval()
             case Monitor.Kind.CRON:
-                self._forget("timeout", "interval")
+                forget(self, "timeout", "interval")
                 self._clean_cron()
         return self.cleaned_data
-
-    def _forget(self, *names: str) -> None:
-        """Drop the fields of the other kind: they may be hidden, so errors in them would go unseen."""
-        for name in names:
-            self.errors.pop(name, None)
-            self.cleaned_data[name] = None
 
     def _clean_interval(self) -> None:
         timeout, interval = self.cleaned_data.get("timeout"), self.cleaned_data.get("interval")
@@ -213,13 +245,13 @@ class MonitorForm(ScheduleForm):
 
     name = forms.CharField(
         label=_("Name"),
-        max_length=100,
+        max_length=NAME_LENGTH,
         error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     description = forms.CharField(
         label=_("Description"),
-        max_length=2000,
+        max_length=DESCRIPTION_LENGTH,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("What it monitors, and what to do when it goes down. Optional."),

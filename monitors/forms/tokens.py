@@ -10,11 +10,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from monitors.forms.monitors import DurationField
-from monitors.models import PushToken
-from monitors.services.tokens import OVERLAP_MAX
+from monitors.models import TOKEN_LABEL_LENGTH
+from monitors.services.tokens import OVERLAP_MAX_SECONDS
 
-_OVERLAP_MAX_SECONDS = int(OVERLAP_MAX.total_seconds())
-_LABEL_LENGTH = PushToken._meta.get_field("label").max_length
 _IN_A_URL = re.compile(r"https?://[^?#]*/([^/?#]+)/?(?:[?#].*)?")
 
 
@@ -23,7 +21,7 @@ class LabelForm(forms.Form):
 
     label = forms.CharField(
         label=_("Label"),
-        max_length=_LABEL_LENGTH,
+        max_length=TOKEN_LABEL_LENGTH,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text=_("Which sender uses it, such as host-a. Optional."),
@@ -58,7 +56,7 @@ class RemainingForm(forms.Form):
     remaining = DurationField(
         label=_("Expires in"),
         low=0,
-        high=_OVERLAP_MAX_SECONDS,
+        high=OVERLAP_MAX_SECONDS,
         initial="24 h",
         help_text=_("Counted from now: 0 s to 7 d, such as 12 h or 3 d. 0 s expires it immediately."),
     )
@@ -79,7 +77,7 @@ class RotateForm(forms.Form):
     overlap = DurationField(
         label=_("Old token expires in"),
         low=0,
-        high=_OVERLAP_MAX_SECONDS,
+        high=OVERLAP_MAX_SECONDS,
         initial="24 h",
         help_text=_(
             "0 s to 7 d, such as 12 h or 3 d. With 0 s it expires immediately: every sender needs the new "

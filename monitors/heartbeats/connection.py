@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +20,8 @@ class OwnConnection:
     """One long-lived connection for work done by one thread at a time.
 
     Pushes are recorded on it, so that they take no connection from the pages' pool, never wait for one,
-    and find their statements already planned. The caller ensures that no two threads use it at once.
+    and find their statements already planned. It is not the pool's: the pool connects again only after a
+    while that grows, and a push needs it at once. The caller ensures that no two threads use it at once.
     """
 
     def __init__(self) -> None:
@@ -43,6 +47,26 @@ class OwnConnection:
             connections[DEFAULT_DB_ALIAS] = threads_own
             self._used_at = time.monotonic()
 
+    def open(self) -> None:
+        """Connect, where it is not connected.
+
+        Raises:
+            django.db.Error: the database can't be reached.
+        """
+        self._living().ensure_connection()
+
+    def abandon(self) -> None:
+        """Cut the connection under the thread that waits for it, which gets an OperationalError.
+
+        Any other thread may call it. Does nothing on SQLite, which has no connection to cut.
+        """
+        connected = getattr(self._wrapper, "connection", None)
+        if connected is None or not hasattr(connected, "pgconn"):
+            return
+        # It may be closed by now, and then has no socket.
+        with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connected.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         if self._wrapper is not None:
             self._wrapper.close()
@@ -50,6 +74,11 @@ class OwnConnection:
     def _living(self) -> BaseDatabaseWrapper:
         if self._wrapper is None:
             self._wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
+            options = self._wrapper.settings_dict["OPTIONS"]
+            self._wrapper.settings_dict = {
+                **self._wrapper.settings_dict,
+                "OPTIONS": {name: value for name, value in options.items() if name != "pool"},
+            }
             self._wrapper.inc_thread_sharing()
         rested = time.monotonic() - self._used_at > _RESTED_SECONDS
         if rested and self._wrapper.connection is not None and not self._wrapper.is_usable():

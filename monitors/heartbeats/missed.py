@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -23,32 +24,38 @@ class Swept:
     rearmed: int = 0
 
 
-def declare_missed(*, batch: int = BATCH) -> Swept:
+def declare_missed(*, batch: int = BATCH, until: datetime | None = None) -> Swept:
     """Check all states that are due: open incidents for deadlines that have passed, re-arm the others.
 
+    Only deadlines until the watermark count: a heartbeat that could not be received is not missed.
     Each batch of at most `batch` states is one transaction. Safe to run twice at once: the second sweep
     skips what the first has locked if the database supports that, else it waits.
+
+    Args:
+        until: look only at what was due then, for a watermark that moves now.
     """
     missed = rearmed = 0
     while True:
-        looked_at, down = _sweep_batch(batch)
+        looked_at, down = _sweep_batch(batch, until)
         missed, rearmed = missed + down, rearmed + looked_at - down
         if looked_at < batch:
             return Swept(missed, rearmed)
 
 
-def _sweep_batch(batch: int) -> tuple[int, int]:
+def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
+    # A watermark that has moved by the time of the locks only means that the next sweep finds more.
+    horizon = until or transitions.horizon(database_now())
     # An idle sweep must not take SQLite's only write lock.
-    if not connection.features.has_select_for_update and not _anything_due():
+    if not connection.features.has_select_for_update and not MonitorState.objects.due(horizon).exists():
         return 0, 0
     with transaction.atomic():
-        states = lock_due_states(database_now(), limit=batch)
+        states = lock_due_states(horizon, limit=batch)
         if not states:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.
         monitors = Monitor.objects.in_bulk([state.monitor_id for state in states])
         now = database_now()
-        book = transitions.Journal(now)
+        book = transitions.Journal(now, horizon=horizon)
         down = 0
         for state in states:
             monitor = monitors[state.monitor_id]
@@ -59,7 +66,3 @@ def _sweep_batch(batch: int) -> tuple[int, int]:
         sql.write_states(states)
         book.write()
     return len(states), down
-
-
-def _anything_due() -> bool:
-    return MonitorState.objects.due(database_now()).exists()

@@ -1,4 +1,5 @@
-"""What the pushes of a process share: a connection, a rate limiter, a group commit, the rejected pushes.
+"""What the pushes of a process share: a connection, a rate limiter, a group commit, the rejected pushes, and
+the listener that knows whether they get through.
 
 Every front of the push endpoint in a process is handed the same `Pipeline`, so that its pushes share
 transactions and limits, whichever way they came in.
@@ -10,9 +11,11 @@ from collections.abc import Sequence
 from functools import cache
 
 from django.conf import settings
+from django.db import Error, OperationalError
 
 from monitors.heartbeats.connection import OwnConnection
-from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.group_commit import GroupCommit, QueueFull
+from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Result, record
 from monitors.heartbeats.rejections import RejectionLog
@@ -24,26 +27,44 @@ class Pipeline:
     Args:
         limiter: how often each token may push.
         rejections: where pushes that were answered with an error are noted.
+        listener: counts the pushes that were answered and those that failed.
         queue_limit: how many pushes may wait for a transaction.
         batch_limit: how many share one.
     """
 
     def __init__(
-        self, *, limiter: Limiter, rejections: RejectionLog, queue_limit: int, batch_limit: int
+        self,
+        *,
+        limiter: Limiter,
+        rejections: RejectionLog,
+        listener: Listener,
+        queue_limit: int,
+        batch_limit: int,
     ) -> None:
         self.limiter = limiter
         self.rejections = rejections
+        self.listener = listener
         self._connection = OwnConnection()
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
 
     def submit(self, arrival: Arrival) -> Result:
-        """Return what became of a push, once that is committed.
+        """Return the outcome of a push once it is committed.
 
         Raises:
             QueueFull: nothing was recorded.
             django.db.Error: the database could not commit; nothing of this push was recorded.
         """
-        return self._group_commit.submit(arrival)
+        if self.listener.database_is_away:
+            # At once: the threads that would wait for it are needed for those who come after.
+            self.listener.note(answered=False)
+            raise OperationalError("The database can't be reached.")
+        try:
+            result = self._group_commit.submit(arrival)
+        except (QueueFull, Error):
+            self.listener.note(answered=False)
+            raise
+        self.listener.note(answered=True)
+        return result
 
     def reject(
         self, digest: str | None, reason: str | None, *, method: str, source: str | None, detail: str
@@ -74,6 +95,7 @@ def process_pipeline() -> Pipeline:
     return Pipeline(
         limiter=Limiter(RedisStore(settings.REDIS_URL) if settings.REDIS_URL else None),
         rejections=RejectionLog(),
+        listener=Listener(tolerated=settings.TIANJI_GAP_SHARE),
         queue_limit=settings.TIANJI_PUSH_QUEUE,
         batch_limit=settings.TIANJI_PUSH_BATCH,
     )

@@ -1,4 +1,4 @@
-"""The rate limit of push tokens, so that one sender gone wild does not hurt the others.
+"""The rate limit of push tokens, so that one runaway sender does not affect the others.
 
 The generic cell rate algorithm: for each token one instant is kept, before which its next push would be
 ahead of the rate; a push may be ahead by a burst of half a minute's pushes. The instants are in Redis if
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _KEY_PREFIX = "tianji:push-rate:"
-# For how many tokens a process remembers anything; beyond that it forgets, which lets a burst through.
+# How many tokens a process remembers; beyond that it forgets them, which lets a burst through.
 _TOKENS_REMEMBERED = 20_000
 # Redis is in the path of every push: a Redis slower than this is worse than none.
 _REDIS_TIMEOUT_SECONDS = 0.2

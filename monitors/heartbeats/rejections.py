@@ -1,6 +1,6 @@
-"""Rejected pushes, kept for people who look for a heartbeat that did not arrive.
+"""Rejected pushes, kept for troubleshooting a heartbeat that did not arrive.
 
-Noting one must cost the push path nothing, and a sender gone wild must not fill the database: they are
+Recording one must not slow down other pushes, and a runaway sender must not fill the database: they are
 counted in memory, bounded, and a thread writes the counts once a second while there are any. What can't be
 written is lost; only the troubleshooting page depends on it.
 """
@@ -19,23 +19,24 @@ from django.db import connection, transaction
 from django.db.models import Count
 
 from core.clock import database_now
-from monitors.models import PushToken, RejectedPush
+from monitors.models import REJECTION_DETAIL_LENGTH, PushToken, RejectedPush
 
 log = structlog.get_logger(__name__)
 
 # How many kinds are kept per monitor, and for how long.
 KINDS_MOST = 50
 DAYS = 30
-# For how many tokens a process counts rejected pushes between two writes; beyond that it is mostly someone
-# guessing tokens.
+# For how many tokens a process counts rejected pushes between two writes. With more than that, someone is
+# most likely guessing tokens.
 _TOKENS_MOST = 500
 _WRITE_EVERY_SECONDS = 1.0
-_DETAIL_LENGTH = 200
 # A request may have any word as its method, and each would become a kind.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _OTHER_METHOD = "other"
 
 Reason = RejectedPush.Reason
+# The error in the response: the same for revoked and expired tokens, of which only the monitor's page tells.
+UNKNOWN = "Unknown push token."
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class RejectionLog:
 
     Args:
         every: seconds between two writes.
-        by_itself: whether a thread writes; otherwise only `write` does.
+        by_itself: whether a thread writes automatically; otherwise only `write` does.
     """
 
     def __init__(self, *, every: float = _WRITE_EVERY_SECONDS, by_itself: bool = True) -> None:
@@ -178,7 +179,7 @@ def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Rej
                 method=kind.method,
                 source=kind.source,
                 last_four=token.last_four,
-                detail=noted.detail[:_DETAIL_LENGTH],
+                detail=noted.detail[:REJECTION_DETAIL_LENGTH],
                 first_at=now - timedelta(seconds=passed - noted.first),
                 last_at=now - timedelta(seconds=passed - noted.last),
                 count=noted.count,

@@ -20,6 +20,7 @@ from accounts.models import Workspace
 from core.clock import sql_now
 from core.sql import as_select, run, write_time
 from monitors.domain.value_rules import ValueRules
+from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 
 _TOKENS = PushToken._meta.db_table
@@ -75,9 +76,9 @@ class LockedToken:
     push_rate: int | None
     rules: ValueRules | None
 
-    def is_good(self, *, up: bool, value: float | None) -> bool:
+    def is_good(self, push: Push) -> bool:
         """Return whether a push is good: up, with a value that the rules allow."""
-        return up and (self.rules is None or self.rules.allow(value))
+        return push.up and (self.rules is None or self.rules.allow(push.value, readable=not push.unreadable))
 
 
 def lock_tokens(
@@ -86,7 +87,7 @@ def lock_tokens(
     """Lock the states of the monitors of `digests`, in order of the monitors.
 
     Return the held tokens by digest, and the database's time. That time is after every change committed to
-    one of these states: if the statement waited for a lock and the row has changed meanwhile, PostgreSQL
+    one of these states: if the statement waited for a lock and the row has changed since, PostgreSQL
     evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
     start of the statement; a caller that waited long calls again, now that it holds the locks.
     `use_is_old_after` is in seconds.

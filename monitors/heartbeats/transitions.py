@@ -13,11 +13,16 @@ from django.dispatch import Signal
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
-from monitors.models import Incident, Monitor, MonitorState, Transition
+from monitors.models import FAULT_LENGTH, Incident, Monitor, MonitorState, Transition, Watermark
 
 # How long to wait before a schedule that could not be evaluated is tried again.
 QUARANTINE = timedelta(hours=1)
-_FAULT_LENGTH = 200
+
+
+def horizon(now: datetime) -> datetime:
+    """Return until when silence counts: the watermark, or `now` where no process has ever listened."""
+    until = Watermark.objects.values_list("until", flat=True).first()
+    return now if until is None else min(now, until)
 
 
 def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
@@ -26,23 +31,26 @@ def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
     A schedule that can't be evaluated is noted in `fault` and tried again in an hour: it must neither
     count as silence nor stop the sweep.
     """
-    assert state.last_heartbeat_at is not None
+    assert state.silent_since is not None
     try:
-        state.due_at = monitor.schedule.due_after(state.last_heartbeat_at).deadline
+        state.due_at = monitor.schedule.due_after(state.silent_since).deadline
         state.fault = ""
     except ScheduleError as error:
         state.due_at = now + QUARANTINE
-        state.fault = str(error)[:_FAULT_LENGTH]
+        state.fault = str(error)[:FAULT_LENGTH]
 
 
 class Journal:
     """What one transaction decided, collected in memory and written at once.
 
-    `now` is the database's time after the locks were granted.
+    Args:
+        now: the database's time after the locks were granted.
+        horizon: until when silence counts; read when it is needed if not given.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, *, horizon: datetime | None = None) -> None:
         self.now = now
+        self._horizon = horizon
         self._open: dict[int, Incident] = {}
         self._new: list[Incident] = []
         self._ended: list[Incident] = []
@@ -92,7 +100,7 @@ class Journal:
                 )
             )
         if decision.resolves and incident is not None:
-            self._end(incident, monitor, message, value)
+            self._end(incident, monitor, message, value, notifies=decision.notifies)
         if decision.notifies and incident is not None:
             self._enqueue(decision, incident)
         if decision.changes:
@@ -126,13 +134,18 @@ class Journal:
         self._open[monitor.pk] = incident
         return incident
 
-    def _end(self, incident: Incident, monitor: Monitor, message: str, value: float | None) -> None:
+    def _end(
+        self, incident: Incident, monitor: Monitor, message: str, value: float | None, *, notifies: bool
+    ) -> None:
         incident.monitor = monitor
         incident.resolved_at = max(self.now, incident.started_at)
         incident.closing_message, incident.closing_value = message, value
         del self._open[monitor.pk]
         if incident.pk is not None:
             self._ended.append(incident)
+        elif not notifies:
+            # Opened by the same transaction that closes it without a word.
+            self._by_signal[signals.incidents_opened].remove(incident)
 
     def _enqueue(self, decision: Decision, incident: Incident) -> None:
         match decision:
@@ -145,12 +158,16 @@ class Journal:
 
     def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
         # due_at is never after the deadline, so before it there is nothing to calculate.
-        if state.last_heartbeat_at is None or state.due_at is None or state.due_at > self.now:
+        if state.silent_since is None or state.due_at is None or state.due_at > self.now:
             return None
         try:
-            return monitor.schedule.due_after(state.last_heartbeat_at).deadline
+            deadline = monitor.schedule.due_after(state.silent_since).deadline
         except ScheduleError:
             return None
+        # After the watermark, its heartbeat may have been sent and not received.
+        if deadline <= self.now and self._horizon is None:
+            self._horizon = horizon(self.now)
+        return deadline if self._horizon is None or deadline <= self._horizon else None
 
     def write(self) -> None:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""

@@ -10,16 +10,15 @@ from itertools import pairwise
 
 from django.db import connection
 
-from monitors.domain.time_slots import edges
-from monitors.history.rollups import HALF_HOUR, Stretch, sums
+from monitors.domain.recurrence import Stretch
+from monitors.domain.time_slots import SPANS, edges
+from monitors.history.rollups import HALF_HOUR, clamped, sums
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
 
 # More than this makes no visible difference in a picture of that size.
 INCIDENTS = 500
 _HALF_HOUR = int(HALF_HOUR.total_seconds())
-# A sum of any number of these does not overflow.
-_HUGE = "1e300"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +38,13 @@ class Range:
 RANGES = {
     each.slug: each
     for each in (
-        Range("1h", timedelta(hours=1), 60, counted=True),
-        Range("24h", timedelta(days=1), 144, counted=True),
-        Range("7d", timedelta(days=7), 168),
-        Range("30d", timedelta(days=30), 180),
-        Range("90d", timedelta(days=90), 180),
+        Range("1h", SPANS["1h"], 60, counted=True),
+        Range("24h", SPANS["24h"], 144, counted=True),
+        Range("7d", SPANS["7d"], 168),
+        Range("30d", SPANS["30d"], 180),
+        Range("90d", SPANS["90d"], 180),
     )
 }
-DEFAULT = "24h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +153,14 @@ def _counted_statement(postgresql: bool) -> str:
         bucket = "date_bin(%s, received_at, timestamptz '1970-01-01 00:00:00Z')"
         epoch, at = "extract(epoch FROM bucket)::bigint", "received_at"
         length = "extract(epoch FROM {}(gap))::float8"
-        clamped = f"greatest(least(value, {_HUGE}), -{_HUGE})"
     else:
         bucket = "CAST(strftime('%%s', received_at) AS INTEGER) / %s * %s"
         epoch, at = "bucket", "julianday(received_at)"
         length = "{}(gap) * 86400"
-        clamped = f"max(min(value, {_HUGE}), -{_HUGE})"
     # Starts with the last heartbeat before the range, so that the first gap is known too.
     return (
         f"SELECT {epoch}, count(*), count(value), min(value), max(value),"
-        f" sum(CASE WHEN value IS NOT NULL THEN {clamped} END),"
+        f" sum(CASE WHEN value IS NOT NULL THEN {clamped('value', postgresql)} END),"
         f" count(gap), {length.format('sum')}, {length.format('max')}"
         f" FROM (SELECT {bucket} AS bucket, received_at, value,"
         f" {at} - lag({at}) OVER (ORDER BY received_at) AS gap"
@@ -183,7 +179,7 @@ _Part = tuple[int, int, int, float | None, float | None, float | None]
 
 def _added_up(monitor_id: int, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
     """Like `_counted`, but without gaps, from rollups and from heartbeats not rolled up yet."""
-    # Read before the rollups, and only these are used: others written meanwhile would count twice.
+    # Read before the rollups, and only these are used: those written in between would count twice.
     done = _rolled_up(bounds)
     parts = [part for part in _rollups(monitor_id, bounds) if part[0] in done]
     stretches = _not_rolled_up(bounds, done, now)

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 from monitors.domain.durations import HOUR, MINUTE, cron_in_words, exactly
 from monitors.domain.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
 from monitors.domain.state_machine import Shown, Status, shown
-from monitors.domain.value_rules import ValueRules
+from monitors.domain.value_rules import ValueRules, number
+from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Monitor, MonitorState
 
 SHOWN_LABELS = {
@@ -48,13 +49,15 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     """Return the status of `monitor`, loaded with its state, at `now` (the database's time)."""
     state = monitor.state
     due = None
-    if state.status == Status.UP and state.last_heartbeat_at is not None:
+    if state.status == Status.UP and state.silent_since is not None:
         due = _due(
             *(monitor.kind, monitor.timeout, monitor.grace, monitor.cron, monitor.timezone),
-            state.last_heartbeat_at,
+            state.silent_since,
         )
     expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
-    seen = shown(Status(state.status), now=now, expected_by=expected_by, deadline=deadline)
+    seen = shown(
+        Status(state.status), now=now, expected_by=expected_by, deadline=deadline, settled=settled(now)
+    )
     since = state.status_changed_at
     if seen is Shown.DOWN and deadline is not None:
         # Overdue: no sweep has seen it yet, and the incident will start at the deadline.
@@ -63,43 +66,43 @@ def read(monitor: Monitor, now: datetime) -> Reading:
 
 
 def seen_up(
-    kind: str,
-    timeout: int,
-    grace: int | None,
-    cron: str,
-    zone: str,
-    *,
-    last_heartbeat_at: datetime,
-    now: datetime,
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, silent_since: datetime, now: datetime
 ) -> Shown:
     """Return the current status of a monitor that is stored as up, from the columns of its schedule.
 
     Args:
-        heard: the time of its last heartbeat.
+        silent_since: as MonitorState has it.
     """
-    due = _due(kind, timeout, grace, cron, zone, last_heartbeat_at)
-    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline) if due else Shown.UP
+    due = _due(kind, timeout, grace, cron, zone, silent_since)
+    if due is None:
+        return Shown.UP
+    return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline, settled=settled(now))
+
+
+def settled(now: datetime) -> datetime:
+    """Return until when silence is known to be the senders' own: `now`, unless pushes do not get through."""
+    return process_pipeline().listener.settled(now)
 
 
 def _due(
-    kind: str, timeout: int, grace: int | None, cron: str, zone: str, last_heartbeat_at: datetime
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, silent_since: datetime
 ) -> Due | None:
-    """Return what is due after a heartbeat; None if the schedule can't be evaluated.
+    """Return what is due after silence since `silent_since`; None if the schedule can't be evaluated.
 
     The page shows that fault.
     """
     if kind == Monitor.Kind.INTERVAL:
-        return IntervalSchedule(timeout, grace).due_after(last_heartbeat_at)
+        return IntervalSchedule(timeout, grace).due_after(silent_since)
     try:
-        return _due_by_cron(cron, zone, grace, last_heartbeat_at)
+        return _due_by_cron(cron, zone, grace, silent_since)
     except ScheduleError:
         return None
 
 
 @lru_cache(maxsize=20_000)
-def _due_by_cron(cron: str, zone: str, grace: int | None, last_heartbeat_at: datetime) -> Due:
+def _due_by_cron(cron: str, zone: str, grace: int | None, silent_since: datetime) -> Due:
     # Slow, needed for every page, and only changes with the next heartbeat.
-    return CronSchedule(cron, zone, grace).due_after(last_heartbeat_at)
+    return CronSchedule(cron, zone, grace).due_after(silent_since)
 
 
 def percent(share: float | None) -> str:
@@ -121,20 +124,20 @@ def value_text(value: float | None, rules: ValueRules) -> str:
         rules: the monitor's current rules, which may allow the value by now.
     """
     if value is None:
-        return _("No value, but one is required")
-    words = {"value": _number(value)}
+        return _("No value, but one is required") if rules.required else _("The value is not a number")
+    words = {"value": number(value)}
     if rules.high is not None and value > rules.high:
-        return _("Value %(value)s is above %(bound)s") % {**words, "bound": _number(rules.high)}
+        return _("Value %(value)s is above %(bound)s") % {**words, "bound": number(rules.high)}
     if rules.low is not None and value < rules.low:
-        return _("Value %(value)s is below %(bound)s") % {**words, "bound": _number(rules.low)}
+        return _("Value %(value)s is below %(bound)s") % {**words, "bound": number(rules.low)}
     return _("Value %(value)s was out of range") % words
 
 
 def good_values(rules: ValueRules) -> str:
     """Return which values are allowed: "0 to 10", "at least 0"; "" if all are."""
     words = {
-        "low": None if rules.low is None else _number(rules.low),
-        "high": None if rules.high is None else _number(rules.high),
+        "low": None if rules.low is None else number(rules.low),
+        "high": None if rules.high is None else number(rules.high),
     }
     match rules.low, rules.high:
         case None, None:
@@ -144,11 +147,6 @@ def good_values(rules: ValueRules) -> str:
         case _low, None:
             return _("at least %(low)s") % words
     return _("%(low)s to %(high)s") % words
-
-
-def _number(value: float) -> str:
-    # All its digits: 10.0000001 is above 10.
-    return f"{value:.15g}"
 
 
 def fault_text(reading: Reading) -> str:

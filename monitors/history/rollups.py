@@ -6,27 +6,26 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
 
 from django.db import connection
 
 from core.clock import database_now
+from monitors.domain.recurrence import Stretch
+from monitors.domain.time_slots import begin_of_slot
 from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
 
 HALF_HOUR = timedelta(minutes=30)
 BATCH = 500
 # A heartbeat is committed some moments after its timestamp; statements longer than 15 s are cancelled.
-_CLOSED_AFTER = timedelta(minutes=1)
+CLOSED_AFTER = timedelta(minutes=1)
 # The limit of one call, so that it finishes before the next tick and leaves the database to pushes.
 _AT_MOST = 48
 _SECONDS = 10.0
 # A sum of any number of these does not overflow.
 _HUGE = "1e300"
-_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
-
-Stretch = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int 
 
 def half_hour_of(at: datetime) -> datetime:
     """Return the start of the half hour that contains `at`."""
-    return _ZERO + (at - _ZERO) // HALF_HOUR * HALF_HOUR
+    return begin_of_slot(at, HALF_HOUR)
 
 
 def _missing(now: datetime) -> Iterator[datetime]:
@@ -81,7 +80,7 @@ def _missing(now: datetime) -> Iterator[datetime]:
         return
     first = max(half_hour_of(oldest) - HALF_HOUR, half_hour_of(now - timedelta(days=ROLLUP_DAYS)) + HALF_HOUR)
     done = set(RolledUp.objects.filter(start__gte=first).values_list("start", flat=True))
-    start = half_hour_of(now - _CLOSED_AFTER) - HALF_HOUR
+    start = half_hour_of(now - CLOSED_AFTER) - HALF_HOUR
     while start >= first:
         if start not in done:
             yield start
@@ -174,6 +173,13 @@ def _rollups_statement(postgresql: bool) -> str:
     )
 
 
+def clamped(column: str, postgresql: bool) -> str:
+    """Return an SQL expression for the value in `column`, changed so that a sum of many does not overflow."""
+    if postgresql:
+        return f"greatest(least({column}, {_HUGE}), -{_HUGE})"
+    return f"max(min({column}, {_HUGE}), -{_HUGE})"
+
+
 @cache
 def _sums_statement(postgresql: bool) -> str:
     heartbeats = Heartbeat._meta.db_table
@@ -188,7 +194,7 @@ def _sums_statement(postgresql: bool) -> str:
             "SELECT count(*) FILTER (WHERE h.status = 'up'), count(*) FILTER (WHERE h.status = 'down'),"
             " (array_agg(h.message ORDER BY h.status, h.received_at DESC, h.id DESC))[1],"
             " count(h.value), min(h.value), max(h.value),"
-            f" sum(greatest(least(h.value, {_HUGE}), -{_HUGE})) FILTER (WHERE h.value IS NOT NULL)"
+            f" sum({clamped('h.value', postgresql)}) FILTER (WHERE h.value IS NOT NULL)"
             f" FROM {heartbeats} h WHERE h.monitor_id = given.id"
             " AND h.received_at >= stretch.starts AND h.received_at < stretch.ends"
             " HAVING count(*) > 0) AS said"
@@ -202,7 +208,7 @@ def _sums_statement(postgresql: bool) -> str:
         "SELECT given.value, stretch.key, sum(h.status = 'up'), sum(h.status = 'down'),"
         f" (SELECT l.message FROM {heartbeats} l WHERE {among.format('l')}"
         " ORDER BY l.status, l.received_at DESC, l.id DESC LIMIT 1),"
-        f" count(h.value), min(h.value), max(h.value), sum(max(min(h.value, {_HUGE}), -{_HUGE}))"
+        f" count(h.value), min(h.value), max(h.value), sum({clamped('h.value', postgresql)})"
         " FROM json_each(%s) AS given CROSS JOIN json_each(%s) AS stretch"
         f" CROSS JOIN {heartbeats} h WHERE {among.format('h')}"
         " GROUP BY given.value, stretch.key"

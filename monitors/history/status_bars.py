@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import itemgetter
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import Slot, edges, worst_of
-from monitors.history.rollups import HALF_HOUR, Stretch, rollups_in, sums
+from monitors.history.rollups import HALF_HOUR, rollups_in, sums
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
+from core.pagination import beyond
 from monitors.domain.state_machine import Shown, Status
 from monitors.domain.uptime import Onset, Uptime, uptime
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.models import Monitor, Transition
 from monitors.services import maintenance
 
-EXPORT_ROWS = 2000
+_EXPORT_ROWS = 2000
 
 
 def uptimes(
@@ -22,18 +23,19 @@ def uptimes(
 ) -> dict[int, Uptime]:
     """Return the uptime of each of `monitors` from `start` to `end` by row id.
 
-    Two queries for any number of monitors, and up to two for maintenance windows, which are excluded if
-    they are set to be. Time after `now` (the database's time) is excluded; an incident that is open then
-    counts until then, and so does a deadline that passed but was not swept yet.
+    Three queries for any number of monitors, and up to two for maintenance windows. Gaps are excluded, and
+    maintenance windows that are set to be. Time after `now` (the database's time) is excluded; an incident
+    that is open then counts until then, and so does a deadline that passed but was not swept yet.
 
     Args:
         monitors: loaded with their states.
     """
     end = min(end, now)
     onsets = onsets_of(monitors, start=start, end=end, now=now)
-    without = maintenance.left_out(monitors, start=start, end=end)
+    windows = maintenance.of_monitors(monitors)
+    without = gaps.left_out(windows, monitors, start=start, end=end)
     return {
-        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without.get(monitor.pk, ()))
+        monitor.pk: uptime(onsets[monitor.pk], start=start, end=end, without=without[monitor.pk])
         for monitor in monitors
     }
 
@@ -86,7 +88,7 @@ def _onsets(
         yield Onset(reading.since, Status.DOWN)
 
 
-def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = EXPORT_ROWS) -> Iterator[Any]:
+def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = _EXPORT_ROWS) -> Iterator[Any]:
     """Yield lists of up to `size` of `rows`, newest first, each from its own query.
 
     So neither memory nor a transaction grows with the number of rows, and concurrent writes don't shift
@@ -101,13 +103,7 @@ def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = EXP
         yield chunk
         if len(chunk) < size:
             return
-        page = older_than(rows, time, chunk[-1][time], chunk[-1]["pk"])
-
-
-def older_than(rows: QuerySet[Any, Any], time: str, at: datetime, pk: int) -> QuerySet[Any, Any]:
-    """Return those of `rows` that come after the one at `at` with row id `pk`, newest first."""
-    # Redundant for the result, but gives the index a range.
-    return rows.filter(Q(**{f"{time}__lte": at}), Q(**{f"{time}__lt": at}) | Q(**{time: at, "pk__lt": pk}))
+        page = beyond(rows, time, chunk[-1][time], chunk[-1]["pk"])
 
 
 def overlapping(rows: QuerySet[Any], *, start: datetime | None, end: datetime | None) -> QuerySet[Any]:

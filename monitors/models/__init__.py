@@ -3,29 +3,48 @@
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
+from monitors.models.listening import Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
-from monitors.models.monitors import MAX_TAG_LENGTH, MAX_TAGS, SLUG, SLUG_LENGTH, Monitor, MonitorState
-from monitors.models.tokens import PushToken, RejectedPush
+from monitors.models.monitors import (
+    CRON_LENGTH,
+    DESCRIPTION_LENGTH,
+    FAULT_LENGTH,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    SLUG,
+    SLUG_LENGTH,
+    Monitor,
+    MonitorState,
+)
+from monitors.models.tokens import REJECTION_DETAIL_LENGTH, TOKEN_LABEL_LENGTH, PushToken, RejectedPush
 
 __all__ = [
     "CAUSE_LABELS",
+    "CRON_LENGTH",
+    "DESCRIPTION_LENGTH",
+    "FAULT_LENGTH",
     "MAX_TAGS",
     "MAX_TAG_LENGTH",
     "MESSAGE_LENGTH",
     "NOTE_LENGTH",
     "REASON_LABELS",
+    "REJECTION_DETAIL_LENGTH",
     "ROLLUP_DAYS",
     "SLUG",
     "SLUG_LENGTH",
     "STATUS_LABELS",
+    "TOKEN_LABEL_LENGTH",
+    "Gap",
     "Heartbeat",
     "Incident",
     "MaintenanceWindow",
     "Monitor",
     "MonitorState",
+    "PushTally",
     "PushToken",
     "RejectedPush",
     "RolledUp",
     "Rollup",
     "Transition",
+    "Watermark",
 ]

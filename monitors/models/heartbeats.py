@@ -1,4 +1,4 @@
-"""Heartbeats, and what is left of them when they are deleted."""
+"""Heartbeats, and the rollups that are kept after they are deleted."""
 
 from __future__ import annotations
 

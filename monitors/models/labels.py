@@ -1,12 +1,13 @@
-"""The words for what is stored as a code, and the lengths that several tables share."""
+"""The labels of stored codes, and the lengths that several tables share."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from monitors.domain.state_machine import Cause, Reason, Status
+from monitors.domain.state_machine import MESSAGE_LENGTH, Cause, Reason, Status
 
-MESSAGE_LENGTH = 500
+__all__ = ["CAUSE_LABELS", "MESSAGE_LENGTH", "REASON_LABELS", "STATUS_LABELS"]
+
 STATUS_LABELS = [
     (Status.NEW.value, _("New")),
     (Status.UP.value, _("Up")),

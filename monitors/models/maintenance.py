@@ -8,7 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Workspace
+from accounts.models import NAME_LENGTH, Workspace
+from core.timezones import ZONE_LENGTH
 from monitors.models.monitors import Monitor
 
 
@@ -26,14 +27,14 @@ class MaintenanceWindow(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="maintenance_windows")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     kind = models.CharField(_("repeats"), max_length=8, choices=Kind.choices, default=Kind.ONCE)
     starts_at = models.DateTimeField(_("from"), null=True, blank=True)
     ends_at = models.DateTimeField(_("until"), null=True, blank=True)
     weekdays = models.JSONField(_("weekdays"), default=list, blank=True)
     start_time = models.TimeField(_("starts at"), null=True, blank=True)
     duration = models.PositiveIntegerField(_("duration"), null=True, blank=True)
-    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH, default="UTC")
     all_monitors = models.BooleanField(_("all monitors"), default=False)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="maintenance_windows")

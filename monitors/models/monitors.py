@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -10,7 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-from accounts.models import PUSH_RATE_MAX, Workspace
+from accounts.models import NAME_LENGTH, PUSH_RATE_MAX, Workspace
+from core.timezones import ZONE_LENGTH
 from monitors.domain.schedules import (
     GRACE_MAX,
     TIMEOUT_MAX,
@@ -24,7 +26,7 @@ from monitors.domain.value_rules import ValueRules
 from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 
-SLUG_LENGTH = 60
+SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, FAULT_LENGTH = 60, 2000, 200, 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -55,9 +57,9 @@ class Monitor(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     slug = models.CharField(_("slug"), max_length=SLUG_LENGTH, validators=[RegexValidator(SLUG)])
-    description = models.TextField(_("description"), max_length=2000, blank=True)
+    description = models.TextField(_("description"), max_length=DESCRIPTION_LENGTH, blank=True)
     tags = models.JSONField(_("tags"), default=list, blank=True)
     kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
     timeout = models.PositiveIntegerField(
@@ -66,8 +68,8 @@ class Monitor(models.Model):
     interval = models.PositiveIntegerField(
         _("recommended interval"), null=True, blank=True, validators=_seconds(1, TIMEOUT_MAX)
     )
-    cron = models.CharField(_("cron expression"), max_length=200, blank=True)
-    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    cron = models.CharField(_("cron expression"), max_length=CRON_LENGTH, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH, default="UTC")
     grace = models.PositiveIntegerField(
         _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
     )
@@ -122,7 +124,8 @@ class MonitorState(models.Model):
 
     `due_at` may be before the deadline but never after it: an on-time heartbeat does not move it, so that
     PostgreSQL updates the row without touching its index; the sweep moves it. It is null while no
-    heartbeat is due (new, down, paused).
+    heartbeat is due (new, down, paused). `excused_until` is the end of the last gap in which no heartbeat
+    could be received: silence before it does not count.
     """
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
@@ -132,7 +135,8 @@ class MonitorState(models.Model):
     last_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     last_value = models.FloatField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
-    fault = models.CharField(max_length=200, blank=True)
+    excused_until = models.DateTimeField(null=True, blank=True)
+    fault = models.CharField(max_length=FAULT_LENGTH, blank=True)
 
     objects = MonitorStateQuerySet.as_manager()
 
@@ -151,3 +155,10 @@ class MonitorState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.monitor_id}: {self.status}"
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """From when silence counts: the last heartbeat, or the end of a later gap; None before the first."""
+        if self.last_heartbeat_at is None or self.excused_until is None:
+            return self.last_heartbeat_at
+        return max(self.last_heartbeat_at, self.excused_until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from monitors.models.monitors import Monitor
 from monitors.querysets import PushTokenQuerySet
+
+# Of our own tokens; imported ones have none.
+PREFIX = "tjp_"
+TOKEN_LABEL_LENGTH = 60
+REJECTION_DETAIL_LENGTH = 200
 
 
 class PushToken(models.Model):
@@ -22,7 +28,7 @@ class PushToken(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
-    label = models.CharField(_("label"), max_length=60, blank=True)
+    label = models.CharField(_("label"), max_length=TOKEN_LABEL_LENGTH, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     sealed = models.TextField(editable=False)
     last_four = models.CharField(max_length=4, editable=False)
@@ -47,7 +53,11 @@ class PushToken(models.Model):
         verbose_name_plural = _("push tokens")
 
     def __str__(self) -> str:
-        return f"{'' if self.imported else 'tjp_'}...{self.last_four}"
+        return f"{'' if self.imported else PREFIX}...{self.last_four}"
+
+    def is_active(self, now: datetime) -> bool:
+        """Return whether it was neither revoked nor has expired at `now`, like `PushTokenQuerySet.valid`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 class RejectedPush(models.Model):
@@ -77,7 +87,7 @@ class RejectedPush(models.Model):
     method = models.CharField(max_length=16)
     source = models.CharField(max_length=45, blank=True)
     last_four = models.CharField(max_length=4)
-    detail = models.CharField(max_length=200, blank=True)
+    detail = models.CharField(max_length=REJECTION_DETAIL_LENGTH, blank=True)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     count = models.PositiveBigIntegerField(default=1)

@@ -16,10 +16,10 @@ from accounts.models import AuditEntry
 from monitors.domain.durations import MINUTE, about, units
 from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import IntervalSchedule
-from monitors.domain.time_slots import Slot
+from monitors.domain.time_slots import DEFAULT_SPAN, SPANS, Slot
 from monitors.domain.timeout_advice import Advice, Rhythm, advise
 from monitors.domain.uptime import Onset, uptime
-from monitors.history import current, gaps
+from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
@@ -27,7 +27,7 @@ from monitors.models import Heartbeat, Incident, Monitor, Transition
 from monitors.pages.charts.window import Window, scheduled_around, window
 from monitors.services import maintenance
 
-DAY, MONTH, QUARTER = timedelta(days=1), timedelta(days=30), timedelta(days=90)
+_MONTH, _QUARTER = SPANS["30d"], SPANS["90d"]
 # Content that only changes with time may be this old, in seconds.
 _STALE_AFTER = 60
 # Fewer gaps than this don't show how often heartbeats arrive.
@@ -49,19 +49,13 @@ class Range:
 
 
 # From a day up, slots are multiples of half an hour, so that rollups can be used.
-RANGES = (
-    Range("1h", timedelta(hours=1), 60),
-    Range("24h", DAY, 48),
-    Range("7d", timedelta(days=7), 56),
-    Range("30d", MONTH, 60),
-    Range("90d", QUARTER, 45),
-)
-DEFAULT_RANGE = RANGES[1]
+_SLOTS = {"1h": 60, "24h": 48, "7d": 56, "30d": 60, "90d": 45}
+RANGES = {name: Range(name, span, _SLOTS[name]) for name, span in SPANS.items()}
 
 
 def range_named(name: str) -> Range:
     """Return the range named in a URL, or the default."""
-    return next((one for one in RANGES if one.name == name), DEFAULT_RANGE)
+    return RANGES.get(name, RANGES[DEFAULT_SPAN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +95,15 @@ class DetailPage:
 def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
-    Ten queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
+    Eleven queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
     has maintenance windows.
     """
     reading = current.read(monitor, now)
-    onsets = onsets_of([monitor], start=now - QUARTER, end=now, now=now)[monitor.pk]
+    onsets = onsets_of([monitor], start=now - _QUARTER, end=now, now=now)[monitor.pk]
     windows = maintenance.of_monitors([monitor])
-    without = windows.left_out([monitor], start=now - QUARTER, end=now).get(monitor.pk, ())
-    month = uptime(onsets, start=now - MONTH, end=now, without=without)
-    seen = gaps.rhythm_of(monitor, onsets, now=now)
+    without = gaps.left_out(windows, [monitor], start=now - _QUARTER, end=now)[monitor.pk]
+    month = uptime(onsets, start=now - _MONTH, end=now, without=without)
+    seen = rhythm.rhythm_of(monitor, onsets, now=now)
     typical = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
     return DetailPage(
@@ -120,7 +114,7 @@ def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
         slots=bars_of([monitor], now=now, span=selected.span, slots=selected.slots)[monitor.pk],
         window=picture,
         times=times,
-        uptimes=[_figure(onsets, without, one, now) for one in RANGES if one.span >= DAY],
+        uptimes=[_figure(onsets, without, one, now) for one in RANGES.values() if one.span >= SPANS["24h"]],
         incidents=month.incidents,
         down=about(month.down.total_seconds()),
         median=_seconds(typical.median) if typical else "",
@@ -165,7 +159,7 @@ def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | No
         seen,
         schedule=schedule,
         interval=monitor.interval,
-        silences=gaps.silences_of(monitor, now=now),
+        silences=rhythm.silences_of(monitor, now=now),
     )
 
 

@@ -154,17 +154,11 @@ class Snippet:
         return self.language.kind
 
 
-def snippets_of(monitor: Monitor, push_url: str) -> list[Snippet]:
-    """Return the snippets of all languages, pushing to `push_url` at the interval of `monitor`.
+def snippet_of(monitor: Monitor, push_url: str, slug: str) -> Snippet:
+    """Return the snippet of the language `slug`, pushing to `push_url` at the interval of `monitor`.
 
     Args:
         push_url: in full if the reader may see it, else PLACEHOLDER.
-    """
-    return [snippet_of(monitor, push_url, slug) for slug in LANGUAGES]
-
-
-def snippet_of(monitor: Monitor, push_url: str, slug: str) -> Snippet:
-    """Return the snippet of the language `slug`; see `snippets_of`.
 
     Raises:
         KeyError: there is no such language.

@@ -1,4 +1,4 @@
-"""What people do about an incident: acknowledge it and write a note."""
+"""Acknowledge an incident and write its note."""
 
 from __future__ import annotations
 

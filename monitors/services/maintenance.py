@@ -149,11 +149,6 @@ def of_monitors(monitors: Iterable[Monitor]) -> Windows:
     return Windows(MaintenanceWindow.objects.filter(workspace_id__in=workspaces))
 
 
-def left_out(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, Sequence[Stretch]]:
-    """Return the times between `start` and `end` that are excluded from uptime, by the monitor's row id."""
-    return of_monitors(monitors).left_out(monitors, start=start, end=end)
-
-
 @contextmanager
 def rescheduling_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
     """Send `maintenance_moved` for monitors whose maintenance end is changed inside the context."""

@@ -112,7 +112,7 @@ def _cut(window: MaintenanceWindow, *, now: datetime, end: datetime) -> None:
 
 
 def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
-    """Delete `window`; time it excluded from uptime counts again.
+    """Delete `window`; time that it excluded from uptime is included again.
 
     Raises:
         MaintenanceWindow.DoesNotExist: it was already deleted.

@@ -55,14 +55,14 @@ def create(
 
     Raises:
         SlugTaken: `slug` was given and another monitor has it.
-        BoundsCrossed: no value would be allowed.
+        InvalidRange: no value would be allowed.
     """
     _require_order(fields.get("value_min"), fields.get("value_max"))
     with transaction.atomic():
         monitor = _insert(workspace, slug, fields)
         MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
         monitor.channels.set(channels)
-        _record(monitor, by, AuditEntry.Action.MONITOR_CREATED)
+        record_change(monitor, by, AuditEntry.Action.MONITOR_CREATED)
         tokens.issue(monitor=monitor, by=by)
     return monitor
 
@@ -102,9 +102,9 @@ def edit(
         channels: channels of its workspace that it uses from now on; None keeps them.
 
     Raises:
-        EditedMeanwhile: it is at another version.
+        VersionConflict: it is at another version.
         SlugTaken: another monitor has the new slug.
-        BoundsCrossed: no value would be allowed.
+        InvalidRange: no value would be allowed.
     """
     with transaction.atomic():
         state = lock_state(monitor)
@@ -133,7 +133,7 @@ def edit(
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
-        _record(
+        record_change(
             monitor,
             by,
             AuditEntry.Action.MONITOR_CHANGED,
@@ -184,11 +184,14 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         at = database_now()
         book = transitions.Journal(at)
         book.know_open_incidents([state])
+        if event is PauseRequested:
+            # A deadline that has passed was missed, even if no sweep has run since.
+            book.decide(state, monitor, TimePassed(at))
         book.decide(state, monitor, event(at))
         book.write()
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
         if state.status != before:
-            _record(monitor, by, action)
+            record_change(monitor, by, action)
 
 
 def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None) -> None:
@@ -201,19 +204,20 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
         version: only delete it if it is still at this version.
 
     Raises:
-        EditedMeanwhile: it is at another version.
+        VersionConflict: it is at another version.
     """
     monitor_id = monitor.pk
     with transaction.atomic():
         lock_state(monitor)
         if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
             raise VersionConflict
-        _record(monitor, by, AuditEntry.Action.MONITOR_DELETED)
+        record_change(monitor, by, AuditEntry.Action.MONITOR_DELETED)
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)
 
 
-def _record(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+def record_change(monitor: Monitor, by: Actor, action: str, **details: Any) -> None:
+    """Add what `by` did to `monitor` to the audit log."""
     target = AuditTarget(monitor.public_id, monitor.name, details)
     audit.record(workspace=monitor.workspace, by=by, action=action, target=target)
 

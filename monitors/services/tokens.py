@@ -17,19 +17,25 @@ from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
 from monitors.domain.schedules import ScheduleError
+from monitors.heartbeats.recorder import LAST_USED_EVERY_SECONDS
 from monitors.locks import lock_state
 from monitors.models import Monitor, PushToken
+from monitors.models.tokens import PREFIX
 
-PREFIX = "tjp_"
 OVERLAP_MAX = timedelta(days=7)
 OVERLAP_DEFAULT = timedelta(hours=24)
+# The same as whole seconds, as people and programs give them.
+OVERLAP_MAX_SECONDS = int(OVERLAP_MAX.total_seconds())
+OVERLAP_DEFAULT_SECONDS = int(OVERLAP_DEFAULT.total_seconds())
 TOKENS_MOST = 100
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# What a token may consist of, of whichever system it is.
+ACCEPTABLE = r"[A-Za-z0-9_-]{8,64}"
+_TOKEN = re.compile(ACCEPTABLE)
 _PURPOSE = b"tianji push tokens"
 # Four characters of an imported token shorter than this would reveal too much.
 _SHORT = 16
-# "Last used" is written once a minute (recorder.py), so a token may have been used since.
-_USE_IS_KNOWN_WITHIN = timedelta(seconds=60)
+# A token may have been used since "last used" was written.
+_USE_IS_KNOWN_WITHIN = timedelta(seconds=LAST_USED_EVERY_SECONDS)
 
 
 class TokenError(Exception):
@@ -91,7 +97,7 @@ def digest_of(secret: str) -> str | None:
     Tokens are 8-64 URL-safe characters, and those that start with tjp_ have a checksum, so that typos
     don't even reach the database.
     """
-    if not _ACCEPTABLE.fullmatch(secret) or credentials.is_mistyped(secret, PREFIX):
+    if not _TOKEN.fullmatch(secret) or credentials.is_mistyped(secret, PREFIX):
         return None
     return credentials.digest(secret)
 
@@ -107,8 +113,8 @@ def reveal(token: PushToken) -> str | None:
 def show(*, monitors: Iterable[Monitor], tokens: Iterable[PushToken], by: Actor) -> dict[int, str]:
     """Return the secrets of `tokens` by row id, and record that `by` has seen them.
 
-    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can't be
-    decrypted any more are left out.
+    The tokens belong to `monitors`, which are in one workspace and loaded with it. Tokens that can
+    no longer be decrypted are left out.
     """
     named = {monitor.pk: monitor for monitor in monitors}
     secrets = {token.pk: (token, secret) for token in tokens if (secret := reveal(token)) is not None}
@@ -170,8 +176,8 @@ def rotate(
 
     Raises:
         ValueError: the overlap is out of range.
-        TokenGone: the token was revoked or has expired.
-        OverlapRunning: an earlier rotation's old token is still valid, and `force` is not set.
+        TokenInactive: the token was revoked or has expired.
+        RotationInProgress: an earlier rotation's old token is still valid, and `force` is not set.
         TooManyTokens: with `force`, twice TOKENS_MOST would be active.
     """
     _require_overlap(overlap)
@@ -204,7 +210,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
     Raises:
         ValueError: `remaining` is not 0 to 7 days.
         NotReplaced: it was not rotated; revoke it instead.
-        TokenGone: it was revoked or has expired, which can't be undone.
+        TokenInactive: it was revoked or has expired, which can't be undone.
     """
     _require_overlap(remaining)
     with transaction.atomic():
@@ -214,7 +220,7 @@ def set_overlap(*, token: PushToken, remaining: timedelta, by: Actor = COMMAND) 
         now = database_now()
         if token.replaced_by_id is None:
             raise NotReplaced
-        if not _works(token, now):
+        if not token.is_active(now):
             raise TokenInactive
         token.expires_at = now + remaining
         token.save(update_fields=["expires_at"])
@@ -269,10 +275,6 @@ def _require_overlap(overlap: timedelta) -> None:
         raise ValueError("the overlap must be 0 seconds to 7 days")
 
 
-def _works(token: PushToken, now: datetime) -> bool:
-    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
-
-
 def _working_line(token: PushToken, now: datetime) -> list[PushToken]:
     """Return the active ones among `token`, its predecessors and its successors, oldest first."""
     replaced = PushToken.objects.filter(monitor=token.monitor_id, replaced_by__isnull=False)
@@ -285,7 +287,7 @@ def _working_line(token: PushToken, now: datetime) -> list[PushToken]:
     while later is not None:
         line.add(later)
         later = after.get(later)
-    return [each for each in PushToken.objects.filter(pk__in=line).order_by("pk") if _works(each, now)]
+    return [each for each in PushToken.objects.filter(pk__in=line).order_by("pk") if each.is_active(now)]
 
 
 def _require_room(monitor: Monitor) -> None:

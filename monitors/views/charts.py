@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
+from monitors.domain.time_slots import DEFAULT_SPAN
 from monitors.history import buckets
 from monitors.history.buckets import Range
 from monitors.pages.charts import page as chart_page
@@ -64,4 +65,4 @@ def charts_csv(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _range(request: HttpRequest) -> Range:
-    return buckets.RANGES.get(request.GET.get("range", ""), buckets.RANGES[buckets.DEFAULT])
+    return buckets.RANGES.get(request.GET.get("range", ""), buckets.RANGES[DEFAULT_SPAN])

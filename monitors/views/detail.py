@@ -22,8 +22,9 @@ from monitors.pages.log import feed
 from monitors.pages.tokens import PushLines
 from monitors.services import tokens
 from monitors.views.log import newest_incidents
+from monitors.views.responses import shows
 
-_SHOW_NEXT, _VERSION = "show_next", "Tianji-Version"
+_SHOW_NEXT = "show_next"
 
 
 @require_GET
@@ -53,9 +54,9 @@ def detail_page(
     membership = membership_in(request, monitor.workspace)
     now = database_now()
     selected = detail_context.range_named(request.GET.get("range", ""))
-    # Before anything else is read: what changes meanwhile has another version, and is shown next time.
+    # Before anything else is read: later changes have another version, and are shown next time.
     version = detail_context.version(monitor, selected, now=now, may_change=membership.may_change)
-    if request.headers.get(_VERSION) == version:
+    if shows(request, version):
         return HttpResponse(status=204)
     lines = reveal(request, monitor, shown) if shown and membership.may_change else {}
     page = detail_context.close_up(monitor, selected, now=now)
@@ -65,7 +66,7 @@ def detail_page(
         "reading": page.reading,
         "now": now,
         "version": version,
-        "ranges": detail_context.RANGES,
+        "ranges": detail_context.RANGES.values(),
         "grace": current.grace_of(monitor),
         "log": feed.newest(monitor, now=now),
         "waits": page.reading.shown is Shown.NEW and page.reading.state.last_heartbeat_at is None,

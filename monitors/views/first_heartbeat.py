@@ -22,6 +22,7 @@ from monitors.heartbeats.parser import Push
 from monitors.history import current
 from monitors.models import MESSAGE_LENGTH, Monitor
 from monitors.views.detail import workspace_context
+from monitors.views.responses import redirect_to_monitor
 
 
 @require_GET
@@ -30,7 +31,7 @@ def first_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """For htmx, the announcement of a monitor's first heartbeat, 204 while there is none; else its page."""
     monitor = get_monitor_or_404(request, public_id)
     if not request.htmx:  # type: ignore[attr-defined]
-        return _to_detail(monitor)
+        return redirect_to_monitor(monitor)
     first = monitor.heartbeats.order_by("received_at", "pk").first()
     if first is None:
         return HttpResponse(status=204)
@@ -66,7 +67,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
         response["HX-Trigger"] = json.dumps({"tianji:tick": {}})
         return response
     messages.add_message(request, level, words)
-    return _to_detail(monitor)
+    return redirect_to_monitor(monitor)
 
 
 def _in_words(push: Push, status: Status) -> str:
@@ -91,7 +92,3 @@ def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:
 
 def _address(monitor: Monitor) -> str:
     return reverse("monitors:test_heartbeat", args=[monitor.public_id])
-
-
-def _to_detail(monitor: Monitor) -> HttpResponse:
-    return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)

@@ -25,8 +25,8 @@ from monitors.pages.incidents import BadCursor, incidents_of
 from monitors.pages.log import feed
 from monitors.pages.log.entries import Entry, Filter
 from monitors.services import incidents
+from monitors.views.responses import shows
 
-_VERSION = "Tianji-Version"
 # More than an incident usually has; if it has more, the newest.
 _ENTRIES = 200
 
@@ -46,7 +46,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
         (row.pk, row.resolved_at, row.acknowledged_at, bool(row.note), row.monitor.name) for row in page.rows
     ]
     version = feed.version(feed.Page([]), shown, page.more)
-    if request.headers.get(_VERSION) == version:
+    if shows(request, version):
         return HttpResponse(status=204)
     context = {
         "page": page,
@@ -95,7 +95,7 @@ def _incident_page(
     version = feed.version(
         feed.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
     )
-    if request.headers.get(_VERSION) == version:
+    if shows(request, version):
         return HttpResponse(status=204)
     context: dict[str, Any] = {
         "incident": found,

@@ -24,10 +24,9 @@ from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Incident, Monitor
 from monitors.pages.log import feed
 from monitors.pages.log.entries import BadCursor, Cursor, Entry, Filter, Kind
+from monitors.views.responses import shows
 
 NEWEST_INCIDENTS = 10
-EXPORT_ROWS = 1000
-_VERSION = "Tianji-Version"
 _COLUMNS = ("at", "kind", "what", "text", "value", "from", "by")
 
 
@@ -57,7 +56,7 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except feed.TooSlow:
         return _log_page(request, monitor, form, feed.Page([]), status=422, too_slow=True)
     version = feed.version(page)
-    if request.headers.get(_VERSION) == version:
+    if shows(request, version):
         return HttpResponse(status=204)
     # A search is expensive, and older pages don't change: neither is polled.
     live = not before and not form.criteria.text
@@ -102,7 +101,7 @@ def _export(monitor: Monitor, criteria: Filter, file_format: str) -> StreamingHt
     rows = feed.entries(monitor, criteria)
     # Read the first chunk now, while a database error can still be answered as one.
     with feed.patience():
-        first = list(islice(rows, EXPORT_ROWS))
+        first = list(islice(rows, feed.CHUNK))
     language = translation.get_language() or "en"
     response = StreamingHttpResponse(
         WRITERS[file_format](_written(first, rows, language), _COLUMNS),
@@ -120,7 +119,7 @@ def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterat
         yield [_line(entry) for entry in chunk]
         # This runs after the response has started, when the reader's language is no longer active.
         with translation.override(language):
-            chunk = list(islice(rows, EXPORT_ROWS))
+            chunk = list(islice(rows, feed.CHUNK))
 
 
 def _line(entry: Entry) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
             raise Http404 from None
         messages.success(request, _("“%(name)s” deleted.") % {"name": window.name})
         return _to_list()
-    text = _("It won't take place again, and time it excluded from uptime counts again.")
+    text = _("It won't take place again. Time that it excluded from uptime will be included again.")
     return confirm(
         request,
         title=_("Delete “%(name)s”?") % {"name": window.name},

@@ -26,6 +26,7 @@ from monitors.models import Monitor
 from monitors.services import monitors as monitor_service
 from monitors.views.detail import show_next, workspace_context
 from monitors.views.dialogs import confirm
+from monitors.views.responses import redirect_to_monitor
 
 
 @require_http_methods(["GET", "POST"])
@@ -40,7 +41,7 @@ def create(request: HttpRequest) -> HttpResponse:
             _add_slug_error(form)
         else:
             show_next(request, monitor.tokens.get())
-            return _to_detail(monitor)
+            return redirect_to_monitor(monitor)
     return _form_page(request, form)
 
 
@@ -69,7 +70,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
             _add_slug_error(form)
         else:
             messages.success(request, _("Saved."))
-            return _to_detail(monitor)
+            return redirect_to_monitor(monitor)
     return _form_page(request, form, monitor)
 
 
@@ -119,7 +120,7 @@ def _preview(form: ScheduleForm) -> dict[str, Any]:
 def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     monitor_service.pause(monitor=monitor, by=actor_of(request))
-    return _to_detail(monitor)
+    return redirect_to_monitor(monitor)
 
 
 @require_POST
@@ -127,7 +128,7 @@ def pause(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def resume(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     monitor_service.resume(monitor=monitor, by=actor_of(request))
-    return _to_detail(monitor)
+    return redirect_to_monitor(monitor)
 
 
 @require_http_methods(["GET", "POST"])
@@ -149,7 +150,3 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
         button=_("Delete"),
         cancel=reverse("monitors:detail", args=[public_id]),
     )
-
-
-def _to_detail(monitor: Monitor) -> HttpResponse:
-    return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)

@@ -21,8 +21,9 @@ from monitors.models import PushToken
 from monitors.pages.overview import announcements, versions
 from monitors.pages.overview import page as overview_page
 from monitors.pages.overview.params import OverviewParams
+from monitors.views.responses import VERSION_HEADER
 
-_PATH, _VERSION, _NEWS = "/", "Tianji-Version", "Tianji-News"
+_PATH, _NEWS = "/", "Tianji-News"
 
 
 # What open pages were sent last, and up to which status change. Many show the same, which is slow to render.
@@ -57,7 +58,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     membership = membership_of(request)
     workspace, params = membership.workspace, OverviewParams.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
-        known_version = request.headers.get(_VERSION, "")
+        known_version = request.headers.get(VERSION_HEADER, "")
         if known_version and not known_version.startswith(workspace.public_id.hex):
             # Another workspace was selected in another tab, but the page around this part is the old one's.
             return HttpResponse(headers={"HX-Refresh": "true"})
@@ -72,7 +73,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _context(workspace: Workspace, params: OverviewParams) -> dict[str, Any]:
-    # First, so that what happens meanwhile is sent next time.
+    # First, so that later changes are sent next time.
     newest = announcements.newest()
     page = overview_page.overview(workspace, params)
     context: dict[str, Any] = {"overview": page, "newest": newest, "now": page.now}

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.heartbeats import rate_limit
-from monitors.heartbeats.parser import BODY_LIMIT
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT
 from monitors.heartbeats.rejections import KINDS_MOST
 from monitors.models import Monitor, PushToken, RejectedPush
 from monitors.pages import tokens as token_page
@@ -58,18 +58,22 @@ def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
         case RejectedPush.Reason.EXPIRED:
             return _("This token was rotated and has expired. Give the sender the new push URL.")
         case RejectedPush.Reason.METHOD if monitor.post_only and rejected.method in ("GET", "HEAD"):
-            return _("Make the sender use POST (curl: -X POST), or allow GET in the monitor's settings.")
+            return _(
+                "Configure the sender to use POST (curl: -X POST), or allow GET in the monitor's settings."
+            )
         case RejectedPush.Reason.METHOD:
-            return _("Make the sender use GET, HEAD or POST.")
+            return _("Configure the sender to use GET, HEAD or POST.")
         case RejectedPush.Reason.LIMIT:
             rate = rate_limit.rate_of(monitor)
             return _(
-                "Make the sender push at most %(rate)s times per minute, or raise the limit in the "
+                "Configure the sender to push at most %(rate)s times per minute, or raise the limit in the "
                 "monitor's settings."
             ) % {"rate": rate}
         case RejectedPush.Reason.TOO_LARGE:
-            return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
-                "limit": BODY_LIMIT
-            }
+            return _(
+                "Send at most %(limit)s bytes, or put the status into the URL; the body is then cut."
+            ) % {"limit": PUSH_BODY_LIMIT}
         case _:
-            return _("Fix what the sender sends: the status must be “up” or “down”, or left out.")
+            return _(
+                "Correct the sender's request, or put the status into the URL: ?status=up or ?status=down."
+            )

@@ -113,7 +113,7 @@ def revoke(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpRespons
 
 
 def rejected_in_words() -> str:
-    """Return what becomes of senders whose token is revoked or expires."""
+    """Return what happens to senders whose token is revoked or expires."""
     return _("Senders that use it are rejected from then on. This cannot be undone.")
 
 

@@ -159,7 +159,7 @@ class ChannelDetail(ChannelView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_channel",
-        summary="Read a channel",
+        summary="Get a channel",
         parameters=[ETAG],
         responses=answers(200, ChannelSerializer),
     )
@@ -169,7 +169,7 @@ class ChannelDetail(ChannelView):
     @extend_schema(
         tags=[TAG],
         operation_id="change_channel",
-        summary="Change a channel",
+        summary="Update a channel",
         description=(
             "Fields that are left out stay unchanged. Disabling a channel drops its pending deliveries."
         ),

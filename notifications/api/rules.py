@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -21,6 +20,7 @@ from api.fields import Boolean, Id, Integer, OneOf, StrictSerializer, Timestamp,
 from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
+from monitors.api.base import OfMonitorView
 from monitors.models import Monitor, MonitorState
 from notifications.models import DELAY_MAX, Channel
 from notifications.rules.effective import EVENTS, Threshold
@@ -46,7 +46,7 @@ CHANNELS_MOST = 1000
 
 
 class ToleranceSerializer(StrictSerializer):
-    """A failure threshold: so many failures among the last so many."""
+    """A failure threshold: `needed` failures among the last `of` heartbeats."""
 
     needed = Integer(min_value=1, max_value=NEEDED_MOST)
     of = Integer(
@@ -98,7 +98,7 @@ class ChoiceSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="WorkspaceRules")
 class OwnSerializer(StrictSerializer):
-    """Notification defaults of a workspace. Whatever is left out or null has the product's default."""
+    """Notification defaults of a workspace. Fields that are left out or null have the product's default."""
 
     missed = ToleranceSerializer(
         required=False, allow_null=True, help_text="Failure threshold for missed heartbeats."
@@ -120,7 +120,7 @@ class OwnSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="MonitorRules")
 class RulesSerializer(OwnSerializer):
-    """Notification rules of a monitor. Whatever is left out or null has the workspace's default."""
+    """Notification rules of a monitor. Fields that are left out or null have the workspace's default."""
 
     channels = ChoiceSerializer(  # type: ignore[call-arg]
         many=True,
@@ -190,16 +190,16 @@ class _State:
 # --- Views ------------------------------------------------------------------------------------------
 
 
-class MonitorRulesView(ApiView):
+class MonitorRulesView(OfMonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_monitor_rules",
-        summary="Read the notification rules of a monitor",
+        summary="Get the notification rules of a monitor",
         parameters=[ETAG],
         responses=answers(200, RulesSerializer),
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        return self._answer(self._monitor(public_id))
+        return self._answer(self.monitor(public_id))
 
     @extend_schema(
         tags=[TAG],
@@ -211,7 +211,7 @@ class MonitorRulesView(ApiView):
         responses=answers(200, RulesSerializer, writes=True, matched=True),
     )
     def put(self, request: Request, public_id: UUID) -> Response:
-        monitor = self._monitor(public_id)
+        monitor = self.monitor(public_id)
         data = self.read(RulesSerializer)
         own, choices = _own(data), self._choices(data.get("channels", ()))
         state = self._state(monitor)
@@ -229,13 +229,6 @@ class MonitorRulesView(ApiView):
         except MonitorState.DoesNotExist:
             raise Http404 from None
         return self._answer(monitor)
-
-    def _monitor(self, public_id: UUID) -> Monitor:
-        monitor: Monitor = get_object_or_404(
-            Monitor.objects.in_workspace(self.workspace), public_id=public_id
-        )
-        monitor.workspace = self.workspace
-        return monitor
 
     def _choices(self, data: Sequence[Mapping[str, Any]]) -> dict[UUID, Choice]:
         named: dict[UUID, Choice] = {}
@@ -280,7 +273,7 @@ class WorkspaceRulesView(ApiView):
     @extend_schema(
         tags=[TAG],
         operation_id="read_rules",
-        summary="Read the notification defaults",
+        summary="Get the notification defaults",
         description="They apply to monitors without rules of their own.",
         parameters=[ETAG],
         responses=answers(200, OwnSerializer),

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.models import NAME_LENGTH
 from api.fields import Boolean, Id, Integer, Line, OneOf, StrictSerializer, Text, Timestamp
 from api.keyset import PageSerializer
 from notifications.api.configs import ConfigField, ShownConfigField
@@ -43,10 +44,10 @@ class _Template(Text):
 
 @extend_schema_serializer(component_name="NewChannel")
 class NewChannelSerializer(StrictSerializer):
-    """A channel, or a change of one: whatever is left out stays unchanged, and `kind` can't be changed."""
+    """A channel, or changes to one: fields that are left out stay unchanged, and `kind` can't be changed."""
 
     id = Id(read_only=True)
-    name = Line(max_length=100)
+    name = Line(max_length=NAME_LENGTH)
     kind = OneOf(KINDS)
     config = ConfigField()
     enabled = Boolean(required=False, help_text="While it is false, notifications are dropped.")
@@ -91,7 +92,8 @@ class ChannelSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
     failing_since = Timestamp(
-        allow_null=True, help_text="Failing since: too many attempts failed, or the receiver is gone."
+        allow_null=True,
+        help_text="Failing since: too many attempts failed, or the receiver no longer exists.",
     )
     paused_until = Timestamp(
         allow_null=True, help_text="Nothing is sent until then, because the receiver asked for a pause."

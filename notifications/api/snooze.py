@@ -7,17 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.base import ApiView
 from api.fields import Integer, StrictSerializer, Timestamp, in_utc
 from api.problems import impossible
 from api.schema import answers
 from core.clock import database_now
+from monitors.api.base import OfMonitorView
 from monitors.models import Monitor, MonitorState
 from notifications.api.rules import TAG
 from notifications.services import snooze
@@ -38,7 +37,7 @@ class SnoozedSerializer(StrictSerializer):
     snoozed_until = Timestamp(allow_null=True)
 
 
-class Snooze(ApiView):
+class Snooze(OfMonitorView):
     @extend_schema(
         tags=[TAG],
         operation_id="snooze_monitor",
@@ -48,7 +47,7 @@ class Snooze(ApiView):
         responses=answers(200, SnoozedSerializer, writes=True),
     )
     def put(self, request: Request, public_id: UUID) -> Response:
-        monitor = self._monitor(public_id)
+        monitor = self.monitor(public_id)
         data = self.read(SnoozeSerializer)
         until, duration = data.get("until"), data.get("duration")
         if (until is None) == (duration is None):
@@ -73,19 +72,12 @@ class Snooze(ApiView):
         responses=answers(200, SnoozedSerializer, changes=True),
     )
     def delete(self, request: Request, public_id: UUID) -> Response:
-        monitor = self._monitor(public_id)
+        monitor = self.monitor(public_id)
         try:
             snooze.unsnooze(monitor=monitor, by=self.actor)
         except MonitorState.DoesNotExist:
             raise Http404 from None
         return self._answer(monitor)
-
-    def _monitor(self, public_id: UUID) -> Monitor:
-        monitor: Monitor = get_object_or_404(
-            Monitor.objects.in_workspace(self.workspace), public_id=public_id
-        )
-        monitor.workspace = self.workspace
-        return monitor
 
     def _answer(self, monitor: Monitor) -> Response:
         until = snooze.snoozed_until(monitor, now=database_now())

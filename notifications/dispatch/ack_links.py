@@ -1,6 +1,6 @@
 """The acknowledge link in a notification, for whoever has the notification.
 
-It contains the incident and the channel of the notification, signed, so that nobody can forge one. There is
+It contains the incident and the channel of the notification, signed, so that it can't be forged. There is
 no account behind it: it only allows acknowledging that incident and snoozing its monitor.
 """
 

@@ -1,4 +1,4 @@
-"""What becomes of the deliveries of a turn: those to send are returned, the others held or skipped."""
+"""Applies the verdicts on the deliveries of a turn: returns those to send, holds or skips the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
     notified: list[Delivery] = [row for row in due if row.event not in _JUDGED]
     held: list[tuple[Hold, Delivery]] = []
     skipped: list[tuple[SkipReason, Delivery]] = []
-    # Recoveries of outages that go on: their verdicts in this turn are outdated.
+    # Recoveries of outages that continue: their verdicts in this turn are outdated.
     outdated: set[int] = set()
     for row in judged:
         match decide.judge(facts.situation(row)):
@@ -64,7 +64,7 @@ def _lock(held: Iterable[tuple[Hold, Delivery]]) -> None:
 def _continue(row: Delivery, facts: FactFinder) -> bool:
     """Continue the outage that the channel was notified of with `row`, which is not sent itself.
 
-    Return False if somebody else has locked the delivery of the earlier recovery.
+    Return False if the delivery of the earlier recovery is locked by another transaction.
     """
     earlier = facts.unsent_recoveries(row)
     ends = Delivery.objects.filter(pk__in=[other.pk for other in earlier], status=Delivery.Status.PENDING)

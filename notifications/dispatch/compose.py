@@ -72,7 +72,7 @@ def write(delivery: Delivery) -> Composed:
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
         elif event is Event.FAILING:
             failing = failing_facts(delivery)
-            # Never in the custom text of the channel that carries it: it must be understood.
+            # Never in the channel's custom text: it must be understood.
             message = _addressed(delivery.channel, digests.compose_failing(failing))
             payload = payloads.of_failing(failing, message, delivery_id=delivery.public_id)
         else:
@@ -174,7 +174,7 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
     expected_by, deadline = delivery.created_at, None
     if last_heartbeat is not None:
         try:
-            due = monitor.schedule.due_after(last_heartbeat)
+            due = monitor.schedule.due_after(max(last_heartbeat, state.excused_until or last_heartbeat))
             expected_by, deadline = due.expected_by, due.deadline
         except ScheduleError:
             pass  # its page shows the error

@@ -1,8 +1,8 @@
-"""Whether a due delivery is sent now: decided from facts, without a database and without a clock.
+"""Decides from facts whether a due delivery is sent now, without a database and without a clock.
 
-A channel is notified of an outage and of its recovery in turn: never twice of an outage, and never of the
-recovery from an outage that it was not notified of. Everything that holds a notification back (a failure
-threshold, a snooze, maintenance) ends, and the delivery is judged again then.
+A channel is notified of an outage and then of its recovery: never twice of the same outage, and never of the
+recovery from an outage that it was not notified of. Whatever holds a notification back (a failure threshold,
+a snooze, maintenance) ends at some time, and the delivery is judged again then.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class Situation:
     """The facts about a delivery that is due. Times are aware datetimes, `now` the database's.
 
     Attributes:
-        planned_at: when the rules allow it to be sent, including the delay and every hold so far. An outage
-            that is over by then is not sent.
+        planned_at: when the rules allow it to be sent, including the delay and all holds so far. A down
+            notification is not sent if the outage is over by then.
         under_way: an attempt was made, so the receiver may have it already.
         wanted: the channel is still subscribed to such events of this monitor.
         delayed: the channel is only notified of outages that last.
         resolved_at, acknowledged_at: of the incident, if set.
         maintenance_until, snoozed_until: in the future, or None.
         below_threshold_until: None once the failure threshold is reached; else when to judge again.
-        told: whether the channel was notified of the beginning of this incident.
+        notified: whether the channel was notified of the beginning of this incident.
         recovery_pending: it was notified of an earlier outage of this monitor, but not yet of its recovery.
-        earlier_undecided: an earlier outage, which is over, may be about to be sent: that comes first.
+        earlier_undecided: a notification of an earlier outage, which is over, may be about to be sent first.
         good, good_needed: good heartbeats in a row since the end, and the recovery threshold.
         every: the time between reminders.
         still_late: no heartbeat has arrived since.
@@ -120,7 +120,7 @@ def _opened(facts: Situation) -> Verdict:
         return Skip(SkipReason.UNSUBSCRIBED)
     if facts.resolved_at is not None and facts.resolved_at <= facts.planned_at:
         return Skip(SkipReason.RECOVERED)
-    # Even if it was only waiting for its turn: acknowledging is meant to spare those not yet notified.
+    # Even if it was only waiting for its turn: acknowledging spares channels not yet notified.
     if facts.delayed and facts.acknowledged_at is not None:
         return Skip(SkipReason.ACKNOWLEDGED)
     until = _held_until(facts)

@@ -15,6 +15,7 @@ from accounts.models import Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import Shown
+from monitors.heartbeats.transitions import horizon
 from monitors.locks import keep_last_heartbeats
 from monitors.models import Monitor
 from monitors.pages.overview import filters
@@ -49,7 +50,8 @@ def enqueue_late() -> int:
 
 
 def _enqueue_late_in(workspace: Workspace) -> int:
-    now = database_now()
+    # After the watermark, a heartbeat may have been sent that could not be received.
+    now = horizon(database_now())
     monitors = Monitor.objects.filter(workspace=workspace)
     seen = filters.standing(monitors, now)
     if not seen.counts[Shown.LATE]:

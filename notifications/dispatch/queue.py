@@ -121,8 +121,8 @@ def _is_busy(channel: Channel, now: datetime) -> bool:
 def _waiting(channel: Channel, now: datetime, most: int) -> list[Delivery]:
     """Return and lock the due deliveries of `channel`, oldest first, at most `most`.
 
-    Those that a running storm holds back are left out; rows that somebody else has locked, perhaps to delete
-    a monitor, are left for the next turn: nothing waits here, so there are no deadlocks.
+    Those that a running storm holds back are left out. Locked rows, for example of a monitor that is being
+    deleted, are left for the next turn: nothing waits here, so there are no deadlocks.
     """
     rows = channel.deliveries.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
     if _goes_on(channel.downs_until, now):

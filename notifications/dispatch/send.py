@@ -28,13 +28,12 @@ from notifications.dispatch.queue import Claim, claim_next
 from notifications.integrations import kind_named, kinds
 from notifications.locks import keep_monitor_of, lock_channel
 from notifications.messages.text import one_line
-from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.models import DETAIL_LENGTH, Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry
 from notifications.transports.base import Failed, Outgoing, Result, Sent
 
 log = structlog.get_logger(__name__)
 
-DETAIL_LENGTH = 500
 # A channel that takes this long to fail is hanging; its other deliveries then wait up to _REST, so that a
 # backlog doesn't keep a worker's thread busy without a break.
 _HANGS = timedelta(seconds=5)
@@ -235,8 +234,8 @@ def _outcome(claim: Claim, result: Result, now: datetime, *, first_at: datetime,
 def send_test(*, channel: Channel) -> Result:
     """Send a test through `channel` immediately, within the time of one attempt.
 
-    It belongs to no incident, is tried once and leaves no row. If it succeeds, the channel no longer counts
-    as failing: whoever fixed it must not see it red until the next outage.
+    It belongs to no incident, is tried once and is not stored. If it succeeds, the channel is no longer
+    failing: otherwise a channel that was fixed would be shown as failing until the next outage.
     """
     test_id = uuid.uuid4()
     composed = compose.test(channel, test_id, database_now())

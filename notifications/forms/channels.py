@@ -12,9 +12,8 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Workspace
-from monitors.forms.monitors import DurationField
-from monitors.models import Monitor
+from accounts.models import NAME_LENGTH, Workspace
+from monitors.forms.monitors import DurationField, MonitorsField
 from notifications import channel_config
 from notifications.integrations import Field, Kind
 from notifications.messages import templates
@@ -25,28 +24,9 @@ from notifications.rules.effective import EVENTS
 EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
 
 
-class _MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by public id, because pages never show row ids."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
-
-    def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name)
-
-    def clean(self, value: Any) -> Any:
-        try:
-            return super().clean(value)
-        except ValidationError:
-            # Deleted, in another workspace or not an id at all: the reader is not told which.
-            raise ValidationError(
-                gettext_lazy("One of these monitors is no longer in this workspace. Choose again.")
-            ) from None
-
-
 class _EventsField(forms.MultipleChoiceField):
-    """The events of a channel. The page always sends an empty value with the ticked ones, so that "none
-    ticked" can be told from "not asked", which leaves them unchanged."""
+    """The events of a channel. The page always sends an empty value with the ticked ones: without it, the
+    field was not in the form, and the events stay unchanged."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -78,7 +58,7 @@ class ChannelForm(forms.Form):
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
-        max_length=100,
+        max_length=NAME_LENGTH,
         help_text=gettext_lazy("For example “On-call team”."),
     )
     scope = forms.ChoiceField(
@@ -91,7 +71,7 @@ class ChannelForm(forms.Form):
         initial=ALL,
         error_messages={"required": gettext_lazy("Choose all monitors or selected monitors.")},
     )
-    monitors = _MonitorsField(
+    monitors = MonitorsField(
         label=gettext_lazy("Selected monitors"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -135,8 +115,8 @@ class ChannelForm(forms.Form):
         events.choices = [(name, labels[name].capitalize()) for name in EVENTS]
         events.initial = self.initial.get("events") or [name for name in EVENTS if name != "late"]
         monitors = self.fields["monitors"]
-        assert isinstance(monitors, _MonitorsField)
-        monitors.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+        assert isinstance(monitors, MonitorsField)
+        monitors.offer(workspace)
         self._destination: list[str] = []
         for field in kind.fields:
             if field.editable:
@@ -268,7 +248,7 @@ class SecretLine(_Unshown, forms.TextInput):
 
 
 class SecretAddress(_Unshown, forms.TextInput):
-    """Visible while it is typed, because nobody types a long URL correctly without seeing it."""
+    """Visible while it is typed: a long URL is hard to type without seeing it."""
 
 
 class SecretLines(_Unshown, forms.Textarea):
@@ -314,7 +294,7 @@ def _widget(field: Field) -> forms.Widget:
     if field.widget == "url":
         return (SecretAddress if field.secret else forms.TextInput)(attrs={**attrs, "inputmode": "url"})
     if field.secret or field.widget == "secret":
-        # A browser must neither offer to save it nor fill in somebody's password.
+        # A browser must neither offer to save it nor fill in a password.
         return SecretLine(attrs={**attrs, "autocomplete": "new-password"})
     return forms.TextInput(attrs=attrs)
 

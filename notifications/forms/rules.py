@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from monitors.forms.monitors import DurationField
+from monitors.forms.monitors import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, EVENTS, Rules, Threshold, route
@@ -108,7 +108,7 @@ class OwnForm(forms.Form):
         for name in ("missed", "reported"):
             self._clean_tolerance(name)
         if self.cleaned_data.get("reminders") != EVERY:
-            self._forget("remind_every", "remind_most")
+            forget(self, "remind_every", "remind_most")
         else:
             self._require("remind_every", _("Enter an interval, for example 1 h."))
         return self.cleaned_data
@@ -117,11 +117,11 @@ class OwnForm(forms.Form):
         needed, of = f"{name}_needed", f"{name}_of"
         mode = self.cleaned_data.get(name)
         if not mode:
-            self._forget(needed, of)
+            forget(self, needed, of)
             return
         self._require(needed, _("Enter the number of failures."))
         if mode == IN_A_ROW:
-            self._forget(of)
+            forget(self, of)
             return
         self._require(of, _("Enter the number of heartbeats to look at."))
         least, most = self.cleaned_data.get(needed), self.cleaned_data.get(of)
@@ -133,12 +133,6 @@ class OwnForm(forms.Form):
     def _require(self, name: str, sentence: str) -> None:
         if name not in self.errors and self.cleaned_data.get(name) is None:
             self.add_error(name, sentence)
-
-    def _forget(self, *names: str) -> None:
-        """Drop the fields of an option that is not selected: they are hidden, as their errors would be."""
-        for name in names:
-            self.errors.pop(name, None)
-            self.cleaned_data[name] = None
 
     def own(self) -> Own:
         """Return the result of a valid form."""

@@ -1,4 +1,4 @@
-"""The integrations: each kind of channel is a module here with a `KIND`; nothing else has to know of it."""
+"""The integrations: each one is a module here with a `KIND`, and is listed nowhere else."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def signature(secret: str, timestamp: str) -> str:
 
 
 def judge(answer: Answer) -> Result:
-    """The status is 200 for failures too; only `code` tells them apart."""
+    """The status is 200 for failures too; only `code` distinguishes them."""
     reply = answer.json
     code = reply.get("code", reply.get("StatusCode"))
     if answer.ok and code == 0:

@@ -36,7 +36,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         "body": "\n\n".join([title, text, "\n".join(f"{link.label}: {link.url}" for link in links)]),
         "format": "org.matrix.custom.html",
         "formatted_body": "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs if paragraph),
-        # Names never mention anybody by accident.
+        # A name in the text must not mention a user by accident.
         "m.mentions": {},
     }
     # The server drops the second of two requests with the same transaction ID.

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.integrations import validators, webhook_headers
 from notifications.integrations.base import Field, Kind
+from notifications.messages import templates
 from notifications.transports import webhook_template
 from notifications.transports.webhook import WebhookTransport
 
@@ -91,7 +92,7 @@ KIND = Kind(
             ),
             widget="lines",
             required=False,
-            max_length=webhook_template.LENGTH_MAX,
+            max_length=templates.LENGTH_MAX,
             placeholder='{"text": "{title}\\n{url}"}',
             clean=_clean_template,
         ),

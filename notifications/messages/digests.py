@@ -183,7 +183,7 @@ def compose_failing(facts: FailingChannel) -> Message:
     else:
         lines.append(_("It has since delivered a notification."))
     if not facts.enabled:
-        # Because the receiver answered that it is gone, or because somebody disabled it since.
+        # The receiver answered that it no longer exists, or someone has disabled the channel.
         lines.append(_("It is disabled."))
     if detail := one_line(facts.detail):
         lines.append(_("Last response: %(detail)s") % {"detail": detail})

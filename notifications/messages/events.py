@@ -1,4 +1,4 @@
-"""The events that a notification can be about, under the names that machines know them by."""
+"""The events that a notification can be about, with their names in payloads and the API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SUBSCRIPTIONS = {
     Event.REMINDER: "reminder",
     Event.LATE: "late",
 }
-# Where several of an event go in a storm.
+# The digest for several of an event.
 DIGESTS = {
     Event.OPENED: Event.DIGEST_DOWN,
     Event.RESOLVED: Event.DIGEST_UP,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from monitors.domain.value_rules import number
 from notifications.messages import digests
 from notifications.messages.events import Event
 from notifications.messages.single import Facts, why
-from notifications.messages.text import moment, number, one_line
+from notifications.messages.text import moment, one_line
 
 
 def of_incident(facts: Facts) -> dict[str, str]:

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from monitors.domain import durations
 from monitors.domain.state_machine import Cause
+from monitors.domain.value_rules import number
 from notifications.messages.events import ENDS, Event
-from notifications.messages.text import Message, clock, cut, moment, number, one_line
+from notifications.messages.text import Message, clock, cut, moment, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def compose(facts: Facts) -> Message:
 
 
 def compose_test(*, channel: str, workspace: str, url: str) -> Message:
-    """Return the notification that "Send test" sends: nobody must mistake it for an incident."""
+    """Return the notification that "Send test" sends; it must not look like an incident."""
     return Message(
         one_line(_("Test notification from Tianji")),
         (
@@ -186,7 +187,7 @@ def _reasons(facts: Facts) -> list[str]:
 
 
 def _meanwhile(facts: Facts) -> list[str]:
-    # People must not be left believing that it is up: the next outage continues this one, unannounced.
+    # Not if it went down again: that outage continues this one without another notification.
     if facts.resolved_at is None or facts.down_again:
         return []
     return [_("It has since recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}]
@@ -245,6 +246,8 @@ def value_sentence(value: float | None, bounds: Bounds) -> str:
 
     Only the value itself if it is within `bounds`, which may have been changed since.
     """
+    if value is None and not bounds.required:
+        return _("The value is not a number.")
     if value is None:
         return _("The heartbeat had no value, but this monitor requires one.")
     if bounds.high is not None and value > bounds.high:

@@ -104,8 +104,3 @@ def _zone_of(local: datetime) -> str:
     name = local.tzname() or ""
     # Many zones have no abbreviation, only an offset.
     return f"UTC{name}" if name[:1] in "+-" else name
-
-
-def number(value: float) -> str:
-    """Return a value as its sender would write it: 12.5, 3, 1e+300."""
-    return f"{value:.15g}"

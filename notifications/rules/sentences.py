@@ -1,6 +1,6 @@
 """Notification rules in plain sentences: who is notified about a monitor, and when. Without a database.
 
-Defaults are left out: each sentence is about something that somebody chose.
+Defaults are left out: each sentence is about a setting that was changed.
 """
 
 from __future__ import annotations

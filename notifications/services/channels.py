@@ -81,7 +81,7 @@ def edit(
             secrets are in the clear.
 
     Raises:
-        EditedMeanwhile: it is not at that version.
+        VersionConflict: it is not at that version.
         Channel.DoesNotExist: it was deleted.
     """
     with transaction.atomic():
@@ -115,7 +115,7 @@ def edit(
 def new_secret(*, channel: Channel, by: Actor = COMMAND) -> str:
     """Give `channel` a new signing secret and return it: it can't be read again later.
 
-    For `destinations.OVERLAP` messages are signed with the previous one too, so that the receiver can be
+    For `channel_config.OVERLAP`, messages are signed with the previous one too, so that the receiver can be
     updated.
 
     Raises:
@@ -213,7 +213,7 @@ def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None)
         version: only delete it if it is still at this version.
 
     Raises:
-        EditedMeanwhile: it isn't.
+        VersionConflict: it isn't.
     """
     wanted = Channel.objects.filter(pk=channel.pk)
     if version is not None:

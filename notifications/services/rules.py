@@ -157,7 +157,7 @@ def change(
         expected: the `versions` that the change was made for; parts that no longer exist don't count.
 
     Raises:
-        ChangedMeanwhile: one of the expected parts has changed.
+        RulesConflict: one of the expected parts has changed.
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
@@ -192,7 +192,7 @@ def change_workspace(
     """Change the defaults of `workspace` for its monitors; return whether anything changed.
 
     Raises:
-        ChangedMeanwhile: they are no longer as `expected`.
+        RulesConflict: they are no longer as `expected`.
     """
     with transaction.atomic():
         lock_workspace(workspace)

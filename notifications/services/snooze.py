@@ -1,4 +1,4 @@
-"""Snoozing: no down notifications of a monitor until a given time. It always ends by itself."""
+"""Snoozing: no down notifications of a monitor until a given time. It always ends automatically."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from accounts import audit
 from accounts.actors import COMMAND, Actor
-from accounts.audit import AuditTarget
 from accounts.models import AuditEntry
 from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.locks import keep_state
 from monitors.models import Monitor
+from monitors.services.monitors import record_change
 from notifications.dispatch.reschedule import reschedule_held
 from notifications.models import MonitorRules
 from notifications.services.rules import forget_if_empty
@@ -47,7 +46,7 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         if before is not None:
             # Even if the end is later now: it may still be ended sooner, and has to be found then.
             reschedule_held([monitor.pk], held_until=before, at=until)
-        _record(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
+        record_change(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
 def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
@@ -65,7 +64,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
         forget_if_empty(monitor, now=now)
         reschedule_held([monitor.pk], held_until=before, at=now)
-        _record(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
+        record_change(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
         wake_on_commit("notifications.tasks.deliver")
     return True
 
@@ -79,8 +78,3 @@ def snoozed_among(monitors: Collection[int], *, now: datetime) -> dict[int, date
     """Return when the snoozes end of those of `monitors`, row ids, that are snoozed at `now`. One query."""
     rows = MonitorRules.objects.filter(pk__in=monitors, snoozed_until__gt=now)
     return {row.pk: row.snoozed_until for row in rows if row.snoozed_until is not None}
-
-
-def _record(monitor: Monitor, by: Actor, action: str, **details: str) -> None:
-    target = AuditTarget(monitor.public_id, monitor.name, details)
-    audit.record(workspace=monitor.workspace, by=by, action=action, target=target)

@@ -53,6 +53,9 @@ def check(url: str) -> str:
     return ""
 
 
+# apprise is slow to import, and few use it: each function imports what it needs of it.
+
+
 @cache
 def _library() -> Any:
     import apprise

@@ -1,18 +1,10 @@
-"""Which Apprise services may be used: those that only speak HTTP.
+"""Which Apprise services may be used: those that only speak HTTP, by the names of Apprise's modules.
 
-By the names of Apprise's modules. Services in neither list, because a newer Apprise brought them, are off
-until somebody has reviewed them; a test fails until then.
+Services that a newer version of Apprise added are disabled until they are reviewed: a test, which lists those
+that are refused, fails until then.
 """
 
 from __future__ import annotations
-
-# Other protocols, running programs, reaching this machine's own services, or reading and writing its files.
-REFUSED = frozenset(
-    """
-    amqp aprs blink1 dbus deltachat email fcm glib gnome growl irc macosx mqtt nostr rsyslog smpp
-    syslog vapid windows xmpp
-    """.split()  # noqa: SIM905
-)
 
 ALLOWED = frozenset(
     """

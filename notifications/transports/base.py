@@ -13,6 +13,9 @@ from notifications.messages.single import Message
 
 # How long one attempt may take in total, in seconds. Well within the lease of a claim.
 TOTAL_SECONDS = 15.0
+# How much of a response is read, and for how many seconds.
+RESPONSE_LIMIT = 64 * 1024
+RESPONSE_SECONDS = 3.0
 
 
 class Tone(StrEnum):

@@ -1,7 +1,7 @@
 """One guarded way to send over HTTP, for all integrations.
 
 An attempt ends within TOTAL_SECONDS, follows no redirects, reads a limited part of the response, connects
-only to addresses that `guard` allows, and repeats no secret in its result.
+only to addresses that `ssrf_guard` allows, and repeats no secret in its result.
 """
 
 from __future__ import annotations
@@ -19,16 +19,23 @@ from typing import TYPE_CHECKING, Any
 from core import __version__
 from notifications.messages.text import one_line
 from notifications.transports import ssrf_guard
-from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent
+from notifications.transports.base import (
+    RESPONSE_LIMIT,
+    RESPONSE_SECONDS,
+    TOTAL_SECONDS,
+    Failed,
+    Outgoing,
+    Result,
+    Sent,
+)
 from notifications.transports.redaction import scrub
 from notifications.transports.retry import parse_retry_after
 
+# httpx is slow to import and only needed by workers that send: it is imported late.
 if TYPE_CHECKING:
     import httpx
 
-# How much of a response is read, for how many seconds, and how much of it is shown.
-_BODY_LIMIT = 64 * 1024
-_BODY_SECONDS = 3.0
+# How much of a response is shown.
 _EXCERPT = 300
 # A name may resolve to several addresses. Each but the last gets this long to accept a connection.
 _ADDRESSES_MOST = 4
@@ -175,7 +182,7 @@ def deliver_each(calls: Iterable[Call], judge: Judge, *, secrets: Iterable[objec
 
 
 async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result:
-    import httpx  # late, because it takes a quarter of a second, which only workers should pay
+    import httpx
 
     headers = {
         "User-Agent": f"Tianji/{__version__}",
@@ -203,7 +210,7 @@ async def _attempt(call: Call, judge: Judge, secrets: tuple[str, ...]) -> Result
     except (httpx.InvalidURL, ValueError) as error:
         return Failed(f"Invalid URL: {error}")
     if 300 <= answer.status <= 399:
-        # Following it would repeat the request at an address that nobody entered here.
+        # Following it would send the request to a URL that was not entered here.
         return Failed(f"{answer.line}: redirects are not followed. Enter the URL that it redirects to.")
     return judge(answer)
 
@@ -229,14 +236,14 @@ async def _beginning(response: httpx.Response) -> bytes:
 
     read = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             async for chunk in response.aiter_raw():
                 read += chunk
-                if len(read) >= _BODY_LIMIT:
+                if len(read) >= RESPONSE_LIMIT:
                     break
     except (TimeoutError, httpx.HTTPError):
         pass
-    return bytes(read[:_BODY_LIMIT])
+    return bytes(read[:RESPONSE_LIMIT])
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""A thread that may do nothing but speak HTTP(S) to addresses that `guard` allows.
+"""A thread that may do nothing but speak HTTP(S) to addresses that `ssrf_guard` allows.
 
 For libraries that do their own I/O. In a fenced thread, Python's audit events (PEP 578) are denied: running
 programs, opening files other than those that Python and the certificates need, and sockets to anywhere else.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import sys
 import sysconfig
 import threading
@@ -20,17 +21,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import certifi
 from django.conf import settings
 
 from notifications.transports import ssrf_guard
-from notifications.transports.base import TOTAL_SECONDS
+from notifications.transports.base import RESPONSE_LIMIT, RESPONSE_SECONDS, TOTAL_SECONDS
 from notifications.transports.http import Answer
 
+# requests and urllib3 are slow to import and only needed by workers that send: they are imported late.
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
 
-_BODY_LIMIT = 64 * 1024
-_BODY_SECONDS = 3.0
 # Each applies to one read; the sum is limited by whoever abandons the thread.
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, TOTAL_SECONDS
 _NEVER = frozenset(
@@ -161,10 +162,6 @@ def _readable() -> tuple[str, ...]:
     """Return the folders that Python itself reads modules, certificates and time zones from."""
     global _readable_folders  # noqa: PLW0603
     if not _readable_folders:
-        import ssl
-
-        import certifi
-
         paths = sysconfig.get_paths()
         found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         found |= {os.path.dirname(certifi.where()), "/etc/ssl", "/usr/share/zoneinfo"}
@@ -205,11 +202,11 @@ def _beginning(raw: HTTPResponse) -> bytes:
     """Return the beginning of a response body, as far as it arrives in time."""
     from urllib3.exceptions import HTTPError
 
-    read, end = bytearray(), time.monotonic() + _BODY_SECONDS
+    read, end = bytearray(), time.monotonic() + RESPONSE_SECONDS
     with contextlib.suppress(HTTPError, OSError):
-        while len(read) < _BODY_LIMIT and time.monotonic() < end and (piece := raw.read1(_BODY_LIMIT)):
+        while len(read) < RESPONSE_LIMIT and time.monotonic() < end and (piece := raw.read1(RESPONSE_LIMIT)):
             read += piece
-    return bytes(read[:_BODY_LIMIT])
+    return bytes(read[:RESPONSE_LIMIT])
 
 
 def _text(name: object) -> str:

@@ -12,11 +12,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from api.parsers import DEPTH_MOST
+from monitors.domain.value_rules import number
 from notifications.messages import templates
 from notifications.transports.base import Outgoing, Tone
-
-LENGTH_MAX = 10_000
-_DEPTH_MOST = 20
 
 
 def placeholders(outgoing: Outgoing) -> dict[str, str]:
@@ -51,8 +50,8 @@ def placeholders(outgoing: Outgoing) -> dict[str, str]:
 
 def check(template: str) -> list[str]:
     """Return the errors in a template, in sentences; empty if it is valid."""
-    if len(template) > LENGTH_MAX:
-        return [_("Enter at most %(count)d characters.") % {"count": LENGTH_MAX}]
+    if len(template) > templates.LENGTH_MAX:
+        return [_("Enter at most %(count)d characters.") % {"count": templates.LENGTH_MAX}]
     try:
         content = json.loads(template)
         # Python accepts what is not JSON: NaN, and unpaired surrogates.
@@ -91,7 +90,7 @@ def filled(template: str, outgoing: Outgoing) -> Any:
 
 
 def _texts(part: Any, depth: int) -> Iterator[str]:
-    if depth > _DEPTH_MOST:
+    if depth > DEPTH_MOST:
         raise RecursionError
     match part:
         case str():
@@ -110,4 +109,4 @@ def _part(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+    return "" if value is None else number(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The pages of channels: where notifications go, and what became of each."""
+"""The pages of channels, with their delivery logs."""
 
 from __future__ import annotations
 

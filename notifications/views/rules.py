@@ -23,6 +23,7 @@ from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import Monitor
 from monitors.views.detail import workspace_context
+from monitors.views.responses import redirect_to_monitor
 from notifications.forms.rules import MonitorRulesForm, OwnForm, expected
 from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, routes_of, rules_of
@@ -80,7 +81,7 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
             request, monitor, _form(monitor, request.POST), theirs=_current_summary(monitor), status=422
         )
     messages.success(request, _("Saved.") if changed else _("Nothing to change."))
-    return HttpResponseRedirect(reverse("monitors:detail", args=[monitor.public_id]), status=303)
+    return redirect_to_monitor(monitor)
 
 
 def _form(monitor: Monitor, data: Any) -> MonitorRulesForm:
@@ -213,7 +214,7 @@ def snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
         form.add_error("until", _("Enter a time within the next 30 days."))
         return _ask(request, monitor, form, now)
     messages.success(request, " ".join(sentences.snooze(until, now=now)))
-    return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
+    return redirect_to_monitor(monitor)
 
 
 @require_POST
@@ -222,7 +223,7 @@ def unsnooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
     monitor = get_monitor_or_404(request, public_id, role=Role.ADMIN)
     ended = snooze_service.unsnooze(monitor=monitor, by=actor_of(request))
     messages.success(request, _("Snooze ended.") if ended else _("Nothing to change."))
-    return HttpResponseRedirect(reverse("monitors:detail", args=[public_id]), status=303)
+    return redirect_to_monitor(monitor)
 
 
 def _ends(name: str, now: datetime) -> datetime | None:

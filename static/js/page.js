@@ -4,7 +4,7 @@
 
   document.documentElement.classList.add("js");
 
-  // The time zone for the times on the next page (tianji/zones.py); this one stays as it is.
+  // The time zone for the times on the next page (core/timezones.py); this one stays as it is.
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   if (timeZone && !document.cookie.split("; ").includes(`zone=${timeZone}`)) {
     const secure = location.protocol === "https:" ? "; secure" : "";

@@ -28,7 +28,7 @@
 
   const now = () => Date.now() + (offset === -Infinity ? 0 : offset);
 
-  // The same as monitors/words.py: two units at most, no seconds from ten minutes on.
+  // The same as monitors/domain/durations.py: two units at most, no seconds from ten minutes on.
   function words(seconds) {
     const pair = (a, unitA, b, unitB) => (b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`);
     if (seconds < MINUTE) return `${seconds} ${s}`;

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from accounts.actors import COMMAND
-from accounts.models import ApiKey, AuditEntry, Membership, Role
+from accounts.models import KEY_PREFIX, ApiKey, AuditEntry, Membership, Role
 from accounts.services import api_keys
 from core.clock import database_now
 from monitors.models import Monitor
@@ -54,7 +54,7 @@ class TestKeys:
             lambda secret: f"Bearer {secret.replace(secret[10], 'a' if secret[10] != 'a' else 'b', 1)}",
             lambda secret: f"Bearer {secret.lower()}",
             lambda secret: "Bearer tja_",
-            lambda secret: "Bearer " + api_keys.PREFIX + "0" * 36,
+            lambda secret: "Bearer " + KEY_PREFIX + "0" * 36,
             lambda secret: "Bearer \u00e9\u0000\u00ff",
             lambda secret: "Bearer " + "x" * 5000,
         ],

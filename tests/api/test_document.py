@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from drf_spectacular.validation import validate_schema
 
+from api.fields import StrictSerializer
 from api.problems import KINDS
 from api.views import NotFoundView
 
@@ -104,6 +106,20 @@ def test_the_document_does_not_reveal_internals(document):
     text = str(document)
     for word in ("x-spec-enum-id", "Serializer", "public_id", "kwargs"):
         assert word not in text
+
+
+def test_no_body_has_the_description_of_its_base_class(document):
+    base = inspect.getdoc(StrictSerializer)
+    schemas = document["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if schema.get("description") == base] == []
+
+
+def test_summaries_of_reading_and_changing_use_the_same_verbs(document):
+    summaries = [operation["summary"] for _path, _method, operation in operations(document)]
+    assert {"Get", "List", "Update"} <= {summary.split()[0] for summary in summaries}
+    assert [
+        summary for summary in summaries if summary.split()[0] in ("Read", "Show", "Change", "Edit")
+    ] == []
 
 
 def test_anybody_may_read_it_and_it_costs_no_query(client, django_assert_num_queries):

@@ -8,7 +8,7 @@ import pytest
 from django.db import DataError, OperationalError
 from django.test import Client
 
-from api.parsers import BODY_LIMIT
+from api.parsers import API_BODY_LIMIT
 from api.problems import KINDS
 from monitors.api.monitors import MonitorList
 from monitors.services import monitors as monitor_service
@@ -136,8 +136,8 @@ def test_a_body_that_is_no_object_is_400(writer, body):
 
 
 def test_a_body_that_is_too_large_is_413_and_names_the_limit(writer):
-    problem = problem_of(sent(writer, b" " * (BODY_LIMIT + 1)), "too-large")
-    assert str(BODY_LIMIT) in problem["detail"]
+    problem = problem_of(sent(writer, b" " * (API_BODY_LIMIT + 1)), "too-large")
+    assert str(API_BODY_LIMIT) in problem["detail"]
 
 
 def test_a_body_in_chunks_is_400_and_not_taken_for_none(writer):

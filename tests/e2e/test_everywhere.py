@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 import requests
 from axe_playwright_python.base import AXE_SCRIPT
+from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
@@ -25,7 +26,7 @@ _AXE = """tags => axe.run({
 }).then(
   ({violations}) => violations.map(v => `${v.id}: ${v.nodes.map(n => n.target.join(" ")).join(", ")}`)
 )"""
-LANGUAGES = ("en", "id")
+LANGUAGES = tuple(code for code, _name in settings.LANGUAGES)
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 JAKARTA = "Asia/Jakarta"
 

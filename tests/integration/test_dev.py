@@ -103,7 +103,7 @@ def test_changes_show_and_a_mistake_is_survived(checkout: Checkout):
     assert "Sign in at" in checkout.process.output
 
     checkout.append("tianji/wsgi.py", _EDIT)
-    checkout.process.line_with("tianji/wsgi.py changed; starting everything again.")
+    checkout.process.line_with("tianji/wsgi.py changed; restarting.")
     wait_for(lambda: (page := checkout.sign_in_page()) and "X-Edited" in page.headers, seconds=_WITHIN)
     after = wait_for(lambda: len(now := checkout.roles()) == 3 and now, seconds=_WITHIN)
     assert not set(before.values()) & set(after.values())

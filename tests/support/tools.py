@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 
 # The programs, and the Debian packages that contain them.
 PACKAGES = {
@@ -31,19 +32,14 @@ def browser() -> str | None:
     return configured or next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def missing() -> list[str]:
-    """Return the programs that are not installed."""
-    return [program for program in PACKAGES if shutil.which(program) is None]
-
-
-def install_missing() -> list[str]:
-    """Install what is missing if apt-get is available and permitted; return what is still missing.
+def install_missing(programs: Iterable[str]) -> None:
+    """Install those of `programs` that are missing, if apt-get is available and permitted.
 
     Tests work without these programs, but then only check the text of what they would have run.
     """
-    if lacking := missing():
+    lacking = [program for program in programs if shutil.which(program) is None]
+    if lacking:
         install(*(package for program in lacking for package in PACKAGES[program]))
-    return missing()
 
 
 def install(*packages: str) -> None:

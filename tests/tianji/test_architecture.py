@@ -117,6 +117,14 @@ def test_the_import_lines_are_those_that_import_linter_holds():
     assert written == layers()
 
 
+def test_the_folders_beside_the_packages_are_named():
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._"}
+    beside = next(part for part in section("Rooms").split("\n\n") if part.startswith("Beside them"))
+    named = set(re.findall(r"`(\w+)/`", beside))
+    assert {folder for folder in folders - ignored if not folder.endswith(".egg-info")} - set(ROOMS) == named
+
+
 @pytest.mark.parametrize("container", ["", "monitors", "notifications"])
 def test_the_tree_is_in_the_order_of_the_import_rule(container):
     place = {name: number for number, layer in enumerate(layers()[container]) for name in layer}
@@ -125,6 +133,40 @@ def test_the_tree_is_in_the_order_of_the_import_rule(container):
     order = [place[name] for name in inside if name in place]
     assert len(order) > 3
     assert order == sorted(order)
+
+
+def imports_of_django(package: str) -> dict[str, set[str]]:
+    """By its name, each module of a package that imports anything of Django, with what, in full."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Import(names=names):
+                    imported = {each.name for each in names}
+                case ast.ImportFrom(module=str(module), names=names):
+                    imported = {f"{module}.{each.name}" for each in names}
+                case _:
+                    continue
+            if ours := {name for name in imported if name.partition(".")[0] == "django"}:
+                found.setdefault(path.stem, set()).update(ours)
+    return found
+
+
+def test_decisions_import_nothing_of_django_but_for_the_words_of_durations():
+    found = imports_of_django("monitors/domain")
+    assert found.keys() == {"durations"}
+    allowed = ("django.conf.settings", "django.utils.")
+    assert [name for name in found["durations"] if not name.startswith(allowed)] == []
+
+
+def test_messages_import_of_django_only_its_utilities():
+    found = imports_of_django("notifications/messages")
+    assert found.keys() > {"single", "text"}
+    assert {
+        module: others
+        for module, names in found.items()
+        if (others := {name for name in names if not name.startswith("django.utils.")})
+    } == {}
 
 
 # --- Statuses and tables -------------------------------------------------------------------------
@@ -203,6 +245,16 @@ def definition(file: str, name: str) -> ast.stmt | None:
     if not inner:
         return node
     return names_in(node.body).get(inner) if isinstance(node, ast.ClassDef) else None
+
+
+def test_every_table_that_is_locked_is_in_the_order_of_locks():
+    apps_with_locks = ("accounts", "monitors", "notifications")
+    source = "".join((ROOT / app / "locks.py").read_text() for app in apps_with_locks)
+    locked = set(re.findall(r"QuerySet\[(\w+)\]|(\w+)\.objects\.select_for_update", source))
+    order = next(part for part in PAGE.split("\n\n") if part.startswith("**Locks**"))
+    models = {each for pair in locked for each in pair if each}
+    assert {"Channel", "Delivery", "MonitorState", "Workspace"} <= models
+    assert models - set(re.findall(r"\*(\w+)\*", order)) == set()
 
 
 def test_every_place_that_is_named_exists():

@@ -212,7 +212,7 @@ def test_a_second_time_changes_nothing(sample):
 
 def test_live_pushes_as_the_senders_do(sample, monkeypatch):
     monkeypatch.setattr(live.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(live, "_FLAPS", 1.0)
+    monkeypatch.setattr(live, "FLAPS", 1.0)
     with HttpSink() as sink:
         live.push(
             sink.url.removesuffix("/in"),

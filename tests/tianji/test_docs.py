@@ -17,7 +17,8 @@ import yaml
 from django.core.management import get_commands
 
 from monitors.domain.state_machine import Cause
-from monitors.heartbeats.parser import BODY_LIMIT, Push, parse_push
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Push, parse_push
+from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
 from monitors.models import MESSAGE_LENGTH
 from notifications.messages import payloads, single, templates
 from notifications.transports.retry import WAITS
@@ -193,7 +194,7 @@ def test_files_and_folders_that_contributors_are_sent_to_exist():
         word for each in quoted() for word in each.split() if word.partition("/")[0] in tops and "/" in word
     }
     # Those that a recipe makes, and the data of `make dev`.
-    made = {"data/dev", "locale/de/LC_MESSAGES"}
+    made = {"data/dev", "locale/de/LC_MESSAGES", "docs/de"}
     assert len(named) > 20
     missing = [
         name
@@ -232,8 +233,9 @@ def test_names_in_code_that_contributors_are_told_to_look_for_exist():
         ("api/base.py", "def idempotent("),
         ("accounts/actors.py", "class Actor"),
         ("tianji/settings.py", "LANGUAGES = "),
-        ("scripts/messages.py", "LANGUAGES = "),
-        ("tests/e2e/test_everywhere.py", "LANGUAGES = "),
+        ("tests/e2e/modes.py", "class Mode:"),
+        ("tests/e2e/modes.py", "MODES = "),
+        ("notifications/transports/http.py", "def sender("),
         ("docker-compose.yml", "x-environment:"),
     ):
         assert name in read(file), f"{file} has no {name}"
@@ -334,8 +336,14 @@ def test_every_placeholder_is_documented():
 
 def test_the_limits_of_a_push_are_documented():
     page = read("docs/push-endpoint.md")
-    assert f"{BODY_LIMIT:,} bytes" in page
+    assert f"{PUSH_BODY_LIMIT:,} bytes" in page
     assert f"after {MESSAGE_LENGTH} characters" in page
+
+
+def test_every_word_of_a_status_is_documented():
+    for page in (read("docs/push-endpoint.md"), read("docs/id/push-endpoint.md")):
+        for word in (*UP_WORDS, *DOWN_WORDS):
+            assert f"`{word}`" in page
 
 
 def test_the_warning_quoted_is_the_one_given():

@@ -315,7 +315,7 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
     ask(client)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         ask(client)
 
 

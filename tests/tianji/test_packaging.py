@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import packages_distributions
@@ -24,6 +25,7 @@ from tianji import paths
 from tianji.cli import own_commands
 
 ROOT = Path(__file__).parents[2]
+OURS = {*paths.PACKAGES, "bench", "scripts", "tests"}
 LOCKS = ("base.txt", "build.txt", "dev.txt")
 
 
@@ -44,10 +46,10 @@ def locked(lock: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
-def imported() -> set[str]:
-    """The top-level names of other people's packages that the product imports."""
+def imported(*packages: str) -> set[str]:
+    """The top-level names of other people's packages that these packages of ours import."""
     found = set()
-    for package in paths.PACKAGES:
+    for package in packages:
         for source in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(source.read_text())):
                 match node:
@@ -55,17 +57,26 @@ def imported() -> set[str]:
                         found |= {each.name.partition(".")[0] for each in names}
                     case ast.ImportFrom(module=str(module), level=0):
                         found.add(module.partition(".")[0])
-    return found - sys.stdlib_module_names - set(paths.PACKAGES)
+    return found - sys.stdlib_module_names - OURS
+
+
+def unnamed(names: set[str], dependencies: Iterable[str]) -> dict[str, list[str]]:
+    """Those of `names` that are of none of `dependencies`, with the distributions that they are of."""
+    known, distributions = set(dependencies), packages_distributions()
+    return {
+        name: distributions[name]
+        for name in names
+        if not {canonicalize_name(each) for each in distributions[name]} & known
+    }
 
 
 def test_whatever_the_product_imports_is_a_dependency_by_name():
-    distributions = packages_distributions()
-    missing = {
-        name: distributions[name]
-        for name in imported()
-        if not {canonicalize_name(each) for each in distributions[name]} & dependencies().keys()
-    }
-    assert missing == {}
+    assert unnamed(imported(*paths.PACKAGES), dependencies()) == {}
+
+
+def test_whatever_the_tests_import_is_a_dependency_of_theirs_by_name():
+    group = {canonicalize_name(Requirement(line).name) for line in pyproject()["dependency-groups"]["test"]}
+    assert unnamed(imported("tests", "scripts", "bench"), {*dependencies(), *group}) == {}
 
 
 def test_every_dependency_has_a_lower_bound_that_the_lock_meets():

@@ -7,6 +7,7 @@ import shutil
 
 import polib
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from django.utils import translation
 
@@ -31,6 +32,10 @@ def test_every_message_of_the_source_is_translated(language):
     found = extracted(language)
     assert to_do(found) == []
     assert {key(entry) for entry in found} == {key(entry) for entry in polib.pofile(str(catalog(language)))}
+
+
+def test_every_language_to_choose_from_has_a_catalog():
+    assert {code for code, _name in settings.LANGUAGES} == {"en", *LANGUAGES}
 
 
 @pytest.mark.parametrize("path", catalogs(), ids=lambda path: str(path.relative_to(ROOT)))

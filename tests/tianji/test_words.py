@@ -1,4 +1,4 @@
-"""One vocabulary for messages and documentation: the words of the field, and none of our own.
+"""One vocabulary for messages, documentation and comments: the words of the field, and none of our own.
 
 Each entry below is a form that was found in the interface and replaced, as a pattern, with what to write
 instead. When a review finds another one, add it here with the sentence it was found in.
@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import polib
 import pytest
 
 from scripts.messages import ROOT, catalog
+from tests.support.prose import PACKAGES, notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ ENGLISH = (
         "Make someone else an owner first.",
     ),
     Form(
-        r"\bkinds? of channels?\b|\bof the kind\b|\b(?:find a|no) kind\b",
+        r"\bkinds? of (?:an? )?channels?\b|\bof the kind\b|\b(?:find a|no) kind\b",
         "integration",
         "a kind of channel that this version does not know",
         "an integration that this version does not support",
@@ -105,10 +107,10 @@ ENGLISH = (
         "Last response: 403",
     ),
     Form(
-        r"\b(?:does not|did not|do not|doesn't|didn't|not) get through\b|\b(?:gets|got) through\b",
+        r"\b(?:not|doesn't|didn't|notifications?) get through\b|\b(?:gets|got) through\b",
         "is not delivering, or failed",
-        "The channel “Ops” does not get through.",
-        "The channel “Ops” is not delivering.",
+        "No notifications get through.",
+        "No notifications are delivered.",
     ),
     Form(
         r"\bcounts? as broken\b|\bbroken since\b|\bchannels? (?:is )?\W*broken\b|\bbroken channel|^broken$",
@@ -117,6 +119,18 @@ ENGLISH = (
         "Failing since 14:03 (20 attempts in a row).",
     ),
     Form(r"\bwithdrawn\b", "skipped, with the reason", "Withdrawn: snoozed", "Skipped: snoozed"),
+    Form(
+        r"\bowed?\b",
+        "pending, or the notification itself",
+        "Incidents, and what channels are owed",
+        "Incidents and their pending deliveries",
+    ),
+    Form(
+        r"\bwhat (?:has )?(?:became|becomes|become) of\b",
+        "the outcome, or what happens to",
+        "What became of the deliveries",
+        "The outcome of the deliveries",
+    ),
     Form(r"^not needed$", "skipped, with the reason", "Not needed", "Skipped", in_docs=False),
     Form(
         r"\bin the same breath\b",
@@ -196,7 +210,7 @@ ENGLISH = (
     ),
     Form(r"\bshall\b", "should, or the plain verb", "How long shall it last?", "How long should it last?"),
     Form(
-        r"\bgo(?:es)? on (?:working|pushing|sending|with)\b",
+        r"\bgo(?:es)? on (?:working|pushing|sending|with)\b|\b(?:it|that|which|one|outages?) go(?:es)? on\b",
         "keeps working, or continues",
         "The old token goes on working.",
         "The old token keeps working.",
@@ -295,10 +309,54 @@ ENGLISH = (
         "Someone else changed the members in the meantime. Meanwhile, the page stays.",
     ),
     Form(
-        r"\bevery so often\b|\bso many times\b",
-        "At a regular interval, or Maximum",
+        r"\bevery so often\b|\b(?<!not )so many (?:times|seconds|minutes|hours|days|failures|pushes)\b",
+        "At a regular interval, Maximum, or the number by its name",
         "At most so many times",
         "Maximum reminders",
+    ),
+    # --- Other
+    Form(
+        r"\bof (?:its|their) own accord\b|\bby (?:itself|themselves)\b",
+        "automatically, or on its own",
+        "A snooze always ends by itself.",
+        "A snooze always ends automatically.",
+    ),
+    Form(r"\b(?:any|every)body\b", "anyone, or everyone", "Names mention anybody.", "Names mention no one."),
+    Form(
+        r"\banew\b|\bstart(?:s|ed|ing)? (?:everything|it all|the processes) again\b",
+        "again, or restart",
+        "2 files changed; starting everything again.",
+        "2 files changed; restarting.",
+    ),
+    Form(
+        r"\bbut for (?:the|these|those|what)\b",
+        "except for",
+        "All tests but for the slow ones.",
+        "All tests except for the slow ones.",
+    ),
+    Form(
+        r"\bgone wild\b|\bgoes wild\b",
+        "runaway",
+        "One sender gone wild must not fill the database.",
+        "A runaway sender must not fill the database.",
+    ),
+    Form(
+        r"\bwhere there (?:is|are) (?:one|some|none|any)\b|\bwhere that is (?:known|possible)\b",
+        "if there is one, or if possible",
+        "The newest one, where there is one.",
+        "The newest one, if any.",
+    ),
+    Form(
+        r"\b(?:can't|cannot|can|to) be had\b",
+        "not available, or not possible",
+        "What can't be had here is 422.",
+        "What is not possible here is 422.",
+    ),
+    Form(
+        r"\bwho (?:is out of order|must not wait|looks again)\b",
+        "a transaction, or whatever it is",
+        "Who is out of order, or must not wait, skips what is locked.",
+        "A transaction that can't keep this order skips locked rows.",
     ),
     Form(r"^as usual$", "Default", "As usual", "Default", in_docs=False),
     Form(
@@ -364,7 +422,8 @@ def translations() -> tuple[str, ...]:
 @cache
 def paragraphs(language: str) -> tuple[tuple[str, str], ...]:
     """The paragraphs of the documentation in "en" or "id", each with its file, without code and addresses."""
-    files = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    beside = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md")
+    files = [*(ROOT / name for name in beside), *(ROOT / "docs").glob("*.md")]
     if language != "en":
         files = [*(ROOT / "docs" / language).glob("*.md")]
     return tuple(
@@ -372,6 +431,12 @@ def paragraphs(language: str) -> tuple[tuple[str, str], ...]:
         for path in sorted(files)
         for paragraph in prose(path.read_text()).split("\n\n")
     )
+
+
+@cache
+def comments() -> tuple[tuple[str, str], ...]:
+    """The docstrings, comments and help texts of the product, each with its place, without code."""
+    return tuple((f"{note.file}:{note.line}", prose(note.text)) for note in notes())
 
 
 def prose(page: str) -> str:
@@ -407,10 +472,30 @@ def test_no_page_of_the_documentation_is_in_words_of_our_own(form):
     assert not found, report(form, found)
 
 
+@pytest.mark.parametrize("form", [form for form in ENGLISH if form.in_docs], ids=str)
+def test_no_comment_or_help_of_the_product_is_in_words_of_our_own(form):
+    found = [f"{place}: {words}" for place, text in comments() if (words := form.search(text))]
+    assert not found, report(form, found)
+
+
 @pytest.mark.parametrize("form", INDONESIAN, ids=str)
 def test_no_translation_is_a_literal_one(form):
     found = [*(text for text in translations() if form.search(text)), *in_pages(form, "id")]
     assert not found, report(form, found)
+
+
+def test_comments_docstrings_and_help_texts_of_all_our_files_are_read():
+    text = {place.rpartition(":")[0]: words for place, words in comments()}
+    assert {Path(file).suffix for file in text} >= {".py", ".html", ".css", ".js", ".po", ".yml", ".toml"}
+    assert {file.partition("/")[0] for file in text} >= {
+        *PACKAGES,
+        "templates",
+        "static",
+        "locale",
+        "Makefile",
+    }
+    assert len(comments()) > 2000
+    assert "Fills an empty installation" in " ".join(words for _place, words in comments())
 
 
 def test_code_and_addresses_are_not_read():

@@ -1,4 +1,4 @@
 """Sample data for development, screenshots and browser tests: `manage.py demo`.
 
-Only `tianji up --demo` and the command itself run it: nothing of the product imports this package.
+Only `tianji up --demo` and the command itself run it: nothing else in the product imports this package.
 """

@@ -1,4 +1,4 @@
-"""What the product's operations record as done now, at the time at which the sample data says it was done."""
+"""Backdates the audit log: operations record the current time, but the sample data lies in the past."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, Workspace
 
 @contextmanager
 def as_of(workspace: Workspace, at: datetime) -> Iterator[None]:
-    """Have what is written to the audit log meanwhile say `at`."""
+    """Set the time of all audit log entries written in the block to `at`."""
     entries = AuditEntry.objects.filter(workspace=workspace)
     newest = entries.aggregate(pk=Max("pk"))["pk"] or 0
     yield

@@ -1,4 +1,4 @@
-"""Three channels of the sample workspace: mail, and two that lead to a sink on this machine."""
+"""The three channels of the sample workspace: email, and two that send to a sink on this machine."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tianji.demo.people import People
 
 SINK = f"http://{sink.HOST}:{sink.HTTP_PORT}"
 EMAIL, PHONE, WEBHOOK = "Operations mail", "On-call phone", "Incident bridge"
-# Whoever is on call is woken for these, and only when it lasts.
+# The on-call phone is only notified of these monitors, and only of outages that last.
 _WAKES = "production"
 _PHONE_DELAY = 300
 
 
 def create(people: People, monitors: Sequence[Monitor], *, leading_to: str, at: datetime) -> None:
-    """Make the channels as if somebody had at `at`: mail and webhook for all monitors, the phone for some.
+    """Create the channels, dated `at`: email and webhook for all monitors, the phone for some.
 
     Args:
-        leading_to: the address of what the phone's server and the webhook stand for.
+        leading_to: the URL of the sink, which the phone and the webhook send to.
     """
     wakes = [monitor for monitor in monitors if _WAKES in monitor.tags]
     with as_of(people.workspace, at):

@@ -1,4 +1,4 @@
-"""Sample monitors with their tokens and maintenance, made by the operations that pages and the API use."""
+"""Sample monitors, tokens and maintenance windows, created by the operations that pages and the API use."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from monitors.heartbeats.rejections import UNKNOWN
+from monitors.heartbeats.words import ALLOWED
 from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
 from tianji.demo.backdate import as_of
+from tianji.demo.catalogue.zones import JAKARTA
 from tianji.demo.jobs import Fate, Job
 from tianji.demo.past import Pushed
 from tianji.demo.people import People
 
 _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
-# Of the one whose pushes are rejected: when its new server came, and when the old token was revoked.
+# The monitor with rejected pushes: when its sender moved, and how long the old token still worked.
 _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
-_ZONE = "Asia/Jakarta"
-_STRAY = ("10.20.9.31", "status must be up or down.")
-_UNKNOWN = "Unknown push token."
+_STRAY = ("10.20.9.31", f"Unknown status “pending”. {ALLOWED}")
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The row ids of a monitor's tokens: `second` is used from `since` on, by `sender` only where given."""
+    """The row ids of a monitor's tokens: `second` is used from `since` on, by `sender` or, if "", by all."""
 
     first: int
     second: int | None = None
@@ -34,14 +35,14 @@ class Tokens:
     sender: str = ""
 
     def of(self, pushed: Pushed) -> int:
-        """Return with which of them a push came."""
+        """Return the token that a push was sent with."""
         if self.second is None or self.since is None or pushed.at < self.since:
             return self.first
         return self.second if self.sender in ("", pushed.sender) else self.first
 
 
 def create(people: People, job: Job, *, at: datetime, now: datetime) -> Monitor:
-    """Make the monitor of `job` as if somebody had at `at`, and described it later."""
+    """Create the monitor of `job`, dated `at`; its description may be added later."""
     described_at = now - timedelta(days=job.described) if job.described else at
     later = described_at > at
     with as_of(people.workspace, at):
@@ -61,7 +62,7 @@ def create(people: People, job: Job, *, at: datetime, now: datetime) -> Monitor:
 
 
 def tokens_of(people: People, job: Job, monitor: Monitor, *, now: datetime) -> Tokens:
-    """Return the tokens of `monitor`, after what its fate wants was done to them."""
+    """Rotate or replace the token of `monitor` if its fate requires it; return its tokens."""
     first = monitor.tokens.get()
     match job.fate:
         case Fate.ROTATING if monitor.created_at < now - _ROTATED:
@@ -107,7 +108,7 @@ def _rejected_pushes(
             method="GET",
             source=_OLD_SERVER,
             last_four=old.last_four,
-            detail=_UNKNOWN,
+            detail=UNKNOWN,
             first_at=last - (last - revoked) // every * every,
             last_at=last,
             count=(last - revoked) // every + 1,
@@ -127,13 +128,13 @@ def _rejected_pushes(
 
 
 def note_use(last: dict[int, tuple[datetime, str]]) -> None:
-    """Write when tokens were used last, and from where: by their row ids."""
+    """Write when and from where tokens were last used, by row id."""
     for token, (at, sender) in last.items():
         PushToken.objects.filter(pk=token).update(last_used_at=at, last_used_from=sender)
 
 
 def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, now: datetime) -> None:
-    """Plan maintenance that goes on, one that repeats, and one to come."""
+    """Create an active, a weekly and an upcoming maintenance window."""
     in_it = [monitor for job, monitor in pairs if job.fate is Fate.MAINTENANCE]
     started = (now - timedelta(minutes=45)).replace(second=0, microsecond=0)
     soon = (now + timedelta(days=2)).replace(hour=15, minute=0, second=0, microsecond=0)
@@ -144,7 +145,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Mail server upgrade",
                 "starts_at": started,
                 "ends_at": started + timedelta(hours=3),
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "monitors": in_it,
             },
         ),
@@ -156,7 +157,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "weekdays": [6],
                 "start_time": time(3),
                 "duration": 2 * 3600,
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "tags": ["servers"],
             },
         ),
@@ -166,7 +167,7 @@ def plan_maintenance(people: People, pairs: Sequence[tuple[Job, Monitor]], *, no
                 "name": "Line test by the provider",
                 "starts_at": soon,
                 "ends_at": soon + timedelta(hours=2),
-                "timezone": _ZONE,
+                "timezone": JAKARTA,
                 "tags": ["jakarta"],
             },
         ),

@@ -1,4 +1,4 @@
-"""How the values of sample monitors go over days: office hours, growth, noise, now and then a spike."""
+"""How the values of sample monitors change over days: office hours, growth, noise and occasional spikes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 
-# A value at a time, which is so many days before now.
+# Returns the value at a time, given also as its age in days.
 Curve = Callable[[datetime, float, Random], float]
 
-# The people whose work the curves follow are in Jakarta.
+# The curves follow office hours in Jakarta.
 _OFFICE = timedelta(hours=7)
 _SATURDAY = 5
 
@@ -20,7 +20,7 @@ def steady(mean: float, noise: float) -> Curve:
 
 
 def daily(low: float, high: float, *, noise: float, peak: float = 14.0, weekends: float = 1.0) -> Curve:
-    """From `low` at night to `high` at the hour `peak`; on weekends only such a part of that."""
+    """From `low` at night to `high` at the hour `peak`; on weekends only the share `weekends` of that."""
 
     def value(at: datetime, age: float, rng: Random) -> float:
         there = at + _OFFICE
@@ -28,7 +28,7 @@ def daily(low: float, high: float, *, noise: float, peak: float = 14.0, weekends
         share = (1 + math.cos(2 * math.pi * (hour - peak) / 24)) / 2
         if there.weekday() >= _SATURDAY:
             share *= weekends
-        # More of it, more noise.
+        # The higher the value, the more noise.
         return max(low + (high - low) * share + rng.gauss(0, noise) * (0.4 + share), 0.0)
 
     return value
@@ -39,10 +39,10 @@ def growing(now: float, per_day: float, *, noise: float) -> Curve:
 
 
 def filling(low: float, high: float, *, days: float, noise: float = 0.0) -> Curve:
-    """From `low` to `high` in so many days, then cleaned up."""
+    """From `low` to `high` in `days`, then back to `low`, such as a disk that is cleaned up."""
 
     def value(at: datetime, age: float, rng: Random) -> float:
-        # It was cleaned last a third of that time ago.
+        # The last cleanup was a third of `days` ago.
         share = (days / 3 - age) % days / days
         return low + (high - low) * share + rng.gauss(0, noise)
 
@@ -50,7 +50,7 @@ def filling(low: float, high: float, *, days: float, noise: float = 0.0) -> Curv
 
 
 def spiky(curve: Curve, *, chance: float, times: float) -> Curve:
-    """`curve`, of which one value in 1 / `chance` is up to so many times as high."""
+    """`curve`, with spikes of up to `times` its value, each with the probability `chance`."""
 
     def value(at: datetime, age: float, rng: Random) -> float:
         usual = curve(at, age, rng)

@@ -1,8 +1,7 @@
-"""Make the sample workspace, and remove it."""
+"""Creates and removes the sample workspace."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +31,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What was made."""
+    """What was created."""
 
     workspace: Workspace
     monitors: int
@@ -41,7 +40,7 @@ class Filled:
 
 @dataclass(slots=True)
 class _Sample:
-    """One sample monitor while it is being made."""
+    """One sample monitor while it is being created."""
 
     job: Job
     monitor: Monitor
@@ -50,14 +49,14 @@ class _Sample:
 
 
 def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Filled:
-    """Make the sample workspace with `days` days of history that end now: all of it or nothing.
+    """Create the sample workspace with `days` days of history until now: all of it or nothing.
 
-    The same `seed` makes the same history, but for what follows cron schedules: those have their own days.
+    The same `seed` gives the same history, except for cron schedules, which depend on the date.
 
     Args:
-        password: the owner's, to sign in with.
-        sink: the address of what the channels send to.
-        say: is given what was done, for people who wait.
+        password: the owner's password.
+        sink: the URL that the channels send to.
+        say: prints a line about each finished step.
     """
     with transaction.atomic():
         now = database_now()
@@ -70,7 +69,7 @@ def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Fille
         creation.plan_maintenance(team, [(each.job, each.monitor) for each in samples], now=now)
         say("3 channels and 3 maintenance windows")
         _replay(team, samples, now=now)
-        say("Incidents, and what channels are owed")
+        say("Incidents and their pending deliveries")
         heartbeats = _insert(samples)
         say(f"{heartbeats:,} heartbeats")
         ids = [each.monitor.pk for each in samples]
@@ -83,16 +82,16 @@ def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Fille
         )
         for each in samples:
             handling.handle(team, each.job, each.monitor, each.past.troubles, now=now)
-        say("Deliveries, acknowledgements and notes")
+        say("Delivery attempts, acknowledgements and notes")
     return Filled(team.workspace, len(samples), heartbeats)
 
 
 def remove(workspace: Workspace) -> None:
-    """Delete the sample workspace with all that belongs to it, and its people."""
+    """Delete the sample workspace with everything that belongs to it, and its users."""
     for monitor in Monitor.objects.filter(workspace=workspace).select_related("workspace"):
         pk = monitor.pk
         monitor_service.delete(monitor=monitor)
-        # At once: what comes after it would else compete with a worker that does it.
+        # Not in the background: a worker would compete with the deletions that follow.
         retention.purge(monitor_id=pk)
     workspace.delete()
     people.forget()
@@ -132,7 +131,7 @@ def _replay(team: People, samples: list[_Sample], *, now: datetime) -> None:
 
 
 def _insert(samples: list[_Sample]) -> int:
-    """Insert the heartbeats, and note when tokens were used last."""
+    """Insert the heartbeats, and record when tokens were last used."""
     by_monitor = {each.monitor.pk: each.tokens for each in samples}
     used: dict[int, tuple[datetime, str]] = {}
 
@@ -145,9 +144,3 @@ def _insert(samples: list[_Sample]) -> int:
     total = storage.insert_heartbeats(pushes, token_of)
     creation.note_use(used)
     return total
-
-
-def counts_by_status(workspace: Workspace) -> Counter[str]:
-    """Return how many of the monitors have which status, as it is stored."""
-    states = MonitorState.objects.filter(monitor__workspace=workspace)
-    return Counter(states.values_list("status", flat=True))

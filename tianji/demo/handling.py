@@ -1,4 +1,4 @@
-"""What people did about the sample incidents: acknowledge, write a note, snooze."""
+"""How people responded to the sample incidents: acknowledgements, notes and snoozes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEDGER_NOTE = (
 
 
 def handle(people: People, job: Job, monitor: Monitor, troubles: Iterable[Trouble], *, now: datetime) -> None:
-    """Do about the incidents of `monitor` what its mishaps say, and what its fate wants."""
+    """Acknowledge, annotate or snooze the incidents of `monitor` as its mishaps and its fate require."""
     for trouble in troubles:
         mishap = trouble.mishap
         if not (mishap.note or mishap.acknowledged):
@@ -53,7 +53,7 @@ def _by_fate(people: People, job: Job, monitor: Monitor, now: datetime) -> None:
 
 
 def _acknowledge(people: People, incident: Incident, at: datetime) -> None:
-    """Acknowledge as `incidents.acknowledge` does, also what is over by now."""
+    """Do what `incidents.acknowledge` does, but for resolved incidents too."""
     Incident.objects.filter(pk=incident.pk).update(acknowledged_at=at, acknowledged_by=people.admin.user)
     details = {"incident": str(incident.public_id)}
     with as_of(people.workspace, at):
@@ -71,7 +71,7 @@ def _note(people: People, incident: Incident, text: str, at: datetime) -> None:
 
 
 def record_pause(people: People, monitor: Monitor, at: datetime) -> None:
-    """Record that somebody paused `monitor`: the replay did it."""
+    """Record in the audit log that someone paused `monitor`, which the replay did."""
     with as_of(people.workspace, at):
         audit.record(
             workspace=people.workspace,

@@ -1,4 +1,4 @@
-"""What is known of one sample monitor: how it pushes, what it says, and what went wrong with it."""
+"""The definition of a sample monitor: how often it pushes, what its heartbeats say, and what went wrong."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from enum import Enum, auto
 from random import Random
 from typing import Any
 
+from monitors.domain.durations import MINUTE
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.curves import Curve
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
+# How often a flapping monitor reports down, in its bad hours.
+FLAPS = 0.24
 
 
 class Fate(Enum):
-    """How a monitor stands when the data is made."""
+    """The state of a monitor when the sample data is created."""
 
     UP = auto()
     LATE = auto()
-    # Down: silent, reported, or a value out of range.
+    # Down: missed heartbeat, reported, or a value out of range.
     MISSED = auto()
     REPORTED = auto()
     VALUE = auto()
     PAUSED = auto()
     NEW = auto()
     FLAPPING = auto()
-    # Silent, and nobody is notified: because of maintenance, or because somebody snoozed it.
+    # Down without notifications: in maintenance, or snoozed.
     MAINTENANCE = auto()
     SNOOZED = auto()
-    # Up, with pushes that are rejected; up, while senders move from one token to the next.
+    # Up, with rejected pushes; up, with senders that are switching to a new token.
     REJECTED = auto()
     ROTATING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Mishap:
-    """What went wrong in the past: from so many days ago on, for so many heartbeats.
+    """Something that went wrong in the past: it started `days_ago` and lasted for `beats` heartbeats.
 
-    `note` is what somebody wrote about the incident; `acknowledged` by whoever wrote it. `rerun` is after how
-    many hours somebody let it run again by hand, where it does not run again soon by itself.
+    `note` is the note of the incident, `acknowledged` whether it was acknowledged. `rerun` is the number of
+    hours after which the job was rerun by hand; 0 if it wasn't.
     """
 
     cause: Cause
@@ -54,7 +56,7 @@ class Mishap:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which nothing with `tag` could push; `note` is on the incident of the monitor `noted_on`."""
+    """A time in which no monitor with `tag` got pushes; the incident of the monitor `noted_on` has `note`."""
 
     tag: str
     days_ago: float
@@ -65,10 +67,10 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What heartbeats say: one of `messages`, in which {value} is the value, and {count} one of `count`.
+    """What heartbeats say: one of `messages`, where {value} is the value and {count} a number from `count`.
 
-    {seconds} and {minutes} are what the run took, `took` seconds: the heartbeat comes at its end. `bad` is a
-    range of values that the monitor's rules do not allow; `troubles` are what a report of down says.
+    {seconds} and {minutes} are how long the run took, from `took`; the heartbeat is sent at its end. `bad` is
+    a range of values that the monitor's rules don't allow; `troubles` are messages of down heartbeats.
     """
 
     messages: tuple[str, ...] = ("OK",)
@@ -82,7 +84,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one heartbeat says."""
+    """The content of one heartbeat."""
 
     up: bool
     message: str
@@ -91,10 +93,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One sample monitor. It pushes every so many seconds, or at the end of a run that `cron` starts.
+    """One sample monitor. It pushes every `every` seconds, or at the end of each run of `cron`.
 
-    `senders` are addresses. `down_for` is for how many seconds it has had its fate, where that is a bad one.
-    `settings` are further columns of Monitor. `described` is when the description was added, in days ago.
+    `senders` are IP addresses. `down_for` is how many seconds ago its fate began, if that is a bad one.
+    `settings` are further columns of Monitor. `described` is how many days ago the description was added.
     """
 
     name: str
@@ -113,7 +115,7 @@ class Job:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns of its monitor, but for the description."""
+        """The columns of its monitor, except for the description."""
         schedule = (
             {"kind": Monitor.Kind.CRON, "cron": self.cron, "timezone": self.timezone}
             if self.cron
@@ -122,7 +124,7 @@ class Job:
         return {"name": self.name, "tags": list(self.tags), **schedule, **dict(self.settings)}
 
     def takes(self, rng: Random) -> int:
-        """Return how many seconds a run of it takes."""
+        """Return the duration of a run in seconds."""
         return rng.randint(*self.voice.took)
 
     def report(
@@ -135,12 +137,12 @@ class Job:
         fault: Cause | None = None,
         message: str = "",
     ) -> Report:
-        """Return what its heartbeat says at `at`, `age` days ago.
+        """Return the content of its heartbeat at `at`, `age` days ago.
 
         Args:
-            took: for how many seconds it ran, where that is known.
+            took: the duration of the run in seconds, if known.
             fault: what is wrong; None or MISSED for a good heartbeat.
-            message: what a report of down says; "" for one of its troubles.
+            message: the message of a down heartbeat; "" for one of its troubles.
         """
         voice = self.voice
         value = None if voice.curve is None else voice.curve(at, age, rng)

@@ -1,4 +1,4 @@
-"""Go on pushing to the sample monitors, over HTTP as their senders would, and let some fail now and then."""
+"""Keeps pushing to the sample monitors, over HTTP as real senders do, and lets some fail now and then."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from monitors.models import Monitor
 from monitors.services import tokens
 from tianji.demo import people
 from tianji.demo.catalogue import JOBS
-from tianji.demo.jobs import Fate, Job
+from tianji.demo.jobs import FLAPS, Fate, Job
 
 _TIMEOUT = 10.0
-# How long is waited after a push that could not be sent.
+# How long to wait after a failed push, in seconds.
 _PATIENCE = 3.0
-# What is pushed at least this often fails now and then: of so many pushes, one begins a bad time.
+# Jobs that push at least this often (in seconds) fail now and then: one push in _FAILS_ONE_IN.
 _OFTEN = 600
 _FAILS_ONE_IN = 150
-_FLAPS = 0.24
-# Those of such a fate go on as they are: silent.
+# Monitors with these fates get no pushes.
 _SILENT = (Fate.LATE, Fate.MISSED, Fate.MAINTENANCE, Fate.SNOOZED, Fate.NEW)
 _FAULTS = {Fate.REPORTED: Cause.REPORTED, Fate.VALUE: Cause.VALUE}
 
@@ -37,7 +36,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Sender:
-    """What pushes for one monitor; `bad_for` pushes more it fails with `fault`."""
+    """The sender of one monitor; its next `bad_for` pushes fail with `fault`."""
 
     job: Job
     secrets: list[str]
@@ -53,15 +52,15 @@ class _Sender:
 
 
 class Gone(Exception):
-    """The sample workspace is not there (any more)."""
+    """The sample workspace does not exist, or no longer exists."""
 
 
 def push(url: str, *, seed: int, say: Say, until: Callable[[], bool] = lambda: False) -> None:
-    """Push to the product at `url` until Ctrl-C, or until `until` returns True. Whoever fails is said."""
+    """Push to the product at `url` until Ctrl-C, or until `until` returns True; print what fails."""
     rng, link = Random(seed), _Link(url)
     try:
         turns = _turns(rng)
-        say(f"Pushing to {url} for {len(turns)} monitors (Ctrl-C stops it)")
+        say(f"Pushing to {url} for {len(turns)} monitors (press Ctrl-C to stop)")
         while turns and not until():
             at, number, sender = heapq.heappop(turns)
             time.sleep(max(at - time.time(), 0))
@@ -70,13 +69,13 @@ def push(url: str, *, seed: int, say: Say, until: Callable[[], bool] = lambda: F
     except KeyboardInterrupt:
         say("Stopped.")
     except Gone:
-        say("The workspace Demo is gone.")
+        say("The workspace Demo no longer exists.")
     finally:
         link.close()
 
 
 def _turns(rng: Random) -> list[tuple[float, int, _Sender]]:
-    """Return who pushes when, as a heap: each where it left off, those that are overdue within seconds."""
+    """Return senders by the time of their next push, as a heap; overdue ones push within seconds."""
     workspace = people.workspace()
     if workspace is None:
         raise Gone
@@ -99,7 +98,7 @@ def _turns(rng: Random) -> list[tuple[float, int, _Sender]]:
 
 
 def _secrets_of(monitor: Monitor) -> list[str]:
-    """Return the secrets of its tokens, also of one that was revoked: somebody still pushes with it."""
+    """Return the secrets of its tokens, including a revoked one, which a sender still uses."""
     found = [tokens.reveal(token) for token in monitor.tokens.order_by("pk")]
     return [secret for secret in found if secret is not None]
 
@@ -116,7 +115,7 @@ def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
     }
     for secret in _secrets_to_push(sender, rng):
         answer = link.push(secret, body)
-        # The old server of one goes on with a token that was revoked.
+        # One monitor's old server still uses a revoked token.
         revoked = sender.job.fate is Fate.REJECTED and secret == sender.secrets[0]
         if answer != (404 if revoked else 200):
             say(f"{sender.job.name}: {answer}")
@@ -137,11 +136,11 @@ def _fault(sender: _Sender, rng: Random, say: Say) -> Cause | None:
     if job.fate in _FAULTS:
         return _FAULTS[job.fate]
     if job.fate is Fate.FLAPPING:
-        return Cause.REPORTED if rng.random() < _FLAPS else None
+        return Cause.REPORTED if rng.random() < FLAPS else None
     if sender.bad_for:
         sender.bad_for -= 1
         if not sender.bad_for:
-            say(f"{job.name} is well again")
+            say(f"{job.name} has recovered")
     elif job.every and job.every <= _OFTEN and not rng.randrange(_FAILS_ONE_IN):
         causes = [Cause.MISSED, Cause.REPORTED] + [Cause.VALUE] * any(job.voice.bad)
         sender.fault, sender.bad_for = rng.choice(causes), rng.randint(2, 6)
@@ -150,7 +149,7 @@ def _fault(sender: _Sender, rng: Random, say: Say) -> Cause | None:
 
 
 class _Link:
-    """A connection to the product that is kept, and opened anew after it broke."""
+    """A persistent connection to the product; it is reopened after an error."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -159,7 +158,7 @@ class _Link:
         self._path = parts.path.rstrip("/")
 
     def push(self, secret: str, body: Mapping[str, object]) -> int | str:
-        """Send a heartbeat; return the status of the answer, or why there is none."""
+        """Send a heartbeat; return the status of the response, or the error."""
         headers = {"Content-Type": "application/json"}
         try:
             self._link.request("POST", f"{self._path}/api/push/{secret}", json.dumps(body), headers)

@@ -1,4 +1,4 @@
-"""The pushes that a sample monitor would have sent: when, from where, and what they said."""
+"""The past pushes to a sample monitor: when, from where, and with which content."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from monitors.domain.schedules import CronSchedule, IntervalSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.catalogue import OUTAGES
-from tianji.demo.jobs import Fate, Job, Mishap, Outage, Report
+from tianji.demo.jobs import FLAPS, Fate, Job, Mishap, Outage, Report
 
 _DAY = timedelta(days=1)
-# What is wrong with the heartbeats of a monitor that has such a fate.
+# What is wrong with the heartbeats of monitors with these fates.
 _FAULTS = {
     **dict.fromkeys((Fate.MISSED, Fate.MAINTENANCE, Fate.SNOOZED, Fate.LATE), Cause.MISSED),
     Fate.REPORTED: Cause.REPORTED,
     Fate.VALUE: Cause.VALUE,
 }
-# How often a flapping monitor reports down, in its bad hours.
-_FLAPS = 0.24
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """One push of the past."""
+    """One past push."""
 
     at: datetime
     report: Report
@@ -35,9 +33,9 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A mishap with the time that it took; an incident that began in it was its.
+    """A mishap and its duration; an incident that started within it belongs to it.
 
-    `last` is when the last of its heartbeats came, or should have.
+    `last` is when the last of its heartbeats arrived, or should have arrived.
     """
 
     start: datetime
@@ -48,14 +46,14 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a monitor was sent, in order, and what went wrong."""
+    """The pushes to a monitor, in order, and what went wrong."""
 
     pushes: list[Pushed]
     troubles: list[Trouble]
 
 
 def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: Random) -> Past:
-    """Return what `job` pushed to `monitor` from `start` to `now`."""
+    """Return the pushes of `job` to `monitor` from `start` to `now`."""
     if job.fate is Fate.NEW:
         return Past([], [])
     runs = list(_runs(job, start, now, rng))
@@ -69,7 +67,7 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
         fault, message = faults.get(number, (None, ""))
         if at > since:
             fault, message = fate, ""
-            if job.fate is Fate.FLAPPING and number < len(times) - 1 and rng.random() < _FLAPS:
+            if job.fate is Fate.FLAPPING and number < len(times) - 1 and rng.random() < FLAPS:
                 fault = Cause.REPORTED
         if fault is Cause.MISSED or any(begins <= at < ends for begins, ends in cut_off):
             continue
@@ -82,7 +80,7 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
 
 
 def _runs(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[tuple[datetime, int | None]]:
-    """Yield when it would push if nothing went wrong, and for how many seconds it ran, where that matters."""
+    """Yield when it pushes if nothing goes wrong, and the duration of each cron run in seconds."""
     if job.cron:
         for scheduled in CronSchedule(job.cron, job.timezone).times_after(start):
             took = job.takes(rng)
@@ -91,7 +89,7 @@ def _runs(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[tup
                 return
             yield at, took
         return
-    # Backwards from now, so that nobody is late; a sender's own clock wanders by some per cent.
+    # Backwards from now, so that no monitor is late; intervals vary by about 2 %.
     at, backwards = now - timedelta(seconds=rng.uniform(0.1, 0.8) * job.every), []
     while at > start:
         backwards.append(_whole(at))
@@ -100,20 +98,20 @@ def _runs(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[tup
 
 
 def _whole(at: datetime) -> datetime:
-    """Return a time with whole milliseconds, as SQLite's clock has them."""
+    """Return a time in whole milliseconds, like those of SQLite's clock."""
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def _mishaps(
     job: Job, times: list[datetime], now: datetime
 ) -> tuple[dict[int, tuple[Cause, str]], list[Trouble]]:
-    """Return what is wrong with which of the pushes, by their numbers, and the troubles."""
+    """Return what is wrong with pushes, by index, and the troubles."""
     faults: dict[int, tuple[Cause, str]] = {}
     troubles = []
     for mishap in job.mishaps:
         begins = now - _DAY * mishap.days_ago
         first = next((number for number, at in enumerate(times) if at >= begins), len(times))
-        # It needs heartbeats before and after it: else there is no telling when it began and ended.
+        # It needs heartbeats before and after it, or its start and end would be unknown.
         if not 0 < first < len(times) - mishap.beats:
             continue
         last = first + mishap.beats
@@ -135,7 +133,7 @@ def _reruns(job: Job, troubles: list[Trouble], now: datetime, rng: Random) -> It
 
 
 def _after_outages(job: Job, pushes: list[Pushed], now: datetime, rng: Random) -> list[Pushed]:
-    """Return the pushes of what starts again when an outage is over, where something was missed."""
+    """Return the first push of `job` after each outage that it was affected by."""
     found = []
     for outage, (begins, ends) in _outages(now):
         if outage.tag in job.tags and job.every and pushes and pushes[0].at < begins:
@@ -145,14 +143,14 @@ def _after_outages(job: Job, pushes: list[Pushed], now: datetime, rng: Random) -
 
 
 def _outages(now: datetime) -> Iterator[tuple[Outage, tuple[datetime, datetime]]]:
-    """Yield the outages with when they began and ended."""
+    """Yield the outages with their start and end."""
     for outage in OUTAGES:
         begins = now - _DAY * outage.days_ago
         yield outage, (begins, begins + timedelta(minutes=outage.minutes))
 
 
 def _fate_since(job: Job, monitor: Monitor, now: datetime) -> datetime:
-    """Return after when its heartbeats are as its fate says."""
+    """Return the time from which its heartbeats follow its fate."""
     since = now - timedelta(seconds=job.down_for)
     schedule = monitor.schedule
     if _FAULTS.get(job.fate) is not Cause.MISSED or not isinstance(schedule, IntervalSchedule):
@@ -162,7 +160,7 @@ def _fate_since(job: Job, monitor: Monitor, now: datetime) -> datetime:
 
 
 def merged(pasts: Iterable[tuple[int, Past]]) -> list[tuple[datetime, int, Pushed]]:
-    """Return all pushes with the number of their monitor, in the order in which they came."""
+    """Return all pushes, each with its time and its monitor's key, in the order of arrival."""
     together = [(pushed.at, key, pushed) for key, past in pasts for pushed in past.pushes]
     together.sort(key=lambda each: each[:2])
     return together

@@ -1,4 +1,4 @@
-"""The sample workspace and those who share it."""
+"""The sample workspace and its members."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADDRESSES = {OWNER: "198.51.100.7", ADMIN: "203.0.113.77"}
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The workspace, and two who change things in it."""
+    """The workspace, and the two members who change things in it."""
 
     workspace: Workspace
     owner: Actor
@@ -25,19 +25,19 @@ class People:
 
 
 def workspace() -> Workspace | None:
-    """Return the sample workspace, where it is there."""
+    """Return the sample workspace, or None if it doesn't exist."""
     return Workspace.objects.filter(name=WORKSPACE, memberships__user__email=OWNER).first()
 
 
 def others_with_data() -> list[Workspace]:
-    """Return the workspaces with monitors that are somebody's own."""
+    """Return the other workspaces with monitors."""
     ours = workspace()
     others = Workspace.objects.filter(monitors__isnull=False).distinct()
     return list(others.exclude(pk=ours.pk) if ours else others)
 
 
 def create(*, password: str, now: datetime, days: float) -> People:
-    """Make the workspace with its owner, an admin, a viewer and two API keys."""
+    """Create the workspace with its owner, an admin, a viewer and two API keys."""
     owner = _owner(password)
     ours = Workspace.objects.get(memberships__user=owner, name=WORKSPACE)
     born = now - timedelta(days=days, hours=3)
@@ -66,7 +66,7 @@ def set_password(password: str) -> None:
 
 
 def forget() -> None:
-    """Delete the accounts of the sample workspace that are in no other one."""
+    """Delete the accounts of the sample workspace that have no other workspace."""
     used = Membership.objects.filter(user__email__in=(OWNER, ADMIN, VIEWER)).values("user")
     User.objects.filter(email__in=(OWNER, ADMIN, VIEWER)).exclude(pk__in=used).delete()
 

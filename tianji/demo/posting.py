@@ -1,8 +1,8 @@
-"""What became of the messages that the sample incidents owed: told, several in one, held, not needed, failed.
+"""The outcome of the deliveries for the sample incidents: sent, in a digest, held, skipped or failed.
 
-The rows are those that the product wrote when the incidents were replayed. What the product would have made
-of them, had it run at that time, is worked out here: delays, maintenance and storms as dispatch/queue.py
-and dispatch/decide.py have them.
+The product wrote the rows when the incidents were replayed. Their outcome, had it run at that time, is
+computed here, with delays, maintenance and storms as in notifications/dispatch/queue.py and
+notifications/dispatch/decide.py.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _REFUSED = (
     "rina@example.com: 550 5.1.1 User unknown in virtual mailbox table"
 )
 _FAILING = "HTTP 502 Bad Gateway: upstream connect error"
-# Until all is made, nothing falls due.
+# Nothing is due before the sample data is complete.
 _NOT_BEFORE = timedelta(minutes=3)
-# One message in so many takes a second attempt.
+# One notification in this many needs a second attempt.
 _HICCUP_ONE_IN = 25
 
 
 def post(channels: Iterable[Channel], monitors: Sequence[Monitor], *, now: datetime, rng: Random) -> None:
-    """Work out what became of all that `channels` were owed until `now`, and write it."""
+    """Compute and write the outcome of all pending deliveries to `channels` until `now`."""
     start = min(monitor.created_at for monitor in monitors)
-    # Some weeks ahead, so that the end of what goes on is known.
-    held = maintenance.left_out(monitors, start=start, end=now + timedelta(days=30))
+    # Some weeks ahead, so that the end of active windows is known.
+    held = maintenance.of_monitors(monitors).left_out(monitors, start=start, end=now + timedelta(days=30))
     posts = [_Post(channel, held, now, rng) for channel in channels]
     for each in posts:
         each.work_out()
@@ -57,7 +57,7 @@ def post(channels: Iterable[Channel], monitors: Sequence[Monitor], *, now: datet
 
 @dataclass(slots=True)
 class _Post:
-    """One channel's messages, worked out in memory. `digests` have the rows that went into them."""
+    """One channel's deliveries, computed in memory. `digests` are with their members."""
 
     channel: Channel
     held: dict[int, Sequence[Stretch]]
@@ -78,7 +78,7 @@ class _Post:
             self._let_the_newest_be_retried()
 
     def _openings(self, rows: Iterable[Delivery]) -> dict[int, datetime]:
-        """Work out the news of what is down; return when people heard of which incident."""
+        """Compute the down notifications; return when each was sent, by the incident's row id."""
         due = []
         for row in rows:
             at, resolved_at = self._after_maintenance(row), _incident(row).resolved_at
@@ -95,7 +95,7 @@ class _Post:
         return notified_at
 
     def _endings(self, rows: Iterable[Delivery], notified_at: dict[int, datetime]) -> None:
-        """Work out the news of what is over: for those who heard that it had begun."""
+        """Compute the recovery notifications of incidents whose down notification was sent."""
         due = []
         for row in rows:
             incident = _incident(row).pk
@@ -115,7 +115,7 @@ class _Post:
         return at
 
     def _send(self, rows: list[Delivery], at: datetime) -> None:
-        """Have `rows` be sent at `at`: in a digest where they are several."""
+        """Mark `rows` as sent at `at`, in a digest if there are several."""
         if len(rows) == 1:
             self._attempt(rows[0], at)
             return
@@ -128,7 +128,7 @@ class _Post:
             row.status, row.sent_at, row.next_attempt_at = _Status.SENT, digest.sent_at, None
 
     def _attempt(self, row: Delivery, at: datetime) -> None:
-        """Have a message arrive, some of them at the second attempt."""
+        """Mark a delivery as sent, sometimes at the second attempt."""
         number = 1
         if not self.rng.randrange(_HICCUP_ONE_IN):
             self._note(row, 1, at, ok=False, detail=_HICCUPS[self.channel.kind])
@@ -137,7 +137,7 @@ class _Post:
         row.status, row.sent_at, row.next_attempt_at, row.attempt_count = _Status.SENT, done, None, number
 
     def _note(self, row: Delivery, number: int, at: datetime, *, ok: bool, detail: str) -> datetime:
-        """Note an attempt; return when it ended."""
+        """Record an attempt; return when it ended."""
         done = at + timedelta(milliseconds=self.rng.randint(90, 700))
         attempt = DeliveryAttempt(number=number, started_at=at, finished_at=done, ok=ok, detail=detail)
         self.attempts.append((row, attempt))
@@ -148,7 +148,7 @@ class _Post:
         return [row for row in self.rows if row.status == _Status.SENT and id(row) not in in_digests]
 
     def _let_the_first_fail(self) -> None:
-        """Have the first news of something down be refused for good."""
+        """Make the first down notification fail permanently."""
         for row in self._sent_alone():
             if row.event == Event.OPENED:
                 self._forget_attempts(row)
@@ -157,7 +157,7 @@ class _Post:
                 return
 
     def _let_the_newest_be_retried(self) -> None:
-        """Have the newest message fail until now, with the waits between attempts that there are."""
+        """Make the newest notification fail until now, with the usual waits between attempts."""
         row = max(self._sent_alone(), key=lambda each: each.created_at, default=None)
         if row is None:
             return
@@ -180,7 +180,7 @@ class _Post:
 
 
 def _write(posts: Sequence[_Post]) -> None:
-    """Write all rows anew, in the order of their times: that is the order in which pages show them."""
+    """Replace all rows, in the order of their times, in which pages show them."""
     there = [row for each in posts for row in each.rows]
     Delivery.objects.filter(pk__in=among(row.pk for row in there)).delete()
     digests = [pair for each in posts for pair in each.digests]
@@ -203,12 +203,12 @@ def _withdraw(row: Delivery, note: Delivery.Note) -> None:
 
 
 def _incident(row: Delivery) -> Incident:
-    assert row.incident is not None, "all that is replayed is of an incident"
+    assert row.incident is not None, "every replayed delivery has an incident"
     return row.incident
 
 
 def _in_storms(due: list[tuple[datetime, Delivery]]) -> Iterable[tuple[datetime, list[Delivery]]]:
-    """Yield when what is sent: the first at once, and what follows within STORM together at its end."""
+    """Yield rows with their time of sending: the first immediately, those within STORM of it at its end."""
     over: datetime | None = None
     waiting: list[Delivery] = []
     for at, row in sorted(due, key=lambda pair: (pair[0], pair[1].pk)):

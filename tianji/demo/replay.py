@@ -1,7 +1,7 @@
-"""What follows from the pushes of the past: the product's own decisions, one event after the other.
+"""Applies past pushes in order, with the product's own decisions.
 
-Incidents, changes of status and what channels are owed are written by the journal that the recorder and
-the sweep write with, so nothing of it can be what the product would not have done.
+Incidents, status changes and deliveries are written by the journal that the recorder and the sweep use, so
+the result can only be what the product would have written.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from monitors.heartbeats import transitions
 from monitors.models import Monitor, MonitorState
 from tianji.demo.past import Pushed
 
-# How long after a deadline a sweep would have seen it.
+# How long after a deadline a sweep detects it.
 _SWEPT_AFTER = timedelta(milliseconds=640)
 
 
 @dataclass(slots=True)
 class Watched:
-    """A monitor, its state as it becomes, and what it was sent; `paused_at` is when somebody paused it."""
+    """A monitor, its changing state and its pushes; `paused_at` is when someone paused it."""
 
     monitor: Monitor
     state: MonitorState
@@ -42,9 +42,9 @@ class _Step:
 
 
 def replay(all_watched: Iterable[Watched], *, now: datetime) -> None:
-    """Apply what happened to all monitors until `now`, in its order; states are changed in memory."""
+    """Apply all events of all monitors until `now`, in order; states are changed in memory."""
     walks = [_walk(watched, now) for watched in all_watched]
-    # Each walk goes on when its step was applied: what comes next depends on the status then.
+    # Each walk continues after its step was applied: the next step depends on the resulting status.
     for step in heapq.merge(*walks, key=lambda step: step.at):
         book = transitions.Journal(step.at)
         book.know_open_incidents([step.watched.state])
@@ -63,14 +63,14 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
             yield _Step(pushed.at, watched, came, pushed.report.message, pushed.report.value)
         state.last_heartbeat_at = pushed.at
         state.last_message, state.last_value = pushed.report.message, pushed.report.value
-        # As the recorder does: it may be due early, and is looked at again then.
+        # Like the recorder: `due_at` may be before the deadline, and is moved when it is reached.
         if state.status == Status.UP and (state.due_at is None or state.due_at <= pushed.at):
             transitions.set_due_at(state, watched.monitor, now=pushed.at)
     yield from _until(watched, now)
 
 
 def _until(watched: Watched, at: datetime) -> Iterator[_Step]:
-    """Yield what happened after the last heartbeat and before `at`: a deadline that passed, a pause."""
+    """Yield events between the last heartbeat and `at`: a missed deadline, a pause."""
     state = watched.state
     if state.due_at is not None and state.due_at < at:
         transitions.set_due_at(state, watched.monitor, now=at)
@@ -81,7 +81,7 @@ def _until(watched: Watched, at: datetime) -> Iterator[_Step]:
 
 
 def _is_quiet(state: MonitorState, fault: Cause | None) -> bool:
-    """Return whether a heartbeat changes nothing, as most do; the others are decided."""
+    """Return whether a heartbeat changes nothing, as is usual, and needs no decision."""
     match Status(state.status):
         case Status.PAUSED:
             return True

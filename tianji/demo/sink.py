@@ -1,6 +1,6 @@
 """A receiver for development: `python -m tianji.demo.sink` prints what channels send to this machine.
 
-It answers every HTTP request with 204, and takes every mail. Tianji has to run with
+It answers every HTTP request with 204 and accepts every email. Tianji has to run with
 TIANJI_ALLOW_PRIVATE_WEBHOOKS=127.0.0.0/8 and TIANJI_EMAIL_URL=smtp://127.0.0.1:9025 to send to it.
 """
 
@@ -18,14 +18,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 HOST, HTTP_PORT, SMTP_PORT = "127.0.0.1", 9099, 9025
-# More than any message of ours has.
+# More bytes than any notification has.
 _MOST = 10_000_000
 
 Say = Callable[[str], None]
 
 
 class Sink:
-    """Receives HTTP and SMTP in two threads, and says what came. Port 0 is any that is free."""
+    """Receives HTTP and SMTP in two threads, and prints what arrives. Port 0 is any free port."""
 
     def __init__(self, *, http: int = HTTP_PORT, smtp: int = SMTP_PORT, say: Say) -> None:
         self._servers = [
@@ -35,7 +35,7 @@ class Sink:
 
     @property
     def ports(self) -> tuple[int, int]:
-        """Where it listens: for HTTP and for SMTP."""
+        """The ports it listens on, for HTTP and for SMTP."""
         http, smtp = (int(server.server_address[1]) for server in self._servers)
         return http, smtp
 
@@ -51,7 +51,7 @@ class Sink:
 
 
 class _Http(BaseHTTPRequestHandler):
-    """Takes whatever comes."""
+    """Accepts any request."""
 
     say: Say
 
@@ -65,7 +65,7 @@ class _Http(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST  # noqa: N815  (the base class looks for these names)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing but what came."""
+        """Print no access log."""
 
 
 def _readable(body: bytes) -> str:
@@ -81,7 +81,7 @@ class _Smtp(socketserver.ThreadingTCPServer):
 
 
 class _Mail(socketserver.StreamRequestHandler):
-    """As much of SMTP (RFC 5321) as smtplib speaks with a server that offers nothing."""
+    """The part of SMTP (RFC 5321) that smtplib uses with a server without extensions."""
 
     say: Say
 
@@ -109,7 +109,7 @@ class _Mail(socketserver.StreamRequestHandler):
     def _data(self) -> bytes:
         lines: list[bytes] = []
         while (line := self.rfile.readline(_MOST)) and line.rstrip(b"\r\n") != b".":
-            # A dot at the beginning of a line was doubled.
+            # SMTP doubles a dot at the beginning of a line.
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
         return b"".join(lines)
 
@@ -129,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     with Sink(http=options.http, smtp=options.smtp, say=_print) as sink:
         http, smtp = sink.ports
-        _print(f"Listening at http://{HOST}:{http} and smtp://{HOST}:{smtp} (Ctrl-C stops it)")
+        _print(f"Listening on http://{HOST}:{http} and smtp://{HOST}:{smtp} (press Ctrl-C to stop)")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

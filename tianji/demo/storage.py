@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from django.db import connection
@@ -15,7 +15,6 @@ from tianji.demo.past import Pushed
 
 _AT_ONCE = 5000
 _HALF_HOURS_AT_ONCE = 48
-_CLOSED_AFTER = timedelta(minutes=1)
 _COLUMNS = {
     "monitor_id": "bigint",
     "received_at": "timestamptz",
@@ -33,9 +32,8 @@ def insert_heartbeats(
     """Insert heartbeats; return how many.
 
     Args:
-        pushes: when, the monitor's row id, and what; in the order of their times, as they would have come:
-            retention and rollups go by that.
-        token_of: returns the row id of the token that a monitor's push came with.
+        pushes: time, the monitor's row id, and push; ordered by time, which retention and rollups rely on.
+        token_of: returns the row id of the token that a push to a monitor was sent with.
     """
     given = (
         (
@@ -57,7 +55,7 @@ def insert_heartbeats(
         sql.run(statement, batch)
         total += len(batch)
     if connection.vendor == "postgresql":
-        # Else nothing tells the planner, until the next autovacuum, that the table is not empty any more.
+        # Otherwise the planner assumes an empty table until the next autovacuum.
         with connection.cursor() as cursor:
             cursor.execute(f"ANALYZE {Heartbeat._meta.db_table}")
     return total
@@ -66,12 +64,12 @@ def insert_heartbeats(
 def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> int:
     """Write the rollups of monitors from `start` on; return how many.
 
-    Where others have heartbeats, too, the product marks the half hours as rolled up when it has done theirs;
-    those that it has marked before would otherwise stay without ours.
+    If other monitors have heartbeats too, the product marks the half hours as complete. Those that it had
+    already marked would never get rollups of these monitors otherwise.
     """
     ids = list(monitor_ids)
-    # A heartbeat is committed some moments after its time; and the product looks one half hour further back.
-    last = rollups.half_hour_of(now - _CLOSED_AFTER)
+    # A heartbeat is committed some moments after its time, and the product reads one more half hour.
+    last = rollups.half_hour_of(now - rollups.CLOSED_AFTER)
     starts = list(_half_hours(rollups.half_hour_of(start) - rollups.HALF_HOUR, last))
     written = 0
     for first in range(0, len(starts), _HALF_HOURS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Notices when a file of the program changed: what `up --reload` starts its processes again for."""
+"""Detects changed files of the program, for which `up --reload` restarts its processes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ENDINGS = (".py", ".html", ".txt", ".mo")
 class Files:
     """The files of the checkout in `root` that processes read once, when they start.
 
-    They're compared by their times. That takes some milliseconds, needs no package, and works on shared
-    folders, from which no notification comes.
+    They're compared by their modification times. That takes some milliseconds, needs no package, and works on
+    shared folders, which don't report changes.
     """
 
     root: Path

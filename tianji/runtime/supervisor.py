@@ -68,12 +68,12 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def add(self, child: Child) -> None:
-        """Start one more, and stop it with the others, after them."""
+        """Start one more child, which is stopped after the others."""
         self.children.append(child)
         self._start(child)
 
     def restart(self) -> None:
-        """Stop everything, and start it again without waiting: for a program that has changed."""
+        """Stop all children and restart them immediately: for a program that has changed."""
         self._stop_all()
         for child in self.children:
             child.backoff = BACKOFF_FIRST

@@ -10,12 +10,9 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.actors import COMMAND
-from accounts.models import ApiKey, Workspace
+from accounts.models import KEY_DAYS_MAX, KEY_NAME_LENGTH, ApiKey, Workspace
 from accounts.services import api_keys
 from core.clock import database_now
-
-_NAME_LENGTH = 60
-_DAYS_MAX = 3650
 
 
 class Command(BaseCommand):
@@ -31,10 +28,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, days = options["name"].strip(), options["expires_days"]
-        if not 1 <= len(name) <= _NAME_LENGTH:
-            raise CommandError(f"--name must be 1 to {_NAME_LENGTH} characters long.")
-        if days is not None and not 1 <= days <= _DAYS_MAX:
-            raise CommandError(f"--expires-days must be 1 to {_DAYS_MAX}. Leave it out for no expiry.")
+        if not 1 <= len(name) <= KEY_NAME_LENGTH:
+            raise CommandError(f"--name must be 1 to {KEY_NAME_LENGTH} characters long.")
+        if days is not None and not 1 <= days <= KEY_DAYS_MAX:
+            raise CommandError(f"--expires-days must be 1 to {KEY_DAYS_MAX}. Leave it out for no expiry.")
         workspace = _workspace(options["workspace"])
         issued = api_keys.issue(
             workspace=workspace,

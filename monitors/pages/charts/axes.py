@@ -77,7 +77,7 @@ def _scale(low: Decimal, high: Decimal, step: Decimal, *, durations: bool) -> Sc
 
 
 def _number_label(tick: Decimal, step: Decimal) -> str:
-    # No digits below the step: they are noise.
+    # Digits below the step would be noise.
     return figure(tick, digits=max(tick.adjusted() - step.adjusted() + 1, 1)) if tick else "0"
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from core.pagination import beyond, time_from_hex, time_in_hex
 from monitors.domain.durations import MINUTE, about, exactly
 from monitors.models import Monitor
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"([0-9a-f]{1,15})-([hsmc])([0-9a-f]{1,15})")
 
 
@@ -63,13 +63,13 @@ class Cursor:
         if match is None:
             raise BadCursor(text)
         try:
-            at = _EPOCH + timedelta(microseconds=int(match[1], 16))
+            at = time_from_hex(match[1])
         except OverflowError as error:
             raise BadCursor(text) from error
         return cls(at, _BY_PREFIX[match[2]], int(match[3], 16))
 
     def __str__(self) -> str:
-        return f"{(self.at - _EPOCH) // timedelta(microseconds=1):x}-{self.kind.prefix}{self.pk:x}"
+        return f"{time_in_hex(self.at)}-{self.kind.prefix}{self.pk:x}"
 
     @property
     def key(self) -> tuple[datetime, int, int]:
@@ -81,11 +81,7 @@ class Cursor:
             return rows.filter(**{f"{column}__lte": self.at})
         if _RANKS[kind] > _RANKS[self.kind]:
             return rows.filter(**{f"{column}__lt": self.at})
-        # Redundant for the result, but gives the index a range.
-        return rows.filter(
-            Q(**{f"{column}__lte": self.at}),
-            Q(**{f"{column}__lt": self.at}) | Q(**{column: self.at, "pk__lt": self.pk}),
-        )
+        return beyond(rows, column, self.at, self.pk)
 
 
 @dataclass(frozen=True, slots=True)

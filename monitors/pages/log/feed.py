@@ -6,7 +6,7 @@ Other apps add their entries with `register`; this app does not depend on them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from accounts.models import AuditEntry
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
 from monitors.models import Monitor
 from monitors.pages.log import sources
@@ -27,7 +28,7 @@ ROWS = 50
 NEWEST = 20
 # How many more entries are read, so that those that belong to the last row are found.
 _FOLLOWING = 12
-_CHUNK = 1000
+CHUNK = 1000
 # Longer than this is too long for a page.
 _SEARCH_MS = 5000
 
@@ -36,15 +37,21 @@ _sources: dict[Kind, Source] = {
     Kind.STATUS: sources.transitions,
     Kind.CHANGES: sources.changes,
 }
+_belongs_with: dict[str, Collection[str]] = {}
 
 
 class TooSlow(Exception):
     """The search took longer than a reader would wait."""
 
 
-def register(kind: Kind, source: Source) -> None:
-    """Use `source` for the entries of `kind`; called once, when an app is ready."""
+def register(kind: Kind, source: Source, *, belongs_with: Mapping[str, Collection[str]]) -> None:
+    """Use `source` for the entries of `kind`; called once, when an app is ready.
+
+    Args:
+        belongs_with: by the event of an entry, the codes of the status changes that it is merged into.
+    """
     _sources[kind] = source
+    _belongs_with.update(belongs_with)
 
 
 def newest(monitor: Monitor, *, now: datetime) -> Page:
@@ -122,24 +129,21 @@ def _merged(lists: Iterable[Iterable[Entry]]) -> Iterator[Entry]:
 
 def _walk(monitor: Monitor, criteria: Filter, kind: Kind) -> Iterator[Entry]:
     before: Cursor | None = None
-    while chunk := _sources[kind](monitor, criteria, before, _CHUNK):
+    while chunk := _sources[kind](monitor, criteria, before, CHUNK):
         yield from chunk
-        if len(chunk) < _CHUNK:
+        if len(chunk) < CHUNK:
             return
         before = chunk[-1].cursor
 
 
 # --- Merging -------------------------------------------------------------------------------------
 
-# Which notification belongs to which status change.
-_STATUS_CODES = {
-    "incident.opened": ("missed", "down", "value"),
-    "incident.resolved": ("resolved",),
-    "incident.passed": ("resolved",),
-}
 # The status that the heartbeat behind a change reported. One with a value out of range reported up.
 _HEARTBEAT_STATUS = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
-_BY = {"monitor.paused": "paused", "monitor.resumed": "resumed"}
+_BY: dict[str, str] = {
+    AuditEntry.Action.MONITOR_PAUSED: "paused",
+    AuditEntry.Action.MONITOR_RESUMED: "resumed",
+}
 
 
 def fold(found: Iterable[Entry]) -> list[Entry]:
@@ -165,7 +169,7 @@ def _together(newer: Entry, older: Entry) -> Entry | None:
             notified, facts = older.notified + newer.notified, older.facts + newer.facts
             return newer.taking(older, notified=notified, facts=facts) if same else None
         case Kind.MESSAGES, Kind.STATUS:
-            same = newer.incident == older.incident and older.code in _STATUS_CODES.get(newer.event, ())
+            same = newer.incident == older.incident and older.code in _belongs_with.get(newer.event, ())
             return (
                 older.taking(newer, notified=newer.notified, facts=older.facts + newer.facts)
                 if same

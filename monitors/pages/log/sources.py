@@ -20,6 +20,8 @@ from monitors.models import Heartbeat, Incident, Monitor, Transition
 from monitors.pages.log import audit_text
 from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, length
 
+# The codes of changes that open an incident, and of those that resolve one.
+OPENED, RESOLVED = ("missed", "down", "value"), ("resolved",)
 INCIDENT_ACTIONS = (AuditEntry.Action.INCIDENT_NOTED, AuditEntry.Action.INCIDENT_ACKNOWLEDGED)
 
 

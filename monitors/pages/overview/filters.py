@@ -134,7 +134,7 @@ def by_status(
     """Return those of `monitors` whose current status at `now` is one of `shown`.
 
     Mostly that is the stored status. Of those that are up, time decides which are late or overdue: the
-    database computes it for intervals, like presenting.read, and cron monitors are read one by one.
+    database computes it for intervals, like history.current.read, and cron monitors are read one by one.
 
     Args:
         seen: the statuses of these monitors, or more, at `now`, if known.
@@ -153,19 +153,26 @@ def by_status(
 
 def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     automatic = Greatest(GRACE_LEAST, Least(GRACE_MOST, F("timeout") / GRACE_ONE_IN))
-    last = F("state__last_heartbeat_at")
+    last = _silent_since()
     return monitors.alias(
         expected_by=_SecondsAfter(last, F("timeout")),
         deadline=_SecondsAfter(last, F("timeout") + Coalesce(F("grace"), automatic)),
     )
 
 
+def _silent_since() -> Any:
+    """Return an expression for MonitorState.silent_since."""
+    last, excused = F("state__last_heartbeat_at"), F("state__excused_until")
+    return Case(When(state__excused_until__gt=last, then=excused), default=last)
+
+
 def _intervals_seen(now: datetime) -> dict[Shown, Q]:
     by_interval = Q(kind=Monitor.Kind.INTERVAL)
+    settled = current.settled(now)
     return {
         Shown.UP: by_interval & Q(expected_by__gte=now),
-        Shown.LATE: by_interval & Q(expected_by__lt=now, deadline__gte=now),
-        Shown.DOWN: by_interval & Q(deadline__lt=now),
+        Shown.LATE: by_interval & Q(expected_by__lt=now, deadline__gte=settled),
+        Shown.DOWN: by_interval & Q(deadline__lt=settled),
     }
 
 
@@ -187,11 +194,12 @@ def _by_cron(monitors: QuerySet[Any], now: datetime) -> ByCron:
         .alias(begins=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(GRACE_MOST)))
         # SQLite only reads milliseconds.
         .filter(_UP, kind=Monitor.Kind.CRON, begins__lt=now.timestamp() + 0.002)
-        .values_list("pk", *_SCHEDULE, "state__last_heartbeat_at")
+        .annotate(silent_since=_silent_since())
+        .values_list("pk", *_SCHEDULE, "silent_since")
     )
     found: dict[Shown, list[int]] = {Shown.LATE: [], Shown.DOWN: [], Shown.UP: []}
-    for pk, *schedule, last_heartbeat_at in candidates.prefetch_related(None).iterator():
-        found[current.seen_up(*schedule, last_heartbeat_at=last_heartbeat_at, now=now)].append(pk)
+    for pk, *schedule, since in candidates.prefetch_related(None).iterator():
+        found[current.seen_up(*schedule, silent_since=since, now=now)].append(pk)
     return ByCron(tuple(found[Shown.LATE]), tuple(found[Shown.DOWN]))
 
 
@@ -251,7 +259,7 @@ def _expected() -> Case:
     Approximate for a cron schedule, which the database can't evaluate.
     """
     return Case(
-        When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(F("state__last_heartbeat_at")) + F("timeout")),
+        When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(_silent_since()) + F("timeout")),
         When(
             _UP & Q(kind=Monitor.Kind.CRON), then=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(0))
         ),

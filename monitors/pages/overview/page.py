@@ -11,7 +11,7 @@ from monitors.domain.state_machine import Shown, Status
 from monitors.domain.time_slots import Slot
 from monitors.domain.uptime import uptime
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
@@ -125,7 +125,7 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
     The number of queries depends on the filters, not on the number of monitors.
     """
     snapshot = versions.take_snapshot(workspace.public_id)
-    # Before the rows are read: what changes meanwhile has another version, and is shown next time.
+    # Before the rows are read: later changes have another version, and are shown next time.
     selection = versions.select(snapshot, params)
     version = versions.version_of(snapshot, selection, params)
     counts = selection.found.counts
@@ -148,7 +148,7 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
 def _in_order(ids: Sequence[int]) -> list[Monitor]:
     # A row doesn't show the description, which may be long.
     monitors = Monitor.objects.defer("description").select_related("state").in_bulk(ids)
-    # Some may have been deleted meanwhile.
+    # Some may have been deleted in the meantime.
     return [monitors[pk] for pk in ids if pk in monitors]
 
 
@@ -158,12 +158,12 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
     bars = bars_of(monitors, now=now)
     onsets = onsets_of(monitors, start=now - MONTH, end=now, now=now)
     windows = maintenance.of_monitors(monitors)
-    left_out = windows.left_out(monitors, start=now - MONTH, end=now)
+    left_out = gaps.left_out(windows, monitors, start=now - MONTH, end=now)
     held = windows.held_until(monitors, now)
     rows = []
     for monitor in monitors:
         reading = current.read(monitor, now)
-        stood, without = onsets[monitor.pk], left_out.get(monitor.pk, ())
+        stood, without = onsets[monitor.pk], left_out[monitor.pk]
         day = uptime(stood, start=now - DAY, end=now, without=without)
         month = uptime(stood, start=now - MONTH, end=now, without=without)
         rows.append(

@@ -91,6 +91,10 @@ class Model:
             self.notified[OPENED] += 1
 
     def pause(self) -> None:
+        if self.overdue:
+            # It stays in the history, but who pauses a monitor knows about it.
+            self._to("down", "missed")
+            self.causes.append("missed")
         if self.status != "paused":
             self._to("paused", "paused")
 

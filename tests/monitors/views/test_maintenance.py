@@ -216,7 +216,7 @@ def test_it_is_ended_from_the_list(admin, workspace):
 def test_it_is_deleted_after_a_question(admin, workspace):
     window = make_window(workspace)
     address = reverse("monitors:delete_maintenance", args=[window.public_id])
-    assert "counts again" in words(admin.get(address))
+    assert "will be included again" in words(admin.get(address))
     admin.post(address)
     assert not MaintenanceWindow.objects.exists()
 

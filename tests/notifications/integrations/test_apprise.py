@@ -136,7 +136,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
 
 
 def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
-    monkeypatch.setattr(sandbox, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "RESPONSE_SECONDS", 0.5)
     with HttpSink(default=Answer(200, body=b"x" * 1000, drip=0.1)) as sink:
         started = time.monotonic()
         assert send(json_url(sink)) == Sent("HTTP 200 OK")
@@ -309,14 +309,23 @@ def test_a_channel_without_a_url_is_a_failure(config):
     assert KIND.send(config, sample_messages.outgoing()) == Failed("The channel has no URL.")
 
 
+# Other protocols, running programs, reaching this machine's own services, or reading and writing its files.
+REFUSED = frozenset(
+    """
+    amqp aprs blink1 dbus deltachat email fcm glib gnome growl irc macosx mqtt nostr rsyslog smpp
+    syslog vapid windows xmpp
+    """.split()  # noqa: SIM905
+)
+
+
 def test_somebody_looked_at_every_service_that_apprise_has():
     from apprise.manager_plugins import NotificationManager
 
     apprise._library()
     manager = NotificationManager()
     modules = {plugin.__module__.split(".")[2] for plugin in manager.plugins(include_disabled=True)}
-    assert modules == apprise_allowlist.ALLOWED | apprise_allowlist.REFUSED
-    assert not apprise_allowlist.ALLOWED & apprise_allowlist.REFUSED
+    assert modules == apprise_allowlist.ALLOWED | REFUSED
+    assert not apprise_allowlist.ALLOWED & REFUSED
 
 
 def test_only_the_public_parts_of_a_channel_are_shown():

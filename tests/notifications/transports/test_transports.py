@@ -182,7 +182,7 @@ def test_a_body_that_drips_does_not_hold_up_a_success():
 
 
 def test_a_failure_whose_body_drips_is_judged_by_its_status(monkeypatch):
-    monkeypatch.setattr(http, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(http, "RESPONSE_SECONDS", 0.5)
     with HttpSink(default=Answer(500, body=b"x" * 1000, drip=0.1)) as sink:
         started = time.monotonic()
         result = post(sink)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import DAY, HOUR, MINUTE
 from monitors.domain.state_machine import Cause
 from tianji.demo.catalogue.zones import JAKARTA
 from tianji.demo.curves import daily, growing
-from tianji.demo.jobs import DAY, HOUR, MINUTE, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 BACKUPS = (
     Job(

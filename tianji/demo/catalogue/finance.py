@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import HOUR
 from monitors.domain.state_machine import Cause
 from tianji.demo.catalogue.zones import JAKARTA
 from tianji.demo.curves import steady
-from tianji.demo.jobs import HOUR, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 FINANCE = (
     Job(
@@ -54,7 +55,7 @@ FINANCE = (
         ("finance",),
         cron="0 10 25 * *",
         timezone=JAKARTA,
-        description="On the 25th. Whoever is notified calls Dewi in accounting at once.",
+        description="On the 25th. Call Dewi in accounting if it fails.",
         voice=Voice(messages=("Payroll handed to the bank",)),
         senders=("10.20.2.20",),
         settings=(("grace", 4 * HOUR),),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import DAY, HOUR, MINUTE
 from monitors.domain.state_machine import Cause
 from tianji.demo.curves import daily, filling, spiky
-from tianji.demo.jobs import DAY, HOUR, MINUTE, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 SERVERS = (
     Job(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import DAY, HOUR, MINUTE
 from monitors.domain.state_machine import Cause
 from tianji.demo.catalogue.zones import BERLIN, JAKARTA, SINGAPORE
 from tianji.demo.curves import daily, growing, spiky
-from tianji.demo.jobs import DAY, HOUR, MINUTE, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 SHOP = (
     Job(
@@ -92,7 +93,7 @@ SHOP = (
         "Thumbnail renderer",
         ("web",),
         every=5 * MINUTE,
-        description="Falls over when somebody uploads a huge TIFF. Known, and being replaced.",
+        description="Falls over when someone uploads a huge TIFF. Known, and being replaced.",
         voice=Voice(
             messages=("{value} images rendered",),
             curve=daily(4, 60, noise=9),

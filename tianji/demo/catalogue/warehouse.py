@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from monitors.domain.durations import MINUTE
 from monitors.domain.state_machine import Cause
 from tianji.demo.curves import daily
-from tianji.demo.jobs import MINUTE, Fate, Job, Mishap, Voice
+from tianji.demo.jobs import Fate, Job, Mishap, Voice
 
 WAREHOUSE = (
     Job(

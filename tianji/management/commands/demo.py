@@ -53,13 +53,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 2 <= options["days"] <= 90:
-            raise CommandError("Give 2 to 90 days.")
+            raise CommandError("--days must be 2 to 90.")
         others = people.others_with_data()
         if others and not options["yes"]:
             names = ", ".join(f"“{each}”" for each in others[:3])
             raise CommandError(
                 f"This database is in use: it has monitors in {names}. "
-                "Give --yes to add the sample workspace beside them; nothing of theirs is changed."
+                "Use --yes to add the sample workspace anyway; the others are not changed."
             )
         self._make(options)
         if options["live"]:

@@ -99,7 +99,7 @@ class Command(BaseCommand):
             self.say(f"Created the owner account {setup.create_owner_from_settings()}.")
 
     def _announce_once(self, started: float) -> bool:
-        """Print the address as soon as the site answers; return whether this was the moment."""
+        """Print the address as soon as the site responds; return whether it was printed now."""
         if self._announced:
             return False
         if _is_ready():
@@ -116,7 +116,7 @@ class Command(BaseCommand):
 
 
 class _Reloader:
-    """Starts the processes again when a file of the program changed."""
+    """Restarts the processes when a file of the program has changed."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
@@ -128,9 +128,9 @@ class _Reloader:
             return
         if changed := self.files.changed():
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            self.supervisor.say(f"{changed[0]}{more} changed; starting everything again.")
+            self.supervisor.say(f"{changed[0]}{more} changed; restarting.")
             if any("migrations" in path.parts for path in changed):
-                # In a process of its own: this one has the migrations that it started with.
+                # In another process: this one knows only the migrations that it started with.
                 subprocess.run(management("migrate", "--verbosity", "0"), check=False)
             self.supervisor.restart()
         self.next_check = time.monotonic() + _CHECK_FOR_CHANGES_EVERY

@@ -283,7 +283,7 @@ def test_a_page_asks_once_for_each_kind(monitor, workspace, django_assert_num_qu
 
 
 def test_entries_are_read_in_chunks_and_all_of_them(monitor, monkeypatch):
-    monkeypatch.setattr(feed, "_CHUNK", 7)
+    monkeypatch.setattr(feed, "CHUNK", 7)
     heartbeats(monitor, 50, each=3)
     assert len(list(feed.entries(monitor, Filter(kinds=(Kind.HEARTBEATS,))))) == 50
 
