@@ -26,7 +26,7 @@ LAST_USED_EVERY_SECONDS = 60
 # A statement that took longer than this waited for a lock, so the time it returned is stale.
 _WAITED_SECONDS = 0.05
 # A test heartbeat has no token and so no rate limit; this is how often a monitor accepts one.
-BY_HAND_EVERY = timedelta(seconds=3)
+TEST_HEARTBEAT_EVERY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait:
     over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
-        asked = time.monotonic()
+        started = time.monotonic()
         held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS, wait=wait)
-        if wait and time.monotonic() - asked > _WAITED_SECONDS:
+        if wait and time.monotonic() - started > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
             held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
         missing = digests - held.keys()
@@ -111,20 +111,20 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait:
     return results
 
 
-def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
+def record_test_heartbeat(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
     """Record a test heartbeat sent from a page, without a token; return the resulting status.
 
     It is treated like any other heartbeat: decided under the same lock, by the same rules, with the same
     notifications.
 
     Raises:
-        TooManyTestHeartbeats: the last one was less than BY_HAND_EVERY ago.
+        TooManyTestHeartbeats: the last one was less than TEST_HEARTBEAT_EVERY ago.
         django.db.Error: the database could not commit; nothing is recorded.
     """
     with transaction.atomic():
         lock_state(monitor)
         now = database_now()
-        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
+        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - TEST_HEARTBEAT_EVERY)
         if lately.filter(token=None).exists():
             raise TooManyTestHeartbeats
         sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)

@@ -155,7 +155,7 @@ def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> N
     """Write the last heartbeat of monitors whose status is unchanged: by monitor id, message and value."""
     run(
         _touch_statement(_is_postgresql()),
-        [(monitor_id, write_time(at), *said) for monitor_id, said in heartbeats.items()],
+        [(monitor_id, write_time(at), *heartbeat) for monitor_id, heartbeat in heartbeats.items()],
     )
 
 
@@ -191,10 +191,11 @@ def _write_states_statement(postgresql: bool) -> str:
 
 
 def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
-    kept = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
+    assignments = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
     given = as_select(columns, postgresql)
     return (
-        f"UPDATE {_STATES} SET {kept} FROM ({given}) AS given WHERE {_STATES}.monitor_id = given.monitor_id"
+        f"UPDATE {_STATES} SET {assignments} FROM ({given}) AS given"
+        f" WHERE {_STATES}.monitor_id = given.monitor_id"
     )
 
 

@@ -125,14 +125,14 @@ class Journal:
         value: float | None,
     ) -> Incident:
         # A missed incident has the last message received, others that of the heartbeat.
-        said = opening.cause is not Cause.MISSED
+        reported = opening.cause is not Cause.MISSED
         incident = Incident(
             monitor=monitor,
             cause=opening.cause.value,
             started_at=opening.started_at,
             detected_at=self.now,
-            opening_message=message if said else state.last_message,
-            opening_value=value if said else state.last_value,
+            opening_message=message if reported else state.last_message,
+            opening_value=value if reported else state.last_value,
             last_heartbeat_at=state.last_heartbeat_at,
         )
         self._new.append(incident)

@@ -39,7 +39,7 @@ class Words:
             self._days[at.date()] = day_and_month(at.date())
         return self._days[at.date()]
 
-    def said(self, when: str, facts: str, *, is_down: bool) -> str:
+    def tooltip(self, when: str, facts: str, *, is_down: bool) -> str:
         """Return the tooltip of one bucket."""
         return f"{when} · {facts} · {self._down}" if is_down else f"{when} · {facts}"
 

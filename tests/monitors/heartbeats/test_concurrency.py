@@ -26,8 +26,8 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import TooFast, arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _PATIENCE = 20.0
@@ -303,7 +303,7 @@ def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
     assert state_of(monitor).status == "up"
 
 
-def test_a_push_that_waits_for_a_lock_is_received_when_it_got_it_not_when_it_asked():
+def test_a_push_that_waits_for_a_lock_is_received_when_it_gets_it():
     monitor = make_monitor(timeout=60, grace=0)
     secret = secret_of(monitor)
     push(secret)

@@ -14,8 +14,8 @@ from monitors.heartbeats import missed
 from monitors.heartbeats.missed import Swept
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.heartbeats import Queries, let_look, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_a_passed_deadline_opens_an_incident_that_starts_at_the_deadline():
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "missed")]
 
 
-def test_a_missed_deadline_is_told_once_however_often_one_looks():
+def test_a_missed_deadline_is_notified_once_however_often_the_sweep_runs():
     monitor = silent()
     channel = make_channel(workspace=monitor.workspace)
     for _ in range(3):
