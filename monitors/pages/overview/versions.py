@@ -21,6 +21,8 @@ from django.utils.encoding import force_bytes
 
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
+from monitors.pages import gaps
+from monitors.pages.gaps import Notice
 from monitors.pages.overview import filters
 from monitors.pages.overview.filters import StatusCounts
 from monitors.pages.overview.params import OverviewParams
@@ -35,11 +37,15 @@ _STALE_AFTER = 120
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock."""
+    """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock.
+
+    `notice` is what to say above them of a gap, if anything.
+    """
 
     workspace_id: UUID
     now: datetime
     whole: StatusCounts
+    notice: Notice | None
     taken: float
 
 
@@ -108,7 +114,7 @@ def look_at(workspace_id: UUID) -> Look:
     taken = time.monotonic()
     now = database_now()
     monitors = Monitor.objects.filter(workspace__public_id=workspace_id)
-    look = Look(workspace_id, now, filters.standing(monitors, now), taken)
+    look = Look(workspace_id, now, filters.standing(monitors, now), gaps.notice_at(now), taken)
     if len(_looks) >= _KEPT_MOST:
         _looks.clear()
     _looks[workspace_id] = look
@@ -157,7 +163,8 @@ def choose(look: Look, asked: OverviewParams) -> Chosen:
 def version_of(look: Look, chosen: Chosen, asked: OverviewParams) -> str:
     """Return the version of a page that shows `chosen`."""
     moment = int(look.now.timestamp()) // _STALE_AFTER
-    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, moment))
+    noticed = look.notice and look.notice.key
+    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, moment, noticed))
     digest = blake2s(shown.encode(), digest_size=_DIGEST_LETTERS // 2, key=_key()).hexdigest()
     made = f"{look.workspace_id.hex}_{digest}"
     if (kept := _pages.get((look.workspace_id, asked))) and kept.chosen is chosen:

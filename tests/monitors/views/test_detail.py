@@ -21,7 +21,7 @@ from tests.support.factories import make_channel, make_monitor, make_workspace, 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 # Of a poll that finds something new, with a session and who it is.
-QUERIES = 22
+QUERIES = 25
 CHANGES = ["pause", "resume", "delete", "issue_token", "import_token"]
 
 
