@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 
 import structlog
@@ -10,9 +12,13 @@ from django.db import transaction
 
 log = structlog.get_logger(__name__)
 
-# After the broker failed, no hint is sent for this long: a push must not wait for a broker that is down.
+# After the broker failed, no hint is sent for this long.
 _LEAVE_ALONE_SECONDS = 5.0
+# Different hints that may wait for the broker; further ones are dropped, because a tick does their work.
+_PENDING_MOST = 1000
 _leave_alone_until = 0.0
+
+Hint = tuple[str, tuple[object, ...]]
 
 
 def wake_on_commit(task: str, *args: object) -> None:
@@ -21,6 +27,54 @@ def wake_on_commit(task: str, *args: object) -> None:
 
 
 def _publish(task: str, args: tuple[object, ...]) -> None:
+    """Publish a hint soon, without waiting for the broker: the caller may be about to answer a push."""
+    _publisher.add((task, args))
+
+
+class _Publisher:
+    """Publishes hints from a thread of its own, which is started when there is one, and ends with it."""
+
+    def __init__(self) -> None:
+        self._forget_all()
+        # A forked child has none of its parent's threads.
+        os.register_at_fork(after_in_child=self._forget_all)
+
+    def _forget_all(self) -> None:
+        self._mutex = threading.Lock()
+        # Hints of the same text are one; a dictionary keeps their order.
+        self._pending: dict[Hint, None] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, hint: Hint) -> None:
+        with self._mutex:
+            if len(self._pending) < _PENDING_MOST:
+                self._pending[hint] = None
+            if self._thread is not None:
+                return
+            # Not a daemon: a command that ends now sends its last hints first.
+            thread = threading.Thread(target=self._publish_all, name="publish-hints", daemon=False)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads, or the process is exiting
+                log.warning("wake-up hint not published", task=hint[0], error=str(error))
+                return
+            self._thread = thread
+
+    def _publish_all(self) -> None:
+        while True:
+            with self._mutex:
+                hint = next(iter(self._pending), None)
+                if hint is None:
+                    self._thread = None
+                    return
+                del self._pending[hint]
+            _send(*hint)
+
+
+_publisher = _Publisher()
+
+
+def _send(task: str, args: tuple[object, ...]) -> None:
     global _leave_alone_until  # noqa: PLW0603  (one broker a process)
     if time.monotonic() < _leave_alone_until:
         return

@@ -13,8 +13,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
+from monitors.domain.state_machine import Status
 from monitors.models import MaintenanceWindow, Monitor, MonitorState, Watermark
 
 
@@ -38,6 +40,16 @@ def lock_due_states(now: datetime, *, limit: int) -> list[MonitorState]:
     """
     due = MonitorState.objects.select_for_update(skip_locked=True).due(now)
     return list(due.order_by("due_at")[:limit])
+
+
+def lock_up_states() -> None:
+    """Lock the states of all monitors that are up, in the order of the monitors.
+
+    SQLite locks no rows, and need not read them.
+    """
+    if connection.features.has_select_for_update:
+        up = MonitorState.objects.select_for_update().filter(status=Status.UP.value)
+        list(up.order_by("monitor_id").values_list("monitor_id"))
 
 
 def keep_state(monitor: Monitor) -> None:

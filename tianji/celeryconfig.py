@@ -10,6 +10,11 @@ if settings.REDIS_URL:
     broker_transport_options = {
         "socket_connect_timeout": 1,
         "socket_timeout": 5,
+        # kombu would sleep and connect again for as long as six seconds.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+        "interval_max": 0,
         "visibility_timeout": 3600,
         "global_keyprefix": "tianji:",
     }

@@ -27,6 +27,7 @@ from django_celery_beat.models import PeriodicTask
 from core.clock import database_now
 from monitors.domain.durations import exactly
 from monitors.domain.listening import GAP_LEAST
+from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.transitions import horizon
 from monitors.models import Gap, MonitorState, Watermark
 from monitors.pages import gaps
@@ -44,6 +45,8 @@ CLOCK_STEP_IS_NEWS_FOR = timedelta(hours=1)
 DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
 # Ticks come once a second; this many in the queue mean that no worker is running.
 TICKS_WAIT_MOST = 60
+# Each web process commits about once a second.
+COMMITTED_WITHIN_SECONDS = 10.0
 _BROKER_SECONDS = 1.0
 
 _migrations_are_applied = False
@@ -59,8 +62,12 @@ def livez(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Return 200 if pushes can be recorded: the database responds and is fully migrated; else 503."""
-    found = {"database": _database(), "migrations": _migrations()}
+    """Return 200 if pushes can be recorded, else 503.
+
+    The database responds, is fully migrated, and this process has committed something lately: a full disk
+    still answers queries.
+    """
+    found = {"database": _database(), "migrations": _migrations(), "commits": _commits()}
     ready = all(state == "ok" for state in found.values())
     return JsonResponse({"status": "ok" if ready else "unavailable", **found}, status=200 if ready else 503)
 
@@ -132,6 +139,11 @@ def _database() -> str:
         connections[DEFAULT_DB_ALIAS].close()
         return "not responding"
     return "ok"
+
+
+def _commits() -> str:
+    silent = process_pipeline().listener.silent_seconds
+    return "ok" if silent is None or silent <= COMMITTED_WITHIN_SECONDS else "failing"
 
 
 def _migrations() -> str:

@@ -165,7 +165,12 @@ _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
     _database.setdefault("OPTIONS", {}).update(
         {
-            "connect_timeout": 5,
+            "connect_timeout": 2,
+            # A connection whose other end is gone is noticed within seconds, not within hours.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
             # Repeated statements are planned once per connection. A pooler between Tianji and
             # PostgreSQL must support prepared statements (docs/operations.md).
             "server_side_binding": True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import structlog
@@ -16,20 +15,20 @@ from rest_framework.views import APIView
 
 from api.problems import RETRY_AFTER_SECONDS
 from core.client_ip import address_of
-from monitors.api.push_body import BodyCutOff, BodyTooLarge, TooManyBodies, read_body
+from monitors.api.push_body import TooManyBodies, read_body
 from monitors.heartbeats.group_commit import QueueFull
-from monitors.heartbeats.parser import BODY_LIMIT, METHODS, Push, Rejection, parse_push
+from monitors.heartbeats.parser import METHODS, Push, Rejection, parse_push
 from monitors.heartbeats.pipeline import process_pipeline
+from monitors.heartbeats.push_path import read_path
 from monitors.heartbeats.recorder import Arrival, Limited, Outcome
 from monitors.heartbeats.rejections import UNKNOWN, Reason
 from monitors.services import tokens
 
 log = structlog.get_logger(__name__)
 
-PATH = re.compile(r"/api/push(?:/(?P<token>[^/]*))?/?")
 _OK = b'{"ok":true}'
 # Why a push is rejected, by the HTTP status of the response.
-_REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD}
+_REASONS = {400: Reason.PARAMETER, 405: Reason.METHOD, 413: Reason.TOO_LARGE}
 
 
 class _JsonWhateverIsAccepted(BaseContentNegotiation):
@@ -73,7 +72,7 @@ class PushView(APIView):
             status=204,
             headers={
                 "Access-Control-Allow-Methods": ", ".join(METHODS),
-                "Access-Control-Allow-Headers": "Authorization, Content-Type",
+                "Access-Control-Allow-Headers": "Authorization, Content-Encoding, Content-Type",
                 "Access-Control-Max-Age": "86400",
             },
         )
@@ -96,21 +95,16 @@ class PushView(APIView):
     def _read(self, request: HttpRequest, digest: str) -> Push | HttpResponse:
         """Return what a request says, or the error to answer with."""
         try:
-            body = read_body(request)
-        except BodyTooLarge:
-            message = f"Body too large; send at most {BODY_LIMIT} bytes."
-            return self._reject_noted(request, digest, Reason.TOO_LARGE, 413, message)
-        except BodyCutOff:
-            # The missing part may be the word "down".
-            message = "Incomplete body; nothing was recorded."
-            return self._reject_noted(request, digest, Reason.PARAMETER, 400, message)
+            body, extent = read_body(request)
         except TooManyBodies:
             return _unavailable("Too many uploads in progress; try again shortly.")
         said = parse_push(
             request.method or "",
-            request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
+            _query_of(request),
             body,
             request.META.get("CONTENT_TYPE", ""),
+            request.META.get("HTTP_CONTENT_ENCODING", ""),
+            extent,
         )
         if isinstance(said, Rejection):
             return self._reject_noted(request, digest, _REASONS[said.status], said.status, said.message)
@@ -159,10 +153,18 @@ push = PushView.as_view()
 
 def push_gate(request: HttpRequest) -> HttpResponse | None:
     """Return the response if `request` is a push, else None."""
-    if not request.path_info.startswith("/api/push"):
+    path = read_path(request.path_info)
+    if path is None:
         return None
-    match = PATH.fullmatch(request.path_info)
-    return push(request, token=match["token"]) if match else None
+    if path.fields:
+        # The question mark was encoded, or forgotten.
+        query = request.META.get("QUERY_STRING", "")
+        request.META["QUERY_STRING"] = f"{path.fields.encode().decode('latin-1')}&{query}"
+    return push(request, token=path.token)
+
+
+def _query_of(request: HttpRequest) -> bytes:
+    return request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
 
 
 def _bearer(request: HttpRequest) -> str:

@@ -8,15 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from monitors.heartbeats.parser import BODY_LIMIT
-
-
-class BodyTooLarge(Exception):
-    """The body has more than BODY_LIMIT bytes."""
-
-
-class BodyCutOff(Exception):
-    """The connection ended before the body did."""
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Extent
 
 
 class TooManyBodies(Exception):
@@ -28,40 +20,39 @@ _bodies = BoundedSemaphore(max(1, settings.TIANJI_WEB_THREADS // 2))
 _BODY_TURN_WITHIN_SECONDS = 1.0
 
 
-def read_body(request: HttpRequest) -> bytes:
-    """Return the body. A body that is too large is not read.
+def read_body(request: HttpRequest) -> tuple[bytes, Extent]:
+    """Return the body, and how much of it that is: at most PUSH_BODY_LIMIT bytes.
 
     Raises:
-        BodyTooLarge, BodyCutOff, TooManyBodies: the push must not be recorded.
+        TooManyBodies: the push must not be recorded.
     """
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         length = 0
     chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if length > BODY_LIMIT:
-        raise BodyTooLarge
     if length <= 0 and not chunked:
-        return b""
+        return b"", Extent.WHOLE
     if not _bodies.acquire(timeout=_BODY_TURN_WITHIN_SECONDS):
         raise TooManyBodies
     try:
-        # Django reads no more than Content-Length, which a chunked body doesn't have.
-        body = request.body if length > 0 else _read_to_end(request.META["wsgi.input"])
-    except OSError as error:
-        raise BodyCutOff from error
+        return _read(request.META["wsgi.input"], length if length > 0 else None)
     finally:
         _bodies.release()
-    if len(body) < length:
-        raise BodyCutOff
-    return body
 
 
-def _read_to_end(stream: Any) -> bytes:
-    """Return all of `stream`, which may arrive in pieces. Raises BodyTooLarge."""
+def _read(stream: Any, length: int | None) -> tuple[bytes, Extent]:
+    """Read from `stream`, which may arrive in pieces; `length` is None if the body does not say its own."""
+    wanted = PUSH_BODY_LIMIT + 1 if length is None else min(length, PUSH_BODY_LIMIT + 1)
     body = b""
-    while piece := stream.read(BODY_LIMIT + 1 - len(body)):
-        body += piece
-        if len(body) > BODY_LIMIT:
-            raise BodyTooLarge
-    return body
+    try:
+        while len(body) < wanted and (piece := stream.read(wanted - len(body))):
+            body += piece
+    except OSError:
+        return body[:PUSH_BODY_LIMIT], Extent.INCOMPLETE
+    if len(body) > PUSH_BODY_LIMIT:
+        return body[:PUSH_BODY_LIMIT], Extent.CUT
+    if length is None:
+        # The server ends the stream alike after the last chunk and when the connection breaks off.
+        return body, Extent.PERHAPS_WHOLE
+    return body, Extent.WHOLE if len(body) == length else Extent.INCOMPLETE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitors.heartbeats.parser import BODY_LIMIT
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT
+from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
 from monitors.models import MESSAGE_LENGTH
 from monitors.services import tokens
 
@@ -15,25 +16,43 @@ _TOKEN = {
     "description": "The push token, the last part of a push URL.",
     "schema": {"type": "string", "pattern": f"^{tokens.ACCEPTABLE}$"},
 }
-_STATUS = "^([Uu][Pp]|[Dd][Oo][Ww][Nn])?$"
+# In any case, which a pattern of OpenAPI can only say letter by letter.
+_WORDS = "|".join(
+    "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in word)
+    for word in (*UP_WORDS, *DOWN_WORDS)
+)
+_STATUS = f"^({_WORDS}|[0-9]{{1,3}})?$"
 _WHAT = {
-    "status": "up or down, in any case; defaults to up. Anything else is 400 and nothing is recorded.",
+    "status": (
+        f"Up ({', '.join(UP_WORDS)}) or down ({', '.join(DOWN_WORDS)}), in any case; a number other than 0 "
+        "and 1 is down. Defaults to up. Of several, any down wins. Anything else is 400, and nothing is "
+        "recorded."
+    ),
+    "exit": "An exit code: 0 is up, any other down.",
     "msg": (
         f"Free text, cut at {MESSAGE_LENGTH} characters. Defaults to OK for up and Reported down for down."
     ),
-    "value": "A finite number. Anything else is ignored, and the response has a warning.",
+    "value": (
+        "A finite number; a decimal comma and a unit are understood. Anything else is out of range under a "
+        "value rule; otherwise it is ignored, and the response has a warning."
+    ),
 }
 _IN_QUERY: dict[str, dict[str, Any]] = {
     "status": {"type": "string", "pattern": _STATUS, "default": "up"},
+    "exit": {"type": "string", "pattern": "^[0-9]{0,3}$"},
     "msg": {"type": "string"},
     "value": {"type": "string"},
 }
-_IN_BODY = {**_IN_QUERY, "value": {"type": ["number", "string"]}}
+_IN_BODY = {
+    **_IN_QUERY,
+    "exit": {"type": ["integer", "string"], "pattern": "^[0-9]{0,3}$"},
+    "value": {"type": ["number", "string"]},
+}
 _PROBLEMS = {
-    "400": "Invalid parameter; nothing was recorded.",
+    "400": "Unknown status, or a body that can't be read; nothing was recorded.",
     "404": "The token is unknown, revoked or expired.",
     "405": "Use GET, HEAD or POST; some monitors accept only POST.",
-    "413": f"The body is larger than {BODY_LIMIT} bytes.",
+    "413": f"The body is larger than {PUSH_BODY_LIMIT} bytes, and its first part has no status.",
     "429": "Rate limit exceeded, and this push would not have changed the monitor's status.",
     "503": "The heartbeat could not be recorded. Retry after Retry-After seconds.",
 }
@@ -88,8 +107,9 @@ def _operations(name: str, path: list[dict[str, Any]], security: list[dict[str, 
             "operationId": f"{name}_by_post",
             "summary": "Push a heartbeat",
             "description": (
-                "The query takes precedence over the body. A body that can't be read is ignored: the "
-                "heartbeat is recorded, and the response has a warning."
+                "The query takes precedence over the body, but a status that says down wins wherever it is. "
+                "The body is read by what it is, whatever its type says. One that can't be read is 400, or "
+                "ignored with a warning if the query has a status."
             ),
             "parameters": [*path, *query],
             "requestBody": {
@@ -98,6 +118,7 @@ def _operations(name: str, path: list[dict[str, Any]], security: list[dict[str, 
                     "application/x-www-form-urlencoded": {
                         "schema": {"$ref": "#/components/schemas/PushRequest"}
                     },
+                    "text/plain": {"schema": {"type": "string"}},
                 }
             },
         },

@@ -1,4 +1,4 @@
-"""Whether Tianji could hear its senders, judged once a second; without a database."""
+"""Whether pushes can be received and committed, judged once a second; without a database."""
 
 from __future__ import annotations
 

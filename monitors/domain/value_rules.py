@@ -18,8 +18,18 @@ class ValueRules:
     high: float | None = None
     required: bool = False
 
-    def allow(self, value: float | None) -> bool:
-        """Return whether `value` is allowed; None is a heartbeat without a value."""
+    @property
+    def any(self) -> bool:
+        """Whether there is a rule at all."""
+        return self.required or self.low is not None or self.high is not None
+
+    def allow(self, value: float | None, *, readable: bool = True) -> bool:
+        """Return whether `value` is allowed; None is a heartbeat without a value.
+
+        If it was not `readable` as a number, it is None too, but no rule allows it.
+        """
+        if not readable:
+            return not self.any
         if value is None:
             return not self.required
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

@@ -137,7 +137,7 @@ class MonitorsField(forms.ModelMultipleChoiceField):
         try:
             return super().clean(value)
         except ValidationError:
-            # Deleted, in another workspace or not an id at all: the reader is not told which.
+            # Deleted, in another workspace or not an id at all: the error is the same.
             gone = _("One of these monitors is no longer in this workspace. Choose again.")
             raise ValidationError(gone) from None
 

@@ -27,6 +27,7 @@ class OwnConnection:
     def __init__(self) -> None:
         self._wrapper: BaseDatabaseWrapper | None = None
         self._used_at = 0.0
+        self._busy_since: float | None = None
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -35,7 +36,12 @@ class OwnConnection:
         if threads_own.in_atomic_block:
             yield
             return
-        wrapper = self._living()
+        self._busy_since = time.monotonic()
+        try:
+            wrapper = self._living()
+        except BaseException:
+            self._busy_since = None
+            raise
         connections[DEFAULT_DB_ALIAS] = wrapper
         try:
             yield
@@ -46,6 +52,7 @@ class OwnConnection:
         finally:
             connections[DEFAULT_DB_ALIAS] = threads_own
             self._used_at = time.monotonic()
+            self._busy_since = None
 
     def open(self) -> None:
         """Connect, where it is not connected.
@@ -55,11 +62,14 @@ class OwnConnection:
         """
         self._living().ensure_connection()
 
-    def abandon(self) -> None:
-        """Cut the connection under the thread that waits for it, which gets an OperationalError.
+    def abandon_after(self, seconds: float) -> None:
+        """Cut the connection if a thread has used it for longer: that thread gets an OperationalError.
 
-        Any other thread may call it. Does nothing on SQLite, which has no connection to cut.
+        A network that swallows packets, or a server that stopped, would otherwise hold it for minutes. Any
+        other thread may call this. Does nothing on SQLite, which has no connection to cut.
         """
+        if self._busy_since is None or time.monotonic() - self._busy_since <= seconds:
+            return
         connected = getattr(self._wrapper, "connection", None)
         if connected is None or not hasattr(connected, "pgconn"):
             return

@@ -1,8 +1,8 @@
 """Silence counts only while Tianji was listening.
 
-Each web process looks once a second whether pushes can be committed, and moves the watermark: until then a
-heartbeat would have been heard. Monitors are only declared down for deadlines before it. A stretch that no
-process saw is a gap: it is stored, and what was due in it is due a full timeout and grace period after it.
+Each web process checks once a second whether pushes can be committed, and moves the watermark: until then
+every heartbeat sent was received. Monitors are only declared down for deadlines before it. Time that no
+process covers is a gap: it is stored, and each monitor has its full timeout and grace period after it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import Error, transaction
 from django.db.models import F, Min, Sum
 
 from core.clock import database_now
@@ -29,12 +29,14 @@ from monitors.domain.listening import (
 from monitors.domain.state_machine import Status
 from monitors.heartbeats import missed
 from monitors.heartbeats.connection import OwnConnection
-from monitors.locks import lock_watermark
+from monitors.locks import lock_up_states, lock_watermark
 from monitors.models import Gap, MonitorState, PushTally, Watermark
 
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
+# A push that the database has not answered by then is answered 503; a look may have to excuse all monitors.
+_PUSH_HANGS_SECONDS, _LOOK_HANGS_SECONDS = 10.0, 60.0
 _TALLY_SECONDS = 10
 _TALLIED = timedelta(minutes=1)
 
@@ -49,11 +51,12 @@ class Listener:
     def __init__(self, *, tolerated: float) -> None:
         self._tolerated = tolerated
         self._connection = OwnConnection()
+        self._watched = [(self._connection, _LOOK_HANGS_SECONDS)]
         self._mutex = threading.Lock()
         self._answered = self._failed = 0
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        # What the last look that succeeded found, and when it was by a clock that nobody sets.
+        # What the last look that succeeded found, and when it was by a clock that is never set.
         self._found: tuple[datetime, float] | None = None
         self._until: datetime | None = None
         self.database_is_away = False
@@ -67,6 +70,10 @@ class Listener:
                 self._answered += 1
             else:
                 self._failed += 1
+
+    def watch(self, connection: OwnConnection) -> None:
+        """Abandon `connection`, on which pushes are recorded, whenever it hangs."""
+        self._watched.append((connection, _PUSH_HANGS_SECONDS))
 
     # --- For pages and health --------------------------------------------------------------------
 
@@ -88,6 +95,7 @@ class Listener:
         if self._thread is None:
             self._thread = threading.Thread(target=self._look_forever, name="listen", daemon=True)
             self._thread.start()
+            threading.Thread(target=self._watch_forever, name="watch-connections", daemon=True).start()
 
     def stop(self) -> None:
         """Stop looking, and close the connection."""
@@ -107,6 +115,12 @@ class Listener:
                     log.error("not listening", error=str(error).strip())
                 failed = True
             self._stopping.wait(EVERY_SECONDS)
+
+    def _watch_forever(self) -> None:
+        # A thread of its own: the one that looks may hang itself.
+        while not self._stopping.wait(EVERY_SECONDS):
+            for connection, seconds in self._watched:
+                connection.abandon_after(seconds)
 
     def look(self) -> Verdict:
         """Look once, and write what follows from it.
@@ -198,18 +212,18 @@ def _apply(verdict: Verdict, watermark: Watermark, now: datetime) -> None:
 
 def _end_gap(started_at: datetime, now: datetime, step: timedelta | None) -> None:
     log.warning("was not listening", since=started_at.isoformat(), until=now.isoformat())
-    # What was due before the gap is down: nobody prevented that heartbeat.
+    # Deadlines before the gap were missed: those heartbeats could have been received.
     missed.declare_missed(until=started_at)
     Gap.objects.create(started_at=started_at, ended_at=now, clock_step=_seconds(step))
     PushTally.objects.all().delete()
-    _lock_up_states()
+    lock_up_states()
     MonitorState.objects.filter(status=Status.UP.value).update(excused_until=now)
 
 
 def _set_back(now: datetime, step: timedelta) -> None:
     log.error("the database's clock was set back", seconds=_seconds(step))
     Gap.objects.create(started_at=now, ended_at=now, clock_step=_seconds(step))
-    _lock_up_states()
+    lock_up_states()
     up = MonitorState.objects.filter(status=Status.UP.value)
     # Silence counts from now, by the clock as it is now.
     up.filter(last_heartbeat_at__gt=now).update(last_heartbeat_at=now)
@@ -217,17 +231,10 @@ def _set_back(now: datetime, step: timedelta) -> None:
     up.filter(due_at__gt=now).update(due_at=now)
 
 
-def _lock_up_states() -> None:
-    """Lock the states that are up in the order in which everyone locks them."""
-    if connection.features.has_select_for_update:
-        up = MonitorState.objects.select_for_update().filter(status=Status.UP.value)
-        list(up.order_by("monitor_id").values_list("monitor_id"))
-
-
 def _seconds(step: timedelta | None) -> int | None:
     return None if step is None else round(step.total_seconds())
 
 
 def _steady() -> float:
-    """Return the seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    """Return the seconds of a clock that is never set, and that goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

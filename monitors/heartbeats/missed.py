@@ -27,7 +27,7 @@ class Swept:
 def declare_missed(*, batch: int = BATCH, until: datetime | None = None) -> Swept:
     """Check all states that are due: open incidents for deadlines that have passed, re-arm the others.
 
-    Only deadlines until the watermark count: a heartbeat that could not have been heard is not missed.
+    Only deadlines until the watermark count: a heartbeat that could not be received is not missed.
     Each batch of at most `batch` states is one transaction. Safe to run twice at once: the second sweep
     skips what the first has locked if the database supports that, else it waits.
 

@@ -1,40 +1,52 @@
-"""Parses the parts of an HTTP request into a `Push` or a `Rejection`, without I/O."""
+"""Parses the parts of an HTTP request into a `Push` or a `Rejection`, without I/O.
+
+What can't be understood is never good news: any status that says down wins, and a push is up only if all of
+it that may be a status was understood.
+"""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from email import message_from_bytes
-from email.errors import MessageError
-from urllib.parse import parse_qsl
 
 from monitors.domain.state_machine import MESSAGE_LENGTH
+from monitors.heartbeats.body import PUSH_BODY_LIMIT, Content, read_body
+from monitors.heartbeats.fields import MESSAGES, VALUES, Said, quotes_down, read_pairs
+from monitors.heartbeats.unpack import Extent
+from monitors.heartbeats.values import read_value
+from monitors.heartbeats.words import ALLOWED
 
-# The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
-BODY_LIMIT = 10_000
+__all__ = [
+    "DEFAULT_MESSAGE",
+    "MESSAGE_LENGTH",
+    "METHODS",
+    "PUSH_BODY_LIMIT",
+    "Extent",
+    "Push",
+    "Rejection",
+    "parse_push",
+]
+
 METHODS = ("GET", "HEAD", "POST")
 
 DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
 # C0, DEL and C1 control characters, and lone surrogates, which no database stores.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NUMBER_LENGTH = 400
-_MAX_FIELDS = 100
-# Content types that senders set by default, so they say nothing about the body.
-_UNTOLD = ("", "text/plain", "application/x-www-form-urlencoded")
+_QUOTED_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A well-formed push. `message` has 1-500 printable characters, `value` is finite or None."""
+    """A well-formed push. `message` has 1-500 printable characters, `value` is finite or None.
+
+    `unreadable` is the text of a value that is not a number, else "".
+    """
 
     up: bool
     message: str
     value: float | None = None
     warning: str = ""
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,119 +57,122 @@ class Rejection:
     message: str
 
 
-def parse_push(method: str, query: bytes, body: bytes = b"", content_type: str = "") -> Push | Rejection:
+def parse_push(
+    method: str,
+    query: bytes,
+    body: bytes = b"",
+    content_type: str = "",
+    content_encoding: str = "",
+    extent: Extent = Extent.WHOLE,
+) -> Push | Rejection:
     """Parse a request of `method` with a raw `query` string and `body`. Never raises.
 
-    Query parameters take precedence over those of a form or JSON body, which only a POST may have. Of
-    repeated parameters the first counts. A body that can't be read is ignored, with a warning: the
-    heartbeat itself is not in doubt.
+    Query and body count alike, with any method: a down in either wins. For other fields, those of the query
+    take precedence, and of repeated ones the first that is not empty. The body is read by what it is,
+    whatever its type says. One that can't be read is a rejection, unless a status is known without it.
     """
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
-    fields = _pairs(query)
-    warnings = []
-    if method == "POST" and body:
-        from_body = _body_fields(body, content_type)
-        if isinstance(from_body, str):
-            warnings.append(from_body)
-        else:
-            fields = {**from_body, **fields}
-
-    said = _text(fields.get("status")).strip().lower()
-    if said not in ("", "up", "down"):
-        return Rejection(400, "status must be up or down.")
-    up = said != "down"
-    message = _clean(_text(fields.get("msg"))) or DEFAULT_MESSAGE[up]
-    value, problem = _value(fields)
-    if problem:
-        warnings.append(problem)
-    return Push(up, message, value, " ".join(warnings))
-
-
-def _pairs(raw: bytes) -> dict[str, object]:
-    """Return the first value of each name in a URL-encoded string."""
-    fields: dict[str, object] = {}
-    if not raw:
-        return fields
-    # parse_qsl decodes %XX itself; unescaped non-ASCII bytes are decoded as UTF-8 or replaced.
-    text = raw.decode("utf-8", "replace")
-    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace"):
-        if len(fields) >= _MAX_FIELDS:
-            break
-        fields.setdefault(name, value)
-    return fields
+    asked = read_pairs(query.decode("utf-8", "replace")) if query else Said()
+    if not body and extent in (Extent.WHOLE, Extent.PERHAPS_WHOLE):
+        return _without_body(asked)
+    content = read_body(body, content_type, content_encoding, extent)
+    said = content.said
+    if asked.up and not asked.down and content.from_alerts:
+        # A watchdog is an alert that always fires: the URL says what its notifications mean.
+        return _push(True, asked, said, [])
+    if asked.down or said.down:
+        return _push(False, asked, said, _body_warnings(content))
+    if asked.unknown is not None or (asked.doubtful is not None and not asked.up):
+        return _unknown(asked)
+    if asked.up:
+        warnings = _body_warnings(content)
+        if said.unknown is not None:
+            warnings.append(f"status “{_quoted(said.unknown)}” in the body was ignored.")
+        return _push(True, asked, said, warnings)
+    return _by_body(asked, content)
 
 
-def _body_fields(body: bytes, content_type: str) -> Mapping[str, object] | str:
-    """Return the fields of a body, or a sentence saying why there are none."""
-    kind = content_type.split(";", 1)[0].strip().lower()
-    text = body.decode("utf-8-sig", "replace")
-    # curl -d and fetch() label a JSON string as a form or plain text; trusting the label would turn a
-    # reported "down" into an "up".
-    looks_like_json = kind in _UNTOLD and text.lstrip().startswith("{")
-    if looks_like_json or kind == "application/json" or kind.endswith("+json"):
-        try:
-            parsed = json.loads(text, parse_int=_integer)
-        except (ValueError, RecursionError):
-            return "The body is not valid JSON and was ignored."
-        if not isinstance(parsed, dict):
-            return "The JSON body is not an object and was ignored."
-        return parsed
-    if kind in ("", "application/x-www-form-urlencoded"):
-        return _pairs(body)
-    if kind == "multipart/form-data":
-        return _parts(body, content_type)
-    return "The body was ignored; send a form or a JSON object."
+def _without_body(asked: Said) -> Push | Rejection:
+    if asked.down:
+        return _push(False, asked, None, [])
+    if asked.unknown is not None or (asked.doubtful is not None and not asked.up):
+        return _unknown(asked)
+    return _push(asked.up or not quotes_down(asked), asked, None, [])
 
 
-def _integer(digits: str) -> int | str:
-    """Return an integer of JSON, or its digits if it is so long that int() would reject the body."""
-    return int(digits) if len(digits) <= _NUMBER_LENGTH else digits
+def _by_body(asked: Said, content: Content) -> Push | Rejection:
+    """Return what a push says whose query has no status."""
+    said = content.said
+    if content.extent is Extent.INCOMPLETE:
+        # The missing part may be the word "down".
+        return Rejection(400, "Incomplete body; nothing was recorded.")
+    if said.unknown is not None or (said.doubtful is not None and not said.up):
+        return _unknown(said)
+    if content.extent is Extent.CUT and not said.up:
+        return Rejection(413, f"Body too large; send at most {PUSH_BODY_LIMIT} bytes.")
+    if content.problem:
+        return Rejection(400, f"{content.problem} Nothing was recorded.")
+    if content.extent is Extent.PERHAPS_WHOLE and not said.up and not content.shows_its_end:
+        return Rejection(
+            400, "The body may be incomplete; send a status, or Content-Length. Nothing was recorded."
+        )
+    up = said.up or not (quotes_down(asked) or quotes_down(said))
+    return _push(up, asked, said, _body_warnings(content))
 
 
-def _parts(body: bytes, content_type: str) -> Mapping[str, object] | str:
-    """Return the fields of a multipart form, as `curl -F` sends it."""
-    head = b"Content-Type: " + content_type.encode("ascii", "replace") + b"\r\n\r\n"
-    fields: dict[str, object] = {}
-    try:
-        for part in message_from_bytes(head + body).walk():
-            name = part.get_param("name", header="Content-Disposition")
-            content = part.get_payload(decode=True)
-            if isinstance(name, str) and isinstance(content, bytes) and not part.get_filename():
-                fields.setdefault(name, content.decode("utf-8", "replace"))
-    except (MessageError, ValueError, LookupError, TypeError, AttributeError):
-        return "The form could not be read and was ignored."
-    return fields
+def _body_warnings(content: Content) -> list[str]:
+    match content:
+        case Content(extent=Extent.INCOMPLETE):
+            return ["The body was incomplete."]
+        case Content(problem=problem) if problem:
+            return [f"{problem} {'Only its status was read.' if content.said.down else 'It was ignored.'}"]
+        case Content(extent=Extent.CUT):
+            return [f"The body was cut after {PUSH_BODY_LIMIT} bytes."]
+    return []
 
 
-def _text(value: object) -> str:
-    """Return a parameter as text: JSON null is empty, other JSON values keep their JSON form."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case _:
-            return json.dumps(value, ensure_ascii=False)
+def _unknown(said: Said) -> Rejection:
+    status = said.unknown if said.unknown is not None else said.doubtful or ""
+    return Rejection(400, f"Unknown status “{_quoted(status)}”. {ALLOWED}")
 
 
-def _clean(text: str) -> str:
+def _push(up: bool, asked: Said, said: Said | None, warnings: list[str]) -> Push:
+    number = asked.number or (said.number if said else "")
+    if number:
+        word = "up" if up else "down"
+        warnings.append(f"status {_quoted(number)} was read as {word}; send an exit code as exit=.")
+    message = clean(_first(MESSAGES, asked, said)) or DEFAULT_MESSAGE[up]
+    text = _first(VALUES, asked, said)
+    if not text:
+        return Push(up, message, None, " ".join(warnings))
+    reading = read_value(text)
+    if reading.number is not None:
+        if reading.note:
+            warnings.append(reading.note)
+        return Push(up, message, reading.number, " ".join(warnings))
+    warnings.append("value is not a finite number and was not recorded.")
+    return Push(up, message, None, " ".join(warnings), _quoted(text))
+
+
+def _first(names: tuple[str, ...], asked: Said, said: Said | None) -> str:
+    """Return the first value, of the first of `names` that has one; those of the query come first."""
+    for source in (asked, said):
+        if source is not None and source.texts:
+            for name in names:
+                if text := source.texts.get(name):
+                    return text
+    return ""
+
+
+def clean(text: str) -> str:
     """Remove unprintable characters (a line break becomes a space) and cut at the limit."""
-    text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
-    return _UNPRINTABLE.sub("", text[: MESSAGE_LENGTH * 4]).strip()[:MESSAGE_LENGTH]
+    text = text[: MESSAGE_LENGTH * 4]
+    if not text.isprintable():
+        text = _UNPRINTABLE.sub("", text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+    return text.strip()[:MESSAGE_LENGTH]
 
 
-def _value(fields: Mapping[str, object]) -> tuple[float | None, str]:
-    """Return the value, and a warning if the parameter is not a finite number."""
-    given = fields.get("value")
-    if _text(given).strip() == "":
-        given = fields.get("ping")
-    text = _text(given).strip()
-    if text == "":
-        return None, ""
-    # A pattern, not float(): that also accepts "nan", "inf", "1_000" and digits of other scripts.
-    if len(text) <= _NUMBER_LENGTH and text.isascii() and _NUMBER.fullmatch(text):
-        number = float(text)
-        if math.isfinite(number):
-            return number, ""
-    return None, "value is not a finite number and was not recorded."
+def _quoted(text: str) -> str:
+    """Return text as it is quoted in an answer: short, and never empty."""
+    return clean(text)[:_QUOTED_LENGTH] or "?"

@@ -27,7 +27,7 @@ class Pipeline:
     Args:
         limiter: how often each token may push.
         rejections: where pushes that were answered with an error are noted.
-        listener: is told of each push whether it got through.
+        listener: counts the pushes that were answered and those that failed.
         queue_limit: how many pushes may wait for a transaction.
         batch_limit: how many share one.
     """
@@ -45,6 +45,7 @@ class Pipeline:
         self.rejections = rejections
         self.listener = listener
         self._connection = OwnConnection()
+        listener.watch(self._connection)
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
 
     def submit(self, arrival: Arrival) -> Result:

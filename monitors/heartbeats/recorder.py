@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -15,11 +15,11 @@ from django.db import transaction
 from core.clock import database_now
 from monitors.domain.state_machine import HeartbeatArrived, Status
 from monitors.heartbeats import sql, transitions
-from monitors.heartbeats.parser import Push
+from monitors.heartbeats.parser import DEFAULT_MESSAGE, Push
 from monitors.heartbeats.rate_limit import Limiter, Over
 from monitors.heartbeats.sql import LockedToken
 from monitors.locks import lock_state
-from monitors.models import Heartbeat, Monitor, MonitorState
+from monitors.models import MESSAGE_LENGTH, Heartbeat, Monitor, MonitorState
 
 # "Last used" is written at most this often per token, so that most pushes don't write a third row.
 LAST_USED_EVERY_SECONDS = 60
@@ -88,7 +88,7 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
             held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
         results = _admit(arrivals, over, held)
         admitted = [
-            (arrival, held[arrival.digest])
+            (_explained(arrival, held[arrival.digest]), held[arrival.digest])
             for arrival, result in zip(arrivals, results, strict=True)
             if result is Outcome.RECORDED
         ]
@@ -142,14 +142,14 @@ def _admit(
         elif (
             too_fast is not None
             and spare[mine.monitor_id]
-            and mine.is_good(up=arrival.push.up, value=arrival.push.value)
+            and mine.is_good(arrival.push)
             # Otherwise it was counted with a rate that is not, or no longer, the token's.
             and too_fast.push_rate == mine.push_rate
         ):
             results.append(Limited(max(1, math.ceil(too_fast.wait))))
         else:
             results.append(Outcome.RECORDED)
-            spare[mine.monitor_id] = mine.is_good(up=arrival.push.up, value=arrival.push.value)
+            spare[mine.monitor_id] = mine.is_good(arrival.push)
     return results
 
 
@@ -157,9 +157,7 @@ def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> No
     rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
     sql.insert_heartbeats(rows, received_at=now)
     to_decide = {
-        held.monitor_id
-        for arrival, held in admitted
-        if not (held.quiet and held.is_good(up=arrival.push.up, value=arrival.push.value))
+        held.monitor_id for arrival, held in admitted if not (held.quiet and held.is_good(arrival.push))
     }
     sql.touch(
         {
@@ -177,10 +175,24 @@ def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> No
         )
 
 
+def _explained(arrival: Arrival, held: LockedToken) -> Arrival:
+    """Return `arrival` with an unreadable value explained in its message, if a rule makes it matter."""
+    push = arrival.push
+    if not push.unreadable:
+        return arrival
+    if held.rules is None:
+        return replace(arrival, push=replace(push, unreadable=""))
+    reason = f"The value “{push.unreadable}” is not a number."
+    said = "" if push.message == DEFAULT_MESSAGE[push.up] else f" {push.message}"
+    return replace(arrival, push=replace(push, message=f"{reason}{said}"[:MESSAGE_LENGTH]))
+
+
 def _row(
     monitor_id: int, push: Push, source: str | None, token_id: int | None
 ) -> tuple[int, str, float | None, str, str | None, int | None]:
-    return monitor_id, "up" if push.up else "down", push.value, push.message, source, token_id
+    # An unreadable value under a rule is a failure, and its absence from the row would not show it.
+    status = "up" if push.up and not push.unreadable else "down"
+    return monitor_id, status, push.value, push.message, source, token_id
 
 
 def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, MonitorState]:
@@ -196,7 +208,8 @@ def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, Moni
     book.know_open_incidents(list(states.values()))
     for monitor_id, push in pushes:
         state, monitor = states[monitor_id], monitors[monitor_id]
-        came = HeartbeatArrived(now, push.up, monitor.value_rules.allow(push.value))
+        good = monitor.value_rules.allow(push.value, readable=not push.unreadable)
+        came = HeartbeatArrived(now, push.up, good)
         book.decide(state, monitor, came, message=push.message, value=push.value)
         state.last_heartbeat_at = now
         state.last_message, state.last_value = push.message, push.value

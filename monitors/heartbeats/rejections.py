@@ -35,7 +35,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 _OTHER_METHOD = "other"
 
 Reason = RejectedPush.Reason
-# What the sender is told: the same for revoked and expired tokens, of which only the monitor's page tells.
+# The error in the response: the same for revoked and expired tokens, of which only the monitor's page tells.
 UNKNOWN = "Unknown push token."
 
 

@@ -20,6 +20,7 @@ from accounts.models import Workspace
 from core.clock import sql_now
 from core.sql import as_select, run, write_time
 from monitors.domain.value_rules import ValueRules
+from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 
 _TOKENS = PushToken._meta.db_table
@@ -75,9 +76,9 @@ class LockedToken:
     push_rate: int | None
     rules: ValueRules | None
 
-    def is_good(self, *, up: bool, value: float | None) -> bool:
+    def is_good(self, push: Push) -> bool:
         """Return whether a push is good: up, with a value that the rules allow."""
-        return up and (self.rules is None or self.rules.allow(value))
+        return push.up and (self.rules is None or self.rules.allow(push.value, readable=not push.unreadable))
 
 
 def lock_tokens(

@@ -164,7 +164,7 @@ class Journal:
             deadline = monitor.schedule.due_after(state.silent_since).deadline
         except ScheduleError:
             return None
-        # After the watermark, its heartbeat may have been sent, and not been heard.
+        # After the watermark, its heartbeat may have been sent and not received.
         if deadline <= self.now and self._horizon is None:
             self._horizon = horizon(self.now)
         return deadline if self._horizon is None or deadline <= self._horizon else None

@@ -122,7 +122,7 @@ def value_text(value: float | None, rules: ValueRules) -> str:
         rules: the monitor's current rules, which may allow the value by now.
     """
     if value is None:
-        return _("No value, but one is required")
+        return _("No value, but one is required") if rules.required else _("The value is not a number")
     words = {"value": number(value)}
     if rules.high is not None and value > rules.high:
         return _("Value %(value)s is above %(bound)s") % {**words, "bound": number(rules.high)}

@@ -14,7 +14,7 @@ from monitors.domain.durations import exactly
 from monitors.history import current
 from monitors.models import Gap
 
-# Shorter and older gaps are only in the activity: nobody has to do anything about them.
+# Shorter and older gaps are only in the activity: nothing needs to be done about them.
 NOTICED_FOR = timedelta(hours=12)
 _NOTICED_FROM = timedelta(minutes=1)
 
@@ -28,7 +28,7 @@ def in_words(gap: Gap) -> str:
         }
     what = clock_step_in_words(gap, _day(gap.ended_at))
     if gap.clock_step > 0:
-        return _("%(what)s. The time that it skipped does not count as silence.") % {"what": what}
+        return _("%(what)s. Silence in the skipped time does not count.") % {"what": what}
     return _("%(what)s. Silence counts from then on, by the new time.") % {"what": what}
 
 
@@ -55,7 +55,7 @@ def failing_in_words(since: datetime, today: date, *, zone: bool = False) -> str
 class Notice:
     """What the overview has to say of one gap, or of pushes that fail now.
 
-    `failing` is whether it goes on. `key` is another one for everything that it may say.
+    `failing` is whether pushes fail now. `key` differs whenever the text does.
     """
 
     key: tuple[object, ...]

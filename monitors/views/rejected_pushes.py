@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.heartbeats import rate_limit
-from monitors.heartbeats.parser import BODY_LIMIT
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT
 from monitors.heartbeats.rejections import KINDS_MOST
 from monitors.models import Monitor, PushToken, RejectedPush
 from monitors.pages import tokens as token_page
@@ -70,8 +70,10 @@ def _advice(monitor: Monitor, rejected: RejectedPush) -> str:
                 "monitor's settings."
             ) % {"rate": rate}
         case RejectedPush.Reason.TOO_LARGE:
-            return _("Send at most %(limit)s bytes: store long output elsewhere and send only its end.") % {
-                "limit": BODY_LIMIT
-            }
+            return _(
+                "Send at most %(limit)s bytes, or put the status into the URL; the body is then cut."
+            ) % {"limit": PUSH_BODY_LIMIT}
         case _:
-            return _("Correct the sender's request: the status must be “up” or “down”, or left out.")
+            return _(
+                "Correct the sender's request, or put the status into the URL: ?status=up or ?status=down."
+            )

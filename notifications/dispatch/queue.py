@@ -23,9 +23,10 @@ from notifications.integrations import kinds
 from notifications.locks import keep_monitor_of, lock_channel, lock_deliveries
 from notifications.messages.events import DIGESTS, ENDS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.transports.base import TOTAL_SECONDS
 
-# Longer than any attempt can take (transports.base.TOTAL_SECONDS), with room for a slow commit.
-LEASE = timedelta(seconds=60)
+# Longer than any attempt can take, with room for a slow commit.
+LEASE = timedelta(seconds=TOTAL_SECONDS + 10)
 # What happens within this time of the first is sent as a digest.
 STORM = timedelta(seconds=30)
 # How many deliveries of a channel are looked at in one turn, at most and at first.

@@ -244,6 +244,8 @@ def value_sentence(value: float | None, bounds: Bounds) -> str:
 
     Only the value itself if it is within `bounds`, which may have been changed since.
     """
+    if value is None and not bounds.required:
+        return _("The value is not a number.")
     if value is None:
         return _("The heartbeat had no value, but this monitor requires one.")
     if bounds.high is not None and value > bounds.high:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from core import wakeups
@@ -13,10 +16,14 @@ class Broker:
     def __init__(self) -> None:
         self.away = False
         self.tries = 0
+        # Cleared, it hangs.
+        self.free = threading.Event()
+        self.free.set()
         self.published: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
 
     def send_task(self, task, *, args, **options):
         self.tries += 1
+        self.free.wait()
         if self.away:
             raise ConnectionError("no broker")
         self.published.append((task, args, options))
@@ -31,7 +38,7 @@ def broker(monkeypatch):
 
 
 def test_a_hint_asks_for_a_task_once_and_for_a_short_time(broker):
-    wakeups._publish("some.task", (7,))
+    wakeups._send("some.task", (7,))
     ((task, args, options),) = broker.published
     assert (task, args) == ("some.task", (7,))
     assert options["retry"] is False
@@ -40,18 +47,26 @@ def test_a_hint_asks_for_a_task_once_and_for_a_short_time(broker):
 
 def test_a_broker_that_is_away_raises_nothing(broker):
     broker.away = True
-    wakeups._publish("some.task", ())
+    wakeups._send("some.task", ())
 
 
 def test_a_broker_that_was_away_is_left_alone_for_a_while(broker, monkeypatch):
     broker.away = True
     for _ in range(3):
-        wakeups._publish("some.task", ())
+        wakeups._send("some.task", ())
     assert broker.tries == 1
     broker.away = False
     monkeypatch.setattr(wakeups, "_leave_alone_until", 0.0)
-    wakeups._publish("some.task", ())
+    wakeups._send("some.task", ())
     assert len(broker.published) == 1
+
+
+def published(broker: Broker, number: int) -> list[tuple[str, tuple[object, ...]]]:
+    """Wait until so many were published; return them."""
+    until = time.monotonic() + 10
+    while len(broker.published) < number and time.monotonic() < until:
+        time.sleep(0.01)
+    return [(task, args) for task, args, _ in broker.published]
 
 
 @pytest.mark.django_db
@@ -59,4 +74,32 @@ def test_a_hint_waits_for_the_commit(broker, django_capture_on_commit_callbacks)
     with django_capture_on_commit_callbacks(execute=True):
         wakeups.wake_on_commit("some.task", 7)
         assert not broker.published
-    assert [(task, args) for task, args, _ in broker.published] == [("some.task", (7,))]
+    assert published(broker, 1) == [("some.task", (7,))]
+
+
+def test_a_broker_that_hangs_delays_no_caller_and_equal_hints_are_one(broker):
+    broker.free.clear()
+    wakeups._publish("first.task", ())
+    while broker.tries == 0:
+        time.sleep(0.001)
+    for number in (1, 2, 2, 1):
+        wakeups._publish("some.task", (number,))
+    assert broker.published == []
+    broker.free.set()
+    assert published(broker, 3) == [("first.task", ()), ("some.task", (1,)), ("some.task", (2,))]
+    wakeups._publish("last.task", ())
+    assert published(broker, 4)[3:] == [("last.task", ())]
+
+
+def test_hints_that_wait_are_bounded(broker, monkeypatch):
+    monkeypatch.setattr(wakeups, "_PENDING_MOST", 2)
+    broker.free.clear()
+    wakeups._publish("first.task", ())
+    while broker.tries == 0:
+        time.sleep(0.001)
+    for number in range(5):
+        wakeups._publish("some.task", (number,))
+    broker.free.set()
+    published(broker, 3)
+    time.sleep(0.05)
+    assert len(broker.published) == 3

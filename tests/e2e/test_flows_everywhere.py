@@ -12,6 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 
+from monitors.heartbeats.words import ALLOWED
 from tests.e2e.conftest import listen, shoot
 from tests.e2e.modes import MODES, Mode, Words
 from tests.support.product import Created, Up, wait_for
@@ -441,7 +442,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(here: House, page: Pag
     page.goto(monitor.path)
     page.locator("#troubleshooting").get_by_text(say("Troubleshooting")).click()
     entry = page.get_by_role("listitem").filter(has_text=say("Invalid parameter"))
-    told = say("Response: “%(detail)s”", detail="status must be up or down.")
+    told = say("Response: “%(detail)s”", detail=f"Unknown status “broken”. {ALLOWED}")
     expect(entry).to_contain_text(told)
     expect(entry).to_contain_text(monitor.push_url[-4:])
     shoot(page, f"flow-refused-{here.mode}")

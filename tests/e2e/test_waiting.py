@@ -9,6 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from monitors.heartbeats.words import ALLOWED
 from tests.e2e.conftest import DESKTOP, PHONE, shoot
 from tests.e2e.test_flows import LIVE, create_monitor, push
 from tests.support.product import Up
@@ -114,7 +115,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(open_page: Callable[..
         page.wait_for_timeout(300)
     entry = page.get_by_role("listitem").filter(has_text="Invalid parameter")
     expect(entry).to_contain_text("× 2")
-    expect(entry).to_contain_text("Response: “status must be up or down.”")
+    expect(entry).to_contain_text(f"Response: “Unknown status “broken”. {ALLOWED}”")
     expect(entry).to_contain_text(f"with token …{url[-4:]}")
     shoot(page, "refused")
     page.get_by_role("button", name="Copy").click()

@@ -24,7 +24,7 @@ from tests.support.product import (
 )
 from tests.support.servers import Postgres, free_port, unique_name
 
-_BACK_WITHIN_SECONDS = 60
+_BACK_WITHIN_SECONDS = 15
 
 
 def settings_of(database: str) -> dict[str, str]:

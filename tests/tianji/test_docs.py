@@ -17,7 +17,8 @@ import yaml
 from django.core.management import get_commands
 
 from monitors.domain.state_machine import Cause
-from monitors.heartbeats.parser import BODY_LIMIT, Push, parse_push
+from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Push, parse_push
+from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
 from monitors.models import MESSAGE_LENGTH
 from notifications.messages import payloads, single, templates
 from notifications.transports.retry import WAITS
@@ -335,8 +336,14 @@ def test_every_placeholder_is_documented():
 
 def test_the_limits_of_a_push_are_documented():
     page = read("docs/push-endpoint.md")
-    assert f"{BODY_LIMIT:,} bytes" in page
+    assert f"{PUSH_BODY_LIMIT:,} bytes" in page
     assert f"after {MESSAGE_LENGTH} characters" in page
+
+
+def test_every_word_of_a_status_is_documented():
+    for page in (read("docs/push-endpoint.md"), read("docs/id/push-endpoint.md")):
+        for word in (*UP_WORDS, *DOWN_WORDS):
+            assert f"`{word}`" in page
 
 
 def test_the_warning_quoted_is_the_one_given():

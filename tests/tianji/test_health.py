@@ -14,6 +14,7 @@ from django.db.utils import ConnectionHandler
 from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
+from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Gap, Incident, MonitorState, Watermark
 from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
@@ -21,7 +22,7 @@ from tests.support.servers import redis_server
 from tests.tianji.admin_site.schedule import install_schedule
 from tianji import health
 
-READY = {"status": "ok", "database": "ok", "migrations": "ok"}
+READY = {"status": "ok", "database": "ok", "migrations": "ok", "commits": "ok"}
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,19 @@ def test_a_database_that_does_not_answer_is_not_ready(client, database, tmp_path
         "status": "unavailable",
         "database": "not responding",
         "migrations": "unknown",
+        "commits": "ok",
     }
+
+
+@pytest.mark.django_db
+def test_a_process_that_has_not_committed_lately_is_not_ready(client, monkeypatch):
+    listener = process_pipeline().listener
+    monkeypatch.setattr(type(listener), "silent_seconds", property(lambda self: 10.5))
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {**READY, "status": "unavailable", "commits": "failing"}
+    monkeypatch.setattr(type(listener), "silent_seconds", property(lambda self: 9.5))
+    assert client.get("/readyz").json() == READY
 
 
 @pytest.mark.django_db

@@ -8,6 +8,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from monitors.heartbeats.rejections import UNKNOWN
+from monitors.heartbeats.words import ALLOWED
 from monitors.models import MaintenanceWindow, Monitor, PushToken, RejectedPush
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
@@ -21,7 +22,7 @@ _ROTATED, _OVERLAP = timedelta(hours=5), timedelta(days=7)
 # The monitor with rejected pushes: when its sender moved, and how long the old token still worked.
 _MOVED, _OLD_WORKED = timedelta(days=3.2), timedelta(hours=6)
 _OLD_SERVER = "10.20.4.9"
-_STRAY = ("10.20.9.31", "status must be up or down.")
+_STRAY = ("10.20.9.31", f"Unknown status “pending”. {ALLOWED}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import io
 import json
 from datetime import timedelta
 from threading import BoundedSemaphore
+from urllib.parse import quote
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -21,8 +22,10 @@ from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.rate_limit import Limiter, LocalStore
 from monitors.heartbeats.rejections import RejectionLog
+from monitors.heartbeats.words import ALLOWED
 from monitors.models import Heartbeat, MonitorState, PushToken, RejectedPush
 from monitors.services import tokens
+from tests.monitors import sender_requests
 from tests.monitors.acts import Queries, state_of
 from tests.support.factories import make_channel, make_monitor, secret_of
 
@@ -178,11 +181,64 @@ def test_other_addresses_record_nothing_and_are_no_fault(client, db, path):
     assert client.get(path).status_code == 404
 
 
+# --- whatever senders send
+
+
+@pytest.mark.parametrize("sent", sender_requests.ALL, ids=str)
+def test_a_request_is_recorded_as_it_was_meant(raw, url, monitor, sent):
+    headers = {"HTTP_CONTENT_ENCODING": sent.encoding} if sent.encoding else {}
+    answer = raw(
+        sent.body,
+        checked=False,
+        PATH_INFO=url,
+        REQUEST_METHOD=sent.verb,
+        QUERY_STRING=sent.query.decode("latin-1"),
+        CONTENT_TYPE=sent.type,
+        **headers,
+    )
+    if isinstance(sent.means, int):
+        assert answer.status.startswith(str(sent.means))
+        assert not Heartbeat.objects.exists()
+        assert state_of(monitor).status == "new"
+        return
+    assert answer.status == "200 OK"
+    assert sent.verb == "HEAD" or sent.warns in json.loads(answer.content).get("warning", "")
+    assert Heartbeat.objects.get().status == sent.means
+    assert state_of(monitor).status == sent.means
+
+
+@pytest.mark.parametrize(
+    "path", ["/{}", "//{}//", "/{} ", "/{}\r", "/{}\n", "/{}.", "/{}/.", "/{}/?", "/{}?"]
+)
+def test_a_token_is_found_in_a_url_that_was_put_together_badly(client, monitor, path):
+    token = path.format(secret_of(monitor))
+    assert client.generic("GET", f"/api//push{quote(token)}").content == OK
+
+
+def test_fields_behind_the_token_count_though_their_question_mark_was_encoded_or_forgotten(
+    client, url, monitor
+):
+    assert client.generic("GET", f"{url}%3Fstatus=down&msg=x").content == OK
+    assert client.generic("GET", f"{url}&status=down&msg=y").content == OK
+    assert [(beat.status, beat.message) for beat in Heartbeat.objects.order_by("pk")] == [
+        ("down", "x"),
+        ("down", "y"),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\x89PNG\0\0", b"<status/>"])
+def test_a_body_that_cannot_be_read_is_kept_among_the_rejected_pushes(client, url, noted, body):
+    response = client.post(url, body, content_type="application/octet-stream")
+    assert response.status_code == 400
+    assert noted() == [("parameter", "POST", response.json()["error"], 1)]
+    assert not Heartbeat.objects.exists()
+
+
 # --- errors
 
 
 def test_a_status_that_is_none_is_400_and_records_nothing(client, url):
-    assert refused(client.get(url + "?status=maybe"), 400, "status must be up or down.")
+    assert refused(client.get(url + "?status=maybe"), 400, f"Unknown status “maybe”. {ALLOWED}")
     assert not Heartbeat.objects.exists()
 
 
@@ -254,7 +310,7 @@ def test_a_preflight_is_answered_so_that_other_sites_may_push_json(client, url):
     assert (response.status_code, response.content) == (204, b"")
     assert response["Access-Control-Allow-Origin"] == "*"
     assert response["Access-Control-Allow-Methods"] == "GET, HEAD, POST"
-    assert response["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+    assert response["Access-Control-Allow-Headers"] == "Authorization, Content-Encoding, Content-Type"
     # RFC 9110, 8.6: a server must not send it with a 204.
     assert not response.has_header("Content-Length")
     assert not Heartbeat.objects.exists()
@@ -465,7 +521,7 @@ def noted(monkeypatch):
 def test_a_bad_status_is_kept_for_the_monitors_page(client, url, monitor, noted):
     for _ in range(2):
         client.get(url + "?status=broken", REMOTE_ADDR="192.0.2.7")
-    assert noted() == [("parameter", "GET", "status must be up or down.", 2)]
+    assert noted() == [("parameter", "GET", f"Unknown status “broken”. {ALLOWED}", 2)]
     refusal = RejectedPush.objects.get()
     assert (refusal.monitor, refusal.source) == (monitor, "192.0.2.7")
 
@@ -615,15 +671,19 @@ def test_a_posted_form_is_read_from_the_servers_stream(raw, url):
     assert Heartbeat.objects.get().message == "raw"
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read(raw, url):
-    answer = raw(
-        checked=False,
-        PATH_INFO=url,
-        REQUEST_METHOD="POST",
-        CONTENT_LENGTH="10001",
-        **{"wsgi.input": Unread()},
-    )
-    assert answer.status.startswith("413 ")
+def test_of_a_body_that_is_too_large_no_more_is_read_than_to_look_for_a_status(raw, url):
+    for body, status in ((b"x" * 1_000_000, "413 "), (b"status=down&log=" + b"x" * 1_000_000, "200 ")):
+        stream = Pieces(body)
+        answer = raw(
+            checked=False,
+            PATH_INFO=url,
+            REQUEST_METHOD="POST",
+            CONTENT_LENGTH=str(len(body)),
+            **{"wsgi.input": stream},
+        )
+        assert answer.status.startswith(status)
+        assert stream.read_bytes <= 10_001
+    assert [beat.status for beat in Heartbeat.objects.all()] == ["down"]
 
 
 @pytest.mark.parametrize("length", ["", "-1", "abc", "0", "1e3"])

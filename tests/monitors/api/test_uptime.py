@@ -150,6 +150,6 @@ def test_many_monitors_cost_as_many_queries_as_one(workspace, django_assert_num_
         push(monitor, up=False)
     now = database_now()
     loaded = list(Monitor.objects.in_workspace(workspace).select_related("state"))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         found = uptimes.uptimes(loaded, start=now - timedelta(days=1), end=now, now=now)
     assert {pk for pk, uptime in found.items() if uptime.incidents} == {m.pk for m in monitors[:6]}

@@ -7,11 +7,14 @@ from django.urls import reverse
 
 from core.clock import database_now
 from monitors.domain.value_rules import ValueRules
-from monitors.heartbeats.recorder import Limited, Outcome
+from monitors.heartbeats import recorder
+from monitors.heartbeats.parser import Push, parse_push
+from monitors.heartbeats.recorder import Arrival, Limited, Outcome
 from monitors.history import current
 from monitors.models import Incident
 from monitors.pages.log import feed
 from monitors.services import monitors as monitor_service
+from monitors.services.tokens import digest_of
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
@@ -163,6 +166,63 @@ def test_new_bounds_do_not_judge_the_past():
     assert state_of(monitor).status == "up"
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"value_max": 90},
+        {"value_min": 1},
+        {"value_required": True},
+        {"value_max": 90, "value_required": True},
+    ],
+)
+def test_a_value_that_is_not_a_number_is_out_of_range_and_the_incident_says_why(rules):
+    monitor = make_monitor(**rules)
+    push(monitor, value=5)
+    push_raw(monitor, b"value=abc&msg=nearly+full")
+    incident = Incident.objects.get()
+    assert (incident.cause, incident.opening_value) == ("value", None)
+    assert incident.opening_message == "The value “abc” is not a number. nearly full"
+    heartbeat = monitor.heartbeats.latest("pk")
+    # A threshold counts it as a failure, though the row has no value that shows it.
+    assert (heartbeat.status, heartbeat.value) == ("down", None)
+    assert transitions_of(monitor)[-1] == ("up", "down", "value")
+    push_raw(monitor, b"value=5")
+    assert state_of(monitor).status == "up"
+
+
+def test_without_a_rule_a_value_that_is_not_a_number_changes_nothing():
+    monitor = make_monitor()
+    push_raw(monitor, b"value=abc")
+    assert state_of(monitor).status == "up"
+    heartbeat = monitor.heartbeats.get()
+    assert (heartbeat.status, heartbeat.message, heartbeat.value) == ("up", "OK", None)
+
+
+@pytest.mark.parametrize("written", ["97,3", "97.3%25", "973e-1", "97,3ms"])
+def test_a_value_in_any_notation_is_held_against_the_rule(written):
+    monitor = make_monitor(value_max=90)
+    push_raw(monitor, f"value={written}".encode())
+    assert Incident.objects.get().opening_value == 97.3
+
+
+def test_above_the_rate_limit_an_unreadable_value_under_a_rule_is_recorded():
+    monitor = make_monitor(value_max=90)
+    push(monitor, value=5)
+    arrival = Arrival(digest_of(secret_of(monitor)) or "", parsed(b"value=abc"))
+    assert recorder.record([arrival], limiter=TooFast()) == [Outcome.RECORDED]
+
+
+def parsed(query):
+    said = parse_push("GET", query)
+    assert isinstance(said, Push)
+    return said
+
+
+def push_raw(monitor, query):
+    arrival = Arrival(digest_of(secret_of(monitor)) or "", parsed(query))
+    assert recorder.record([arrival]) == [Outcome.RECORDED]
+
+
 # --- What people see -----------------------------------------------------------------------------
 
 
@@ -173,6 +233,7 @@ def test_new_bounds_do_not_judge_the_past():
         (0.5, ValueRules(low=1.0), "Value 0.5 is below 1"),
         (10.0000001, ValueRules(high=10.0), "Value 10.0000001 is above 10"),
         (None, ValueRules(required=True), "No value, but one is required"),
+        (None, ValueRules(high=10.0), "The value is not a number"),
         (12.0, ValueRules(high=100.0), "Value 12 was out of range"),
     ],
 )
