@@ -13,8 +13,10 @@ import redis
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -24,9 +26,11 @@ from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
 from monitors.domain.durations import exactly
+from monitors.domain.listening import GAP_LEAST
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.transitions import horizon
-from monitors.models import MonitorState
+from monitors.models import Gap, MonitorState, Watermark
+from monitors.pages import gaps
 from notifications.models import Delivery
 from tianji.celeryconfig import broker_transport_options
 from tianji.runtime import beat_schedule
@@ -35,6 +39,8 @@ from tianji.runtime import beat_schedule
 BEAT_IS_SILENT_AFTER = timedelta(minutes=2)
 # Many deadlines that pass at the same time take a few seconds.
 SWEEP_IS_BEHIND_AFTER = timedelta(seconds=30)
+# A clock that was set is a fault of its server's; this is long enough to be seen.
+CLOCK_STEP_IS_NEWS_FOR = timedelta(hours=1)
 # If more channels hang than a worker has threads, the others wait for the timeouts.
 DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
 # Ticks come once a second; this many in the queue mean that no worker is running.
@@ -179,11 +185,35 @@ def _has_just_begun() -> bool:
     return changed is not None and database_now() - changed < BEAT_IS_SILENT_AFTER
 
 
+def _listening() -> str:
+    """Say since when pushes fail. From the database's row, so that every process answers the same."""
+    now = database_now()
+    watermark = Watermark.objects.first()
+    if watermark is None or not (watermark.held or now - watermark.until > GAP_LEAST):
+        return ""
+    return gaps.failing_in_words(watermark.until, timezone.localdate(now), zone=True)
+
+
+def _clock() -> str:
+    now = database_now()
+    stepped = Gap.objects.filter(
+        clock_step__isnull=False, ended_at__gt=now - CLOCK_STEP_IS_NEWS_FOR, ended_at__lte=now
+    )
+    newest = stepped.order_by("-ended_at").first()
+    return f"{gaps.clock_step_in_words(newest, timezone.localdate(now), zone=True)}." if newest else ""
+
+
 def _sweep() -> str:
     now = database_now()
-    due = MonitorState.objects.due(horizon(now) - SWEEP_IS_BEHIND_AFTER).order_by("due_at")
-    oldest = due.values_list("due_at", flat=True).first()
-    return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
+    # A deadline after the watermark is none of its business yet, and one in a gap only since the gap's end.
+    limit = horizon(now) - SWEEP_IS_BEHIND_AFTER
+    ours = Q(excused_until=None) | Q(excused_until__lte=limit)
+    oldest = MonitorState.objects.due(limit).filter(ours).order_by("due_at").first()
+    if oldest is None or oldest.due_at is None:
+        return ""
+    return _("Running %(time)s behind.") % {
+        "time": _long(now - max(oldest.due_at, oldest.excused_until or oldest.due_at))
+    }
 
 
 def _deliveries() -> str:
@@ -194,6 +224,8 @@ def _deliveries() -> str:
 
 
 _QUESTIONS = (
+    ("listening", gettext_lazy("Listening"), _listening),
+    ("clock", gettext_lazy("The database's clock"), _clock),
     ("schedule", gettext_lazy("Celery Beat's schedule"), _schedule),
     ("celery_beat", gettext_lazy("Celery Beat"), _celery_beat),
     ("sweep", gettext_lazy("Sweep"), _sweep),

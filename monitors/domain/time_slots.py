@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.state_machine import Status
 from monitors.domain.uptime import Onset
 
@@ -32,6 +33,7 @@ class Slot:
     `worst` is None before the monitor existed. A silent monitor may be down in a slot without any
     heartbeat. Up ranks above paused and new, because it is more significant. `last_message` is that of the
     last down heartbeat, else of the last up one. `mean` is that of their values, None if there were none.
+    `unheard` is whether Tianji was not listening for at least half of the slot.
     """
 
     start: datetime
@@ -41,6 +43,7 @@ class Slot:
     downs: int = 0
     last_message: str = ""
     mean: float | None = None
+    unheard: bool = False
 
 
 def begin_of_slot(at: datetime, width: timedelta) -> datetime:
@@ -79,4 +82,24 @@ def worst_of(onsets: Iterable[Onset], bounds: Sequence[datetime]) -> list[Status
             current = left.popleft().status
             there.append(current)
         found.append(max(there, key=_BADNESS.__getitem__, default=None))
+    return found
+
+
+def mostly_in(stretches: Sequence[Stretch], bounds: Sequence[datetime]) -> list[bool]:
+    """Return whether at least half of each of the slots between `bounds` is in `stretches`.
+
+    Args:
+        stretches: in order and disjoint.
+    """
+    found = []
+    first = 0
+    for start, end in pairwise(bounds):
+        while first < len(stretches) and stretches[first][1] <= start:
+            first += 1
+        inside = timedelta(0)
+        for begin, stop in islice(stretches, first, None):
+            if begin >= end:
+                break
+            inside += min(stop, end) - max(begin, start)
+        found.append(inside * 2 >= end - start)
     return found

@@ -43,7 +43,7 @@ class LogForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={
             "invalid_choice": _(
-                "Unknown kind “%(value)s”. Choose from heartbeats, status, messages and changes."
+                "Unknown kind “%(value)s”. Choose from heartbeats, status, messages, changes and gaps."
             ),
         },
     )

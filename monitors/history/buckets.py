@@ -12,6 +12,7 @@ from django.db import connection
 
 from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import SPANS, edges
+from monitors.history.gaps import between
 from monitors.history.rollups import HALF_HOUR, clamped, sums
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
@@ -70,18 +71,22 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The buckets of one range, oldest first, `now` in the last; and the incidents in it, newest first."""
+    """The buckets of one range, oldest first, `now` in the last; and the incidents in it, newest first.
+
+    `unheard` are the stretches in which Tianji was not listening, in order and disjoint.
+    """
 
     range: Range
     now: datetime
     buckets: list[Bucket]
     incidents: list[Incident]
+    unheard: list[Stretch]
 
 
 def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
     """Return the data for the charts of `monitor` up to `now`, the database's time.
 
-    Two queries for a counted range, four for others. If gaps are not measured, their mean is estimated from
+    Three queries for a counted range, five for others. If gaps are not measured, their mean is estimated from
     the number of heartbeats and the longest is unknown. At most `INCIDENTS` incidents.
     """
     bounds = edges(now, span=wanted.span, slots=wanted.buckets)
@@ -90,7 +95,13 @@ def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
     if not wanted.counted:
         buckets = estimated(buckets, now)
     incidents = overlapping(Incident.objects.filter(monitor=monitor), start=bounds[0], end=bounds[-1])
-    return Series(wanted, now, buckets, list(incidents.order_by("-started_at", "-pk")[:INCIDENTS]))
+    return Series(
+        range=wanted,
+        now=now,
+        buckets=buckets,
+        incidents=list(incidents.order_by("-started_at", "-pk")[:INCIDENTS]),
+        unheard=between(max(bounds[0], monitor.created_at), now),
+    )
 
 
 def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:

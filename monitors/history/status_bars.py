@@ -10,7 +10,9 @@ from itertools import pairwise
 from operator import itemgetter
 
 from monitors.domain.recurrence import Stretch
-from monitors.domain.time_slots import Slot, edges, worst_of
+from monitors.domain.state_machine import Status
+from monitors.domain.time_slots import Slot, edges, mostly_in, worst_of
+from monitors.history import gaps
 from monitors.history.rollups import HALF_HOUR, rollups_in, sums
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
@@ -48,7 +50,7 @@ def bars_of(
 ) -> dict[int, list[Slot]]:
     """Return the bar of each of `monitors` by row id: `slots` slots, oldest first, `now` in the last.
 
-    Five queries for any number of monitors. The worst status comes from the status changes, so a silent
+    Six queries for any number of monitors. The worst status comes from the status changes, so a silent
     monitor is down in slots without a heartbeat. Heartbeats are counted from rollups if a slot consists of
     whole half hours, and one by one for what is not rolled up yet.
 
@@ -64,17 +66,24 @@ def bars_of(
     bounds = edges(now, span=span, slots=slots)
     tallies = _count(ids, bounds, now)
     onsets = onsets_of(monitors, start=bounds[0], end=now, now=now)
+    unheard = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
     return {
         pk: [
-            Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean)
-            if (tally := tallies.get((pk, number)))
-            else Slot(start, end, worst)
-            for number, ((start, end), worst) in enumerate(
-                zip(pairwise(bounds), worst_of(onsets[pk], bounds), strict=True)
+            _slot(start, end, worst, tallies.get((pk, number)), in_gap)
+            for number, ((start, end), worst, in_gap) in enumerate(
+                zip(pairwise(bounds), worst_of(onsets[pk], bounds), unheard, strict=True)
             )
         ]
         for pk in ids
     }
+
+
+def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | None, in_gap: bool) -> Slot:
+    # Before a monitor existed, nothing was missing.
+    unheard = in_gap and worst is not None
+    if tally is None:
+        return Slot(start, end, worst, unheard=unheard)
+    return Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean, unheard=unheard)
 
 
 def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[int, int], _Tally]:

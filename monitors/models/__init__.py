@@ -3,7 +3,7 @@
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
-from monitors.models.listening import Gap, PushTally, Watermark
+from monitors.models.listening import GAP_DAYS, Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import (
     CRON_LENGTH,
@@ -23,6 +23,7 @@ __all__ = [
     "CRON_LENGTH",
     "DESCRIPTION_LENGTH",
     "FAULT_LENGTH",
+    "GAP_DAYS",
     "MAX_TAGS",
     "MAX_TAG_LENGTH",
     "MESSAGE_LENGTH",

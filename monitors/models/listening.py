@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+# How long gaps are kept: as long as what is calculated with them.
+GAP_DAYS = 400
+
 
 class Watermark(models.Model):
     """The one row that says until when pushes could be received and committed.

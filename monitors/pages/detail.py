@@ -23,7 +23,7 @@ from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
-from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.models import Gap, Heartbeat, Incident, Monitor, Transition
 from monitors.pages.charts.window import Window, scheduled_around, window
 from monitors.services import maintenance
 
@@ -194,6 +194,7 @@ def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
             heartbeat=_first(Heartbeat.objects.filter(**of_it).order_by("-received_at")),
             transition=_first(Transition.objects.filter(**of_it).order_by("-at")),
             change=_first(audit),
+            gap=_first(Gap.objects.order_by("-ended_at", "-pk")),
             incident=_first(incidents),
             acknowledged=Subquery(incidents.values("acknowledged_at")[:1]),
             note=Subquery(incidents.values("note")[:1]),

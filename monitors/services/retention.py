@@ -1,15 +1,16 @@
-"""Deletes old heartbeats, rollups and rejected pushes, in small batches that block nothing."""
+"""Deletes old heartbeats, rollups, gaps and rejected pushes, in small batches that block nothing."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from core.clock import database_now
 from monitors.heartbeats import rejections
-from monitors.models import ROLLUP_DAYS, Heartbeat, RejectedPush, RolledUp, Rollup
+from monitors.models import GAP_DAYS, ROLLUP_DAYS, Gap, Heartbeat, RejectedPush, RolledUp, Rollup
 
 BATCH = 1000
 
@@ -40,6 +41,12 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
     return total
 
 
+def delete_old_gaps(*, batch: int = BATCH) -> int:
+    """Delete the gaps that ended more than GAP_DAYS ago; return how many."""
+    limit = database_now() - timedelta(days=GAP_DAYS)
+    return _delete_all(Gap.objects.filter(ended_at__lt=limit), batch)
+
+
 def delete_old_rejected_pushes(*, batch: int = BATCH) -> int:
     """Delete old rejected pushes; return how many rows."""
     limit = database_now() - timedelta(days=rejections.DAYS)
@@ -64,7 +71,7 @@ def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
     return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
 
 
-def _delete_all(rows: QuerySet[Heartbeat] | QuerySet[Rollup] | QuerySet[RejectedPush], batch: int) -> int:
+def _delete_all(rows: QuerySet[Any], batch: int) -> int:
     total = 0
     while ids := list(rows.values_list("pk", flat=True)[:batch]):
         total += rows.model._default_manager.filter(pk__in=ids).delete()[0]

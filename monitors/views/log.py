@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from itertools import islice
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEntry
@@ -99,8 +100,9 @@ def _export(monitor: Monitor, criteria: Filter, file_format: str) -> StreamingHt
     if file_format not in WRITERS:
         raise Http404
     rows = feed.entries(monitor, criteria)
-    # Read the first chunk now, while a database error can still be answered as one.
-    with feed.patience():
+    # Read the first chunk now, while a database error can still be answered as one. Times in its sentences
+    # are in UTC, as those in its first column.
+    with feed.patience(), timezone.override(UTC):
         first = list(islice(rows, feed.CHUNK))
     language = translation.get_language() or "en"
     response = StreamingHttpResponse(
@@ -118,7 +120,7 @@ def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterat
         release_connection()
         yield [_line(entry) for entry in chunk]
         # This runs after the response has started, when the reader's language is no longer active.
-        with translation.override(language):
+        with translation.override(language), timezone.override(UTC):
             chunk = list(islice(rows, feed.CHUNK))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -351,3 +354,49 @@ def test_values_of_a_day_are_a_line_beside_the_last_one(
     page.goto("/")
     expect(row_of(page, "With values")).to_contain_text("value 12.5")
     page.context.close()
+
+
+@pytest.fixture
+def gap(product: Up) -> Iterator[Callable[..., None]]:
+    """Return a function that stores a gap which ends now, as if all processes had been away."""
+
+    def gap(**length: float) -> None:
+        ended = datetime.now(UTC)
+        write(
+            "INSERT INTO monitors_gap (started_at, ended_at) VALUES (?, ?)",
+            *(f"{at:%Y-%m-%d %H:%M:%S.%f}" for at in (ended - timedelta(**length), ended)),
+        )
+
+    def write(statement: str, *values: str) -> None:
+        with closing(sqlite3.connect(product.data / "tianji.sqlite3", timeout=30)) as database, database:
+            database.execute(statement, values)
+
+    yield gap
+    # Other tests share the product.
+    write("DELETE FROM monitors_gap")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_gap_is_told_on_an_open_page_without_a_reload(
+    open_page: Callable[..., Page],
+    make: Callable[..., Created],
+    gap: Callable[..., None],
+    viewport: dict[str, int],
+    dark: bool,
+):
+    name = f"Gap {viewport['width']} {'dark' if dark else 'light'}"
+    monitor = make(name, timeout="1 d")
+    push(monitor, "?value=12")
+    page = open_page(viewport=viewport, dark=dark)
+    expect(row_of(page, name)).to_contain_text("Up")
+    notice = page.locator("#listening")
+    expect(notice).to_have_text("")
+    page.evaluate("window.neverReloaded = true")
+    gap(minutes=32, seconds=5)
+    expect(notice).to_contain_text("Tianji was not listening from ", timeout=LIVE + SLACK)
+    expect(notice).to_contain_text("; no monitor was blamed.")
+    assert page.evaluate("window.neverReloaded") is True
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= viewport["width"]
+    shoot(page, f"overview-gap-{viewport['width']}-{'dark' if dark else 'light'}")

@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
 from monitors.heartbeats.pipeline import process_pipeline
-from monitors.models import Incident, MonitorState
+from monitors.models import Gap, Incident, MonitorState, Watermark
 from notifications.models import Delivery
 from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
@@ -149,6 +149,8 @@ WELL = {
     "status": "ok",
     "database": "ok",
     "migrations": "ok",
+    "listening": "ok",
+    "clock": "ok",
     "schedule": "ok",
     "celery_beat": "ok",
     "sweep": "ok",
@@ -160,6 +162,10 @@ WELL = {
 
 def ask(client):
     return client.get("/healthz", headers={"Accept": "application/json"})
+
+
+def faults(response):
+    return [name for name, text in response.json().items() if text != "ok" and name != "status"]
 
 
 def only_fault(response, key):
@@ -261,6 +267,59 @@ def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
     assert "Secret project" not in client.get("/healthz").text
 
 
+def heard_until(*, held=False, **ago):
+    until = database_now() - timedelta(**ago)
+    Watermark.objects.update_or_create(pk=Watermark.ROW, defaults={"until": until, "held": held})
+    return until
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+@pytest.mark.parametrize(("held", "seconds"), [(False, 10), (True, 2)], ids=["nobody looks", "most fail"])
+def test_pushes_that_fail_are_seen_with_the_time_since_when(client, held, seconds):
+    heard_until(seconds=3)
+    assert ask(client).status_code == 200
+    since = heard_until(held=held, seconds=seconds)
+    said = f"{since:%H:%M:%S} UTC."
+    assert only_fault(ask(client), "listening").endswith(said)
+    assert said in client.get("/healthz").text
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+@pytest.mark.parametrize(("step", "words"), [(3600, "set forward by 1 h"), (-3600, "set back by 1 h")])
+def test_a_clock_that_was_set_is_seen_for_an_hour(client, step, words):
+    now = database_now()
+    ended = now - timedelta(minutes=50)
+    started = ended - timedelta(seconds=max(step, 0))
+    Gap.objects.create(started_at=started, ended_at=ended, clock_step=step)
+    fault = only_fault(ask(client), "clock")
+    assert f"The database's clock was {words} at " in fault
+    assert fault.endswith(f"{started:%H:%M:%S} UTC.")
+    Gap.objects.update(ended_at=now - timedelta(minutes=61), started_at=now - timedelta(hours=3))
+    assert ask(client).status_code == 200
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_gap_that_has_ended_is_no_fault(client):
+    now = database_now()
+    Gap.objects.create(started_at=now - timedelta(minutes=9), ended_at=now - timedelta(minutes=1))
+    assert ask(client).status_code == 200
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_sweep_that_waits_for_the_watermark_is_not_behind(client):
+    now = database_now()
+    heard_until(minutes=5)
+    overdue = {"status": "up", "due_at": now - timedelta(minutes=3)}
+    MonitorState.objects.filter(monitor=make_monitor()).update(**overdue)
+    assert set(faults(ask(client))) == {"listening"}
+    # The gap has ended a moment ago, and the sweep has not moved the deadlines in it yet.
+    heard_until(seconds=0)
+    MonitorState.objects.update(excused_until=now - timedelta(seconds=5))
+    assert ask(client).status_code == 200
+    MonitorState.objects.update(excused_until=now - timedelta(seconds=45))
+    assert only_fault(ask(client), "sweep") in {"Running 45 s behind.", "Running 46 s behind."}
+
+
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_deliveries_that_are_behind_are_seen(client):
     monitor = make_monitor()
@@ -328,7 +387,7 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
     ask(client)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(13):
         ask(client)
 
 

@@ -65,8 +65,10 @@ def draw(
     now: datetime,
     bridge: timedelta,
     shades: Sequence[Shade] = (),
+    hatched: Sequence[Shade] = (),
     bounds: Sequence[tuple[float, str]] = (),
     label: str,
+    name: str = "chart",
 ) -> Plot:
     """Return the chart of `points`, oldest first, from the start of the first one to `now`.
 
@@ -74,12 +76,15 @@ def draw(
         scale: covers every point.
         bridge: how long data may be missing without a gap in the line.
         shades: in any order; cut off at the edges of the chart.
+        hatched: like `shades`, behind them, and hatched.
         bounds: values to draw a line at, each with its tooltip; those outside the scale are left out.
         label: what the chart shows, for screen readers.
+        name: another one for each chart of a page.
     """
     frame = _Frame(points[0].start, now, scale)
     parts = [
         *(f'<line class="chart-grid" x1="0" x2="100%" y1="{y}%" y2="{y}%"/>' for y, _text in frame.ticks()),
+        *(_hatching(hatched, frame, f"{name}-hatching") if hatched else ()),
         *_shades(shades, frame, "chart-shade", "100%"),
         f'<svg viewBox="0 0 {_UNITS} {_UNITS}" width="100%" height="100%" preserveAspectRatio="none">',
         *_paths(points, frame, bridge),
@@ -87,6 +92,7 @@ def draw(
         *_bounds(bounds, frame),
         *_targets(points, frame),
         # Above the targets, so that it can be hovered.
+        *_shades(hatched, frame, "chart-mark chart-mark-hatched", "6"),
         *_shades(shades, frame, "chart-mark", "6"),
         '<line class="chart-cursor" x1="0" x2="0" y1="0" y2="100%"/>',
     ]
@@ -165,15 +171,24 @@ def _targets(points: Sequence[Point], frame: _Frame) -> list[str]:
     return found
 
 
-def _shades(shades: Sequence[Shade], frame: _Frame, kind: str, height: str) -> list[str]:
+def _shades(shades: Sequence[Shade], frame: _Frame, kind: str, height: str, *, fill: str = "") -> list[str]:
     found = []
     for shade in shades:
         left, right = frame.x(shade.start), frame.x(shade.end)
         found.append(
             f'<rect class="{kind}" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
-            f' height="{height}"><title>{escape(shade.tooltip)}</title></rect>'
+            f' height="{height}"{fill}><title>{escape(shade.tooltip)}</title></rect>'
         )
     return found
+
+
+def _hatching(shades: Sequence[Shade], frame: _Frame, pattern: str) -> list[str]:
+    # The plot itself is not stretched, so the lines keep their width and slant.
+    return [
+        f'<pattern id="{pattern}" width="7" height="7" patternUnits="userSpaceOnUse"',
+        ' patternTransform="rotate(45)"><path class="chart-hatch" d="M3.5 0v7"/></pattern>',
+        *_shades(shades, frame, "chart-hatched", "100%", fill=f' fill="url(#{pattern})"'),
+    ]
 
 
 def _bounds(bounds: Sequence[tuple[float, str]], frame: _Frame) -> list[str]:

@@ -11,8 +11,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause
+from monitors.domain.time_slots import mostly_in
 from monitors.domain.value_rules import ValueRules
 from monitors.history.buckets import Bucket, Range, Series
 from monitors.models import Incident, Monitor
@@ -52,12 +54,15 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
     """Return the chart of values and the chart of intervals between heartbeats."""
     words = Words()
     shades = [_shade(incident, series.now, words) for incident in series.incidents]
+    edges = [series.buckets[0].start, *(bucket.end for bucket in series.buckets)]
     frame = _Frame(
         series=series,
         words=words,
         at=[words.span(bucket.start, bucket.end) for bucket in series.buckets],
         shades=shades,
+        hatched=[_hatched(stretch, words) for stretch in series.unheard],
         down=_down(series, shades),
+        unheard=mostly_in(series.unheard, edges),
         bridge=_agreed(monitor),
     )
     return [_values(frame, monitor.value_rules), _intervals(frame)]
@@ -65,24 +70,32 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Shared by both charts: each bucket's time as text, and whether an incident overlaps it."""
+    """Shared by both charts.
+
+    `at`, `down` and `unheard` are each bucket's: its time as text, whether an incident overlaps it, and
+    whether Tianji was not listening for at least half of it.
+    """
 
     series: Series
     words: Words
     at: list[str]
     shades: list[Shade]
+    hatched: list[Shade]
     down: list[bool]
+    unheard: list[bool]
     bridge: timedelta
 
     def tooltip(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
         """Yield each bucket with its texts."""
-        for bucket, when, is_down in zip(self.series.buckets, self.at, self.down, strict=True):
-            yield bucket, self.words.tooltip(when, facts(bucket), is_down=is_down)
+        each = zip(self.series.buckets, self.at, self.down, self.unheard, strict=True)
+        for bucket, when, is_down, unheard in each:
+            yield bucket, self.words.tooltip(when, facts(bucket), is_down=is_down, unheard=unheard)
 
     def draw(
         self,
         points: list[Point],
         scale: axes.Scale,
+        what: str,
         title: str,
         bounds: Sequence[tuple[float, str]] = (),
     ) -> Plot:
@@ -92,9 +105,16 @@ class _Frame:
             now=self.series.now,
             bridge=self.bridge,
             shades=self.shades,
+            hatched=self.hatched,
             bounds=bounds,
             label=f"{title}, {LABELS[self.series.range.slug]}",
+            name=what,
         )
+
+    def legend(self, words: str) -> str:
+        """Return `words`, and what the hatching means if there is any."""
+        hatching = _("Hatched: Tianji was not listening.")
+        return f"{words} {hatching}" if self.hatched else words
 
     def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
         """Return the table rows, newest first; buckets without `cells` are left out.
@@ -113,6 +133,7 @@ class _Frame:
 
 def _values(frame: _Frame, rules: ValueRules) -> Chart:
     title, words = _("Value"), frame.words
+    limits = _bounds(rules, words)
     filled = [bucket for bucket in frame.series.buckets if bucket.values]
     low = min((bucket.low for bucket in filled if bucket.low is not None), default=0.0)
     high = max((bucket.high for bucket in filled if bucket.high is not None), default=0.0)
@@ -131,9 +152,11 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
         what="value",
         title=title,
         summary=summary,
-        legend=_("Line: mean. Band: lowest to highest. Dashed: limits of the allowed range.")
-        if _bounds(rules, words)
-        else _("Line: mean. Band: lowest to highest."),
+        legend=frame.legend(
+            _("Line: mean. Band: lowest to highest. Dashed: limits of the allowed range.")
+            if limits
+            else _("Line: mean. Band: lowest to highest.")
+        ),
         columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
         rows=frame.rows(
             lambda bucket: (
@@ -142,7 +165,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
                 else []
             )
         ),
-        plot=frame.draw(points, axes.numbers(low, high), title, _bounds(rules, words)) if filled else None,
+        plot=frame.draw(points, axes.numbers(low, high), "value", title, limits) if filled else None,
     )
 
 
@@ -184,10 +207,10 @@ def _intervals(frame: _Frame) -> Chart:
         what="interval",
         title=title,
         summary=summary,
-        legend=measured if counted else guessed,
+        legend=frame.legend(measured if counted else guessed),
         columns=[_("Time"), _("Mean"), *([_("Longest")] if counted else []), _("Heartbeats")],
         rows=frame.rows(cells),
-        plot=frame.draw(points, axes.durations(longest), title) if filled else None,
+        plot=frame.draw(points, axes.durations(longest), "interval", title) if filled else None,
     )
 
 
@@ -214,7 +237,7 @@ def _agreed(monitor: Monitor) -> timedelta:
         return timedelta(0)
 
 
-# --- Incidents -------------------------------------------------------------------------------------
+# --- Incidents and gaps ----------------------------------------------------------------------------
 
 
 def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
@@ -225,6 +248,11 @@ def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
         "times": words.span(incident.started_at, end),
     }
     return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % values)
+
+
+def _hatched(stretch: Stretch, words: Words) -> Shade:
+    said = _("Tianji was not listening · %(times)s") % {"times": words.span(*stretch)}
+    return Shade(*stretch, said)
 
 
 def _down(series: Series, shades: Sequence[Shade]) -> list[bool]:

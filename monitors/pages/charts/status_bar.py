@@ -23,7 +23,7 @@ from monitors.domain.time_slots import Slot
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Pixels: distance between slots, height of the bar, and margin at both ends of a line.
+    """Pixels: distance between slots, height of the bar, margin at both ends of a line, and between hatching.
 
     CSS (section "The heartbeat bar") sets the width of the lines, leaving a gap, and rounds their ends.
     A slot with down is also taller, so that it stands out without colour.
@@ -33,9 +33,10 @@ class _Size:
     height: int
     free: int
     free_when_down: int
+    hatch: int
 
 
-_SIZES = {"": _Size(8, 24, 5, 3), "large": _Size(14, 40, 9, 6)}
+_SIZES = {"": _Size(8, 24, 5, 3, 4), "large": _Size(14, 40, 9, 6, 5)}
 _MESSAGE_LENGTH = 80
 # In the order of the summary.
 _WORDS = {
@@ -67,9 +68,12 @@ def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
     for number, slot in enumerate(slots):
         x = number * drawn.pitch + drawn.pitch // 2
         y = drawn.free_when_down if slot.worst is Status.DOWN else drawn.free
+        kind, pill = f"slot-{slot.worst or 'none'}", f"M{x} {y}v{drawn.height - 2 * y}"
+        title = f"<title>{_tooltip(slot, zone, language)}</title>"
         pills.append(
-            f'<path class="slot-{slot.worst or "none"}" d="M{x} {y}v{drawn.height - 2 * y}">'
-            f"<title>{_tooltip(slot, zone, language)}</title></path>"
+            f'<g class="{kind} slot-unheard"><path d="{pill}"/>{_hatching(x, y, drawn)}{title}</g>'
+            if slot.unheard
+            else f'<path class="{kind}" d="{pill}">{title}</path>'
         )
     width, height = len(slots) * drawn.pitch, drawn.height
     classes = f"slots slots-{size}" if size else "slots"
@@ -79,6 +83,17 @@ def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
         f' preserveAspectRatio="xMaxYMid slice" role="img" aria-label="{escape(in_words(slots))}">'
         f"{''.join(pills)}</svg>"
     )
+
+
+def _hatching(x: int, y: int, drawn: _Size) -> str:
+    """Return slanted lines across the pill at `x` that begins at `y`, within its width.
+
+    Not a pattern: that needs an id, and a page has many bars.
+    """
+    half = drawn.pitch // 2 - 2
+    lines = range(y + half, drawn.height - y - half + 1, drawn.hatch)
+    path = "".join(f"M{x - half} {middle + half}l{2 * half} {-2 * half}" for middle in lines)
+    return f'<path d="{path}"/>'
 
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 64, 16
@@ -120,7 +135,15 @@ def in_words(slots: Sequence[Slot]) -> str:
         "parts": len(slots),
         "found": ", ".join(f"{counted[worst]} {word}" for worst, word in _WORDS.items() if counted[worst]),
     }
-    return _("Last %(span)s in %(parts)d parts: %(found)s") % words
+    said = _("Last %(span)s in %(parts)d parts: %(found)s") % words
+    if unheard := sum(slot.unheard for slot in slots):
+        unheard_words = ngettext(
+            "Tianji was not listening in %(number)d of them",
+            "Tianji was not listening in %(number)d of them",
+            unheard,
+        )
+        return f"{said} · {unheard_words % {'number': unheard}}"
+    return said
 
 
 def _length(span: timedelta) -> str:
@@ -134,7 +157,7 @@ def _length(span: timedelta) -> str:
 
 def _tooltip(slot: Slot, zone: str, language: str) -> str:
     """Return the tooltip of a slot, escaped."""
-    facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, zone, language)
+    facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, slot.unheard, zone, language)
     if slot.last_message in _DEFAULT_MESSAGES:
         return facts
     return f"{facts}: {escape(Truncator(slot.last_message).chars(_MESSAGE_LENGTH))}"
@@ -142,7 +165,14 @@ def _tooltip(slot: Slot, zone: str, language: str) -> str:
 
 @lru_cache(maxsize=2048)
 def _facts(
-    start: datetime, end: datetime, worst: Status | None, ups: int, downs: int, zone: str, language: str
+    start: datetime,
+    end: datetime,
+    worst: Status | None,
+    ups: int,
+    downs: int,
+    unheard: bool,
+    zone: str,
+    language: str,
 ) -> str:
     """Return times, status and counts. Cached, because the bars of a page share most of them.
 
@@ -152,10 +182,12 @@ def _facts(
     if ups or downs:
         number = ups + downs
         parts.append(ngettext("%(number)d heartbeat", "%(number)d heartbeats", number) % {"number": number})
-    elif worst in (Status.UP, Status.DOWN):
+    elif worst in (Status.UP, Status.DOWN) and not unheard:
         parts.append(_("no heartbeat"))
     if downs:
         parts.append(ngettext("%(number)d down", "%(number)d down", downs) % {"number": downs})
+    if unheard:
+        parts.append(_("Tianji was not listening"))
     return escape(" · ".join(parts))
 
 

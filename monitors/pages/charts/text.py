@@ -26,6 +26,7 @@ class Words:
         self._of_gaps = _("mean %(mean)s, longest %(longest)s")
         self._of_mean_gap = _("mean about %(mean)s")
         self._no_value, self._no_heartbeat, self._down = _("no value"), _("no heartbeat"), _("down")
+        self._unheard = _("Tianji was not listening")
 
     def span(self, start: datetime, end: datetime) -> str:
         """Return "22 Nov, 14:00–14:30 UTC", or both days if it spans two."""
@@ -39,9 +40,14 @@ class Words:
             self._days[at.date()] = day_and_month(at.date())
         return self._days[at.date()]
 
-    def tooltip(self, when: str, facts: str, *, is_down: bool) -> str:
+    def tooltip(self, when: str, facts: str, *, is_down: bool, unheard: bool = False) -> str:
         """Return the tooltip of one bucket."""
-        return f"{when} · {facts} · {self._down}" if is_down else f"{when} · {facts}"
+        parts = [when, facts]
+        if is_down:
+            parts.append(self._down)
+        if unheard:
+            parts.append(self._unheard)
+        return " · ".join(parts)
 
     def of_values(self, number: int, low: float | None, mean: float | None, high: float | None) -> str:
         """Return "mean 123, min 98, max 140 · 12 values"."""

@@ -17,7 +17,7 @@ from core.pagination import beyond, time_from_hex, time_in_hex
 from monitors.domain.durations import MINUTE, about, exactly
 from monitors.models import Monitor
 
-_CURSOR = re.compile(r"([0-9a-f]{1,15})-([hsmc])([0-9a-f]{1,15})")
+_CURSOR = re.compile(r"([0-9a-f]{1,15})-([hsmcg])([0-9a-f]{1,15})")
 
 
 class Kind(StrEnum):
@@ -27,6 +27,7 @@ class Kind(StrEnum):
     STATUS = "status"
     MESSAGES = "messages"
     CHANGES = "changes"
+    GAPS = "gaps"
 
     @property
     def prefix(self) -> str:
@@ -39,6 +40,7 @@ KIND_LABELS = {
     Kind.STATUS: _("Status"),
     Kind.MESSAGES: _("Notifications"),
     Kind.CHANGES: _("Changes"),
+    Kind.GAPS: _("Gaps"),
 }
 _RANKS = {kind: rank for rank, kind in enumerate(Kind)}
 _BY_PREFIX = {kind.prefix: kind for kind in Kind}

@@ -36,6 +36,7 @@ _sources: dict[Kind, Source] = {
     Kind.HEARTBEATS: sources.heartbeats,
     Kind.STATUS: sources.transitions,
     Kind.CHANGES: sources.changes,
+    Kind.GAPS: sources.gaps,
 }
 _belongs_with: dict[str, Collection[str]] = {}
 

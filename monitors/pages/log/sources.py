@@ -1,4 +1,4 @@
-"""The sources of a monitor's activity: heartbeats, status changes, and changes by people.
+"""The sources of a monitor's activity: heartbeats, status changes, changes by people, and gaps.
 
 Each function returns the entries of one kind that match a filter and come after a cursor, newest first, up
 to a limit. Each reads a range of one index.
@@ -16,7 +16,8 @@ from monitors.domain.state_machine import Cause, Reason, Status
 from monitors.domain.value_rules import ValueRules
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
 from monitors.history.current import value_text
-from monitors.models import Heartbeat, Incident, Monitor, Transition
+from monitors.models import Gap, Heartbeat, Incident, Monitor, Transition
+from monitors.pages.gaps import in_words
 from monitors.pages.log import audit_text
 from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, length
 
@@ -177,4 +178,30 @@ def _change(row: AuditEntry) -> Entry:
         source=row.address or "",
         by=row.actor,
         facts=tuple(facts),
+    )
+
+
+# --- Gaps ----------------------------------------------------------------------------------------
+
+
+def gaps(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    """Those that ended since the monitor was created. They have neither a status nor a text to search."""
+    if asked.status or asked.text or asked.incident is not None:
+        return []
+    rows = asked.within(Gap.objects.filter(ended_at__gt=monitor.created_at), "ended_at")
+    if before is not None:
+        rows = before.older(rows, "ended_at", Kind.GAPS)
+    return [_gap(row) for row in rows.order_by("-ended_at", "-pk")[:limit]]
+
+
+def _gap(row: Gap) -> Entry:
+    stepped = row.clock_step is not None
+    return Entry(
+        at=row.ended_at,
+        kind=Kind.GAPS,
+        pk=row.pk,
+        code="clock" if stepped else "gap",
+        word=_("clock") if stepped else _("gap"),
+        text=in_words(row),
+        facts=(Fact(_("From"), at=row.started_at), Fact(_("Until"), at=row.ended_at)),
     )

@@ -16,6 +16,7 @@ from monitors.history.current import Reading
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor
+from monitors.pages.gaps import Notice
 from monitors.pages.overview import versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import maintenance
@@ -64,7 +65,8 @@ class Overview:
     """A page of the overview at one moment.
 
     `total` counts all monitors of the workspace, `matching` those that pass the filters; `rows` are those
-    from `first` to `last`. `down` counts the whole workspace. `now` is the database's time.
+    from `first` to `last`. `down` counts the whole workspace. `notice` is what to say above it of a gap, if
+    anything. `now` is the database's time.
     """
 
     params: OverviewParams
@@ -75,6 +77,7 @@ class Overview:
     down: int
     pages: int
     version: str
+    notice: Notice | None
     now: datetime
 
     @property
@@ -141,6 +144,7 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
         down=snapshot.whole.counts[Shown.DOWN],
         pages=selection.pages,
         version=version,
+        notice=snapshot.notice,
         now=snapshot.now,
     )
 

@@ -21,6 +21,8 @@ from django.utils.encoding import force_bytes
 
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
+from monitors.pages import gaps
+from monitors.pages.gaps import Notice
 from monitors.pages.overview import filters
 from monitors.pages.overview.filters import StatusCounts
 from monitors.pages.overview.params import OverviewParams
@@ -35,11 +37,15 @@ _STALE_AFTER = 120
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock."""
+    """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock.
+
+    `notice` is what to say above them of a gap, if anything.
+    """
 
     workspace_id: UUID
     now: datetime
     whole: StatusCounts
+    notice: Notice | None
     taken: float
 
 
@@ -108,7 +114,7 @@ def take_snapshot(workspace_id: UUID) -> Snapshot:
     taken = time.monotonic()
     now = database_now()
     monitors = Monitor.objects.filter(workspace__public_id=workspace_id)
-    snapshot = Snapshot(workspace_id, now, filters.standing(monitors, now), taken)
+    snapshot = Snapshot(workspace_id, now, filters.standing(monitors, now), gaps.notice_at(now), taken)
     if len(_snapshots) >= _CACHE_MOST:
         _snapshots.clear()
     _snapshots[workspace_id] = snapshot
@@ -157,7 +163,9 @@ def select(snapshot: Snapshot, params: OverviewParams) -> Selection:
 def version_of(snapshot: Snapshot, selection: Selection, params: OverviewParams) -> str:
     """Return the version of a page that shows `selection`."""
     moment = int(snapshot.now.timestamp()) // _STALE_AFTER
-    shown = repr((snapshot.whole.mark, selection.ids, _last_heartbeats(selection.ids), params.url, moment))
+    noticed = snapshot.notice and snapshot.notice.key
+    heartbeats = _last_heartbeats(selection.ids)
+    shown = repr((snapshot.whole.mark, selection.ids, heartbeats, params.url, moment, noticed))
     digest = blake2s(shown.encode(), digest_size=_DIGEST_LENGTH // 2, key=_key()).hexdigest()
     made = f"{snapshot.workspace_id.hex}_{digest}"
     if (cached := _pages.get((snapshot.workspace_id, params))) and cached.selection is selection:

@@ -12,7 +12,7 @@ from monitors.domain.state_machine import Status
 from monitors.history import rollups
 from monitors.history.rollups import HALF_HOUR
 from monitors.history.status_bars import bars_of
-from monitors.models import Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
+from monitors.models import Gap, Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
 from monitors.services import monitors as monitor_service
 from tests.support.factories import make_monitor, make_workspace
 from tests.support.heartbeats import push
@@ -197,7 +197,7 @@ def test_what_really_happened_is_seen():
     assert "disk full" in [slot.last_message for slot in bar[-2:]]
 
 
-def test_many_monitors_cost_five_queries(now, django_assert_num_queries):
+def test_many_monitors_cost_six_queries(now, django_assert_num_queries):
     workspace = make_workspace()
     monitors = [make_monitor(workspace=workspace) for _ in range(12)]
     for monitor in monitors:
@@ -205,7 +205,7 @@ def test_many_monitors_cost_five_queries(now, django_assert_num_queries):
         beat(monitor, now)
     rollups.roll_up(now=now)
     rows = loaded(*monitors)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         bars = bars_of(rows, now=now)
     assert all(sum(slot.ups for slot in bar) == 2 for bar in bars.values())
     assert Rollup.objects.count() == 12
@@ -223,3 +223,46 @@ def test_a_monitors_bar_has_only_its_own_heartbeats(now):
     bars = bars_of(loaded(one, other), now=now)
     assert counts(bars[one.pk]) == {0: (1, 0, "OK")}
     assert counts(bars[other.pk]) == {2: (1, 0, "OK")}
+
+
+# --- Gaps ----------------------------------------------------------------------------------------
+
+
+def unheard(bar):
+    return [number for number, slot in enumerate(reversed(bar)) if slot.unheard]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (timedelta(minutes=90), timedelta(minutes=60), [2]),
+        (timedelta(minutes=90), timedelta(minutes=75), [2]),
+        (timedelta(minutes=90), timedelta(minutes=76), []),
+        (timedelta(hours=30), timedelta(hours=23), [46, 47]),
+    ],
+    ids=["a whole slot", "half of one", "less than half", "from before the bar"],
+)
+def test_a_slot_that_is_mostly_in_a_gap_is_unheard(now, start, end, expected):
+    monitor = make_monitor()
+    has_been(monitor, now, (60, "new", "up"))
+    zero = bar_of(monitor, now)[-1].start
+    Gap.objects.create(
+        started_at=zero - start + timedelta(minutes=30), ended_at=zero - end + timedelta(minutes=30)
+    )
+    assert unheard(bar_of(monitor, now)) == expected
+
+
+def test_two_gaps_in_one_slot_add_up(now):
+    monitor = make_monitor()
+    has_been(monitor, now, (60, "new", "up"))
+    zero = bar_of(monitor, now)[-3].start
+    for begin, end in ((2, 10), (20, 28)):
+        Gap.objects.create(started_at=zero + timedelta(minutes=begin), ended_at=zero + timedelta(minutes=end))
+    assert unheard(bar_of(monitor, now)) == [2]
+
+
+def test_before_a_monitor_existed_it_missed_nothing(now):
+    monitor = make_monitor()
+    has_been(monitor, now, (2, "new", "up"))
+    Gap.objects.create(started_at=now - timedelta(hours=20), ended_at=now - timedelta(hours=10))
+    assert unheard(bar_of(monitor, now)) == []

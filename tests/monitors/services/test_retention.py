@@ -9,7 +9,7 @@ import pytest
 from accounts.models import StoredResponse
 from core.clock import database_now
 from monitors import tasks
-from monitors.models import Heartbeat
+from monitors.models import GAP_DAYS, Gap, Heartbeat
 from monitors.services import retention
 from tests.support.factories import make_monitor
 from tests.support.heartbeats import Queries
@@ -85,3 +85,14 @@ def test_the_hourly_task_forgets_the_answers_that_need_not_be_repeated():
         )
     tasks.retention()
     assert StoredResponse.objects.get().key == "23"
+
+
+def test_the_hourly_task_forgets_gaps_that_no_uptime_needs():
+    now = database_now()
+    for days in (GAP_DAYS - 1, GAP_DAYS + 1, GAP_DAYS + 2):
+        ended = now - timedelta(days=days)
+        Gap.objects.create(started_at=ended - timedelta(minutes=1), ended_at=ended)
+    assert retention.delete_old_gaps(batch=1) == 2
+    Gap.objects.update(started_at=now - timedelta(days=500), ended_at=now - timedelta(days=GAP_DAYS, hours=1))
+    tasks.retention()
+    assert not Gap.objects.exists()

@@ -7,12 +7,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from core.clock import database_now
 from monitors.history import rollups
 from monitors.history.export import as_csv
-from monitors.models import Heartbeat, Incident, MonitorState
+from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState
 from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -215,5 +217,53 @@ def test_nothing_in_a_file_is_a_formula(viewer, monitor):
 def test_the_page_costs_few_queries(viewer, monitor, django_assert_max_num_queries, slug):
     beats(monitor, *range(100), every=timedelta(hours=1))
     rollups.roll_up()
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         page(viewer, monitor, range=slug)
+
+
+# --- Gaps ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gap(monitor):
+    Monitor.objects.filter(pk=monitor.pk).update(created_at=database_now() - timedelta(days=100))
+    now = database_now()
+    return Gap.objects.create(started_at=now - timedelta(minutes=40), ended_at=now - timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("slug", RANGES)
+def test_a_gap_is_hatched_in_both_charts_and_explained(viewer, monitor, gap, slug):
+    beats(monitor, *range(20), every=timedelta(hours=8) if slug.endswith("d") else timedelta(minutes=5))
+    shown = page(viewer, monitor, range=slug)
+    assert shown.count('class="chart-hatched"') == 2
+    for name in ("value", "interval"):
+        assert shown.count(f'id="{name}-hatching"') == 1
+        assert shown.count(f'fill="url(#{name}-hatching)"') == 1
+    assert shown.count("Hatched: Tianji was not listening.") == 2
+    assert "<title>Tianji was not listening · " in shown
+
+
+def test_the_buckets_in_a_gap_say_so(viewer, monitor, gap):
+    beats(monitor, *range(20), every=timedelta(minutes=5))
+    said = re.findall(r"<title>([^<]* · Tianji was not listening)</title>", page(viewer, monitor, range="1h"))
+    # Of each of the two charts, about thirty minutes.
+    assert 58 <= len(said) <= 62
+
+
+def test_without_a_gap_nothing_is_hatched(viewer, monitor):
+    beats(monitor, *range(20))
+    now = database_now()
+    Gap.objects.create(started_at=now - timedelta(days=200), ended_at=now - timedelta(days=199))
+    shown = page(viewer, monitor, range="90d")
+    assert "atched" not in shown
+
+
+def test_gaps_cost_no_more_queries_however_many(viewer, monitor, gap, django_assert_num_queries):
+    beats(monitor, *range(20))
+    with CaptureQueriesContext(connection) as before:
+        page(viewer, monitor)
+    for number in range(1, 20):
+        shift = timedelta(minutes=45 * number)
+        Gap.objects.create(started_at=gap.started_at - shift, ended_at=gap.ended_at - shift)
+    with django_assert_num_queries(len(before)):
+        page(viewer, monitor)

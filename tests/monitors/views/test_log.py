@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.urls import reverse
 
 from core.clock import database_now
-from monitors.models import Heartbeat
+from monitors.models import Gap, Heartbeat
 from monitors.pages.log import feed
 from tests.support.factories import make_channel, make_monitor, secret_of
 from tests.support.heartbeats import push
@@ -121,12 +121,12 @@ def test_the_number_of_queries_does_not_grow_with_the_log(
     make_channel(workspace=workspace)
     push(monitor)
     get(admin, monitor)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         get(admin, monitor)
     for _ in range(10):
         push(monitor, up=False)
         push(monitor)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         get(admin, monitor)
 
 
@@ -270,6 +270,19 @@ def test_an_ndjson_has_every_entry_by_itself(admin, monitor, workspace):
     rows = [json.loads(line) for line in lines(response).splitlines()]
     assert {row["kind"] for row in rows} == {"heartbeats", "status", "messages", "changes"}
     assert [row["what"] for row in rows[:3]] == ["incident.opened pending", "down", "down"]
+
+
+@pytest.mark.parametrize("size", [1, 1000], ids=["many chunks", "one chunk"])
+def test_the_sentences_of_a_file_are_in_utc_as_its_times_are(admin, monitor, monkeypatch, size):
+    monkeypatch.setattr(feed, "CHUNK", size)
+    end = monitor.created_at.replace(microsecond=0) + timedelta(days=1)
+    for _ in range(2):
+        Gap.objects.create(started_at=end - timedelta(minutes=3), ended_at=end)
+    admin.cookies["zone"] = "Asia/Jakarta"
+    rows = [json.loads(line) for line in lines(get(admin, monitor, "kind=gaps&format=ndjson")).splitlines()]
+    assert [(row["kind"], row["what"]) for row in rows] == [("gaps", "gap")] * 2
+    assert all(f"to {end:%H:%M:%S} (3 min)" in row["text"] for row in rows)
+    assert f"to {end + timedelta(hours=7):%H:%M:%S} (3 min)" in texts(get(admin, monitor, "kind=gaps"))[0]
 
 
 def test_a_file_is_whole_however_long_the_log_is(admin, monitor):

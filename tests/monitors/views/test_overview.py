@@ -17,7 +17,8 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Membership, Role
 from core.clock import database_now
-from monitors.models import Monitor, MonitorState, PushToken
+from monitors.heartbeats.pipeline import process_pipeline
+from monitors.models import Gap, Monitor, MonitorState, PushToken
 from monitors.pages.overview import versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import monitors as monitor_service
@@ -187,10 +188,10 @@ def test_the_number_of_queries_does_not_grow_with_the_monitors(
 
     grow(3)
     overview(admin, query)
-    with django_assert_max_num_queries(22) as few:
+    with django_assert_max_num_queries(24) as few:
         first_overview(admin, query)
     grow(27)
-    with django_assert_max_num_queries(22) as many:
+    with django_assert_max_num_queries(24) as many:
         first_overview(admin, query)
     assert len(few) == len(many)
 
@@ -753,3 +754,86 @@ class TestFirstMonitor:
         assert "No monitors yet" in overview(admin, "?q=x")
         make_monitor(workspace=workspace)
         assert "No monitors yet" not in overview(admin, "?q=x")
+
+
+# --- Gaps ----------------------------------------------------------------------------------------
+
+
+def gap(*, ended, lasted, clock_step=None):
+    """A gap that ended so many minutes ago and lasted so many seconds."""
+    end = database_now() - timedelta(minutes=ended)
+    return Gap.objects.create(started_at=end - timedelta(seconds=lasted), ended_at=end, clock_step=clock_step)
+
+
+def notice(page):
+    """The text of the notice above the list, "" without one."""
+    (region,) = re.findall(r'<div[^>]*id="listening"[^>]*role="status"[^>]*>(.*?)</div>', page, re.DOTALL)
+    return text_of(region)
+
+
+def test_a_gap_is_one_line_above_the_list_in_the_readers_zone(viewer, workspace):
+    make_monitor(workspace=workspace)
+    found = gap(ended=1, lasted=200)
+    viewer.cookies["zone"] = "Asia/Jakarta"
+    start, end = (at + timedelta(hours=7) for at in (found.started_at, found.ended_at))
+    said = notice(overview(viewer))
+    assert re.fullmatch(
+        rf"Tianji was not listening from .*{start:%H:%M:%S} to .*{end:%H:%M:%S}; no monitor was blamed\.",
+        said,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended", "lasted", "clock_step", "shown"),
+    [
+        (1, 60, None, True),
+        (1, 59, None, False),
+        (719, 60, None, True),
+        (721, 60, None, False),
+        (1, 0, -3600, True),
+        (1, 3600, 3600, True),
+        (721, 0, -3600, False),
+        # Before the clock was set back.
+        (-10, 600, None, False),
+    ],
+)
+def test_only_recent_gaps_of_a_minute_and_clocks_that_were_set_are_above_the_list(
+    viewer, workspace, ended, lasted, clock_step, shown
+):
+    make_monitor(workspace=workspace)
+    gap(ended=ended, lasted=lasted, clock_step=clock_step)
+    assert bool(notice(overview(viewer))) is shown
+
+
+def test_the_newest_gap_is_the_one_above_the_list(viewer, workspace):
+    make_monitor(workspace=workspace)
+    gap(ended=5, lasted=0, clock_step=-3600)
+    gap(ended=9, lasted=120)
+    gap(ended=1, lasted=30)
+    said = notice(overview(viewer))
+    assert re.fullmatch(r"The database.*s clock was set back by 1 h at .*; no monitor was blamed\.", said)
+
+
+def test_a_new_gap_reaches_open_pages_and_then_they_are_current(admin, workspace):
+    push(make_monitor(workspace=workspace))
+    page = overview(admin)
+    assert notice(page) == ""
+    gap(ended=0, lasted=100)
+    response = poll(admin, page)
+    assert notice(response.content.decode()).startswith("Tianji was not listening")
+    assert poll(admin, response.content.decode()).status_code == 204
+
+
+def test_while_pushes_fail_that_is_said_instead_and_ends_by_itself(admin, workspace, monkeypatch):
+    push(make_monitor(workspace=workspace))
+    gap(ended=100, lasted=100)
+    page = overview(admin)
+    since = database_now() - timedelta(seconds=20)
+    monkeypatch.setattr(process_pipeline().listener, "_until", since)
+    response = poll(admin, page)
+    said = notice(response.content.decode())
+    assert said.startswith("Pushes have been failing since ")
+    assert said.endswith(f"{since:%H:%M:%S}. No monitor is declared down until they get through.")
+    assert poll(admin, response.content.decode()).status_code == 204
+    monkeypatch.setattr(process_pipeline().listener, "_until", None)
+    assert notice(poll(admin, response.content.decode()).content.decode()).startswith("Tianji was not")

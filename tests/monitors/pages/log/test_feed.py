@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.heartbeats import missed
-from monitors.models import Heartbeat, Transition
+from monitors.models import Gap, Heartbeat, Monitor, Transition
 from monitors.pages.log import feed
 from monitors.pages.log.entries import BadCursor, Cursor, Filter, Kind
 from monitors.services import monitors as monitor_service
@@ -183,6 +185,7 @@ def test_a_delivery_filtered_alone_is_a_row_of_its_own(monitor, workspace):
 def test_a_filter_by_kind_lets_only_that_through(monitor, workspace, kind):
     make_channel(workspace=workspace)
     push(monitor, up=False)
+    gap(database_now() - timedelta(hours=1), database_now())
     rows = feed.page(monitor, Filter(kinds=(kind,))).rows
     assert {row.kind for row in rows} == {kind}
 
@@ -258,6 +261,7 @@ def test_each_entry_is_on_exactly_one_page_also_at_equal_times(monitor, workspac
     Transition.objects.update(at=now)
     Delivery.objects.update(created_at=now)
     AuditEntry.objects.update(at=now)
+    Gap.objects.bulk_create(Gap(started_at=now - timedelta(hours=1), ended_at=now) for _ in range(3))
     wanted = {entry.id for entry in feed.entries(monitor, Filter())}
     seen = everything_in(walk(monitor, size=size))
     assert len(seen) == len(set(seen))
@@ -278,7 +282,7 @@ def test_a_page_asks_once_for_each_kind(monitor, workspace, django_assert_num_qu
         push(monitor)
         push(monitor, up=False)
     now = database_now()
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         feed.newest(monitor, now=now)
 
 
@@ -308,3 +312,78 @@ def test_the_version_changes_with_what_is_shown(monitor, workspace):
     assert feed.version(feed.page(monitor, Filter())) == before
     send.deliver_due()
     assert feed.version(feed.page(monitor, Filter())) != before
+
+
+# --- Gaps ----------------------------------------------------------------------------------------
+
+
+def gap(start, end, *, clock_step=None):
+    return Gap.objects.create(started_at=start, ended_at=end, clock_step=clock_step)
+
+
+def gaps_of(monitor, **asked):
+    return [(row.word, row.text) for row in rows_of(monitor, kinds=(Kind.GAPS,), **asked)]
+
+
+@pytest.fixture
+def old_monitor(monitor):
+    Monitor.objects.filter(pk=monitor.pk).update(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    monitor.refresh_from_db()
+    return monitor
+
+
+def test_a_gap_says_what_happened_and_what_follows(old_monitor):
+    gap(datetime(2026, 3, 1, 14, 0, 5, 900_000, tzinfo=UTC), datetime(2026, 3, 1, 14, 32, 10, 9, tzinfo=UTC))
+    what = "Tianji was not listening from 14:00:05 to 14:32:10 (32 min 5 s)."
+    assert gaps_of(old_monitor) == [("gap", f"{what} Silence in that time does not count.")]
+
+
+def test_a_gap_over_midnight_names_the_day_before(old_monitor):
+    gap(datetime(2026, 3, 1, 23, 59, 50, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    ((_word, text),) = gaps_of(old_monitor)
+    assert "from 1 Mar, 23:59:50 to 00:00:00 (10 s)" in text
+
+
+@pytest.mark.parametrize(
+    ("step", "what", "follows"),
+    [
+        (3600, "set forward by 1 h", "Silence in the skipped time does not count."),
+        (-90, "set back by 90 s", "Silence counts from then on, by the new time."),
+    ],
+)
+def test_a_clock_that_was_set_says_how_far_and_what_follows(old_monitor, step, what, follows):
+    start = datetime(2026, 3, 1, 14, tzinfo=UTC)
+    gap(start, start + timedelta(seconds=max(step, 0)), clock_step=step)
+    text = f"The database's clock was {what} at 14:00:00. {follows}"
+    assert gaps_of(old_monitor) == [("clock", text)]
+
+
+def test_a_gap_is_told_in_the_readers_zone(old_monitor):
+    start = datetime(2026, 3, 1, 14, tzinfo=UTC)
+    gap(start, start + timedelta(minutes=2))
+    with timezone.override("Asia/Jakarta"):
+        ((_word, text),) = gaps_of(old_monitor)
+    assert "from 21:00:00 to 21:02:00 (2 min)" in text
+
+
+def test_a_gap_before_the_monitor_existed_is_not_in_its_log(monitor):
+    now = database_now()
+    gap(monitor.created_at - timedelta(hours=2), monitor.created_at - timedelta(hours=1))
+    assert gaps_of(monitor) == []
+    gap(monitor.created_at - timedelta(hours=2), now)
+    assert len(gaps_of(monitor)) == 1
+
+
+@pytest.mark.parametrize("asked", [{"status": "up"}, {"text": "listening"}, {"incident": uuid4()}])
+def test_a_gap_has_no_status_no_text_and_no_incident(monitor, asked):
+    now = database_now()
+    gap(now - timedelta(hours=1), now)
+    assert gaps_of(monitor, **asked) == []
+
+
+def test_gaps_are_chosen_by_when_they_ended(old_monitor):
+    start = datetime(2026, 3, 1, 14, tzinfo=UTC)
+    gap(start, start + timedelta(hours=1))
+    half = start + timedelta(minutes=30)
+    assert len(gaps_of(old_monitor, start=half)) == 1
+    assert gaps_of(old_monitor, end=half) == []
