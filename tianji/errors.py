@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-# How often the page reloads by itself while the database is away.
+# How often the page reloads while the database is away.
 RELOAD_SECONDS = 5
 
 

@@ -112,7 +112,7 @@ class Said:
 def canonical(name: str) -> tuple[str, bool]:
     """Return the name of a field in our spelling, "" if it is none of ours, and whether that is certain.
 
-    `Status`, `"status"` and `status[]` certainly are. `data[status]` and `job.status` may be.
+    `Status`, `"status"` and `status[]` certainly are. `data[status]` and `data-status` may be.
     """
     if name in _NAMES:
         return _NAMES[name], True

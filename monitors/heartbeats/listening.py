@@ -236,5 +236,5 @@ def _seconds(step: timedelta | None) -> int | None:
 
 
 def _steady() -> float:
-    """Return the seconds of a clock that is never set, and that goes on while the machine sleeps."""
+    """Return the seconds of a clock that is never set, and that includes the time the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -45,7 +45,7 @@ class Outcome(Enum):
     RECORDED = auto()
     UNKNOWN_TOKEN = auto()
     POST_ONLY = auto()
-    # Somebody else holds the monitor's state; nothing was recorded.
+    # Another transaction holds the monitor's state; nothing was recorded.
     LOCKED = auto()
 
 

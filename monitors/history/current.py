@@ -80,7 +80,7 @@ def seen_up(
 
 
 def settled(now: datetime) -> datetime:
-    """Return until when silence is known to be the senders' own: `now`, unless pushes do not get through."""
+    """Return until when silence is known to be the senders' own: `now`, unless pushes fail now."""
     return process_pipeline().listener.settled(now)
 
 

@@ -1,4 +1,4 @@
-"""Gaps: stretches in which Tianji could not receive heartbeats, and which are out of everybody's uptime."""
+"""Gaps: stretches in which Tianji could not receive heartbeats, and which are left out of uptime."""
 
 from __future__ import annotations
 

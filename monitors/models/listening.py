@@ -41,7 +41,7 @@ class PushTally(models.Model):
 
 
 class Gap(models.Model):
-    """A stretch in which no heartbeat could be received, so that silence was nobody's fault but ours.
+    """A stretch in which no heartbeat could be received, so that silence means nothing.
 
     `clock_step` is how far the database's clock was set, in seconds, where that is what happened; a clock
     that was set back leaves a gap of no length.

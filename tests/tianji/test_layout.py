@@ -23,7 +23,6 @@ BY_CONVENTION = {
     "403_csrf.html": "Django's answer to a form without a valid CSRF token",
     "404.html": "Django's answer to an address that leads nowhere",
     "500.html": "Django's answer when a view fails",
-    "503.html": "and ours when the database does not respond",
     "account/password_reset_help_text.html": "allauth's form has it below the password; the package has none",
 }
 
