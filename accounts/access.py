@@ -32,8 +32,8 @@ def membership_of(request: HttpRequest) -> Membership:
     )
     if not memberships:
         raise Http404("This account belongs to no workspace.")
-    chosen = request.session.get(SESSION_KEY)
-    membership = next((m for m in memberships if str(m.workspace.public_id) == chosen), memberships[0])
+    selected = request.session.get(SESSION_KEY)
+    membership = next((m for m in memberships if str(m.workspace.public_id) == selected), memberships[0])
     request._membership = membership  # type: ignore[attr-defined]
     request._memberships = memberships  # type: ignore[attr-defined]
     return membership

@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 
 # Viewing the same token again within this time is not recorded a second time.
-_LOOKS_AGAIN = timedelta(hours=1)
+_REPEATED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def record_views(*, workspace: Workspace, by: Actor, action: str, targets: Itera
     now = database_now()
     recent = AuditEntry.objects.filter(
         subject__in={target.subject for target in targets},
-        at__gt=now - _LOOKS_AGAIN,
+        at__gt=now - _REPEATED_WITHIN,
         action=action,
         user=by.user,
         api_key=by.api_key,

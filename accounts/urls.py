@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from accounts.views import api_keys, entrance, members, workspace
+from accounts.views import api_keys, members, setup, workspace
 
 app_name = "accounts"
 
 urlpatterns = [
-    path("setup/<str:token>/", entrance.setup, name="setup"),
-    path("workspaces/<uuid:public_id>/switch/", entrance.switch_workspace, name="switch_workspace"),
+    path("setup/<str:token>/", setup.setup, name="setup"),
+    path("workspaces/<uuid:public_id>/switch/", workspace.switch_workspace, name="switch_workspace"),
     path("settings/", workspace.settings_, name="settings"),
     path("settings/audit/", workspace.audit_, name="audit"),
     path("settings/api-keys/", api_keys.api_keys_, name="api_keys"),

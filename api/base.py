@@ -49,10 +49,10 @@ class _JsonByDefault(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> Any:
-        asked = request.META.get("HTTP_ACCEPT", "")
+        accepted = request.META.get("HTTP_ACCEPT", "")
         usual, *others = renderers
-        chosen = next((one for one in others if one.media_type and one.media_type in asked), usual)
-        return chosen, chosen.media_type
+        renderer = next((one for one in others if one.media_type and one.media_type in accepted), usual)
+        return renderer, renderer.media_type
 
 
 class ApiRate(SimpleRateThrottle):
@@ -144,7 +144,7 @@ class ApiView(APIView):
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
 
-    def asked(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    def read_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return the query parameters, validated by `serializer`. Raises ValidationError."""
         parameters = serializer(data=self.request.query_params.dict())
         parameters.is_valid(raise_exception=True)
@@ -190,12 +190,12 @@ def _idempotent(handler: Handler, once: Callable[..., Answer]) -> Handler:
         # The parsed body, because whitespace does not matter. And the workspace, because the user may have
         # switched to another one.
         body = JSONRenderer().render(request.data).decode()
-        asked = f"{view.workspace.public_id} {request.method} {request.path}\n{body}"
+        fingerprint = f"{view.workspace.public_id} {request.method} {request.path}\n{body}"
         try:
             answer = once(
                 owner=owner_of(request),
                 key=key,
-                request_digest=hashlib.sha256(asked.encode()).hexdigest(),
+                request_digest=hashlib.sha256(fingerprint.encode()).hexdigest(),
                 run=run,
             )
         except idempotency.KeyReused:

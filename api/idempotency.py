@@ -14,7 +14,7 @@ from accounts.models import StoredResponse
 from core import credentials
 from core.clock import database_now
 
-KEPT_FOR = timedelta(hours=24)
+LIFETIME = timedelta(hours=24)
 # Longer than any request takes: an older one without a response was cut off.
 ABANDONED_AFTER = timedelta(seconds=60)
 _PURPOSE = b"tianji stored answers"
@@ -82,12 +82,12 @@ def once_outside(*, owner: str, key: str, request_digest: str, run: Callable[[],
 
 def forget_old() -> int:
     """Delete the stored responses that have expired; return how many there were."""
-    return StoredResponse.objects.filter(created_at__lt=database_now() - KEPT_FOR).delete()[0]
+    return StoredResponse.objects.filter(created_at__lt=database_now() - LIFETIME).delete()[0]
 
 
 def _claim(owner: str, key: str, request_digest: str) -> StoredResponse | None:
     now = database_now()
-    StoredResponse.objects.filter(owner=owner, key=key, created_at__lt=now - KEPT_FOR).delete()
+    StoredResponse.objects.filter(owner=owner, key=key, created_at__lt=now - LIFETIME).delete()
     try:
         with transaction.atomic():
             return StoredResponse.objects.create(
@@ -107,8 +107,8 @@ def _stored(owner: str, key: str, request_digest: str) -> Answer:
     content = credentials.unseal(stored.sealed, purpose=_PURPOSE) if stored.status else None
     if stored.status is None or content is None:
         raise StillRunning
-    kept = json.loads(content)
-    return Answer(stored.status, kept["headers"], kept["data"], repeated=True)
+    answer = json.loads(content)
+    return Answer(stored.status, answer["headers"], answer["data"], repeated=True)
 
 
 def _keep(claimed: StoredResponse, answer: Answer) -> None:

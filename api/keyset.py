@@ -66,7 +66,7 @@ def page(
     rows: QuerySet[Any],
     *,
     time: str | None,
-    asked: dict[str, Any],
+    params: dict[str, Any],
     serialize: Callable[[list[Any]], list[Any]],
     oldest_first: bool = False,
 ) -> Response:
@@ -74,9 +74,9 @@ def page(
 
     Args:
         time: the column to order by, before the row id; None to order by the row id alone.
-        asked: the parameters, validated by PageSerializer.
+        params: the parameters, validated by PageSerializer.
     """
-    size, position = asked.get("limit", PAGE), _read(asked.get("cursor"))
+    size, position = params.get("limit", PAGE), _read(params.get("cursor"))
     back = position is not None and position.back
     # Going back through rows that are newest first means ascending order, and vice versa.
     upwards = back != oldest_first

@@ -67,14 +67,14 @@ LOCATION = OpenApiParameter(
 )
 
 
-def said(kind_status: int, description: str = "") -> OpenApiResponse:
+def problem_response(kind_status: int, description: str = "") -> OpenApiResponse:
     """Return the OpenAPI response for problems with one HTTP status."""
     titles = [str(kind.title) for kind in KINDS.values() if kind.status == kind_status]
     return OpenApiResponse(ProblemSerializer, description or " / ".join(titles))
 
 
 def _problems(*statuses: int) -> dict[Any, OpenApiResponse]:
-    return {(status, MEDIA_TYPE): said(status) for status in statuses}
+    return {(status, MEDIA_TYPE): problem_response(status) for status in statuses}
 
 
 def answers(

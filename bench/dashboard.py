@@ -349,8 +349,8 @@ def _tabs(reader: _Reader, pid: int, seconds: float) -> list[str]:
         before, began = _cpu_seconds(pid), time.monotonic()
         tabs.live_for(seconds)
         share = (_cpu_seconds(pid) - before) / (time.monotonic() - began) - alone
-        told = ", ".join(f"{number} x {status}" for status, number in sorted(tabs.statuses.items()))
-        print(f"{TABS} tabs, {name:10}  {share:6.1%} of a core, plus {alone:.1%} for pushes   ({told})")
+        summary = ", ".join(f"{number} x {status}" for status, number in sorted(tabs.statuses.items()))
+        print(f"{TABS} tabs, {name:10}  {share:6.1%} of a core, plus {alone:.1%} for pushes   ({summary})")
         if share >= TABS_SHARE:
             failures.append(f"{TABS} open tabs ({name}) cost {TABS_SHARE:.0%} of a core or more")
     return failures

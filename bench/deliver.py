@@ -177,10 +177,10 @@ def _measure(sinks: list[HttpSink], pusher: _Pusher) -> list[str]:
     if swept >= SWEPT:
         failures.append(f"all incidents within {SWEPT:.0f} s")
     for number, sink in enumerate(sinks, 1):
-        told = [request.json for request in sink.requests]
-        counted = [1 if one["event"] == "incident.opened" else one["digest"]["count"] for one in told]
-        print(f"channel {number}: {len(told)} notifications for {' + '.join(map(str, counted))} monitors")
-        if sum(counted) != FALLING or len(told) > 3:
+        summary = [request.json for request in sink.requests]
+        counted = [1 if one["event"] == "incident.opened" else one["digest"]["count"] for one in summary]
+        print(f"channel {number}: {len(summary)} notifications for {' + '.join(map(str, counted))} monitors")
+        if sum(counted) != FALLING or len(summary) > 3:
             failures.append(
                 f"channel {number}: {FALLING} monitors in one notification and one or two digests"
             )

@@ -80,7 +80,7 @@ def confirm_and_run(
             rows = queryset.filter(pk__lte=up_to).order_by("pk").select_related(*bulk.related)
             outcomes, after = _step(rows.filter(pk__gt=after), bulk, form.cleaned_data, after)
             left = rows.filter(pk__gt=after).count()
-            return _told(model_admin, request, bulk, form, outcomes, left, after=after, up_to=up_to)
+            return _outcome_page(model_admin, request, bulk, form, outcomes, left, after=after, up_to=up_to)
     else:
         form = bulk.form()
         after, up_to = 0, queryset.aggregate(most=Max("pk"))["most"] or 0
@@ -117,7 +117,7 @@ def _do(row: Any, bulk: Bulk, options: dict[str, Any]) -> Outcome:
         return Outcome(_("Failed"), False, name, detail=_("The database was busy. Try again."))
 
 
-def _told(
+def _outcome_page(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
     bulk: Bulk,

@@ -19,8 +19,8 @@ _YEAR = 60 * 60 * 24 * 365
 
 def theme(request: HttpRequest) -> dict[str, Any]:
     """Add `theme`, one of THEMES, and `themes` to choose from, to every page."""
-    chosen = request.COOKIES.get(COOKIE, AUTO)
-    return {"theme": chosen if chosen in THEMES else AUTO, "themes": THEMES}
+    selected = request.COOKIES.get(COOKIE, AUTO)
+    return {"theme": selected if selected in THEMES else AUTO, "themes": THEMES}
 
 
 @require_POST
@@ -29,20 +29,20 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 
     Returns 400 for an unknown theme.
     """
-    chosen = request.POST.get("theme", "")
+    selected = request.POST.get("theme", "")
     back = request.POST.get("next", "") or request.META.get("HTTP_REFERER", "")
-    if chosen not in THEMES:
+    if selected not in THEMES:
         return HttpResponseBadRequest()
     secure = request.is_secure()
     if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=secure):
         back = "/"
     response = HttpResponseRedirect(back, status=303)
-    if chosen == AUTO:
+    if selected == AUTO:
         response.delete_cookie(COOKIE, samesite="Lax")
     else:
         response.set_cookie(
             COOKIE,
-            chosen,
+            selected,
             max_age=_YEAR,
             samesite="Lax",
             secure=settings.SESSION_COOKIE_SECURE,

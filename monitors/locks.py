@@ -73,19 +73,19 @@ def keep_states(monitors: Any, *, skip_locked: bool = False) -> list[int]:
         skip_locked: leave out those that are locked, for callers that must not wait, because they have locked
             a channel or try again in a few seconds.
     """
-    return list(_kept(monitors, skip_locked=skip_locked).values_list("monitor_id", flat=True))
+    return list(_locked_states(monitors, skip_locked=skip_locked).values_list("monitor_id", flat=True))
 
 
 def keep_last_heartbeats(monitors: Any) -> dict[int, datetime | None]:
     """Keep the monitors that are not locked, as `keep_states` does; return each one's last heartbeat."""
-    kept = _kept(monitors, skip_locked=True)
-    return dict(kept.values_list("monitor_id", "last_heartbeat_at"))
+    locked = _locked_states(monitors, skip_locked=True)
+    return dict(locked.values_list("monitor_id", "last_heartbeat_at"))
 
 
-def _kept(monitors: Any, *, skip_locked: bool) -> QuerySet[MonitorState]:
+def _locked_states(monitors: Any, *, skip_locked: bool) -> QuerySet[MonitorState]:
     states = MonitorState.objects.select_for_update(no_key=True, skip_locked=skip_locked)
-    kept: QuerySet[MonitorState] = states.filter(monitor__in=monitors).order_by("monitor_id")
-    return kept
+    locked: QuerySet[MonitorState] = states.filter(monitor__in=monitors).order_by("monitor_id")
+    return locked
 
 
 def lock_window(window: MaintenanceWindow) -> MaintenanceWindow:

@@ -3,20 +3,20 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from monitors.views import (
-    advice,
     bulk,
     charts,
+    code_examples,
     detail,
+    first_heartbeat,
     incidents,
     log,
     maintenance,
     monitors,
     overview,
     rejected_pushes,
+    timeout,
     token_rotation,
     tokens,
-    usage,
-    waiting,
 )
 
 app_name = "monitors"
@@ -33,7 +33,7 @@ _token: list[URLPattern] = [
 _monitor: list[URLPattern | URLResolver] = [
     path("", detail.detail, name="detail"),
     path("edit/", monitors.edit, name="edit"),
-    path("timeout/", advice.timeout, name="timeout"),
+    path("timeout/", timeout.timeout, name="timeout"),
     path("pause/", monitors.pause, name="pause"),
     path("resume/", monitors.resume, name="resume"),
     path("delete/", monitors.delete, name="delete"),
@@ -41,9 +41,9 @@ _monitor: list[URLPattern | URLResolver] = [
     path("heartbeats/", log.heartbeats, name="heartbeats"),
     path("incidents/", log.incidents, name="incidents"),
     path("changes/", log.changes, name="changes"),
-    path("usage/", usage.usage, name="usage"),
-    path("waiting/", waiting.waiting, name="waiting"),
-    path("test-heartbeat/", waiting.test_heartbeat, name="test_heartbeat"),
+    path("usage/", code_examples.code_examples, name="code_examples"),
+    path("first-heartbeat/", first_heartbeat.first_heartbeat, name="first_heartbeat"),
+    path("test-heartbeat/", first_heartbeat.test_heartbeat, name="test_heartbeat"),
     path("rejected/", rejected_pushes.rejected_pushes, name="rejected_pushes"),
     path("charts/", charts.charts, name="charts"),
     path("charts.csv", charts.charts_csv, name="charts_csv"),

@@ -24,10 +24,10 @@ class ChannelForm(forms.ModelForm):
         super().clean()
         cleaned = self.cleaned_data
         if not cleaned.get("all_monitors") and "monitors" in cleaned:
-            chosen = cleaned["monitors"]
-            if not chosen:
+            selected = cleaned["monitors"]
+            if not selected:
                 self.add_error("monitors", _("Choose at least one monitor, or all monitors."))
-            elif chosen.exclude(workspace=self.instance.workspace_id).exists():
+            elif selected.exclude(workspace=self.instance.workspace_id).exists():
                 self.add_error("monitors", _("Choose monitors in the channel's workspace."))
         return cleaned
 

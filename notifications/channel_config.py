@@ -116,7 +116,7 @@ def sealed(text: str) -> dict[str, str]:
     return {_SEALED: credentials.seal(text, purpose=_PURPOSE)}
 
 
-def is_kept(channel: Channel, name: str) -> bool:
+def is_stored(channel: Channel, name: str) -> bool:
     """Return whether the config of `channel` has a value for `name`, readable or not."""
     return channel.config.get(name) not in (None, "")
 

@@ -24,15 +24,15 @@ def connect() -> None:
     feed.register(Kind.MESSAGES, deliveries, belongs_with=belongs_with)
 
 
-def deliveries(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+def deliveries(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[Entry]:
     """Return one entry per delivery, at the time of its event, newest first."""
-    rows = asked.within(Delivery.objects.filter(monitor=monitor), "created_at")
-    if asked.incident is not None:
-        rows = rows.filter(incident__public_id=asked.incident)
-    if asked.status:
-        rows = rows.filter(event__in=_DOWN if asked.status == "down" else ENDS)
-    if asked.text:
-        rows = rows.filter(channel__name__icontains=asked.text)
+    rows = criteria.within(Delivery.objects.filter(monitor=monitor), "created_at")
+    if criteria.incident is not None:
+        rows = rows.filter(incident__public_id=criteria.incident)
+    if criteria.status:
+        rows = rows.filter(event__in=_DOWN if criteria.status == "down" else ENDS)
+    if criteria.text:
+        rows = rows.filter(channel__name__icontains=criteria.text)
     if before is not None:
         rows = before.older(rows, "created_at", Kind.MESSAGES)
     found = rows.select_related("channel", "incident").order_by("-created_at", "-pk")

@@ -15,7 +15,7 @@ def deliver() -> None:
 
 @shared_task
 def notify_late_and_failing() -> None:
-    late_and_failing.look()
+    late_and_failing.enqueue_all()
 
 
 @worker_shutting_down.connect

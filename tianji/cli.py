@@ -70,12 +70,12 @@ def _management_folders() -> list[Path]:
 def _help_in(source: Path) -> str:
     """Return the first sentence of the `help` of the command in `source`, or of its module."""
     module = ast.parse(source.read_text())
-    said = (ast.get_docstring(module) or "").partition("`: ")[2]
+    help_text = (ast.get_docstring(module) or "").partition("`: ")[2]
     for node in ast.walk(module):
         match node:
             case ast.Assign(targets=[ast.Name(id="help")], value=ast.Constant(value=str(text))):
-                said = text
-    first = said.split(". ")[0].rstrip(".")
+                help_text = text
+    first = help_text.split(". ")[0].rstrip(".")
     return first[:1].upper() + first[1:]
 
 

@@ -111,8 +111,8 @@ def examine() -> list[Line]:
         Line("database", _("Database"), "" if database == "ok" else _("Not responding.")),
         Line("migrations", _("Migrations"), "" if migrations == "ok" else _migrations_in_words(migrations)),
     ]
-    asked = database == migrations == "ok"
-    lines += [Line(key, str(name), _ask(question, asked)) for key, name, question in _QUESTIONS]
+    reachable = database == migrations == "ok"
+    lines += [Line(key, str(name), _ask(question, reachable)) for key, name, question in _QUESTIONS]
     broker, ticks = _broker()
     return [
         *lines,
@@ -121,8 +121,8 @@ def examine() -> list[Line]:
     ]
 
 
-def _ask(question: Callable[[], str], asked: bool) -> str:
-    if not asked:
+def _ask(question: Callable[[], str], reachable: bool) -> str:
+    if not reachable:
         return _("Unknown.")
     try:
         return question()

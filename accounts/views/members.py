@@ -47,10 +47,10 @@ def members_(request: HttpRequest) -> HttpResponse:
         return _page(request, membership, MemberForm(), newcomer=user, link=link)
     if added.is_new_account:
         _send_password_link(request, user)
-        said = _("%(email)s has been added and will get an email with a link to choose a password.")
+        message = _("%(email)s has been added and will get an email with a link to choose a password.")
     else:
-        said = _("%(email)s has been added.")
-    messages.success(request, said % {"email": user.email})
+        message = _("%(email)s has been added.")
+    messages.success(request, message % {"email": user.email})
     return _to_members()
 
 

@@ -1,19 +1,23 @@
-"""The settings of a workspace, and its audit log."""
+"""The settings of a workspace, its audit log, and switching between workspaces."""
 
 from __future__ import annotations
 
+from typing import cast
+from uuid import UUID
+
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import membership_of, require_change, signed_in
+from accounts.access import SESSION_KEY, membership_of, require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import WorkspaceForm
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Membership, User
 from accounts.services import workspaces
 from core.pagination import page_of
 from core.timezones import offered_zones
@@ -46,3 +50,14 @@ def audit_(request: HttpRequest) -> HttpResponse:
     entries = AuditEntry.objects.filter(workspace=workspace)
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))
     return render(request, "accounts/audit.html", {"page": page})
+
+
+@require_POST
+@login_required
+def switch_workspace(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Make another of the user's workspaces the current one."""
+    mine = Membership.objects.filter(user=cast(User, request.user), workspace__public_id=public_id)
+    if not mine.exists():
+        raise Http404
+    request.session[SESSION_KEY] = str(public_id)
+    return HttpResponseRedirect(reverse("monitors:overview"), status=303)

@@ -19,7 +19,7 @@ from accounts.actors import admin_of
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, Outcome, confirm_and_run
 from monitors.admin.forms import COLUMNS, MonitorForm
-from monitors.admin.rotating import masked_url, state_of
+from monitors.admin.token_actions import masked_url, state_of
 from monitors.domain.state_machine import Shown
 from monitors.history import current
 from monitors.models import Monitor, PushToken

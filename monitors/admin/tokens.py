@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy
 from accounts.actors import admin_of
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, confirm_and_run
-from monitors.admin import rotating
+from monitors.admin import token_actions
 from monitors.admin.forms import RotateForm
-from monitors.admin.rotating import masked_url, state_of
+from monitors.admin.token_actions import masked_url, state_of
 from monitors.models import PushToken
 from monitors.querysets import is_active
 from monitors.services import tokens
@@ -157,7 +157,7 @@ class PushTokenAdmin(SiteAdmin):
             except tokens.TooManyTokens:
                 form.add_error(None, _("The monitor has the maximum number of tokens. Revoke one first."))
             except tokens.RotationInProgress as running:
-                form.add_error("force", rotating.overlap_runs(running))
+                form.add_error("force", token_actions.overlap_runs(running))
         lines = [_("The monitor gets a new push URL. Switch the senders to it before the overlap ends.")]
         if token.replaced_by_id is not None:
             lines.append(_("This token was already rotated; its latest successor is rotated instead."))
@@ -228,9 +228,9 @@ class PushTokenAdmin(SiteAdmin):
                 "before the overlap ends. Tokens that were already rotated are skipped."
             ),
             button=_("Rotate"),
-            do=lambda token, options: rotating.rotate_one(token, by=by, **options),
+            do=lambda token, options: token_actions.rotate_one(token, by=by, **options),
             related=("monitor__workspace",),
-            name=rotating.name_of,
+            name=token_actions.name_of,
             form=RotateForm,
         )
         return confirm_and_run(self, request, queryset, bulk)
@@ -246,9 +246,9 @@ class PushTokenAdmin(SiteAdmin):
                 "another active token will go down."
             ),
             button=_("Revoke"),
-            do=lambda token, _options: rotating.revoke_one(token, by=by),
+            do=lambda token, _options: token_actions.revoke_one(token, by=by),
             related=("monitor__workspace",),
-            name=rotating.name_of,
+            name=token_actions.name_of,
         )
         return confirm_and_run(self, request, queryset, bulk)
 

@@ -99,14 +99,14 @@ class MonitorView(OfMonitorView):
         fresh = self.monitor(monitor.public_id)
         return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
 
-    def columns(self, said: dict[str, Any]) -> dict[str, Any]:
+    def columns(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return validated serializer data as arguments for `services.monitors`. Raises Problem."""
-        columns = {name: value for name, value in said.items() if name not in ("schedule", "channels")}
-        if "schedule" in said:
-            columns |= said["schedule"]
-            _require_possible(said["schedule"])
-        if "channels" in said:
-            columns["channels"] = self._channels(said["channels"])
+        columns = {name: value for name, value in data.items() if name not in ("schedule", "channels")}
+        if "schedule" in data:
+            columns |= data["schedule"]
+            _require_possible(data["schedule"])
+        if "channels" in data:
+            columns["channels"] = self._channels(data["channels"])
         return columns
 
     def _channels(self, public_ids: Sequence[UUID]) -> list[Any]:

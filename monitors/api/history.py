@@ -22,7 +22,7 @@ from rest_framework.response import Response
 from api import keyset
 from api.base import ApiView
 from api.problems import impossible
-from api.schema import answers, paged, said
+from api.schema import answers, paged, problem_response
 from core.clock import database_now
 from core.connections import release_connection
 from monitors.api.history_serializers import (
@@ -59,10 +59,10 @@ class HistoryView(ApiView):
         Raises:
             ValidationError, Problem: a parameter is invalid.
         """
-        asked = self.asked(parameters)
-        if "from" in asked and "to" in asked:
-            _require_order(asked["from"], asked["to"])
-        return asked
+        params = self.read_query(parameters)
+        if "from" in params and "to" in params:
+            _require_order(params["from"], params["to"])
+        return params
 
     def monitor(self, public_id: UUID) -> Monitor:
         """Return a monitor of the workspace. Raises Http404."""
@@ -76,11 +76,11 @@ def _require_order(start: datetime, end: datetime) -> None:
         raise impossible("from", _("Must be before “to”."))
 
 
-def _within(rows: QuerySet[Any], column: str, asked: dict[str, Any]) -> QuerySet[Any]:
-    if "from" in asked:
-        rows = rows.filter(**{f"{column}__gte": asked["from"]})
-    if "to" in asked:
-        rows = rows.filter(**{f"{column}__lt": asked["to"]})
+def _within(rows: QuerySet[Any], column: str, params: dict[str, Any]) -> QuerySet[Any]:
+    if "from" in params:
+        rows = rows.filter(**{f"{column}__gte": params["from"]})
+    if "to" in params:
+        rows = rows.filter(**{f"{column}__lt": params["to"]})
     return rows
 
 
@@ -100,28 +100,28 @@ class Heartbeats(HistoryView):
             **paged(HeartbeatSerializer, "PageOfHeartbeats"),
             (200, MEDIA_TYPES["csv"]): OpenApiResponse(OpenApiTypes.STR),
             (200, MEDIA_TYPES["ndjson"]): OpenApiResponse(OpenApiTypes.STR),
-            (422, "application/problem+json"): said(422),
+            (422, "application/problem+json"): problem_response(422),
         },
     )
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
-        asked = self.in_order(HeartbeatFilter)
+        params = self.in_order(HeartbeatFilter)
         monitor = self.monitor(public_id)
-        rows = _within(Heartbeat.objects.filter(monitor=monitor), "received_at", asked)
-        if "status" in asked:
-            rows = rows.filter(status=asked["status"])
-        if "q" in asked:
-            rows = rows.filter(message__icontains=asked["q"])
-        form = asked.get("format") or self._accepted()
+        rows = _within(Heartbeat.objects.filter(monitor=monitor), "received_at", params)
+        if "status" in params:
+            rows = rows.filter(status=params["status"])
+        if "q" in params:
+            rows = rows.filter(message__icontains=params["q"])
+        form = params.get("format") or self._accepted()
         if form == "json":
             response: HttpResponseBase = keyset.page(
                 request,
                 rows,
                 time="received_at",
-                asked=asked,
+                params=params,
                 serialize=lambda found: _heartbeats(monitor, [_columns(row) for row in found]),
             )
         else:
-            response = self._export(monitor, rows, form, asked)
+            response = self._export(monitor, rows, form, params)
         patch_vary_headers(response, ["Accept"])
         return response
 
@@ -130,10 +130,10 @@ class Heartbeats(HistoryView):
         return next((form for form, media_type in MEDIA_TYPES.items() if media_type == preferred), "json")
 
     def _export(
-        self, monitor: Monitor, rows: QuerySet[Any], form: str, asked: dict[str, Any]
+        self, monitor: Monitor, rows: QuerySet[Any], form: str, params: dict[str, Any]
     ) -> StreamingHttpResponse:
         for name in ("cursor", "limit"):
-            if name in asked:
+            if name in params:
                 raise impossible(name, _("An export has no pages. Leave this out, or request JSON."))
         # Heartbeats that arrive during the export belong to the next one.
         rows = rows.filter(received_at__lte=database_now()).values("pk", *_HEARTBEAT[:-1], "token_id")
@@ -200,13 +200,13 @@ class MonitorIncidents(HistoryView):
         parameters=[IncidentFilter],
         responses={
             **paged(IncidentSerializer, "PageOfMonitorIncidents"),
-            (422, "application/problem+json"): said(422),
+            (422, "application/problem+json"): problem_response(422),
         },
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        asked = self.in_order(IncidentFilter)
+        params = self.in_order(IncidentFilter)
         monitor = self.monitor(public_id)
-        return _incidents(request, Incident.objects.filter(monitor=monitor), asked)
+        return _incidents(request, Incident.objects.filter(monitor=monitor), params)
 
 
 class Incidents(HistoryView):
@@ -220,26 +220,26 @@ class Incidents(HistoryView):
         parameters=[AnyIncidentFilter],
         responses={
             **paged(IncidentSerializer, "PageOfIncidents"),
-            (422, "application/problem+json"): said(422),
+            (422, "application/problem+json"): problem_response(422),
         },
     )
     def get(self, request: Request) -> Response:
-        asked = self.in_order(AnyIncidentFilter)
+        params = self.in_order(AnyIncidentFilter)
         incidents = Incident.objects.filter(monitor__workspace=self.workspace)
-        if "monitor" in asked:
-            incidents = incidents.filter(monitor__public_id=asked["monitor"])
-        return _incidents(request, incidents, asked)
+        if "monitor" in params:
+            incidents = incidents.filter(monitor__public_id=params["monitor"])
+        return _incidents(request, incidents, params)
 
 
-def _incidents(request: Request, incidents: QuerySet[Incident], asked: dict[str, Any]) -> Response:
-    if "open" in asked:
-        incidents = incidents.filter(resolved_at__isnull=asked["open"])
-    incidents = uptimes.overlapping(incidents, start=asked.get("from"), end=asked.get("to"))
+def _incidents(request: Request, incidents: QuerySet[Incident], params: dict[str, Any]) -> Response:
+    if "open" in params:
+        incidents = incidents.filter(resolved_at__isnull=params["open"])
+    incidents = uptimes.overlapping(incidents, start=params.get("from"), end=params.get("to"))
     return keyset.page(
         request,
         incidents.select_related("monitor"),
         time="started_at",
-        asked=asked,
+        params=params,
         serialize=lambda found: [_incident(incident) for incident in found],
     )
 
@@ -274,17 +274,17 @@ class Transitions(HistoryView):
         parameters=[TransitionFilter],
         responses={
             **paged(TransitionSerializer, "PageOfTransitions"),
-            (422, "application/problem+json"): said(422),
+            (422, "application/problem+json"): problem_response(422),
         },
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        asked = self.in_order(TransitionFilter)
-        rows = _within(Transition.objects.filter(monitor=self.monitor(public_id)), "at", asked)
+        params = self.in_order(TransitionFilter)
+        rows = _within(Transition.objects.filter(monitor=self.monitor(public_id)), "at", params)
         return keyset.page(
             request,
             rows.select_related("incident"),
             time="at",
-            asked=asked,
+            params=params,
             serialize=lambda found: [_transition(row) for row in found],
         )
 
@@ -313,15 +313,15 @@ class Uptime(HistoryView):
         parameters=[RangeSerializer],
         responses={
             **answers(200, UptimeSerializer),
-            (422, "application/problem+json"): said(422),
+            (422, "application/problem+json"): problem_response(422),
         },
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        asked = self.in_order(RangeSerializer)
+        params = self.in_order(RangeSerializer)
         monitor = self.monitor(public_id)
         now = database_now()
-        end: datetime = asked.get("to", now)
-        start: datetime = asked.get("from") or _earlier(end, UPTIME_OF)
+        end: datetime = params.get("to", now)
+        start: datetime = params.get("from") or _earlier(end, UPTIME_OF)
         _require_order(start, end)
         measured = uptimes.uptimes([monitor], start=start, end=end, now=now)[monitor.pk]
         return Response(

@@ -70,9 +70,9 @@ class MaintenanceView(ApiView):
         fresh = self.window(window.public_id)
         return Response(self.represent([fresh])[0], status=status, headers=headers)
 
-    def columns(self, said: dict[str, Any]) -> dict[str, Any]:
+    def columns(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return validated data as arguments for `services.maintenance_windows`. Raises Problem."""
-        when = dict(said["when"])
+        when = dict(data["when"])
         if when["kind"] == Kind.ONCE:
             columns = _once(when, database_now())
         else:
@@ -83,20 +83,20 @@ class MaintenanceView(ApiView):
         starts, ends = columns["starts_at"], columns["ends_at"]
         if starts is not None and ends is not None and starts >= ends:
             raise impossible("when.ends_at", _("Must be after the start."))
-        tags, named = said.get("tags", []), said.get("monitors", [])
-        all_monitors = said.get("all_monitors", not (tags or named))
+        tags, named = data.get("tags", []), data.get("monitors", [])
+        all_monitors = data.get("all_monitors", not (tags or named))
         if all_monitors and (tags or named):
             sentence = _("Leave out tags and monitors, or set all_monitors to false.")
             raise impossible("all_monitors", sentence)
         if not (all_monitors or tags or named):
             raise impossible("monitors", _("Select tags or monitors, or set all_monitors to true."))
         return {
-            "name": said["name"],
+            "name": data["name"],
             **columns,
             "all_monitors": all_monitors,
             "tags": tags,
             "monitors": self._monitors(named),
-            "excluded_from_uptime": said.get("excluded_from_uptime", True),
+            "excluded_from_uptime": data.get("excluded_from_uptime", True),
         }
 
     def _monitors(self, public_ids: Sequence[UUID]) -> list[Monitor]:
@@ -192,7 +192,7 @@ class MaintenanceList(MaintenanceView):
             request,
             self.windows(),
             time=None,
-            asked=self.asked(PageSerializer),
+            params=self.read_query(PageSerializer),
             serialize=self.represent,
             oldest_first=True,
         )

@@ -98,16 +98,16 @@ class MonitorList(MonitorView):
         responses=paged(MonitorSerializer, "PageOfMonitors"),
     )
     def get(self, request: Request) -> Response:
-        asked = self.asked(MonitorFilter)
+        params = self.read_query(MonitorFilter)
         monitors = self.monitors()
-        if "status" in asked:
-            monitors = filters.by_status(monitors, asked["status"], now=database_now())
-        if "tag" in asked:
-            monitors = filters.by_tag(monitors, asked["tag"])
-        if "q" in asked:
-            monitors = filters.by_text(monitors, asked["q"])
+        if "status" in params:
+            monitors = filters.by_status(monitors, params["status"], now=database_now())
+        if "tag" in params:
+            monitors = filters.by_tag(monitors, params["tag"])
+        if "q" in params:
+            monitors = filters.by_text(monitors, params["q"])
         return keyset.page(
-            request, monitors, time=None, asked=asked, serialize=self.represent, oldest_first=True
+            request, monitors, time=None, params=params, serialize=self.represent, oldest_first=True
         )
 
     @extend_schema(
@@ -225,10 +225,10 @@ class MonitorBySlug(MonitorView):
     def put(self, request: Request, slug: str) -> Response:
         if not _is_slug(slug):
             raise ValidationError({"slug": [_slug_in_words()]})
-        said = self.read(MonitorSerializer)
-        if said.setdefault("slug", slug) != slug:
+        data = self.read(MonitorSerializer)
+        if data.setdefault("slug", slug) != slug:
             raise impossible("slug", _("The URL says %s. Leave it out, or send the same value.") % slug)
-        columns = self.columns(said)
+        columns = self.columns(data)
         monitor = self.monitors().filter(slug=slug).first()
         if monitor is None:
             if named_etags(request) is not None:

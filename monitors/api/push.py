@@ -123,6 +123,8 @@ class PushView(APIView):
         match outcome:
             case Outcome.RECORDED:
                 return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
+            case Outcome.LOCKED:
+                return _unavailable("The monitor is locked; try again shortly.")
             case Outcome.POST_ONLY:
                 message = "This monitor only accepts POST."
                 return self._reject_noted(request, digest, Reason.METHOD, 405, message, Allow="POST")

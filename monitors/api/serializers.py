@@ -97,14 +97,14 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
             self.fail("kind")
         body = SCHEDULES[kind](data=data)
         body.is_valid(raise_exception=True)
-        said = body.validated_data
+        data = body.validated_data
         return {
             "kind": kind,
-            "timeout": said.get("timeout", Monitor._meta.get_field("timeout").default),
-            "interval": said.get("interval"),
-            "cron": " ".join(said.get("expression", "").split()),
-            "timezone": said.get("timezone", "UTC"),
-            "grace": said.get("grace"),
+            "timeout": data.get("timeout", Monitor._meta.get_field("timeout").default),
+            "interval": data.get("interval"),
+            "cron": " ".join(data.get("expression", "").split()),
+            "timezone": data.get("timezone", "UTC"),
+            "grace": data.get("grace"),
         }
 
     def get_attribute(self, instance: Any) -> Any:

@@ -134,13 +134,13 @@ class TokenList(TokenView):
         responses=paged(TokenSerializer, "PageOfTokens"),
     )
     def get(self, request: Request, public_id: UUID) -> Response:
-        asked = self.asked(PageSerializer)
+        params = self.read_query(PageSerializer)
         monitor = self.monitor(public_id)
         return keyset.page(
             request,
             self.tokens(monitor),
             time=None,
-            asked=asked,
+            params=params,
             serialize=lambda rows: self.represent_tokens(monitor, rows),
         )
 
@@ -163,8 +163,8 @@ class TokenList(TokenView):
     @idempotent
     def post(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        said = self.read(NewTokenSerializer)
-        label, secret = said.get("label", ""), said.get("token")
+        data = self.read(NewTokenSerializer)
+        label, secret = data.get("label", ""), data.get("token")
         with _refusals_as_problems():
             if secret is None:
                 token = tokens.issue(monitor=monitor, by=self.actor, label=label).token
@@ -195,8 +195,8 @@ class TokenDetail(TokenView):
     def patch(self, request: Request, public_id: UUID, token_id: UUID) -> Response:
         monitor = self.monitor(public_id)
         token = self.token(monitor, token_id)
-        said = self.read(TokenSerializer, partial=True)
-        tokens.rename(token=token, label=said.get("label", token.label), by=self.actor)
+        data = self.read(TokenSerializer, partial=True)
+        tokens.rename(token=token, label=data.get("label", token.label), by=self.actor)
         return self.answer_token(monitor, token)
 
 
@@ -218,13 +218,13 @@ class Rotate(TokenView):
     def post(self, request: Request, public_id: UUID, token_id: UUID) -> Response:
         monitor = self.monitor(public_id)
         token = self.token(monitor, token_id)
-        said = self.read(RotationSerializer)
+        data = self.read(RotationSerializer)
         with _refusals_as_problems():
             rotated = tokens.rotate(
                 token=token,
                 by=self.actor,
-                overlap=timedelta(seconds=said["overlap_seconds"]),
-                force=said["force"],
+                overlap=timedelta(seconds=data["overlap_seconds"]),
+                force=data["force"],
             )
         new, old = rotated.new, self.token(monitor, rotated.old.public_id)
         return Response(

@@ -101,20 +101,20 @@ def advise(
     mostly = ceil(seen.p99)
     room = _nice(max(seen.p99, interval or 0) * _ROOM)
     if room > schedule.timeout:
-        told = _told_after(room, schedule.grace)
-        avoided = sum(silence <= told for silence in silences)
+        alert_after = _alert_after(room, schedule.grace)
+        avoided = sum(silence <= alert_after for silence in silences)
         return Advice(room, mostly, avoided) if avoided else None
     if seen.covers < _WATCHED_LEAST:
         return None
-    now = _told_after(schedule.timeout, schedule.grace)
+    now = _alert_after(schedule.timeout, schedule.grace)
     # Longer gaps were incidents already; a shorter timeout adds none of those.
     shorter = max(room, _nice(max((gap for gap in seen.gaps if gap <= now), default=0)))
-    then = _told_after(shorter, schedule.grace)
+    then = _alert_after(shorter, schedule.grace)
     worth = then <= now * _WORTH and now - then >= _SAVES_LEAST
     return Advice(shorter, mostly) if worth else None
 
 
-def _told_after(timeout: int, grace: int | None) -> int:
+def _alert_after(timeout: int, grace: int | None) -> int:
     return timeout + IntervalSchedule(timeout, grace).effective_grace
 
 

@@ -75,11 +75,11 @@ class LogForm(forms.Form):
         return cleaned
 
     @property
-    def asked(self) -> Filter:
+    def criteria(self) -> Filter:
         """The filter of a valid form."""
-        chosen = set(self.cleaned_data["kind"])
+        selected = set(self.cleaned_data["kind"])
         return Filter(
-            kinds=tuple(kind for kind in Kind if kind in chosen) or KINDS,
+            kinds=tuple(kind for kind in Kind if kind in selected) or KINDS,
             status=self.cleaned_data["status"],
             text=self.cleaned_data["q"],
             start=self.cleaned_data["start"],

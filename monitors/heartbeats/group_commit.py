@@ -21,7 +21,7 @@ class QueueFull(Exception):
     """This process has as many waiting pushes as it accepts; the sender should retry shortly."""
 
 
-class _Waiting:
+class _Pending:
     """One push in the queue, and the lock its thread sleeps on."""
 
     __slots__ = ("arrival", "error", "leads", "outcome", "ready")
@@ -49,7 +49,7 @@ class GroupCommit:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._mutex = threading.Lock()
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_Pending] = deque()
         self._busy = False
 
     def submit(self, arrival: Arrival) -> Result:
@@ -59,7 +59,7 @@ class GroupCommit:
             QueueFull: nothing was recorded.
             django.db.Error: the database could not commit; nothing of this push was recorded.
         """
-        mine = _Waiting(arrival)
+        mine = _Pending(arrival)
         with self._mutex:
             if len(self._queue) >= self._queue_limit:
                 raise QueueFull
@@ -85,17 +85,17 @@ class GroupCommit:
             with self._mutex:
                 heir = self._queue[0] if self._queue else None
                 self._busy = heir is not None
-            for waiting in batch[1:]:
-                if waiting.outcome is None and waiting.error is None:
-                    waiting.error = OperationalError("Recording was interrupted.")
-                waiting.ready.release()
+            for pending in batch[1:]:
+                if pending.outcome is None and pending.error is None:
+                    pending.error = OperationalError("Recording was interrupted.")
+                pending.ready.release()
             if heir is not None:
                 heir.leads = True
                 heir.ready.release()
 
-    def _record_all(self, batch: list[_Waiting]) -> None:
+    def _record_all(self, batch: list[_Pending]) -> None:
         try:
-            outcomes = self._record([waiting.arrival for waiting in batch])
+            outcomes = self._record([pending.arrival for pending in batch])
         except (OperationalError, InterfaceError) as error:
             # The database is down or overloaded; no single push is to blame.
             _fail(batch, error)
@@ -104,13 +104,13 @@ class GroupCommit:
                 _fail(batch, error)
                 return
             # One of them can't be written. Recorded one by one, only that one fails.
-            for waiting in batch:
-                self._record_all([waiting])
+            for pending in batch:
+                self._record_all([pending])
         else:
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                waiting.outcome = outcome
+            for pending, outcome in zip(batch, outcomes, strict=True):
+                pending.outcome = outcome
 
 
-def _fail(batch: list[_Waiting], error: BaseException) -> None:
-    for waiting in batch:
-        waiting.error = error
+def _fail(batch: list[_Pending], error: BaseException) -> None:
+    for pending in batch:
+        pending.error = error

@@ -7,18 +7,23 @@ transactions and limits, whichever way they came in.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cache
 
 from django.conf import settings
 from django.db import Error, OperationalError
 
+from core.connections import release_connection
 from monitors.heartbeats.connection import OwnConnection
 from monitors.heartbeats.group_commit import GroupCommit, QueueFull
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
-from monitors.heartbeats.recorder import Arrival, Result, record
+from monitors.heartbeats.recorder import Arrival, Outcome, Result, record
 from monitors.heartbeats.rejections import RejectionLog
+
+# How many pushes wait for a locked state at once, each on a connection of the pages' pool.
+_ALONE_MOST, _ALONE_SECONDS = 4, 5.0
 
 
 class Pipeline:
@@ -44,12 +49,13 @@ class Pipeline:
         self.limiter = limiter
         self.rejections = rejections
         self.listener = listener
+        self._alone = threading.BoundedSemaphore(_ALONE_MOST)
         self._connection = OwnConnection()
         listener.watch(self._connection)
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
 
     def submit(self, arrival: Arrival) -> Result:
-        """Return the outcome of a push once it is committed.
+        """Return the outcome of a push once it is committed. LOCKED means that nothing was recorded.
 
         Raises:
             QueueFull: nothing was recorded.
@@ -61,10 +67,12 @@ class Pipeline:
             raise OperationalError("The database can't be reached.")
         try:
             result = self._group_commit.submit(arrival)
+            if result is Outcome.LOCKED:
+                result = self._record_alone(arrival)
         except (QueueFull, Error):
             self.listener.note(answered=False)
             raise
-        self.listener.note(answered=True)
+        self.listener.note(answered=result is not Outcome.LOCKED)
         return result
 
     def reject(
@@ -87,7 +95,19 @@ class Pipeline:
     def _record(self, arrivals: Sequence[Arrival]) -> list[Result]:
         # The group commit lets one thread at a time record.
         with self._connection.used():
-            return record(arrivals, limiter=self.limiter)
+            return record(arrivals, limiter=self.limiter, wait=False)
+
+    def _record_alone(self, arrival: Arrival) -> Result:
+        """Wait for the state of one monitor, which someone else holds, while the others are recorded."""
+        if not self._alone.acquire(timeout=_ALONE_SECONDS):
+            return Outcome.LOCKED
+        try:
+            # It was counted by the limiter already.
+            (result,) = record([arrival])
+            return result
+        finally:
+            self._alone.release()
+            release_connection()
 
 
 @cache

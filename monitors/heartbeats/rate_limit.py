@@ -113,15 +113,15 @@ class Limiter:
         found: list[Over | None] = [None] * len(digests)
         if not default and not self._push_rates:
             return found
-        asked: list[tuple[str, int]] = []
+        requests: list[tuple[str, int]] = []
         places: list[tuple[int, int | None]] = []
         for place, digest in enumerate(digests):
             push_rate = self._push_rates.get(digest)
             if rate := default if push_rate is None else push_rate:
-                asked.append((digest, rate))
+                requests.append((digest, rate))
                 places.append((place, push_rate))
-        if asked:
-            for (place, push_rate), wait in zip(places, self._take(asked), strict=True):
+        if requests:
+            for (place, push_rate), wait in zip(places, self._take(requests), strict=True):
                 if wait > 0:
                     found[place] = Over(wait, push_rate)
         return found
@@ -136,9 +136,9 @@ class Limiter:
             elif digest in self._push_rates:
                 del self._push_rates[digest]
 
-    def _take(self, asked: Sequence[tuple[str, int]]) -> list[float]:
-        waits = self._shared.take(asked) if self._shared else None
-        return self._local.take(asked) if waits is None else waits
+    def _take(self, requests: Sequence[tuple[str, int]]) -> list[float]:
+        waits = self._shared.take(requests) if self._shared else None
+        return self._local.take(requests) if waits is None else waits
 
 
 @lru_cache(maxsize=1024)
@@ -167,14 +167,14 @@ class LocalStore:
     def __len__(self) -> int:
         return len(self._free_at)
 
-    def take(self, asked: Sequence[tuple[str, int]]) -> list[float]:
+    def take(self, requests: Sequence[tuple[str, int]]) -> list[float]:
         """Count a push for each (digest, pushes per minute); return how many seconds too early it is.
 
         0 means that it was counted; a push that is too early is not counted.
         """
         now = self._clock()
         waits = []
-        for digest, rate in asked:
+        for digest, rate in requests:
             step, slack = _step_and_slack(rate)
             free_at = min(max(self._free_at.get(digest, now), now), now + slack + step)
             wait = free_at - slack - now
@@ -213,16 +213,16 @@ class RedisStore:
         self._opened: tuple[ConnectionInterface, str] | None = None
         self._opening: threading.Thread | None = None
         self._leave_alone_until = 0.0
-        self._said_that_it_is_away = False
+        self._logged_unavailable = False
 
-    def take(self, asked: Sequence[tuple[str, int]]) -> list[float] | None:
+    def take(self, requests: Sequence[tuple[str, int]]) -> list[float] | None:
         """Do what LocalStore.take does; return None if Redis can't be reached. Never raises."""
         if self._opened is None:
             self._open_soon()
             return None
         connection, script = self._opened
-        keys = [_KEY_PREFIX + digest for digest, _ in asked]
-        paces = " ".join(_pace(rate) for _, rate in asked)
+        keys = [_KEY_PREFIX + digest for digest, _ in requests]
+        paces = " ".join(_pace(rate) for _, rate in requests)
         try:
             connection.send_command("EVALSHA", script, len(keys), *keys, paces)
             return [int(wait) / 1e6 for wait in connection.read_response().split()]
@@ -256,9 +256,9 @@ class RedisStore:
             self._give_up(connection, error)
             return False
         self._opened = connection, script.decode()
-        if self._said_that_it_is_away:
+        if self._logged_unavailable:
             log.info("Redis is back: push limits are shared between processes again")
-            self._said_that_it_is_away = False
+            self._logged_unavailable = False
         return True
 
     def close(self) -> None:
@@ -278,6 +278,6 @@ class RedisStore:
         self._leave_alone_until = time.monotonic() + _LEAVE_REDIS_ALONE_SECONDS
         if connection is not None:
             connection.disconnect()
-        if not self._said_that_it_is_away:
+        if not self._logged_unavailable:
             log.warning("Redis is unavailable: each process counts push limits on its own", error=str(error))
-            self._said_that_it_is_away = True
+            self._logged_unavailable = True

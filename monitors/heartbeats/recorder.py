@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -26,7 +26,7 @@ LAST_USED_EVERY_SECONDS = 60
 # A statement that took longer than this waited for a lock, so the time it returned is stale.
 _WAITED_SECONDS = 0.05
 # A test heartbeat has no token and so no rate limit; this is how often a monitor accepts one.
-BY_HAND_EVERY = timedelta(seconds=3)
+TEST_HEARTBEAT_EVERY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Outcome(Enum):
     RECORDED = auto()
     UNKNOWN_TOKEN = auto()
     POST_ONLY = auto()
+    # Somebody else holds the monitor's state; nothing was recorded.
+    LOCKED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class TooManyTestHeartbeats(Exception):
     """A test heartbeat was sent moments ago; nothing is recorded."""
 
 
-def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> list[Result]:
+def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait: bool = True) -> list[Result]:
     """Record `arrivals` in order in one transaction; return the outcome of each, committed.
 
     Three statements for the whole batch while no status changes. The whole batch has one time of receipt:
@@ -73,6 +75,8 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     Args:
         limiter: decides which pushes are over the rate limit. Of those, a good push is rejected if the
             monitor can do without it; a push that may change something is recorded.
+        wait: whether to wait for states that are locked; otherwise their pushes are not recorded, so that
+            one locked state does not delay the others. On SQLite there is nothing to wait for.
 
     Raises:
         django.db.Error: the database could not commit; nothing of the batch is recorded.
@@ -81,12 +85,14 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
-        asked = time.monotonic()
-        held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
-        if time.monotonic() - asked > _WAITED_SECONDS:
+        started = time.monotonic()
+        held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS, wait=wait)
+        if wait and time.monotonic() - started > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
             held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
-        results = _admit(arrivals, over, held)
+        missing = digests - held.keys()
+        locked = sql.active_tokens(missing) if missing and not wait else frozenset[str]()
+        results = _admit(arrivals, over, held, locked)
         admitted = [
             (_explained(arrival, held[arrival.digest]), held[arrival.digest])
             for arrival, result in zip(arrivals, results, strict=True)
@@ -105,20 +111,20 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None) -> li
     return results
 
 
-def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
+def record_test_heartbeat(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
     """Record a test heartbeat sent from a page, without a token; return the resulting status.
 
     It is treated like any other heartbeat: decided under the same lock, by the same rules, with the same
     notifications.
 
     Raises:
-        TooManyTestHeartbeats: the last one was less than BY_HAND_EVERY ago.
+        TooManyTestHeartbeats: the last one was less than TEST_HEARTBEAT_EVERY ago.
         django.db.Error: the database could not commit; nothing is recorded.
     """
     with transaction.atomic():
         lock_state(monitor)
         now = database_now()
-        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - BY_HAND_EVERY)
+        lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - TEST_HEARTBEAT_EVERY)
         if lately.filter(token=None).exists():
             raise TooManyTestHeartbeats
         sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
@@ -127,16 +133,24 @@ def record_by_hand(*, monitor: Monitor, push: Push, source: str | None = None) -
 
 
 def _admit(
-    arrivals: Sequence[Arrival], over: Sequence[Over | None], held: Mapping[str, LockedToken]
+    arrivals: Sequence[Arrival],
+    over: Sequence[Over | None],
+    held: Mapping[str, LockedToken],
+    locked: Collection[str],
 ) -> list[Result]:
-    """Return the outcome for each of `arrivals`; `over` says which of them are over the rate limit."""
+    """Return the outcome for each of `arrivals`.
+
+    Args:
+        over: which of them are over the rate limit.
+        locked: the digests of tokens whose monitors' states others hold.
+    """
     results: list[Result] = []
     # Per monitor, whether it can do without a good push at this point of the batch.
     spare = {each.monitor_id: each.spare for each in held.values()}
     for arrival, too_fast in zip(arrivals, over, strict=True):
         mine = held.get(arrival.digest)
         if mine is None:
-            results.append(Outcome.UNKNOWN_TOKEN)
+            results.append(Outcome.LOCKED if arrival.digest in locked else Outcome.UNKNOWN_TOKEN)
         elif mine.post_only and not arrival.posted:
             results.append(Outcome.POST_ONLY)
         elif (

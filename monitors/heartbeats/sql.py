@@ -82,7 +82,7 @@ class LockedToken:
 
 
 def lock_tokens(
-    digests: Collection[str], *, use_is_old_after: int
+    digests: Collection[str], *, use_is_old_after: int, wait: bool = True
 ) -> tuple[dict[str, LockedToken], datetime]:
     """Lock the states of the monitors of `digests`, in order of the monitors.
 
@@ -90,11 +90,11 @@ def lock_tokens(
     one of these states: if the statement waited for a lock and the row has changed since, PostgreSQL
     evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
     start of the statement; a caller that waited long calls again, now that it holds the locks.
-    `use_is_old_after` is in seconds.
+    `use_is_old_after` is in seconds. Without `wait`, tokens whose state is locked are left out.
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
-        cursor.execute(_lock_statement(_is_postgresql()), [use_is_old_after, given])
+        cursor.execute(_lock_statement(_is_postgresql(), wait), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {digest: _held(*row) for digest, *row, _epoch in rows}
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
@@ -121,9 +121,9 @@ def _held(
 
 
 @cache
-def _lock_statement(postgresql: bool) -> str:
+def _lock_statement(postgresql: bool, wait: bool) -> str:
     if postgresql:
-        among, lock = "= ANY(%s)", "FOR UPDATE OF s"
+        among, lock = "= ANY(%s)", "FOR UPDATE OF s" if wait else "FOR UPDATE OF s SKIP LOCKED"
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
         spare = "s.due_at - clock_timestamp() >= clock_timestamp() - s.last_heartbeat_at"
         epoch = "extract(epoch from clock_timestamp())"
@@ -146,11 +146,16 @@ def _lock_statement(postgresql: bool) -> str:
     )
 
 
+def active_tokens(digests: Collection[str]) -> frozenset[str]:
+    """Return those of `digests` that are of active tokens."""
+    return frozenset(PushToken.objects.valid().filter(digest__in=digests).values_list("digest", flat=True))
+
+
 def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
     """Write the last heartbeat of monitors whose status is unchanged: by monitor id, message and value."""
     run(
         _touch_statement(_is_postgresql()),
-        [(monitor_id, write_time(at), *said) for monitor_id, said in heartbeats.items()],
+        [(monitor_id, write_time(at), *heartbeat) for monitor_id, heartbeat in heartbeats.items()],
     )
 
 
@@ -186,10 +191,11 @@ def _write_states_statement(postgresql: bool) -> str:
 
 
 def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
-    kept = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
+    assignments = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
     given = as_select(columns, postgresql)
     return (
-        f"UPDATE {_STATES} SET {kept} FROM ({given}) AS given WHERE {_STATES}.monitor_id = given.monitor_id"
+        f"UPDATE {_STATES} SET {assignments} FROM ({given}) AS given"
+        f" WHERE {_STATES}.monitor_id = given.monitor_id"
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import structlog
 from django.dispatch import Signal
 
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
 from monitors.models import FAULT_LENGTH, Incident, Monitor, MonitorState, Transition, Watermark
+
+log = structlog.get_logger(__name__)
 
 # How long to wait before a schedule that could not be evaluated is tried again.
 QUARANTINE = timedelta(hours=1)
@@ -28,16 +31,18 @@ def horizon(now: datetime) -> datetime:
 def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
     """Set `due_at` of an up monitor to its deadline, in memory.
 
-    A schedule that can't be evaluated is noted in `fault` and tried again in an hour: it must neither
-    count as silence nor stop the sweep.
+    A schedule that can't be evaluated, for whatever reason, is noted in `fault` and tried again in an hour:
+    it must neither count as silence nor stop the sweep.
     """
     assert state.silent_since is not None
     try:
         state.due_at = monitor.schedule.due_after(state.silent_since).deadline
         state.fault = ""
-    except ScheduleError as error:
+    except Exception as error:
+        if not isinstance(error, ScheduleError):
+            log.exception("schedule can't be evaluated", monitor=str(monitor.public_id))
         state.due_at = now + QUARANTINE
-        state.fault = str(error)[:FAULT_LENGTH]
+        state.fault = (str(error) or type(error).__name__)[:FAULT_LENGTH]
 
 
 class Journal:
@@ -120,14 +125,14 @@ class Journal:
         value: float | None,
     ) -> Incident:
         # A missed incident has the last message received, others that of the heartbeat.
-        said = opening.cause is not Cause.MISSED
+        reported = opening.cause is not Cause.MISSED
         incident = Incident(
             monitor=monitor,
             cause=opening.cause.value,
             started_at=opening.started_at,
             detected_at=self.now,
-            opening_message=message if said else state.last_message,
-            opening_value=value if said else state.last_value,
+            opening_message=message if reported else state.last_message,
+            opening_value=value if reported else state.last_value,
             last_heartbeat_at=state.last_heartbeat_at,
         )
         self._new.append(incident)
@@ -162,7 +167,7 @@ class Journal:
             return None
         try:
             deadline = monitor.schedule.due_after(state.silent_since).deadline
-        except ScheduleError:
+        except Exception:  # set_due_at logs it and notes the fault
             return None
         # After the watermark, its heartbeat may have been sent and not received.
         if deadline <= self.now and self._horizon is None:

@@ -111,7 +111,7 @@ def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
     arrived. Before the first such bucket nothing is known; the newest one only counts once half of its time
     has passed.
     """
-    told: list[Bucket] = []
+    estimates: list[Bucket] = []
     before: datetime | None = None
     for bucket in buckets:
         mean = None
@@ -120,9 +120,9 @@ def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
             if passed * 2 >= bucket.end - bucket.start:
                 mean = passed.total_seconds() / bucket.heartbeats
         gaps = bucket.heartbeats if mean is not None else 0
-        told.append(replace(bucket, gaps=gaps, gap_mean=mean, gap_max=None))
+        estimates.append(replace(bucket, gaps=gaps, gap_mean=mean, gap_max=None))
         before = bucket.end if bucket.heartbeats else before
-    return told
+    return estimates
 
 
 # --- From heartbeats --------------------------------------------------------------------------------

@@ -84,23 +84,25 @@ def settled(now: datetime) -> datetime:
     return process_pipeline().listener.settled(now)
 
 
-def _due(kind: str, timeout: int, grace: int | None, cron: str, zone: str, heard: datetime) -> Due | None:
-    """Return what is due after silence since `heard`; None if the schedule can't be evaluated.
+def _due(
+    kind: str, timeout: int, grace: int | None, cron: str, zone: str, silent_since: datetime
+) -> Due | None:
+    """Return what is due after silence since `silent_since`; None if the schedule can't be evaluated.
 
     The page shows that fault.
     """
     if kind == Monitor.Kind.INTERVAL:
-        return IntervalSchedule(timeout, grace).due_after(heard)
+        return IntervalSchedule(timeout, grace).due_after(silent_since)
     try:
-        return _due_by_cron(cron, zone, grace, heard)
+        return _due_by_cron(cron, zone, grace, silent_since)
     except ScheduleError:
         return None
 
 
 @lru_cache(maxsize=20_000)
-def _due_by_cron(cron: str, zone: str, grace: int | None, heard: datetime) -> Due:
+def _due_by_cron(cron: str, zone: str, grace: int | None, silent_since: datetime) -> Due:
     # Slow, needed for every page, and only changes with the next heartbeat.
-    return CronSchedule(cron, zone, grace).due_after(heard)
+    return CronSchedule(cron, zone, grace).due_after(silent_since)
 
 
 def percent(share: float | None) -> str:
@@ -155,8 +157,8 @@ def fault_text(reading: Reading) -> str:
     state, rules = reading.state, reading.monitor.value_rules
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""
-    spoke = state.last_heartbeat_at >= state.status_changed_at
-    return value_text(state.last_value, rules) if spoke and not rules.allow(state.last_value) else ""
+    is_recent = state.last_heartbeat_at >= state.status_changed_at
+    return value_text(state.last_value, rules) if is_recent and not rules.allow(state.last_value) else ""
 
 
 def schedule_in_short(monitor: Monitor) -> str:

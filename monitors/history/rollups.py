@@ -135,7 +135,7 @@ def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
         return [Sum(*row) for row in cursor.fetchall()]
 
 
-def kept(
+def rollups_in(
     monitor_ids: Sequence[int], stretch: Stretch
 ) -> list[tuple[int, int, int, int, str, int, float | None]]:
     """Return the rollups of monitors that start in `stretch`.
@@ -149,12 +149,12 @@ def kept(
     postgresql = connection.vendor == "postgresql"
     given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
     with connection.cursor() as cursor:
-        cursor.execute(_kept_statement(postgresql), [given, *(write(at) for at in stretch)])
+        cursor.execute(_rollups_statement(postgresql), [given, *(write(at) for at in stretch)])
         return cursor.fetchall()
 
 
 @cache
-def _kept_statement(postgresql: bool) -> str:
+def _rollups_statement(postgresql: bool) -> str:
     rollups = Rollup._meta.db_table
     if postgresql:
         # OFFSET fixes the join order: otherwise the planner reads that time range of all monitors.

@@ -13,7 +13,7 @@ from monitors.domain.recurrence import Stretch
 from monitors.domain.state_machine import Status
 from monitors.domain.time_slots import Slot, edges, mostly_in, worst_of
 from monitors.history import gaps
-from monitors.history.rollups import HALF_HOUR, kept, sums
+from monitors.history.rollups import HALF_HOUR, rollups_in, sums
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
 
@@ -98,7 +98,7 @@ def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[
     if rolled_up:
         # A rollup in progress may not have all rows yet.
         complete = {start.timestamp() for start in rolled_up}
-        parts += [row for row in kept(ids, (bounds[0], bounds[-1])) if row[0] in complete]
+        parts += [row for row in rollups_in(ids, (bounds[0], bounds[-1])) if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
     parts += [
         (

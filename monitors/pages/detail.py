@@ -92,7 +92,7 @@ class DetailPage:
     advice: Advice | None
 
 
-def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> DetailPage:
+def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
     Eleven queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
@@ -104,21 +104,21 @@ def close_up(monitor: Monitor, chosen: Range, *, now: datetime) -> DetailPage:
     without = gaps.left_out(windows, [monitor], start=now - _QUARTER, end=now)[monitor.pk]
     month = uptime(onsets, start=now - _MONTH, end=now, without=without)
     seen = rhythm.rhythm_of(monitor, onsets, now=now)
-    told = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
+    typical = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
     return DetailPage(
         reading=reading,
         now=now,
         maintenance_until=windows.held_until([monitor], now).get(monitor.pk),
-        range=chosen,
-        slots=bars_of([monitor], now=now, span=chosen.span, slots=chosen.slots)[monitor.pk],
+        range=selected,
+        slots=bars_of([monitor], now=now, span=selected.span, slots=selected.slots)[monitor.pk],
         window=picture,
         times=times,
         uptimes=[_figure(onsets, without, one, now) for one in RANGES.values() if one.span >= SPANS["24h"]],
         incidents=month.incidents,
         down=about(month.down.total_seconds()),
-        median=_seconds(told.median) if told else "",
-        p99=_seconds(told.p99) if told else "",
+        median=_seconds(typical.median) if typical else "",
+        p99=_seconds(typical.p99) if typical else "",
         advice=_advice(monitor, seen, now),
     )
 
@@ -163,7 +163,7 @@ def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | No
     )
 
 
-def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool) -> str:
+def version(monitor: Monitor, selected: Range, *, now: datetime, may_change: bool) -> str:
     """Return the version of a page, which changes whenever its content does. Two queries.
 
     Args:
@@ -178,7 +178,7 @@ def version(monitor: Monitor, chosen: Range, *, now: datetime, may_change: bool)
         current.read(monitor, now).shown,
         *(newest.values() if newest else ()),
         *_notification_version(newest["incident"] if newest else None),
-        *(chosen.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
+        *(selected.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
     )
     return blake2s(repr(facts).encode(), digest_size=12).hexdigest()
 
@@ -211,9 +211,9 @@ def _notification_version(incident: int | None) -> tuple[object, ...]:
     """Return values that change with every delivery attempt for an incident."""
     if incident is None:
         return ()
-    told = Incident.objects.filter(pk=incident).aggregate(
+    totals = Incident.objects.filter(pk=incident).aggregate(
         number=Count("deliveries"),
         attempts=Sum("deliveries__attempt_count"),
         sent=Max("deliveries__sent_at"),
     )
-    return tuple(told.values())
+    return tuple(totals.values())

@@ -97,12 +97,12 @@ def in_words(plan: Plan, zone: str) -> str:
                 "length": exactly(int(plan.length.total_seconds())),
                 "zone": zone,
             }
-            said = _("%(days)s at %(time)s for %(length)s (%(zone)s)") % words
+            text = _("%(days)s at %(time)s for %(length)s (%(zone)s)") % words
             if plan.begins is not None:
-                said += _(", from %(time)s") % {"time": _moment(plan.begins, zone)}
+                text += _(", from %(time)s") % {"time": _moment(plan.begins, zone)}
             if plan.until is not None:
-                said += _(", until %(time)s") % {"time": _moment(plan.until, zone)}
-            return said
+                text += _(", until %(time)s") % {"time": _moment(plan.until, zone)}
+            return text
 
 
 def _days(weekdays: Iterable[int]) -> str:

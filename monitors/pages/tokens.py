@@ -13,7 +13,7 @@ from monitors.models import Heartbeat, Monitor, PushToken
 from monitors.services import tokens
 
 # How many of the newest heartbeats are searched for senders that still use an old token.
-_HEARTBEATS_LOOKED_AT = 500
+_HEARTBEATS_SEARCHED = 500
 _SENDERS_NAMED = 5
 
 
@@ -47,14 +47,14 @@ class OldToken:
 class TokenRow:
     """An active token on the page, with the old ones that it replaced and that are still valid.
 
-    `asked` is whether it should be shown in full; then `lines` are set, unless SECRET_KEY has changed.
+    If it is `shown_in_full`, `lines` are set, unless SECRET_KEY has changed.
     `to_change` is whether it is older than the workspace's maximum age.
     """
 
     token: PushToken
     old: tuple[OldToken, ...] = ()
     to_change: bool = False
-    asked: bool = False
+    shown_in_full: bool = False
     lines: PushLines | None = None
 
     @property
@@ -116,7 +116,7 @@ def section(
             token,
             old=tuple(old[pk]),
             to_change=_is_to_change(token, monitor.workspace.token_age_days, now),
-            asked=pk in shown,
+            shown_in_full=pk in shown,
             lines=shown.get(pk),
         )
         for pk, token in working.items()
@@ -152,7 +152,7 @@ def _senders(monitor: Monitor, replaced: Iterable[PushToken]) -> dict[int, list[
         return found
     heartbeats = Heartbeat.objects.filter(monitor=monitor, received_at__gt=min(rotated_at.values()))
     newest = heartbeats.order_by("-received_at", "-pk").values_list("token_id", "source", "received_at")
-    for token_id, source, received_at in newest[:_HEARTBEATS_LOOKED_AT]:
+    for token_id, source, received_at in newest[:_HEARTBEATS_SEARCHED]:
         senders = found.get(token_id)
         if senders is None or not source or received_at <= rotated_at[token_id]:
             continue

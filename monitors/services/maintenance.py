@@ -63,7 +63,7 @@ class Windows:
     Of monitors, the row id, workspace and tags are used.
     """
 
-    asked: QuerySet[MaintenanceWindow]
+    queryset: QuerySet[MaintenanceWindow]
     _rows: list[MaintenanceWindow] | None = None
     _plans: dict[int, Plan] = field(default_factory=dict)
     _named: dict[int, set[int]] | None = None
@@ -71,7 +71,7 @@ class Windows:
     @property
     def rows(self) -> list[MaintenanceWindow]:
         if self._rows is None:
-            self._rows = list(self.asked)
+            self._rows = list(self.queryset)
             self._plans = {window.pk: plan_of(window) for window in self._rows}
         return self._rows
 
@@ -135,9 +135,9 @@ class Windows:
     def _names(self) -> dict[int, set[int]]:
         if self._named is None:
             self._named = {}
-            chosen = [window.pk for window in self.rows if not window.all_monitors]
-            through = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow__in=chosen)
-            pairs = through.values_list("maintenancewindow_id", "monitor_id") if chosen else ()
+            with_monitors = [window.pk for window in self.rows if not window.all_monitors]
+            through = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow__in=with_monitors)
+            pairs = through.values_list("maintenancewindow_id", "monitor_id") if with_monitors else ()
             for window_id, monitor_id in pairs:
                 self._named.setdefault(window_id, set()).add(monitor_id)
         return self._named

@@ -262,9 +262,9 @@ def change_is_complete(*, old: PushToken, new: PushToken, monitor: Monitor, now:
     been idle for longer than the monitor allows."""
     if new.last_used_at is None or old.replaced_at is None:
         return False
-    spoke = max(old.replaced_at, old.last_used_at) if old.last_used_at else old.replaced_at
+    last_used = max(old.replaced_at, old.last_used_at) if old.last_used_at else old.replaced_at
     try:
-        deadline = monitor.schedule.due_after(spoke).deadline
+        deadline = monitor.schedule.due_after(last_used).deadline
     except ScheduleError:
         return False
     return now > deadline + _USE_IS_KNOWN_WITHIN

@@ -54,17 +54,17 @@ def do(request: HttpRequest) -> HttpResponse:
     """Apply the action to the selected monitors; deleting asks for confirmation first."""
     workspace = require_change(request).workspace
     back = requested_url(request)
-    chosen = chosen_monitors(workspace, request.POST.getlist("monitor"))
+    selected = selected_monitors(workspace, request.POST.getlist("monitor"))
     form = BulkForm(request.POST)
-    if not chosen:
+    if not selected:
         messages.warning(request, _("Select monitors first."))
     elif not form.is_valid():
         messages.error(request, str(next(iter(form.errors.values()))[0]))
     elif form.cleaned_data["action"] == "delete" and not form.cleaned_data["sure"]:
-        return _ask(request, chosen, back)
+        return _ask(request, selected, back)
     else:
         tag = next(iter(form.cleaned_data["tag"]), "")
-        _do(request, form.cleaned_data["action"], chosen, tag, actor_of(request))
+        _do(request, form.cleaned_data["action"], selected, tag, actor_of(request))
     return HttpResponseRedirect(back, status=303)
 
 
@@ -74,7 +74,7 @@ def requested_url(request: HttpRequest) -> str:
     return OverviewParams.of(QueryDict(request.POST.get("view", "")[:2000])).url
 
 
-def chosen_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
+def selected_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor]:
     """Return the monitors of `workspace` with these ids, by name, at most one page of the overview."""
     wanted = []
     for public_id in public_ids[:ROWS]:
@@ -86,26 +86,26 @@ def chosen_monitors(workspace: Workspace, public_ids: list[str]) -> list[Monitor
     return list(monitors.select_related("workspace").order_by("name", "pk"))
 
 
-def _ask(request: HttpRequest, chosen: list[Monitor], back: str) -> HttpResponse:
-    title = ngettext("Delete %(number)d monitor?", "Delete %(number)d monitors?", len(chosen))
+def _ask(request: HttpRequest, selected: list[Monitor], back: str) -> HttpResponse:
+    title = ngettext("Delete %(number)d monitor?", "Delete %(number)d monitors?", len(selected))
     context = {
-        "title": title % {"number": len(chosen)},
-        "chosen": chosen,
-        "named": chosen[:_NAMED],
-        "unnamed": max(len(chosen) - _NAMED, 0),
+        "title": title % {"number": len(selected)},
+        "selected": selected,
+        "named": selected[:_NAMED],
+        "unnamed": max(len(selected) - _NAMED, 0),
         "view": request.POST.get("view", ""),
         "back": back,
     }
     return render(request, "monitors/overview/bulk_delete.html", context)
 
 
-def _do(request: HttpRequest, action: str, chosen: list[Monitor], tag: str, by: Actor) -> None:
+def _do(request: HttpRequest, action: str, selected: list[Monitor], tag: str, by: Actor) -> None:
     operations: dict[str, Callable[[], Outcomes]] = {
-        "pause": lambda: bulk.pause(chosen, by=by),
-        "resume": lambda: bulk.resume(chosen, by=by),
-        "add_tag": lambda: bulk.add_tag(chosen, tag, by=by),
-        "remove_tag": lambda: bulk.remove_tag(chosen, tag, by=by),
-        "delete": lambda: bulk.delete(chosen, by=by),
+        "pause": lambda: bulk.pause(selected, by=by),
+        "resume": lambda: bulk.resume(selected, by=by),
+        "add_tag": lambda: bulk.add_tag(selected, tag, by=by),
+        "remove_tag": lambda: bulk.remove_tag(selected, tag, by=by),
+        "delete": lambda: bulk.delete(selected, by=by),
     }
     outcomes = operations[action]()
     done = outcomes[Outcome.DONE]
@@ -137,7 +137,7 @@ def _others(outcomes: Outcomes) -> list[str]:
     """Return sentences about the monitors that were skipped."""
     same, full = outcomes[Outcome.SAME], outcomes[Outcome.FULL]
     busy, gone = outcomes[Outcome.BUSY], outcomes[Outcome.GONE]
-    said = [
+    sentences = [
         (same, ngettext("%(number)d unchanged.", "%(number)d unchanged.", same)),
         (
             full,
@@ -160,4 +160,4 @@ def _others(outcomes: Outcomes) -> list[str]:
             ngettext("%(number)d had already been deleted.", "%(number)d had already been deleted.", gone),
         ),
     ]
-    return [sentence % {"number": number} for number, sentence in said if number]
+    return [sentence % {"number": number} for number, sentence in sentences if number]

@@ -53,13 +53,13 @@ def detail_page(
     """
     membership = membership_in(request, monitor.workspace)
     now = database_now()
-    chosen = detail_context.range_named(request.GET.get("range", ""))
+    selected = detail_context.range_named(request.GET.get("range", ""))
     # Before anything else is read: later changes have another version, and are shown next time.
-    version = detail_context.version(monitor, chosen, now=now, may_change=membership.may_change)
+    version = detail_context.version(monitor, selected, now=now, may_change=membership.may_change)
     if shows(request, version):
         return HttpResponse(status=204)
     lines = reveal(request, monitor, shown) if shown and membership.may_change else {}
-    page = detail_context.close_up(monitor, chosen, now=now)
+    page = detail_context.close_up(monitor, selected, now=now)
     context = {
         "monitor": monitor,
         "page": page,

@@ -90,8 +90,8 @@ def note(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def _incident_page(
     request: HttpRequest, found: Incident, membership: Membership, form: NoteForm | None = None
 ) -> HttpResponse:
-    asked = Filter(incident=found.public_id)
-    entries: list[Entry] = list(islice(feed.entries(found.monitor, asked), _ENTRIES))[::-1]
+    criteria = Filter(incident=found.public_id)
+    entries: list[Entry] = list(islice(feed.entries(found.monitor, criteria), _ENTRIES))[::-1]
     version = feed.version(
         feed.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
     )

@@ -49,9 +49,9 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
         return _log_page(request, monitor, form, feed.Page([]), status=422)
     try:
         if file_format := request.GET.get("format"):
-            return cast(HttpResponse, _export(monitor, form.asked, file_format))
+            return cast(HttpResponse, _export(monitor, form.criteria, file_format))
         before = request.GET.get("before")
-        page = feed.page(monitor, form.asked, before=Cursor.read(before) if before else None)
+        page = feed.page(monitor, form.criteria, before=Cursor.read(before) if before else None)
     except BadCursor as error:
         raise Http404 from error
     except feed.TooSlow:
@@ -60,7 +60,7 @@ def log(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if shows(request, version):
         return HttpResponse(status=204)
     # A search is expensive, and older pages don't change: neither is polled.
-    live = not before and not form.asked.text
+    live = not before and not form.criteria.text
     return _log_page(request, monitor, form, page, version=version, live=live)
 
 
@@ -73,7 +73,7 @@ def _log_page(
     status: int = 200,
     **more: Any,
 ) -> HttpResponse:
-    asked = form.asked if form.is_valid() else Filter()
+    criteria = form.criteria if form.is_valid() else Filter()
     said = [
         (name, value)
         for name, values in request.GET.lists()
@@ -87,7 +87,7 @@ def _log_page(
         "page": page,
         "query": urlencode(said),
         "filtered": bool(said),
-        "narrows": asked.narrows,
+        "narrows": criteria.narrows,
         **more,
     }
     part = request.headers.get("HX-Request") == "true"
@@ -95,11 +95,11 @@ def _log_page(
     return render(request, template, context, status=status)
 
 
-def _export(monitor: Monitor, asked: Filter, file_format: str) -> StreamingHttpResponse:
+def _export(monitor: Monitor, criteria: Filter, file_format: str) -> StreamingHttpResponse:
     """Return everything that matches as a file, read and sent in chunks."""
     if file_format not in WRITERS:
         raise Http404
-    rows = feed.entries(monitor, asked)
+    rows = feed.entries(monitor, criteria)
     # Read the first chunk now, while a database error can still be answered as one. Times in its sentences
     # are in UTC, as those in its first column.
     with feed.patience(), timezone.override(UTC):

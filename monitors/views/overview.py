@@ -36,11 +36,11 @@ def unchanged_gate(request: HttpRequest) -> HttpResponse | None:
 
     Called before all other middleware: there may be hundreds of open tabs, and each polls every two seconds.
     """
-    said = request.META.get("HTTP_TIANJI_VERSION", "")
-    if not said or request.method != "GET" or request.path_info != _PATH:
+    known_version = request.META.get("HTTP_TIANJI_VERSION", "")
+    if not known_version or request.method != "GET" or request.path_info != _PATH:
         return None
     try:
-        same = versions.is_current(said, OverviewParams.of(request.GET))
+        same = versions.is_current(known_version, OverviewParams.of(request.GET))
     except (DatabaseError, InterfaceError):
         # The page itself reports errors better.
         return None
@@ -56,42 +56,42 @@ def overview(request: HttpRequest) -> HttpResponse:
     sentences in an event.
     """
     membership = membership_of(request)
-    workspace, asked = membership.workspace, OverviewParams.of(request.GET)
+    workspace, params = membership.workspace, OverviewParams.of(request.GET)
     if request.htmx:  # type: ignore[attr-defined]
-        said = request.headers.get(VERSION_HEADER, "")
-        if said and not said.startswith(workspace.public_id.hex):
+        known_version = request.headers.get(VERSION_HEADER, "")
+        if known_version and not known_version.startswith(workspace.public_id.hex):
             # Another workspace was selected in another tab, but the page around this part is the old one's.
             return HttpResponse(headers={"HX-Refresh": "true"})
-        drawn, newest = _live(request, membership, asked)
+        drawn, newest = _live(request, membership, params)
         response = HttpResponse(drawn)
-        _tell(response, workspace, request.headers.get(_NEWS, ""), until=newest)
+        _announce(response, workspace, request.headers.get(_NEWS, ""), until=newest)
         return response
-    context = _context(workspace, asked)
+    context = _context(workspace, params)
     if membership.may_change and workspace.token_age_days is not None:
         context["tokens_to_change"] = PushToken.objects.to_change(workspace, context["now"]).count()
     return render(request, "monitors/overview/page.html", context)
 
 
-def _context(workspace: Workspace, asked: OverviewParams) -> dict[str, Any]:
+def _context(workspace: Workspace, params: OverviewParams) -> dict[str, Any]:
     # First, so that later changes are sent next time.
     newest = announcements.newest()
-    page = overview_page.overview(workspace, asked)
+    page = overview_page.overview(workspace, params)
     context: dict[str, Any] = {"overview": page, "newest": newest, "now": page.now}
     if not page.total:
         context["first_form"] = MonitorForm()
     return context
 
 
-def _live(request: HttpRequest, membership: Membership, asked: OverviewParams) -> tuple[bytes, int]:
+def _live(request: HttpRequest, membership: Membership, params: OverviewParams) -> tuple[bytes, int]:
     """Return the live part, and the last status change it includes.
 
     Reused from another page if that shows the same.
     """
     reader = (membership.may_change, get_language(), timezone.get_current_timezone_name())
-    version = versions.version(membership.workspace.public_id, asked)
+    version = versions.version(membership.workspace.public_id, params)
     drawn = _drawn.get((version, *reader))
     if drawn is None:
-        context = _context(membership.workspace, asked)
+        context = _context(membership.workspace, params)
         drawn = render(request, "monitors/overview/page.html#live", context).content, context["newest"]
         # The form for the first monitor contains a CSRF token, which is personal.
         if context["overview"].total:
@@ -101,13 +101,13 @@ def _live(request: HttpRequest, membership: Membership, asked: OverviewParams) -
     return drawn
 
 
-def _tell(response: HttpResponse, workspace: Workspace, last: str, *, until: int) -> None:
+def _announce(response: HttpResponse, workspace: Workspace, last: str, *, until: int) -> None:
     """Add the status changes after `last`, up to `until`, to `response`, as an event for the script."""
     if not (last.isascii() and last.isdigit() and len(last) < 19):
         return
-    told = [
+    news = [
         {"text": change.text, "status": change.shown, "url": change.url}
         for change in announcements.since(workspace, int(last), until=until)
     ]
-    if told:
-        response["HX-Trigger"] = json.dumps({"tianji:news": told})
+    if news:
+        response["HX-Trigger"] = json.dumps({"tianji:news": news})

@@ -64,7 +64,7 @@ def show(request: HttpRequest, public_id: UUID, token_id: UUID) -> HttpResponse:
     lines = reveal(request, monitor, token)[token.pk]
     if kind == "application/json":
         return JsonResponse(asdict(lines) if lines else {}, status=200 if lines else 409)
-    row = TokenRow(token, asked=True, lines=lines)
+    row = TokenRow(token, shown_in_full=True, lines=lines)
     return render(request, "monitors/tokens/_push_url.html", {"monitor": monitor, "row": row})
 
 

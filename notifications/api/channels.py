@@ -85,17 +85,17 @@ class ChannelView(ApiView):
         fresh = self.channel(channel.public_id)
         return Response(self.represent([fresh])[0], status=status, headers={"ETag": etag(fresh), **headers})
 
-    def columns(self, said: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
+    def columns(self, data: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
         """Return the arguments for `services.channels`, from the cleaned data. Raises Problem."""
-        columns = {name: value for name, value in said.items() if name not in ("kind", "events")}
-        _checked(said)
-        if "config" in said:
-            columns["config"] = configs.cleaned(kind, said["config"], before=before)
-        if "events" in said:
-            columns |= {f"on_{name}": name in said["events"] for name in EVENTS}
-        if "monitors" in said:
-            columns["monitors"] = self._monitors(said["monitors"])
-            if said["monitors"]:
+        columns = {name: value for name, value in data.items() if name not in ("kind", "events")}
+        _checked(data)
+        if "config" in data:
+            columns["config"] = configs.cleaned(kind, data["config"], before=before)
+        if "events" in data:
+            columns |= {f"on_{name}": name in data["events"] for name in EVENTS}
+        if "monitors" in data:
+            columns["monitors"] = self._monitors(data["monitors"])
+            if data["monitors"]:
                 columns.setdefault("all_monitors", False)
         return columns
 
@@ -108,9 +108,9 @@ class ChannelView(ApiView):
         return found
 
 
-def _checked(said: dict[str, Any]) -> None:
+def _checked(data: dict[str, Any]) -> None:
     for name in ("title", "body"):
-        for error in templates.check(said.get(name, "")):
+        for error in templates.check(data.get(name, "")):
             raise impossible(name, error)
 
 
@@ -130,7 +130,7 @@ class ChannelList(ChannelView):
             request,
             self.channels(),
             time=None,
-            asked=self.asked(PageSerializer),
+            params=self.read_query(PageSerializer),
             serialize=self.represent,
             oldest_first=True,
         )
@@ -145,9 +145,9 @@ class ChannelList(ChannelView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        said = self.read(NewChannelSerializer)
-        kind = said["kind"]
-        columns = self.columns(said, kind=kind)
+        data = self.read(NewChannelSerializer)
+        kind = data["kind"]
+        columns = self.columns(data, kind=kind)
         if kind == "email" and not settings.TIANJI_EMAIL_URL:
             raise impossible("kind", email_is_not_set_up())
         channel = channel_service.create(workspace=self.workspace, kind=kind, by=self.actor, **columns)
@@ -179,10 +179,10 @@ class ChannelDetail(ChannelView):
     )
     def patch(self, request: Request, public_id: UUID) -> Response:
         channel = self.channel(public_id)
-        said = self.read(NewChannelSerializer, partial=True, kind=channel.kind)
-        if said.get("kind", channel.kind) != channel.kind:
+        data = self.read(NewChannelSerializer, partial=True, kind=channel.kind)
+        if data.get("kind", channel.kind) != channel.kind:
             raise impossible("kind", _("A channel's integration can't be changed. Create another channel."))
-        columns = self.columns(said, kind=channel.kind, before=channel)
+        columns = self.columns(data, kind=channel.kind, before=channel)
         version = expected_version(request, channel)
         try:
             channel_service.edit(channel=channel, by=self.actor, version=version, **columns)

@@ -84,7 +84,7 @@ def _member(field: Field) -> serializers.Field[Any, Any, Any, Any]:
 
 
 def _serializer(kind: Kind) -> type[StrictSerializer]:
-    members = {field.name: _member(field) for field in kind.fields if field.asked}
+    members = {field.name: _member(field) for field in kind.fields if field.editable}
     made = type(f"{kind.slug.title()}Config", (StrictSerializer,), {**members, "__doc__": str(kind.about)})
     return extend_schema_serializer(component_name=f"{kind.slug.title()}Config")(made)
 
@@ -114,7 +114,7 @@ class ConfigField(serializers.Field[Any, Any, Any, Any]):
 def _of_another_kind(kind: str, body: StrictSerializer) -> Problem:
     if set(body.initial_data) - set(body.fields):
         return impossible("config", _("Not a valid configuration for the integration %s.") % kind)
-    errors = [(f"config.{name}", said) for name, all_said in body.errors.items() for said in all_said]
+    errors = [(f"config.{name}", error) for name, found in body.errors.items() for error in found]
     return Problem("impossible", _("Some fields are invalid."), errors=errors)
 
 
@@ -152,8 +152,8 @@ def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     """Return the config of `channel` for reading: without secrets; `masked`: only recognisable."""
     kind = kinds().get(channel.kind)
     config = channel_config.shown(channel, masked=True)
-    asked = [field for field in kind.fields if field.asked] if kind else []
-    return {field.name: _read(field, config.get(field.name), masked=masked) for field in asked}
+    editable = [field for field in kind.fields if field.editable] if kind else []
+    return {field.name: _read(field, config.get(field.name), masked=masked) for field in editable}
 
 
 def _read(field: Field, value: Any, *, masked: bool) -> Any:
@@ -162,24 +162,24 @@ def _read(field: Field, value: Any, *, masked: bool) -> Any:
     return [_HIDDEN] * len(value) if isinstance(value, list) else _HIDDEN
 
 
-def cleaned(kind: str, said: Mapping[str, Any], *, before: Channel | None) -> dict[str, Any]:
-    """Return the changes to a config that `said` requests, as `notifications.services.channels` takes them.
+def cleaned(kind: str, data: Mapping[str, Any], *, before: Channel | None) -> dict[str, Any]:
+    """Return the changes to a config that `data` requests, as `notifications.services.channels` takes them.
 
     Raises:
         Problem: a value is invalid, or a new channel lacks a required secret.
     """
     changes: dict[str, Any] = {}
     for field in kinds()[kind].fields:
-        kept = before is not None and channel_config.is_kept(before, field.name)
-        if field.name not in said:
-            if field.required and not kept and field.asked:
+        stored = before is not None and channel_config.is_stored(before, field.name)
+        if field.name not in data:
+            if field.required and not stored and field.editable:
                 if field.default is None:
                     raise impossible(f"config.{field.name}", _("Required: it is not set yet."))
                 changes[field.name] = field.default
             continue
-        value = said[field.name]
+        value = data[field.name]
         if field.secret and channel_config.is_mask(value):
-            if not kept:
+            if not stored:
                 raise impossible(
                     f"config.{field.name}",
                     _("No secret is set that could be kept. Must be a secret or null."),

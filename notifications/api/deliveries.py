@@ -38,13 +38,13 @@ class Deliveries(ApiView):
         responses=paged(DeliverySerializer, "PageOfDeliveries"),
     )
     def get(self, request: Request) -> Response:
-        asked = self.asked(DeliveryFilter)
-        wanted = {column: asked[name] for name, column in _COLUMNS.items() if name in asked}
+        params = self.read_query(DeliveryFilter)
+        wanted = {column: params[name] for name, column in _COLUMNS.items() if name in params}
         return keyset.page(
             request,
             queries.deliveries_in(self.workspace).filter(**wanted),
             time=None,
-            asked=asked,
+            params=params,
             serialize=lambda found: [_delivery(row, masked=not self.may_change) for row in found],
         )
 

@@ -133,18 +133,18 @@ class RulesSerializer(OwnSerializer):
     )
 
 
-def _own(said: Mapping[str, Any]) -> Own:
+def _own(data: Mapping[str, Any]) -> Own:
     """Return the rules in a request body. Raises Problem."""
     return Own(
-        missed=_tolerance("missed", said),
-        reported=_tolerance("reported", said),
-        recovery=said.get("recovery"),
-        reminders=_reminders(said),
+        missed=_tolerance("missed", data),
+        reported=_tolerance("reported", data),
+        recovery=data.get("recovery"),
+        reminders=_reminders(data),
     )
 
 
-def _tolerance(name: str, said: Mapping[str, Any]) -> Threshold | None:
-    given = said.get(name)
+def _tolerance(name: str, data: Mapping[str, Any]) -> Threshold | None:
+    given = data.get(name)
     if given is None:
         return None
     needed, of = given["needed"], given.get("of", given["needed"])
@@ -155,8 +155,8 @@ def _tolerance(name: str, said: Mapping[str, Any]) -> Threshold | None:
     return Threshold(needed, of)
 
 
-def _reminders(said: Mapping[str, Any]) -> Reminders | None:
-    given = said.get("reminders")
+def _reminders(data: Mapping[str, Any]) -> Reminders | None:
+    given = data.get("reminders")
     if given is None:
         return None
     every = given["every"]
@@ -212,8 +212,8 @@ class MonitorRulesView(OfMonitorView):
     )
     def put(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        said = self.read(RulesSerializer)
-        own, choices = _own(said), self._choices(said.get("channels", ()))
+        data = self.read(RulesSerializer)
+        own, choices = _own(data), self._choices(data.get("channels", ()))
         state = self._state(monitor)
         version = expected_version(request, state)  # type: ignore[arg-type]
         try:
@@ -230,9 +230,9 @@ class MonitorRulesView(OfMonitorView):
             raise Http404 from None
         return self._answer(monitor)
 
-    def _choices(self, said: Sequence[Mapping[str, Any]]) -> dict[UUID, Choice]:
+    def _choices(self, data: Sequence[Mapping[str, Any]]) -> dict[UUID, Choice]:
         named: dict[UUID, Choice] = {}
-        for one in said:
+        for one in data:
             if one["channel"] in named:
                 raise impossible("channels", _("Duplicate channel: %s.") % one["channel"])
             events = one.get("events")

@@ -48,8 +48,8 @@ class Snooze(OfMonitorView):
     )
     def put(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
-        said = self.read(SnoozeSerializer)
-        until, duration = said.get("until"), said.get("duration")
+        data = self.read(SnoozeSerializer)
+        until, duration = data.get("until"), data.get("duration")
         if (until is None) == (duration is None):
             raise impossible("until", _("Must have either until or duration."))
         if until is None:

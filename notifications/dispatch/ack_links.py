@@ -75,9 +75,9 @@ def _latest_part(incident: Incident, channel: Channel) -> Incident:
     if incident.resolved_at is None:
         return incident
     ends = channel.deliveries.filter(monitor=incident.monitor_id, event=Event.RESOLVED)
-    untold = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.SKIPPED])
-    mine = ends.filter(untold, incident=incident).first()
-    if mine is None or ends.filter(~untold, pk__gt=mine.pk).exists():
+    never_sent = Q(attempt_count=0, status__in=[Delivery.Status.PENDING, Delivery.Status.SKIPPED])
+    mine = ends.filter(never_sent, incident=incident).first()
+    if mine is None or ends.filter(~never_sent, pk__gt=mine.pk).exists():
         return incident
     later = Incident.objects.select_related("monitor__workspace").filter(monitor=incident.monitor_id)
     return later.filter(resolved_at=None).first() or incident

@@ -39,13 +39,13 @@ def judge(channel: Channel, due: Sequence[Delivery], now: datetime) -> list[Deli
                 if _continue(row, facts):
                     outdated |= {other.pk for other in facts.unsent_recoveries(row)}
                 else:
-                    held.append((Hold(now + decide.LOOK_AGAIN), row))
+                    held.append((Hold(now + decide.RECHECK_AFTER), row))
             case Skip(why):
                 skipped.append((why, row))
     notified = [row for row in notified if row.pk not in outdated]
     held = [(hold, row) for hold, row in held if row.pk not in outdated]
     ready = reminders.may_follow(notified)
-    held += [(Hold(now + decide.LOOK_AGAIN), row) for row in notified if row.pk not in ready]
+    held += [(Hold(now + decide.RECHECK_AFTER), row) for row in notified if row.pk not in ready]
     _lock(held)
     for why, rows in groupby(sorted(skipped, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         withdraw([row.pk for _why, row in rows], Delivery.Note(why))

@@ -67,8 +67,8 @@ def write(delivery: Delivery) -> Composed:
     with _voice_of(delivery.channel.workspace):
         if event in DIGESTS.values():
             several = digest_facts(delivery, now)
-            said = placeholders.of_digest(several)
-            message = _own_words(delivery.channel, digests.compose(several), said)
+            values = placeholders.of_digest(several)
+            message = _own_words(delivery.channel, digests.compose(several), values)
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
         elif event is Event.FAILING:
             failing = failing_facts(delivery)
@@ -170,16 +170,16 @@ def _is_down_again(incident: Incident) -> bool:
 def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
     """The facts about a monitor whose next heartbeat after `occasion` is late."""
     state = monitor.state
-    heard = delivery.occasion or state.last_heartbeat_at
+    last_heartbeat = delivery.occasion or state.last_heartbeat_at
     expected_by, deadline = delivery.created_at, None
-    if heard is not None:
+    if last_heartbeat is not None:
         try:
-            due = monitor.schedule.due_after(max(heard, state.excused_until or heard))
+            due = monitor.schedule.due_after(max(last_heartbeat, state.excused_until or last_heartbeat))
             expected_by, deadline = due.expected_by, due.deadline
         except ScheduleError:
             pass  # its page shows the error
-    later = state.last_heartbeat_at if heard and state.last_heartbeat_at else None
-    came_at = later if later is not None and heard is not None and later > heard else None
+    later = state.last_heartbeat_at if last_heartbeat and state.last_heartbeat_at else None
+    came_at = later if later is not None and last_heartbeat is not None and later > last_heartbeat else None
     return {
         "incident_id": "",
         "cause": Cause.MISSED,
@@ -187,7 +187,7 @@ def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
         "detected_at": delivery.created_at,
         "resolved_at": came_at,
         "deadline": deadline,
-        "last_heartbeat_at": heard,
+        "last_heartbeat_at": last_heartbeat,
         # The state only has the last heartbeat.
         "opening_message": "" if came_at else state.last_message,
         "opening_value": None if came_at else state.last_value,
@@ -257,31 +257,31 @@ def failing_facts(delivery: Delivery) -> digests.FailingChannel:
 # --- The channel's custom text ---------------------------------------------------------------------
 
 
-def _own_words(channel: Channel, message: Message, said: Mapping[str, str]) -> Message:
+def _own_words(channel: Channel, message: Message, values: Mapping[str, str]) -> Message:
     """Return `message` as the templates of `channel` render it.
 
     A template that has become invalid must not keep a notification from being sent: the default text is
     used instead, and the last line says why.
     """
     message = _addressed(channel, message)
-    said = {
+    values = {
         "title": message.title,
         "text": "\n\n".join("\n".join(block) for block in message.blocks),
         "workspace": one_line(channel.workspace.name),
         "url": message.url,
         "acknowledge_url": message.ack_url,
-        **said,
+        **values,
     }
     errors: list[str] = []
     if channel.title.strip():
         if wrong := templates.check(channel.title):
             errors += wrong
-        elif title := cut(one_line(templates.fill(channel.title, said))):
+        elif title := cut(one_line(templates.fill(channel.title, values))):
             message = replace(message, title=title)
     if channel.body.strip():
         if wrong := templates.check(channel.body):
             errors += wrong
-        elif written := plain(templates.fill(channel.body, said)):
+        elif written := plain(templates.fill(channel.body, values)):
             lines = tuple(line for line in map(one_line, written.splitlines()) if line)
             message = replace(message, lines=lines, written=written)
     if errors:

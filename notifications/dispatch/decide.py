@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 
 from notifications.messages.events import Event
-from notifications.rules.thresholds import LOOK_AGAIN
+from notifications.rules.thresholds import RECHECK_AFTER
 
 
 class SkipReason(StrEnum):
@@ -129,7 +129,7 @@ def _opened(facts: Situation) -> Verdict:
     if until is not None:
         return Skip(SkipReason.RECOVERED) if facts.resolved_at is not None else Hold(until, replan=True)
     if facts.earlier_undecided:
-        return Hold(facts.now + LOOK_AGAIN)
+        return Hold(facts.now + RECHECK_AFTER)
     return Skip(SkipReason.CONTINUES) if facts.recovery_pending else Send()
 
 
@@ -139,7 +139,7 @@ def _passed(facts: Situation) -> Verdict:
     if _held_until(facts) is not None or facts.below_threshold_until is not None:
         return Skip(SkipReason.RECOVERED)
     if facts.earlier_undecided:
-        return Hold(facts.now + LOOK_AGAIN)
+        return Hold(facts.now + RECHECK_AFTER)
     return Skip(SkipReason.CONTINUES) if facts.recovery_pending else Send()
 
 
@@ -147,12 +147,12 @@ def _resolved(facts: Situation) -> Verdict:
     if facts.notified is Notified.NO:
         return Skip(SkipReason.NOT_NOTIFIED)
     if facts.notified is Notified.SOON:
-        return Hold(facts.now + LOOK_AGAIN)
+        return Hold(facts.now + RECHECK_AFTER)
     # Maintenance holds back recoveries too, but a snooze only holds back bad news.
     if facts.maintenance_until is not None:
         return Hold(facts.maintenance_until)
     if facts.good < facts.good_needed:
-        return Hold(facts.now + LOOK_AGAIN)
+        return Hold(facts.now + RECHECK_AFTER)
     return Send()
 
 

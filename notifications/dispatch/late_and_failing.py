@@ -25,10 +25,10 @@ from notifications.models import Channel, ChannelRule, Delivery
 from notifications.rules.effective import routes_of
 
 # At most this many channels are notified that another one is failing.
-_TOLD_MOST = 3
+_NOTIFIED_MOST = 3
 
 
-def look() -> int:
+def enqueue_all() -> int:
     """Write deliveries for late monitors and failing channels; return how many are new."""
     return enqueue_late() + enqueue_failing()
 
@@ -77,7 +77,7 @@ def _enqueue_late_in(workspace: Workspace) -> int:
 def _write_late(pairs: set[tuple[int, int]]) -> int:
     with transaction.atomic():
         # A monitor that is being deleted must not get new rows.
-        heard = keep_last_heartbeats({monitor for monitor, _channel in pairs})
+        last_heartbeats = keep_last_heartbeats({monitor for monitor, _channel in pairs})
         there = _lock({channel for _monitor, channel in pairs})
         now = database_now()
         rows = [
@@ -85,13 +85,13 @@ def _write_late(pairs: set[tuple[int, int]]) -> int:
                 monitor_id=monitor,
                 channel_id=channel,
                 event=Event.LATE,
-                occasion=heard[monitor],
+                occasion=last_heartbeats[monitor],
                 created_at=now,
                 planned_at=now,
                 next_attempt_at=now,
             )
             for monitor, channel in sorted(pairs)
-            if heard.get(monitor) is not None and channel in there
+            if last_heartbeats.get(monitor) is not None and channel in there
         ]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         wake_on_commit("notifications.tasks.deliver")
@@ -113,9 +113,9 @@ def enqueue_failing() -> int:
 def _enqueue_failing_channel(failing: Channel) -> int:
     others = Channel.objects.filter(workspace=failing.workspace_id, enabled=True, failing_since=None)
     # Channels for all monitors are the most likely to be read.
-    chosen = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
+    candidates = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
     with transaction.atomic():
-        there = _lock({failing.pk, *chosen[:_TOLD_MOST]})
+        there = _lock({failing.pk, *candidates[:_NOTIFIED_MOST]})
         if failing.pk not in there:
             return 0
         now = database_now()

@@ -117,10 +117,12 @@ def _send(delivery: Delivery) -> Result:
     if not delivery.channel.enabled:
         # Outdated notifications must not be sent when it is enabled again.
         return Failed(_("Not sent: the channel is disabled."), permanent=True)
-    letter = compose.write(delivery)
+    composed = compose.write(delivery)
     return _transmit(
         delivery.channel,
-        Outgoing(delivery.public_id, letter.message, letter.payload, thread=letter.thread, tone=letter.tone),
+        Outgoing(
+            delivery.public_id, composed.message, composed.payload, thread=composed.thread, tone=composed.tone
+        ),
     )
 
 
@@ -236,8 +238,8 @@ def send_test(*, channel: Channel) -> Result:
     failing: otherwise a channel that was fixed would be shown as failing until the next outage.
     """
     test_id = uuid.uuid4()
-    letter = compose.test(channel, test_id, database_now())
-    result = _transmit(channel, Outgoing(test_id, letter.message, letter.payload))
+    composed = compose.test(channel, test_id, database_now())
+    result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload))
     if isinstance(result, Sent):
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
     return result

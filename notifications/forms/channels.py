@@ -119,16 +119,18 @@ class ChannelForm(forms.Form):
         monitors.offer(workspace)
         self._destination: list[str] = []
         for field in kind.fields:
-            if field.asked:
+            if field.editable:
                 self._add(field)
         for name in ("name", "delay", "title", "body"):
             self.fields[name].widget.attrs.setdefault("autocomplete", "off")
 
     def _add(self, field: Field) -> None:
-        kept = field.secret and self.channel is not None and channel_config.is_kept(self.channel, field.name)
-        self.fields[field.name] = form_field(field, kept=kept)
+        stored = (
+            field.secret and self.channel is not None and channel_config.is_stored(self.channel, field.name)
+        )
+        self.fields[field.name] = form_field(field, stored=stored)
         self._destination.append(field.name)
-        if kept and not field.required:
+        if stored and not field.required:
             self.fields[_removal(field)] = forms.BooleanField(
                 label=_("Remove: %(label)s") % {"label": field.label}, required=False
             )
@@ -144,8 +146,8 @@ class ChannelForm(forms.Form):
         return any(self[name].value() or self[name].errors for name in ("title", "body"))
 
     def _initial(self, channel: Channel) -> dict[str, Any]:
-        asked = {field.name: field for field in self.kind.fields if field.asked and not field.secret}
-        config = {name: value for name, value in channel.config.items() if name in asked}
+        editable = {field.name: field for field in self.kind.fields if field.editable and not field.secret}
+        config = {name: value for name, value in channel.config.items() if name in editable}
         return {name: _as_typed(value) for name, value in config.items()} | {
             "name": channel.name,
             "scope": self.ALL if channel.all_monitors else self.SOME,
@@ -173,21 +175,26 @@ class ChannelForm(forms.Form):
     def _ask_for_secrets_again(self) -> None:
         """Secrets are the only input that is lost when the form is shown again: say so."""
         for field in self.kind.fields:
-            if field.secret and field.asked and self.data.get(field.name) and field.name not in self.errors:
+            if (
+                field.secret
+                and field.editable
+                and self.data.get(field.name)
+                and field.name not in self.errors
+            ):
                 self.fields[field.name].help_text = _("Enter it again: secrets are never shown.")
 
     def config(self) -> dict[str, Any]:
         """Return the config for `channels.create` and `channels.edit`, from a valid form."""
-        said: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         for field in self.kind.fields:
-            if not field.asked:
+            if not field.editable:
                 continue
             value = self.cleaned_data[field.name]
             if value not in (None, "", []):
-                said[field.name] = value
+                config[field.name] = value
             elif not field.secret or self.cleaned_data.get(_removal(field)):
-                said[field.name] = None
-        return said
+                config[field.name] = None
+        return config
 
     def columns(self) -> dict[str, Any]:
         """Return the arguments for `channels.create` and `channels.edit`, from a valid form."""
@@ -248,12 +255,12 @@ class SecretLines(_Unshown, forms.Textarea):
     pass
 
 
-def form_field(field: Field, *, kept: bool) -> forms.Field:
-    """Return the form field for an integration's; `kept`: there is a secret, which is kept if left empty."""
+def form_field(field: Field, *, stored: bool) -> forms.Field:
+    """Return the form field for an integration's; `stored`: it has a secret, which is kept if left empty."""
     common: dict[str, Any] = {
         "label": field.label,
-        "help_text": _help(field, kept=kept),
-        "required": field.required and not kept,
+        "help_text": _help(field, stored=stored),
+        "required": field.required and not stored,
         "initial": field.default,
     }
     if field.widget == "yes":
@@ -272,8 +279,8 @@ def _cleaning(made: forms.Field, clean: Any) -> Any:
     plain = made.clean
 
     def cleaned(value: Any) -> Any:
-        said = plain(value)
-        return clean(said) if said not in made.empty_values else said
+        text = plain(value)
+        return clean(text) if text not in made.empty_values else text
 
     return cleaned
 
@@ -292,9 +299,9 @@ def _widget(field: Field) -> forms.Widget:
     return forms.TextInput(attrs=attrs)
 
 
-def _help(field: Field, *, kept: bool) -> str:
+def _help(field: Field, *, stored: bool) -> str:
     more = ""
-    if kept:
+    if stored:
         more = _("A value is set but never shown. Leave this empty to keep it.")
     elif not field.required and field.widget not in ("yes", "choice"):
         more = _("Optional.")

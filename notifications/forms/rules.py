@@ -136,13 +136,13 @@ class OwnForm(forms.Form):
 
     def own(self) -> Own:
         """Return the result of a valid form."""
-        said = self.cleaned_data
+        cleaned = self.cleaned_data
         reminders = None
-        if said["reminders"] == NEVER:
+        if cleaned["reminders"] == NEVER:
             reminders = Reminders(0)
-        elif said["reminders"] == EVERY:
-            reminders = Reminders(said["remind_every"], said["remind_most"] or DEFAULT.remind_most)
-        return Own(self._tolerance("missed"), self._tolerance("reported"), said["recovery"], reminders)
+        elif cleaned["reminders"] == EVERY:
+            reminders = Reminders(cleaned["remind_every"], cleaned["remind_most"] or DEFAULT.remind_most)
+        return Own(self._tolerance("missed"), self._tolerance("reported"), cleaned["recovery"], reminders)
 
     def _tolerance(self, name: str) -> Threshold | None:
         if not self.cleaned_data[name]:
@@ -203,22 +203,27 @@ class ChoiceForm(forms.Form):
         mode, events = self.fields["mode"], self.fields["events"]
         assert isinstance(mode, forms.ChoiceField)
         assert isinstance(events, forms.ChoiceField)
-        says = _("Channel default (%(what)s)") % {"what": self.usual_events}
-        mode.choices = [("", says), (OWN, _("Only these"))]
+        label = _("Channel default (%(what)s)") % {"what": self.usual_events}
+        mode.choices = [("", label), (OWN, _("Only these"))]
         labels = sentences.event_labels()
         events.choices = [(name, labels[name]) for name in EVENTS]
 
     def clean(self) -> dict[str, Any]:
-        said = self.cleaned_data
-        if said.get("mode") == OWN and said.get("subscribed") and "events" in said and not said["events"]:
+        cleaned = self.cleaned_data
+        if (
+            cleaned.get("mode") == OWN
+            and cleaned.get("subscribed")
+            and "events" in cleaned
+            and not cleaned["events"]
+        ):
             self.add_error("events", _("Choose at least one event, or unsubscribe this channel."))
-        return said
+        return cleaned
 
     def choice(self) -> Choice:
         """Return the result of a valid form."""
-        said = self.cleaned_data
-        events = tuple(said["events"]) if said["mode"] == OWN and said["events"] else None
-        return Choice(said["subscribed"], said["delay"], events)
+        cleaned = self.cleaned_data
+        events = tuple(cleaned["events"]) if cleaned["mode"] == OWN and cleaned["events"] else None
+        return Choice(cleaned["subscribed"], cleaned["delay"], events)
 
     @property
     def words(self) -> str:
@@ -279,8 +284,8 @@ class MonitorRulesForm:
 
     def outcome(self) -> list[tuple[Channel, Choice]]:
         """Return the resulting choice for each channel; the current one if the form is not bound."""
-        said = self.choices() if self._data is not None else {}
-        return [(channel, said.get(channel.public_id, choice)) for channel, choice in self._choices]
+        submitted = self.choices() if self._data is not None else {}
+        return [(channel, submitted.get(channel.public_id, choice)) for channel, choice in self._choices]
 
 
 def expected(data: Mapping[str, str]) -> dict[str, str]:
@@ -294,10 +299,12 @@ def expected(data: Mapping[str, str]) -> dict[str, str]:
 def _initial(own: Own, above: Rules) -> dict[str, Any]:
     initial: dict[str, Any] = {"recovery": own.recovery}
     for name in ("missed", "reported"):
-        said: Threshold | None = getattr(own, name)
-        initial[name] = "" if said is None else IN_A_ROW if said.of <= said.needed else OF_THE_LAST
-        initial[f"{name}_needed"] = said.needed if said else None
-        initial[f"{name}_of"] = said.of if said and said.of > said.needed else None
+        threshold: Threshold | None = getattr(own, name)
+        initial[name] = (
+            "" if threshold is None else IN_A_ROW if threshold.of <= threshold.needed else OF_THE_LAST
+        )
+        initial[f"{name}_needed"] = threshold.needed if threshold else None
+        initial[f"{name}_of"] = threshold.of if threshold and threshold.of > threshold.needed else None
     reminders = own.reminders
     initial["reminders"] = "" if reminders is None else EVERY if reminders.every else NEVER
     initial["remind_every"] = reminders.every if reminders and reminders.every else 3600

@@ -22,8 +22,8 @@ class Field:
 
     A `secret` is encrypted at rest and never shown; its value is text. `clean` takes the input (text without
     surrounding white space; a bool for "yes"; for "lines" a list, or one text with line breaks) and returns
-    the value to store. A field that is not `asked` is stored like the others but is in no form: the program
-    sets it.
+    the value to store. A field that is not `editable` is stored like the others but is in no form: the
+    program sets it.
 
     `clean` raises ValidationError, which says what is allowed.
     """
@@ -39,7 +39,7 @@ class Field:
     choices: tuple[tuple[str, Words], ...] = ()
     default: Any = None
     clean: Callable[[Any], Any] | None = None
-    asked: bool = True
+    editable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

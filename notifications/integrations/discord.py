@@ -29,16 +29,16 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     )
     # Escaping makes the text longer, so it is cut before it is escaped.
     text = formatting.body(message)
-    while len(said := _escaped(text)) + len(links) > _DESCRIPTION:
-        text = formatting.shorten(text, len(text) - max(1, (len(said) + len(links) - _DESCRIPTION) // 2))
+    while len(escaped := _escaped(text)) + len(links) > _DESCRIPTION:
+        text = formatting.shorten(text, len(text) - max(1, (len(escaped) + len(links) - _DESCRIPTION) // 2))
     embed = {
         "title": formatting.shorten(
             _escaped(formatting.shorten(formatting.signed(outgoing), _TITLE // 2)), _TITLE
         ),
-        "description": f"{said}{links}",
+        "description": f"{escaped}{links}",
         "url": message.url,
         "color": formatting.COLOURS[outgoing.tone],
-        "timestamp": formatting.happened_at(outgoing),
+        "timestamp": formatting.occurred_at(outgoing),
     }
     # Without wait=true, Discord doesn't report what is wrong with a message.
     joined = "&" if "?" in config["url"] else "?"
@@ -46,15 +46,15 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
-    if answer.status == 404 and said.get("code") == _UNKNOWN_WEBHOOK:
-        return Failed(answer.said(said.get("message")), permanent=True, gone=True)
+    reply = answer.json
+    if answer.status == 404 and reply.get("code") == _UNKNOWN_WEBHOOK:
+        return Failed(answer.describe(reply.get("message")), permanent=True, gone=True)
     if answer.status == 429:
-        wait = seconds(said.get("retry_after"))
+        wait = seconds(reply.get("retry_after"))
         return Failed(
-            answer.said(said.get("message")), retry_after=answer.retry_after if wait is None else wait
+            answer.describe(reply.get("message")), retry_after=answer.retry_after if wait is None else wait
         )
-    return by_status(answer, said.get("message"))
+    return by_status(answer, reply.get("message"))
 
 
 def _escaped(text: str) -> str:

@@ -62,15 +62,15 @@ def signature(secret: str, timestamp: str) -> str:
 
 def judge(answer: Answer) -> Result:
     """The status is 200 for failures too; only `code` distinguishes them."""
-    said = answer.json
-    code = said.get("code", said.get("StatusCode"))
+    reply = answer.json
+    code = reply.get("code", reply.get("StatusCode"))
     if answer.ok and code == 0:
         return Sent(answer.line)
     wait = answer.retry_after
     if code == _TOO_MANY or answer.status == 429:
         wait = wait or seconds(_number(answer.headers.get("x-ogw-ratelimit-reset"))) or _PAUSE
-    words = said.get("msg") or said.get("StatusMessage")
-    return Failed(answer.said(f"{words} ({code})" if words else ""), retry_after=wait)
+    words = reply.get("msg") or reply.get("StatusMessage")
+    return Failed(answer.describe(f"{words} ({code})" if words else ""), retry_after=wait)
 
 
 def _plain(text: str) -> dict[str, str]:

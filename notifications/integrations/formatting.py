@@ -57,7 +57,7 @@ def signed(outgoing: Outgoing) -> str:
     return f"{SIGNS[outgoing.tone]} {outgoing.message.title}"
 
 
-def happened_at(outgoing: Outgoing) -> str:
+def occurred_at(outgoing: Outgoing) -> str:
     """Return when it happened, as ISO 8601."""
     at = outgoing.payload.get("at")
     return at if isinstance(at, str) and at else datetime.now(UTC).isoformat(timespec="milliseconds")

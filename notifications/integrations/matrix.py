@@ -46,14 +46,14 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
+    reply = answer.json
     if answer.ok:
         return by_status(answer)
-    wait, milliseconds = answer.retry_after, said.get("retry_after_ms")
+    wait, milliseconds = answer.retry_after, reply.get("retry_after_ms")
     if wait is None and isinstance(milliseconds, int) and 0 <= milliseconds < 10**9:
         wait = timedelta(milliseconds=milliseconds)
-    words = " ".join(str(said[name]) for name in ("errcode", "error") if said.get(name))
-    return Failed(answer.said(words), retry_after=wait)
+    words = " ".join(str(reply[name]) for name in ("errcode", "error") if reply.get(name))
+    return Failed(answer.describe(words), retry_after=wait)
 
 
 FIELDS = (

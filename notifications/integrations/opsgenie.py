@@ -48,16 +48,16 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
+    reply = answer.json
     if answer.ok:
-        return Sent(answer.said(said.get("result")))
-    errors = said.get("errors")
-    words = [said.get("message"), *(errors.values() if isinstance(errors, dict) else [])]
+        return Sent(answer.describe(reply.get("result")))
+    errors = reply.get("errors")
+    words = [reply.get("message"), *(errors.values() if isinstance(errors, dict) else [])]
     wait = answer.retry_after
     period = answer.headers.get("x-ratelimit-period-in-sec", "")
     if wait is None and answer.status == 429 and period.isascii() and period.isdigit():
         wait = timedelta(seconds=int(period[:9]))
-    return Failed(answer.said(": ".join(str(word) for word in words if word)), retry_after=wait)
+    return Failed(answer.describe(": ".join(str(word) for word in words if word)), retry_after=wait)
 
 
 def _shown(config: Mapping[str, Any], masked: bool) -> str:

@@ -35,7 +35,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
                 "summary": formatting.shorten(message.title, _SUMMARY),
                 "source": formatting.shorten(formatting.monitor_name(outgoing) or "Tianji", _SOURCE),
                 "severity": _SEVERITIES[outgoing.tone],
-                "timestamp": formatting.happened_at(outgoing),
+                "timestamp": formatting.occurred_at(outgoing),
                 "custom_details": {"text": formatting.shorten(formatting.body(message), _DETAILS)},
             },
         }
@@ -43,14 +43,14 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
-    errors = said.get("errors")
-    words = [said.get("message"), *(errors if isinstance(errors, list) else [])]
+    reply = answer.json
+    errors = reply.get("errors")
+    words = [reply.get("message"), *(errors if isinstance(errors, list) else [])]
     text = ": ".join(str(word) for word in words if word)
     return (
-        Sent(answer.said(said.get("message")))
+        Sent(answer.describe(reply.get("message")))
         if answer.ok
-        else Failed(answer.said(text), retry_after=answer.retry_after)
+        else Failed(answer.describe(text), retry_after=answer.retry_after)
     )
 
 

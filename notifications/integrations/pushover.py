@@ -55,15 +55,15 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
-    if answer.ok and said.get("status") == 1:
+    reply = answer.json
+    if answer.ok and reply.get("status") == 1:
         return Sent(answer.line)
-    errors = said.get("errors")
+    errors = reply.get("errors")
     words = ", ".join(str(error) for error in errors) if isinstance(errors, list) else ""
     wait = answer.retry_after
     if wait is None and answer.status == 429:
         wait = _until(answer.headers.get("x-limit-app-reset", ""))
-    return Failed(answer.said(words), retry_after=wait)
+    return Failed(answer.describe(words), retry_after=wait)
 
 
 def _until(reset: str) -> timedelta | None:

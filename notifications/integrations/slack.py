@@ -23,13 +23,13 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     """Return the message: the title as text, which notifications show, and the rest with a coloured bar."""
     message = outgoing.message
     # Plain text is shown as it is: markup and mentions in a monitor's name have no effect.
-    said = {
+    section = {
         "type": "plain_text",
         "text": formatting.shorten(formatting.body(message), _SECTION) or "…",
         "emoji": False,
     }
     links = " · ".join(f"<{_address(link.url)}|{_escaped(link.label)}>" for link in formatting.links(message))
-    blocks: list[dict[str, Any]] = [{"type": "section", "text": said}]
+    blocks: list[dict[str, Any]] = [{"type": "section", "text": section}]
     if links:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": links, "verbatim": True}})
     return posted(
@@ -45,7 +45,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 def judge(answer: Answer) -> Result:
     if answer.text in _GONE:
-        return Failed(answer.said(), permanent=True, gone=True)
+        return Failed(answer.describe(), permanent=True, gone=True)
     return by_status(answer)
 
 

@@ -40,16 +40,16 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
-    if answer.ok and said.get("ok") is True:
+    reply = answer.json
+    if answer.ok and reply.get("ok") is True:
         return Sent(answer.line)
-    parameters = said.get("parameters")
+    parameters = reply.get("parameters")
     wait = seconds(parameters.get("retry_after")) if isinstance(parameters, dict) else None
-    words = said.get("description")
+    words = reply.get("description")
     moved = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
     if moved:
         words = f"{words} (chat ID {moved})"
-    return Failed(answer.said(words), retry_after=answer.retry_after if wait is None else wait)
+    return Failed(answer.describe(words), retry_after=answer.retry_after if wait is None else wait)
 
 
 def _escaped(text: str) -> str:

@@ -24,7 +24,7 @@ TO_MOST = 10
 # Non-ASCII text costs one more message per 70 characters; Twilio accepts 1600 characters.
 _TEXT, _NUMBER = 320, r"\+[1-9]\d{6,14}"
 # Links must leave at least this much for the text.
-_SAID_LEAST = 90
+_TEXT_LEAST = 90
 _SECRETS = ("auth_token",)
 
 
@@ -32,8 +32,8 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> list[Call]:
     """Return a call for each number: what happened, and the links to the details and to acknowledge."""
     message = outgoing.message
     links = _links(message)
-    said = message.written or "\n".join([message.title, *message.lines])
-    text = f"{formatting.shorten(said, _TEXT - len(links))}{links}"
+    content = message.written or "\n".join([message.title, *message.lines])
+    text = f"{formatting.shorten(content, _TEXT - len(links))}{links}"
     account, origin = config["account_sid"], config["from"]
     signed_in = b64encode(f"{account}:{config['auth_token']}".encode()).decode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Basic {signed_in}"}
@@ -53,13 +53,13 @@ def _links(message: Message) -> str:
     read = f"\n{message.url}" if message.url else ""
     acknowledge = f"\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
     ways = (f"{read}{acknowledge}", acknowledge, read)
-    return next((links for links in ways if len(links) <= _TEXT - _SAID_LEAST), "")
+    return next((links for links in ways if len(links) <= _TEXT - _TEXT_LEAST), "")
 
 
 def judge(answer: Answer) -> Result:
-    said = answer.json
-    words = said.get("message")
-    return by_status(answer, f"{words} ({said.get('code')})" if words else "")
+    reply = answer.json
+    words = reply.get("message")
+    return by_status(answer, f"{words} ({reply.get('code')})" if words else "")
 
 
 def send(config: Mapping[str, Any], outgoing: Outgoing) -> Result:

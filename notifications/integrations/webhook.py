@@ -105,7 +105,7 @@ KIND = Kind(
             secret=True,
             max_length=100,
             clean=validators.clean_secret,
-            asked=False,
+            editable=False,
         ),
         Field(
             "previous_secret_until",
@@ -113,7 +113,7 @@ KIND = Kind(
             required=False,
             max_length=40,
             clean=_clean_time,
-            asked=False,
+            editable=False,
         ),
     ),
     send=WebhookTransport().send,

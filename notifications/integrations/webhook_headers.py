@@ -23,16 +23,16 @@ _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 def clean(given: list[str] | str) -> str:
     """Return the headers, "Name: value" in each line. Raises ValidationError."""
     lines = given.splitlines() if isinstance(given, str) else given
-    kept: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for line in filter(None, map(str.strip, lines)):
         name, colon, value = (part.strip() for part in line.partition(":"))
         if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ValidationError(__("Enter one header per line, such as “Authorization: Bearer abc”."))
         if name.lower() in _OURS or name.lower().startswith("webhook-"):
             raise ValidationError(__("“%(name)s” is set by Tianji. Remove it."), params={"name": name})
-        if name.lower() in kept:
+        if name.lower() in headers:
             raise ValidationError(__("“%(name)s” is listed twice."), params={"name": name})
-        kept[name.lower()] = f"{name}: {value}"
-    if len(kept) > MOST:
+        headers[name.lower()] = f"{name}: {value}"
+    if len(headers) > MOST:
         raise ValidationError(__("Enter at most %(count)d headers."), params={"count": MOST})
-    return "\n".join(kept.values())
+    return "\n".join(headers.values())

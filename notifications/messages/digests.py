@@ -100,7 +100,7 @@ def _title(facts: Facts) -> str:
 
 
 def _head(facts: Facts) -> str:
-    said = {
+    values = {
         "count": facts.count,
         "workspace": one_line(facts.workspace),
         "start": moment(facts.first_at),
@@ -125,11 +125,11 @@ def _head(facts: Facts) -> str:
                 "%(count)d monitors in the workspace “%(workspace)s” went down, %(start)s to %(end)s.",
                 facts.count,
             )
-    return pattern % said
+    return pattern % values
 
 
 def _line(member: Member, facts: Facts) -> str:
-    said = {
+    values = {
         "monitor": one_line(member.monitor),
         "cause": cause_of(member.cause),
         "length": durations.about(
@@ -137,13 +137,13 @@ def _line(member: Member, facts: Facts) -> str:
         ),
     }
     if member.resolved_at is not None:
-        return _("%(monitor)s: recovered after %(length)s (%(cause)s)") % said
+        return _("%(monitor)s: recovered after %(length)s (%(cause)s)") % values
     if facts.event is Event.DIGEST_UP:
         # It went down again before this digest was sent.
-        return _("%(monitor)s: down again (%(cause)s)") % said
+        return _("%(monitor)s: down again (%(cause)s)") % values
     if facts.event is Event.DIGEST_REMINDER:
-        return _("%(monitor)s: down for %(length)s (%(cause)s)") % said
-    return _("%(monitor)s: %(cause)s") % said
+        return _("%(monitor)s: down for %(length)s (%(cause)s)") % values
+    return _("%(monitor)s: %(cause)s") % values
 
 
 def cause_of(cause: Cause) -> str:
@@ -163,13 +163,13 @@ def _more(count: int) -> str:
 
 def compose_failing(facts: FailingChannel) -> Message:
     """Return the notification to the owners that a channel is failing."""
-    said = {
+    values = {
         "channel": one_line(facts.channel),
         "kind": one_line(facts.kind_label),
         "workspace": one_line(facts.workspace),
     }
     lines = [
-        _("The channel “%(channel)s” (%(kind)s) in the workspace “%(workspace)s” is not delivering.") % said
+        _("The channel “%(channel)s” (%(kind)s) in the workspace “%(workspace)s” is not delivering.") % values
     ]
     if facts.failing_since is not None:
         lines.append(
@@ -191,4 +191,4 @@ def compose_failing(facts: FailingChannel) -> Message:
         lines.append(
             _("No notifications are sent through it until it is fixed. Edit the channel and send a test.")
         )
-    return Message(cut(_("Channel failing: %(channel)s") % said), tuple(lines), facts.url)
+    return Message(cut(_("Channel failing: %(channel)s") % values), tuple(lines), facts.url)

@@ -94,7 +94,7 @@ def of_test(message: Message, *, test_id: UUID, at: datetime) -> dict[str, Any]:
 
 
 def _object(
-    event: Event, message: Message, delivery_id: UUID, at: datetime, said: Mapping[str, Any]
+    event: Event, message: Message, delivery_id: UUID, at: datetime, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Every event has all keys; those that do not apply are null."""
     return {
@@ -114,7 +114,7 @@ def _object(
         "reminder": None,
         "digest": None,
         "channel": None,
-        **said,
+        **extra,
         "title": message.title,
         "text": message.text,
     }

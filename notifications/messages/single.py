@@ -138,7 +138,7 @@ def _reminder(facts: Facts) -> Message:
     }
     lines = [still, why(facts)]
     if facts.cause is Cause.REPORTED:
-        lines += _said("", facts.opening_value)
+        lines += _message_and_value("", facts.opening_value)
     lines += _last_heartbeat(facts)
     if facts.reminder and facts.reminders > facts.reminder:
         lines.append(
@@ -161,7 +161,7 @@ def _late(facts: Facts) -> Message:
         at = clock(facts.deadline, beside=facts.started_at)
         lines.append(_("Goes down at %(time)s unless one arrives.") % {"time": at})
     lines += _last_heartbeat(facts)
-    lines += _said(facts.opening_message, facts.opening_value, last=True)
+    lines += _message_and_value(facts.opening_message, facts.opening_value, last=True)
     return _message(facts, _("Late: %(monitor)s") % {"monitor": name}, lines)
 
 
@@ -177,11 +177,13 @@ def _since(name: str, facts: Facts) -> str:
 def _reasons(facts: Facts) -> list[str]:
     """The heartbeat that took it down, and the last one before."""
     if facts.cause is Cause.MISSED:
-        return _last_heartbeat(facts) + _said(facts.opening_message, facts.opening_value, last=True)
+        return _last_heartbeat(facts) + _message_and_value(
+            facts.opening_message, facts.opening_value, last=True
+        )
     if facts.cause is Cause.REPORTED:
-        return _said(facts.opening_message, facts.opening_value) + _last_heartbeat(facts)
-    said = _said(facts.opening_message, None)
-    return [value_sentence(facts.opening_value, facts.bounds), *said, *_last_heartbeat(facts)]
+        return _message_and_value(facts.opening_message, facts.opening_value) + _last_heartbeat(facts)
+    message = _message_and_value(facts.opening_message, None)
+    return [value_sentence(facts.opening_value, facts.bounds), *message, *_last_heartbeat(facts)]
 
 
 def _meanwhile(facts: Facts) -> list[str]:
@@ -204,7 +206,7 @@ def _resolved(facts: Facts) -> Message:
             "start": moment(facts.started_at),
         },
         why(facts),
-        *_said(facts.closing_message, facts.closing_value),
+        *_message_and_value(facts.closing_message, facts.closing_value),
     ]
     return _message(facts, title, lines)
 
@@ -222,7 +224,7 @@ def _passed(facts: Facts) -> Message:
         },
         why(facts),
         *_last_heartbeat(facts),
-        *_said(facts.closing_message, facts.closing_value),
+        *_message_and_value(facts.closing_message, facts.closing_value),
     ]
     return _message(facts, title, lines)
 
@@ -232,8 +234,8 @@ def why(facts: Facts) -> str:
     if facts.cause is Cause.MISSED:
         return _("Cause: missed heartbeat.")
     if facts.cause is Cause.VALUE:
-        said = value_sentence(facts.opening_value, facts.bounds)
-        return _("Cause: value out of range. %(sentence)s") % {"sentence": said}
+        sentence = value_sentence(facts.opening_value, facts.bounds)
+        return _("Cause: value out of range. %(sentence)s") % {"sentence": sentence}
     if message := one_line(facts.opening_message):
         return _("Cause: reported down with the message: %(message)s") % {"message": message}
     return _("Cause: reported down.")
@@ -266,7 +268,7 @@ def _last_heartbeat(facts: Facts) -> list[str]:
     return [pattern % {"time": moment(facts.last_heartbeat_at)}]
 
 
-def _said(message: str, value: float | None, *, last: bool = False) -> list[str]:
+def _message_and_value(message: str, value: float | None, *, last: bool = False) -> list[str]:
     """The lines for a heartbeat's message and value, if any; `last`: the one before the outage."""
     lines = []
     if message := one_line(message):

@@ -78,7 +78,7 @@ def rules_in(workspace: int) -> Callable[[int], Rules]:
 def merge_rules(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
     """Return the effective rules from a workspace's and a monitor's own, either of which may be missing."""
 
-    def said(name: str, otherwise: int) -> int:
+    def setting(name: str, otherwise: int) -> int:
         for row in (own, default):
             if row is not None and (value := getattr(row, name)) is not None:
                 return int(value)
@@ -91,13 +91,13 @@ def merge_rules(default: WorkspaceRules | None, own: MonitorRules | None) -> Rul
                 return Threshold(needed, max(getattr(row, f"{name}_of") or needed, needed))
         return Threshold()
 
-    every = said("remind_every", 0)
+    every = setting("remind_every", 0)
     return Rules(
         missed=tolerance("missed"),
         reported=tolerance("reported"),
-        recovery=max(said("recovery_needed", 1), 1),
+        recovery=max(setting("recovery_needed", 1), 1),
         remind_every=timedelta(seconds=every) if every else None,
-        remind_most=said("remind_most", DEFAULT.remind_most),
+        remind_most=setting("remind_most", DEFAULT.remind_most),
         snoozed_until=own.snoozed_until if own is not None else None,
     )
 
@@ -111,7 +111,7 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
     workspaces = {monitor.workspace_id for monitor in monitors}
     for channel in enabled.filter(all_monitors=True, workspace__in=workspaces).order_by("pk"):
         for_all.setdefault(channel.workspace_id, []).append(channel)
-    chosen: dict[int, list[Channel]] = {}
+    selected: dict[int, list[Channel]] = {}
     for link in (
         Channel.monitors.through.objects.filter(
             monitor_id__in=ids,
@@ -122,14 +122,14 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
         .select_related("channel")
         .order_by("channel_id")
     ):
-        chosen.setdefault(link.monitor_id, []).append(link.channel)
+        selected.setdefault(link.monitor_id, []).append(link.channel)
     own = {
         (rule.monitor_id, rule.channel_id): rule for rule in ChannelRule.objects.filter(monitor_id__in=ids)
     }
     return {
         monitor.pk: [
             route(channel, rule)
-            for channel in (*for_all.get(monitor.workspace_id, ()), *chosen.get(monitor.pk, ()))
+            for channel in (*for_all.get(monitor.workspace_id, ()), *selected.get(monitor.pk, ()))
             if (rule := own.get((monitor.pk, channel.pk))) is None or rule.subscribed
         ]
         for monitor in monitors

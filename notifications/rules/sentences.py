@@ -29,18 +29,18 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
         now: the database's time, to tell whether a snooze is still running.
     """
     snoozed = snooze(rules.snoozed_until, now=now)
-    heard = [route for route in routes if _is_subscribed(route, rules)]
-    if not heard:
+    subscribed = [route for route in routes if _is_subscribed(route, rules)]
+    if not subscribed:
         sentence = (
             _("No notifications: no channel is subscribed to any of its events.")
             if routes
             else _("No notifications: no channel is subscribed to this monitor.")
         )
         return [*snoozed, sentence]
-    return [*snoozed, who(rules, heard), *when(rules)]
+    return [*snoozed, recipients(rules, subscribed), *threshold_lines(rules)]
 
 
-def who(rules: Rules, routes: Sequence[Route]) -> str:
+def recipients(rules: Rules, routes: Sequence[Route]) -> str:
     """Return which channels are notified and how soon, in one sentence: "Ops Slack: immediately; ..."."""
     ordered = sorted(routes, key=lambda route: (*_how(route), route.channel.name))
     clauses = [_clause([route.channel.name for route in same], *how) for how, same in groupby(ordered, _how)]
@@ -51,35 +51,35 @@ def who(rules: Rules, routes: Sequence[Route]) -> str:
     return "; ".join(clauses) + "."
 
 
-def when(rules: Rules) -> list[str]:
+def threshold_lines(rules: Rules) -> list[str]:
     """Return the failure and recovery thresholds, if they are not 1."""
-    said = []
+    lines = []
     missed, reported = rules.missed.needed > 1, rules.reported.needed > 1
     if missed and reported:
         words = {"missed": _missed(rules.missed), "reported": _reported(rules.reported)}
-        said.append(_("Failure threshold: %(missed)s, or %(reported)s.") % words)
+        lines.append(_("Failure threshold: %(missed)s, or %(reported)s.") % words)
     elif missed:
-        said.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(rules.missed)})
+        lines.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(rules.missed)})
     elif reported:
         words = {"reported": _reported(rules.reported)}
-        said.append(_("Failure threshold: %(reported)s.") % words)
+        lines.append(_("Failure threshold: %(reported)s.") % words)
     if rules.recovery > 1:
         sentence = ngettext(
             "Recovery threshold: %(count)d good heartbeat in a row.",
             "Recovery threshold: %(count)d good heartbeats in a row.",
             rules.recovery,
         )
-        said.append(sentence % {"count": rules.recovery})
-    return said
+        lines.append(sentence % {"count": rules.recovery})
+    return lines
 
 
 def defaults(rules: Rules) -> list[str]:
     """Return the rules that don't depend on a channel: thresholds and reminders."""
-    said = when(rules)
+    lines = threshold_lines(rules)
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
-        said.append(clause[:1].upper() + clause[1:] + ".")
-    return said or [
+        lines.append(clause[:1].upper() + clause[1:] + ".")
+    return lines or [
         _("Notifications on the first missed heartbeat and on every down report, without reminders.")
     ]
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from notifications.rules.effective import Threshold
 
 # How soon a delivery that depends on the next heartbeat is judged again.
-LOOK_AGAIN = timedelta(seconds=2)
+RECHECK_AFTER = timedelta(seconds=2)
 
 
 def after_reports(
@@ -24,7 +24,7 @@ def after_reports(
     """
     if sum(failures[: tolerance.of]) >= tolerance.needed or (silent_at is not None and silent_at <= now):
         return None
-    return now + LOOK_AGAIN
+    return now + RECHECK_AFTER
 
 
 def after_silence(
@@ -49,4 +49,4 @@ def after_silence(
     if short <= 0:
         return None
     # Each further miss may push an older one out of the window.
-    return max([*missed_at[missing : missing + 1], now + LOOK_AGAIN])
+    return max([*missed_at[missing : missing + 1], now + RECHECK_AFTER])

@@ -99,16 +99,16 @@ def edit(
         changed = [name for name in _COLUMNS if name in changes and changes[name] != getattr(channel, name)]
         for name in changed:
             setattr(channel, name, changes[name])
-        chosen = _chosen(channel, monitors)
-        if chosen is not None:
+        selected = _selected_ids(channel, monitors)
+        if selected is not None:
             changed.append("monitors")
-            channel.monitors.set(chosen)
+            channel.monitors.set(selected)
         if changed:
             channel.version += 1
             channel.save(update_fields=[*_COLUMNS, "version", "updated_at"])
             _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=sorted(changed))
         if not channel.enabled:
-            _give_up_waiting(channel, monitors=held)
+            _give_up_pending(channel, monitors=held)
     return channel
 
 
@@ -159,7 +159,7 @@ def _pairs_to_change(channel: Channel, named: set[int], *, subscribed: bool) -> 
     return named - there if subscribed else there
 
 
-def _chosen(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
+def _selected_ids(channel: Channel, monitors: Iterable[Monitor] | None) -> set[int] | None:
     """Return the row ids of the monitors that `channel` is to be subscribed to, None for no change."""
     if channel.all_monitors:
         wanted: set[int] = set()
@@ -176,7 +176,7 @@ def _keep_monitors_waiting_for(channel: Channel) -> list[int]:
     return keep_states(waiting.values("monitor"))
 
 
-def _give_up_waiting(channel: Channel, *, monitors: list[int]) -> None:
+def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     """Close the pending deliveries about `monitors`, or about no single monitor, with a failed attempt.
 
     The caller has locked the channel, so none of them can be claimed, and the monitors. A delivery that is

@@ -16,7 +16,7 @@ from notifications.messages.text import Message
 from notifications.models import Channel, Delivery
 
 # The id of nothing: links in the preview lead nowhere.
-_NOBODY = UUID(int=0)
+_NIL_ID = UUID(int=0)
 _SILENT, _LASTED = timedelta(hours=26), timedelta(minutes=12)
 
 
@@ -25,10 +25,10 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
 
     Nothing is stored, and the only query is for the time.
     """
-    channel = Channel(public_id=_NOBODY, workspace=workspace, name=name, title=title, body=body)
-    monitor = Monitor(public_id=_NOBODY, workspace=workspace, name=_("Nightly backup"))
+    channel = Channel(public_id=_NIL_ID, workspace=workspace, name=name, title=title, body=body)
+    monitor = Monitor(public_id=_NIL_ID, workspace=workspace, name=_("Nightly backup"))
     down = Incident(
-        public_id=_NOBODY,
+        public_id=_NIL_ID,
         monitor=monitor,
         cause=Cause.MISSED,
         started_at=now - _LASTED,
@@ -37,7 +37,7 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
         opening_message=_("Copied 412 files"),
     )
     up = Incident(
-        public_id=_NOBODY,
+        public_id=_NIL_ID,
         monitor=monitor,
         cause=Cause.MISSED,
         started_at=down.started_at,
@@ -50,13 +50,13 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
     return [
         compose.write(
             Delivery(
-                public_id=_NOBODY,
+                public_id=_NIL_ID,
                 channel=channel,
                 monitor=monitor,
                 incident=incident,
                 event=event,
                 created_at=now,
-                thread=_NOBODY,
+                thread=_NIL_ID,
             )
         ).message
         for event, incident in events

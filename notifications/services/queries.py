@@ -162,8 +162,8 @@ def reasons(failing: Iterable[Channel], *, masked: bool) -> dict[int, str]:
     if masked or not ids:
         return {}
     failed = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), ok=False).order_by("-pk")
-    said = Channel.objects.filter(pk__in=ids).annotate(said=Subquery(failed.values("detail")[:1]))
-    return {pk: detail or "" for pk, detail in said.values_list("pk", "said")}
+    failing = Channel.objects.filter(pk__in=ids).annotate(last_detail=Subquery(failed.values("detail")[:1]))
+    return {pk: detail or "" for pk, detail in failing.values_list("pk", "last_detail")}
 
 
 # --- In words --------------------------------------------------------------------------------------
@@ -171,10 +171,10 @@ def reasons(failing: Iterable[Channel], *, masked: bool) -> dict[int, str]:
 
 def how(channel: Channel) -> str:
     """Return the events `channel` is notified of, and when: "down, recovery, reminders (immediately)"."""
-    said = route(channel, None)
+    events = route(channel, None).events
     return _("%(events)s (%(when)s)") % {
         "when": sentences.delay_in_words(timedelta(seconds=channel.delay)),
-        "events": sentences.events_in_words(said.events),
+        "events": sentences.events_in_words(events),
     }
 
 

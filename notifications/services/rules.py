@@ -94,13 +94,13 @@ def own_of_workspace(workspace: Workspace) -> Own:
 def choices_of(monitor: Monitor) -> list[tuple[Channel, Choice]]:
     """Return the choice of each channel in the monitor's workspace, disabled ones too. Three queries."""
     channels = Channel.objects.filter(workspace=monitor.workspace_id).order_by("name", "pk")
-    chosen = set(monitor.channels.values_list("pk", flat=True))
+    selected = set(monitor.channels.values_list("pk", flat=True))
     rules = {rule.channel_id: rule for rule in ChannelRule.objects.filter(monitor=monitor)}
-    return [(channel, _choice(channel, chosen, rules.get(channel.pk))) for channel in channels]
+    return [(channel, _choice(channel, selected, rules.get(channel.pk))) for channel in channels]
 
 
-def _choice(channel: Channel, chosen: set[int], rule: ChannelRule | None) -> Choice:
-    named = channel.all_monitors or channel.pk in chosen
+def _choice(channel: Channel, selected: set[int], rule: ChannelRule | None) -> Choice:
+    named = channel.all_monitors or channel.pk in selected
     if rule is None:
         return Choice(named)
     events = rule.events if isinstance(rule.events, list) else None

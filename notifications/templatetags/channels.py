@@ -10,7 +10,7 @@ from monitors.models import Monitor
 from notifications.services import queries
 
 register = template.Library()
-register.filter("told_about", queries.about)
+register.filter("subject_of", queries.about)
 
 
 @register.simple_tag(takes_context=True)

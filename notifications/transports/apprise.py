@@ -23,7 +23,7 @@ from notifications.transports.sandbox import Fence, fenced, wait_of
 
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
 _NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
-_SAID_MOST = 300
+_DETAIL_LENGTH = 300
 # Host names without a dot are shorter.
 _TOKEN_LENGTH = 20
 
@@ -43,12 +43,12 @@ def check(url: str) -> str:
     if not _SCHEMA.fullmatch(url):
         return _("Enter one Apprise URL, such as mmost://chat.example.com/token.")
     _library()
-    with _words.heard() as said, fenced(Fence(online=False)):
+    with _log.capture() as logged, fenced(Fence(online=False)):
         found = _service(url)
     if isinstance(found, str):
         return found
     if found is None:
-        why = scrub(said[-1], _secrets_of(url)) if said else ""
+        why = scrub(logged[-1], _secrets_of(url)) if logged else ""
         return _("Apprise doesn't understand this URL. %(why)s") % {"why": why}
     return ""
 
@@ -62,7 +62,7 @@ def _library() -> Any:
     from apprise.manager_plugins import NotificationManager
 
     logger = logging.getLogger("apprise")
-    logger.addHandler(_words)
+    logger.addHandler(_log)
     # Its log may contain secrets; the attempt gets its messages without them.
     logger.propagate = False
     NotificationManager().load_modules()
@@ -125,42 +125,42 @@ class _Sending:
         try:
             _library()
             secrets = _secrets_of(self.url)
-            with override(self.language), _words.heard() as said, fenced(self.fence):
-                result = self._judged(_service(self.url), said)
+            with override(self.language), _log.capture() as logged, fenced(self.fence):
+                result = self._judged(_service(self.url), logged)
         except Exception as error:  # whatever a service raises, the attempt failed
             result = Failed(self._refusal() or f"{type(error).__name__}: {error}")
-        detail = scrub(one_line(result.detail), secrets)[:_SAID_MOST]
+        detail = scrub(one_line(result.detail), secrets)[:_DETAIL_LENGTH]
         self.result = Sent(detail) if isinstance(result, Sent) else Failed(detail, result.retry_after)
         self.done.set()
 
-    def _judged(self, service: Any, said: list[str]) -> Result:
+    def _judged(self, service: Any, logged: list[str]) -> Result:
         if isinstance(service, str):
             return Failed(service)
         if service is None:
-            return Failed(f"Invalid URL: {said[-1] if said else 'unknown to Apprise'}")
+            return Failed(f"Invalid URL: {logged[-1] if logged else 'unknown to Apprise'}")
         message = self.outgoing.message
-        told = service.notify(
+        delivered = service.notify(
             body=message.text,
             title=message.title,
             notify_type=_library().NotifyType(_NOTIFY_TYPES[self.outgoing.tone]),
             body_format="text",
         )
         answer = self.fence.answer
-        if told:
+        if delivered:
             return Sent(answer.line if answer else "Handed over.")
         if refusal := self._refusal():
             return Failed(refusal)
         # The last response belongs to what failed; without one, Apprise knows why.
         if answer is not None and not answer.ok:
-            return Failed(answer.said(), wait_of(answer))
-        words = said[-1] if said else ""
-        return Failed(f"{answer.said()} {words}".strip() if answer else words or "Sending failed.")
+            return Failed(answer.describe(), wait_of(answer))
+        words = logged[-1] if logged else ""
+        return Failed(f"{answer.describe()} {words}".strip() if answer else words or "Sending failed.")
 
     def _refusal(self) -> str:
         return str(self.fence.refused) if self.fence.refused else ""
 
 
-class _Words(logging.Handler):
+class _LogCapture(logging.Handler):
     """The log messages of Apprise, kept for the thread that logged them."""
 
     def __init__(self) -> None:
@@ -176,22 +176,22 @@ class _Words(logging.Handler):
         if not (parts and lines):
             lines.append(line)
 
-    def heard(self) -> _Hearing:
-        return _Hearing(self)
+    def capture(self) -> _Capture:
+        return _Capture(self)
 
 
-class _Hearing:
+class _Capture:
     """While it is open, the messages logged in this thread are added to the list that it returns."""
 
-    def __init__(self, words: _Words) -> None:
-        self.words = words
+    def __init__(self, handler: _LogCapture) -> None:
+        self.handler = handler
 
     def __enter__(self) -> list[str]:
-        self.words.here.lines = []
-        return self.words.here.lines
+        self.handler.here.lines = []
+        return self.handler.here.lines
 
     def __exit__(self, *_error: object) -> None:
-        self.words.here.lines = None
+        self.handler.here.lines = None
 
 
-_words = _Words()
+_log = _LogCapture()

@@ -166,8 +166,8 @@ def _transmit(server: smtplib.SMTP, email: mail.EmailMultiAlternatives) -> Resul
 
 
 def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:
-    said = "; ".join(f"{address}: {code} {_text(reply)}" for address, (code, reply) in refused.items())
-    return f"Rejected for {said}"
+    replies = "; ".join(f"{address}: {code} {_text(reply)}" for address, (code, reply) in refused.items())
+    return f"Rejected for {replies}"
 
 
 def _text(reply: bytes | str) -> str:

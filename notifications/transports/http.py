@@ -60,7 +60,7 @@ class Call:
 class Answer:
     """A response. The names of `headers` are in lower case; `body` is its beginning.
 
-    `secrets` are removed by `said`.
+    `secrets` are removed by `describe`.
     """
 
     status: int
@@ -96,7 +96,7 @@ class Answer:
         """How long the receiver asks us to wait, from its header."""
         return parse_retry_after(self.headers.get("retry-after", ""), now=datetime.now(UTC))
 
-    def said(self, words: object = "") -> str:
+    def describe(self, words: object = "") -> str:
         """Return the status line and the provider's `words`, or the beginning of the body."""
         text = words if isinstance(words, str) and words.strip() else self.text
         # Remove secrets first, then cut: half a secret is still one.
@@ -127,7 +127,7 @@ def by_status(answer: Answer, words: object = "") -> Result:
     """
     if answer.ok:
         return Sent(answer.line)
-    return Failed(answer.said(words), retry_after=answer.retry_after)
+    return Failed(answer.describe(words), retry_after=answer.retry_after)
 
 
 def sender(

@@ -98,7 +98,7 @@ def _build() -> None:
     with _built:
         if not _is_built:
             _readable()
-            _hear_answers()
+            _record_answers()
             sys.addaudithook(_audit)
             _is_built = True
 
@@ -147,7 +147,7 @@ def _judge_file(path: object, mode: object, flags: object) -> None:
     if isinstance(path, int):
         return  # opened before
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-    wanted = any(letter in mode for letter in "wax+") if isinstance(mode, str) else False
+    wanted = any(flag in mode for flag in "wax+") if isinstance(mode, str) else False
     if wanted or (isinstance(flags, int) and flags & writes):
         raise Forbidden("This service tried to write a file, which is not allowed.")
     name = os.path.realpath(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
@@ -172,7 +172,7 @@ def _readable() -> tuple[str, ...]:
     return _readable_folders
 
 
-def _hear_answers() -> None:
+def _record_answers() -> None:
     """Make requests keep to our limits in fenced threads, and remember the last response there."""
     from requests import PreparedRequest, Response
     from requests.adapters import HTTPAdapter

@@ -59,7 +59,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
 def judge(answer: Answer) -> Result:
     """2xx is success, and 410 means that the receiver no longer exists."""
     if answer.status == HTTPStatus.GONE:
-        return Failed(answer.said(), permanent=True, gone=True)
+        return Failed(answer.describe(), permanent=True, gone=True)
     return by_status(answer)
 
 

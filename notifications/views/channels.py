@@ -17,7 +17,7 @@ from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
-from monitors.views.bulk import chosen_monitors, requested_url
+from monitors.views.bulk import requested_url, selected_monitors
 from monitors.views.detail import workspace_context
 from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
@@ -26,7 +26,7 @@ from notifications.forms.channels import AssignForm
 from notifications.services import channels as channel_service
 from notifications.services import queries
 from notifications.transports.base import Sent
-from notifications.views.describing import lacks_a_mail_server, part
+from notifications.views.channel_setup import lacks_a_mail_server, part
 
 _PER_PAGE = 50
 _NAMED = 10
@@ -47,7 +47,7 @@ def assign(request: HttpRequest) -> HttpResponse:
     """Ask which channels to subscribe to the monitors selected on the overview, and do it."""
     workspace = require_change(request).workspace
     back = requested_url(request)
-    monitors = chosen_monitors(workspace, request.POST.getlist("monitor"))
+    monitors = selected_monitors(workspace, request.POST.getlist("monitor"))
     if not monitors:
         messages.warning(request, _("Select monitors first."))
         return redirect(back)
@@ -101,10 +101,10 @@ def test(request: HttpRequest, public_id: UUID) -> HttpResponse:
     result = send.send_test(channel=channel)
     arrived = isinstance(result, Sent)
     words = _("Test sent: %(detail)s") if arrived else _("Test failed: %(detail)s")
-    said = words % {"detail": result.detail or _("no details.")}
+    message = words % {"detail": result.detail or _("no details.")}
     if request.headers.get("HX-Request") == "true":
-        return render(request, "notifications/detail.html#tested", {"arrived": arrived, "said": said})
-    (messages.success if arrived else messages.error)(request, said)
+        return render(request, "notifications/detail.html#tested", {"arrived": arrived, "message": message})
+    (messages.success if arrived else messages.error)(request, message)
     return redirect("notifications:detail", channel.public_id)
 
 
@@ -123,7 +123,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "failing": queries.failing_of(channel, masked=masked),
         "can_sign": channel_config.can_sign(channel.kind),
         "overlap_ends": channel_config.overlap_ends(channel, now),
-        "chosen": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),
+        "selected": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),
         "page": page,
         "now": now,
         "lacks_a_server": lacks_a_mail_server(channel.kind),

@@ -58,10 +58,10 @@ def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
     """Show an incident and its buttons. Only a POST changes anything, because programs open links too."""
     link = ack_links.read(token)
     if link is None:
-        return _kept(render(request, "notifications/acknowledge_invalid.html", status=404))
+        return _private(render(request, "notifications/acknowledge_invalid.html", status=404))
     done = _do(request, link) if request.method == "POST" else ""
     context = {"shown": _shown(link.incident), "done": done, "lengths": _LENGTHS}
-    return _kept(render(request, "notifications/acknowledge.html", context))
+    return _private(render(request, "notifications/acknowledge.html", context))
 
 
 def _do(request: HttpRequest, link: ack_links.Link) -> str:
@@ -110,7 +110,7 @@ def _zone_of(workspace: Workspace) -> zoneinfo.ZoneInfo:
     return zoneinfo.ZoneInfo(workspace.timezone if workspace.timezone in known_zones() else "UTC")
 
 
-def _kept(response: HttpResponse) -> HttpResponse:
+def _private(response: HttpResponse) -> HttpResponse:
     """Keep the URL of `response` from leaking: whoever has it can use it."""
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"

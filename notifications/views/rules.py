@@ -77,7 +77,9 @@ def rules(request: HttpRequest, public_id: UUID) -> HttpResponse:
         )
     except RulesConflict:
         # Read again, so that what is shown as theirs is the state that the next save is compared with.
-        return _page(request, monitor, _form(monitor, request.POST), theirs=_stands(monitor), status=422)
+        return _page(
+            request, monitor, _form(monitor, request.POST), theirs=_current_summary(monitor), status=422
+        )
     messages.success(request, _("Saved.") if changed else _("Nothing to change."))
     return redirect_to_monitor(monitor)
 
@@ -91,7 +93,7 @@ def _form(monitor: Monitor, data: Any) -> MonitorRulesForm:
     )
 
 
-def _stands(monitor: Monitor) -> list[str]:
+def _current_summary(monitor: Monitor) -> list[str]:
     held, routes = rules_of([monitor.pk])[monitor.pk], routes_of([monitor])[monitor.pk]
     return sentences.sentences(held, routes, now=database_now())
 
@@ -108,18 +110,18 @@ def _page(
         **workspace_context(membership_in(request, monitor.workspace)),
         "monitor": monitor,
         "form": form,
-        "said": _said(monitor, form),
+        "summary": _summary(monitor, form),
         "theirs": theirs,
     }
     preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
-    template = "notifications/monitor_rules.html#said" if preview else "notifications/monitor_rules.html"
+    template = "notifications/monitor_rules.html#summary" if preview else "notifications/monitor_rules.html"
     return render(request, template, context, status=status)
 
 
-def _said(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
+def _summary(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
     """Return the form's rules as sentences; empty while it has errors."""
     if not form.own_form.is_bound:
-        return _stands(monitor)
+        return _current_summary(monitor)
     if not form.is_valid():
         return []
     meant = rule_service.rules_from(form.own(), monitor.workspace)
@@ -162,15 +164,17 @@ def _workspace_form(workspace: Workspace, data: Any) -> OwnForm:
 def _workspace_page(
     request: HttpRequest, form: OwnForm, *, theirs: list[str] | None = None, status: int = 200
 ) -> HttpResponse:
-    said: list[str] = []
+    summary: list[str] = []
     if not form.is_bound:
         own = rule_service.own_of_workspace(membership_of(request).workspace)
-        said = sentences.defaults(rule_service.rules_from_workspace(own))
+        summary = sentences.defaults(rule_service.rules_from_workspace(own))
     elif form.is_valid():
-        said = sentences.defaults(rule_service.rules_from_workspace(form.own()))
+        summary = sentences.defaults(rule_service.rules_from_workspace(form.own()))
     preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
-    template = "notifications/workspace_rules.html#said" if preview else "notifications/workspace_rules.html"
-    return render(request, template, {"form": form, "said": said, "theirs": theirs}, status=status)
+    template = (
+        "notifications/workspace_rules.html#summary" if preview else "notifications/workspace_rules.html"
+    )
+    return render(request, template, {"form": form, "summary": summary, "theirs": theirs}, status=status)
 
 
 # --- Snooze -----------------------------------------------------------------------------------------

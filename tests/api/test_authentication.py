@@ -59,7 +59,7 @@ class TestKeys:
             lambda secret: "Bearer " + "x" * 5000,
         ],
     )
-    def test_whatever_is_no_key_is_401_and_says_how_to_sign_in(self, client, reader, made_of):
+    def test_an_invalid_key_is_401_with_a_hint_on_authentication(self, client, reader, made_of):
         assert is_refused(asked_with(client, made_of(reader.issued.secret)))
 
     def test_a_push_token_is_no_key(self, client, workspace):
@@ -129,7 +129,7 @@ class TestSessions:
         browser.get("/monitors/new/")
         return browser.cookies["csrftoken"].value
 
-    def test_a_person_who_is_signed_in_reads_without_a_key(self, browser, workspace):
+    def test_a_signed_in_user_needs_no_key(self, browser, workspace):
         monitor = make_monitor(workspace=workspace)
         browser.force_login(make_user(workspace=workspace, role=Role.VIEWER))
         answer = browser.get("/api/v1/monitors/")
@@ -178,7 +178,7 @@ class TestSessions:
         browser.force_login(make_user())
         assert browser.get("/api/v1/monitors/").status_code == 404
 
-    def test_a_person_who_was_shut_out_is_401(self, browser, workspace):
+    def test_a_deactivated_user_is_401(self, browser, workspace):
         user = make_user(workspace=workspace)
         browser.force_login(user)
         user.is_active = False

@@ -118,7 +118,7 @@ class TestWhose:
         created(Caller(make_workspace()))
         assert Monitor.objects.count() == 3
 
-    def test_a_person_who_looks_at_another_workspace_by_now_does_not_get_its_answer(self, workspace):
+    def test_a_user_who_switched_workspaces_does_not_get_the_stored_response(self, workspace):
         other = make_workspace()
         user = make_user(workspace=workspace)
         Membership.objects.create(user=user, workspace=other, role=Role.OWNER)
@@ -188,7 +188,9 @@ class TestFailures:
         monkeypatch.undo()
         created(writer)
 
-    def test_what_breaks_between_the_deed_and_its_record_leaves_nothing(self, writer, monkeypatch):
+    def test_a_failure_between_the_operation_and_its_stored_response_leaves_nothing(
+        self, writer, monkeypatch
+    ):
         def dies(*args):
             raise SystemExit
 
@@ -227,7 +229,7 @@ class TestOutsideATransaction:
     def ask(self, run):
         return idempotency.once_outside(owner="key:1", key="k", request_digest="d", run=run)
 
-    def test_while_the_first_is_being_served_the_second_is_told_to_wait(self):
+    def test_while_the_first_request_runs_the_second_must_wait(self):
         def first():
             with pytest.raises(StillRunning):
                 self.ask(lambda: Answer(200, {}, "second"))

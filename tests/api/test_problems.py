@@ -21,15 +21,15 @@ JOB = {"name": "Job", "schedule": {"kind": "interval", "timeout": 60}}
 def problem_of(answer, kind):
     """Return the body of a response, which must be the problem `kind`."""
     assert answer["Content-Type"] == "application/problem+json", answer.content
-    said = answer.json()
-    assert said["type"] == f"/api/problems/{kind}/"
-    assert said["status"] == answer.status_code == KINDS[kind].status
-    assert said["title"] == str(KINDS[kind].title)
-    assert said["detail"]
-    assert set(said) <= {"type", "title", "status", "detail", "errors"}
-    for error in said.get("errors", []):
+    problem = answer.json()
+    assert problem["type"] == f"/api/problems/{kind}/"
+    assert problem["status"] == answer.status_code == KINDS[kind].status
+    assert problem["title"] == str(KINDS[kind].title)
+    assert problem["detail"]
+    assert set(problem) <= {"type", "title", "status", "detail", "errors"}
+    for error in problem.get("errors", []):
         assert set(error) == {"field", "detail"}
-    return said
+    return problem
 
 
 def sent(writer, body, content_type="application/json", **extra):
@@ -66,7 +66,7 @@ def test_where_there_is_nothing_it_is_404(writer, path):
     problem_of(writer.get(path), "not-found")
 
 
-def test_an_address_without_its_last_slash_is_told(writer):
+def test_a_url_without_its_trailing_slash_is_explained(writer):
     assert "end with a slash" in problem_of(writer.post("monitors", JOB), "not-found")["detail"]
 
 
@@ -96,7 +96,7 @@ def test_a_head_is_answered_like_a_get_without_its_body(writer):
 @pytest.mark.parametrize(
     "content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]
 )
-def test_a_body_that_is_not_said_to_be_json_is_415(writer, content_type):
+def test_a_body_without_a_json_content_type_is_415(writer, content_type):
     problem_of(sent(writer, b'{"name": "Job"}', content_type), "unsupported-media-type")
 
 
@@ -119,8 +119,8 @@ def test_a_body_that_is_not_said_to_be_json_is_415(writer, content_type):
     ids=lambda body: str(body[:24]),
 )
 def test_a_body_that_cannot_be_read_is_400_and_says_why(writer, body):
-    said = problem_of(sent(writer, body), "malformed")
-    assert said["detail"].startswith("The body")
+    problem = problem_of(sent(writer, body), "malformed")
+    assert problem["detail"].startswith("The body")
 
 
 def test_json_is_utf_8_whatever_the_charset_says(writer):
@@ -136,8 +136,8 @@ def test_a_body_that_is_no_object_is_400(writer, body):
 
 
 def test_a_body_that_is_too_large_is_413_and_names_the_limit(writer):
-    said = problem_of(sent(writer, b" " * (API_BODY_LIMIT + 1)), "too-large")
-    assert str(API_BODY_LIMIT) in said["detail"]
+    problem = problem_of(sent(writer, b" " * (API_BODY_LIMIT + 1)), "too-large")
+    assert str(API_BODY_LIMIT) in problem["detail"]
 
 
 def test_a_body_in_chunks_is_400_and_not_taken_for_none(writer):
@@ -147,8 +147,8 @@ def test_a_body_in_chunks_is_400_and_not_taken_for_none(writer):
 
 def test_each_field_to_blame_is_named_by_its_path(writer):
     answer = writer.post("monitors/", {"name": "", "schedule": {"kind": "interval", "timeout": 0}, "x": 1})
-    said = problem_of(answer, "invalid")
-    assert [error["field"] for error in said["errors"]] == ["x"]
+    problem = problem_of(answer, "invalid")
+    assert [error["field"] for error in problem["errors"]] == ["x"]
     answer = writer.post("monitors/", {"name": "", "schedule": {"kind": "interval", "timeout": 0}})
     fields = {error["field"]: error["detail"] for error in problem_of(answer, "invalid")["errors"]}
     assert set(fields) == {"name", "schedule.timeout"}
@@ -200,7 +200,7 @@ def test_the_pages_of_the_problems_need_no_sign_in_and_no_slow_query(client, dja
         assert client.get("/api/problems/conflict/").status_code == 200
 
 
-def test_if_match_that_is_no_etag_is_told_so(writer, workspace):
+def test_an_if_match_that_is_not_an_etag_is_an_error(writer, workspace):
     monitor = make_monitor(workspace=workspace)
     for given in ("1", "'1'", "", '"1', "W/1"):
         answer = writer.patch(f"monitors/{monitor.public_id}/", {"name": "New"}, **{"If-Match": given})
@@ -224,10 +224,10 @@ def test_one_etag_of_several_is_enough_and_a_star_is_any(writer, workspace):
 
 def test_a_parameter_is_given_once_and_known(writer):
     for query, field in (("limit=1&limit=2", "limit"), ("nothing=1", "nothing"), ("status=up&x=", "x")):
-        said = problem_of(writer.get(f"monitors/?{query}"), "invalid")
-        assert said["errors"][0]["field"] == field
-    said = problem_of(writer.post("monitors/?status=up", JOB), "invalid")
-    assert "Allowed: none" in said["detail"]
+        problem = problem_of(writer.get(f"monitors/?{query}"), "invalid")
+        assert problem["errors"][0]["field"] == field
+    problem = problem_of(writer.post("monitors/?status=up", JOB), "invalid")
+    assert "Allowed: none" in problem["detail"]
 
 
 def test_a_page_of_the_site_that_is_missing_is_a_page():

@@ -43,11 +43,11 @@ def test_each_person_has_their_own_count(client, workspace, settings):
     settings.TIANJI_API_RATE = 1
     for _ in range(2):
         client.force_login(make_user(workspace=workspace))
-        asked = [client.get("/api/v1/monitors/").status_code for _ in range(2)]
-        assert asked == [200, 429]
+        statuses = [client.get("/api/v1/monitors/").status_code for _ in range(2)]
+        assert statuses == [200, 429]
 
 
-def test_who_is_nobody_is_401_and_not_counted(client, settings):
+def test_an_unauthenticated_request_is_401_and_not_counted(client, settings):
     settings.TIANJI_API_RATE = 1
     assert [client.get("/api/v1/monitors/").status_code for _ in range(3)] == [401] * 3
 
@@ -57,7 +57,7 @@ def test_zero_is_no_limit(writer, settings):
     assert statuses(writer, 5) == [200] * 5
 
 
-def test_a_cache_that_is_away_stops_nobody(writer, settings):
+def test_an_unavailable_cache_blocks_no_request(writer, settings):
     settings.TIANJI_API_RATE = 1
     settings.CACHES = {
         "default": {

@@ -55,7 +55,7 @@ def web() -> Iterator[HttpSink]:
 @pytest.fixture(scope="session")
 def shared(mail: SmtpSink) -> Iterator[Up]:
     """The product that all tests of this process share; they push as fast as they can."""
-    with up(inhabited=True, TIANJI_EMAIL_URL=mail.url, TIANJI_PUSH_RATE="0") as product:
+    with up(with_workspaces=True, TIANJI_EMAIL_URL=mail.url, TIANJI_PUSH_RATE="0") as product:
         yield product
 
 

@@ -72,19 +72,19 @@ class Words:
 
     def __call__(self, message: str, /, **values: object) -> str:
         # Looked up for English too, so that tests do not wait for a message that no longer exists.
-        said = _catalog().gettext(message)
-        return _filled(message if self._english else said, values)
+        translated = _catalog().gettext(message)
+        return _filled(message if self._english else translated, values)
 
     def many(self, one: str, more: str, number: int, /, **values: object) -> str:
         """Return the message for `number` things."""
-        said = _catalog().ngettext(one, more, number)
-        return _filled((one if number == 1 else more) if self._english else said, values)
+        translated = _catalog().ngettext(one, more, number)
+        return _filled((one if number == 1 else more) if self._english else translated, values)
 
     def units(self) -> list[str]:
         """Return the unit symbols for days, hours, minutes and seconds."""
         english = "d,h,min,s"
-        said = _catalog().pgettext("units: days, hours, minutes, seconds", english)
-        return (english if self._english else said).split(",")
+        translated = _catalog().pgettext("units: days, hours, minutes, seconds", english)
+        return (english if self._english else translated).split(",")
 
 
 def _filled(message: str, values: dict[str, object]) -> str:

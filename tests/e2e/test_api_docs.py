@@ -19,8 +19,8 @@ def test_the_documentation_is_shown_without_anything_from_elsewhere(
     open_page: Callable[..., Page], product: Up
 ):
     page = open_page(signed_in=False)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto("/api/docs/")
     assert operations(page) > 20
     expect(page.get_by_role("heading", name="Tianji")).to_be_visible()
@@ -29,10 +29,10 @@ def test_the_documentation_is_shown_without_anything_from_elsewhere(
     expect(page.get_by_role("button", name="Try it out")).to_be_visible()
     expect(page.get_by_text("Nightly backup").first).to_be_visible()
     shoot(page, "api-docs-operation")
-    assert [url for url in asked if not url.startswith((product.url, "data:"))] == []
+    assert [url for url in requested if not url.startswith((product.url, "data:"))] == []
 
 
-def test_it_can_be_tried_by_somebody_who_is_signed_in(open_page: Callable[..., Page]):
+def test_a_signed_in_user_can_try_it_out(open_page: Callable[..., Page]):
     page = open_page()
     page.goto("/api/docs/")
     page.get_by_text("Create a monitor", exact=True).click()

@@ -21,16 +21,16 @@ def test_a_kind_is_found_by_typing_and_its_form_says_where_to_find_what_it_needs
 def test_the_preview_follows_what_is_typed(open_page):
     page = open_page()
     page.goto("/channels/new/webhook/")
-    said = page.locator("#said")
-    expect(said).to_contain_text("Nightly backup")
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("Nightly backup")
     page.get_by_text("Title and text").click()
     page.get_by_label("Title", exact=True).fill("Alas, {monitor}: {status}")
-    expect(said).to_contain_text("Alas, Nightly backup: Down")
+    expect(preview).to_contain_text("Alas, Nightly backup: Down")
     page.get_by_label("Title", exact=True).fill("Alas, {pigeon}")
-    expect(said).to_contain_text("Fix the title and text to see the preview.")
+    expect(preview).to_contain_text("Fix the title and text to see the preview.")
 
 
-def test_what_is_wrong_is_said_beside_it_and_nothing_typed_is_lost(open_page):
+def test_errors_are_shown_beside_their_fields_and_the_input_is_kept(open_page):
     page = open_page()
     page.goto("/channels/new/telegram/")
     page.get_by_label("Name", exact=True).fill("On-call")

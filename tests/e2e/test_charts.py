@@ -35,36 +35,36 @@ def test_the_arrow_keys_read_the_chart(open_page: Callable[..., Page], monitor: 
     page = open_page()
     page.goto(f"{monitor.path}charts/?range=1h")
     slider = chart(page).get_by_role("slider")
-    said = chart(page).locator(".chart-said")
-    summary = said.text_content()
+    readout = chart(page).locator(".chart-readout")
+    summary = readout.text_content()
     slider.focus()
     page.keyboard.press("Home")
     expect(slider).to_have_attribute("aria-valuenow", "1")
-    expect(said).to_contain_text("no value")
+    expect(readout).to_contain_text("no value")
     page.keyboard.press("ArrowRight")
     expect(slider).to_have_attribute("aria-valuenow", "2")
     page.keyboard.press("End")
     expect(slider).to_have_attribute("aria-valuenow", "60")
     texts = set()
     for _ in range(4):
-        texts.add(said.text_content())
-        expect(slider).to_have_attribute("aria-valuetext", said.text_content() or "")
+        texts.add(readout.text_content())
+        expect(slider).to_have_attribute("aria-valuetext", readout.text_content() or "")
         page.keyboard.press("ArrowLeft")
     assert any(re.search(r"\d\d:\d\d–\d\d:\d\d UTC · mean [\d.]+, min", text or "") for text in texts)
     page.keyboard.press("Escape")
-    expect(said).to_have_text(summary or "")
+    expect(readout).to_have_text(summary or "")
 
 
 def test_pointing_reads_the_chart_until_one_leaves(open_page: Callable[..., Page], monitor: Created):
     page = open_page()
     page.goto(f"{monitor.path}charts/")
-    said = chart(page).locator(".chart-said")
-    summary = said.text_content() or ""
+    readout = chart(page).locator(".chart-readout")
+    summary = readout.text_content() or ""
     page.locator("#chart-value .chart-box").hover(position={"x": 30, "y": 60})
-    expect(said).to_contain_text("no value")
+    expect(readout).to_contain_text("no value")
     expect(page.locator("#chart-value .chart-cursor")).to_have_css("display", "block")
     page.mouse.move(5, 5)
-    expect(said).to_have_text(summary)
+    expect(readout).to_have_text(summary)
 
 
 def test_a_finger_reads_the_chart(browser: Browser, product: Up, monitor: Created):
@@ -73,7 +73,7 @@ def test_a_finger_reads_the_chart(browser: Browser, product: Up, monitor: Create
     page = context.new_page()
     page.goto(f"{monitor.path}charts/")
     page.locator("#chart-value .chart-box").tap(position={"x": 40, "y": 60})
-    expect(chart(page).locator(".chart-said")).to_contain_text("no value")
+    expect(chart(page).locator(".chart-readout")).to_contain_text("no value")
     context.close()
 
 
@@ -109,7 +109,7 @@ def test_an_open_page_is_kept_current_and_keeps_what_is_read(
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuenow", "1")
     expect(chart(page).locator("details")).to_have_attribute("open", "")
-    expect(chart(page).locator(".chart-said")).to_contain_text("no value")
+    expect(chart(page).locator(".chart-readout")).to_contain_text("no value")
 
 
 def test_a_range_chosen_before_any_chart_came_is_the_one_that_comes(

@@ -103,7 +103,7 @@ def test_sections_load_when_they_are_opened_and_stay_open(
     push(monitor)
     page = open_page()
     page.goto(monitor.path)
-    expect(page.locator("#who-is-told")).to_contain_text("No notifications")
+    expect(page.locator("#notification-rules")).to_contain_text("No notifications")
     expect(page.locator("#changes")).to_be_hidden()
     page.locator("#history summary").click()
     expect(page.locator("#changes")).to_contain_text("Created the monitor")

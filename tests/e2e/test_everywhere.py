@@ -62,7 +62,7 @@ OF_A_MONITOR = (
 )
 
 
-class House:
+class Site:
     """A product that starts with nobody, gets its owner and then something of everything."""
 
     def __init__(self, process: Process, url: str) -> None:
@@ -73,7 +73,7 @@ class House:
         self.cookies: dict[str, str] = {}
         self.pages: dict[str, str] = {}
 
-    def own(self) -> None:
+    def create_owner(self) -> None:
         """Have its owner made."""
         if self.cookies:
             return
@@ -83,9 +83,9 @@ class House:
             person.submit(self.setup, email=EMAIL, password=PASSWORD, workspace_name="Dapur")
             self.cookies = session.cookies.get_dict()
 
-    def furnish(self) -> None:
+    def populate(self) -> None:
         """Have one of everything made: monitors in each status, channels, a key, members, refusals."""
-        self.own()
+        self.create_owner()
         if self.pages:
             return
         with Person(self.url) as person:
@@ -134,12 +134,12 @@ def push(monitor: Created, **parameters: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="tianji-everywhere-") as folder:
         port = free_port()
         process = Process(manage("up"), environment_of(migrated(Path(folder)), port))
         try:
-            yield House(process, f"http://127.0.0.1:{port}")
+            yield Site(process, f"http://127.0.0.1:{port}")
         finally:
             process.stop()
 
@@ -172,22 +172,22 @@ def faults_here(page: Page, name: str, language: str) -> list[str]:
     return found
 
 
-def test_the_entrance_is_for_everybody(house: House, browser: Browser):
+def test_the_sign_in_pages_are_accessible(site: Site, browser: Browser):
     found = []
     for language in LANGUAGES:
-        context, page = house.open(browser, language, signed_in=False)
+        context, page = site.open(browser, language, signed_in=False)
         found += faults(page, "sign-in", "/accounts/login/", language)
-        if not house.cookies:
-            found += faults(page, "set-up", house.setup, language)
+        if not site.cookies:
+            found += faults(page, "set-up", site.setup, language)
         context.close()
     assert not found, "\n".join(found)
 
 
-def test_the_first_pages_are_for_everybody(house: House, browser: Browser):
-    house.own()
+def test_the_first_pages_are_accessible(site: Site, browser: Browser):
+    site.create_owner()
     found = []
     for language in LANGUAGES:
-        context, page = house.open(browser, language)
+        context, page = site.open(browser, language)
         for name, path in FIRST.items():
             found += faults(page, name, path, language)
         context.close()
@@ -195,32 +195,32 @@ def test_the_first_pages_are_for_everybody(house: House, browser: Browser):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_pages_are_for_everybody(house: House, browser: Browser, language: str):
-    house.furnish()
-    context, page = house.open(browser, language)
-    found = [fault for name, path in house.pages.items() for fault in faults(page, name, path, language)]
+def test_all_pages_are_accessible(site: Site, browser: Browser, language: str):
+    site.populate()
+    context, page = site.open(browser, language)
+    found = [fault for name, path in site.pages.items() for fault in faults(page, name, path, language)]
     context.close()
     assert not found, "\n".join(found)
 
 
-def test_the_page_behind_the_link_in_a_message_is_for_everybody(house: House, browser: Browser):
-    house.own()
-    with HttpSink() as sink, Person(house.url) as person:
+def test_the_acknowledge_page_is_accessible(site: Site, browser: Browser):
+    site.create_owner()
+    with HttpSink() as sink, Person(site.url) as person:
         person.submit("/channels/new/webhook/", name="Sink", url=sink.url, scope="all", enabled="on")
         push(person.create_monitor("Ice house"), status="down", msg="warm")
-        (told,) = sink.wait_for(1)
+        (notification,) = sink.wait_for(1)
     found = []
     for language in LANGUAGES:
-        context, page = house.open(browser, language, signed_in=False)
-        found += faults(page, "acknowledge", told.json["acknowledge_url"], language)
+        context, page = site.open(browser, language, signed_in=False)
+        found += faults(page, "acknowledge", notification.json["acknowledge_url"], language)
         context.close()
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_refused_form_is_for_everybody(house: House, browser: Browser, language: str):
-    house.own()
-    context, page = house.open(browser, language)
+def test_a_form_with_errors_is_accessible(site: Site, browser: Browser, language: str):
+    site.create_owner()
+    context, page = site.open(browser, language)
     page.goto("/monitors/new/")
     page.locator("[name=timeout]").fill("soon")
     page.locator("main button.btn-primary").click()
@@ -234,9 +234,9 @@ def test_a_refused_form_is_for_everybody(house: House, browser: Browser, languag
     assert not found, "\n".join(found)
 
 
-def test_language_and_theme_are_chosen_without_javascript(house: House, browser: Browser):
-    house.own()
-    context = browser.new_context(base_url=house.url, java_script_enabled=False, color_scheme="light")
+def test_language_and_theme_are_chosen_without_javascript(site: Site, browser: Browser):
+    site.create_owner()
+    context = browser.new_context(base_url=site.url, java_script_enabled=False, color_scheme="light")
     page = context.new_page()
     page.goto("/accounts/login/?next=/tokens/")
     page.locator("header summary").click()
@@ -251,17 +251,17 @@ def test_language_and_theme_are_chosen_without_javascript(house: House, browser:
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Kata sandi").fill(PASSWORD)
     page.locator("main").get_by_role("button").click()
-    expect(page).to_have_url(f"{house.url}/tokens/")
+    expect(page).to_have_url(f"{site.url}/tokens/")
     page.locator("header summary").click()
     page.get_by_role("button", name="English").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    expect(page).to_have_url(f"{house.url}/tokens/")
+    expect(page).to_have_url(f"{site.url}/tokens/")
     context.close()
 
 
-def test_the_server_writes_times_in_the_browsers_zone_from_the_next_page_on(house: House, browser: Browser):
-    house.furnish()
-    context, page = house.open(browser, "en")
+def test_the_server_writes_times_in_the_browsers_zone_from_the_next_page_on(site: Site, browser: Browser):
+    site.populate()
+    context, page = site.open(browser, "en")
     page.goto("/")
     assert {"zone": JAKARTA}.items() <= {c["name"]: c["value"] for c in context.cookies()}.items()  # type: ignore[typeddict-item]
     served = page.request.get("/").text()
@@ -271,14 +271,14 @@ def test_the_server_writes_times_in_the_browsers_zone_from_the_next_page_on(hous
     context.close()
 
 
-def test_no_script_holds_up_the_first_paint(house: House):
-    house.furnish()
+def test_no_script_holds_up_the_first_paint(site: Site):
+    site.populate()
     found = []
     with requests.Session() as session:
-        for name, path in (house.pages | {"sign-in": "/accounts/login/", "api": "/api/docs"}).items():
+        for name, path in (site.pages | {"sign-in": "/accounts/login/", "api": "/api/docs"}).items():
             # Who is signed in is sent away from the page that signs in.
-            session.cookies.update({} if name == "sign-in" else house.cookies)
-            page = session.get(house.url + path, timeout=20).text
+            session.cookies.update({} if name == "sign-in" else site.cookies)
+            page = session.get(site.url + path, timeout=20).text
             scripts = re.findall(r"<script\b([^>]*)>", page)
             assert scripts, name
             late = re.compile(r"\s(defer|async|type=\"(module|application/json)\")(?=\s|=|$)")

@@ -76,7 +76,7 @@ def test_the_first_owner_is_made_on_the_printed_link(browser: Browser):
             process.stop()
 
 
-def test_the_form_says_in_words_when_people_are_told_as_one_types(open_page: Callable[..., Page]):
+def test_the_form_previews_in_words_when_alerts_are_sent(open_page: Callable[..., Page]):
     page = open_page()
     page.goto("/monitors/new/")
     page.get_by_label("Timeout").fill("60")
@@ -168,7 +168,9 @@ def test_pause_resume_and_delete(open_page: Callable[..., Page]):
     assert "Unknown push token." in gone.stdout
 
 
-def test_channels_are_made_tried_and_told(open_page: Callable[..., Page], mail: SmtpSink, web: HttpSink):
+def test_channels_are_created_tested_and_notified(
+    open_page: Callable[..., Page], mail: SmtpSink, web: HttpSink
+):
     page = open_page()
     page.goto("/channels/")
     shoot(page, "channels-empty")
@@ -191,7 +193,7 @@ def test_channels_are_made_tried_and_told(open_page: Callable[..., Page], mail: 
     page.get_by_label("Email addresses").fill("team@example.com")
     page.locator("main").get_by_role("button").last.click()
     url = create_monitor(page, "Told about")
-    expect(page.locator("#who-is-told")).to_contain_text("Ops webhook")
+    expect(page.locator("#notification-rules")).to_contain_text("Ops webhook")
     push(url)
     push(f"{url}?status=down&msg=disk+full")
     web.wait_for(2)

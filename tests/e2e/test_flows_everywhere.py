@@ -24,7 +24,7 @@ CLOCK = r"\d\d:\d\d:\d\d"
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Environment:
     """A workspace for one kind of reader, who finds it without monitors; in tests it is `here`."""
 
     mode: Mode
@@ -43,15 +43,15 @@ class House:
 
 
 @pytest.fixture(scope="module", params=MODES, ids=str)
-def here(request: pytest.FixtureRequest, product: Up) -> Iterator[House]:
+def here(request: pytest.FixtureRequest, product: Up) -> Iterator[Environment]:
     mode: Mode = request.param
-    house = House(mode, product, Words(mode.language))
-    yield house
-    house.empty()
+    environment = Environment(mode, product, Words(mode.language))
+    yield environment
+    environment.empty()
 
 
 @pytest.fixture
-def page(here: House, browser: Browser) -> Iterator[Page]:
+def page(here: Environment, browser: Browser) -> Iterator[Page]:
     """A signed-in page of this reader's; complaints, another language and what does not fit fail the test."""
     context = browser.new_context(
         base_url=here.product.url, permissions=["clipboard-read", "clipboard-write"], **here.mode.context
@@ -108,7 +108,7 @@ def saved(download: Download) -> str:
 # --- A new monitor ---------------------------------------------------------------------------------------
 
 
-def test_the_first_monitor_is_made_in_one_form_and_waits_for_its_first_push(here: House, page: Page):
+def test_the_first_monitor_is_made_in_one_form_and_waits_for_its_first_push(here: Environment, page: Page):
     say = here.say
     page.goto("/")
     expect(page.get_by_role("heading", name=say("No monitors yet"))).to_be_visible()
@@ -142,7 +142,7 @@ def test_the_first_monitor_is_made_in_one_form_and_waits_for_its_first_push(here
     assert stayed(page)
 
 
-def test_a_test_heartbeat_ends_the_waiting_too(here: House, page: Page):
+def test_a_test_heartbeat_ends_the_waiting_too(here: Environment, page: Page):
     say = here.say
     page.goto(here.make("Tested by hand").path)
     stays(page)
@@ -155,7 +155,7 @@ def test_a_test_heartbeat_ends_the_waiting_too(here: House, page: Page):
 # --- The overview ----------------------------------------------------------------------------------------
 
 
-def test_a_row_follows_a_push_a_failure_and_the_recovery_without_a_reload(here: House, page: Page):
+def test_a_row_follows_a_push_a_failure_and_the_recovery_without_a_reload(here: Environment, page: Page):
     say = here.say
     monitor = here.make("Followed")
     page.goto("/")
@@ -178,7 +178,7 @@ def test_a_row_follows_a_push_a_failure_and_the_recovery_without_a_reload(here: 
     assert stayed(page)
 
 
-def test_count_search_tag_and_order_are_chosen_and_stand_in_the_address(here: House, page: Page):
+def test_count_search_tag_and_order_are_chosen_and_stand_in_the_address(here: Environment, page: Page):
     say = here.say
     push(here.make("Mail in", tags="mail, night"), status="down")
     here.make("Mail out", tags="mail")
@@ -222,7 +222,7 @@ def test_count_search_tag_and_order_are_chosen_and_stand_in_the_address(here: Ho
     expect(row_of(page, "Mailing list")).to_be_visible()
 
 
-def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page: Page):
+def test_several_are_paused_tagged_given_a_channel_and_deleted(here: Environment, page: Page):
     say = here.say
     many = [here.make(f"Bulk {number}") for number in (1, 2, 3)]
     night_shift = f"Night shift {here.mode}"
@@ -264,8 +264,8 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
 
     choose(2, 3)
     button(page, say("Channels…")).click()
-    asked = ("Notifications for %(number)s monitor", "Notifications for %(number)s monitors")
-    expect(page.get_by_role("heading", name=say.many(*asked, 2, number=2))).to_be_visible()
+    title = ("Notifications for %(number)s monitor", "Notifications for %(number)s monitors")
+    expect(page.get_by_role("heading", name=say.many(*title, 2, number=2))).to_be_visible()
     page.get_by_label(night_shift).check()
     shoot(page, f"flow-assign-{here.mode}")
     button(page, say("Subscribe")).click()
@@ -273,8 +273,8 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
 
     choose(1, 2)
     button(page, say("Delete")).click()
-    asked = ("Delete %(number)d monitor?", "Delete %(number)d monitors?")
-    expect(page.get_by_role("heading", name=say.many(*asked, 2, number=2))).to_be_visible()
+    title = ("Delete %(number)d monitor?", "Delete %(number)d monitors?")
+    expect(page.get_by_role("heading", name=say.many(*title, 2, number=2))).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= here.mode.viewport["width"]
     sure = ("Delete %(number)s monitor", "Delete %(number)s monitors")
     button(page, say.many(*sure, 2, number=2)).click()
@@ -282,10 +282,10 @@ def test_several_are_paused_tagged_given_a_channel_and_deleted(here: House, page
     expect(page.get_by_text(say.many(*gone, 2, number=2))).to_be_visible()
     assert names(page) == ["Bulk 3"]
     page.goto(many[2].path)
-    expect(page.locator("#who-is-told")).to_contain_text(night_shift)
+    expect(page.locator("#notification-rules")).to_contain_text(night_shift)
 
 
-def test_the_keys_find_choose_and_open_a_monitor(here: House, page: Page):
+def test_the_keys_find_choose_and_open_a_monitor(here: Environment, page: Page):
     say = here.say
     key_one = here.make("Key one")
     here.make("Key two")
@@ -309,7 +309,7 @@ def test_the_keys_find_choose_and_open_a_monitor(here: House, page: Page):
 # --- A monitor's pages -----------------------------------------------------------------------------------
 
 
-def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House, page: Page):
+def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: Environment, page: Page):
     say = here.say
     # Often enough for a rhythm, and then silent for longer than agreed.
     monitor = here.make("Advised", timeout="5", grace="1")
@@ -324,13 +324,13 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House
     expect(page).to_have_url(re.compile(r"\?range=7d$"))
     expect(page.locator("#chart-value").get_by_role("slider")).to_have_attribute("aria-valuemax", "168")
 
-    box, said = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-said")
+    box, readout = page.locator("#chart-value .chart-box"), page.locator("#chart-value .chart-readout")
     if here.mode.phone:
         box.tap(position={"x": 40, "y": 60})
     else:
         box.focus()
         page.keyboard.press("Home")
-    expect(said).to_contain_text(say("no value"))
+    expect(readout).to_contain_text(say("no value"))
     shoot(page, f"flow-chart-{here.mode}")
 
     expect(page.locator("header .pill")).to_have_text(say("Down"), timeout=6_000 + LIVE + SLACK)
@@ -350,7 +350,7 @@ def test_a_range_is_chosen_a_chart_is_read_and_a_suggestion_is_taken(here: House
     expect(page.get_by_text(changed)).to_be_visible()
 
 
-def test_the_log_is_filtered_searched_opened_and_saved(here: House, page: Page):
+def test_the_log_is_filtered_searched_opened_and_saved(here: Environment, page: Page):
     say = here.say
     long = "The needle: " + "disk full on the third volume, " * 12 + "and that is the end of it."
     monitor = here.make("Logged")
@@ -379,13 +379,13 @@ def test_the_log_is_filtered_searched_opened_and_saved(here: House, page: Page):
     assert [long in line for line in lines] == [True]
     with page.expect_download() as download:
         page.get_by_role("link", name="NDJSON").click()
-    (told,) = [json.loads(line) for line in saved(download.value).splitlines()]
-    assert (told["text"], told["value"]) == (long, 98.5)
+    (response,) = [json.loads(line) for line in saved(download.value).splitlines()]
+    assert (response["text"], response["value"]) == (long, 98.5)
     page.get_by_role("link", name=say("Clear"), exact=True).click()
     expect(page.locator(".entry").nth(3)).to_be_visible()
 
 
-def test_an_incident_is_acknowledged_and_noted(here: House, page: Page):
+def test_an_incident_is_acknowledged_and_noted(here: Environment, page: Page):
     say = here.say
     monitor = here.make("Broken")
     push(monitor)
@@ -408,7 +408,7 @@ def test_an_incident_is_acknowledged_and_noted(here: House, page: Page):
     assert stayed(page)
 
 
-def test_a_program_is_chosen_and_copied_with_the_real_address(here: House, page: Page):
+def test_a_program_is_chosen_and_copied_with_the_real_address(here: Environment, page: Page):
     say = here.say
     monitor = here.make("Used")
     page.goto(f"{monitor.path}usage/")
@@ -426,7 +426,7 @@ def test_a_program_is_chosen_and_copied_with_the_real_address(here: House, page:
     shoot(page, f"flow-usage-{here.mode}")
 
 
-def test_a_push_that_was_refused_is_found_with_its_reason(here: House, page: Page):
+def test_a_push_that_was_refused_is_found_with_its_reason(here: Environment, page: Page):
     say = here.say
     monitor = here.make("Misused")
     push(monitor)
@@ -442,7 +442,7 @@ def test_a_push_that_was_refused_is_found_with_its_reason(here: House, page: Pag
     page.goto(monitor.path)
     page.locator("#troubleshooting").get_by_text(say("Troubleshooting")).click()
     entry = page.get_by_role("listitem").filter(has_text=say("Invalid parameter"))
-    told = say("Response: “%(detail)s”", detail=f"Unknown status “broken”. {ALLOWED}")
-    expect(entry).to_contain_text(told)
+    response = say("Response: “%(detail)s”", detail=f"Unknown status “broken”. {ALLOWED}")
+    expect(entry).to_contain_text(response)
     expect(entry).to_contain_text(monitor.push_url[-4:])
     shoot(page, f"flow-refused-{here.mode}")

@@ -78,14 +78,14 @@ def test_a_push_shows_within_three_seconds_without_a_reload(
     row = row_of(page, name)
     expect(row).to_contain_text("New")
     page.evaluate("window.neverReloaded = true")
-    for query, word, said in (
+    for query, word, expected in (
         ("", "Up", f"{name} is up"),
         ("?status=down&msg=disk+full", "Down", f"{name} is down"),
         ("", "Up", f"{name} has recovered"),
     ):
         push(monitor, query)
         expect(row.locator(".pill")).to_have_text(word, timeout=LIVE + SLACK)
-        expect(page.locator("#toasts")).to_contain_text(said)
+        expect(page.locator("#toasts")).to_contain_text(expected)
         if word == "Down":
             expect(row).to_contain_text("disk full")
             expect(page).to_have_title(re.compile(r"^\(\d+\) Tianji$"))
@@ -184,9 +184,7 @@ def test_the_keys_do_what_the_help_says(open_page: Callable[..., Page], make: Ca
     expect(page.get_by_role("heading", name="Key one")).to_be_visible()
 
 
-def test_going_back_brings_back_what_the_search_said(
-    open_page: Callable[..., Page], make: Callable[..., Created]
-):
+def test_going_back_restores_the_search(open_page: Callable[..., Page], make: Callable[..., Created]):
     for name in ("Back one", "Back two"):
         make(name, tags="back")
     page = open_page()
@@ -204,7 +202,7 @@ def test_going_back_brings_back_what_the_search_said(
     expect(field).to_have_value("one")
 
 
-def test_what_was_chosen_is_still_told_after_going_back(
+def test_selected_rows_are_still_selected_after_going_back(
     open_page: Callable[..., Page], make: Callable[..., Created]
 ):
     for name in ("Chosen one", "Chosen two"):
@@ -266,7 +264,7 @@ def test_several_monitors_are_paused_tagged_and_deleted(
     assert names(page) == ["Bulk 1"]
 
 
-def test_a_lost_connection_is_said_with_its_time_and_recovers(
+def test_a_lost_connection_is_shown_with_its_time_and_recovers(
     browser: Browser, product: Up, make: Callable[..., Created]
 ):
     make("Offline")
@@ -321,7 +319,7 @@ def test_without_javascript_filters_and_the_choice_of_many_still_work(
     page.context.close()
 
 
-def test_a_reader_may_be_told_by_the_browser_while_the_tab_is_hidden(
+def test_the_browser_can_notify_while_the_tab_is_hidden(
     browser: Browser, product: Up, make: Callable[..., Created]
 ) -> None:
     monitor = make("Told in the browser")

@@ -102,6 +102,6 @@ def test_a_hidden_page_asks_nothing_and_looks_at_once_when_one_returns(
     assert [url for url in looks if page.url == url] == [page.url]
 
 
-def test_the_interval_told_here_is_the_one_of_the_script():
+def test_the_documented_polling_interval_is_the_one_in_the_script():
     script = (ROOT / "static" / "js" / "polling.js").read_text()
     assert f"EVERY_MS = {EVERY_MS}, JITTER = {JITTER};" in script

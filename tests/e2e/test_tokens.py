@@ -168,9 +168,9 @@ def test_an_api_key_is_shown_once_and_opens_the_api_until_it_is_revoked(
     shoot(page, "api-key-made")
 
     def status() -> str:
-        asked = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {key}"]
+        curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {key}"]
         ran = subprocess.run(
-            [*asked, f"{product.url}/api/v1/monitors/"], check=True, capture_output=True, text=True
+            [*curl, f"{product.url}/api/v1/monitors/"], check=True, capture_output=True, text=True
         )
         return ran.stdout
 

@@ -14,8 +14,8 @@ from core.clock import database_now
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.services import maintenance_windows, tokens
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import push
 
 COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.integration.seed import main; main()")
 _TO_DELETE = 8
@@ -26,8 +26,8 @@ def main() -> None:
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
     made = fill(ours)
     fill(theirs)
-    said = {"keys": {name: key_to(space) for name, space in (("ours", ours), ("theirs", theirs))}, **made}
-    sys.stdout.write(f"{json.dumps(said)}\n")
+    seed = {"keys": {name: key_to(space) for name, space in (("ours", ours), ("theirs", theirs))}, **made}
+    sys.stdout.write(f"{json.dumps(seed)}\n")
 
 
 def key_to(workspace: Workspace) -> str:

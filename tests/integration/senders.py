@@ -311,9 +311,9 @@ def _without_jobs(text: str) -> str:
 
 def _with_jobs(slug: str, text: str) -> str:
     """Insert a real job where a code example has a placeholder for one."""
-    for said, real in JOBS.get(slug, []):
-        assert said in text, f"{slug}: no {said!r}"
-        text = text.replace(said, real)
+    for example, real in JOBS.get(slug, []):
+        assert example in text, f"{slug}: no {example!r}"
+        text = text.replace(example, real)
     return text
 
 
@@ -347,13 +347,13 @@ def parts_of(page: str) -> Parts:
     names = re.findall(r'<label class="small strong wrap" for="snippet-\d+">(.*?)</label>', page)
     texts = re.findall(r'<textarea id="snippet-\d+"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
     assert names
-    said = {
+    example = {
         "When the job succeeds": "up",
         "When it fails": "down",
         "Once, to keep the push URL secret": "once",
     }
     return {
-        said.get(html.unescape(name), html.unescape(name)): html.unescape(text) + "\n"
+        example.get(html.unescape(name), html.unescape(name)): html.unescape(text) + "\n"
         for name, text in zip(names, texts, strict=True)
     }
 

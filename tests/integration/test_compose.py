@@ -153,20 +153,20 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
                 answer = requests.post(stack.urls[number % 2] + path, timeout=10)
                 assert answer.text == '{"ok":true}'
 
-        def told() -> Counter[tuple[str, str]]:
+        def notified() -> Counter[tuple[str, str]]:
             return Counter(each for request in list(web.requests) for each in told_in(request.json))
 
         push_all()
         # The first of them at once, the others together when 30 s have passed.
-        wait_for(lambda: len(told()) >= 20, seconds=60, describe=stack.output)
+        wait_for(lambda: len(notified()) >= 20, seconds=60, describe=stack.output)
         assert len(web.requests) < 20
         # Time enough for anything that would be told twice.
         time.sleep(2)
-        assert told() == Counter({("incident.opened", f"monitor {n}"): 1 for n in range(20)})
+        assert notified() == Counter({("incident.opened", f"monitor {n}"): 1 for n in range(20)})
         # So that they stay up now: a relapse that nobody heard the end of would be no news.
         stack.rows("UPDATE monitors_monitor SET timeout = 3600 RETURNING id")
         push_all()
-        wait_for(lambda: len(told()) >= 40, seconds=60, describe=stack.output)
+        wait_for(lambda: len(notified()) >= 40, seconds=60, describe=stack.output)
         deliveries = stack.rows(
             "SELECT incident_id, event FROM notifications_delivery GROUP BY 1, 2 HAVING count(*) > 1"
         )

@@ -53,7 +53,7 @@ setInterval(() => fetch(`${url}?status=up&msg=loop&value=12.5`, { method: "POST"
 """
 
 
-class Told:
+class Receivers:
     """The product with both channels, and what they were told of one monitor."""
 
     def __init__(self, product: Up, person: Person, mail: SmtpSink, web: HttpSink) -> None:
@@ -86,7 +86,7 @@ def running() -> Iterator[tuple[Up, Person, SmtpSink]]:
 
 
 @pytest.fixture
-def told(running: tuple[Up, Person, SmtpSink]) -> Iterator[Told]:
+def receivers(running: tuple[Up, Person, SmtpSink]) -> Iterator[Receivers]:
     """Channels of each test's own: what falls soon after a monitor of another test would be a storm."""
     product, person, mail = running
     with HttpSink() as web:
@@ -95,10 +95,10 @@ def told(running: tuple[Up, Person, SmtpSink]) -> Iterator[Told]:
             person.submit("/channels/new/email/", name="Team", addresses="team@example.com", **common),
             person.submit("/channels/new/webhook/", name="Ops", url=web.url, **common),
         ]
-        told = Told(product, person, mail, web)
-        yield told
+        receivers = Receivers(product, person, mail, web)
+        yield receivers
         # Whose sender is gone would fall during the next test.
-        for monitor in told.made:
+        for monitor in receivers.made:
             person.submit(f"{monitor.path}pause/")
         for page in made:
             person.submit(page.url.removeprefix(product.url) + "delete/")
@@ -117,9 +117,9 @@ def sender(command: list[str], push_url: str) -> Iterator[None]:
         process.wait(10)
 
 
-def status_of(told: Told, monitor: Created) -> str:
+def status_of(receivers: Receivers, monitor: Created) -> str:
     """The status that the monitor's page shows."""
-    page = told.person.read(monitor.path)
+    page = receivers.person.read(monitor.path)
     found = re.findall(r'class="pill pill-(\w+) pill-large"', page)
     assert len(found) == 1, f"{found}\n{page}"
     return str(found[0])
@@ -140,37 +140,37 @@ SENDERS = {
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_a_sender_that_stops_is_noticed_told_and_told_again_when_it_is_back(told: Told, name: str):
+def test_a_sender_that_stops_is_detected_and_notified_down_and_up(receivers: Receivers, name: str):
     command = SENDERS[name]()
-    monitor = told.create_monitor(name, timeout=str(TIMEOUT), grace=str(GRACE))
+    monitor = receivers.create_monitor(name, timeout=str(TIMEOUT), grace=str(GRACE))
     with sender(command, monitor.push_url):
-        wait_for(lambda: status_of(told, monitor) == "up", seconds=10)
+        wait_for(lambda: status_of(receivers, monitor) == "up", seconds=10)
         # Longer than the deadline: heartbeats go on arriving and nothing is told.
         time.sleep(TIMEOUT + GRACE + 1)
-        assert status_of(told, monitor) == "up"
-        assert told.events(name) == []
+        assert status_of(receivers, monitor) == "up"
+        assert receivers.events(name) == []
     stopped = time.monotonic()
-    wait_for(lambda: status_of(told, monitor) == "down", seconds=TIMEOUT + GRACE + NOTICED_WITHIN)
+    wait_for(lambda: status_of(receivers, monitor) == "down", seconds=TIMEOUT + GRACE + NOTICED_WITHIN)
     noticed = time.monotonic() - stopped
     assert noticed >= TIMEOUT + GRACE - 1.5, "declared down before the deadline"
-    told.wait(name, 1, seconds=10)
+    receivers.wait(name, 1, seconds=10)
     with sender(command, monitor.push_url):
-        told.wait(name, 2, seconds=15)
-        assert status_of(told, monitor) == "up"
-    down, recovered = told.events(name)
+        receivers.wait(name, 2, seconds=15)
+        assert status_of(receivers, monitor) == "up"
+    down, recovered = receivers.events(name)
     assert (down["event"], recovered["event"]) == ("incident.opened", "incident.resolved")
     assert down["incident"]["cause"] == "missed"
     assert down["message"] == "loop"
     assert recovered["incident"]["duration_seconds"] > 0
     assert recovered["incident"]["id"] == down["incident"]["id"]
-    first, second = told.subjects(name)
+    first, second = receivers.subjects(name)
     assert first.startswith("Down: ")
     assert second.startswith("Recovered: ")
 
 
-def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):
+def test_a_cron_script_reports_the_exit_code_of_its_job(receivers: Receivers):
     name = "nightly backup"
-    monitor = told.create_monitor(name, timeout="1 h")
+    monitor = receivers.create_monitor(name, timeout="1 h")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "with-heartbeat"
         script.write_text(BASH_CRON_SCRIPT)
@@ -188,31 +188,31 @@ def test_a_cron_script_reports_the_exit_code_of_its_job(told: Told):
             assert ran.stdout == '{"ok":true}'
 
         run("true")
-        assert status_of(told, monitor) == "up"
+        assert status_of(receivers, monitor) == "up"
         run("bash", "-c", "exit 3")
-        assert status_of(told, monitor) == "down"
-        told.wait(name, 1, seconds=10)
+        assert status_of(receivers, monitor) == "down"
+        receivers.wait(name, 1, seconds=10)
         run("true")
-        told.wait(name, 2, seconds=10)
-    down, recovered = told.events(name)
+        receivers.wait(name, 2, seconds=10)
+    down, recovered = receivers.events(name)
     assert down["incident"]["cause"] == "reported"
     assert down["message"] == "exit code 3"
     assert recovered["message"] == "done"
-    assert "exit code 3" in told.mail.mails[-2].text or "exit code 3" in "".join(
-        m.text for m in told.mail.mails
+    assert "exit code 3" in receivers.mail.mails[-2].text or "exit code 3" in "".join(
+        m.text for m in receivers.mail.mails
     )
 
 
-def test_a_real_cron_line_with_a_deadline_told_late_still_leaves_one_incident(told: Told):
+def test_a_real_cron_line_with_a_late_alert_still_leaves_one_incident(receivers: Receivers):
     """A push after the deadline, before any sweep looked, is one message that says both, or two in order."""
     name = "late by a little"
-    monitor = told.create_monitor(name, timeout="1", grace="0")
+    monitor = receivers.create_monitor(name, timeout="1", grace="0")
     for _ in range(3):
         subprocess.run(["curl", "-fsS", "-X", "POST", monitor.push_url], check=True, capture_output=True)
         time.sleep(1.4)
     subprocess.run(["curl", "-fsS", "-X", "POST", monitor.push_url], check=True, capture_output=True)
-    wait_for(lambda: len(told.events(name)) >= 2, seconds=15)
-    for event in told.events(name):
+    wait_for(lambda: len(receivers.events(name)) >= 2, seconds=15)
+    for event in receivers.events(name):
         assert event["event"] in ("incident.opened", "incident.resolved", "incident.passed")
-    ids = [(event["incident"]["id"], event["event"]) for event in told.events(name)]
+    ids = [(event["incident"]["id"], event["event"]) for event in receivers.events(name)]
     assert len(ids) == len(set(ids)), "an event was told twice"

@@ -32,7 +32,7 @@ def test_no_log_line_names_a_secret(tour: Tour):
     assert leaks == {}
 
 
-def test_the_log_tells_of_what_was_done_with_secrets(tour: Tour):
+def test_the_audit_log_records_what_was_done_with_secrets(tour: Tour):
     log = "\n".join(tour.log)
     assert "push not recorded" in log
     assert "Traceback" in log
@@ -41,7 +41,7 @@ def test_the_log_tells_of_what_was_done_with_secrets(tour: Tour):
     assert len([path for path in paths if "/tokens/" in path]) > 50
 
 
-def test_who_may_only_read_is_shown_no_secret(tour: Tour):
+def test_a_viewer_sees_no_secret(tour: Tour):
     seen = tour.of("viewer", "read key", "nobody")
     assert len(seen) > 100
     assert {answer.what: found for answer in seen if (found := tour.found_in(answer.text))} == {}
@@ -60,16 +60,16 @@ def test_no_answer_to_a_sender_repeats_its_token(tour: Tour):
     assert {answer.what: found for answer in seen if (found := tour.found_in(answer.text))} == {}
 
 
-def test_who_may_see_secrets_sees_them_only_where_they_are_asked_for(tour: Tour):
+def test_an_owner_sees_secrets_only_where_they_are_requested(tour: Tour):
     seen = tour.of("owner", "write key")
     unasked = [answer for answer in seen if not answer.shows]
     assert len(unasked) > 100
     assert {answer.what: found for answer in unasked if (found := tour.found_in(answer.text))} == {}
 
 
-def test_what_was_asked_for_is_shown_so_the_search_does_find_secrets(tour: Tour):
-    asked = "\n".join(answer.text for answer in tour.seen if answer.shows)
-    shown = set(tour.found_in(asked))
+def test_requested_secrets_are_shown_so_the_search_does_find_them(tour: Tour):
+    answers = "\n".join(answer.text for answer in tour.seen if answer.shows)
+    shown = set(tour.found_in(answers))
     assert shown == {
         name
         for name in tour.secrets
@@ -77,7 +77,7 @@ def test_what_was_asked_for_is_shown_so_the_search_does_find_secrets(tour: Tour)
     }
 
 
-def test_an_answer_with_a_secret_is_kept_nowhere_and_its_address_told_to_nobody(tour: Tour):
+def test_a_response_with_a_secret_is_not_cached_and_sends_no_referrer(tour: Tour):
     for answer in tour.seen:
         if answer.shows and tour.found_in(answer.text):
             assert "no-store" in answer.headers["Cache-Control"], answer.what

@@ -244,7 +244,7 @@ def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant
         finally:
             # It keeps nothing on disk: what it held is gone.
             own_redis.start()
-        told = until(
+        notified = until(
             lambda: {row["monitor_id"] for row in plant.deliveries() if row["status"] == "sent"},
             seconds=60,
             what="something is told",
@@ -254,7 +254,7 @@ def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant
             seconds=75,
             what="both are told (the second in the digest of a storm, or 30 s later)",
         )
-        assert told
+        assert notified
         assert len(plant.deliveries()) == len(
             {(row["incident_id"], row["event"]) for row in plant.deliveries()}
         )
@@ -298,7 +298,7 @@ class BadTls:
                 link.close()
 
 
-def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant: Plant, tmp_path: Path):
+def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plant: Plant, tmp_path: Path):
     hanging = Answer(delay=40)
     misbehaving = {
         "hangs": [hanging],
@@ -352,9 +352,9 @@ def test_receivers_that_misbehave_delay_nobody_else_and_get_it_in_the_end(plant:
             " JOIN notifications_delivery d ON d.id = a.delivery_id"
             " JOIN notifications_channel c ON c.id = d.channel_id WHERE NOT a.ok"
         )
-        said = {row["name"]: row["detail"] for row in details}
-        assert "certificate" in said[f"c{len(sinks)}"].lower()
-        assert said[f"c{len(sinks) + 1}"]
+        detail_of = {row["name"]: row["detail"] for row in details}
+        assert "certificate" in detail_of[f"c{len(sinks)}"].lower()
+        assert detail_of[f"c{len(sinks) + 1}"]
         assert not plant.query("SELECT 1 FROM notifications_delivery WHERE attempt_count = 0")
     finally:
         tls.listener.close()

@@ -118,7 +118,7 @@ class _UnwellHandler(BaseHTTPRequestHandler):
 
 
 @dataclass(frozen=True)
-class Told:
+class Reports:
     """What a program did to the product: the runs of its job that went well and that failed, if two."""
 
     good: Ran | None
@@ -140,7 +140,7 @@ class Workshop:
     def __init__(self, product: Up, person: Person, folder: Path) -> None:
         self.product, self.person, self.folder = product, person, folder
         self.monitors: dict[str, Created] = {}
-        self.told: dict[str, Future[Told]] = {}
+        self.reports: dict[str, Future[Reports]] = {}
         self.unheard: dict[str, Future[Unheard]] = {}
         # As many as there are programs: they wait, and for each other's monitors never.
         self._pool = ThreadPoolExecutor(3 * len(RUN))
@@ -158,7 +158,7 @@ class Workshop:
             schedule = {"timeout": "60", "interval": "1"} if loops else {"timeout": "1 d"}
             self.monitors[slug] = self.person.create_monitor(slug, **schedule)
             work = self._until_it_fails if loops else self._well_and_failing
-            self.told[slug] = self._pool.submit(work, slug, self.parts(slug, self.monitors[slug]))
+            self.reports[slug] = self._pool.submit(work, slug, self.parts(slug, self.monitors[slug]))
 
     def stop(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -175,23 +175,23 @@ class Workshop:
         assert answer.status_code == 200, answer.text
         return list(reversed(answer.json()["results"]))
 
-    def _well_and_failing(self, slug: str, parts: Parts) -> Told:
+    def _well_and_failing(self, slug: str, parts: Parts) -> Reports:
         folder = self._folder(f"{slug}-told")
         command = prepared(slug, folder, {**parts, "down": ""} if slug in ONLY_PUSH else parts)
         good = run(command, folder)
         (folder / "fault").write_text(FAULT)
         if slug in ONLY_PUSH:
             command = prepared(slug, folder, {**parts, "up": ""})
-        return Told(good, run(command, folder))
+        return Reports(good, run(command, folder))
 
-    def _until_it_fails(self, slug: str, parts: Parts) -> Told:
+    def _until_it_fails(self, slug: str, parts: Parts) -> Reports:
         """Run a program that loops until it was heard twice, and then have its job fail."""
         folder = self._folder(f"{slug}-told")
         command = prepared(slug, folder, parts)
         running = self._pool.submit(run, command, folder)
         wait_for(lambda: running.done() or len(self.heartbeats(self.monitors[slug])) > 1, seconds=60)
         (folder / "fault").write_text(FAULT)
-        return Told(None, running.result())
+        return Reports(None, running.result())
 
     def _while_unwell(self, slug: str, monitor: Created, parts: Parts) -> Unheard:
         folder = self._folder(f"{slug}-unheard")
@@ -302,9 +302,11 @@ def test_a_page_in_a_browser_reports_that_it_works_and_what_goes_wrong_in_it(wor
         wait_for(lambda: len(workshop.heartbeats(monitor)) > 1, seconds=30)
         page.evaluate("fault => void setTimeout(() => { throw new Error(fault); })", FAULT)
         wait_for(lambda: workshop.heartbeats(monitor)[-1]["status"] == "down", seconds=30, every=0.02)
-    heard = workshop.heartbeats(monitor)
-    assert {each["message"] for each in heard if each["status"] == "up"} == {"OK"}
-    assert [each["message"] for each in heard if each["status"] == "down"] == [f"Uncaught Error: {FAULT}"]
+    heartbeats = workshop.heartbeats(monitor)
+    assert {each["message"] for each in heartbeats if each["status"] == "up"} == {"OK"}
+    assert [each["message"] for each in heartbeats if each["status"] == "down"] == [
+        f"Uncaught Error: {FAULT}"
+    ]
     assert complaints == [FAULT]
 
 
@@ -359,7 +361,7 @@ def test_the_units_are_what_systemd_expects(workshop: Workshop, analyze: str | N
 
 
 @pytest.mark.parametrize(
-    ("slug", "said"),
+    ("slug", "expected"),
     [
         ("crontab", "30 2 * * 1-5 /path/to/job"),
         ("kubernetes", 'schedule: "30 2 * * 1-5"\n  timeZone: "Asia/Jakarta"'),
@@ -367,11 +369,11 @@ def test_the_units_are_what_systemd_expects(workshop: Workshop, analyze: str | N
         ("ruby", "at the times of 30 2 * * 1-5 (Asia/Jakarta)"),
     ],
 )
-def test_the_times_of_a_cron_monitor_are_in_its_programs(workshop: Workshop, slug: str, said: str):
+def test_the_times_of_a_cron_monitor_are_in_its_programs(workshop: Workshop, slug: str, expected: str):
     monitor = workshop.person.create_monitor(
         f"times in {slug}", kind="cron", cron="30 2 * * 1-5", timezone="Asia/Jakarta"
     )
-    assert any(said in text for text in workshop.parts(slug, monitor).values())
+    assert any(expected in text for text in workshop.parts(slug, monitor).values())
 
 
 # --- What has been run by now -----------------------------------------------------------------------
@@ -382,16 +384,16 @@ def test_a_job_that_goes_well_is_up_and_one_that_fails_is_down_with_its_message(
     workshop: Workshop, slug: str
 ):
     runner = RUNNERS[slug]
-    told = workshop.told[slug].result()
+    reports = workshop.reports[slug].result()
     *ups, down = workshop.heartbeats(workshop.monitors[slug])
     assert {(each["status"], each["message"], each["value"] is not None) for each in ups} == {
         ("up", "OK", runner.value)
-    }, told
+    }, reports
     assert len(ups) > 1 if runner.loops else len(ups) == 1
     assert (down["status"], down["message"]) == ("down", runner.down)
-    if told.good:
-        assert (told.good.code, "worked" in told.good.output) == (0, True), told.good.output
-    assert_ended_as_its_job(slug, told.bad)
+    if reports.good:
+        assert (reports.good.code, "worked" in reports.good.output) == (0, True), reports.good.output
+    assert_ended_as_its_job(slug, reports.bad)
 
 
 def assert_ended_as_its_job(slug: str, ran: Ran) -> None:

@@ -294,8 +294,8 @@ class _Guide:
         key = links[VIEWER]
         assert key
         chooses = self.viewer.get(key[0])
-        said = {"password1": CHOSEN_PASSWORD, "password2": CHOSEN_PASSWORD}
-        self.viewer.submit(urlsplit(chooses.url).path, data=said)
+        passwords = {"password1": CHOSEN_PASSWORD, "password2": CHOSEN_PASSWORD}
+        self.viewer.submit(urlsplit(chooses.url).path, data=passwords)
         assert "password1" not in self.nobody.get(key[0]).text
         self.viewer.sign_in(VIEWER, CHOSEN_PASSWORD)
         self.nobody.submit("/accounts/login/", data={"login": EMAIL, "password": f"{PASSWORD}!"})

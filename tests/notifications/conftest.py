@@ -6,7 +6,10 @@ import pytest
 
 from core import wakeups
 from notifications.integrations import kinds
-from tests.notifications.memory import Memory
+from tests.support.admin_site import root, samples, superuser
+from tests.support.memory_integration import Memory
+
+__all__ = ["root", "samples", "superuser"]
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ HIDDEN = "hidden-and-long"
 
 def config_of(kind):
     """A value for each field of a kind, as it may be kept; no provider is asked what it thinks of it."""
-    return {field.name: value_of(field) for field in kind.fields if field.asked}
+    return {field.name: value_of(field) for field in kind.fields if field.editable}
 
 
 def value_of(field):
@@ -142,8 +142,8 @@ def test_what_the_api_shows_can_be_written_back_and_changes_nothing(slug, worksp
     others = {name: value for name, value in shown.items() if name not in kept}
     answer = caller.patch(f"channels/{channel.public_id}/", {"config": {**others, **kept}})
     # Another field may be one that its kind would not take; of the secrets none is complained about.
-    said = [error["field"] for error in answer.json().get("errors", [])]
-    assert not {f"config.{name}" for name in kept} & set(said)
+    fields = [error["field"] for error in answer.json().get("errors", [])]
+    assert not {f"config.{name}" for name in kept} & set(fields)
     assert Channel.objects.values_list("config", flat=True).get() == before
 
 

@@ -16,9 +16,9 @@ _OTHERS = (Channel, Delivery, DeliveryAttempt, AuditEntry, User, Workspace)
 
 
 def demo(*arguments: str) -> str:
-    said = io.StringIO()
-    call_command("demo", "--days", str(DAYS), "--password", PASSWORD, *arguments, stdout=said)
-    return said.getvalue()
+    output = io.StringIO()
+    call_command("demo", "--days", str(DAYS), "--password", PASSWORD, *arguments, stdout=output)
+    return output.getvalue()
 
 
 def rows() -> dict[str, int]:

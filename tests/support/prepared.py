@@ -18,19 +18,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER, TEMPLATE = "TESTS_PREPARED", "TESTS_POSTGRES_TEMPLATE"
 PASSWORD = "correct horse battery"
-# The product's name for its database, in which nobody is; and the same with households.
-EMPTY, INHABITED = "tianji.sqlite3", "inhabited.sqlite3"
+# The product's name for its database, empty; and the same with workspaces.
+EMPTY, WITH_WORKSPACES = "tianji.sqlite3", "with-workspaces.sqlite3"
 _COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.support.prepared import main; main()")
 
 
-def households() -> list[str]:
+def workspace_names() -> list[str]:
     """Return who has a workspace of their own: each file of browser tests, by its name."""
     return sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
 
 
-def owner_of(household: str) -> str:
-    """Return the email address of the owner of a household's workspace."""
-    return f"owner@{household.replace('_', '-')}.example.com"
+def owner_of(workspace_name: str) -> str:
+    """Return the email address of the owner of a workspace."""
+    return f"owner@{workspace_name.replace('_', '-')}.example.com"
 
 
 def bare_environment() -> dict[str, str]:
@@ -44,7 +44,7 @@ def bare_environment() -> dict[str, str]:
 
 @cache
 def prepared() -> Path:
-    """Return the folder of what was made before: EMPTY, INHABITED and `static`."""
+    """Return the folder of what was made before: EMPTY, WITH_WORKSPACES and `static`."""
     if folder := os.environ.get(FOLDER):
         return Path(folder)
     made = Path(tempfile.mkdtemp(prefix="tianji-prepared-"))
@@ -92,7 +92,7 @@ def main() -> None:
     shutil.copy(empty, copied)
     _move_in()
     connection.close()
-    empty.rename(data / INHABITED)
+    empty.rename(data / WITH_WORKSPACES)
     copied.rename(empty)
 
 
@@ -103,7 +103,7 @@ def _move_in() -> None:
 
     # A safe hash takes a third of a second, and all have the same.
     password = make_password(PASSWORD)
-    for name in households():
+    for name in workspace_names():
         owner = User.objects.create(email=owner_of(name), password=password)
         workspace = Workspace.objects.create(name=name)
         Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)

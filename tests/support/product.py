@@ -19,7 +19,15 @@ from typing import TypeVar
 import requests
 from requests.cookies import RequestsCookieJar
 
-from tests.support.prepared import EMPTY, INHABITED, PASSWORD, ROOT, bare_environment, owner_of, prepared
+from tests.support.prepared import (
+    EMPTY,
+    PASSWORD,
+    ROOT,
+    WITH_WORKSPACES,
+    bare_environment,
+    owner_of,
+    prepared,
+)
 from tests.support.servers import free_port
 
 EMAIL = "owner@example.com"
@@ -39,8 +47,8 @@ def wait_for(
     deadline = time.monotonic() + seconds
     while not (answer := what()):
         if time.monotonic() > deadline:
-            said = describe() if callable(describe) else describe
-            raise AssertionError(f"not within {seconds} s: {said or what}")
+            description = describe() if callable(describe) else describe
+            raise AssertionError(f"not within {seconds} s: {description or what}")
         time.sleep(every)
     return answer
 
@@ -140,13 +148,13 @@ def manage(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def up(*, inhabited: bool = False, **settings: str) -> Iterator[Up]:
+def up(*, with_workspaces: bool = False, **settings: str) -> Iterator[Up]:
     """A running `manage.py up` in a temporary, migrated data folder on a free port.
 
-    With an owner, or else `inhabited`: by the households, one of which `Up.of` returns.
+    With an owner, or else `with_workspaces`: with those of the browser tests, one of which `Up.of` returns.
     """
     with tempfile.TemporaryDirectory(prefix="tianji-up-") as folder:
-        port, data = free_port(), migrated(Path(folder), INHABITED if inhabited else EMPTY)
+        port, data = free_port(), migrated(Path(folder), WITH_WORKSPACES if with_workspaces else EMPTY)
         settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
         process = Process(manage("up"), environment_of(data, port, **settings))
         try:
@@ -163,9 +171,9 @@ class Up:
     def __init__(self, process: Process, data: Path, url: str, email: str = EMAIL) -> None:
         self.process, self.data, self.url, self.email = process, data, url, email
 
-    def of(self, household: str) -> Up:
-        """Return the same product as the owner of a household's workspace sees it."""
-        return Up(self.process, self.data, self.url, owner_of(household))
+    def of(self, workspace_name: str) -> Up:
+        """Return the same product as the owner of a workspace sees it."""
+        return Up(self.process, self.data, self.url, owner_of(workspace_name))
 
     @cached_property
     def _jar(self) -> RequestsCookieJar:

@@ -28,8 +28,8 @@ BROWSERS = ("chromium-headless-shell", "chromium")
 
 def browser() -> str | None:
     """Return the path of the browser to test with, where there is one."""
-    told = os.environ.get("TESTS_CHROMIUM")
-    return told or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    configured = os.environ.get("TESTS_CHROMIUM")
+    return configured or next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 def install_missing(programs: Iterable[str]) -> None:

@@ -196,7 +196,7 @@ def test_the_table_of_statuses_has_every_status_and_event():
 
 
 @pytest.mark.parametrize(("row", "event", "cell"), cells())
-def test_the_table_of_statuses_says_what_is_decided(row, event, cell):
+def test_the_documented_status_table_matches_the_decisions(row, event, cell):
     status, _comma, late = row.partition(", ")
     deadline = NOW - timedelta(seconds=1) if late else NOW + timedelta(seconds=1)
     facts = Facts(Status(status), lambda: deadline if status == Status.UP else None)

@@ -37,19 +37,19 @@ def test_what_starts_it_comes_first():
     assert next(iter(own_commands())) == "up"
 
 
-@pytest.mark.parametrize("asked", [["--version"], ["version"]])
-def test_it_says_its_version(capsys, asked):
-    main(["tianji", *asked])
+@pytest.mark.parametrize("arguments", [["--version"], ["version"]])
+def test_it_says_its_version(capsys, arguments):
+    main(["tianji", *arguments])
     assert capsys.readouterr().out == f"tianji {__version__}\n"
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [["create-api-key", "--help"], ["create_api_key", "--help"], ["help", "create-api-key"]],
 )
-def test_hyphens_in_a_name_stand_for_underscores(capsys, asked):
+def test_hyphens_in_a_name_stand_for_underscores(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
-        main(["tianji", *asked])
+        main(["tianji", *arguments])
     assert ended.value.code == 0
     assert "--expires-days" in capsys.readouterr().out
 
@@ -88,7 +88,7 @@ def test_the_list_needs_no_settings_and_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["check", "no-such-command"])
-def test_a_wrong_setting_is_told_in_one_line(tmp_path, command):
+def test_an_invalid_setting_is_a_one_line_error(tmp_path, command):
     ended = tianji(command, TIANJI_DATA=str(tmp_path), TIANJI_PORT="none")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

@@ -165,10 +165,10 @@ def test_bars_from_rollups_are_those_from_heartbeats(sample):
     assert heartbeats.values("monitor").annotate(n=Count("pk")).filter(n__gt=2000).exists()
 
 
-def test_the_log_of_a_monitor_says_who_was_told_with_each_incident(sample):
-    told = Incident.objects.filter(monitor__workspace=sample, monitor__name="Thumbnail renderer")
-    assert told.count() > 5
-    for incident in told:
+def test_the_activity_of_a_monitor_has_the_deliveries_of_each_incident(sample):
+    incidents = Incident.objects.filter(monitor__workspace=sample, monitor__name="Thumbnail renderer")
+    assert incidents.count() > 5
+    for incident in incidents:
         sent = incident.deliveries.filter(event=Event.OPENED).values_list("channel__name", "status")
         assert ("Operations mail", "sent") in sent or ("Operations mail", "failed") in sent
 
@@ -227,19 +227,19 @@ def test_live_pushes_as_the_senders_do(sample, monkeypatch):
     assert len({each.path for each in pushes}) > 10
 
 
-def test_live_says_who_could_not_push(sample, monkeypatch):
+def test_live_reports_failed_pushes(sample, monkeypatch):
     monkeypatch.setattr(live.time, "sleep", lambda seconds: None)
-    said = []
-    live.push("http://127.0.0.1:9", seed=1, say=said.append, until=lambda: len(said) > 3)
-    assert any("not sent" in line for line in said)
+    lines = []
+    live.push("http://127.0.0.1:9", seed=1, say=lines.append, until=lambda: len(lines) > 3)
+    assert any("not sent" in line for line in lines)
 
 
 # --- The sink --------------------------------------------------------------------------------------
 
 
-def test_the_sink_says_what_it_receives():
-    said: list[str] = []
-    with Sink(http=0, smtp=0, say=said.append) as sink:
+def test_the_sink_prints_what_it_receives():
+    lines: list[str] = []
+    with Sink(http=0, smtp=0, say=lines.append) as sink:
         http, smtp = sink.ports
         request = urllib.request.Request(f"http://127.0.0.1:{http}/bridge", data=b'{"title": "Down"}')
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -249,8 +249,8 @@ def test_the_sink_says_what_it_receives():
         mail.set_content("No heartbeat.\n.\nSince 14:03.")
         with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as server:
             server.send_message(mail)
-        assert wait_until(lambda: len(said) == 2)
-    assert said[0].startswith("POST /bridge")
-    assert '"title": "Down"' in said[0]
-    assert "Subject: Jakarta is down" in said[1]
-    assert said[1].endswith("No heartbeat.\n.\nSince 14:03.")
+        assert wait_until(lambda: len(lines) == 2)
+    assert lines[0].startswith("POST /bridge")
+    assert '"title": "Down"' in lines[0]
+    assert "Subject: Jakarta is down" in lines[1]
+    assert lines[1].endswith("No heartbeat.\n.\nSince 14:03.")

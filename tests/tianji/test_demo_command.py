@@ -9,9 +9,9 @@ from accounts.models import Membership, User
 from core.clock import database_now
 from monitors.history import status_bars
 from monitors.models import Heartbeat, Monitor, RejectedPush, Rollup
-from tests.monitors.acts import push
 from tests.support.demo import demo, monitors_of, rows
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 from tianji.demo import people
 
 
@@ -47,7 +47,7 @@ def test_a_database_in_use_is_left_alone():
 
 
 @pytest.mark.django_db
-def test_people_who_are_there_already_stay_what_they_are():
+def test_existing_accounts_are_unchanged():
     User.objects.create_user(people.VIEWER, "another password")
     demo()
     viewer = User.objects.get(email=people.VIEWER)

@@ -228,7 +228,7 @@ def test_names_in_code_that_contributors_are_told_to_look_for_exist():
         ("notifications/integrations/slack.py", "def build("),
         ("notifications/integrations/slack.py", "def judge("),
         ("notifications/integrations/base.py", "class Field:"),
-        ("tests/notifications/integrations/providers/__init__.py", "FAKES"),
+        ("tests/support/providers/__init__.py", "FAKES"),
         ("api/schema.py", "def answers("),
         ("api/base.py", "def idempotent("),
         ("accounts/actors.py", "class Actor"),

@@ -17,9 +17,9 @@ from core.clock import database_now
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Gap, Incident, MonitorState, Watermark
 from notifications.models import Delivery
+from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.support.servers import redis_server
-from tests.tianji.admin_site.schedule import install_schedule
 from tianji import health
 
 READY = {"status": "ok", "database": "ok", "migrations": "ok", "commits": "ok"}
@@ -338,7 +338,7 @@ def test_deliveries_that_are_behind_are_seen(client):
 
 
 @pytest.mark.usefixtures("scheduled")
-def test_ticks_that_nobody_takes_mean_that_no_worker_is_there(client, folder):
+def test_an_unread_queue_of_ticks_means_that_no_worker_runs(client, folder):
     for number in range(60):
         (folder / f"{number}_x.sweep.msg").touch()
     assert ask(client).status_code == 200
@@ -423,7 +423,7 @@ def test_the_system_check_says_nothing_before_the_first_run():
     assert check() == []
 
 
-def test_the_system_check_asks_no_database_unless_told():
+def test_the_system_check_uses_no_database_by_default():
     assert [m for m in run_checks() if m.id == "tianji.W002"] == []
 
 

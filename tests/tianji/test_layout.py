@@ -1,4 +1,4 @@
-"""The files themselves: none too long to read, none that nothing uses any more, and locks in one place."""
+"""The files: none too long to read, none unused, locks in one place, and tests where their subject is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ BY_CONVENTION = {
     "403_csrf.html": "Django's answer to a form without a valid CSRF token",
     "404.html": "Django's answer to an address that leads nowhere",
     "500.html": "Django's answer when a view fails",
+    "503.html": "and ours when the database does not respond",
     "account/password_reset_help_text.html": "allauth's form has it below the password; the package has none",
 }
 
@@ -114,6 +115,24 @@ def test_rows_are_locked_in_the_modules_of_locks_only():
         "monitors/locks.py",
         "notifications/locks.py",
     }
+
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+MIRRORED = ("core", "accounts", "api", "monitors", "notifications", "tianji")
+
+
+def test_each_folder_of_tests_has_the_name_of_a_package_of_the_product():
+    found = (init.parent for name in MIRRORED for init in (ROOT / "tests" / name).rglob("__init__.py"))
+    folders = sorted(folder.relative_to(ROOT / "tests") for folder in found)
+    assert len(folders) > 25
+    assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()] == []
+
+
+def test_what_tests_share_is_in_their_support_folder():
+    files = (path for name in MIRRORED for path in (ROOT / "tests" / name).rglob("*.py"))
+    allowed = re.compile(r"__init__\.py|conftest\.py|test_\w+\.py")
+    assert [str(path.relative_to(ROOT)) for path in sorted(files) if not allowed.fullmatch(path.name)] == []
 
 
 # --- Templates -----------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, 
 from monitors.services import maintenance_windows, tokens
 from notifications.dispatch import ack_links
 from notifications.models import Channel, Delivery
-from tests.monitors.acts import push
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.heartbeats import push
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -68,8 +68,8 @@ monitors:incident           incident  GET     200      200      200      404    
 monitors:acknowledge        incident  POST    303      303      403      404       sign-in
 monitors:note               incident  POST    303      303      403      404       sign-in
 monitors:changes            monitor   GET     200      200      200      404       sign-in
-monitors:usage              monitor   GET     200*     200*     200      404       sign-in
-monitors:waiting            monitor   GET     303      303      303      404       sign-in
+monitors:code_examples              monitor   GET     200*     200*     200      404       sign-in
+monitors:first_heartbeat            monitor   GET     303      303      303      404       sign-in
 monitors:test_heartbeat     monitor   GET     200      200      403      404       sign-in
 monitors:test_heartbeat     monitor   POST    303      303      403      404       sign-in
 monitors:rejected_pushes    monitor   GET     200      200      200      404       sign-in
@@ -251,7 +251,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 # For htmx, these respond with a part of the page: without the secret, or instead of a redirect.
 IN_PART = {
-    "monitors:waiting GET": {"303": "200"},
+    "monitors:first_heartbeat GET": {"303": "200"},
     "notifications:test POST": {"302": "200"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -283,7 +283,7 @@ OF = {row.address: row.of for row in ALL}
 
 
 @dataclass
-class House:
+class Scenario:
     """A workspace with one of everything, and another one."""
 
     workspace: Workspace
@@ -348,7 +348,7 @@ class House:
 
 
 @pytest.fixture
-def house(db, settings, monkeypatch) -> House:
+def scenario(db, settings, monkeypatch) -> Scenario:
     monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
     # These tests make more requests per minute than a user or key may.
     settings.TIANJI_API_RATE = 0
@@ -385,7 +385,7 @@ def house(db, settings, monkeypatch) -> House:
     # So that the last use, which is updated once a minute, does not look like a change.
     for key in issued.values():
         api_keys.find(key.secret, address="127.0.0.1")
-    return House(
+    return Scenario(
         workspace=ours,
         monitor=monitor,
         channel=channel,
@@ -412,7 +412,7 @@ def house(db, settings, monkeypatch) -> House:
     )
 
 
-def said(response: HttpResponse) -> str:
+def outcome(response: HttpResponse) -> str:
     """The response as the tables write it: its status, and a star if it shows a secret."""
     if response.status_code == 302 and "/login/" in response["Location"]:
         return "sign-in"
@@ -420,46 +420,46 @@ def said(response: HttpResponse) -> str:
     return f"{response.status_code}{'*' if _SECRET.search(text) else ''}"
 
 
-def answers(house: House, row: Row, role: str, *, htmx: bool = False) -> str:
+def answers(scenario: Scenario, row: Row, role: str, *, htmx: bool = False) -> str:
     """Return the response to `role`, and roll back its changes."""
     with transaction.atomic():
-        word = said(house.do(role, row, htmx=htmx))
+        word = outcome(scenario.do(role, row, htmx=htmx))
         transaction.set_rollback(True)
     return word
 
 
-def answers_and_changes(house: House, row: Row, role: str) -> tuple[str, bool]:
+def answers_and_changes(scenario: Scenario, row: Row, role: str) -> tuple[str, bool]:
     """Return the response to `role` and whether it changed the workspace, and roll back its changes."""
-    before = house.contents_before()
+    before = scenario.contents_before()
     with transaction.atomic():
-        found = said(house.do(role, row)), house.contents() != before
+        found = outcome(scenario.do(role, row)), scenario.contents() != before
         transaction.set_rollback(True)
     return found
 
 
 @pytest.mark.parametrize("row", rows(PAGES), ids=str)
-def test_a_page_is_for_those_it_is_for(house: House, row: Row):
-    found = {role: answers_and_changes(house, row, role) for role in row.expected}
+def test_each_page_answers_each_role_as_the_table_says(scenario: Scenario, row: Row):
+    found = {role: answers_and_changes(scenario, row, role) for role in row.expected}
     assert {role: word for role, (word, _) in found.items()} == row.expected
     changed = {role for role, (_, changed) in found.items() if changed}
     assert changed <= {"owner", "admin"}
     in_part = IN_PART.get(str(row), {})
     for role, word in row.expected.items():
-        assert answers(house, row, role, htmx=True) == in_part.get(word, word), f"{role}, by htmx"
+        assert answers(scenario, row, role, htmx=True) == in_part.get(word, word), f"{role}, by htmx"
 
 
 @pytest.mark.parametrize("row", rows(API), ids=str)
-def test_the_api_is_for_those_it_is_for(house: House, row: Row):
-    found = {role: answers_and_changes(house, row, role) for role in row.expected}
+def test_each_api_operation_answers_each_role_as_the_table_says(scenario: Scenario, row: Row):
+    found = {role: answers_and_changes(scenario, row, role) for role in row.expected}
     assert {role: word for role, (word, _) in found.items()} == row.expected
     changed = {role for role, (_, changed) in found.items() if changed}
     assert changed <= {"owner", "admin", "write"}
 
 
 @pytest.mark.parametrize("row", rows(OPEN), ids=str)
-def test_what_is_open_is_the_same_for_everybody(house: House, row: Row):
-    roles = [*house.people, *house.keys, "nobody"]
-    found = {role: answers(house, row, role) for role in roles}
+def test_public_pages_are_the_same_for_every_role(scenario: Scenario, row: Row):
+    roles = [*scenario.people, *scenario.keys, "nobody"]
+    found = {role: answers(scenario, row, role) for role in roles}
     assert found == dict.fromkeys(roles, row.expected["everybody"])
 
 
@@ -484,53 +484,53 @@ def test_every_address_of_the_site_is_in_the_tables():
     assert there == set(OF)
 
 
-def test_a_method_that_is_not_in_the_tables_is_refused(house: House):
+def test_a_method_that_is_not_in_the_tables_is_refused(scenario: Scenario):
     methods: dict[str, set[str]] = {address: set(METHODS) for address in OF if address != "admin:index"}
     for row in ALL:
         methods.get(row.address, set()).discard(row.method)
     for address, others in methods.items():
         for method in others:
-            answer = house.ask("owner", method, house.url(address, OF[address]), None)
+            answer = scenario.ask("owner", method, scenario.url(address, OF[address]), None)
             assert answer.status_code == 405, f"{method} {address}"
 
 
 # --- Across workspaces ----------------------------------------------------------------------------
 
 
-def test_who_belongs_to_another_workspace_reads_nothing_of_this_one(house: House):
-    name_of_it = re.compile("Our oven|cook@example.com|" + "|".join(map(str, house.arguments["token"])))
+def test_members_of_another_workspace_read_nothing_of_this_one(scenario: Scenario):
+    name_of_it = re.compile("Our oven|cook@example.com|" + "|".join(map(str, scenario.arguments["token"])))
     for row in [*rows(PAGES), *rows(API)]:
         for role in {"elsewhere", "theirs"} & set(row.expected):
             if row.expected[role].startswith("20") and row.method == "GET":
-                text = house.do(role, row).text
+                text = scenario.do(role, row).text
                 assert not name_of_it.search(text), row
 
 
-def test_a_token_is_not_found_under_the_monitor_of_somebody_else(house: House):
-    theirs = Membership.objects.get(user=house.people["elsewhere"]).workspace
+def test_a_token_is_not_found_under_another_workspaces_monitor(scenario: Scenario):
+    theirs = Membership.objects.get(user=scenario.people["elsewhere"]).workspace
     monitor = make_monitor(workspace=theirs)
     for row in [row for row in ALL if row.of in ("token", "replaced")]:
-        house.arguments[row.of][0] = monitor.public_id
+        scenario.arguments[row.of][0] = monitor.public_id
         for role in {"elsewhere", "theirs"} & set(row.expected):
-            assert answers_and_changes(house, row, role) == ("404", False), row
+            assert answers_and_changes(scenario, row, role) == ("404", False), row
 
 
 @pytest.mark.parametrize("role", ["elsewhere", "theirs"])
-def test_what_is_named_in_a_body_has_to_be_of_the_same_workspace(house: House, role: str):
-    monitor, channel = str(house.monitor.public_id), str(house.channel.public_id)
+def test_what_is_named_in_a_body_has_to_be_of_the_same_workspace(scenario: Scenario, role: str):
+    monitor, channel = str(scenario.monitor.public_id), str(scenario.channel.public_id)
     for url, body in (
         (reverse("api:channels"), _CHANNEL_JSON | {"monitors": [monitor]}),
         (reverse("api:monitors"), _MONITOR_JSON | {"channels": [channel]}),
     ):
-        answer = house.ask(role, "POST", url, body)
+        answer = scenario.ask(role, "POST", url, body)
         assert answer.status_code == 422
         assert "in this workspace" in answer.text
 
 
-def test_a_channel_cannot_be_given_the_monitor_of_another_workspace_on_its_page(house: House):
-    chosen = _CHANNEL | {"scope": "some", "monitors": [str(house.monitor.public_id)]}
+def test_a_channel_cannot_be_given_the_monitor_of_another_workspace_on_its_page(scenario: Scenario):
+    chosen = _CHANNEL | {"scope": "some", "monitors": [str(scenario.monitor.public_id)]}
     url = reverse("notifications:create", args=["webhook"])
-    answer = house.ask("elsewhere", "POST", url, chosen)
+    answer = scenario.ask("elsewhere", "POST", url, chosen)
     assert answer.status_code == 422
     assert "Our oven" not in answer.text
 
@@ -540,41 +540,43 @@ def of_ours() -> list[Row]:
     return [row for row in rows(PAGES) if row.expected["elsewhere"] == "404"]
 
 
-def test_a_superuser_who_is_no_member_has_no_key_to_the_pages(house: House):
-    house.people["root"] = User.objects.create_superuser("root@example.com", "a long enough password")
+def test_a_superuser_without_membership_cannot_open_the_pages(scenario: Scenario):
+    scenario.people["root"] = User.objects.create_superuser("root@example.com", "a long enough password")
     assert {
-        answers_and_changes(house, row, "root") for row in rows(PAGES) if row.address != "admin:index"
+        answers_and_changes(scenario, row, "root") for row in rows(PAGES) if row.address != "admin:index"
     } == {
         ("404", False),
         # Explaining a schedule does not involve a workspace.
         ("200", False),
     }
-    assert {answers_and_changes(house, row, "root") for row in of_ours()} == {("404", False)}
+    assert {answers_and_changes(scenario, row, "root") for row in of_ours()} == {("404", False)}
 
 
-def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(house: House):
+def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(scenario: Scenario):
     """The role in the object's workspace applies, whichever workspace is the current one."""
-    Membership.objects.create(user=house.people["elsewhere"], workspace=house.workspace, role=Role.VIEWER)
+    Membership.objects.create(
+        user=scenario.people["elsewhere"], workspace=scenario.workspace, role=Role.VIEWER
+    )
     for row in of_ours():
-        word, changed = answers_and_changes(house, row, "elsewhere")
+        word, changed = answers_and_changes(scenario, row, "elsewhere")
         # Members and keys belong to the current workspace.
         expected = "404" if row.of in ("member", "key") else row.expected["viewer"]
         assert (word, changed) == (expected, False), row
 
 
-def test_who_was_taken_out_of_the_workspace_finds_nothing_any_more(house: House):
-    Membership.objects.filter(user=house.people["admin"]).delete()
-    assert {answers_and_changes(house, row, "admin") for row in of_ours()} == {("404", False)}
+def test_a_removed_member_cannot_open_anything(scenario: Scenario):
+    Membership.objects.filter(user=scenario.people["admin"]).delete()
+    assert {answers_and_changes(scenario, row, "admin") for row in of_ours()} == {("404", False)}
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])
-def test_a_key_that_ended_opens_nothing(house: House, end: str):
+def test_a_key_that_ended_opens_nothing(scenario: Scenario, end: str):
     column = {"revoked": "revoked_at", "expired": "expires_at"}[end]
-    ApiKey.objects.filter(name="write").update(**{column: house.monitor.created_at})
+    ApiKey.objects.filter(name="write").update(**{column: scenario.monitor.created_at})
     for row in rows(API):
-        assert house.do("write", row).status_code == 401
+        assert scenario.do("write", row).status_code == 401
 
 
-def test_an_api_key_opens_no_page(house: House):
+def test_an_api_key_opens_no_page(scenario: Scenario):
     for row in rows(PAGES):
-        assert said(house.do("write", row)) == "sign-in"
+        assert outcome(scenario.do("write", row)) == "sign-in"

@@ -40,7 +40,7 @@ def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Compl
         ("TIANJI_EMAIL_URL", "imap://mail.example.com:143"),
     ],
 )
-def test_a_setting_out_of_range_is_told_in_one_line_that_names_it(tmp_path, name, value):
+def test_a_setting_out_of_range_is_a_one_line_error_that_names_it(tmp_path, name, value):
     ended = manage(tmp_path, "check", **{name: value})
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

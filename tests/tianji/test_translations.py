@@ -39,25 +39,25 @@ def test_every_language_to_choose_from_has_a_catalog():
 
 
 @pytest.mark.parametrize("path", catalogs(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_compiled_catalog_says_what_the_source_of_it_says(path):
+def test_the_compiled_catalog_matches_its_source(path):
     source, compiled = polib.pofile(str(path)), polib.mofile(str(path.with_suffix(".mo")))
     assert to_do(source) == []
-    said = {key(entry): entry.msgstr_plural or entry.msgstr for entry in compiled}
-    assert said == {key(entry): entry.msgstr_plural or entry.msgstr for entry in source}
+    compiled_text = {key(entry): entry.msgstr_plural or entry.msgstr for entry in compiled}
+    assert compiled_text == {key(entry): entry.msgstr_plural or entry.msgstr for entry in source}
 
 
 @pytest.mark.parametrize("path", catalogs(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_translation_has_the_placeholders_of_its_original(path):
     wrong = []
     for entry in polib.pofile(str(path)):
-        for said in [entry.msgstr, *entry.msgstr_plural.values()]:
+        for compiled_text in [entry.msgstr, *entry.msgstr_plural.values()]:
             wanted = {tuple(placeholders(text)) for text in (entry.msgid, entry.msgid_plural) if text}
-            if said and tuple(placeholders(said)) not in wanted:
-                wrong.append((entry.msgid, said))
+            if compiled_text and tuple(placeholders(compiled_text)) not in wanted:
+                wrong.append((entry.msgid, compiled_text))
     assert wrong == []
 
 
-def test_durations_are_said_and_understood_in_the_readers_language():
+def test_durations_are_formatted_and_parsed_in_the_readers_language():
     with translation.override("id"):
         assert exactly(5400) == "1 jam 30 mnt"
         typed = ("1 jam 30 mnt", "1 jam 30 menit", "90 menit", "5400 detik", "1 h 30 min", "5400")
@@ -73,12 +73,12 @@ def test_durations_are_said_and_understood_in_the_readers_language():
         ("30 4 1,15 * *", "Pukul 04:30, pada tanggal 1 dan 15"),
     ],
 )
-def test_a_cron_expression_is_said_in_indonesian(expression, words):
+def test_a_cron_expression_is_described_in_indonesian(expression, words):
     with translation.override("id"):
         assert cron_in_words(expression) == words
 
 
-def test_cron_has_words_for_everything_that_may_be_said():
+def test_the_cron_catalog_is_complete():
     import cron_descriptor
 
     english = polib.mofile(f"{cron_descriptor.__path__[0]}/locale/en_US.mo")
@@ -107,7 +107,7 @@ def test_the_language_is_chosen_by_a_form_and_stays(client):
 
 
 @pytest.mark.django_db
-def test_a_reader_who_chose_nothing_gets_the_language_that_the_browser_asks_for(client):
+def test_without_a_choice_the_browsers_language_is_used(client):
     sign_in = reverse("account_login")
     assert language_of(client.get(sign_in, headers={"accept-language": "id-ID,id;q=0.9,en;q=0.8"})) == "id"
     assert language_of(client.get(sign_in, headers={"accept-language": "fr"})) == "en"

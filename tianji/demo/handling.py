@@ -25,17 +25,17 @@ _LEDGER_NOTE = (
 def handle(people: People, job: Job, monitor: Monitor, troubles: Iterable[Trouble], *, now: datetime) -> None:
     """Acknowledge, annotate or snooze the incidents of `monitor` as its mishaps and its fate require."""
     for trouble in troubles:
-        said = trouble.mishap
-        if not (said.note or said.acknowledged):
+        mishap = trouble.mishap
+        if not (mishap.note or mishap.acknowledged):
             continue
         incident = monitor.incidents.filter(started_at__range=(trouble.start, trouble.end)).first()
         if incident is None or incident.resolved_at is None:
             continue
         seen = incident.detected_at + _ACKNOWLEDGED_AFTER
-        if said.acknowledged and seen < incident.resolved_at:
+        if mishap.acknowledged and seen < incident.resolved_at:
             _acknowledge(people, incident, seen)
-        if said.note:
-            _note(people, incident, said.note, incident.resolved_at + timedelta(minutes=26))
+        if mishap.note:
+            _note(people, incident, mishap.note, incident.resolved_at + timedelta(minutes=26))
     _by_fate(people, job, monitor, now)
 
 

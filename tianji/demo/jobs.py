@@ -83,7 +83,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Report:
     """The content of one heartbeat."""
 
     up: bool
@@ -127,7 +127,7 @@ class Job:
         """Return the duration of a run in seconds."""
         return rng.randint(*self.voice.took)
 
-    def says(
+    def report(
         self,
         at: datetime,
         age: float,
@@ -136,7 +136,7 @@ class Job:
         took: int | None = None,
         fault: Cause | None = None,
         message: str = "",
-    ) -> Said:
+    ) -> Report:
         """Return the content of its heartbeat at `at`, `age` days ago.
 
         Args:
@@ -151,8 +151,8 @@ class Job:
         if value is not None:
             value = round(value, voice.digits)
         if fault is Cause.REPORTED:
-            return Said(False, message or rng.choice(voice.troubles), None)
-        return Said(True, self._words(rng.choice(voice.messages), value, took, rng), value)
+            return Report(False, message or rng.choice(voice.troubles), None)
+        return Report(True, self._words(rng.choice(voice.messages), value, took, rng), value)
 
     def _words(self, message: str, value: float | None, took: int | None, rng: Random) -> str:
         if "{" not in message:

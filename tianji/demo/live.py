@@ -90,8 +90,8 @@ def _turns(rng: Random) -> list[tuple[float, int, _Sender]]:
         if monitor is None or job.fate in _SILENT:
             continue
         sender = _Sender(job, _secrets_of(monitor))
-        heard = monitor.state.last_heartbeat_at
-        due = sender.next_after(heard.timestamp() if heard else now) - now
+        last_heartbeat_at = monitor.state.last_heartbeat_at
+        due = sender.next_after(last_heartbeat_at.timestamp() if last_heartbeat_at else now) - now
         turns.append((here + max(due, rng.uniform(0, 5)), number, sender))
     heapq.heapify(turns)
     return turns
@@ -107,13 +107,13 @@ def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
     fault = _fault(sender, rng, say)
     if fault is Cause.MISSED:
         return
-    said = sender.job.says(datetime.now(UTC), 0.0, rng, fault=fault)
+    report = sender.job.report(datetime.now(UTC), 0.0, rng, fault=fault)
     body: dict[str, object] = {
-        "status": "up" if said.up else "down",
-        "msg": said.message,
-        "value": said.value,
+        "status": "up" if report.up else "down",
+        "msg": report.message,
+        "value": report.value,
     }
-    for secret in _chosen(sender, rng):
+    for secret in _secrets_to_push(sender, rng):
         answer = link.push(secret, body)
         # One monitor's old server still uses a revoked token.
         revoked = sender.job.fate is Fate.REJECTED and secret == sender.secrets[0]
@@ -122,7 +122,7 @@ def _push(link: _Link, sender: _Sender, rng: Random, say: Say) -> None:
             time.sleep(_PATIENCE)
 
 
-def _chosen(sender: _Sender, rng: Random) -> list[str]:
+def _secrets_to_push(sender: _Sender, rng: Random) -> list[str]:
     match sender.job.fate:
         case Fate.REJECTED:
             return sender.secrets

@@ -11,7 +11,7 @@ from monitors.domain.schedules import CronSchedule, IntervalSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.catalogue import OUTAGES
-from tianji.demo.jobs import FLAPS, Fate, Job, Mishap, Outage, Said
+from tianji.demo.jobs import FLAPS, Fate, Job, Mishap, Outage, Report
 
 _DAY = timedelta(days=1)
 # What is wrong with the heartbeats of monitors with these fates.
@@ -27,7 +27,7 @@ class Pushed:
     """One past push."""
 
     at: datetime
-    said: Said
+    report: Report
     sender: str
 
 
@@ -72,8 +72,8 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
         if fault is Cause.MISSED or any(begins <= at < ends for begins, ends in cut_off):
             continue
         age = (now - at) / _DAY
-        said = job.says(at, age, rng, took=took, fault=fault, message=message)
-        pushes.append(Pushed(at, said, job.senders[number % len(job.senders)]))
+        report = job.report(at, age, rng, took=took, fault=fault, message=message)
+        pushes.append(Pushed(at, report, job.senders[number % len(job.senders)]))
     pushes += _reruns(job, troubles, now, rng)
     pushes += _after_outages(job, pushes, now, rng)
     return Past(sorted(pushes, key=lambda pushed: pushed.at), troubles)
@@ -129,7 +129,7 @@ def _reruns(job: Job, troubles: list[Trouble], now: datetime, rng: Random) -> It
     for trouble in troubles:
         if trouble.mishap.rerun:
             at = _whole(trouble.last + timedelta(hours=trouble.mishap.rerun))
-            yield Pushed(at, job.says(at, (now - at) / _DAY, rng), job.senders[0])
+            yield Pushed(at, job.report(at, (now - at) / _DAY, rng), job.senders[0])
 
 
 def _after_outages(job: Job, pushes: list[Pushed], now: datetime, rng: Random) -> list[Pushed]:
@@ -138,7 +138,7 @@ def _after_outages(job: Job, pushes: list[Pushed], now: datetime, rng: Random) -
     for outage, (begins, ends) in _outages(now):
         if outage.tag in job.tags and job.every and pushes and pushes[0].at < begins:
             at = _whole(ends + timedelta(seconds=rng.uniform(1, 15)))
-            found.append(Pushed(at, job.says(at, outage.days_ago, rng), job.senders[0]))
+            found.append(Pushed(at, job.report(at, outage.days_ago, rng), job.senders[0]))
     return found
 
 

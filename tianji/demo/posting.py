@@ -70,8 +70,8 @@ class _Post:
     def work_out(self) -> None:
         owed = self.channel.deliveries.filter(status=_Status.PENDING).select_related("incident")
         self.rows = list(owed.order_by("pk"))
-        told_at = self._openings([row for row in self.rows if row.event == Event.OPENED])
-        self._endings([row for row in self.rows if row.event in (Event.RESOLVED, Event.PASSED)], told_at)
+        notified_at = self._openings([row for row in self.rows if row.event == Event.OPENED])
+        self._endings([row for row in self.rows if row.event in (Event.RESOLVED, Event.PASSED)], notified_at)
         if self.channel.name == EMAIL:
             self._let_the_first_fail()
         if self.channel.name == WEBHOOK:
@@ -88,21 +88,21 @@ class _Post:
                 row.planned_at = row.next_attempt_at = at
             else:
                 due.append((at, row))
-        told_at: dict[int, datetime] = {}
+        notified_at: dict[int, datetime] = {}
         for at, together in _in_storms(due):
-            told_at |= {_incident(row).pk: at for row in together}
+            notified_at |= {_incident(row).pk: at for row in together}
             self._send(together, at)
-        return told_at
+        return notified_at
 
-    def _endings(self, rows: Iterable[Delivery], told_at: dict[int, datetime]) -> None:
+    def _endings(self, rows: Iterable[Delivery], notified_at: dict[int, datetime]) -> None:
         """Compute the recovery notifications of incidents whose down notification was sent."""
         due = []
         for row in rows:
             incident = _incident(row).pk
-            if row.event == Event.RESOLVED and incident not in told_at:
+            if row.event == Event.RESOLVED and incident not in notified_at:
                 _withdraw(row, _Note.NOT_NOTIFIED)
             else:
-                earliest = told_at.get(incident, row.created_at) + timedelta(seconds=1)
+                earliest = notified_at.get(incident, row.created_at) + timedelta(seconds=1)
                 due.append((max(self._after_maintenance(row), earliest), row))
         for at, together in _in_storms(due):
             self._send(together, at)

@@ -58,11 +58,11 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
     state, rules = watched.state, watched.monitor.value_rules
     for pushed in watched.pushes:
         yield from _until(watched, pushed.at)
-        came = HeartbeatArrived(pushed.at, pushed.said.up, rules.allow(pushed.said.value))
+        came = HeartbeatArrived(pushed.at, pushed.report.up, rules.allow(pushed.report.value))
         if not _is_quiet(state, came.fault):
-            yield _Step(pushed.at, watched, came, pushed.said.message, pushed.said.value)
+            yield _Step(pushed.at, watched, came, pushed.report.message, pushed.report.value)
         state.last_heartbeat_at = pushed.at
-        state.last_message, state.last_value = pushed.said.message, pushed.said.value
+        state.last_message, state.last_value = pushed.report.message, pushed.report.value
         # Like the recorder: `due_at` may be before the deadline, and is moved when it is reached.
         if state.status == Status.UP and (state.due_at is None or state.due_at <= pushed.at):
             transitions.set_due_at(state, watched.monitor, now=pushed.at)

@@ -116,8 +116,8 @@ class _Mail(socketserver.StreamRequestHandler):
     def _say_mail(self, sender: str, recipients: list[str], data: bytes) -> None:
         mail = message_from_bytes(data, policy=policy.default)
         text = mail.get_body(("plain",))
-        said = "\n".join(text.get_content().rstrip().splitlines()) if text is not None else ""
-        self.say(f"MAIL {sender} to {', '.join(recipients)}\nSubject: {mail['Subject']}\n\n{said}")
+        body = "\n".join(text.get_content().rstrip().splitlines()) if text is not None else ""
+        self.say(f"MAIL {sender} to {', '.join(recipients)}\nSubject: {mail['Subject']}\n\n{body}")
 
 
 def main() -> None:

@@ -39,9 +39,9 @@ def insert_heartbeats(
         (
             monitor,
             sql.write_time(at),
-            "up" if pushed.said.up else "down",
-            pushed.said.value,
-            pushed.said.message,
+            "up" if pushed.report.up else "down",
+            pushed.report.value,
+            pushed.report.message,
             pushed.sender,
             token_of(monitor, pushed),
         )

@@ -26,17 +26,17 @@ class Files:
     _times: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._times = dict(self._look())
+        self._times = dict(self._scan())
 
     def changed(self) -> list[Path]:
         """Return the files that were written, added or removed since the last call."""
-        before, self._times = self._times, dict(self._look())
+        before, self._times = self._times, dict(self._scan())
         either = sorted(before.keys() | self._times.keys())
         return [
             Path(name).relative_to(self.root) for name in either if before.get(name) != self._times.get(name)
         ]
 
-    def _look(self) -> Iterator[tuple[str, int]]:
+    def _scan(self) -> Iterator[tuple[str, int]]:
         for folder in _FOLDERS:
             yield from _times_below(self.root / folder)
 

@@ -17,7 +17,7 @@ BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A child that ran this long had started properly, so its next exit resets the backoff.
 SETTLED_AFTER = 60.0
 STOP_WITHIN = 10.0
-_LOOK_EVERY = 0.1
+_POLL_EVERY = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
@@ -59,9 +59,9 @@ class Supervisor:
                 self._start(child)
             while not self._stopping:
                 for child in self.children:
-                    self._look_after(child)
+                    self._supervise(child)
                 meanwhile()
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_EVERY)
         finally:
             self._stop_all()
             for number, handler in previous.items():
@@ -93,7 +93,7 @@ class Supervisor:
             preexec_fn=_die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
         )
 
-    def _look_after(self, child: Child) -> None:
+    def _supervise(self, child: Child) -> None:
         now = time.monotonic()
         if child.process is None:
             if child.essential and now >= child.restart_at:

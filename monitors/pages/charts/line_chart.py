@@ -20,7 +20,7 @@ from monitors.pages.charts.axes import Scale, times
 # The plot's own coordinate system, which is stretched to its size.
 _UNITS = 1000
 # Pixels: width of a letter at the left, and margin beside the longest label.
-_LETTER, _BESIDE = 7, 10
+_CHARACTER_WIDTH, _BESIDE = 7, 10
 # Percent of the width from which a label would overlap "now"; the second is for phones.
 _NEAR_NOW, _NEAR_NOW_NARROW = 93, 82
 
@@ -37,7 +37,7 @@ class Point:
     low: float | None
     mean: float | None
     high: float | None
-    said: str
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Shade:
 
     start: datetime
     end: datetime
-    said: str
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _targets(points: Sequence[Point], frame: _Frame) -> list[str]:
         left, right = frame.x(point.start), frame.x(point.end)
         found.append(
             f'<rect class="chart-target" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
-            f' height="100%"><title>{escape(point.said)}</title></rect>'
+            f' height="100%"><title>{escape(point.tooltip)}</title></rect>'
         )
     return found
 
@@ -177,7 +177,7 @@ def _shades(shades: Sequence[Shade], frame: _Frame, kind: str, height: str, *, f
         left, right = frame.x(shade.start), frame.x(shade.end)
         found.append(
             f'<rect class="{kind}" x="{left * 100:.3f}%" width="{(right - left) * 100:.3f}%"'
-            f' height="{height}"{fill}><title>{escape(shade.said)}</title></rect>'
+            f' height="{height}"{fill}><title>{escape(shade.tooltip)}</title></rect>'
         )
     return found
 
@@ -193,19 +193,19 @@ def _hatching(shades: Sequence[Shade], frame: _Frame, pattern: str) -> list[str]
 
 def _bounds(bounds: Sequence[tuple[float, str]], frame: _Frame) -> list[str]:
     found = []
-    for value, said in bounds:
+    for value, tooltip in bounds:
         y = frame.y(value)
         if 0 <= y <= 1:
             found.append(
                 f'<line class="chart-bound" x1="0" x2="100%" y1="{y * 100:.2f}%" y2="{y * 100:.2f}%">'
-                f"<title>{escape(said)}</title></line>"
+                f"<title>{escape(tooltip)}</title></line>"
             )
     return found
 
 
 def _left(frame: _Frame) -> SafeString:
     ticks = frame.ticks()
-    width = max(len(text) for _y, text in ticks) * _LETTER + _BESIDE
+    width = max(len(text) for _y, text in ticks) * _CHARACTER_WIDTH + _BESIDE
     labels = "".join(
         f'<text x="{width - _BESIDE}" y="{y}%" dy=".35em" text-anchor="end">{escape(text)}</text>'
         for y, text in ticks
@@ -217,13 +217,13 @@ def _left(frame: _Frame) -> SafeString:
 def _below(frame: _Frame) -> SafeString:
     """Return the time labels; every other one, and those near "now", only if there is room."""
     labels = []
-    kept = 0
+    labelled = 0
     for at, text in times(frame.start, frame.end):
         x = frame.x(at) * 100
         if x > _NEAR_NOW:
             continue
-        narrow = x <= _NEAR_NOW_NARROW and kept % 2 == 0
-        kept += 1
+        narrow = x <= _NEAR_NOW_NARROW and labelled % 2 == 0
+        labelled += 1
         shown = "" if narrow else ' class="chart-wide"'
         labels.append(f'<text{shown} x="{x:.2f}%" y="12" text-anchor="middle">{escape(text)}</text>')
     labels.append(f'<text x="100%" y="12" text-anchor="end">{escape(_("now"))}</text>')

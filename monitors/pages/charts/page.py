@@ -85,11 +85,11 @@ class _Frame:
     unheard: list[bool]
     bridge: timedelta
 
-    def said(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
+    def tooltip(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
         """Yield each bucket with its texts."""
         each = zip(self.series.buckets, self.at, self.down, self.unheard, strict=True)
         for bucket, when, is_down, unheard in each:
-            yield bucket, self.words.said(when, facts(bucket), is_down=is_down, unheard=unheard)
+            yield bucket, self.words.tooltip(when, facts(bucket), is_down=is_down, unheard=unheard)
 
     def draw(
         self,
@@ -134,19 +134,19 @@ class _Frame:
 def _values(frame: _Frame, rules: ValueRules) -> Chart:
     title, words = _("Value"), frame.words
     limits = _bounds(rules, words)
-    told = [bucket for bucket in frame.series.buckets if bucket.values]
-    low = min((bucket.low for bucket in told if bucket.low is not None), default=0.0)
-    high = max((bucket.high for bucket in told if bucket.high is not None), default=0.0)
+    filled = [bucket for bucket in frame.series.buckets if bucket.values]
+    low = min((bucket.low for bucket in filled if bucket.low is not None), default=0.0)
+    high = max((bucket.high for bucket in filled if bucket.high is not None), default=0.0)
     points = [
-        Point(bucket.start, bucket.end, bucket.low, bucket.mean, bucket.high, said)
-        for bucket, said in frame.said(
+        Point(bucket.start, bucket.end, bucket.low, bucket.mean, bucket.high, tooltip)
+        for bucket, tooltip in frame.tooltip(
             lambda bucket: words.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
         )
     ]
     summary = _("No values in this range. Add &value=... to the push URL to chart one.")
-    if told:
-        mean = _mean((bucket.mean, bucket.values) for bucket in told)
-        number = sum(bucket.values for bucket in told)
+    if filled:
+        mean = _mean((bucket.mean, bucket.values) for bucket in filled)
+        number = sum(bucket.values for bucket in filled)
         summary = words.of_values(number, low, min(max(mean, low), high), high)
     return Chart(
         what="value",
@@ -165,7 +165,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
                 else []
             )
         ),
-        plot=frame.draw(points, axes.numbers(low, high), "value", title, limits) if told else None,
+        plot=frame.draw(points, axes.numbers(low, high), "value", title, limits) if filled else None,
     )
 
 
@@ -174,22 +174,24 @@ def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
         (rules.low, _("Lowest allowed value: %(value)s")),
         (rules.high, _("Highest allowed value: %(value)s")),
     )
-    return [(value, said % {"value": words.figure(value)}) for value, said in named if value is not None]
+    return [
+        (value, tooltip % {"value": words.figure(value)}) for value, tooltip in named if value is not None
+    ]
 
 
 def _intervals(frame: _Frame) -> Chart:
     title, words, counted = _("Time between heartbeats"), frame.words, frame.series.range.counted
-    told = [bucket for bucket in frame.series.buckets if bucket.gap_mean is not None]
+    filled = [bucket for bucket in frame.series.buckets if bucket.gap_mean is not None]
     points = [
-        Point(bucket.start, bucket.end, bucket.gap_mean, bucket.gap_mean, _longest(bucket), said)
-        for bucket, said in frame.said(
+        Point(bucket.start, bucket.end, bucket.gap_mean, bucket.gap_mean, _longest(bucket), tooltip)
+        for bucket, tooltip in frame.tooltip(
             lambda bucket: words.of_gaps(bucket.heartbeats, bucket.gap_mean, bucket.gap_max)
         )
     ]
     longest = max((point.high for point in points if point.high is not None), default=0.0)
     summary = _("Not enough heartbeats in this range: at least two are needed.")
-    if told:
-        mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in told)
+    if filled:
+        mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in filled)
         number = sum(bucket.heartbeats for bucket in frame.series.buckets)
         summary = words.of_gaps(number, mean, longest if counted else None)
     measured = _("Line: mean. Band: mean to longest. Each gap is counted at its end.")
@@ -208,7 +210,7 @@ def _intervals(frame: _Frame) -> Chart:
         legend=frame.legend(measured if counted else guessed),
         columns=[_("Time"), _("Mean"), *([_("Longest")] if counted else []), _("Heartbeats")],
         rows=frame.rows(cells),
-        plot=frame.draw(points, axes.durations(longest), "interval", title) if told else None,
+        plot=frame.draw(points, axes.durations(longest), "interval", title) if filled else None,
     )
 
 
@@ -226,11 +228,11 @@ def _mean(parts: Iterable[tuple[float | None, int]]) -> float:
 
 def _agreed(monitor: Monitor) -> timedelta:
     """Return the longest silence that the schedule allows."""
-    heard = monitor.state.last_heartbeat_at
-    if heard is None:
+    last_heartbeat_at = monitor.state.last_heartbeat_at
+    if last_heartbeat_at is None:
         return timedelta(0)
     try:
-        return max(monitor.schedule.due_after(heard).deadline - heard, timedelta(0))
+        return max(monitor.schedule.due_after(last_heartbeat_at).deadline - last_heartbeat_at, timedelta(0))
     except ScheduleError:
         return timedelta(0)
 
@@ -240,12 +242,12 @@ def _agreed(monitor: Monitor) -> timedelta:
 
 def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
     end = incident.resolved_at or now
-    said = {
+    values = {
         "cause": _CAUSES[Cause(incident.cause)],
         "duration": axes.length(max((end - incident.started_at).total_seconds(), 0)),
         "times": words.span(incident.started_at, end),
     }
-    return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % said)
+    return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % values)
 
 
 def _hatched(stretch: Stretch, words: Words) -> Shade:

@@ -37,7 +37,7 @@ class _Size:
 
 
 _SIZES = {"": _Size(8, 24, 5, 3, 4), "large": _Size(14, 40, 9, 6, 5)}
-_TOLD_OF_A_MESSAGE = 80
+_MESSAGE_LENGTH = 80
 # In the order of the summary.
 _WORDS = {
     Status.DOWN: gettext_lazy("down"),
@@ -47,7 +47,7 @@ _WORDS = {
     None: gettext_lazy("no data"),
 }
 # Default messages carry no information.
-_UNTOLD = ("", "OK", "Reported down")
+_DEFAULT_MESSAGES = ("", "OK", "Reported down")
 
 
 def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
@@ -158,9 +158,9 @@ def _length(span: timedelta) -> str:
 def _tooltip(slot: Slot, zone: str, language: str) -> str:
     """Return the tooltip of a slot, escaped."""
     facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, slot.unheard, zone, language)
-    if slot.last_message in _UNTOLD:
+    if slot.last_message in _DEFAULT_MESSAGES:
         return facts
-    return f"{facts}: {escape(Truncator(slot.last_message).chars(_TOLD_OF_A_MESSAGE))}"
+    return f"{facts}: {escape(Truncator(slot.last_message).chars(_MESSAGE_LENGTH))}"
 
 
 @lru_cache(maxsize=2048)

@@ -40,7 +40,7 @@ class Words:
             self._days[at.date()] = day_and_month(at.date())
         return self._days[at.date()]
 
-    def said(self, when: str, facts: str, *, is_down: bool, unheard: bool = False) -> str:
+    def tooltip(self, when: str, facts: str, *, is_down: bool, unheard: bool = False) -> str:
         """Return the tooltip of one bucket."""
         parts = [when, facts]
         if is_down:

@@ -13,18 +13,18 @@ _BEFORE, _AFTER = 0.05, 0.12
 # In percent of the width: marks this close to an end have their label on the inner side; the width of a
 # label on a phone; the minimum width of a stretch.
 _NEAR_AN_END, _WORDS, _VISIBLE = 18, 34, 0.8
-_EXPECTED_TOLD = 3
+_EXPECTED_SHOWN = 3
 # How far back to search for the scheduled time before the last heartbeat, in distances between two times.
-_LOOK_BACK, _LOOKED_AT = (2, 8, 64, 400), 500
+_LOOKBACKS, _MOST_TIMES = (2, 8, 64, 400), 500
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A time at the position `x`, in percent of the width. `told` is whether there is room for its label."""
+    """A time at the position `x`, in percent of the width. `labelled`: there is room for its label."""
 
     at: datetime
     x: float
-    told: bool = True
+    labelled: bool = True
 
     @property
     def left(self) -> str:
@@ -58,7 +58,7 @@ class Stretch:
 class Window:
     """The time from the last heartbeat until an alert is sent, on a line from `start` to `end`.
 
-    `expected` is the end of the timeout or the scheduled time, `told` when the alert is sent. `recommended`
+    `expected` is the end of the timeout or the scheduled time, `alert` when the alert is sent. `recommended`
     is when the sender should push again, `earlier` the scheduled time before the last heartbeat, if there
     are such times.
     """
@@ -68,7 +68,7 @@ class Window:
     last: Mark
     now: Mark
     expected: Mark
-    told: Mark
+    alert: Mark
     recommended: Mark | None = None
     earlier: Mark | None = None
 
@@ -82,7 +82,7 @@ class Window:
 
     @property
     def grace(self) -> Stretch | None:
-        return _between(self.expected, self.told) if self.told.at > self.expected.at else None
+        return _between(self.expected, self.alert) if self.alert.at > self.expected.at else None
 
 
 def window(
@@ -112,17 +112,17 @@ def window(
     recommended = None
     if interval and last + timedelta(seconds=interval) < expected_by:
         x = at(last + timedelta(seconds=interval))
-        recommended = Mark(last + timedelta(seconds=interval), x, told=expected.x - x > _WORDS)
-    told = Mark(deadline, at(deadline))
+        recommended = Mark(last + timedelta(seconds=interval), x, labelled=expected.x - x > _WORDS)
+    alert = Mark(deadline, at(deadline))
     return Window(
         start=start,
         end=end,
-        last=Mark(last, at(last), told=told.x - at(last) > 2 * _WORDS),
+        last=Mark(last, at(last), labelled=alert.x - at(last) > 2 * _WORDS),
         now=Mark(now, at(now)),
         expected=expected,
-        told=told,
+        alert=alert,
         recommended=recommended,
-        earlier=Mark(earlier, at(earlier), told=expected.x - at(earlier) > _WORDS) if earlier else None,
+        earlier=Mark(earlier, at(earlier), labelled=expected.x - at(earlier) > _WORDS) if earlier else None,
     )
 
 
@@ -134,7 +134,7 @@ def scheduled_around(schedule: Schedule, last: datetime) -> tuple[datetime | Non
     if not isinstance(schedule, CronSchedule):
         return None, ()
     try:
-        following = tuple(islice(schedule.times_after(last), _EXPECTED_TOLD))
+        following = tuple(islice(schedule.times_after(last), _EXPECTED_SHOWN))
         return _before(schedule, last, following), following
     except ScheduleError:
         return None, ()
@@ -144,9 +144,9 @@ def _before(schedule: CronSchedule, last: datetime, following: tuple[datetime, .
     if len(following) < 2:
         return None
     distance = following[1] - following[0]
-    for times in _LOOK_BACK:
+    for times in _LOOKBACKS:
         latest = None
-        for time in islice(schedule.times_after(last - distance * times), _LOOKED_AT):
+        for time in islice(schedule.times_after(last - distance * times), _MOST_TIMES):
             if time > last:
                 break
             latest = time

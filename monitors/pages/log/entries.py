@@ -30,7 +30,7 @@ class Kind(StrEnum):
     GAPS = "gaps"
 
     @property
-    def letter(self) -> str:
+    def prefix(self) -> str:
         return self.value[0]
 
 
@@ -43,7 +43,7 @@ KIND_LABELS = {
     Kind.GAPS: _("Gaps"),
 }
 _RANKS = {kind: rank for rank, kind in enumerate(Kind)}
-_BY_LETTER = {kind.letter: kind for kind in Kind}
+_BY_PREFIX = {kind.prefix: kind for kind in Kind}
 
 
 class BadCursor(ValueError):
@@ -68,10 +68,10 @@ class Cursor:
             at = time_from_hex(match[1])
         except OverflowError as error:
             raise BadCursor(text) from error
-        return cls(at, _BY_LETTER[match[2]], int(match[3], 16))
+        return cls(at, _BY_PREFIX[match[2]], int(match[3], 16))
 
     def __str__(self) -> str:
-        return f"{time_in_hex(self.at)}-{self.kind.letter}{self.pk:x}"
+        return f"{time_in_hex(self.at)}-{self.kind.prefix}{self.pk:x}"
 
     @property
     def key(self) -> tuple[datetime, int, int]:
@@ -137,7 +137,7 @@ class Entry:
     """One row of the activity, in the reader's language.
 
     `code` is `word` for programs, and `tone` the status that sets its colour, "" for none. `text` is the
-    sentence or a heartbeat's message; `said` is the heartbeat's message if the sentence includes it.
+    sentence or a heartbeat's message; `message` is the heartbeat's message if the sentence includes it.
     `with_` are rows that were merged into this one.
     """
 
@@ -148,7 +148,7 @@ class Entry:
     word: str
     text: str
     tone: str = ""
-    said: str = ""
+    message: str = ""
     value: float | None = None
     source: str = ""
     by: str = ""
@@ -161,7 +161,7 @@ class Entry:
     @property
     def id(self) -> str:
         """Its stable id within a page."""
-        return f"entry-{self.kind.letter}{self.pk}"
+        return f"entry-{self.kind.prefix}{self.pk}"
 
     @property
     def cursor(self) -> Cursor:

@@ -64,8 +64,8 @@ def newest(monitor: Monitor, *, now: datetime) -> Page:
     return page(monitor, Filter(), size=NEWEST)
 
 
-def page(monitor: Monitor, asked: Filter, *, before: Cursor | None = None, size: int = ROWS) -> Page:
-    """Return `size` rows that match `asked` and come after `before`. One query per kind.
+def page(monitor: Monitor, criteria: Filter, *, before: Cursor | None = None, size: int = ROWS) -> Page:
+    """Return `size` rows that match `criteria` and come after `before`. One query per kind.
 
     Entries that belong together are merged: a status change includes the message of the heartbeat that
     caused it, and its notifications. The page's cursor is exact nevertheless.
@@ -75,26 +75,26 @@ def page(monitor: Monitor, asked: Filter, *, before: Cursor | None = None, size:
     """
     # Most rows are one entry, so this is usually enough; else the page is a little shorter.
     wanted = size + _FOLLOWING
-    if asked.text:
+    if criteria.text:
         with patience():
-            lists = _first(monitor, asked, before, wanted)
+            lists = _first(monitor, criteria, before, wanted)
     else:
-        lists = _first(monitor, asked, before, wanted)
+        lists = _first(monitor, criteria, before, wanted)
     found = list(islice(_merged(lists), wanted))
     rows = fold(found)
     if len(found) < wanted and len(rows) <= size:
         return Page(rows)
     # The last ones may lack entries that belong to them.
-    kept = rows[: min(size, max(len(rows) - 1, 1))]
-    return Page(kept, str(kept[-1].last))
+    shown = rows[: min(size, max(len(rows) - 1, 1))]
+    return Page(shown, str(shown[-1].last))
 
 
-def entries(monitor: Monitor, asked: Filter) -> Iterator[Entry]:
-    """Yield all entries that match `asked`, newest first and unmerged, in bounded memory.
+def entries(monitor: Monitor, criteria: Filter) -> Iterator[Entry]:
+    """Yield all entries that match `criteria`, newest first and unmerged, in bounded memory.
 
     Nothing stays open between two chunks.
     """
-    return _merged(_walk(monitor, asked, kind) for kind in asked.kinds if kind in _sources)
+    return _merged(_walk(monitor, criteria, kind) for kind in criteria.kinds if kind in _sources)
 
 
 def version(shown: Page, *also: Any) -> str:
@@ -120,17 +120,17 @@ def patience() -> Iterator[None]:
         raise TooSlow from error
 
 
-def _first(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[list[Entry]]:
-    return [_sources[kind](monitor, asked, before, limit) for kind in asked.kinds if kind in _sources]
+def _first(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[list[Entry]]:
+    return [_sources[kind](monitor, criteria, before, limit) for kind in criteria.kinds if kind in _sources]
 
 
 def _merged(lists: Iterable[Iterable[Entry]]) -> Iterator[Entry]:
     return heapq.merge(*lists, key=lambda entry: entry.cursor.key, reverse=True)
 
 
-def _walk(monitor: Monitor, asked: Filter, kind: Kind) -> Iterator[Entry]:
+def _walk(monitor: Monitor, criteria: Filter, kind: Kind) -> Iterator[Entry]:
     before: Cursor | None = None
-    while chunk := _sources[kind](monitor, asked, before, CHUNK):
+    while chunk := _sources[kind](monitor, criteria, before, CHUNK):
         yield from chunk
         if len(chunk) < CHUNK:
             return
@@ -140,7 +140,7 @@ def _walk(monitor: Monitor, asked: Filter, kind: Kind) -> Iterator[Entry]:
 # --- Merging -------------------------------------------------------------------------------------
 
 # The status that the heartbeat behind a change reported. One with a value out of range reported up.
-_SAID_WITH = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
+_HEARTBEAT_STATUS = {"down": "down", "value": "up", "resolved": "up", "began": "up"}
 _BY: dict[str, str] = {
     AuditEntry.Action.MONITOR_PAUSED: "paused",
     AuditEntry.Action.MONITOR_RESUMED: "resumed",
@@ -187,9 +187,9 @@ def _together(newer: Entry, older: Entry) -> Entry | None:
 def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
     if any(entry.kind is Kind.HEARTBEATS for entry in change.with_):
         return None
-    if heartbeat.code != _SAID_WITH.get(change.code):
+    if heartbeat.code != _HEARTBEAT_STATUS.get(change.code):
         return None
-    if change.code != "began" and change.said != heartbeat.text:
+    if change.code != "began" and change.message != heartbeat.text:
         return None
     text = change.text
     if change.code == "began" and heartbeat.text != DEFAULT_MESSAGE[True]:
@@ -197,7 +197,7 @@ def _with_its_heartbeat(change: Entry, heartbeat: Entry) -> Entry | None:
     return change.taking(
         heartbeat,
         text=text,
-        said=heartbeat.text,
+        message=heartbeat.text,
         value=heartbeat.value,
         source=heartbeat.source,
         facts=(*change.facts, *heartbeat.facts),

@@ -23,17 +23,17 @@ from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, length
 
 # The codes of changes that open an incident, and of those that resolve one.
 OPENED, RESOLVED = ("missed", "down", "value"), ("resolved",)
-INCIDENT_DEEDS = (AuditEntry.Action.INCIDENT_NOTED, AuditEntry.Action.INCIDENT_ACKNOWLEDGED)
+INCIDENT_ACTIONS = (AuditEntry.Action.INCIDENT_NOTED, AuditEntry.Action.INCIDENT_ACKNOWLEDGED)
 
 
-def heartbeats(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
-    if asked.incident is not None:
+def heartbeats(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    if criteria.incident is not None:
         return []
-    rows = asked.within(Heartbeat.objects.filter(monitor=monitor), "received_at")
-    if asked.status:
-        rows = rows.filter(status=asked.status)
-    if asked.text:
-        rows = rows.filter(message__icontains=asked.text)
+    rows = criteria.within(Heartbeat.objects.filter(monitor=monitor), "received_at")
+    if criteria.status:
+        rows = rows.filter(status=criteria.status)
+    if criteria.text:
+        rows = rows.filter(message__icontains=criteria.text)
     if before is not None:
         rows = before.older(rows, "received_at", Kind.HEARTBEATS)
     return [_heartbeat(row) for row in rows.order_by("-received_at", "-pk")[:limit]]
@@ -57,16 +57,16 @@ def _heartbeat(row: Heartbeat) -> Entry:
 # --- Status changes ------------------------------------------------------------------------------
 
 
-def transitions(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
-    rows = asked.within(Transition.objects.filter(monitor=monitor), "at")
-    if asked.incident is not None:
-        rows = rows.filter(incident__public_id=asked.incident)
-    if asked.status:
-        rows = rows.filter(target=asked.status)
-    if asked.text:
+def transitions(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    rows = criteria.within(Transition.objects.filter(monitor=monitor), "at")
+    if criteria.incident is not None:
+        rows = rows.filter(incident__public_id=criteria.incident)
+    if criteria.status:
+        rows = rows.filter(target=criteria.status)
+    if criteria.text:
         rows = rows.filter(
-            Q(target=Status.DOWN, incident__opening_message__icontains=asked.text)
-            | Q(source=Status.DOWN, incident__closing_message__icontains=asked.text)
+            Q(target=Status.DOWN, incident__opening_message__icontains=criteria.text)
+            | Q(source=Status.DOWN, incident__closing_message__icontains=criteria.text)
         )
     if before is not None:
         rows = before.older(rows, "at", Kind.STATUS)
@@ -79,19 +79,21 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
         case Reason.MISSED, Incident() as incident:
             return _status(row, "missed", _("missed"), " · ".join(_missed(incident)))
         case Reason.REPORTED, Incident() as incident:
-            said = _worth_saying(incident.opening_message, up=False)
-            text = _("Reported down: “%(message)s”") % {"message": said} if said else _("Reported down")
-            return _status(row, "down", _("down"), text, said=incident.opening_message)
+            message = _unless_default(incident.opening_message, up=False)
+            text = _("Reported down: “%(message)s”") % {"message": message} if message else _("Reported down")
+            return _status(row, "down", _("down"), text, message=incident.opening_message)
         case Reason.VALUE, Incident() as incident:
             parts = [value_text(incident.opening_value, rules)]
-            if said := _worth_saying(incident.opening_message, up=True):
-                parts.append(f"“{said}”")
-            return _status(row, "value", _("value"), " · ".join(parts), said=incident.opening_message)
+            if message := _unless_default(incident.opening_message, up=True):
+                parts.append(f"“{message}”")
+            return _status(row, "value", _("value"), " · ".join(parts), message=incident.opening_message)
         case Reason.HEARTBEAT, Incident() as incident:
             parts = [_("Recovered after %(length)s") % {"length": length(incident.started_at, row.at)}]
-            if said := _worth_saying(incident.closing_message, up=True):
-                parts.append(f"“{said}”")
-            return _status(row, "resolved", _("recovered"), " · ".join(parts), said=incident.closing_message)
+            if message := _unless_default(incident.closing_message, up=True):
+                parts.append(f"“{message}”")
+            return _status(
+                row, "resolved", _("recovered"), " · ".join(parts), message=incident.closing_message
+            )
         case Reason.PAUSED, incident:
             text = _("Paused: heartbeats are recorded, but no alerts are sent")
             if incident is not None:
@@ -115,12 +117,12 @@ def _missed(incident: Incident) -> Iterator[str]:
         yield _("last message “%(message)s”") % {"message": incident.opening_message}
 
 
-def _worth_saying(message: str, *, up: bool) -> str:
+def _unless_default(message: str, *, up: bool) -> str:
     """Return `message` unless it is the default."""
     return "" if message == DEFAULT_MESSAGE[up] else message
 
 
-def _status(row: Transition, code: str, word: str, text: str, *, said: str = "") -> Entry:
+def _status(row: Transition, code: str, word: str, text: str, *, message: str = "") -> Entry:
     incident = row.incident
     facts: tuple[Fact, ...] = ()
     if incident is not None and code == Cause.MISSED and incident.detected_at > row.at:
@@ -133,7 +135,7 @@ def _status(row: Transition, code: str, word: str, text: str, *, said: str = "")
         word=word,
         tone=row.target if row.target != Status.NEW else "",
         text=text,
-        said=said,
+        message=message,
         incident=incident.public_id if incident else None,
         facts=facts,
     )
@@ -142,17 +144,17 @@ def _status(row: Transition, code: str, word: str, text: str, *, said: str = "")
 # --- Changes by people ---------------------------------------------------------------------------
 
 
-def changes(monitor: Monitor, asked: Filter, before: Cursor | None, limit: int) -> list[Entry]:
-    if asked.status:
+def changes(monitor: Monitor, criteria: Filter, before: Cursor | None, limit: int) -> list[Entry]:
+    if criteria.status:
         return []
-    rows = asked.within(AuditEntry.objects.filter(subject=monitor.public_id), "at")
-    if asked.incident is not None:
-        rows = rows.filter(action__in=INCIDENT_DEEDS, details__incident=str(asked.incident))
-    if asked.text:
+    rows = criteria.within(AuditEntry.objects.filter(subject=monitor.public_id), "at")
+    if criteria.incident is not None:
+        rows = rows.filter(action__in=INCIDENT_ACTIONS, details__incident=str(criteria.incident))
+    if criteria.text:
         rows = rows.filter(
-            Q(actor__icontains=asked.text)
-            | Q(details__label__icontains=asked.text)
-            | Q(details__note__icontains=asked.text)
+            Q(actor__icontains=criteria.text)
+            | Q(details__label__icontains=criteria.text)
+            | Q(details__note__icontains=criteria.text)
         )
     if before is not None:
         rows = before.older(rows, "at", Kind.CHANGES)

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from monitors.domain.state_machine import Shown, Status
 from monitors.models import Transition
 
-_TOLD_MOST, _READ_MOST = 3, 200
+_ANNOUNCED_MOST, _READ_MOST = 3, 200
 # The sentences are sent in a header, which proxies limit to a few kilobytes.
 _NAME_MOST = 40
 
@@ -47,7 +47,7 @@ def since(workspace: Workspace, last: int, *, until: int) -> list[Change]:
     for transition in newest_first:
         by_monitor.setdefault(transition.monitor_id, transition)
     found = list(by_monitor.values())
-    if len(found) > _TOLD_MOST:
+    if len(found) > _ANNOUNCED_MOST:
         return [_many(found)]
     return [
         Change(_sentence(one), Shown(one.target), reverse("monitors:detail", args=[one.monitor.public_id]))

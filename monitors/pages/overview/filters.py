@@ -233,8 +233,12 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
             first = () if sort == "name" else (Lower("name").desc(), "-name", "-pk")
             return monitors.order_by(*(first or by_name))
         case "last":
-            heard = F("state__last_heartbeat_at")
-            newest = heard.desc(nulls_last=True) if sort == "last" else heard.asc(nulls_last=True)
+            last_heartbeat_at = F("state__last_heartbeat_at")
+            newest = (
+                last_heartbeat_at.desc(nulls_last=True)
+                if sort == "last"
+                else last_heartbeat_at.asc(nulls_last=True)
+            )
             return monitors.order_by(newest, *by_name)
         case "due":
             due = _expected()

@@ -29,7 +29,7 @@ _COUNTED = (Shown.DOWN, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
 class Row:
     """One monitor: its current status, its bar of 24 h, and its uptimes as text.
 
-    `watched` is whether it was up or down at any time in the last 30 days; `said_down` is the message of
+    `watched` is whether it was up or down at any time in the last 30 days; `down_message` is the message of
     the heartbeat that reported it down.
     """
 
@@ -38,7 +38,7 @@ class Row:
     day: str
     month: str
     watched: bool
-    said_down: str
+    down_message: str
     in_maintenance: bool
 
 
@@ -48,7 +48,7 @@ class Count:
 
     shown: Shown
     number: int
-    chosen: bool
+    selected: bool
     url: str
 
 
@@ -69,7 +69,7 @@ class Overview:
     anything. `now` is the database's time.
     """
 
-    asked: OverviewParams
+    params: OverviewParams
     rows: list[Row]
     counts: list[Count]
     total: int
@@ -82,7 +82,7 @@ class Overview:
 
     @property
     def first(self) -> int:
-        return (self.asked.page - 1) * versions.ROWS + 1
+        return (self.params.page - 1) * versions.ROWS + 1
 
     @property
     def last(self) -> int:
@@ -90,62 +90,62 @@ class Overview:
 
     @property
     def without_text(self) -> str:
-        return self.asked.other(text="").url
+        return self.params.other(text="").url
 
     @property
     def without_tag(self) -> str:
-        return self.asked.other(tag="").url
+        return self.params.other(tag="").url
 
     @property
     def before(self) -> str:
-        return self.asked.other(page=self.asked.page - 1).url if self.asked.page > 1 else ""
+        return self.params.other(page=self.params.page - 1).url if self.params.page > 1 else ""
 
     @property
     def after(self) -> str:
-        return self.asked.other(page=self.asked.page + 1).url if self.asked.page < self.pages else ""
+        return self.params.other(page=self.params.page + 1).url if self.params.page < self.pages else ""
 
     @property
     def hidden(self) -> dict[str, str]:
         """The query parameters that a search keeps."""
-        return {name: value for name, value in self.asked.query.items() if name not in ("q", "page")}
+        return {name: value for name, value in self.params.query.items() if name not in ("q", "page")}
 
     @property
     def headings(self) -> dict[str, Heading]:
         return {name: self._heading(name) for name in ("status", "name", "last", "due")}
 
     def _heading(self, name: str) -> Heading:
-        turned = f"-{name}" if self.asked.sort == name and name != "status" else name
+        turned = f"-{name}" if self.params.sort == name and name != "status" else name
         directions = {name: "ascending", f"-{name}": "descending"}
         if name == "last":
             # The newest time is the largest value.
             directions = {name: "descending", f"-{name}": "ascending"}
-        return Heading(self.asked.other(sort=turned).url, directions.get(self.asked.sort, ""))
+        return Heading(self.params.other(sort=turned).url, directions.get(self.params.sort, ""))
 
 
-def overview(workspace: Workspace, asked: OverviewParams) -> Overview:
-    """Return the page of `workspace` that is `asked` for, or the last page if it is beyond that.
+def overview(workspace: Workspace, params: OverviewParams) -> Overview:
+    """Return the page of `workspace` for `params`, or the last page if it is beyond that.
 
     The number of queries depends on the filters, not on the number of monitors.
     """
-    look = versions.look_at(workspace.public_id)
+    snapshot = versions.take_snapshot(workspace.public_id)
     # Before the rows are read: later changes have another version, and are shown next time.
-    chosen = versions.choose(look, asked)
-    version = versions.version_of(look, chosen, asked)
-    counts = chosen.found.counts
+    selection = versions.select(snapshot, params)
+    version = versions.version_of(snapshot, selection, params)
+    counts = selection.found.counts
     return Overview(
-        asked=replace(asked, page=chosen.page),
-        rows=_rows(_in_order(chosen.ids), look.now),
+        params=replace(params, page=selection.page),
+        rows=_rows(_in_order(selection.ids), snapshot.now),
         counts=[
-            Count(shown, counts[shown], shown in asked.statuses, asked.toggled(shown).url)
+            Count(shown, counts[shown], shown in params.statuses, params.toggled(shown).url)
             for shown in _COUNTED
         ],
-        total=look.whole.total,
-        matching=chosen.number,
-        down=look.whole.counts[Shown.DOWN],
-        pages=chosen.pages,
+        total=snapshot.whole.total,
+        matching=selection.number,
+        down=snapshot.whole.counts[Shown.DOWN],
+        pages=selection.pages,
         version=version,
-        notice=look.notice,
-        now=look.now,
+        notice=snapshot.notice,
+        now=snapshot.now,
     )
 
 
@@ -177,19 +177,19 @@ def _rows(monitors: Sequence[Monitor], now: datetime) -> list[Row]:
                 day=current.percent(day.share),
                 month=current.percent(month.share),
                 watched=month.share is not None,
-                said_down=_said_down(reading),
+                down_message=_down_message(reading),
                 in_maintenance=monitor.pk in held,
             )
         )
     return rows
 
 
-def _said_down(reading: Reading) -> str:
+def _down_message(reading: Reading) -> str:
     """Return what the sender reported: a value out of range, or the message of its down report."""
     state = reading.state
     if fault := current.fault_text(reading):
         return fault
     if state.status != Status.DOWN or state.last_heartbeat_at is None:
         return ""
-    spoke = state.last_heartbeat_at >= state.status_changed_at
-    return state.last_message if spoke and state.last_message not in DEFAULT_MESSAGE.values() else ""
+    is_recent = state.last_heartbeat_at >= state.status_changed_at
+    return state.last_message if is_recent and state.last_message not in DEFAULT_MESSAGE.values() else ""

@@ -45,14 +45,14 @@ class OverviewParams:
     @property
     def query(self) -> dict[str, str]:
         """The query parameters, without defaults."""
-        said = {
+        values = {
             "status": ",".join(self.statuses),
             "tag": self.tag,
             "q": self.text,
             "sort": self.sort if self.sort != "status" else "",
             "page": str(self.page) if self.page > 1 else "",
         }
-        return {name: value for name, value in said.items() if value}
+        return {name: value for name, value in values.items() if value}
 
     @property
     def url(self) -> str:
@@ -73,10 +73,10 @@ class OverviewParams:
         return replace(self, **{"page": 1, **changes})
 
     def toggled(self, shown: Shown) -> OverviewParams:
-        chosen = set(self.statuses) ^ {shown}
-        return self.other(statuses=tuple(status for status in current.SHOWN_LABELS if status in chosen))
+        statuses = set(self.statuses) ^ {shown}
+        return self.other(statuses=tuple(status for status in current.SHOWN_LABELS if status in statuses))
 
-    def choose(self, monitors: QuerySet[Any]) -> QuerySet[Any]:
+    def matching(self, monitors: QuerySet[Any]) -> QuerySet[Any]:
         """Return those of `monitors` that match the tag and the text, with any status."""
         if self.tag:
             monitors = overview_filters.by_tag(monitors, self.tag)

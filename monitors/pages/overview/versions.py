@@ -28,15 +28,15 @@ from monitors.pages.overview.filters import StatusCounts
 from monitors.pages.overview.params import OverviewParams
 
 ROWS = 40
-KEPT_SECONDS = 0.5
+CACHE_SECONDS = 0.5
 _OLD_SECONDS = 2.0
-_KEPT_MOST = 500
+_CACHE_MOST = 500
 # Bars and uptimes only change with time, and may be this old.
 _STALE_AFTER = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """The statuses of all monitors of a workspace at `now`; `taken` is that time by the process's clock.
 
     `notice` is what to say above them of a gap, if anything.
@@ -50,7 +50,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Selection:
     """The monitors on a page.
 
     `ids` are their row ids in order. `number` is how many pass the filters, on `pages` pages of which this
@@ -65,121 +65,122 @@ class Chosen:
 
 
 @dataclass(slots=True)
-class _Kept:
-    """A cached page, chosen while the standing had `mark`, and the version of the page at a look."""
+class _CachedPage:
+    """A cached page, chosen while the standing had `mark`, and the version of the page at a snapshot."""
 
     mark: tuple[Any, ...]
-    chosen: Chosen
-    made: tuple[Look, str] | None = None
+    selection: Selection
+    made: tuple[Snapshot, str] | None = None
 
 
-_looks: dict[UUID, Look] = {}
-_pages: dict[tuple[UUID, OverviewParams], _Kept] = {}
-_looking = Lock()
+_snapshots: dict[UUID, Snapshot] = {}
+_pages: dict[tuple[UUID, OverviewParams], _CachedPage] = {}
+_snapshot_lock = Lock()
 
 
-def version(workspace_id: UUID, asked: OverviewParams) -> str:
-    """Return the version of the page that is `asked` for. It changes whenever the page's content does.
+def version(workspace_id: UUID, params: OverviewParams) -> str:
+    """Return the version of the page for `params`. It changes whenever the page's content does.
 
-    It may be out of date by KEPT_SECONDS.
+    It may be out of date by CACHE_SECONDS.
 
     Args:
         workspace_id: the public id of a workspace.
     """
-    look = _kept_look(workspace_id)
-    kept = _pages.get((workspace_id, asked))
-    if kept is not None and kept.made is not None and kept.made[0] is look:
-        return kept.made[1]
-    return version_of(look, choose(look, asked), asked)
+    snapshot = _recent_snapshot(workspace_id)
+    cached = _pages.get((workspace_id, params))
+    if cached is not None and cached.made is not None and cached.made[0] is snapshot:
+        return cached.made[1]
+    return version_of(snapshot, select(snapshot, params), params)
 
 
-def is_current(said: str, asked: OverviewParams) -> bool:
-    """Return whether `said`, the version of an open page, is still current.
+def is_current(known_version: str, params: OverviewParams) -> bool:
+    """Return whether `known_version`, the version of an open page, is still current.
 
     A version includes its workspace, and only this server can create one: whoever sends it was allowed to
     see that page less than two minutes ago, and only learns that it has not changed.
     """
-    workspace, _, digest = said.partition("_")
+    workspace, _, digest = known_version.partition("_")
     try:
         workspace_id = UUID(hex=workspace)
     except ValueError:
         return False
     # Strangers may ask, too: only look up pages that this process has shown to a member.
-    known = len(digest) == _DIGEST_LETTERS and (workspace_id, asked) in _pages
-    return known and version(workspace_id, asked) == said
+    known = len(digest) == _DIGEST_LENGTH and (workspace_id, params) in _pages
+    return known and version(workspace_id, params) == known_version
 
 
-def look_at(workspace_id: UUID) -> Look:
+def take_snapshot(workspace_id: UUID) -> Snapshot:
     """Return the current statuses of a workspace's monitors, and cache them for the next polls."""
     taken = time.monotonic()
     now = database_now()
     monitors = Monitor.objects.filter(workspace__public_id=workspace_id)
-    look = Look(workspace_id, now, filters.standing(monitors, now), gaps.notice_at(now), taken)
-    if len(_looks) >= _KEPT_MOST:
-        _looks.clear()
-    _looks[workspace_id] = look
-    return look
+    snapshot = Snapshot(workspace_id, now, filters.standing(monitors, now), gaps.notice_at(now), taken)
+    if len(_snapshots) >= _CACHE_MOST:
+        _snapshots.clear()
+    _snapshots[workspace_id] = snapshot
+    return snapshot
 
 
-def _kept_look(workspace_id: UUID) -> Look:
-    look = _looks.get(workspace_id)
-    age = inf if look is None else time.monotonic() - look.taken
-    if look is not None and age <= KEPT_SECONDS:
-        return look
-    # Other threads don't wait for it: they use the cached look a moment longer, if it is not too old.
-    if not _looking.acquire(blocking=look is None or age > _OLD_SECONDS) and look is not None:
-        return look
+def _recent_snapshot(workspace_id: UUID) -> Snapshot:
+    snapshot = _snapshots.get(workspace_id)
+    age = inf if snapshot is None else time.monotonic() - snapshot.taken
+    if snapshot is not None and age <= CACHE_SECONDS:
+        return snapshot
+    # Other threads don't wait for it: they use the cached snapshot a moment longer, if it is not too old.
+    if not _snapshot_lock.acquire(blocking=snapshot is None or age > _OLD_SECONDS) and snapshot is not None:
+        return snapshot
     try:
-        newer = _looks.get(workspace_id)
-        return newer if newer is not None and newer is not look else look_at(workspace_id)
+        newer = _snapshots.get(workspace_id)
+        return newer if newer is not None and newer is not snapshot else take_snapshot(workspace_id)
     finally:
-        _looking.release()
+        _snapshot_lock.release()
 
 
-def choose(look: Look, asked: OverviewParams) -> Chosen:
-    """Return the monitors on the page that is `asked` for, or on the last page if it is beyond that."""
-    key = (look.workspace_id, asked)
-    kept = _pages.get(key)
+def select(snapshot: Snapshot, params: OverviewParams) -> Selection:
+    """Return the monitors on the page for `params`, or on the last page if it is beyond that."""
+    key = (snapshot.workspace_id, params)
+    cached = _pages.get(key)
     # Heartbeats only change the orders by time.
-    if kept is not None and kept.mark == look.whole.mark and not asked.by_time:
-        return kept.chosen
-    monitors = asked.choose(Monitor.objects.filter(workspace__public_id=look.workspace_id))
-    found = filters.standing(monitors, look.now) if asked.tag or asked.text else look.whole
-    number = sum(found.counts[shown] for shown in asked.statuses) if asked.statuses else found.total
+    if cached is not None and cached.mark == snapshot.whole.mark and not params.by_time:
+        return cached.selection
+    monitors = params.matching(Monitor.objects.filter(workspace__public_id=snapshot.workspace_id))
+    found = filters.standing(monitors, snapshot.now) if params.tag or params.text else snapshot.whole
+    number = sum(found.counts[shown] for shown in params.statuses) if params.statuses else found.total
     pages = max(-(-number // ROWS), 1)
-    page = min(asked.page, pages)
-    if asked.statuses:
-        monitors = filters.by_status(monitors, asked.statuses, now=look.now, seen=found)
-    ordered = filters.in_order(monitors, asked.sort, found, now=look.now)
+    page = min(params.page, pages)
+    if params.statuses:
+        monitors = filters.by_status(monitors, params.statuses, now=snapshot.now, seen=found)
+    ordered = filters.in_order(monitors, params.sort, found, now=snapshot.now)
     start = (page - 1) * ROWS
     ids = tuple(ordered.values_list("pk", flat=True)[start : start + ROWS])
-    chosen = Chosen(ids, page, pages, number, found)
-    if len(_pages) >= _KEPT_MOST:
+    selection = Selection(ids, page, pages, number, found)
+    if len(_pages) >= _CACHE_MOST:
         _pages.clear()
-    _pages[key] = _Kept(look.whole.mark, chosen)
-    return chosen
+    _pages[key] = _CachedPage(snapshot.whole.mark, selection)
+    return selection
 
 
-def version_of(look: Look, chosen: Chosen, asked: OverviewParams) -> str:
-    """Return the version of a page that shows `chosen`."""
-    moment = int(look.now.timestamp()) // _STALE_AFTER
-    noticed = look.notice and look.notice.key
-    shown = repr((look.whole.mark, chosen.ids, _heard(chosen.ids), asked.url, moment, noticed))
-    digest = blake2s(shown.encode(), digest_size=_DIGEST_LETTERS // 2, key=_key()).hexdigest()
-    made = f"{look.workspace_id.hex}_{digest}"
-    if (kept := _pages.get((look.workspace_id, asked))) and kept.chosen is chosen:
-        kept.made = look, made
+def version_of(snapshot: Snapshot, selection: Selection, params: OverviewParams) -> str:
+    """Return the version of a page that shows `selection`."""
+    moment = int(snapshot.now.timestamp()) // _STALE_AFTER
+    noticed = snapshot.notice and snapshot.notice.key
+    heartbeats = _last_heartbeats(selection.ids)
+    shown = repr((snapshot.whole.mark, selection.ids, heartbeats, params.url, moment, noticed))
+    digest = blake2s(shown.encode(), digest_size=_DIGEST_LENGTH // 2, key=_key()).hexdigest()
+    made = f"{snapshot.workspace_id.hex}_{digest}"
+    if (cached := _pages.get((snapshot.workspace_id, params))) and cached.selection is selection:
+        cached.made = snapshot, made
     return made
 
 
-_DIGEST_LETTERS = 24
+_DIGEST_LENGTH = 24
 
 
-def _heard(ids: Sequence[int]) -> list[tuple[Any, ...]]:
+def _last_heartbeats(ids: Sequence[int]) -> list[tuple[Any, ...]]:
     states = MonitorState.objects.filter(monitor_id__in=ids).order_by("monitor_id")
     return [
-        (pk, heard and heard.timestamp(), fault)
-        for pk, heard, fault in states.values_list("monitor_id", "last_heartbeat_at", "fault")
+        (pk, last_heartbeat_at and last_heartbeat_at.timestamp(), fault)
+        for pk, last_heartbeat_at, fault in states.values_list("monitor_id", "last_heartbeat_at", "fault")
     ]
 
 

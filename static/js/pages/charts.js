@@ -2,7 +2,7 @@
 //
 // The server writes a <title> for each stripe of a chart, which browsers show as a tooltip. This script
 // shows that text immediately, above the chart, and makes the chart a slider over its stripes for the
-// keyboard. #charts is reloaded now and then: from the URL that the page requested last ([data-asked]),
+// keyboard. #charts is reloaded now and then: from the URL that the page requested last ([data-url]),
 // perhaps before any chart has loaded, or from that of the charts shown.
 (() => {
   "use strict";
@@ -10,7 +10,7 @@
   // By chart element: its stripes, their texts, and the index of the selected one.
   const known = new WeakMap();
 
-  const saidBy = (box) => box.closest(".chart-card").querySelector(".chart-said");
+  const readoutOf = (box) => box.closest(".chart-card").querySelector(".chart-readout");
 
   function learn(box) {
     const stripes = [...box.querySelectorAll(".chart-target")];
@@ -40,7 +40,7 @@
     box.setAttribute("aria-valuenow", read + 1);
     box.setAttribute("aria-valuetext", chart.words[read]);
     box.classList.toggle("chart-on", chart.at !== null);
-    saidBy(box).textContent = chart.at === null ? box.dataset.summary : chart.words[chart.at];
+    readoutOf(box).textContent = chart.at === null ? box.dataset.summary : chart.words[chart.at];
     if (chart.at === null) return;
     const { x, width } = chart.stripes[read];
     const middle = `${x.baseVal.valueInSpecifiedUnits + width.baseVal.valueInSpecifiedUnits / 2}%`;
@@ -120,7 +120,7 @@
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.id !== "charts") return;
     const shown = event.detail.elt.querySelector("[data-charts]");
-    event.detail.path = event.detail.elt.dataset.asked ?? shown?.dataset.charts ?? event.detail.path;
+    event.detail.path = event.detail.elt.dataset.url ?? shown?.dataset.charts ?? event.detail.path;
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!event.detail.target.querySelector("[data-chart]")) return;

@@ -68,7 +68,7 @@
     const charts = document.getElementById("charts");
     if (!charts) return;
     const range = new URL(url).searchParams.get("range");
-    charts.dataset.asked = range ? `${charts.dataset.address}?range=${encodeURIComponent(range)}` : charts.dataset.address;
+    charts.dataset.url = range ? `${charts.dataset.address}?range=${encodeURIComponent(range)}` : charts.dataset.address;
     htmx.trigger(charts, "htmx:abort");
     htmx.trigger(charts, "tianji:charts");
   }

@@ -141,15 +141,15 @@
   function showChoice() {
     if (!bulk) return;
     const all = boxes();
-    const chosen = all.filter((box) => box.checked).length;
-    const words = chosen ? bulk.querySelector("#bulk-count").dataset.words.replace("{}", chosen) : "";
-    const told = bulk.querySelector("#bulk-count");
-    if (told.textContent !== words) told.textContent = words;
-    bulk.classList.toggle("bulk-on", chosen > 0);
+    const selected = all.filter((box) => box.checked).length;
+    const words = selected ? bulk.querySelector("#bulk-count").dataset.words.replace("{}", selected) : "";
+    const status = bulk.querySelector("#bulk-count");
+    if (status.textContent !== words) status.textContent = words;
+    bulk.classList.toggle("bulk-on", selected > 0);
     const whole = document.getElementById("choose-all");
     if (!whole) return;
-    whole.checked = chosen > 0 && chosen === all.length;
-    whole.indeterminate = chosen > 0 && chosen < all.length;
+    whole.checked = selected > 0 && selected === all.length;
+    whole.indeterminate = selected > 0 && selected < all.length;
   }
 
   function choose(wanted) {

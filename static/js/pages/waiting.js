@@ -9,13 +9,13 @@
   const room = document.getElementById("waiting");
   if (!room) return;
   const address = room.dataset.received;
-  let card = null, asked = false;
+  let card = null, requested = false;
 
   // A live region must exist before its text is set, or screen readers don't announce it.
-  const said = document.createElement("div");
-  said.className = "visually-hidden";
-  said.setAttribute("role", "status");
-  document.body.append(said);
+  const announcement = document.createElement("div");
+  announcement.className = "visually-hidden";
+  announcement.setAttribute("role", "status");
+  document.body.append(announcement);
 
   // At the start of the element that contained #waiting, else below the page header.
   const place = room.parentElement.id;
@@ -36,7 +36,7 @@
     card.querySelector("[data-close-received]").addEventListener("click", close);
     const title = card.querySelector("h2");
     // By then time.js has converted the time to the reader's time zone.
-    setTimeout(() => (said.textContent = title.textContent.trim()), 1100);
+    setTimeout(() => (announcement.textContent = title.textContent.trim()), 1100);
   }
 
   function close() {
@@ -50,8 +50,8 @@
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (asked || !event.detail.target.matches('[hx-swap="calm"]') || document.getElementById("waiting")) return;
-    asked = true;
+    if (requested || !event.detail.target.matches('[hx-swap="calm"]') || document.getElementById("waiting")) return;
+    requested = true;
     show(event.detail.target);
   });
 })();

@@ -18,10 +18,10 @@ from core.clock import database_now
 from monitors.api.history import _iso
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
-from tests.monitors.acts import push
-from tests.notifications.rows import make_incident
 from tests.support.callers import Caller
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
+from tests.support.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 ZERO = datetime(2026, 11, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def pages(caller, address, *, key="received_at", between=lambda: None, limit=500
 # --- Heartbeats ----------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_tells_all_that_is_known_of_it(reader, monitor):
+def test_a_heartbeat_has_all_its_fields(reader, monitor):
     token = tokens.issue(monitor=monitor, label="host-a").token
     Heartbeat.objects.create(
         monitor=monitor,
@@ -117,7 +117,7 @@ def test_the_newest_come_first(reader, monitor):
         ({"from": "2026-11-01T07:01:00+07:00", "to": "2026-11-01T00:02:00Z"}, ["100%"]),
     ],
 )
-def test_it_can_be_asked_for_some(reader, monitor, parameters, expected):
+def test_heartbeats_can_be_filtered(reader, monitor, parameters, expected):
     for minute, (status, message) in enumerate([("up", "OK"), ("up", "100%"), ("down", "Disk full")]):
         make_heartbeats(monitor, 1, start=ZERO + timedelta(minutes=minute), status=status, message=message)
     assert [row["message"] for row in results(reader.get(path(monitor, **parameters)))] == expected
@@ -150,7 +150,7 @@ def test_it_can_be_asked_for_some(reader, monitor, parameters, expected):
         ("format=ndjson&cursor=b1-1", 422, "cursor"),
     ],
 )
-def test_what_cannot_be_asked_for_is_explained(reader, monitor, query, status, field):
+def test_invalid_filters_are_explained(reader, monitor, query, status, field):
     answer = reader.get(f"monitors/{monitor.public_id}/heartbeats/?{query}")
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
@@ -193,7 +193,7 @@ def test_one_can_go_back_to_the_page_before(reader, monitor):
     assert values == ids[::-1]
 
 
-def test_a_link_to_a_page_keeps_what_was_asked_for(reader, monitor):
+def test_the_link_to_the_next_page_keeps_the_filters(reader, monitor):
     make_heartbeats(monitor, 3, message="a & b")
     answer = reader.get(path(monitor, q="a & b", limit=1)).json()
     assert "q=a+%26+b" in answer["next"]
@@ -214,7 +214,7 @@ def test_the_log_of_another_workspace_is_not_found(reader, workspace):
         assert reader.get(path(other, what)).status_code == 404
 
 
-def test_without_a_key_nothing_is_said(client, monitor):
+def test_without_a_key_nothing_is_returned(client, monitor):
     for what in ("heartbeats", "incidents", "transitions", "uptime"):
         answer = client.get(f"/api/v1/monitors/{monitor.public_id}/{what}/")
         assert answer.status_code == 401
@@ -287,7 +287,7 @@ def test_an_export_takes_the_filters(reader, monitor):
 
 
 @pytest.mark.parametrize("message", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1"])
-def test_a_spreadsheet_calculates_nothing_of_what_a_sender_said(reader, monitor, message):
+def test_an_exported_message_is_never_a_spreadsheet_formula(reader, monitor, message):
     make_heartbeats(monitor, 1, message=message)
     _header, row = csv.reader(io.StringIO(content(reader.get(path(monitor, format="csv"))), newline=""))
     assert row[2] == f"'{message}"
@@ -337,7 +337,7 @@ def test_fifty_thousand_heartbeats_are_exported_in_little_memory(reader, monitor
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_reads_an_export_slowly_keeps_no_connection_of_the_pool(workspace):
+def test_a_slow_export_holds_no_database_connection(workspace):
     monitor = make_monitor(workspace=workspace)
     make_heartbeats(monitor, 5000)
     pieces = iter(Caller(workspace, "read").get(path(monitor, format="ndjson")).streaming_content)
@@ -349,13 +349,13 @@ def test_who_reads_an_export_slowly_keeps_no_connection_of_the_pool(workspace):
 # --- Incidents -----------------------------------------------------------------------------------
 
 
-def test_an_incident_tells_how_it_went(reader, monitor):
+def test_an_incident_has_its_history(reader, monitor):
     push(monitor, message="fine", value=1.0)
     push(monitor, up=False, message="Disk full", value=99.0)
     push(monitor, message="OK again", value=50.0)
     incident = Incident.objects.get()
-    (said,) = results(reader.get(path(monitor, "incidents")))
-    assert said == {
+    (data,) = results(reader.get(path(monitor, "incidents")))
+    assert data == {
         "id": str(incident.public_id),
         "monitor": str(monitor.public_id),
         "monitor_name": monitor.name,
@@ -390,7 +390,7 @@ def test_the_incidents_of_all_monitors_are_listed_newest_first(reader, workspace
     assert ids(reader.get(path(other, "incidents"))) == [str(old.public_id)]
 
 
-def test_incidents_can_be_asked_for_by_what_they_are(reader, workspace, monitor):
+def test_incidents_can_be_filtered(reader, workspace, monitor):
     open_one = make_incident(monitor)
     closed = over(monitor)
     elsewhere = make_incident(make_monitor(workspace=workspace))
@@ -418,7 +418,7 @@ def test_an_incident_that_is_open_is_in_every_range_from_its_start_on(reader, mo
     ("query", "field"),
     [("open=1", "open"), ("open=", "open"), ("open=TRUE", "open"), ("monitor=7", "monitor"), ("q=x", "q")],
 )
-def test_incidents_that_cannot_be_asked_for_are_explained(reader, db, query, field):
+def test_invalid_incident_filters_are_explained(reader, db, query, field):
     answer = reader.get(f"incidents/?{query}")
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -447,7 +447,7 @@ def test_a_page_of_incidents_costs_the_same_however_many(reader, workspace, djan
 # --- Transitions ---------------------------------------------------------------------------------
 
 
-def test_transitions_tell_what_changed_and_why(reader, monitor):
+def test_transitions_have_the_change_and_its_reason(reader, monitor):
     push(monitor)
     push(monitor, up=False)
     incident = Incident.objects.get()

@@ -36,17 +36,17 @@ def problem(answer, status=422):
     return {error["field"]: error["detail"] for error in answer.json().get("errors", [])}
 
 
-def planned(writer, **said):
-    answer = writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **said})
+def planned(writer, **data):
+    answer = writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **data})
     assert answer.status_code == 201, answer.content
     return answer
 
 
 def test_what_is_planned_once_is_read_back(writer, reader, monitor):
     answer = planned(writer, monitors=[str(monitor.public_id)], tags=["shop"], excluded_from_uptime=False)
-    said = answer.json()
+    data = answer.json()
     window = MaintenanceWindow.objects.get()
-    assert said == {
+    assert data == {
         "id": str(window.public_id),
         "name": "Upgrade",
         "when": {
@@ -59,30 +59,30 @@ def test_what_is_planned_once_is_read_back(writer, reader, monitor):
         "monitors": [str(monitor.public_id)],
         "excluded_from_uptime": False,
         "under_way_until": None,
-        "created_at": said["created_at"],
+        "created_at": data["created_at"],
     }
-    assert reader.get(answer["Location"].removeprefix("/api/v1/")).json() == said
-    assert reader.get("maintenance/").json()["results"] == [said]
+    assert reader.get(answer["Location"].removeprefix("/api/v1/")).json() == data
+    assert reader.get("maintenance/").json()["results"] == [data]
     assert AuditEntry.objects.get(action=AuditEntry.Action.MAINTENANCE_PLANNED).actor.startswith("writer ")
 
 
 def test_a_deploy_needs_a_duration_only(writer, monitor):
     before = database_now()
-    said = planned(writer, when={"kind": "once", "duration": 600}).json()
-    until = datetime.fromisoformat(said["under_way_until"])
+    data = planned(writer, when={"kind": "once", "duration": 600}).json()
+    until = datetime.fromisoformat(data["under_way_until"])
     assert before <= until - timedelta(seconds=600) <= database_now()
-    assert said["all_monitors"] is True
+    assert data["all_monitors"] is True
     assert maintenance.held_until([monitor.pk], database_now()) == {monitor.pk: until}
 
 
 def test_what_repeats_is_read_back_and_kept_as_the_pages_keep_it(writer):
-    said = planned(writer, when=WEEKLY).json()
-    assert said["when"] == WEEKLY | {"weekdays": ["monday", "sunday"], "starts_at": None, "ends_at": None}
+    data = planned(writer, when=WEEKLY).json()
+    assert data["when"] == WEEKLY | {"weekdays": ["monday", "sunday"], "starts_at": None, "ends_at": None}
     window = MaintenanceWindow.objects.get()
     assert (window.weekdays, window.start_time, window.duration) == ([0, 6], time(22, 30), 7200)
 
 
-def test_a_time_of_day_is_the_workspaces_where_no_zone_is_said(writer, workspace):
+def test_a_time_of_day_without_a_zone_is_in_the_workspaces_zone(writer, workspace):
     workspace.timezone = "Asia/Tokyo"
     workspace.save()
     when = {name: value for name, value in WEEKLY.items() if name != "timezone"}
@@ -100,9 +100,9 @@ def test_what_is_read_can_be_put_back(writer, monitor):
 
 def test_what_is_put_replaces_all_of_it(writer, monitor):
     path = planned(writer, tags=["shop"])["Location"].removeprefix("/api/v1/")
-    said = writer.put(path, {"name": "Later", "when": WEEKLY, "monitors": [str(monitor.public_id)]}).json()
-    assert (said["name"], said["tags"], said["monitors"]) == ("Later", [], [str(monitor.public_id)])
-    assert (said["when"]["kind"], said["all_monitors"]) == ("weekly", False)
+    data = writer.put(path, {"name": "Later", "when": WEEKLY, "monitors": [str(monitor.public_id)]}).json()
+    assert (data["name"], data["tags"], data["monitors"]) == ("Later", [], [str(monitor.public_id)])
+    assert (data["when"]["kind"], data["all_monitors"]) == ("weekly", False)
 
 
 def test_ending_it_frees_its_monitors(writer, monitor):
@@ -128,7 +128,7 @@ def test_the_same_key_plans_once(writer):
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("data", "field"),
     [
         ({"when": {"kind": "yearly"}}, "when"),
         ({"when": {"kind": "weekly"}}, "when.weekdays"),
@@ -141,13 +141,13 @@ def test_the_same_key_plans_once(writer):
         ({"monitors": ["all"]}, "monitors.0"),
     ],
 )
-def test_what_does_not_fit_is_refused(writer, said, field):
-    assert field in problem(writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **said}), 400)
+def test_what_does_not_fit_is_refused(writer, data, field):
+    assert field in problem(writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **data}), 400)
     assert not MaintenanceWindow.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("data", "field"),
     [
         ({"when": {"kind": "once"}}, "when"),
         ({"when": ONCE | {"duration": 60}}, "when"),
@@ -160,8 +160,8 @@ def test_what_does_not_fit_is_refused(writer, said, field):
         ({"monitors": [str(uuid.UUID(int=1))]}, "monitors"),
     ],
 )
-def test_what_cannot_be_is_refused(writer, said, field):
-    assert field in problem(writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **said}))
+def test_what_cannot_be_is_refused(writer, data, field):
+    assert field in problem(writer.post("maintenance/", {"name": "Upgrade", "when": ONCE, **data}))
     assert not MaintenanceWindow.objects.exists()
 
 
@@ -208,8 +208,8 @@ def test_a_key_that_reads_changes_nothing(reader, writer, monitor):
 def test_a_snooze_is_put_and_ended(writer, monitor):
     path = f"monitors/{monitor.public_id}/snooze/"
     until = (database_now() + timedelta(hours=1)).replace(microsecond=0)
-    said = writer.put(path, {"until": until.astimezone(UTC).isoformat()}).json()
-    assert datetime.fromisoformat(said["snoozed_until"]) == until
+    data = writer.put(path, {"until": until.astimezone(UTC).isoformat()}).json()
+    assert datetime.fromisoformat(data["snoozed_until"]) == until
     assert snooze.snoozed_until(monitor, now=database_now()) == until
     assert writer.delete(path).json() == {"snoozed_until": None}
     assert writer.delete(path).json() == {"snoozed_until": None}
@@ -218,13 +218,13 @@ def test_a_snooze_is_put_and_ended(writer, monitor):
 
 def test_a_snooze_may_say_how_long_it_lasts(writer, monitor):
     longest = int(snooze.LONGEST.total_seconds())
-    said = writer.put(f"monitors/{monitor.public_id}/snooze/", {"duration": longest}).json()
-    left = datetime.fromisoformat(said["snoozed_until"]) - database_now()
+    data = writer.put(f"monitors/{monitor.public_id}/snooze/", {"duration": longest}).json()
+    left = datetime.fromisoformat(data["snoozed_until"]) - database_now()
     assert timedelta(days=29, hours=23) < left <= snooze.LONGEST
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         {},
         {"until": "2020-01-01T00:00:00Z"},
@@ -232,6 +232,6 @@ def test_a_snooze_may_say_how_long_it_lasts(writer, monitor):
         {"until": "2099-01-01T00:00:00Z", "duration": 60},
     ],
 )
-def test_a_snooze_ends_in_the_future_and_is_said_in_one_way(writer, monitor, said):
-    assert "until" in problem(writer.put(f"monitors/{monitor.public_id}/snooze/", said))
+def test_a_snooze_ends_in_the_future_and_takes_either_a_time_or_a_duration(writer, monitor, data):
+    assert "until" in problem(writer.put(f"monitors/{monitor.public_id}/snooze/", data))
     assert snooze.snoozed_until(monitor, now=database_now()) is None

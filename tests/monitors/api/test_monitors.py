@@ -11,9 +11,9 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.callers import Caller
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 INTERVAL = {"kind": "interval", "timeout": 60, "interval": 60, "grace": 6}
@@ -57,33 +57,33 @@ class TestCreating:
         }
         answer = writer.post("monitors/", body)
         assert answer.status_code == 201
-        said = answer.json()
-        assert said | body == said
-        assert said["slug"] == "nightly-backup"
-        assert said["status"] == "new"
-        assert said["deadline"] is said["last_heartbeat_at"] is None
-        assert re.fullmatch(TIME, said["created_at"])
-        assert answer["Location"] == f"/api/v1/monitors/{said['id']}/"
+        data = answer.json()
+        assert data | body == data
+        assert data["slug"] == "nightly-backup"
+        assert data["status"] == "new"
+        assert data["deadline"] is data["last_heartbeat_at"] is None
+        assert re.fullmatch(TIME, data["created_at"])
+        assert answer["Location"] == f"/api/v1/monitors/{data['id']}/"
         assert answer["ETag"] == '"1"'
-        assert writer.get(f"monitors/{said['id']}/").json() == said
+        assert writer.get(f"monitors/{data['id']}/").json() == data
 
     def test_its_push_url_works(self, writer, client):
-        said = writer.post("monitors/", {"name": "Job", "schedule": INTERVAL}).json()
-        assert client.post(said["push_url"].partition("testserver")[2]).content == b'{"ok":true}'
-        said = writer.get(f"monitors/{said['id']}/").json()
-        assert said["status"] == "up"
-        assert re.fullmatch(TIME, said["deadline"])
+        data = writer.post("monitors/", {"name": "Job", "schedule": INTERVAL}).json()
+        assert client.post(data["push_url"].partition("testserver")[2]).content == b'{"ok":true}'
+        data = writer.get(f"monitors/{data['id']}/").json()
+        assert data["status"] == "up"
+        assert re.fullmatch(TIME, data["deadline"])
 
     def test_a_cron_schedule_is_kept_as_it_was_given(self, writer):
-        said = writer.post("monitors/", {"name": "Job", "schedule": CRON}).json()
-        assert said["schedule"] == CRON
+        data = writer.post("monitors/", {"name": "Job", "schedule": CRON}).json()
+        assert data["schedule"] == CRON
 
     def test_what_is_left_out_gets_its_default(self, writer):
-        said = writer.post(
+        data = writer.post(
             "monitors/", {"name": "Job", "schedule": {"kind": "interval", "timeout": 90}}
         ).json()
-        assert said["schedule"] == {"kind": "interval", "timeout": 90, "interval": None, "grace": None}
-        assert (said["tags"], said["channels"], said["post_only"]) == ([], [], False)
+        assert data["schedule"] == {"kind": "interval", "timeout": 90, "interval": None, "grace": None}
+        assert (data["tags"], data["channels"], data["post_only"]) == ([], [], False)
 
     def test_two_of_one_name_get_two_slugs(self, writer):
         body = {"name": "Job", "schedule": INTERVAL}
@@ -234,7 +234,7 @@ class TestReading:
         assert names(writer.get("monitors/?q=mAIL")) == ["Mail"]
         assert names(writer.get("monitors/?tag=%22")) == []
 
-    def test_the_push_url_is_for_those_who_may_change_only(self, reader, writer, workspace):
+    def test_a_viewer_does_not_see_the_push_url(self, reader, writer, workspace):
         monitor = make_monitor(workspace=workspace)
         secret = secret_of(monitor)
         assert writer.get(f"monitors/{monitor.public_id}/").json()["push_url"].endswith(secret)
@@ -281,17 +281,17 @@ class TestReading:
 class TestChanging:
     def test_what_is_not_named_stays(self, writer, workspace):
         monitor = make_monitor(workspace=workspace, timeout=300, tags=["a"])
-        said = writer.patch(f"monitors/{monitor.public_id}/", {"name": "Other"}).json()
-        assert (said["name"], said["tags"], said["schedule"]["timeout"]) == ("Other", ["a"], 300)
+        data = writer.patch(f"monitors/{monitor.public_id}/", {"name": "Other"}).json()
+        assert (data["name"], data["tags"], data["schedule"]["timeout"]) == ("Other", ["a"], 300)
 
     def test_a_schedule_is_replaced_as_a_whole(self, writer, workspace):
         monitor = make_monitor(workspace=workspace, timeout=300, interval=100)
-        said = writer.patch(f"monitors/{monitor.public_id}/", {"schedule": CRON}).json()
-        assert said["schedule"] == CRON
-        said = writer.patch(
+        data = writer.patch(f"monitors/{monitor.public_id}/", {"schedule": CRON}).json()
+        assert data["schedule"] == CRON
+        data = writer.patch(
             f"monitors/{monitor.public_id}/", {"schedule": {"kind": "interval", "timeout": 5}}
         ).json()
-        assert said["schedule"] == {"kind": "interval", "timeout": 5, "interval": None, "grace": None}
+        assert data["schedule"] == {"kind": "interval", "timeout": 5, "interval": None, "grace": None}
 
     def test_what_was_read_can_be_sent_back_and_changes_nothing(self, writer, workspace):
         monitor = make_monitor(workspace=workspace)
@@ -302,7 +302,7 @@ class TestChanging:
         assert second.json() == first.json()
         assert second["ETag"] == first["ETag"]
 
-    def test_of_two_who_read_the_same_the_second_to_write_is_told(self, writer, workspace):
+    def test_the_second_of_two_concurrent_edits_is_rejected(self, writer, workspace):
         monitor = make_monitor(workspace=workspace)
         address = f"monitors/{monitor.public_id}/"
         etag = writer.get(address)["ETag"]
@@ -323,9 +323,9 @@ class TestChanging:
         monitor = make_monitor(workspace=workspace)
         channel = make_channel(workspace=workspace, monitors=[])
         address = f"monitors/{monitor.public_id}/"
-        said = writer.patch(address, {"channels": [str(channel.public_id)]})
-        assert said.json()["channels"] == [str(channel.public_id)]
-        assert said["ETag"] == '"2"'
+        data = writer.patch(address, {"channels": [str(channel.public_id)]})
+        assert data.json()["channels"] == [str(channel.public_id)]
+        assert data["ETag"] == '"2"'
         assert writer.patch(address, {"channels": []}).json()["channels"] == []
 
     def test_a_read_key_is_403_for_every_change(self, reader, workspace):
@@ -383,9 +383,9 @@ class TestBySlug:
     def test_what_the_file_does_not_name_stays(self, writer, workspace):
         writer.put("monitors/by-slug/backup/", self.BODY)
         channel = make_channel(workspace=workspace, monitors=list(Monitor.objects.all()))
-        said = writer.put("monitors/by-slug/backup/", {"name": "Backup", "schedule": INTERVAL}).json()
-        assert said["tags"] == ["db"]
-        assert said["channels"] == [str(channel.public_id)]
+        data = writer.put("monitors/by-slug/backup/", {"name": "Backup", "schedule": INTERVAL}).json()
+        assert data["tags"] == ["db"]
+        assert data["channels"] == [str(channel.public_id)]
 
     def test_another_slug_in_the_body_is_422(self, writer):
         assert writer.put("monitors/by-slug/backup/", {**self.BODY, "slug": "other"}).status_code == 422
@@ -407,8 +407,8 @@ class TestValueRules:
     def test_bounds_that_no_value_fits_are_refused_also_one_by_one(self, writer):
         body = {"name": "Job", "schedule": INTERVAL, "value_min": 2, "value_max": 1}
         assert writer.post("monitors/", body).status_code == 422
-        said = writer.post("monitors/", {**body, "value_max": 3}).json()
-        answer = writer.patch(f"monitors/{said['id']}/", {"value_max": 1})
+        data = writer.post("monitors/", {**body, "value_max": 3}).json()
+        answer = writer.patch(f"monitors/{data['id']}/", {"value_max": 1})
         assert answer.status_code == 422
         assert "below value_min" in errors_of(answer)["value_max"]
-        assert writer.patch(f"monitors/{said['id']}/", {"value_min": None, "value_max": 1}).status_code == 200
+        assert writer.patch(f"monitors/{data['id']}/", {"value_min": None, "value_max": 1}).status_code == 200

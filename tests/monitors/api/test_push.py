@@ -25,9 +25,9 @@ from monitors.heartbeats.rejections import RejectionLog
 from monitors.heartbeats.words import ALLOWED
 from monitors.models import Heartbeat, MonitorState, PushToken, RejectedPush
 from monitors.services import tokens
-from tests.monitors import sender_requests
-from tests.monitors.acts import Queries, state_of
+from tests.support import sender_requests
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import Queries, state_of
 
 OK = b'{"ok":true}'
 NOWHERE = tokens.new_secret()

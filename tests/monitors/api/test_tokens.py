@@ -13,9 +13,9 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.acts import TooFast, push
 from tests.support.callers import Caller
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import TooFast, push
 
 pytestmark = pytest.mark.django_db
 DAY = 86400
@@ -55,16 +55,16 @@ def age(**length):
         )
 
 
-def pushes(client, said):
+def pushes(client, data):
     """The status that a push to the `push_url` of a token is answered with."""
-    return client.post(said["push_url"].partition("testserver")[2]).status_code
+    return client.post(data["push_url"].partition("testserver")[2]).status_code
 
 
 class TestListing:
     def test_the_first_token_is_there_with_all_that_is_known_of_it(self, writer, monitor, path):
         secret = secret_of(monitor)
-        (said,) = listed(writer, path)
-        assert said == {
+        (data,) = listed(writer, path)
+        assert data == {
             "id": str(monitor.tokens.get().public_id),
             "label": "",
             "masked": f"tjp_...{secret[-4:]}",
@@ -72,7 +72,7 @@ class TestListing:
             "push_url": f"http://testserver/api/push/{secret}",
             "works": True,
             "imported": False,
-            "created_at": said["created_at"],
+            "created_at": data["created_at"],
             "expires_at": None,
             "revoked_at": None,
             "replaced_by": None,
@@ -83,7 +83,7 @@ class TestListing:
             "limited_count": 0,
             "limited_at": None,
         }
-        assert writer.get(f"{path}{said['id']}/").json() == said
+        assert writer.get(f"{path}{data['id']}/").json() == data
 
     def test_the_newest_come_first_in_pages(self, writer, path):
         made = [writer.post(path, {"label": str(n)}).json()["label"] for n in range(3)]
@@ -93,36 +93,36 @@ class TestListing:
         assert [row["label"] for row in second["results"]] == [made[0], ""]
         assert second["next"] is None
 
-    def test_who_may_only_read_sees_masks_and_no_secret(self, reader, writer, monitor, path):
+    def test_a_viewer_sees_masks_and_no_secret(self, reader, writer, monitor, path):
         secret = secret_of(monitor)
-        said = writer.post(f"{path}{first_of(writer, path)['id']}/rotate/").json()
-        for address in (path, f"{path}{said['id']}/", f"{path}{said['old']['id']}/"):
+        data = writer.post(f"{path}{first_of(writer, path)['id']}/rotate/").json()
+        for address in (path, f"{path}{data['id']}/", f"{path}{data['old']['id']}/"):
             content = reader.get(address).content.decode()
             assert secret not in content
-            assert said["token"] not in content
-            assert f"tjp_...{said['token'][-4:]}" in content or f"tjp_...{secret[-4:]}" in content
+            assert data["token"] not in content
+            assert f"tjp_...{data['token'][-4:]}" in content or f"tjp_...{secret[-4:]}" in content
         assert {row["token"] for row in listed(reader, path)} == {None}
         assert {row["push_url"] for row in listed(reader, path)} == {None}
 
     def test_a_token_that_does_not_work_is_not_shown_any_more(self, writer, path):
-        said = first_of(writer, path)
-        writer.post(f"{path}{said['id']}/revoke/")
+        data = first_of(writer, path)
+        writer.post(f"{path}{data['id']}/revoke/")
         gone = first_of(writer, path)
         assert (gone["works"], gone["token"], gone["push_url"]) == (False, None, None)
 
-    def test_the_last_use_is_said_with_its_address(self, reader, monitor, path):
+    def test_the_last_use_has_its_address(self, reader, monitor, path):
         push(monitor, source="192.0.2.7")
-        said = first_of(reader, path)
-        assert said["last_used_from"] == "192.0.2.7"
-        assert -60 < seconds_until(said["last_used_at"]) <= 0
+        data = first_of(reader, path)
+        assert data["last_used_from"] == "192.0.2.7"
+        assert -60 < seconds_until(data["last_used_at"]) <= 0
 
-    def test_how_many_pushes_came_too_fast_is_said(self, reader, monitor, path):
+    def test_rate_limited_pushes_are_counted(self, reader, monitor, path):
         push(monitor)
         for _ in range(3):
             push(monitor, limiter=TooFast())
-        said = first_of(reader, path)
-        assert said["limited_count"] == 3
-        assert said["limited_at"]
+        data = first_of(reader, path)
+        assert data["limited_count"] == 3
+        assert data["limited_at"]
 
     def test_to_see_tokens_is_recorded_once_an_hour_for_each(self, writer, monitor, path):
         writer.post(path, {"label": "host-a"})
@@ -158,11 +158,11 @@ class TestListing:
 class TestIssuing:
     def test_a_further_token_works_beside_the_first(self, writer, path, client, monitor):
         answer = writer.post(path, {"label": "host-a"})
-        said = answer.json()
+        data = answer.json()
         assert answer.status_code == 201
-        assert answer["Location"] == f"/api/v1/{path}{said['id']}/"
-        assert said["label"] == "host-a"
-        assert pushes(client, said) == 200
+        assert answer["Location"] == f"/api/v1/{path}{data['id']}/"
+        assert data["label"] == "host-a"
+        assert pushes(client, data) == 200
         assert client.post(f"/api/push/{first_of(writer, path)['token']}").status_code == 200
 
     def test_a_token_needs_no_label_and_no_body(self, writer, path):
@@ -171,9 +171,9 @@ class TestIssuing:
     def test_a_token_of_another_system_goes_on_working(self, writer, path, client):
         answer = writer.post(path, {"label": "old system", "token": "Kuma-push_token7"})
         assert answer.status_code == 201
-        said = answer.json()
-        assert said["imported"] is True
-        assert said["token"] == "Kuma-push_token7"
+        data = answer.json()
+        assert data["imported"] is True
+        assert data["token"] == "Kuma-push_token7"
         assert client.get("/api/push/Kuma-push_token7?status=up").status_code == 200
 
     @pytest.mark.parametrize("token", ["short", "x" * 65, "with space", "with/slash1", "", 12345678, None])
@@ -200,16 +200,16 @@ class TestIssuing:
         assert "at most 1" in answer.json()["detail"]
 
     def test_a_label_may_be_changed_and_the_change_is_recorded(self, writer, path, monitor):
-        said = first_of(writer, path)
-        answer = writer.patch(f"{path}{said['id']}/", {"label": "host-b"})
+        data = first_of(writer, path)
+        answer = writer.patch(f"{path}{data['id']}/", {"label": "host-b"})
         assert answer.status_code == 200
         assert answer.json()["label"] == "host-b"
         assert AuditEntry.objects.filter(action="token.renamed", subject=monitor.public_id).count() == 1
 
     def test_a_label_is_one_line(self, writer, path):
-        said = first_of(writer, path)
-        assert writer.patch(f"{path}{said['id']}/", {"label": "a\nb"}).status_code == 400
-        assert writer.patch(f"{path}{said['id']}/", {"label": "x" * 61}).status_code == 400
+        data = first_of(writer, path)
+        assert writer.patch(f"{path}{data['id']}/", {"label": "a\nb"}).status_code == 400
+        assert writer.patch(f"{path}{data['id']}/", {"label": "x" * 61}).status_code == 400
 
 
 class TestRotating:
@@ -217,25 +217,25 @@ class TestRotating:
         old = first_of(writer, path)
         answer = writer.post(f"{path}{old['id']}/rotate/", {"overlap_seconds": 86400, "force": False})
         assert answer.status_code == 200
-        said = answer.json()
-        assert {"id", "token", "push_url", "expires_at"} <= set(said)
-        assert said["push_url"].endswith(f"/api/push/{said['token']}")
-        assert DAY - 60 < seconds_until(said["expires_at"]) <= DAY
-        assert said["old"]["id"] == old["id"]
-        assert said["old"]["expires_at"] == said["expires_at"]
-        assert said["old"]["replaced_by"] == said["id"]
-        assert pushes(client, said) == 200
+        data = answer.json()
+        assert {"id", "token", "push_url", "expires_at"} <= set(data)
+        assert data["push_url"].endswith(f"/api/push/{data['token']}")
+        assert DAY - 60 < seconds_until(data["expires_at"]) <= DAY
+        assert data["old"]["id"] == old["id"]
+        assert data["old"]["expires_at"] == data["expires_at"]
+        assert data["old"]["replaced_by"] == data["id"]
+        assert pushes(client, data) == 200
         assert pushes(client, old) == 200
 
     def test_without_a_body_the_old_one_works_for_a_day(self, writer, path):
-        said = writer.post(f"{path}{first_of(writer, path)['id']}/rotate/").json()
-        assert DAY - 60 < seconds_until(said["expires_at"]) <= DAY
+        data = writer.post(f"{path}{first_of(writer, path)['id']}/rotate/").json()
+        assert DAY - 60 < seconds_until(data["expires_at"]) <= DAY
 
     def test_without_an_overlap_the_old_one_stops_at_once(self, writer, path, client):
         old = first_of(writer, path)
-        said = writer.post(f"{path}{old['id']}/rotate/", {"overlap_seconds": 0}).json()
+        data = writer.post(f"{path}{old['id']}/rotate/", {"overlap_seconds": 0}).json()
         assert pushes(client, old) == 404
-        assert pushes(client, said) == 200
+        assert pushes(client, data) == 200
 
     def test_the_label_goes_over_to_the_new_token(self, writer, path):
         made = writer.post(path, {"label": "host-a"}).json()
@@ -260,7 +260,7 @@ class TestRotating:
         assert len(listed(writer, path)) == 2
         forced = writer.post(f"{path}{new['id']}/rotate/", {"force": True})
         assert forced.status_code == 200
-        assert [pushes(client, said) for said in (old, new, forced.json())] == [200, 200, 200]
+        assert [pushes(client, data) for data in (old, new, forced.json())] == [200, 200, 200]
 
     def test_after_the_overlap_the_next_rotation_needs_no_force(self, writer, path, client):
         old = first_of(writer, path)

@@ -10,8 +10,8 @@ from core.clock import database_now
 from monitors.history import uptimes
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 
@@ -48,18 +48,18 @@ def monitor(workspace):
 
 def test_down_time_counts_by_its_length(reader, monitor):
     now = changed(monitor, (20, "new", "up"), (10, "up", "down"), (5, "down", "up"), (1, "up", "paused"))
-    said = uptime_of(reader, monitor, **{"from": iso(now - timedelta(days=2)), "to": iso(now)})
-    assert said["watched_seconds"] == 19 * 3600
-    assert said["down_seconds"] == 5 * 3600
-    assert said["uptime"] == pytest.approx(14 / 19)
-    assert said["incidents"] == 1
+    data = uptime_of(reader, monitor, **{"from": iso(now - timedelta(days=2)), "to": iso(now)})
+    assert data["watched_seconds"] == 19 * 3600
+    assert data["down_seconds"] == 5 * 3600
+    assert data["uptime"] == pytest.approx(14 / 19)
+    assert data["incidents"] == 1
 
 
 def test_the_status_before_the_range_is_known(reader, monitor):
     now = changed(monitor, (20, "new", "up"), (10, "up", "down"), (5, "down", "paused"))
     start, end = now - timedelta(hours=8), now - timedelta(hours=7)
-    said = uptime_of(reader, monitor, **{"from": iso(start), "to": iso(end)})
-    assert said == {
+    data = uptime_of(reader, monitor, **{"from": iso(start), "to": iso(end)})
+    assert data == {
         "from": iso(start),
         "to": iso(end),
         "uptime": 0,
@@ -71,36 +71,36 @@ def test_the_status_before_the_range_is_known(reader, monitor):
 
 def test_the_last_thirty_days_are_the_default(reader, monitor):
     changed(monitor, (24 * 40, "new", "up"), (24 * 35, "up", "down"), (24 * 15, "down", "paused"))
-    said = uptime_of(reader, monitor)
-    assert said["down_seconds"] == pytest.approx(15 * 86400, abs=5)
-    assert said["from"][-1] == said["to"][-1] == "Z"
+    data = uptime_of(reader, monitor)
+    assert data["down_seconds"] == pytest.approx(15 * 86400, abs=5)
+    assert data["from"][-1] == data["to"][-1] == "Z"
 
 
 def test_an_incident_that_is_open_counts_until_now(reader, monitor):
     now = changed(monitor, (4, "new", "up"), (1, "up", "down"))
-    said = uptime_of(reader, monitor, to=iso(now + timedelta(days=1)))
-    assert said["down_seconds"] == pytest.approx(3600, abs=5)
-    assert said["watched_seconds"] == pytest.approx(4 * 3600, abs=5)
+    data = uptime_of(reader, monitor, to=iso(now + timedelta(days=1)))
+    assert data["down_seconds"] == pytest.approx(3600, abs=5)
+    assert data["watched_seconds"] == pytest.approx(4 * 3600, abs=5)
 
 
 def test_a_deadline_that_no_sweep_has_seen_counts(reader, monitor):
     now = changed(monitor, (5, "new", "up"))
     MonitorState.objects.filter(monitor=monitor).update(last_heartbeat_at=now - timedelta(hours=3))
-    said = uptime_of(reader, monitor)
+    data = uptime_of(reader, monitor)
     # An hour of timeout and its grace of 300 s have passed since the heartbeat.
-    assert said["down_seconds"] == pytest.approx(2 * 3600 - 300, abs=5)
-    assert said["incidents"] == 1
+    assert data["down_seconds"] == pytest.approx(2 * 3600 - 300, abs=5)
+    assert data["incidents"] == 1
 
 
-def test_of_a_monitor_that_waits_for_its_first_push_nothing_is_said(reader, monitor):
-    said = uptime_of(reader, monitor)
-    assert (said["uptime"], said["watched_seconds"], said["incidents"]) == (None, 0, 0)
+def test_a_new_monitor_has_no_uptime(reader, monitor):
+    data = uptime_of(reader, monitor)
+    assert (data["uptime"], data["watched_seconds"], data["incidents"]) == (None, 0, 0)
 
 
 def test_before_it_was_created_nothing_is_watched(reader, monitor):
     now = changed(monitor, (5, "up", "down"))
-    said = uptime_of(reader, monitor, **{"from": iso(now - timedelta(days=300))})
-    assert said["watched_seconds"] == pytest.approx(15 * 3600, abs=5)
+    data = uptime_of(reader, monitor, **{"from": iso(now - timedelta(days=300))})
+    assert data["watched_seconds"] == pytest.approx(15 * 3600, abs=5)
 
 
 def test_what_really_happened_adds_up(reader, monitor):
@@ -109,9 +109,9 @@ def test_what_really_happened_adds_up(reader, monitor):
     push(monitor)
     monitor_service.pause(monitor=monitor)
     incident = Incident.objects.get()
-    said = uptime_of(reader, monitor)
-    assert said["incidents"] == 1
-    assert said["down_seconds"] == (incident.resolved_at - incident.started_at).total_seconds()
+    data = uptime_of(reader, monitor)
+    assert data["incidents"] == 1
+    assert data["down_seconds"] == (incident.resolved_at - incident.started_at).total_seconds()
 
 
 @pytest.mark.parametrize(

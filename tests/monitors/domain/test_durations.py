@@ -24,7 +24,7 @@ from monitors.domain.durations import about, cron_in_words, exactly, parse_durat
         (30 * 86_400 + 3600, "30 d"),
     ],
 )
-def test_a_passed_time_is_told_in_two_units_at_most(seconds, words):
+def test_an_elapsed_time_is_shown_in_at_most_two_units(seconds, words):
     assert about(seconds) == words
 
 
@@ -40,7 +40,7 @@ def test_a_passed_time_is_told_in_two_units_at_most(seconds, words):
         (365 * 86_400, "365 d"),
     ],
 )
-def test_a_set_duration_is_told_exactly_and_read_back(seconds, words):
+def test_a_configured_duration_is_shown_exactly_and_parsed_back(seconds, words):
     assert exactly(seconds) == words
     assert parse_duration(words) == seconds
 
@@ -72,7 +72,7 @@ def test_what_is_no_duration_is_refused(text):
         parse_duration(text)
 
 
-def test_a_cron_expression_is_told_in_words():
+def test_a_cron_expression_is_described_in_words():
     assert cron_in_words("0 2 * * *") == "At 02:00"
 
 

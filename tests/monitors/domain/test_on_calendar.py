@@ -30,14 +30,14 @@ ANALYZE = shutil.which("systemd-analyze")
 
 
 @pytest.mark.parametrize("expression", SAID)
-def test_a_cron_expression_is_said_as_systemd_says_it(expression: str):
+def test_a_cron_expression_is_converted_to_oncalendar(expression: str):
     assert on_calendar(expression, "UTC") == SAID[expression]
 
 
 @pytest.mark.parametrize(
     "expression", ["0 0 * * MON#2", "0 0 LW * *", "0 0 * * 5L", "nonsense", "61 * * * *", ""]
 )
-def test_what_systemd_cannot_say_is_nothing(expression: str):
+def test_an_expression_that_systemd_cannot_express_is_none(expression: str):
     assert on_calendar(expression, "UTC") == ()
 
 

@@ -166,7 +166,7 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    ("expression", "error"),
     [
         ("", "five fields"),
         ("* * * *", "five fields"),
@@ -191,10 +191,10 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
         ("0 0 * * ?", "day of week field"),
     ],
 )
-def test_what_is_wrong_with_an_expression_is_a_sentence_that_says_what_is_allowed(expression, said):
+def test_what_is_wrong_with_an_expression_is_a_sentence_that_says_what_is_allowed(expression, error):
     with pytest.raises(ScheduleError) as raised:
         CronSchedule(expression).due_after(NOON)
-    assert said in str(raised.value)
+    assert error in str(raised.value)
     assert str(raised.value).endswith(".")
 
 

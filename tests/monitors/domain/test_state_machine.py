@@ -131,7 +131,7 @@ def test_a_failure_after_an_unseen_deadline_opens_the_incident_at_the_deadline(e
     assert decide(facts(UP, AGO), event) == Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))
 
 
-def test_what_says_down_is_reported_whatever_its_value():
+def test_a_down_report_is_reported_whatever_its_value():
     assert HeartbeatArrived(NOW, up=False, value_is_good=False).fault is Cause.REPORTED
 
 
@@ -193,7 +193,7 @@ def test_an_incident_is_resolved_exactly_where_a_change_leaves_down(before, even
 
 
 @given(all_facts, events)
-def test_only_pausing_tells_nobody_of_an_incident(before, event):
+def test_only_pausing_closes_an_incident_without_a_notification(before, event):
     decision = decide(before, event)
     if decision.opens or decision.resolves:
         assert decision.notifies is not isinstance(event, PauseRequested)

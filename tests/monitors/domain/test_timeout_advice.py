@@ -72,7 +72,7 @@ def test_a_sender_that_is_always_slower_than_agreed_has_that_rhythm():
 # --- The advice ----------------------------------------------------------------------------------
 
 
-def test_a_timeout_that_is_too_short_is_told_with_the_incidents_it_cost():
+def test_a_longer_timeout_is_suggested_with_the_incidents_it_would_have_avoided():
     found = advice(seen(*[62.5] * 200), silences=[67, 70, 80, 100, 3600])
     assert found == Advice(timeout=95, mostly=63, avoided=4)
 
@@ -85,7 +85,7 @@ def test_incidents_that_a_longer_timeout_would_not_avoid_are_no_reason():
     assert advice(seen(*[62.5] * 200), silences=[3600, 7200]) is None
 
 
-def test_a_timeout_that_is_too_long_is_told_too():
+def test_a_shorter_timeout_is_suggested_too():
     assert advice(seen(*[33.0] * 200), timeout=300) == Advice(timeout=50, mostly=33)
 
 
@@ -101,7 +101,7 @@ def test_a_shorter_timeout_leaves_room_for_the_recommended_interval():
     assert advice(seen(*[33.0] * 200), timeout=600, interval=120).timeout == 180
 
 
-def test_nothing_shorter_is_proposed_to_those_who_were_watched_briefly():
+def test_no_shorter_timeout_is_suggested_after_a_short_history():
     assert advice(seen(*[1.0] * 2000, covers=timedelta(minutes=33))) is None
 
 

@@ -17,13 +17,17 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.listening import Listener
+from monitors.heartbeats.pipeline import Pipeline
+from monitors.heartbeats.rate_limit import Limiter
 from monitors.heartbeats.recorder import Limited, Outcome
+from monitors.heartbeats.rejections import RejectionLog
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import TooFast, arrival, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import TooFast, arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _PATIENCE = 20.0
@@ -80,6 +84,43 @@ def test_two_sweeps_at_once_open_one_incident():
     assert sum(each.missed for each in swept) == 10
     assert Incident.objects.count() == 10
     assert Delivery.objects.count() == 10
+
+
+def test_one_locked_state_delays_its_own_pushes_only():
+    workspace = make_workspace()
+    locked, *others = [make_monitor(workspace=workspace) for _ in range(4)]
+    pipeline = Pipeline(
+        limiter=Limiter(),
+        rejections=RejectionLog(),
+        listener=Listener(tolerated=1),
+        queue_limit=100,
+        batch_limit=100,
+    )
+    order: list[Monitor] = []
+
+    def submit(monitor: Monitor) -> Any:
+        result = pipeline.submit(arrival(monitor))
+        order.append(monitor)
+        return result
+
+    with Threads(8) as threads:
+        with transaction.atomic():
+            MonitorState.objects.select_for_update().get(monitor=locked)
+            waiting = threads.start(submit, locked)
+            if connection.features.has_select_for_update:
+                done = [threads.start(submit, monitor) for monitor in others]
+                assert [each.result(_PATIENCE) for each in done] == [Outcome.RECORDED] * 3
+                assert not waiting.done()
+        assert waiting.result(_PATIENCE) is Outcome.RECORDED
+    pipeline.close()
+    assert order[-1] == locked
+    assert Heartbeat.objects.filter(monitor=locked).count() == 1
+
+
+def test_an_unknown_token_is_unknown_whether_or_not_it_waits_for_locks():
+    strange = arrival("a" * 32)
+    for wait in (True, False):
+        assert recorder.record([strange], wait=wait) == [Outcome.UNKNOWN_TOKEN]
 
 
 def test_a_push_that_commits_first_keeps_the_monitor_up():
@@ -262,7 +303,7 @@ def test_a_push_that_waits_for_an_edit_is_decided_by_the_new_schedule():
     assert state_of(monitor).status == "up"
 
 
-def test_a_push_that_waits_for_a_lock_is_received_when_it_got_it_not_when_it_asked():
+def test_a_push_that_waits_for_a_lock_is_received_when_it_gets_it():
     monitor = make_monitor(timeout=60, grace=0)
     secret = secret_of(monitor)
     push(secret)

@@ -109,7 +109,7 @@ def test_what_arrives_during_a_commit_forms_one_batch_in_order_of_arrival():
         assert senders.record.batches == [["first"], list("abcdef")]
 
 
-def test_nobody_is_answered_before_the_commit():
+def test_no_push_is_answered_before_the_commit():
     with Senders(Recording()) as senders:
         first = senders.hold_a_commit()
         (second,) = senders.send_and_wait_for_the_queue("second")
@@ -251,7 +251,7 @@ def test_those_behind_a_batch_that_was_torn_away_are_recorded():
         assert results([third, fourth]) == [Outcome.RECORDED] * 2
 
 
-def test_a_recorder_that_answers_for_too_few_leaves_nobody_without_an_answer():
+def test_a_recorder_with_too_few_outcomes_leaves_no_push_unanswered():
     with Senders(Recording(lambda names: [Outcome.RECORDED])) as senders:
         first = senders.hold_a_commit()
         leader, follower = senders.send_and_wait_for_the_queue("leader", "follower")

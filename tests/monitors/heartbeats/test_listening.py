@@ -24,8 +24,8 @@ from monitors.history.uptimes import uptimes
 from monitors.models import Gap, Incident, Monitor, MonitorState, PushTally, Watermark
 from monitors.services import monitors as services
 from notifications.models import Delivery
-from tests.monitors.acts import arrival, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.heartbeats import arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -14,8 +14,8 @@ from monitors.heartbeats import missed
 from monitors.heartbeats.missed import Swept
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, let_look, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.heartbeats import Queries, let_look, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_a_passed_deadline_opens_an_incident_that_starts_at_the_deadline():
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "missed")]
 
 
-def test_a_missed_deadline_is_told_once_however_often_one_looks():
+def test_a_missed_deadline_is_notified_once_however_often_the_sweep_runs():
     monitor = silent()
     channel = make_channel(workspace=monitor.workspace)
     for _ in range(3):
@@ -166,6 +166,18 @@ def test_a_broken_schedule_does_not_hold_up_the_others():
     others = [silent() for _ in range(3)]
     assert missed.declare_missed(batch=2).missed == 3
     assert {incident.monitor for incident in Incident.objects.all()} == set(others)
+
+
+def test_a_state_that_cannot_be_evaluated_for_any_reason_stops_nobody_elses_sweep():
+    odd, other = silent(), silent()
+    # Beyond the last day there is.
+    Monitor.objects.filter(pk=odd.pk).update(timeout=365 * 86_400, grace=30 * 86_400)
+    MonitorState.objects.filter(monitor=odd).update(
+        last_heartbeat_at=datetime(9999, 12, 1, tzinfo=UTC), due_at=database_now()
+    )
+    assert missed.declare_missed().missed == 1
+    assert state_of(other).status == "down"
+    assert (state_of(odd).status, state_of(odd).fault) == ("up", "date value out of range")
 
 
 def test_a_time_zone_that_is_gone_is_a_fault_too():

@@ -20,8 +20,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.messages.events import Event
 from notifications.models import Delivery
-from tests.monitors.acts import arrival, let_look, let_pass
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import arrival, let_look, let_pass
 
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
@@ -50,7 +50,7 @@ class Model:
     heartbeats: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)
-    told: Counter[str] = field(default_factory=Counter)
+    notified: Counter[str] = field(default_factory=Counter)
 
     @property
     def overdue(self) -> bool:
@@ -71,24 +71,24 @@ class Model:
         elif self.overdue:
             self._to("down", "missed")
             self.causes.append("missed")
-            self.told[PASSED if up else OPENED] += 1
+            self.notified[PASSED if up else OPENED] += 1
             if up:
                 self._to("up", "heartbeat")
         elif up and self.status != "up":
             if self.status == "down":
-                self.told[RESOLVED] += 1
+                self.notified[RESOLVED] += 1
             self._to("up", "heartbeat")
         elif not up and self.status != "down":
             self._to("down", fault)
             self.causes.append(fault)
-            self.told[OPENED] += 1
+            self.notified[OPENED] += 1
         self.silence = 0
 
     def sweep(self) -> None:
         if self.overdue:
             self._to("down", "missed")
             self.causes.append("missed")
-            self.told[OPENED] += 1
+            self.notified[OPENED] += 1
 
     def pause(self) -> None:
         if self.overdue:
@@ -235,9 +235,9 @@ class Monitors(RuleBasedStateMachine):
         deliveries = Delivery.objects.select_related("incident")
         for monitor, model, owed in self._each(deliveries, "incident.monitor_id"):
             for channel, listens in ((self.for_all, True), (self.for_some, monitor in self.monitors[:2])):
-                told = [(each.incident_id, each.event) for each in owed if each.channel_id == channel.pk]
-                assert len(told) == len(set(told))
-                assert Counter(event for _, event in told) == (model.told if listens else Counter())
+                notified = [(each.incident_id, each.event) for each in owed if each.channel_id == channel.pk]
+                assert len(notified) == len(set(notified))
+                assert Counter(event for _, event in notified) == (model.notified if listens else Counter())
 
     @invariant()
     def a_due_time_is_never_later_than_the_deadline(self) -> None:

@@ -20,8 +20,8 @@ from monitors.heartbeats.rate_limit import Limiter, LocalStore, Over, RedisStore
 from monitors.heartbeats.recorder import Limited, Outcome
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 from monitors.services import tokens
-from tests.monitors.acts import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries, TooFast, arrival, let_pass, push, state_of
 from tests.support.servers import Redis, redis_server
 
 RECORDED, UNKNOWN = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN
@@ -128,7 +128,7 @@ def test_whatever_a_sender_does_no_more_than_rate_and_burst_are_counted(rate, pa
     assert counted <= rate_limit.burst_of(rate) + (clock.now - started) * rate / 60 + 1e-3
 
 
-def test_the_memory_has_a_bound_and_keeps_whom_it_limits(clock):
+def test_the_memory_is_bounded_and_keeps_limited_tokens(clock):
     store = LocalStore(most=100, clock=clock)
     for number in range(90):
         store.take([(f"gone {number}", 60)])
@@ -189,7 +189,7 @@ def test_pushes_are_refused_by_the_rate_that_is_in_force(settings, default, moni
 
 
 @pytest.mark.django_db
-def test_a_limit_that_was_lifted_refuses_nobody_who_was_counted_by_it(rate_of_60):
+def test_a_removed_limit_rejects_no_push(rate_of_60):
     monitor = make_monitor(timeout=3600)
     secret, limiter = secret_of(monitor), Limiter()
     for _ in range(40):
@@ -198,21 +198,21 @@ def test_a_limit_that_was_lifted_refuses_nobody_who_was_counted_by_it(rate_of_60
     assert push(secret, limiter=limiter) is RECORDED
 
 
-def test_with_rate_0_nothing_is_asked():
+def test_rate_0_queries_nothing():
     limiter = Limiter(shared=Unasked(), local=Unasked())
     assert limiter.ask([TOKEN, OTHER]) == [None, None]
 
 
 class Unasked(LocalStore):
-    def take(self, asked):
+    def take(self, requests):
         raise AssertionError("was asked")
 
 
-def test_of_a_batch_only_tokens_with_a_rate_are_asked_for_and_each_gets_its_own_answer():
+def test_only_rate_limited_tokens_of_a_batch_are_checked_each_with_its_own_answer():
     class OverviewParams(LocalStore):
-        def take(self, asked):
-            given.extend(asked)
-            return [2.0 for _ in asked]
+        def take(self, requests):
+            given.extend(requests)
+            return [2.0 for _ in requests]
 
     given: list[tuple[str, int]] = []
     limiter = Limiter(local=OverviewParams())
@@ -229,7 +229,7 @@ def test_a_rate_that_is_no_longer_its_own_is_forgotten(rate_of_60):
     assert limiter.ask([TOKEN]) == [Over(1.0, None)]
 
 
-def test_what_look_ups_said_is_bounded_too(monkeypatch):
+def test_cached_look_ups_are_bounded_too(monkeypatch):
     monkeypatch.setattr(rate_limit, "_TOKENS_REMEMBERED", 10)
     limiter = Limiter()
     for number in range(100):
@@ -240,8 +240,8 @@ def test_what_look_ups_said_is_bounded_too(monkeypatch):
 # --- what is refused
 
 
-def too_fast(whose, **said):
-    return push(whose, limiter=TooFast(), **said)
+def too_fast(target, **lines):
+    return push(target, limiter=TooFast(), **lines)
 
 
 @pytest.mark.django_db
@@ -263,7 +263,7 @@ def test_to_a_paused_monitor_too_it_is_refused():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("wait", "seconds"), [(0.001, 1), (1.0, 1), (1.2, 2), (59.9, 60)])
-def test_the_wait_is_told_in_whole_seconds_and_never_as_none(wait, seconds):
+def test_the_wait_is_in_whole_seconds_and_at_least_one(wait, seconds):
     monitor = make_monitor(timeout=3600)
     push(monitor)
     assert push(monitor, limiter=TooFast(wait)) == Limited(retry_after=seconds)
@@ -445,19 +445,19 @@ def another_store(redis):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def logged(monkeypatch):
     """What was logged."""
-    said: list[str] = []
-    monkeypatch.setattr(rate_limit, "log", Log(said))
-    return said
+    lines: list[str] = []
+    monkeypatch.setattr(rate_limit, "log", Log(lines))
+    return lines
 
 
 class Log:
-    def __init__(self, said):
-        self._said = said
+    def __init__(self, lines):
+        self._lines = lines
 
     def info(self, event, **details):
-        self._said.append(f"{event} {details}")
+        self._lines.append(f"{event} {details}")
 
     warning = info
 
@@ -533,12 +533,12 @@ def test_a_process_that_has_no_connection_yet_counts_alone_and_opens_one_meanwhi
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1/0", "nonsense", "redis://127.0.0.1:1/x", "redis://[::1", ""]
 )
-def test_a_redis_that_cannot_be_reached_refuses_nobody_and_is_told_once(rate_of_60, told, url):
+def test_an_unreachable_redis_rejects_no_push_and_is_logged_once(rate_of_60, logged, url):
     store = RedisStore(url)
     limiter = Limiter(store, LocalStore(clock=Clock()))
     assert not store.open()
     assert not store.open()
-    assert len(told) == 1
+    assert len(logged) == 1
     assert sum(over is None for over in limiter.ask([TOKEN] * 40)) == 30
     store.close()
 
@@ -563,7 +563,7 @@ def test_while_redis_hangs_a_push_waits_a_moment_once_and_is_then_counted_here(r
         store.close()
 
 
-def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(token, told, monkeypatch):
+def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(token, logged, monkeypatch):
     with redis_server() as server:
         store = RedisStore(server.url)
         assert store.open()
@@ -579,7 +579,7 @@ def test_redis_that_went_away_is_left_alone_for_a_while_and_then_used_again(toke
             assert time.monotonic() < deadline
             time.sleep(0.01)
         store.close()
-    assert [word.split(":")[0] for word in told] == ["Redis is unavailable", "Redis is back"]
+    assert [word.split(":")[0] for word in logged] == ["Redis is unavailable", "Redis is back"]
 
 
 def test_a_script_that_redis_has_forgotten_costs_no_push(redis, store, token):

@@ -17,21 +17,21 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, arrival, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries, arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 RECORDED, UNKNOWN, POST_ONLY = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN, Outcome.POST_ONLY
 
 
-def told():
+def notified_events():
     return list(Delivery.objects.order_by("id").values_list("event", flat=True))
 
 
 # --- one push
 
 
-def test_a_heartbeat_is_kept_with_all_that_it_said():
+def test_a_heartbeat_is_stored_with_all_its_fields():
     monitor = make_monitor()
     before = database_now()
     assert push(monitor, message="3 files", value=12.5, source="192.0.2.7") is RECORDED
@@ -44,7 +44,7 @@ def test_a_heartbeat_is_kept_with_all_that_it_said():
     assert before - timedelta(milliseconds=1) <= heartbeat.received_at <= database_now()
 
 
-def test_the_first_heartbeat_brings_a_new_monitor_up_and_tells_nobody():
+def test_the_first_heartbeat_brings_a_new_monitor_up_without_a_notification():
     monitor = make_monitor(timeout=60, grace=30)
     make_channel(workspace=monitor.workspace)
     push(monitor, message="hello", value=1.0)
@@ -53,7 +53,7 @@ def test_the_first_heartbeat_brings_a_new_monitor_up_and_tells_nobody():
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=90)
     assert transitions_of(monitor) == [("new", "up", "heartbeat")]
     assert not Incident.objects.exists()
-    assert told() == []
+    assert notified_events() == []
 
 
 def test_an_on_time_heartbeat_leaves_the_due_time_where_it_is():
@@ -89,7 +89,7 @@ def test_a_reported_down_opens_an_incident_with_its_message_and_value():
     assert incident.resolved_at is None
     assert state_of(monitor).due_at is None
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
-    assert told() == ["incident.opened"]
+    assert notified_events() == ["incident.opened"]
 
 
 def test_a_new_monitor_may_report_down_at_once():
@@ -108,10 +108,10 @@ def test_a_further_down_is_kept_and_changes_nothing():
     assert Incident.objects.get().opening_message == "first"
     assert state_of(monitor).last_message == "second"
     assert Transition.objects.count() == 1
-    assert told() == ["incident.opened"]
+    assert notified_events() == ["incident.opened"]
 
 
-def test_an_up_after_a_down_resolves_the_incident_and_is_told():
+def test_an_up_after_a_down_resolves_the_incident_and_is_notified():
     monitor = make_monitor(timeout=60, grace=0)
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
@@ -121,7 +121,7 @@ def test_an_up_after_a_down_resolves_the_incident_and_is_told():
     assert incident.resolved_at == state.status_changed_at == state.last_heartbeat_at
     assert (incident.closing_message, incident.closing_value) == ("better", 3.0)
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=60)
-    assert told() == ["incident.opened", "incident.resolved"]
+    assert notified_events() == ["incident.opened", "incident.resolved"]
 
 
 def test_an_up_after_an_unseen_deadline_leaves_an_incident_from_the_deadline_to_the_push():
@@ -141,7 +141,7 @@ def test_an_up_after_an_unseen_deadline_leaves_an_incident_from_the_deadline_to_
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=90)
     assert transitions_of(monitor)[1:] == [("up", "down", "missed"), ("down", "up", "heartbeat")]
     assert set(Transition.objects.order_by("id")[1:].values_list("incident", flat=True)) == {incident.pk}
-    assert told() == ["incident.passed"]
+    assert notified_events() == ["incident.passed"]
 
 
 def test_a_down_after_an_unseen_deadline_opens_one_incident_at_the_deadline():
@@ -153,7 +153,7 @@ def test_a_down_after_an_unseen_deadline_opens_one_incident_at_the_deadline():
     incident = Incident.objects.get()
     assert (incident.cause, incident.resolved_at) == (Cause.MISSED, None)
     assert state_of(monitor).status == "down"
-    assert told() == ["incident.opened"]
+    assert notified_events() == ["incident.opened"]
 
 
 def test_a_heartbeat_inside_the_grace_changes_nothing_though_it_is_late():
@@ -185,7 +185,7 @@ def test_a_push_to_a_paused_monitor_is_kept_and_it_stays_paused(up):
     state = state_of(monitor)
     assert (state.status, state.due_at, state.last_message) == ("paused", None, "still here")
     assert not Transition.objects.exists()
-    assert told() == []
+    assert notified_events() == []
 
 
 def test_a_cron_monitor_is_due_after_its_next_time_in_its_zone():
@@ -331,7 +331,7 @@ def test_the_pushes_of_one_monitor_in_one_batch_are_decided_one_after_the_other(
     if status == "up":
         push(monitor)
     recorder.record([arrival(monitor, up=up) for up in pushes])
-    assert sorted(told()) == [f"incident.{event}" for event in events]
+    assert sorted(notified_events()) == [f"incident.{event}" for event in events]
     assert state_of(monitor).status == ("up" if pushes[-1] else "down")
     assert Incident.objects.count() == events.count("opened")
     assert Incident.objects.filter(resolved_at=None).count() == (not pushes[-1])
@@ -345,7 +345,7 @@ def test_an_open_incident_ends_and_another_begins_in_one_batch():
     first, second = Incident.objects.order_by("id")
     assert first.resolved_at is not None
     assert (second.opening_message, second.resolved_at) == ("second", None)
-    assert sorted(told()) == ["incident.opened", "incident.opened", "incident.resolved"]
+    assert sorted(notified_events()) == ["incident.opened", "incident.opened", "incident.resolved"]
 
 
 def test_a_batch_after_an_unseen_deadline_leaves_one_pair():
@@ -354,7 +354,7 @@ def test_a_batch_after_an_unseen_deadline_leaves_one_pair():
     push(monitor)
     let_pass(monitor, minutes=10)
     recorder.record([arrival(monitor), arrival(monitor), arrival(monitor, up=False)])
-    assert sorted(told()) == ["incident.opened", "incident.passed"]
+    assert sorted(notified_events()) == ["incident.opened", "incident.passed"]
     assert [cause for (cause,) in Incident.objects.order_by("started_at").values_list("cause")] == [
         "missed",
         "reported",

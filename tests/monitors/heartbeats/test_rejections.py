@@ -18,9 +18,9 @@ from monitors.heartbeats.rejections import KINDS_MOST, Reason, RejectionLog
 from monitors.models import PushToken, RejectedPush
 from monitors.services import monitors as monitor_service
 from monitors.services import retention, tokens
-from tests.monitors.acts import Queries
 from tests.monitors.heartbeats.test_concurrency import at_once
 from tests.support.factories import make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import Queries
 
 HTMX = {"HX-Request": "true"}
 
@@ -35,8 +35,8 @@ def monitor(db):
     return make_monitor()
 
 
-def digest_of(whose):
-    return tokens.digest_of(whose if isinstance(whose, str) else secret_of(whose))
+def digest_of(target):
+    return tokens.digest_of(target if isinstance(target, str) else secret_of(target))
 
 
 def note(notebook, digest, reason=Reason.PARAMETER, *, method="GET", source="192.0.2.7", detail="No."):
@@ -52,7 +52,7 @@ def make_refusal(monitor, *, age=timedelta(0), **fields):
 # --- What is written ------------------------------------------------------------------------------
 
 
-def test_a_refused_push_is_kept_with_what_the_sender_was_told(notebook, monitor):
+def test_a_rejected_push_is_stored_with_its_response(notebook, monitor):
     before = database_now()
     note(notebook, digest_of(monitor), detail="status must be up or down.")
     assert notebook.write() == 1
@@ -84,7 +84,7 @@ def test_what_differs_is_kept_apart(notebook, monitor):
     assert notebook.write() == RejectedPush.objects.count() == 5
 
 
-def test_a_token_that_does_not_work_is_said_to_be_revoked_or_expired(notebook, monitor):
+def test_an_invalid_token_is_reported_as_revoked_or_expired(notebook, monitor):
     expired = tokens.rotate(token=monitor.tokens.get(), overlap=timedelta(0))
     revoked = tokens.issue(monitor=monitor)
     tokens.revoke(token=revoked.token)
@@ -110,7 +110,7 @@ def test_a_token_that_no_monitor_has_leaves_nothing_and_costs_one_statement(note
     assert not RejectedPush.objects.exists()
 
 
-def test_without_notes_nothing_is_asked(notebook, db):
+def test_without_rejections_nothing_is_queried(notebook, db):
     with Queries() as queries:
         assert notebook.write() == 0
     assert queries.statements == []
@@ -144,7 +144,7 @@ def test_the_token_itself_is_kept_nowhere(notebook, monitor):
     assert digest_of(monitor) not in row
 
 
-def test_a_method_that_nobody_knows_is_no_kind_of_its_own(notebook, monitor):
+def test_an_unknown_method_is_not_a_kind_of_its_own(notebook, monitor):
     for method in ("BREW", "BREW\x00", "X" * 99, ""):
         note(notebook, digest_of(monitor), method=method)
     notebook.write()
@@ -231,7 +231,7 @@ def test_what_cannot_be_written_is_dropped_and_pushes_go_on(monkeypatch):
     assert RejectedPush.objects.get().count == 1
 
 
-def test_where_no_thread_can_be_had_a_note_harms_nobody(monkeypatch, db):
+def test_a_rejection_is_dropped_where_no_thread_can_be_started(monkeypatch, db):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
@@ -356,13 +356,13 @@ def test_what_a_sender_wrote_is_text_and_no_markup(viewer, mine):
     assert "<script>alert" not in read(viewer, mine)
 
 
-def test_who_may_change_it_can_copy_the_line_to_test_with(admin, mine):
+def test_an_admin_can_copy_the_test_command(admin, mine):
     page = read(admin, mine)
     assert 'data-copy-what="test_line"' in page
     show = reverse("monitors:show_token", args=[mine.public_id, mine.tokens.get().public_id])
-    said = admin.post(show, headers={"accept": "application/json"}).json()
-    assert said["test_line"].startswith("curl -sS -i -X POST")
-    assert secret_of(mine) in said["test_line"]
+    data = admin.post(show, headers={"accept": "application/json"}).json()
+    assert data["test_line"].startswith("curl -sS -i -X POST")
+    assert secret_of(mine) in data["test_line"]
 
 
 def test_a_viewer_copies_nothing(viewer, mine):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Extent, Push, Rejection, parse_push
 from monitors.heartbeats.push_path import PushPath, read_path
 from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
-from tests.monitors.sender_requests import ALL, FORM, JSON, Sent, alerts
+from tests.support.sender_requests import ALL, FORM, JSON, Sent, alerts
 
 
 def parse(sent: Sent) -> Push | Rejection:

@@ -17,8 +17,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services.tokens import digest_of
 from notifications.messages.events import Event
 from notifications.models import Delivery
-from tests.monitors.acts import Queries, TooFast, let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import Queries, TooFast, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 
@@ -99,7 +99,7 @@ def test_a_bad_value_does_not_end_what_was_reported():
     assert Incident.objects.get().cause == "reported"
 
 
-def test_a_bad_value_after_a_deadline_that_nobody_saw_passing_is_a_missed_one():
+def test_a_bad_value_after_an_undetected_deadline_is_a_missed_heartbeat():
     monitor = make_monitor(value_max=10, timeout=60, grace=0)
     push(monitor, value=1)
     let_pass(monitor, minutes=5)
@@ -237,7 +237,7 @@ def push_raw(monitor, query):
         (12.0, ValueRules(high=100.0), "Value 12 was out of range"),
     ],
 )
-def test_what_was_wrong_is_said_in_a_sentence(value, rules, words):
+def test_the_broken_rule_is_described_in_a_sentence(value, rules, words):
     assert current.value_text(value, rules) == words
 
 
@@ -316,7 +316,7 @@ def test_the_form_takes_bounds_and_folds_what_is_not_used(admin, workspace):
         ({"value_max": "much"}, "Enter a number, such as 12.5."),
     ],
 )
-def test_bounds_that_cannot_be_are_told_at_their_field(admin, typed, error):
+def test_invalid_bounds_are_reported_at_their_field(admin, typed, error):
     base = {"name": "Disk", "kind": "interval", "timeout": "60"}
     response = admin.post(reverse("monitors:create"), {**base, **typed})
     assert response.status_code == 422

@@ -40,7 +40,7 @@ def minutes(number):
     return timedelta(minutes=number)
 
 
-def told(bucket):
+def figures(bucket):
     return (bucket.heartbeats, bucket.values, bucket.low, bucket.mean, bucket.high)
 
 
@@ -70,8 +70,8 @@ def test_a_bucket_has_the_lowest_the_mean_and_the_highest_value(slug):
 def test_without_values_there_are_none_and_not_zeros(slug):
     monitor = make_monitor()
     beats(monitor, (timedelta(0), None))
-    assert told(of(monitor, slug).buckets[-1]) == (1, 0, None, None, None)
-    assert told(of(monitor, slug).buckets[0]) == (0, 0, None, None, None)
+    assert figures(of(monitor, slug).buckets[-1]) == (1, 0, None, None, None)
+    assert figures(of(monitor, slug).buckets[0]) == (0, 0, None, None, None)
 
 
 @pytest.mark.parametrize("slug", RANGES)
@@ -79,7 +79,7 @@ def test_huge_values_have_a_mean_between_the_lowest_and_the_highest(slug):
     monitor = make_monitor()
     beats(monitor, *((timedelta(seconds=number), 1.7e308) for number in range(-3, 1)))
     *_, last = of(monitor, slug, NOW + timedelta(seconds=4)).buckets
-    assert told(last) == (4, 4, 1.7e308, 1.7e308, 1.7e308)
+    assert figures(last) == (4, 4, 1.7e308, 1.7e308, 1.7e308)
 
 
 @pytest.mark.parametrize("slug", RANGES)
@@ -205,7 +205,7 @@ def test_with_gaps_in_what_is_rolled_up_nothing_is_lost_or_counted_twice(busy, s
     assert of(busy, slug).buckets == before
 
 
-def test_rollups_tell_of_heartbeats_that_are_gone(busy):
+def test_rollups_cover_deleted_heartbeats(busy):
     before = of(busy, "7d").buckets
     while rollups.roll_up(now=NOW):
         pass
@@ -243,7 +243,7 @@ def test_before_the_first_heartbeats_no_gap_is_known():
     assert means(counted(0, 60, 60)) == [None, None, 60]
 
 
-def test_the_newest_bucket_tells_nothing_in_its_first_half():
+def test_the_newest_bucket_has_no_estimate_in_its_first_half():
     buckets = counted(60, 60, 1)
     assert means(buckets, buckets[-1].start + timedelta(seconds=5)) == [None, 60, None]
     assert means(counted(60, 60, 30), buckets[-1].start + minutes(30)) == [None, 60, 60]
@@ -259,7 +259,7 @@ def incident(monitor, since, until):
     )
 
 
-def test_incidents_that_touch_the_range_are_told_newest_first():
+def test_incidents_in_the_range_are_listed_newest_first():
     monitor = make_monitor()
     incident(monitor, timedelta(days=3), timedelta(days=2))
     into = incident(monitor, timedelta(days=1, hours=3), timedelta(hours=20))
@@ -268,7 +268,7 @@ def test_incidents_that_touch_the_range_are_told_newest_first():
     assert of(monitor, "24h").incidents == [open_, into]
 
 
-def test_of_very_many_incidents_the_newest_are_told():
+def test_only_the_newest_of_very_many_incidents_are_listed():
     monitor = make_monitor()
     for number in range(INCIDENTS + 3):
         incident(monitor, minutes(number + 1), minutes(number))

@@ -14,8 +14,8 @@ from monitors.history import rollups
 from monitors.history.rollups import HALF_HOUR
 from monitors.models import Heartbeat, Monitor, RolledUp, Rollup
 from monitors.services import retention
-from tests.monitors.acts import Queries
 from tests.support.factories import make_monitor
+from tests.support.heartbeats import Queries
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from monitors.history.rollups import HALF_HOUR
 from monitors.history.status_bars import bars_of
 from monitors.models import Gap, Heartbeat, Monitor, MonitorState, RolledUp, Rollup, Transition
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +121,7 @@ def test_with_gaps_in_what_is_rolled_up_nothing_is_lost_or_counted_twice(now):
     assert bar_of(monitor, now, span=timedelta(days=1), slots=8) == before
 
 
-def test_rollups_tell_of_heartbeats_that_are_gone(now):
+def test_rollups_cover_deleted_heartbeats(now):
     monitor = make_monitor()
     beat(monitor, now - timedelta(hours=5), up=False, message="disk full")
     beat(monitor, now - timedelta(hours=2))

@@ -101,7 +101,7 @@ def test_a_schedule_that_is_none_brings_nothing_of_itself():
         assert "Nowhere" not in text
 
 
-def test_times_that_systemd_cannot_say_are_told_of():
+def test_times_that_systemd_cannot_express_get_a_warning():
     assert "systemd can't express" in text_of(cron("0 2 * * MON#1"), "systemd")
 
 

@@ -18,9 +18,9 @@ from monitors.pages.incidents import BadCursor, incidents_of
 from monitors.pages.log import audit_text
 from monitors.services import incidents
 from notifications.dispatch import send
-from tests.monitors.acts import let_pass, push
-from tests.notifications.rows import make_incident
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.heartbeats import let_pass, push
+from tests.support.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -77,7 +77,7 @@ def test_open_incidents_come_first_then_the_newest(workspace, monitor):
     assert messages_of(incidents_of(workspace)) == ["open", "fault-00", "fault-01", "fault-02"]
 
 
-def test_only_open_ones_can_be_asked_for(workspace, monitor):
+def test_open_incidents_can_be_filtered(workspace, monitor):
     make_past(monitor, 3)
     make_incident(monitor, opening_message="open")
     assert messages_of(incidents_of(workspace, only_open=True)) == ["open"]
@@ -156,7 +156,7 @@ def test_a_list_that_is_still_right_is_answered_with_nothing(admin, incident):
 # --- The page ------------------------------------------------------------------------------------
 
 
-def test_a_page_tells_the_whole_story(admin, workspace, monitor):
+def test_the_page_shows_the_whole_history(admin, workspace, monitor):
     make_channel(workspace=workspace, name="Ops")
     push(monitor)
     push(monitor, up=False, message="disk full")
@@ -241,7 +241,7 @@ def test_a_page_costs_the_same_however_much_happened(admin, workspace, monitor, 
 # --- Acknowledging -------------------------------------------------------------------------------
 
 
-def test_acknowledging_says_who_and_when(admin, incident):
+def test_acknowledging_stores_who_and_when(admin, incident):
     response = admin.post(url("acknowledge", incident))
     assert (response.status_code, response["Location"]) == (303, url("incident", incident))
     incident.refresh_from_db()
@@ -300,7 +300,7 @@ def test_changing_needs_a_post(admin, incident, name):
 # --- Notes ---------------------------------------------------------------------------------------
 
 
-def test_a_note_is_kept_with_its_line_breaks_and_what_it_said_before(admin, incident):
+def test_a_note_keeps_its_line_breaks_and_the_audit_log_its_previous_text(admin, incident):
     admin.post(url("note", incident), {"note": "First."})
     admin.post(url("note", incident), {"note": "Second,\r\non two lines."})
     incident.refresh_from_db()
@@ -308,7 +308,7 @@ def test_a_note_is_kept_with_its_line_breaks_and_what_it_said_before(admin, inci
     assert "First." in text_of(admin.get(url("incident", incident)))
 
 
-def test_a_note_that_says_the_same_is_no_change(admin, incident):
+def test_an_identical_note_is_no_change(admin, incident):
     for _ in range(2):
         admin.post(url("note", incident), {"note": "Known."})
     admin.post(url("note", incident), {"note": ""})

@@ -27,8 +27,8 @@ from monitors.history import uptimes
 from monitors.models import MaintenanceWindow, Monitor, Transition
 from monitors.services import maintenance, maintenance_windows
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import Queries, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import Queries, push
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -202,14 +202,14 @@ class TestHeld:
         window = make_window(workspace, monitors=[chosen], tags=["db"])
         assert held(chosen, tagged, neither) == {chosen.pk: window.ends_at, tagged.pk: window.ends_at}
 
-    def test_only_those_that_are_asked_for(self):
+    def test_only_the_selected_monitors_are_in_maintenance(self):
         monitor = make_monitor()
         make_monitor(workspace=monitor.workspace)
         make_window(monitor.workspace)
         assert set(held(monitor)) == {monitor.pk}
         assert held() == {}
 
-    def test_nobody_before_it_begins_and_from_its_end_on(self):
+    def test_no_monitor_is_in_maintenance_before_the_start_or_from_the_end_on(self):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
         assert held(monitor, now=window.starts_at - timedelta(seconds=1)) == {}
@@ -326,14 +326,14 @@ class TestUptime:
 @pytest.fixture
 def freed():
     """What was told of maintenance that ends at another time."""
-    told = []
+    released = []
 
-    def hear(sender, **said):
-        told.append(said)
+    def receive(sender, **arguments):
+        released.append(arguments)
 
-    signals.maintenance_moved.connect(hear)
-    yield told
-    signals.maintenance_moved.disconnect(hear)
+    signals.maintenance_moved.connect(receive)
+    yield released
+    signals.maintenance_moved.disconnect(receive)
 
 
 def actions():
@@ -353,23 +353,23 @@ class TestPlanning:
         maintenance_windows.delete(window=window)
         assert actions() == ["maintenance.planned", "maintenance.changed", "maintenance.deleted"]
 
-    def test_what_is_once_ends_now_and_is_told_who_is_free(self, freed):
+    def test_ending_a_one_time_window_sends_the_released_monitors(self, freed):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
         assert maintenance_windows.end_now(window=window)
         assert held(monitor) == {}
-        (told,) = freed
-        assert told["held"] == {monitor.pk: window.ends_at}
-        assert told["until"] == {monitor.pk: told["at"]}
+        (released,) = freed
+        assert released["held"] == {monitor.pk: window.ends_at}
+        assert released["until"] == {monitor.pk: released["at"]}
         assert not maintenance_windows.end_now(window=window)
 
-    def test_whom_another_window_holds_is_not_free(self, freed):
+    def test_a_monitor_in_another_window_is_not_released(self, freed):
         monitor = make_monitor()
         window = make_window(monitor.workspace)
         longer = make_window(monitor.workspace, minutes=90)
         maintenance_windows.end_now(window=window)
         assert held(monitor) == {monitor.pk: longer.ends_at}
-        assert [told["until"] for told in freed] == [{monitor.pk: longer.ends_at}]
+        assert [released["until"] for released in freed] == [{monitor.pk: longer.ends_at}]
 
     def test_what_repeats_ends_now_and_comes_again(self):
         monitor = make_monitor()
@@ -398,7 +398,7 @@ class TestPlanning:
         maintenance_windows.delete(window=make_window(monitor.workspace))
         assert list(freed[0]["held"]) == [monitor.pk]
 
-    def test_what_has_not_begun_frees_nobody(self, freed):
+    def test_a_window_that_has_not_begun_releases_no_monitor(self, freed):
         maintenance_windows.delete(window=make_window(make_monitor().workspace, starts=10))
         assert freed == []
 

@@ -18,8 +18,8 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.models import Delivery
-from tests.monitors.acts import let_pass, push, state_of, transitions_of
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
+from tests.support.heartbeats import let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +93,7 @@ def test_a_slug_that_another_monitor_of_the_workspace_has_is_refused():
     assert Monitor.objects.filter(slug="backup").count() == 1
 
 
-def test_what_is_done_to_a_monitor_is_recorded_with_who_did_it():
+def test_changes_of_a_monitor_are_recorded_with_their_actor():
     workspace = make_workspace()
     by = Actor(make_user(workspace=workspace), address="192.0.2.7")
     monitor = make_monitor(workspace=workspace, by=by)
@@ -254,7 +254,7 @@ def test_a_pause_is_a_transition_and_ends_the_deadline(status):
     assert transitions_of(monitor)[-1] == (status, "paused", "paused")
 
 
-def test_a_pause_closes_the_incident_and_tells_nobody():
+def test_a_pause_closes_the_incident_without_a_notification():
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False, message="broken")

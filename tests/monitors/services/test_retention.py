@@ -11,8 +11,8 @@ from core.clock import database_now
 from monitors import tasks
 from monitors.models import GAP_DAYS, Gap, Heartbeat
 from monitors.services import retention
-from tests.monitors.acts import Queries
 from tests.support.factories import make_monitor
+from tests.support.heartbeats import Queries
 
 pytestmark = pytest.mark.django_db
 

@@ -18,8 +18,8 @@ from monitors.heartbeats import recorder
 from monitors.heartbeats.recorder import Outcome
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.acts import Queries, arrival, let_pass, push
 from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.support.heartbeats import Queries, arrival, let_pass, push
 
 pytestmark = pytest.mark.django_db
 OLD_KEY, NEW_KEY = "old-" + "x" * 50, "new-" + "y" * 50
@@ -99,7 +99,7 @@ def test_tokens_of_other_shapes_may_be_looked_up_too(text):
     assert tokens.digest_of(text)
 
 
-def test_any_one_character_mistyped_is_told_from_a_stranger():
+def test_one_mistyped_character_is_detected_by_the_checksum():
     secret = tokens.new_secret()
     for at in range(len(tokens.PREFIX), len(secret)):
         other = "a" if secret[at] != "a" else "b"
@@ -120,7 +120,7 @@ def test_an_issued_token_is_stored_only_as_digest_and_sealed(monitor):
     assert tokens.reveal(issued.token) == issued.secret
 
 
-def test_an_issued_token_is_recorded_with_who_made_it_and_without_its_secret(monitor, by):
+def test_an_issued_token_is_recorded_with_its_creator_and_without_its_secret(monitor, by):
     issued = tokens.issue(monitor=monitor, label="host-a", by=by)
     assert issued.token.created_by == by.user
     entry = audited(monitor, "token.issued")[-1]
@@ -487,7 +487,7 @@ def test_looking_again_within_an_hour_is_not_recorded_and_later_it_is(monitor, b
     assert len(audited(monitor, "token.revealed")) == 2
 
 
-def test_each_who_looks_and_each_token_is_recorded(monitor, by):
+def test_each_viewing_is_recorded_per_actor_and_token(monitor, by):
     second = tokens.issue(monitor=monitor, label="host-a").token
     elsewhere = Actor(by.user, via=by.via, address="192.0.2.8")
     somebody = Actor(make_user(workspace=monitor.workspace), via=by.via, address=by.address)

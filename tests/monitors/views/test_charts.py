@@ -118,7 +118,7 @@ def test_the_table_has_what_the_picture_has(viewer, monitor):
     assert rows[0] == "".join(f'<td class="figure">{cell}</td>' for cell in ("123", "98", "140", "3"))
 
 
-def test_incidents_are_shaded_and_said(viewer, monitor):
+def test_incidents_are_shaded_and_described(viewer, monitor):
     beats(monitor, 1, 2)
     now = database_now()
     Incident.objects.create(

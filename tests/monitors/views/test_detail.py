@@ -14,9 +14,9 @@ from monitors.domain.state_machine import Status
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
-from tests.monitors.acts import let_pass
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.heartbeats import let_pass
+from tests.support.incidents import make_delivery, make_incident, push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -67,7 +67,7 @@ def test_a_viewer_changes_nothing(viewer, monitor, name):
 
 
 @pytest.mark.parametrize("name", ["detail", "edit", "changes", *CHANGES])
-def test_a_stranger_is_asked_to_sign_in(client, monitor, name):
+def test_an_anonymous_user_is_redirected_to_sign_in(client, monitor, name):
     method = client.post if name in CHANGES else client.get
     response = method(url(name, monitor))
     assert response.status_code == 302
@@ -92,7 +92,7 @@ def test_a_new_monitor_waits_and_shows_how_to_send_the_first_heartbeat(admin, mo
     assert "curl -fsS -X POST" in page
 
 
-def test_a_monitor_that_is_up_says_when_people_are_told(admin, monitor):
+def test_a_monitor_that_is_up_shows_when_it_would_alert(admin, monitor):
     push(monitor)
     text = text_of(detail(admin, monitor))
     assert re.search(r"Up for \d s · alerts at \d\d:\d\d:\d\d UTC unless a heartbeat arrives", text)
@@ -242,7 +242,7 @@ def test_another_range_is_another_version(admin, monitor):
 
 
 @pytest.mark.parametrize(
-    ("asked", "words", "slots"),
+    ("selected", "words", "slots"),
     [
         ("", "Last 24 h", 48),
         ("1h", "Last 1 h", 60),
@@ -252,14 +252,14 @@ def test_another_range_is_another_version(admin, monitor):
         ("<b>", "Last 24 h", 48),
     ],
 )
-def test_the_bar_shows_the_range_of_the_address(admin, monitor, asked, words, slots):
-    page = admin.get(url("detail", monitor), {"range": asked}).content.decode()
+def test_the_bar_shows_the_range_of_the_address(admin, monitor, selected, words, slots):
+    page = admin.get(url("detail", monitor), {"range": selected}).content.decode()
     assert words in text_of(page)
     assert page.count('<path class="slot-') == slots
     assert page.count('aria-current="true">' + words.removeprefix("Last ")) == 1
 
 
-def test_the_current_window_is_drawn_and_said_in_words(admin, workspace):
+def test_the_current_window_is_drawn_and_described(admin, workspace):
     monitor = make_monitor(workspace=workspace, timeout=60, interval=30)
     push(monitor)
     page = detail(admin, monitor)
@@ -273,7 +273,7 @@ def test_the_current_window_is_drawn_and_said_in_words(admin, workspace):
     )
 
 
-def test_a_late_monitor_still_says_when_people_are_told(admin, monitor):
+def test_a_late_monitor_still_shows_when_it_will_alert(admin, monitor):
     push(monitor)
     let_pass(monitor, seconds=63)
     page = detail(admin, monitor)
@@ -315,7 +315,7 @@ def test_a_fallen_monitor_leads_to_its_incident(admin, monitor):
     assert "view incident" not in detail(admin, monitor)
 
 
-def test_figures_tell_uptime_incidents_and_the_last_value(admin, monitor):
+def test_the_tiles_show_uptime_incidents_and_the_last_value(admin, monitor):
     push(monitor, value=12.5)
     let_pass(monitor, hours=3)
     push(monitor, value=13.25)
@@ -445,7 +445,7 @@ def test_the_limit_of_pushes_is_among_the_facts(admin, workspace, settings):
 # --- Changes -------------------------------------------------------------------------------------
 
 
-def test_changes_say_who_did_what_by_which_way_and_from_where(admin, viewer, monitor):
+def test_changes_show_actor_action_interface_and_address(admin, viewer, monitor):
     user = monitor.workspace.memberships.get(role=Role.ADMIN).user
     admin.force_login(user)
     admin.post(url("edit", monitor), {"name": "Nightly", "kind": "interval", "timeout": "90"})
@@ -524,6 +524,6 @@ def test_deleting_removes_the_monitor_and_its_incidents(admin, monitor):
     assert not Incident.objects.exists()
 
 
-def test_a_paused_monitor_says_that_nobody_is_told(admin, monitor):
+def test_a_paused_monitor_shows_that_no_notifications_are_sent(admin, monitor):
     monitor_service.pause(monitor=monitor)
     assert "heartbeats are recorded, but no alerts are sent" in text_of(detail(admin, monitor))

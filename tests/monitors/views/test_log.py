@@ -15,8 +15,8 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors.models import Gap, Heartbeat
 from monitors.pages.log import feed
-from tests.monitors.acts import push
 from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -150,7 +150,7 @@ def test_a_page_that_is_still_right_is_answered_with_nothing(admin, monitor):
 
 
 @pytest.mark.parametrize("query", ["q=fine", "before="])
-def test_older_pages_and_searches_are_not_asked_for_again(admin, monitor, query):
+def test_older_pages_and_searches_are_not_polled(admin, monitor, query):
     make_heartbeats(monitor, 100)
     if query == "before=":
         query += re.search(r"before=([^\"]+)", get(admin, monitor).content.decode())[1]
@@ -216,7 +216,7 @@ def test_a_filter_that_is_wrong_says_what_is_allowed_and_keeps_what_was_typed(ad
     assert query.startswith("q=") or 'value="typed"' in page
 
 
-def test_nothing_that_matches_is_said(admin, monitor):
+def test_no_match_has_a_message(admin, monitor):
     assert "No matching activity." in text_of(get(admin, monitor, "q=nothing-like-it"))
 
 

@@ -11,8 +11,8 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors.models import MaintenanceWindow
 from monitors.services import maintenance_windows
-from tests.monitors.acts import Queries, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.heartbeats import Queries, push
 
 pytestmark = pytest.mark.django_db
 
@@ -138,8 +138,8 @@ def test_saving_a_form_as_it_came_changes_nothing(admin, typed):
 
 def test_the_preview_says_when_it_is_and_the_next_three_times(viewer):
     response = viewer.post(reverse("monitors:preview_maintenance"), WEEKLY)
-    said = words(response)
-    assert "Every Saturday and Sunday at 22:00 for 4 h (Asia/Jakarta)" in said
+    text = words(response)
+    assert "Every Saturday and Sunday at 22:00 for 4 h (Asia/Jakarta)" in text
     assert len(re.findall(r"<li>\w{3} \d+ \w{3} \d{4}, 22:00 – ", response.content.decode())) == 3
     assert "<html" not in response.content.decode()
 
@@ -176,16 +176,16 @@ def test_the_list_has_what_goes_on_what_comes_and_what_was(viewer, workspace):
     make_window(workspace, name="Comes soon", starts=100, minutes=700)
     make_window(workspace, name="Was", starts=-100, minutes=-50)
     make_window(make_workspace(), name="Elsewhere")
-    said = words(viewer.get(LIST))
+    text = words(viewer.get(LIST))
     order = ["Now", "Goes on", "Upcoming", "Comes soon", "Comes later", "Past", "Was"]
-    start = said.index("Maintenance During")
-    places = [said.index(f" {word} ", start) for word in order]
+    start = text.index("Maintenance During")
+    places = [text.index(f" {word} ", start) for word in order]
     assert places == sorted(places)
-    assert "Elsewhere" not in said
-    assert "End now" not in said
+    assert "Elsewhere" not in text
+    assert "End now" not in text
 
 
-def test_the_list_says_whom_it_is_about(viewer, workspace):
+def test_the_list_shows_the_monitors_of_each_window(viewer, workspace):
     monitors = [make_monitor(workspace=workspace, name=f"M{number}") for number in range(7)]
     make_window(workspace, all_monitors=False, tags=["db"], monitors=monitors)
     assert "Tags: db · M0, M1, M2, M3, M4 and 2 more" in words(viewer.get(LIST))
@@ -229,8 +229,8 @@ def test_the_page_of_a_monitor_in_maintenance_says_until_when(viewer, workspace)
     address = reverse("monitors:detail", args=[monitor.public_id])
     assert "Maintenance until" not in words(viewer.get(address))
     make_window(workspace, monitors=[monitor], all_monitors=False)
-    said = words(viewer.get(address))
-    assert re.search(r"Maintenance until .*: heartbeats are recorded, but no notifications are sent\.", said)
+    text = words(viewer.get(address))
+    assert re.search(r"Maintenance until .*: heartbeats are recorded, but no notifications are sent\.", text)
 
 
 def test_the_row_of_a_monitor_in_maintenance_says_so(viewer, workspace):

@@ -206,12 +206,12 @@ def test_slug_and_limit_are_taken_as_typed(admin):
         ({"push_rate": "1000001"}, "Ensure this value is less than or equal to 1000000."),
     ],
 )
-def test_a_slug_or_limit_that_cannot_be_is_told_at_its_field(admin, typed, error):
-    (told,) = errors_in(create(admin, **INTERVAL | typed))
-    assert told.startswith(error)
+def test_an_invalid_slug_or_limit_is_reported_at_its_field(admin, typed, error):
+    (shown,) = errors_in(create(admin, **INTERVAL | typed))
+    assert shown.startswith(error)
 
 
-def test_a_slug_that_another_monitor_has_is_told_at_its_field(admin, workspace):
+def test_a_taken_slug_is_reported_at_its_field(admin, workspace):
     make_monitor(workspace=workspace, slug="taken")
     taken = "Another monitor in this workspace already has this slug. Choose a different one."
     assert errors_in(create(admin, **INTERVAL, slug="taken")) == [taken]
@@ -241,7 +241,7 @@ def test_the_form_says_which_limit_is_inherited(admin, workspace, settings):
 # --- The words under the form --------------------------------------------------------------------
 
 
-def test_the_preview_says_when_people_are_told(viewer):
+def test_the_preview_shows_when_alerts_are_sent(viewer):
     assert (
         preview(viewer, kind="interval", timeout="60")
         == "Alerts 66 s after the last heartbeat: 60 s timeout + 6 s grace period."
@@ -255,7 +255,7 @@ def test_the_preview_knows_a_schedule_without_grace(admin):
     )
 
 
-def test_the_preview_tells_whether_a_lost_push_does_harm(admin):
+def test_the_preview_shows_whether_a_lost_push_would_alert(admin):
     assert "so a single lost push does no harm" in preview(
         admin, kind="interval", timeout="60", interval="30"
     )
@@ -304,7 +304,7 @@ def test_the_preview_is_for_members_only(client):
     assert response.status_code == 302
 
 
-def test_an_edit_that_would_undo_somebody_elses_is_asked_about(admin, workspace):
+def test_an_edit_that_would_undo_another_needs_confirmation(admin, workspace):
     monitor = make_monitor(workspace=workspace, name="Backup")
     address = reverse("monitors:edit", args=[monitor.public_id])
     seen = {**INTERVAL, "name": "Backup", "version": monitor.version}

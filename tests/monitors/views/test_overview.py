@@ -22,9 +22,9 @@ from monitors.models import Gap, Monitor, MonitorState, PushToken
 from monitors.pages.overview import versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import monitors as monitor_service
-from tests.monitors.acts import let_pass
-from tests.notifications.rows import push
 from tests.support.factories import make_monitor, make_user, make_workspace
+from tests.support.heartbeats import let_pass
+from tests.support.incidents import push
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -33,7 +33,7 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """What a poll finds is not kept for the next one: tests do not wait."""
-    monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(versions, "CACHE_SECONDS", -1)
 
 
 def first_overview(client, query=""):
@@ -59,8 +59,8 @@ def poll(client, page, query=""):
 
 def news(response):
     """The sentences that came with an answer."""
-    told = json.loads(response.headers.get("HX-Trigger", "{}")).get("tianji:news", [])
-    return [one["text"] for one in told]
+    messages = json.loads(response.headers.get("HX-Trigger", "{}")).get("tianji:news", [])
+    return [one["text"] for one in messages]
 
 
 def names_in_order(page):
@@ -79,7 +79,7 @@ def silent_for(monitor, seconds):
     state.save()
 
 
-def test_a_stranger_is_asked_to_sign_in(client):
+def test_an_anonymous_user_is_redirected_to_sign_in(client):
     response = client.get(reverse("monitors:overview"))
     assert response.status_code == 302
     assert response["Location"] == "/accounts/login/?next=/"
@@ -127,7 +127,7 @@ def test_the_counts_say_how_many_monitors_have_which_status(admin, workspace):
     assert "1 down 0 late 1 up 0 paused 1 new" in text_of(overview(admin))
 
 
-def test_a_row_says_when_the_next_heartbeat_is_due_and_what_the_last_one_said(admin, workspace):
+def test_a_row_shows_the_next_due_time_and_the_last_message(admin, workspace):
     monitor = make_monitor(workspace=workspace, timeout=300, interval=120, tags=["erp"])
     push(monitor, message="42 invoices")
     text = text_of(overview(admin))
@@ -251,10 +251,10 @@ class TestFilters:
     @pytest.fixture(autouse=True)
     def of_each_status(self, workspace):
         """A monitor of each status as shown, and one that is overdue."""
-        said = {name: name.title() for name in ("new", "up", "late", "overdue", "down", "paused")}
+        labels = {name: name.title() for name in ("new", "up", "late", "overdue", "down", "paused")}
         made = {
             key: make_monitor(workspace=workspace, name=name, timeout=60, grace=60)
-            for key, name in said.items()
+            for key, name in labels.items()
         }
         push(made["up"], made["late"], made["overdue"])
         push(made["down"], up=False)
@@ -448,7 +448,7 @@ class TestPolling:
     ):
         make_monitor(workspace=workspace)
         page = overview(admin)
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
         with django_assert_num_queries(0):
             assert poll(admin, page).status_code == 204
 
@@ -459,7 +459,7 @@ class TestPolling:
         page = overview(admin)
         push(monitor)
         drawn = poll(admin, page).content
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
         # Who asks: session, user and membership; and the news.
         with django_assert_num_queries(4):
             assert poll(admin, page).content == drawn
@@ -473,10 +473,10 @@ class TestPolling:
         shown = [poll(*each).content.decode() for each in zip((admin, viewer), pages, strict=True)]
         assert ["choose-all" in each for each in shown] == [True, False]
 
-    @pytest.mark.parametrize("said", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
-    def test_a_version_that_nobody_made_gets_the_page(self, admin, workspace, said):
+    @pytest.mark.parametrize("labels", ["x", "_", "0" * 32, f"{'0' * 32}_{'0' * 24}", "é" * 57])
+    def test_an_unknown_version_gets_the_page(self, admin, workspace, labels):
         make_monitor(workspace=workspace)
-        headers = {**HTMX, "Tianji-Version": said}
+        headers = {**HTMX, "Tianji-Version": labels}
         assert admin.get(reverse("monitors:overview"), headers=headers).status_code == 200
 
     def test_strangers_cannot_make_the_server_look(self, workspace, django_assert_num_queries):
@@ -486,12 +486,12 @@ class TestPolling:
         assert response.status_code == 302
 
     def test_a_look_that_is_old_is_not_served_while_another_is_taken(self, workspace, monkeypatch):
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 0.0)
-        kept = versions.look_at(workspace.public_id)
-        with versions._looking:
-            assert versions._kept_look(workspace.public_id) is kept
-        versions._looks[workspace.public_id] = replace(kept, taken=kept.taken - 60)
-        assert versions._kept_look(workspace.public_id).now > kept.now
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 0.0)
+        snapshot = versions.take_snapshot(workspace.public_id)
+        with versions._snapshot_lock:
+            assert versions._recent_snapshot(workspace.public_id) is snapshot
+        versions._snapshots[workspace.public_id] = replace(snapshot, taken=snapshot.taken - 60)
+        assert versions._recent_snapshot(workspace.public_id).now > snapshot.now
 
     def test_a_tab_of_another_workspace_is_loaded_anew(self, admin, workspace):
         make_monitor(workspace=workspace)
@@ -503,7 +503,7 @@ class TestPolling:
         response = poll(admin, page)
         assert response["HX-Refresh"] == "true"
 
-    def test_a_poll_without_a_session_is_told_no_more_than_that_nothing_changed(self, admin, workspace):
+    def test_a_poll_without_a_session_learns_only_that_nothing_changed(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         page = overview(admin)
         assert poll(Client(), page).status_code == 204
@@ -512,17 +512,19 @@ class TestPolling:
 
     def test_bars_and_uptimes_are_not_older_than_two_minutes(self, workspace, monkeypatch):
         monkeypatch.setattr(versions, "_STALE_AFTER", 120)
-        look, asked = versions.look_at(workspace.public_id), OverviewParams()
-        chosen = versions.choose(look, asked)
+        snapshot, params = versions.take_snapshot(workspace.public_id), OverviewParams()
+        selection = versions.select(snapshot, params)
         seen = {
-            versions.version_of(replace(look, now=look.now + timedelta(seconds=seconds)), chosen, asked)
+            versions.version_of(
+                replace(snapshot, now=snapshot.now + timedelta(seconds=seconds)), selection, params
+            )
             for seconds in (0, 120)
         }
         assert len(seen) == 2
 
 
 class TestNews:
-    def test_what_changed_is_told_in_a_sentence_and_once(self, admin, workspace):
+    def test_a_status_change_is_announced_once_in_a_sentence(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Backup")
         push(monitor)
         page = overview(admin)
@@ -546,27 +548,27 @@ class TestNews:
         assert news(response)[0] == f"{'ü' * 39}… is down"
         assert len(response["HX-Trigger"]) < 2000
 
-    def test_what_happens_while_a_page_is_sent_is_told_once(self, admin, workspace, monkeypatch):
+    def test_a_change_while_the_page_is_sent_is_announced_once(self, admin, workspace, monkeypatch):
         monitor = make_monitor(workspace=workspace, name="Backup")
         push(monitor)
         page = overview(admin)
         push(monitor, up=False)
-        monkeypatch.setattr(versions, "KEPT_SECONDS", 60)
-        versions.look_at(workspace.public_id)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", 60)
+        versions.take_snapshot(workspace.public_id)
         first = poll(admin, page)
         push(monitor)
         # Another tab is sent what was drawn, and no more news than that knows of.
         assert news(poll(admin, page)) == news(first) == ["Backup is down"]
-        monkeypatch.setattr(versions, "KEPT_SECONDS", -1)
+        monkeypatch.setattr(versions, "CACHE_SECONDS", -1)
         assert news(poll(admin, first.content.decode())) == ["Backup has recovered"]
 
-    def test_names_of_any_language_are_told(self, admin, workspace):
+    def test_names_in_any_language_are_announced(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Bücher\n備份")
         page = overview(admin)
         push(monitor)
         assert news(poll(admin, page)) == ["Bücher\n備份 is up"]
 
-    def test_pausing_and_resuming_are_told(self, admin, workspace):
+    def test_pausing_and_resuming_are_announced(self, admin, workspace):
         monitor = make_monitor(workspace=workspace, name="Backup")
         page = overview(admin)
         monitor_service.pause(monitor=monitor)
@@ -582,7 +584,7 @@ class TestNews:
         push(monitors[4])
         assert news(poll(admin, page)) == ["5 monitors changed: 4 down, 1 up"]
 
-    def test_other_workspaces_and_nonsense_are_not_told_of(self, admin, workspace):
+    def test_other_workspaces_and_invalid_positions_are_not_announced(self, admin, workspace):
         make_monitor(workspace=workspace)
         page = overview(admin)
         push(make_monitor(), up=False)
@@ -617,7 +619,7 @@ class TestRows:
             "0.00\xa0%",
         ]
 
-    def test_a_monitor_that_reported_down_says_what_its_sender_said(self, admin, workspace):
+    def test_a_monitor_that_reported_down_shows_the_message(self, admin, workspace):
         reported, missed = make_monitor(workspace=workspace), make_monitor(workspace=workspace, timeout=60)
         push(missed, message="all well")
         silent_for(missed, 900)
@@ -651,7 +653,7 @@ class TestBulk:
         data = {"action": action, "monitor": [monitor.public_id for monitor in monitors], **more}
         return client.post(reverse("monitors:bulk"), data, follow=True)
 
-    def told(self, response):
+    def messages(self, response):
         return [str(message) for message in response.context["messages"]]
 
     def statuses(self, *monitors):
@@ -661,19 +663,19 @@ class TestBulk:
         first, second, third = (make_monitor(workspace=workspace) for _ in range(3))
         monitor_service.pause(monitor=second)
         response = self.do(admin, "pause", first, second)
-        assert self.told(response) == ["1 monitor paused. 1 unchanged."]
+        assert self.messages(response) == ["1 monitor paused. 1 unchanged."]
         assert self.statuses(first, second, third) == ["paused", "paused", "new"]
-        assert self.told(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
+        assert self.messages(self.do(admin, "resume", first, second)) == ["2 monitors resumed."]
         assert self.statuses(first, second, third) == ["new", "new", "new"]
 
-    def test_the_record_names_who_did_it(self, admin, workspace):
+    def test_the_audit_log_names_the_actor(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         self.do(admin, "pause", monitor)
         entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_PAUSED)
         assert entry.user == workspace.memberships.get().user
         assert entry.subject == monitor.public_id
 
-    def test_what_stands_in_the_field_for_a_tag_keeps_nobody_from_pausing(self, admin, workspace):
+    def test_an_unused_invalid_tag_does_not_prevent_pausing(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
         self.do(admin, "pause", monitor, tag="x" * 31)
         assert self.statuses(monitor) == ["paused"]
@@ -681,34 +683,34 @@ class TestBulk:
     def test_a_tag_is_added_and_taken_away(self, admin, workspace):
         first = make_monitor(workspace=workspace, tags=["db"])
         second = make_monitor(workspace=workspace, tags=["db", "night"])
-        told = self.told(self.do(admin, "add_tag", first, second, tag=" night "))
-        assert told == ["1 monitor tagged “night”. 1 unchanged."]
+        messages = self.messages(self.do(admin, "add_tag", first, second, tag=" night "))
+        assert messages == ["1 monitor tagged “night”. 1 unchanged."]
         self.do(admin, "remove_tag", first, second, tag="db")
         assert [Monitor.objects.get(pk=one.pk).tags for one in (first, second)] == [["night"], ["night"]]
 
     @pytest.mark.parametrize("tag", ["", "a,b", "x" * 31])
     def test_what_is_no_tag_changes_nothing(self, admin, workspace, tag):
         monitor = make_monitor(workspace=workspace)
-        (told,) = self.told(self.do(admin, "add_tag", monitor, tag=tag))
-        assert "tag" in told
+        (messages,) = self.messages(self.do(admin, "add_tag", monitor, tag=tag))
+        assert "tag" in messages
         assert Monitor.objects.get(pk=monitor.pk).tags == []
 
     def test_a_monitor_full_of_tags_gets_no_other(self, admin, workspace):
         tags = [str(number) for number in range(20)]
         monitor = make_monitor(workspace=workspace, tags=tags)
-        told = self.told(self.do(admin, "add_tag", monitor, tag="new"))
-        assert told == ["1 already has the maximum number of tags."]
+        messages = self.messages(self.do(admin, "add_tag", monitor, tag="new"))
+        assert messages == ["1 already has the maximum number of tags."]
         assert Monitor.objects.get(pk=monitor.pk).tags == tags
 
     def test_deleting_asks_first_and_counts(self, admin, workspace):
         doomed = [make_monitor(workspace=workspace) for _ in range(12)]
-        kept = make_monitor(workspace=workspace, name="Kept")
+        snapshot = make_monitor(workspace=workspace, name="Kept")
         response = self.do(admin, "delete", *doomed)
         assert "Delete 12 monitors?" in text_of(response.content.decode())
         assert "and 2 more" in text_of(response.content.decode())
         assert Monitor.objects.count() == 13
-        assert self.told(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
-        assert Monitor.objects.get() == kept
+        assert self.messages(self.do(admin, "delete", *doomed, sure="yes")) == ["12 monitors deleted."]
+        assert Monitor.objects.get() == snapshot
 
     def test_it_leads_back_to_the_view_it_was_done_in_and_nowhere_else(self, admin, workspace):
         monitor = make_monitor(workspace=workspace)
@@ -717,7 +719,7 @@ class TestBulk:
 
     def test_without_a_choice_nothing_is_done(self, admin, workspace):
         make_monitor(workspace=workspace)
-        assert self.told(self.do(admin, "pause")) == ["Select monitors first."]
+        assert self.messages(self.do(admin, "pause")) == ["Select monitors first."]
 
     def test_monitors_of_other_workspaces_are_out_of_reach(self, admin):
         foreign = make_monitor()
@@ -734,7 +736,7 @@ class TestBulk:
         monitor = make_monitor(workspace=workspace)
         assert self.do(admin, "explode", monitor).status_code == 200
         response = admin.post(reverse("monitors:bulk"), {"action": "pause", "monitor": "x"}, follow=True)
-        assert self.told(response) == ["Select monitors first."]
+        assert self.messages(response) == ["Select monitors first."]
         assert self.statuses(monitor) == ["new"]
 
 

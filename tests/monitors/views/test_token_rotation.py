@@ -10,8 +10,8 @@ from django.db.models import F
 from core.clock import database_now
 from monitors.models import PushToken
 from monitors.services import tokens
-from tests.monitors.views.token_pages import at, detail, push_with, text_of, url
 from tests.support.factories import make_monitor, secret_of
+from tests.support.token_pages import at, detail, push_with, text_of, url
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -69,7 +69,7 @@ def test_rotating_without_overlap_stops_the_old_push_url_at_once(admin, monitor,
 
 
 @pytest.mark.parametrize("typed", ["", "soon", "8 d", "-1"])
-def test_an_overlap_that_cannot_be_is_told_and_kept(admin, monitor, token, typed):
+def test_an_invalid_overlap_is_reported_and_kept_in_the_form(admin, monitor, token, typed):
     response = admin.post(at("rotate", token), {"overlap": typed})
     assert response.status_code == 422
     assert 'class="error"' in response.content.decode()
@@ -77,7 +77,7 @@ def test_an_overlap_that_cannot_be_is_told_and_kept(admin, monitor, token, typed
     assert monitor.tokens.count() == 1
 
 
-def test_the_page_says_who_still_uses_the_old_token_and_for_how_long_it_works(admin, monitor, token):
+def test_the_page_shows_the_senders_with_the_old_token_and_its_expiry(admin, monitor, token):
     secret = secret_of(monitor)
     tokens.rotate(token=token, overlap=timedelta(hours=21, minutes=1))
     rotated_before(token, hours=3)
@@ -100,7 +100,7 @@ def test_senders_of_before_the_rotation_are_not_named(admin, monitor, token):
     assert "Still using the old token" not in detail(admin, monitor)
 
 
-def test_a_complete_change_is_told(admin, monitor, token):
+def test_a_complete_rotation_is_shown(admin, monitor, token):
     push_with(secret_of(monitor), hours=3)
     issued = tokens.rotate(token=token).new
     rotated_before(token, hours=2)
@@ -125,7 +125,7 @@ def test_a_second_rotation_during_an_overlap_asks_first(admin, monitor, token):
     assert monitor.tokens.valid().count() == 3
 
 
-def test_an_overlap_that_begins_while_the_question_stands_is_asked_about(admin, monitor, token, monkeypatch):
+def test_an_overlap_that_begins_during_confirmation_needs_another_one(admin, monitor, token, monkeypatch):
     rotate = tokens.rotate
 
     def somebody_is_faster(**how):

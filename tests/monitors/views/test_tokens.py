@@ -13,9 +13,9 @@ from core.clock import database_now
 from monitors.domain.schedules import CronSchedule
 from monitors.models import Heartbeat, PushToken
 from monitors.services import tokens
-from tests.monitors.views.token_pages import at, detail, push_with, text_of, url
-from tests.notifications.rows import push
 from tests.support.factories import make_monitor, make_user, make_workspace, secret_of
+from tests.support.incidents import push
+from tests.support.token_pages import at, detail, push_with, text_of, url
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -56,7 +56,7 @@ def test_a_viewer_does_nothing_with_a_token(viewer, token, verb):
 
 
 @pytest.mark.parametrize("verb", OF_A_TOKEN)
-def test_a_stranger_is_asked_to_sign_in(client, token, verb):
+def test_an_anonymous_user_is_redirected_to_sign_in(client, token, verb):
     response = client.post(at(verb, token))
     assert (response.status_code, response["Location"].split("?")[0]) == (302, "/accounts/login/")
 
@@ -79,7 +79,7 @@ def test_a_viewer_is_offered_nothing_to_do_with_tokens(viewer, monitor):
 # --- Show and copy -------------------------------------------------------------------------------
 
 
-def test_a_push_url_is_shown_in_full_when_asked_for(admin, monitor, token):
+def test_a_push_url_is_shown_in_full_on_request(admin, monitor, token):
     response = admin.post(at("show", token))
     page, secret = response.content.decode(), secret_of(monitor)
     assert response.status_code == 200
@@ -103,9 +103,9 @@ def test_htmx_gets_only_the_lines(admin, monitor, token):
 
 
 def test_a_copy_button_gets_the_lines_as_json(admin, monitor, token):
-    said = admin.post(at("show", token), headers=JSON).json()
-    assert said["push_url"] == f"http://testserver/api/push/{secret_of(monitor)}"
-    assert said["curl_line"].startswith("curl -fsS -X POST")
+    data = admin.post(at("show", token), headers=JSON).json()
+    assert data["push_url"] == f"http://testserver/api/push/{secret_of(monitor)}"
+    assert data["curl_line"].startswith("curl -fsS -X POST")
 
 
 def test_showing_needs_a_post(admin, token):
@@ -121,8 +121,8 @@ def test_whoever_had_a_token_shown_is_in_the_changes_once_an_hour(admin, token):
 
 def test_a_push_url_is_under_the_public_address_where_one_is_set(admin, monitor, token, settings):
     settings.TIANJI_URL, settings.TIANJI_URL_IS_SET = "https://tianji.example.com", True
-    said = admin.post(at("show", token), headers=JSON).json()
-    assert said["push_url"] == f"https://tianji.example.com/api/push/{secret_of(monitor)}"
+    data = admin.post(at("show", token), headers=JSON).json()
+    assert data["push_url"] == f"https://tianji.example.com/api/push/{secret_of(monitor)}"
 
 
 def test_a_token_that_can_no_longer_be_shown_is_explained(admin, monitor, token, settings):
@@ -192,7 +192,7 @@ def test_a_new_push_url_waits_for_the_page_of_its_own_monitor(admin, monitor):
     assert secret in detail(admin, new.monitor)
 
 
-def test_who_became_a_viewer_meanwhile_does_not_see_the_new_push_url(admin, workspace):
+def test_a_user_demoted_to_viewer_does_not_see_the_new_push_url(admin, workspace):
     admin.post(reverse("monitors:create"), {"name": "New", "kind": "interval", "timeout": "60"})
     Membership.objects.update(role=Role.VIEWER)
     new = PushToken.objects.get()
@@ -219,12 +219,12 @@ def test_a_further_token_has_a_label_and_is_shown_at_once(admin, monitor):
     assert new.created_by == monitor.workspace.memberships.get().user
 
 
-def test_a_label_that_is_too_long_is_told(admin, monitor):
+def test_a_label_that_is_too_long_is_an_error(admin, monitor):
     assert admin.post(url("issue_token", monitor), {"label": "x" * 61}).status_code == 422
     assert monitor.tokens.count() == 1
 
 
-def test_more_tokens_than_allowed_are_told(admin, monitor, monkeypatch):
+def test_more_tokens_than_allowed_are_an_error(admin, monitor, monkeypatch):
     monkeypatch.setattr(tokens, "TOKENS_MOST", 1)
     for name, typed in (("issue_token", {}), ("import_token", {"secret": OTHER_SYSTEMS})):
         response = admin.post(url(name, monitor), typed)
@@ -261,7 +261,7 @@ def test_a_token_of_another_system_is_used(admin, monitor, typed):
         ("tjp_" + "a" * 36, "This looks like a Tianji token, but is mistyped or incomplete."),
     ],
 )
-def test_what_cannot_be_a_token_is_told_in_words_and_kept(admin, monitor, typed, error):
+def test_an_invalid_token_is_reported_and_kept_in_the_form(admin, monitor, typed, error):
     response = admin.post(url("import_token", monitor), {"secret": typed, "label": "kept"})
     page = response.content.decode()
     assert response.status_code == 422

@@ -18,9 +18,9 @@ from notifications import channel_config
 from notifications.channel_config import MASK
 from notifications.models import Channel, Delivery
 from notifications.services import channels as channel_service
-from tests.notifications.rows import make_delivery
 from tests.support.callers import Caller
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
@@ -73,27 +73,27 @@ def test_a_webhook_is_created_as_it_was_described(writer, workspace):
     body = {**BODY, "enabled": False, "all_monitors": False, "monitors": [str(monitor.public_id)]}
     answer = writer.post("channels/", body)
     channel = Channel.objects.get()
-    said = answer.json()
+    data = answer.json()
     assert answer.status_code == 201
     assert answer["Location"] == f"/api/v1/channels/{channel.public_id}/"
     assert answer["ETag"] == '"1"'
-    assert said["created_at"].endswith("Z")
-    del said["created_at"], said["updated_at"]
-    assert said == {**body, **USUAL, "id": str(channel.public_id), "config": {**NOTHING, "url": SHOWN}}
+    assert data["created_at"].endswith("Z")
+    del data["created_at"], data["updated_at"]
+    assert data == {**body, **USUAL, "id": str(channel.public_id), "config": {**NOTHING, "url": SHOWN}}
     assert channel_config.opened(channel) == {"url": URL}
     assert (channel.workspace, list(channel.monitors.all())) == (workspace, [monitor])
 
 
-def test_a_channel_tells_about_all_monitors_unless_some_are_named(writer, workspace):
+def test_a_channel_is_for_all_monitors_unless_some_are_named(writer, workspace):
     monitor = str(make_monitor(workspace=workspace).public_id)
     everything = writer.post("channels/", BODY).json()
     some = writer.post("channels/", {**BODY, "monitors": [monitor]}).json()
     none_yet = writer.post("channels/", {**BODY, "all_monitors": False}).json()
-    said = writer.post("channels/", {**BODY, "all_monitors": True, "monitors": [monitor]}).json()
+    data = writer.post("channels/", {**BODY, "all_monitors": True, "monitors": [monitor]}).json()
     assert (everything["all_monitors"], everything["monitors"]) == (True, [])
     assert (some["all_monitors"], some["monitors"]) == (False, [monitor])
     assert (none_yet["all_monitors"], none_yet["monitors"]) == (False, [])
-    assert (said["all_monitors"], said["monitors"]) == (True, [])
+    assert (data["all_monitors"], data["monitors"]) == (True, [])
 
 
 def test_email_addresses_are_kept_each_once(writer):
@@ -200,7 +200,7 @@ def test_a_config_of_another_kind_is_refused(writer):
     assert "config.addresses" in problem(writer.post("channels/", {**TEAM, "config": {}}), 422)
 
 
-def test_monitors_of_others_are_not_told_from_none(writer):
+def test_monitors_of_other_workspaces_look_like_missing_ones(writer):
     stranger = make_monitor(workspace=make_workspace())
     for unknown in (stranger.public_id, uuid.uuid4()):
         errors = problem(writer.post("channels/", {**BODY, "monitors": [str(unknown)]}), 422)
@@ -225,7 +225,7 @@ def test_a_channel_is_read_by_its_id(writer, workspace):
     assert answer["ETag"] == '"1"'
 
 
-def test_who_may_only_read_sees_no_destination(reader, workspace):
+def test_a_viewer_sees_no_destination(reader, workspace):
     webhook = signed_channel(workspace)
     email = make_channel(workspace=workspace, kind="email", config={"addresses": ["a@example.com"] * 2})
     assert reader.get(path(webhook)).json()["config"] == {**NOTHING, "url": SHOWN, "secret": MASK}
@@ -235,8 +235,8 @@ def test_who_may_only_read_sees_no_destination(reader, workspace):
 
 def test_a_viewer_reads_channels_in_the_browser(viewer, workspace):
     channel = signed_channel(workspace)
-    said = viewer.get(f"/api/v1/{path(channel)}").json()
-    assert said["config"]["url"] == SHOWN
+    data = viewer.get(f"/api/v1/{path(channel)}").json()
+    assert data["config"]["url"] == SHOWN
     assert viewer.delete(f"/api/v1/{path(channel)}").status_code == 403
 
 
@@ -268,8 +268,8 @@ def test_a_parameter_that_is_none_is_refused(reader):
 def test_a_failing_channel_says_so(reader, workspace):
     now = database_now()
     channel = make_channel(workspace=workspace, failing_since=now, paused_until=now)
-    said = reader.get(path(channel)).json()
-    assert (said["failing_since"], said["paused_until"]) == (in_utc(now), in_utc(now))
+    data = reader.get(path(channel)).json()
+    assert (data["failing_since"], data["paused_until"]) == (in_utc(now), in_utc(now))
 
 
 # --- Changing ------------------------------------------------------------------------------------
@@ -288,11 +288,11 @@ def test_only_what_is_named_is_changed(writer, workspace):
 
 def test_what_was_read_can_be_written_back_and_changes_nothing(writer, workspace):
     channel = signed_channel(workspace)
-    said = writer.get(path(channel))
-    answer = writer.patch(path(channel), said.json())
+    data = writer.get(path(channel))
+    answer = writer.patch(path(channel), data.json())
     assert answer.status_code == 200, answer.content
-    assert answer.json() == said.json()
-    assert answer["ETag"] == said["ETag"]
+    assert answer.json() == data.json()
+    assert answer["ETag"] == data["ETag"]
     assert not AuditEntry.objects.filter(action="channel.changed").exists()
 
 
@@ -305,11 +305,11 @@ def test_monitors_are_chosen_and_all_of_them_again(writer, workspace):
     assert not channel.monitors.exists()
 
 
-def test_when_and_of_what_it_hears_is_changed(writer, workspace):
+def test_the_events_of_a_channel_are_changed(writer, workspace):
     channel = make_channel(workspace=workspace)
     changes = {"delay": 600, "events": ["late", "down"], "title": "{monitor}!", "body": "{text}"}
-    said = writer.patch(path(channel), changes).json()
-    assert {name: said[name] for name in changes} == {**changes, "events": ["down", "late"]}
+    data = writer.patch(path(channel), changes).json()
+    assert {name: data[name] for name in changes} == {**changes, "events": ["down", "late"]}
     channel.refresh_from_db()
     assert (channel.on_down, channel.on_recovery, channel.on_late, channel.on_reminder) == (
         (True, False, True, False)
@@ -365,7 +365,7 @@ def test_a_channel_of_another_workspace_is_not_found(writer):
     assert channel.name == "Theirs"
 
 
-def test_who_may_only_read_changes_nothing(reader, workspace):
+def test_a_viewer_changes_nothing(reader, workspace):
     channel = make_channel(workspace=workspace)
     for method, address, body in (
         ("POST", "channels/", BODY),
@@ -401,7 +401,7 @@ def test_each_change_is_an_audit_entry_without_the_destination(writer, workspace
 # --- The secret ----------------------------------------------------------------------------------
 
 
-def test_a_secret_is_stored_sealed_and_never_said_again(writer, workspace):
+def test_a_secret_is_stored_encrypted_and_never_returned(writer, workspace):
     answer = writer.post("channels/", {**BODY, "config": {"url": URL, "secret": SECRET}})
     channel = Channel.objects.get()
     assert answer.json()["config"] == {**NOTHING, "url": SHOWN, "secret": MASK}
@@ -429,18 +429,18 @@ def test_a_secret_is_kept_or_replaced(writer, workspace, config, expected):
 
 def test_after_a_change_the_secret_before_counts_for_a_while(writer, workspace):
     channel = signed_channel(workspace)
-    said = writer.patch(path(channel), {"config": {"secret": OTHER_SECRET}})
+    data = writer.patch(path(channel), {"config": {"secret": OTHER_SECRET}})
     channel.refresh_from_db()
     assert channel_config.opened(channel)["previous_secret"] == SECRET
     assert channel_config.overlap_ends(channel, database_now())
-    assert b"previous" not in said.content
+    assert b"previous" not in data.content
 
 
 def test_null_removes_the_secret(writer, workspace):
     channel = signed_channel(workspace)
-    said = writer.patch(path(channel), {"config": {"url": URL, "secret": None}}).json()
+    data = writer.patch(path(channel), {"config": {"url": URL, "secret": None}}).json()
     channel.refresh_from_db()
-    assert said["config"]["secret"] is None
+    assert data["config"]["secret"] is None
     assert channel_config.opened(channel) == {"url": URL}
 
 
@@ -476,15 +476,15 @@ def test_a_secret_has_no_other_length(writer, size):
 # --- Testing -------------------------------------------------------------------------------------
 
 
-def test_a_test_says_what_the_other_side_said(writer, workspace):
+def test_a_test_returns_the_receivers_response(writer, workspace):
     with HttpSink() as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         assert writer.post(path(channel, "test/")).json() == {"ok": True, "detail": "HTTP 200 OK"}
         sink.default = Answer(503, body=b"not today")
-        said = writer.post(path(channel, "test/"))
+        data = writer.post(path(channel, "test/"))
         assert [request.json["event"] for request in sink.requests] == ["test", "test"]
-    assert said.status_code == 200
-    assert said.json() == {"ok": False, "detail": "HTTP 503 Service Unavailable: not today"}
+    assert data.status_code == 200
+    assert data.json() == {"ok": False, "detail": "HTTP 503 Service Unavailable: not today"}
 
 
 def test_a_test_under_one_key_is_sent_once(writer, workspace):

@@ -11,8 +11,8 @@ from core.clock import database_now
 from notifications.dispatch import send
 from notifications.messages.events import Event
 from notifications.models import Delivery, DeliveryAttempt
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def sent(channel, monitor, **fields):
     return make_delivery(channel, monitor, **fields)
 
 
-def test_a_delivery_tells_what_became_of_it(writer, workspace, monitor):
+def test_a_delivery_has_its_outcome(writer, workspace, monitor):
     with HttpSink(Answer(503, body=b"later"), Answer(200)) as sink:
         channel = make_channel(workspace=workspace, config={"url": sink.url})
         push(monitor, up=False)
@@ -91,17 +91,17 @@ def test_a_digest_and_its_members_name_each_other(reader, workspace, monitor):
     member = make_delivery(
         channel, monitor, status=Delivery.Status.MERGED, next_attempt_at=None, digest=digest
     )
-    (said,) = results(reader.get(f"deliveries/?digest={digest.public_id}"))
-    assert (said["id"], said["digest"]) == (str(member.public_id), str(digest.public_id))
-    (said,) = results(reader.get("deliveries/?event=digest.down"))
-    assert (said["monitor"], said["incident"], said["monitor_name"]) == (None, None, None)
+    (data,) = results(reader.get(f"deliveries/?digest={digest.public_id}"))
+    assert (data["id"], data["digest"]) == (str(member.public_id), str(digest.public_id))
+    (data,) = results(reader.get("deliveries/?event=digest.down"))
+    assert (data["monitor"], data["incident"], data["monitor_name"]) == (None, None, None)
 
 
-def test_what_was_not_needed_says_why(reader, workspace, monitor):
+def test_a_skipped_delivery_shows_the_reason(reader, workspace, monitor):
     fields = {"status": Delivery.Status.SKIPPED, "note": Delivery.Note.RECOVERED, "next_attempt_at": None}
     make_delivery(make_channel(workspace=workspace), monitor, **fields)
-    (said,) = results(reader.get("deliveries/?status=skipped"))
-    assert said["note"] == "recovered"
+    (data,) = results(reader.get("deliveries/?status=skipped"))
+    assert data["note"] == "recovered"
 
 
 def test_the_news_of_a_failing_channel_names_it(reader, workspace):
@@ -115,22 +115,22 @@ def test_the_news_of_a_failing_channel_names_it(reader, workspace):
         planned_at=now,
         next_attempt_at=now,
     )
-    (said,) = results(reader.get("deliveries/"))
-    assert (said["event"], said["subject"]) == ("channel.failing", str(failing.public_id))
+    (data,) = results(reader.get("deliveries/"))
+    assert (data["event"], data["subject"]) == ("channel.failing", str(failing.public_id))
 
 
-def test_who_may_only_read_does_not_see_what_the_other_side_said(reader, workspace, monitor):
+def test_a_viewer_does_not_see_the_receivers_response(reader, workspace, monitor):
     row = make_delivery(make_channel(workspace=workspace), monitor)
     now = database_now()
     DeliveryAttempt.objects.create(
         delivery=row, number=1, started_at=now, finished_at=now, ok=True, detail="Accepted for a@example.com."
     )
-    (said,) = results(reader.get("deliveries/"))
-    assert said["attempts"][0]["detail"] is None
-    assert said["next_attempt_at"] == in_utc(row.next_attempt_at)
+    (data,) = results(reader.get("deliveries/"))
+    assert data["attempts"][0]["detail"] is None
+    assert data["next_attempt_at"] == in_utc(row.next_attempt_at)
 
 
-def test_deliveries_can_be_asked_for_by_what_they_are(reader, workspace, monitor):
+def test_deliveries_can_be_filtered(reader, workspace, monitor):
     first, second = make_channel(workspace=workspace), make_channel(workspace=workspace)
     other = make_monitor(workspace=workspace)
     waiting = str(make_delivery(first, monitor).public_id)
@@ -143,7 +143,7 @@ def test_deliveries_can_be_asked_for_by_what_they_are(reader, workspace, monitor
     assert ids(reader.get(f"deliveries/?monitor={other.public_id}&status=failed")) == []
 
 
-def test_what_others_were_told_is_not_said(reader, monitor):
+def test_deliveries_of_other_workspaces_are_not_found(reader, monitor):
     stranger = make_workspace()
     theirs = make_channel(workspace=stranger)
     row = make_delivery(theirs, make_monitor(workspace=stranger))
@@ -165,13 +165,13 @@ def test_what_others_were_told_is_not_said(reader, monitor):
         ("cursor=x", "cursor"),
     ],
 )
-def test_what_cannot_be_asked_for_is_explained(reader, query, field):
+def test_invalid_filters_are_explained(reader, query, field):
     answer = reader.get(f"deliveries/?{query}")
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-def test_without_a_key_nothing_is_said(client, db):
+def test_without_a_key_nothing_is_returned(client, db):
     assert client.get("/api/v1/deliveries/").status_code == 401
 
 

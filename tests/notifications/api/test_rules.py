@@ -101,7 +101,7 @@ def test_a_snooze_is_shown(reader, monitor):
         ({"missing": 1}, "missing", 400),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_was_said(writer, monitor, body, field, status):
+def test_invalid_rules_are_rejected_with_their_field(writer, monitor, body, field, status):
     for address in (path(monitor), "rules/"):
         assert field in problem(writer.put(address, body), status)
     assert not MonitorRules.objects.exists()
@@ -116,7 +116,7 @@ def test_a_channel_has_to_be_there_and_once(writer, monitor, channel):
     assert "No such channel" in problem(writer.put(path(monitor), {"channels": theirs}))["channels"]
 
 
-def test_who_read_an_older_state_changes_nothing(writer, monitor):
+def test_an_edit_based_on_an_older_version_changes_nothing(writer, monitor):
     read = writer.get(path(monitor))["ETag"]
     rule_service.change(monitor=monitor, own=Own(recovery=7))
     answer = writer.put(path(monitor), OWN, **{"If-Match": read})

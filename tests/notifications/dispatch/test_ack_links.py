@@ -18,8 +18,8 @@ from notifications.models import MonitorRules
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.notifications.rows import box_for, deliver_after, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import box_for, deliver_after, make_incident, push
 
 pytestmark = pytest.mark.django_db
 
@@ -66,11 +66,11 @@ def test_the_page_says_what_is_down_since_when_and_why(client, path, incident):
     Workspace.objects.update(timezone="Asia/Jakarta")
     response = client.get(path)
     assert response.status_code == 200
-    said = text_of(response)
-    assert "Oven is down" in said
+    text = text_of(response)
+    assert "Oven is down" in text
     with timezone.override("Asia/Jakarta"):
-        assert f"{timezone.localtime(incident.started_at):%Y-%m-%d %H:%M:%S} WIB" in said
-    assert "missed heartbeat" in said
+        assert f"{timezone.localtime(incident.started_at):%Y-%m-%d %H:%M:%S} WIB" in text
+    assert "missed heartbeat" in text
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
@@ -100,8 +100,8 @@ def test_the_address_is_kept_from_other_pages_caches_and_search_engines(client, 
 
 
 def test_the_button_acknowledges_in_the_name_of_the_channel(client, path, incident, monitor):
-    said = text_of(client.post(path))
-    assert "Acknowledged. No more reminders" in said
+    text = text_of(client.post(path))
+    assert "Acknowledged. No more reminders" in text
     incident.refresh_from_db()
     assert incident.acknowledged_at is not None
     assert incident.acknowledged_by is None
@@ -129,9 +129,9 @@ def test_what_was_acknowledged_before_says_so_and_stays_as_it_was(client, path, 
 def test_what_is_over_says_so(client, path, incident):
     type(incident).objects.update(resolved_at=database_now())
     for response in (client.get(path), client.post(path), client.post(path, {"snooze": "1h"})):
-        said = text_of(response)
-        assert "Oven has recovered" in said
-        assert "This incident is over" in said
+        text = text_of(response)
+        assert "Oven has recovered" in text
+        assert "This incident is over" in text
         assert "<button" not in response.content.decode().split("<main")[1]
     assert not targets().exists()
 
@@ -144,8 +144,8 @@ def test_the_link_of_an_outage_that_went_on_untold_is_about_what_is_down_now(cli
     send.deliver_due()
     push(monitor)
     push(monitor, up=False)
-    (told,) = memory.to("a")
-    path = urlsplit(told.payload["acknowledge_url"]).path
+    (notification,) = memory.to("a")
+    path = urlsplit(notification.payload["acknowledge_url"]).path
     for _ in range(2):
         assert f"{monitor.name} is down" in text_of(client.get(path))
         deliver_after(seconds=31)
@@ -164,8 +164,8 @@ def test_the_log_of_the_monitor_says_by_way_of_which_channel(client, path, monit
 
 @pytest.mark.parametrize(("wanted", "hours"), [("1h", 1), ("4h", 4)])
 def test_a_button_snoozes_for_hours(client, path, monitor, wanted, hours):
-    said = text_of(client.post(path, {"snooze": wanted}))
-    assert "Snoozed: no down notifications until" in said
+    text = text_of(client.post(path, {"snooze": wanted}))
+    assert "Snoozed: no down notifications until" in text
     until = snooze.snoozed_until(monitor, now=database_now())
     assert abs(until - database_now() - timedelta(hours=hours)) < timedelta(minutes=1)
     entry = targets().get()

@@ -16,8 +16,8 @@ from notifications.dispatch import compose
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
-from tests.notifications.rows import make_delivery, make_incident
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_delivery, make_incident
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)
@@ -29,7 +29,7 @@ def loaded(delivery):
     ).get(pk=delivery.pk)
 
 
-def letter_of(delivery):
+def compose_for(delivery):
     return compose.write(loaded(delivery))
 
 
@@ -67,55 +67,55 @@ def digest_of(channel, incidents, event=Event.DIGEST_DOWN, single=Event.OPENED):
 def test_a_letter_has_the_message_the_json_the_thread_and_the_tone(channel, monitor):
     incident = make_incident(monitor, cause="missed", started_at=START)
     delivery = make_delivery(channel, monitor, incident=incident)
-    letter = letter_of(delivery)
-    assert letter.message.title == "Down: Oven"
-    assert letter.payload["event"] == letter.payload["type"] == "incident.opened"
-    assert letter.payload["id"] == str(delivery.public_id)
-    assert (letter.thread, letter.tone) == (incident.public_id, Tone.DOWN)
+    composed = compose_for(delivery)
+    assert composed.message.title == "Down: Oven"
+    assert composed.payload["event"] == composed.payload["type"] == "incident.opened"
+    assert composed.payload["id"] == str(delivery.public_id)
+    assert (composed.thread, composed.tone) == (incident.public_id, Tone.DOWN)
 
 
 def test_the_thread_is_that_of_the_outage_people_know_of(channel, monitor):
     known = uuid4()
-    assert letter_of(make_delivery(channel, monitor, thread=known)).thread == known
+    assert compose_for(make_delivery(channel, monitor, thread=known)).thread == known
 
 
 @pytest.mark.parametrize(
     ("event", "tone"),
     [("incident.resolved", Tone.UP), ("incident.passed", Tone.UP), ("incident.reminder", Tone.DOWN)],
 )
-def test_the_tone_tells_what_is_over_from_what_is_not(channel, monitor, event, tone):
+def test_the_tone_distinguishes_open_from_resolved(channel, monitor, event, tone):
     now = database_now()
     incident = make_incident(monitor, started_at=now, resolved_at=now if tone is Tone.UP else None)
-    assert letter_of(make_delivery(channel, monitor, incident=incident, event=event)).tone is tone
+    assert compose_for(make_delivery(channel, monitor, incident=incident, event=event)).tone is tone
 
 
 def test_it_is_in_the_language_and_zone_of_the_workspace_whatever_is_active(channel, monitor):
     Workspace.objects.update(language="id", timezone="Asia/Jakarta")
     delivery = make_delivery(channel, monitor, incident=make_incident(monitor, started_at=START))
-    letter = letter_of(delivery)
-    assert letter.message.title == "Mati: Oven"
-    assert "2026-11-22 21:03:07 WIB" in letter.message.text
-    assert letter.message.language == "id"
-    assert letter.payload["incident"]["started_at"] == "2026-11-22T14:03:07.000Z"
+    composed = compose_for(delivery)
+    assert composed.message.title == "Mati: Oven"
+    assert "2026-11-22 21:03:07 WIB" in composed.message.text
+    assert composed.message.language == "id"
+    assert composed.payload["incident"]["started_at"] == "2026-11-22T14:03:07.000Z"
     assert translation.get_language() == "en"
 
 
 def test_a_language_or_zone_that_is_gone_does_not_keep_anybody_from_hearing(channel, monitor):
     Workspace.objects.update(language="tlh", timezone="Mars/Olympus")
     delivery = make_delivery(channel, monitor, incident=make_incident(monitor, started_at=START))
-    assert "2026-11-22 14:03:07 UTC" in letter_of(delivery).message.text
+    assert "2026-11-22 14:03:07 UTC" in compose_for(delivery).message.text
 
 
-def test_who_hears_that_it_is_down_gets_a_link_to_acknowledge(channel, monitor):
-    letter = letter_of(make_delivery(channel, monitor))
-    assert "/acknowledge/" in letter.message.ack_url
-    assert letter.payload["acknowledge_url"] == letter.message.ack_url
+def test_a_down_notification_has_an_acknowledge_link(channel, monitor):
+    composed = compose_for(make_delivery(channel, monitor))
+    assert "/acknowledge/" in composed.message.ack_url
+    assert composed.payload["acknowledge_url"] == composed.message.ack_url
 
 
 @pytest.mark.parametrize("seen_to", [{"acknowledged_at": START}, {"resolved_at": START, "started_at": START}])
 def test_what_is_seen_to_or_over_has_no_link_to_acknowledge(channel, monitor, seen_to):
     incident = make_incident(monitor, **seen_to)
-    assert letter_of(make_delivery(channel, monitor, incident=incident)).message.ack_url == ""
+    assert compose_for(make_delivery(channel, monitor, incident=incident)).message.ack_url == ""
 
 
 def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
@@ -129,59 +129,61 @@ def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
         created_at=planned - timedelta(hours=1),
         planned_at=planned,
     )
-    letter = letter_of(delivery)
-    assert "Reminder 2 of 5." in letter.message.lines
-    assert letter.payload["reminder"] == {"number": 2, "of": 5}
-    assert datetime.fromisoformat(letter.payload["at"]) - planned < timedelta(seconds=1)
+    composed = compose_for(delivery)
+    assert "Reminder 2 of 5." in composed.message.lines
+    assert composed.payload["reminder"] == {"number": 2, "of": 5}
+    assert datetime.fromisoformat(composed.payload["at"]) - planned < timedelta(seconds=1)
 
 
-def test_a_bad_value_is_told_with_the_bounds_of_its_monitor(channel, workspace):
+def test_a_value_out_of_range_is_notified_with_the_allowed_range(channel, workspace):
     monitor = make_monitor(workspace=workspace, name="Oven")
     type(monitor).objects.update(value_max=10)
     monitor.refresh_from_db()
     incident = make_incident(monitor, cause="value", opening_value=12.0)
-    letter = letter_of(make_delivery(channel, monitor, incident=incident))
-    assert "Value: 12, above the maximum of 10." in letter.message.lines
-    assert letter.payload["incident"]["cause"] == "value"
+    composed = compose_for(make_delivery(channel, monitor, incident=incident))
+    assert "Value: 12, above the maximum of 10." in composed.message.lines
+    assert composed.payload["incident"]["cause"] == "value"
 
 
 # --- Late ----------------------------------------------------------------------------------------
 
 
-def late(channel, monitor, heard):
+def late(channel, monitor, last_heartbeat):
     now = database_now()
-    MonitorState.objects.update(status="up", last_heartbeat_at=heard, last_message="warm", last_value=180)
+    MonitorState.objects.update(
+        status="up", last_heartbeat_at=last_heartbeat, last_message="warm", last_value=180
+    )
     return Delivery.objects.create(
         channel=channel,
         monitor=monitor,
         event=Event.LATE,
-        occasion=heard,
+        occasion=last_heartbeat,
         created_at=now,
         planned_at=now,
         next_attempt_at=now,
     )
 
 
-def test_a_late_monitor_is_told_with_when_it_was_expected_and_when_it_is_down(channel, workspace):
+def test_a_late_notification_has_the_expected_time_and_the_deadline(channel, workspace):
     monitor = make_monitor(workspace=workspace, name="Oven", timeout=60, grace=120)
-    heard = database_now() - timedelta(seconds=90)
-    letter = letter_of(late(channel, monitor, heard))
-    assert letter.message.title == "Late: Oven"
-    assert letter.message.lines[0].startswith("Oven is 30 s late. A heartbeat was expected by")
-    assert "Last message: warm" in letter.message.lines
-    assert letter.tone is Tone.LATE
-    assert letter.payload["incident"] is None
+    last_heartbeat = database_now() - timedelta(seconds=90)
+    composed = compose_for(late(channel, monitor, last_heartbeat))
+    assert composed.message.title == "Late: Oven"
+    assert composed.message.lines[0].startswith("Oven is 30 s late. A heartbeat was expected by")
+    assert "Last message: warm" in composed.message.lines
+    assert composed.tone is Tone.LATE
+    assert composed.payload["incident"] is None
     expected, deadline = (
-        datetime.fromisoformat(letter.payload["late"][name]) for name in ("expected_by", "deadline")
+        datetime.fromisoformat(composed.payload["late"][name]) for name in ("expected_by", "deadline")
     )
     assert deadline - expected == timedelta(seconds=120)
 
 
-def test_a_late_monitor_that_was_heard_again_is_not_told_to_go_down(channel, workspace):
+def test_a_late_notification_after_a_new_heartbeat_predicts_no_down(channel, workspace):
     monitor = make_monitor(workspace=workspace, timeout=60, grace=120)
     delivery = late(channel, monitor, database_now() - timedelta(seconds=90))
     MonitorState.objects.update(last_heartbeat_at=F("last_heartbeat_at") + timedelta(seconds=80))
-    lines = letter_of(delivery).message.lines
+    lines = compose_for(delivery).message.lines
     assert lines[1].startswith("A heartbeat has since arrived")
 
 
@@ -193,12 +195,12 @@ def test_a_digest_names_its_monitors_and_leads_to_those_that_are_down(channel, w
         make_incident(make_monitor(workspace=workspace, name=name), cause=cause, started_at=START)
         for name, cause in (("Oven", "missed"), ("Grill", "reported"))
     ]
-    letter = letter_of(digest_of(channel, incidents))
-    assert letter.message.title == "Down: 2 monitors"
-    assert letter.message.lines[1:] == ("• Oven: missed heartbeat", "• Grill: reported down")
-    assert letter.message.url.endswith("/?status=down")
-    assert (letter.thread, letter.tone) == (None, Tone.DOWN)
-    digest = letter.payload["digest"]
+    composed = compose_for(digest_of(channel, incidents))
+    assert composed.message.title == "Down: 2 monitors"
+    assert composed.message.lines[1:] == ("• Oven: missed heartbeat", "• Grill: reported down")
+    assert composed.message.url.endswith("/?status=down")
+    assert (composed.thread, composed.tone) == (None, Tone.DOWN)
+    digest = composed.payload["digest"]
     assert (digest["count"], digest["truncated"]) == (2, False)
     assert [listed["name"] for listed in digest["monitors"]] == ["Oven", "Grill"]
     assert digest["monitors"][0]["id"] == str(incidents[0].monitor.public_id)
@@ -213,10 +215,10 @@ def test_a_digest_takes_as_many_queries_for_thirty_as_for_two(channel, workspace
             compose.write(delivery)
 
 
-def test_machines_are_told_that_a_list_is_not_all(channel, workspace, monkeypatch):
+def test_the_payload_marks_a_truncated_list(channel, workspace, monkeypatch):
     monkeypatch.setattr("notifications.messages.digests.LISTED", 3)
     incidents = [make_incident(make_monitor(workspace=workspace)) for _ in range(4)]
-    digest = letter_of(digest_of(channel, incidents)).payload["digest"]
+    digest = compose_for(digest_of(channel, incidents)).payload["digest"]
     assert (digest["count"], len(digest["monitors"]), digest["truncated"]) == (4, 3, True)
 
 
@@ -234,7 +236,7 @@ def failing(channel, subject):
     )
 
 
-def test_owners_hear_which_channel_is_failing_and_what_the_other_side_said(channel, workspace, monitor):
+def test_a_failing_channel_is_notified_with_the_last_response(channel, workspace, monitor):
     subject = make_channel(workspace=workspace, name="Pager", failures=20, failing_since=START)
     now = database_now()
     delivery = make_delivery(subject, monitor)
@@ -247,13 +249,13 @@ def test_owners_hear_which_channel_is_failing_and_what_the_other_side_said(chann
             ok=False,
             detail=detail,
         )
-    letter = letter_of(failing(channel, subject))
-    assert letter.message.title == "Channel failing: Pager"
-    assert "Last response: HTTP 403 Forbidden: no such key" in letter.message.lines
-    assert letter.message.url.endswith(f"/channels/{subject.public_id}/")
-    assert letter.message.manage_url.endswith(f"/channels/{channel.public_id}/")
-    assert letter.payload["channel"]["id"] == str(subject.public_id)
-    assert letter.payload["channel"]["failures"] == 20
+    composed = compose_for(failing(channel, subject))
+    assert composed.message.title == "Channel failing: Pager"
+    assert "Last response: HTTP 403 Forbidden: no such key" in composed.message.lines
+    assert composed.message.url.endswith(f"/channels/{subject.public_id}/")
+    assert composed.message.manage_url.endswith(f"/channels/{channel.public_id}/")
+    assert composed.payload["channel"]["id"] == str(subject.public_id)
+    assert composed.payload["channel"]["failures"] == 20
 
 
 # --- The channel's own words ---------------------------------------------------------------------
@@ -267,30 +269,30 @@ def worded(channel, **templates):
 def test_a_channel_says_it_its_own_way(channel, monitor):
     worded(channel, title="[{status}] {monitor}", body="{cause}\n{url}\n\n{{x}}")
     incident = make_incident(monitor, opening_message="disk is full")
-    message = letter_of(make_delivery(channel, monitor, incident=incident)).message
+    message = compose_for(make_delivery(channel, monitor, incident=incident)).message
     assert message.title == "[Down] Oven"
     assert message.text == (f"Cause: reported down with the message: disk is full\n{message.url}\n\n{{x}}")
     assert message.lines == tuple(message.text.replace("\n\n", "\n").split("\n"))
 
 
-def test_the_default_can_be_said_within_the_own_words(channel, monitor):
+def test_a_template_can_include_the_default_text(channel, monitor):
     worded(channel, title="Kitchen: {title}", body="{text}\n-- {workspace}")
-    letter = letter_of(make_delivery(channel, monitor))
-    assert letter.message.title == "Kitchen: Down: Oven"
-    assert "Oven reported down." in letter.message.text
-    assert letter.payload["title"] == letter.message.title
-    assert letter.payload["text"] == letter.message.text
+    composed = compose_for(make_delivery(channel, monitor))
+    assert composed.message.title == "Kitchen: Down: Oven"
+    assert "Oven reported down." in composed.message.text
+    assert composed.payload["title"] == composed.message.title
+    assert composed.payload["text"] == composed.message.text
 
 
 def test_a_placeholder_in_a_heartbeats_message_is_not_filled(channel, monitor):
     worded(channel, body="{message}")
     incident = make_incident(monitor, opening_message="{monitor} {{")
-    assert letter_of(make_delivery(channel, monitor, incident=incident)).message.text == "{monitor} {{"
+    assert compose_for(make_delivery(channel, monitor, incident=incident)).message.text == "{monitor} {{"
 
 
 def test_a_title_stays_one_line_and_short(channel, monitor):
     worded(channel, title="{text}\n" + "{monitor}" * 100)
-    title = letter_of(make_delivery(channel, monitor)).message.title
+    title = compose_for(make_delivery(channel, monitor)).message.title
     assert len(title) == 200
     assert title.splitlines() == [title]
 
@@ -298,7 +300,7 @@ def test_a_title_stays_one_line_and_short(channel, monitor):
 @pytest.mark.parametrize("templates", [{"title": "{host}"}, {"body": "{monitor.name}"}])
 def test_a_template_that_is_not_good_gives_way_to_the_default_and_says_so(channel, monitor, templates):
     worded(channel, **templates)
-    message = letter_of(make_delivery(channel, monitor)).message
+    message = compose_for(make_delivery(channel, monitor)).message
     assert message.title == "Down: Oven"
     assert message.lines[0].startswith("Oven reported down.")
     assert message.lines[-1].startswith("The channel's custom text could not be used: Unknown placeholder")
@@ -306,7 +308,7 @@ def test_a_template_that_is_not_good_gives_way_to_the_default_and_says_so(channe
 
 def test_a_template_that_says_nothing_gives_way_to_the_default(channel, monitor):
     worded(channel, title="{value}", body=" {value} ")
-    message = letter_of(make_delivery(channel, monitor)).message
+    message = compose_for(make_delivery(channel, monitor)).message
     assert message.title == "Down: Oven"
     assert len(message.lines) > 1
 
@@ -314,7 +316,7 @@ def test_a_template_that_says_nothing_gives_way_to_the_default(channel, monitor)
 def test_a_digest_has_its_placeholders(channel, workspace):
     worded(channel, title="{status}: {count} ({monitor})", body="{names}")
     incidents = [make_incident(make_monitor(workspace=workspace, name=name)) for name in ("A", "B")]
-    message = letter_of(digest_of(channel, incidents)).message
+    message = compose_for(digest_of(channel, incidents)).message
     assert (message.title, message.text) == ("Down: 2 (2 monitors)", "A, B")
 
 
@@ -325,29 +327,29 @@ def test_a_test_is_in_the_channels_own_words_and_cannot_be_taken_for_an_incident
     worded(channel, title="[{status}] {monitor}")
     channel.refresh_from_db()
     test_id = uuid4()
-    letter = compose.test(channel, test_id, START)
-    assert letter.message.title == "[Test] Example"
-    assert "Nothing is down." in letter.message.text
-    assert (letter.thread, letter.tone) == (None, Tone.INFO)
-    assert letter.payload["event"] == "test"
-    assert letter.payload["id"] == str(test_id)
+    composed = compose.test(channel, test_id, START)
+    assert composed.message.title == "[Test] Example"
+    assert "Nothing is down." in composed.message.text
+    assert (composed.thread, composed.tone) == (None, Tone.INFO)
+    assert composed.payload["event"] == "test"
+    assert composed.payload["id"] == str(test_id)
 
 
 def test_a_test_is_in_the_language_of_the_workspace():
     workspace = make_workspace()
     workspace.language = "id"
     workspace.save()
-    letter = compose.test(make_channel(workspace=workspace), uuid4(), START)
+    composed = compose.test(make_channel(workspace=workspace), uuid4(), START)
     with translation.override("id"):
-        assert letter.message.title == translation.gettext("Test notification from Tianji")
+        assert composed.message.title == translation.gettext("Test notification from Tianji")
 
 
 def test_every_event_has_the_same_keys(channel, monitor, workspace):
     incident = make_incident(monitor)
     payloads = [
-        letter_of(make_delivery(channel, monitor, incident=incident)).payload,
-        letter_of(digest_of(channel, [incident], single="incident.reminder")).payload,
-        letter_of(failing(channel, channel)).payload,
+        compose_for(make_delivery(channel, monitor, incident=incident)).payload,
+        compose_for(digest_of(channel, [incident], single="incident.reminder")).payload,
+        compose_for(failing(channel, channel)).payload,
         compose.test(channel, uuid4(), START).payload,
     ]
     assert len({tuple(payload) for payload in payloads}) == 1

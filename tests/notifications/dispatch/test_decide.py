@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN, Hold, Notified, Send, Situation, Skip, SkipReason, judge
+from notifications.dispatch.decide import (
+    RECHECK_AFTER,
+    Hold,
+    Notified,
+    Send,
+    Situation,
+    Skip,
+    SkipReason,
+    judge,
+)
 from notifications.messages.events import Event
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -52,11 +61,11 @@ TABLE = [
     (OPENED, {"recovery_pending": True, "resolved_at": AGO}, no(SkipReason.RECOVERED)),
     (OPENED, {"recovery_pending": True, "under_way": True}, Send()),
     # What happened first is decided first.
-    (OPENED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
-    (OPENED, {"earlier_undecided": True, "recovery_pending": True}, Hold(NOW + LOOK_AGAIN)),
+    (OPENED, {"earlier_undecided": True}, Hold(NOW + RECHECK_AFTER)),
+    (OPENED, {"earlier_undecided": True, "recovery_pending": True}, Hold(NOW + RECHECK_AFTER)),
     (OPENED, {"earlier_undecided": True, "under_way": True}, Send()),
     (PASSED, {}, Send()),
-    (PASSED, {"earlier_undecided": True}, Hold(NOW + LOOK_AGAIN)),
+    (PASSED, {"earlier_undecided": True}, Hold(NOW + RECHECK_AFTER)),
     (PASSED, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     (PASSED, {"maintenance_until": SOON}, no(SkipReason.RECOVERED)),
     (PASSED, {"snoozed_until": SOON}, no(SkipReason.RECOVERED)),
@@ -66,12 +75,12 @@ TABLE = [
     # The last word that somebody heard must not be a wrong one, whatever they want by now.
     (RESOLVED, {"wanted": False}, Send()),
     (RESOLVED, {"notified": Notified.NO}, no(SkipReason.NOT_NOTIFIED)),
-    (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"maintenance_until": SOON}, Hold(SOON)),
     (RESOLVED, {"snoozed_until": SOON}, Send()),
-    (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"good": 3, "good_needed": 3}, Send()),
-    (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + LOOK_AGAIN)),
+    (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"notified": Notified.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
     (REMINDER, {"every": EVERY}, Send()),
     (REMINDER, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
@@ -136,13 +145,13 @@ def test_what_is_held_is_looked_at_again_in_the_future(facts):
 
 
 @given(SITUATIONS)
-def test_what_may_have_arrived_is_told_to_its_end(facts):
+def test_a_notification_that_may_have_arrived_gets_its_recovery(facts):
     if facts.event in (OPENED, RESOLVED, PASSED):
         assert judge(replace(facts, under_way=True)) == Send()
 
 
 @given(SITUATIONS)
-def test_an_outage_that_goes_on_is_given_up_only_for_those_who_need_not_hear_of_it(facts):
+def test_a_continuing_outage_is_only_skipped_where_not_needed(facts):
     verdict = judge(replace(facts, event=OPENED, resolved_at=None))
     if isinstance(verdict, Skip):
         assert verdict.why in (SkipReason.UNSUBSCRIBED, SkipReason.ACKNOWLEDGED, SkipReason.CONTINUES)
@@ -152,7 +161,7 @@ def test_an_outage_that_goes_on_is_given_up_only_for_those_who_need_not_hear_of_
 
 
 @given(SITUATIONS)
-def test_an_outage_that_nothing_speaks_against_is_told(facts):
+def test_an_outage_without_a_reason_to_skip_is_sent(facts):
     ended = facts.resolved_at if facts.resolved_at and facts.resolved_at > facts.planned_at else None
     quiet = {"maintenance_until": None, "snoozed_until": None, "below_threshold_until": None}
     plain = {"wanted": True, "delayed": False, "recovery_pending": False, "earlier_undecided": False}
@@ -160,20 +169,20 @@ def test_an_outage_that_nothing_speaks_against_is_told(facts):
 
 
 @given(SITUATIONS)
-def test_of_no_outage_is_told_what_people_asked_not_to_hear_now(facts):
+def test_nothing_is_sent_during_a_snooze_or_maintenance(facts):
     facts = replace(facts, under_way=False)
     if facts.maintenance_until or (facts.snoozed_until and facts.event is not RESOLVED):
         assert judge(facts) != Send()
 
 
 @given(SITUATIONS)
-def test_no_end_is_told_of_what_was_not_told(facts):
-    untold = replace(facts, event=RESOLVED, notified=Notified.NO, under_way=False)
-    assert judge(untold) == Skip(SkipReason.NOT_NOTIFIED)
+def test_no_recovery_is_sent_for_an_outage_that_was_not_notified(facts):
+    not_notified = replace(facts, event=RESOLVED, notified=Notified.NO, under_way=False)
+    assert judge(not_notified) == Skip(SkipReason.NOT_NOTIFIED)
 
 
 @given(SITUATIONS)
-def test_the_end_of_what_was_told_is_told_in_the_end(facts):
+def test_a_notified_outage_eventually_gets_its_recovery(facts):
     verdict = judge(replace(facts, event=RESOLVED, notified=Notified.YES))
     assert not isinstance(verdict, Skip)
     calm = replace(facts, event=RESOLVED, notified=Notified.YES, maintenance_until=None, good=4)
@@ -181,7 +190,7 @@ def test_the_end_of_what_was_told_is_told_in_the_end(facts):
 
 
 @given(SITUATIONS)
-def test_a_reminder_follows_a_message_and_nobody_who_sees_to_it(facts):
+def test_a_reminder_needs_a_sent_notification_and_no_acknowledgement(facts):
     verdict = judge(replace(facts, event=REMINDER))
     if verdict == Send():
         assert facts.acknowledged_at is None
@@ -198,7 +207,7 @@ def test_only_the_beginning_of_an_outage_is_planned_anew(facts):
 
 
 @given(SITUATIONS)
-def test_held_again_and_again_an_outage_is_told_once_nothing_holds_it(facts):
+def test_an_outage_held_repeatedly_is_sent_once_nothing_holds_it(facts):
     """Follow a beginning through its holds, each of which ends when it said that it would."""
     facts = replace(facts, event=OPENED, wanted=True, delayed=False, resolved_at=None)
     facts = replace(facts, recovery_pending=False, earlier_undecided=False)

@@ -17,14 +17,14 @@ from notifications.dispatch import enqueue
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from notifications.services import channels as channel_service
-from tests.notifications.rows import make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import make_incident, push
 
 pytestmark = pytest.mark.django_db
 OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
 
 
-def told(channel):
+def events_for(channel):
     return list(channel.deliveries.order_by("pk").values_list("event", flat=True))
 
 
@@ -35,7 +35,7 @@ def test_going_down_and_up_owes_one_delivery_each_to_a_channel():
     push(monitor, up=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [OPENED, RESOLVED]
+    assert events_for(channel) == [OPENED, RESOLVED]
 
 
 def test_a_delivery_is_due_at_the_time_of_its_event():
@@ -54,7 +54,7 @@ def test_silence_found_by_the_sweep_is_owed_too():
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
     missed.declare_missed()
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_an_outage_that_passed_unseen_is_one_delivery():
@@ -64,85 +64,85 @@ def test_an_outage_that_passed_unseen_is_one_delivery():
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
     push(monitor)
-    assert told(channel) == [PASSED]
+    assert events_for(channel) == [PASSED]
 
 
-def test_pausing_tells_nobody():
+def test_pausing_sends_no_notification():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
     monitor_service.pause(monitor=monitor)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
-def test_channels_of_other_workspaces_and_of_other_monitors_hear_nothing():
+def test_channels_of_other_workspaces_and_other_monitors_are_not_notified():
     monitor = make_monitor()
     other = make_monitor(workspace=monitor.workspace)
     elsewhere = make_channel(workspace=make_workspace())
     of_other = make_channel(workspace=monitor.workspace, monitors=[other])
     chosen = make_channel(workspace=monitor.workspace, monitors=[monitor, other])
     push(monitor, up=False)
-    assert told(elsewhere) == []
-    assert told(of_other) == []
-    assert told(chosen) == [OPENED]
+    assert events_for(elsewhere) == []
+    assert events_for(of_other) == []
+    assert events_for(chosen) == [OPENED]
 
 
-def test_a_channel_that_was_moved_to_another_workspace_by_its_choice_hears_nothing():
+def test_a_channel_that_lists_a_monitor_of_another_workspace_is_not_notified():
     monitor = make_monitor()
     foreign = make_channel(workspace=make_workspace(), monitors=[monitor])
     push(monitor, up=False)
-    assert told(foreign) == []
+    assert events_for(foreign) == []
 
 
-def test_a_channel_that_is_switched_off_hears_nothing():
+def test_a_disabled_channel_is_not_notified():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, enabled=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == []
+    assert events_for(channel) == []
 
 
-def test_who_was_told_down_is_told_up_though_the_monitor_is_not_chosen_any_more():
+def test_a_channel_notified_of_down_gets_the_recovery_though_no_longer_subscribed():
     monitor = make_monitor()
     other = make_monitor(workspace=monitor.workspace)
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
     push(monitor, up=False)
     channel.monitors.set([other])
     push(monitor)
-    assert told(channel) == [OPENED, RESOLVED]
+    assert events_for(channel) == [OPENED, RESOLVED]
 
 
-def test_a_channel_added_during_an_outage_hears_nothing_of_its_end():
+def test_a_channel_added_during_an_outage_gets_no_recovery():
     monitor = make_monitor()
     push(monitor, up=False)
     channel = make_channel(workspace=monitor.workspace)
     push(monitor)
-    assert told(channel) == []
+    assert events_for(channel) == []
 
 
-def test_a_channel_that_hears_of_ends_only_hears_of_each():
+def test_a_channel_subscribed_only_to_recoveries_gets_each_of_them():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, on_down=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [RESOLVED]
+    assert events_for(channel) == [RESOLVED]
 
 
-def test_a_channel_hears_of_the_events_that_it_wants():
+def test_a_channel_is_notified_of_its_subscribed_events():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, on_recovery=False)
     push(monitor, up=False)
     push(monitor)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
-def test_an_event_told_twice_is_owed_once():
+def test_a_repeated_event_makes_one_delivery():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     incident = make_incident(monitor)
     for _ in range(2):
         signals.incidents_opened.send(Incident, incidents=[incident], at=incident.detected_at)
-    assert told(channel) == [OPENED]
+    assert events_for(channel) == [OPENED]
 
 
 def test_the_deliveries_go_with_a_transaction_that_is_rolled_back(monkeypatch):
@@ -200,7 +200,7 @@ def test_a_worker_is_woken_once_for_a_batch(hinted, django_capture_on_commit_cal
     assert hinted == ["notifications.tasks.deliver"]
 
 
-def test_where_nobody_is_told_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
+def test_without_deliveries_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
     monitor = make_monitor()
     with django_capture_on_commit_callbacks(execute=True):
         push(monitor, up=False)

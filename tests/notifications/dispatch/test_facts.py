@@ -21,8 +21,8 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"
@@ -44,7 +44,7 @@ def sweep_after(**length):
 # --- A delay -----------------------------------------------------------------------------------------
 
 
-def test_who_hears_of_what_lasts_hears_nothing_of_what_is_over_before(memory):
+def test_a_delayed_channel_is_not_notified_of_a_shorter_outage(memory):
     monitor = make_monitor()
     box_for(monitor.workspace, "chat")
     box_for(monitor.workspace, "phone", delay=600)
@@ -62,7 +62,7 @@ def test_who_hears_of_what_lasts_hears_nothing_of_what_is_over_before(memory):
     }
 
 
-def test_who_hears_of_what_lasts_hears_of_it_and_of_its_end(memory):
+def test_a_delayed_channel_is_notified_of_a_longer_outage_and_its_recovery(memory):
     monitor = make_monitor()
     box_for(monitor.workspace, delay=600)
     push(monitor, up=False)
@@ -73,7 +73,7 @@ def test_who_hears_of_what_lasts_hears_of_it_and_of_its_end(memory):
     assert memory.events("a") == [DOWN, UP]
 
 
-def test_what_lasted_long_enough_is_told_though_it_is_over_when_a_worker_looks(memory):
+def test_an_outage_longer_than_the_delay_is_sent_even_if_it_is_over_by_then(memory):
     monitor = make_monitor()
     box_for(monitor.workspace, delay=60)
     push(monitor, up=False)
@@ -92,7 +92,7 @@ def test_a_monitor_may_have_a_delay_of_its_own(memory):
     assert deliver_after(seconds=61) == 1
 
 
-def test_who_acknowledges_spares_those_who_hear_later(memory):
+def test_acknowledging_skips_delayed_channels(memory):
     monitor = make_monitor()
     box_for(monitor.workspace, "chat")
     box_for(monitor.workspace, "phone", delay=600)
@@ -106,7 +106,7 @@ def test_who_acknowledges_spares_those_who_hear_later(memory):
     assert memory.events("phone") == []
 
 
-def test_who_acknowledges_during_a_storm_spares_those_who_wait_for_its_end(memory):
+def test_acknowledging_during_a_storm_skips_the_channels_waiting_for_its_digest(memory):
     workspace = make_workspace()
     monitors = [make_monitor(workspace=workspace) for _ in range(3)]
     box_for(workspace, "phone", delay=600)
@@ -132,7 +132,7 @@ def maintained(monitor, until):
 
 
 @pytest.mark.parametrize("kept_quiet", [snoozed, maintained])
-def test_what_is_still_down_at_the_end_is_told_then_and_nothing_of_what_is_over(memory, kept_quiet):
+def test_at_the_end_of_a_snooze_only_outages_that_continue_are_sent(memory, kept_quiet):
     workspace = make_workspace()
     still, over = (make_monitor(workspace=workspace) for _ in range(2))
     box_for(workspace)
@@ -150,7 +150,7 @@ def test_what_is_still_down_at_the_end_is_told_then_and_nothing_of_what_is_over(
     assert not Delivery.objects.filter(monitor=over).exclude(status="skipped").exists()
 
 
-def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(memory):
+def test_the_recovery_of_a_notified_outage_is_sent_during_a_snooze_and_after_maintenance(memory):
     workspace = make_workspace()
     one, two = (make_monitor(workspace=workspace) for _ in range(2))
     box_for(workspace, kind="single")
@@ -167,7 +167,7 @@ def test_the_end_of_what_was_told_is_told_during_a_snooze_and_after_maintenance(
     assert memory.events("a") == [DOWN, DOWN, UP, UP]
 
 
-def test_a_snooze_that_was_made_longer_and_is_ended_tells_what_it_held_back(memory):
+def test_ending_an_extended_snooze_sends_what_it_held_back(memory):
     monitor, until = make_monitor(), database_now() + timedelta(hours=1)
     box_for(monitor.workspace)
     snoozed(monitor, until)
@@ -201,7 +201,7 @@ def left_by_its_tag(window):
 
 
 @pytest.mark.parametrize("ended", [lengthened, followed_by_another, left_by_its_tag])
-def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, ended):
+def test_the_end_of_maintenance_sends_what_it_held_back(memory, ended):
     monitor, now = make_monitor(tags=["db"]), database_now()
     box_for(monitor.workspace)
     window = maintenance_windows.plan(
@@ -219,7 +219,7 @@ def test_maintenance_that_is_over_for_a_monitor_tells_what_it_held_back(memory, 
     assert memory.events("a") == [DOWN]
 
 
-def test_a_silence_that_passed_unseen_while_people_did_not_want_to_hear_is_not_told(memory):
+def test_an_undetected_outage_during_a_snooze_is_not_sent(memory):
     monitor = make_monitor(timeout=60, grace=0)
     box_for(monitor.workspace)
     push(monitor)
@@ -307,7 +307,7 @@ def test_missed_and_reported_are_counted_apart(memory):
     assert memory.events("a") == [DOWN]
 
 
-def test_a_report_after_a_silence_that_is_tolerated_is_told_as_any_report(memory):
+def test_a_down_report_after_a_tolerated_miss_is_sent_like_any_other(memory):
     monitor = with_rules(missed=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor)
@@ -351,7 +351,7 @@ def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
 # --- Recovery ----------------------------------------------------------------------------------------
 
 
-def test_an_end_is_told_after_good_heartbeats_enough(memory):
+def test_a_recovery_is_sent_once_its_threshold_is_reached(memory):
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
@@ -365,7 +365,7 @@ def test_an_end_is_told_after_good_heartbeats_enough(memory):
     assert memory.events("a") == [DOWN, UP]
 
 
-def test_a_relapse_before_that_is_the_same_outage_told_once_and_ended_once(memory):
+def test_a_relapse_before_the_recovery_threshold_is_the_same_outage(memory):
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)

@@ -11,8 +11,8 @@ from monitors.models import MonitorState
 from notifications.dispatch import late_and_failing, send
 from notifications.models import ChannelRule, Delivery
 from notifications.services import snooze
-from tests.notifications.rows import age, box_for, deliver_after, make_delivery, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
 
 pytestmark = pytest.mark.django_db
 LATE, FAILING = "monitor.late", "channel.failing"
@@ -30,26 +30,26 @@ def late_monitor(**fields):
 # --- Late ------------------------------------------------------------------------------------------
 
 
-def test_a_silence_is_told_once_to_those_who_want_to_hear_of_lateness(memory):
+def test_a_late_monitor_is_notified_once_to_subscribed_channels(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, "early", on_late=True)
     box_for(monitor.workspace, "calm")
-    assert late_and_failing.look() == 1
-    assert late_and_failing.look() == 0
+    assert late_and_failing.enqueue_all() == 1
+    assert late_and_failing.enqueue_all() == 0
     send.deliver_due()
     assert memory.events("early") == [LATE]
     assert memory.events("calm") == []
 
 
-def test_the_next_silence_is_told_again(memory):
+def test_the_next_late_heartbeat_is_notified_again(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
-    late_and_failing.look()
+    late_and_failing.enqueue_all()
     send.deliver_due()
     push(monitor)
-    assert late_and_failing.look() == 0
+    assert late_and_failing.enqueue_all() == 0
     age(seconds=120)
-    assert late_and_failing.look() == 1
+    assert late_and_failing.enqueue_all() == 1
     send.deliver_due()
     assert memory.events("a") == [LATE, LATE]
 
@@ -57,18 +57,18 @@ def test_the_next_silence_is_told_again(memory):
 def test_what_came_before_the_news_left_makes_it_needless(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
-    late_and_failing.look()
+    late_and_failing.enqueue_all()
     push(monitor)
     send.deliver_due()
     assert memory.events("a") == []
     assert Delivery.objects.get().note == Delivery.Note.NOT_LATE
 
 
-def test_a_monitor_may_have_its_lateness_told_where_its_channel_says_nothing_of_it(memory):
+def test_a_monitors_rule_can_add_the_late_event_to_a_channel(memory):
     monitor = late_monitor()
     channel = box_for(monitor.workspace)
     ChannelRule.objects.create(monitor=monitor, channel=channel, events=["late"])
-    assert late_and_failing.look() == 1
+    assert late_and_failing.enqueue_all() == 1
     send.deliver_due()
     assert memory.events("a") == [LATE]
 
@@ -77,7 +77,7 @@ def test_a_snoozed_monitor_is_late_in_silence(memory):
     monitor = late_monitor()
     box_for(monitor.workspace, on_late=True)
     snooze.snooze(monitor=monitor, until=database_now() + timedelta(minutes=10))
-    late_and_failing.look()
+    late_and_failing.enqueue_all()
     send.deliver_due()
     assert memory.events("a") == []
 
@@ -86,7 +86,7 @@ def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
     monitor = late_monitor()
     box_for(make_workspace(), "other", on_late=True)
     box_for(monitor.workspace, "off", on_late=True, enabled=False)
-    assert late_and_failing.look() == 0
+    assert late_and_failing.enqueue_all() == 0
 
 
 # --- Failing channels ------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def fail_often(channel, times=20):
         age(seconds=31)
 
 
-def test_twenty_failures_in_a_row_are_a_failing_channel_and_told_once_over_another(memory):
+def test_a_channel_with_twenty_failures_in_a_row_is_notified_once_over_another(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing", name="Ops")
     memory.answers = {"failing": "failed"}
@@ -113,22 +113,22 @@ def test_twenty_failures_in_a_row_are_a_failing_channel_and_told_once_over_anoth
     channel.refresh_from_db()
     assert channel.failing_since is not None
     other = box_for(workspace, "other")
-    assert late_and_failing.look() == 1
-    assert late_and_failing.look() == 0
+    assert late_and_failing.enqueue_all() == 1
+    assert late_and_failing.enqueue_all() == 0
     send.deliver_due()
     assert memory.events("other") == [FAILING]
     assert "Ops" in memory.to("other")[0].message.title
     assert other.deliveries.get().subject == channel
 
 
-def test_a_success_mends_it_and_the_next_time_it_breaks_is_told_again(memory):
+def test_a_success_ends_the_failure_and_the_next_one_is_notified_again(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing")
     box_for(workspace, "other", on_down=False)
     for _ in range(2):
         memory.answers = {"failing": "failed"}
         fail_often(channel)
-        late_and_failing.look()
+        late_and_failing.enqueue_all()
         memory.answers = {}
         deliver_after(hours=2)
         channel.refresh_from_db()
@@ -149,7 +149,7 @@ def test_a_test_that_arrives_mends_it_too(memory):
     assert (channel.failures, channel.failing_since) == (0, None)
 
 
-def test_one_that_is_gone_is_switched_off_and_told(memory):
+def test_a_channel_whose_receiver_is_gone_is_disabled_and_notified(memory):
     monitor = make_monitor()
     channel = box_for(monitor.workspace, "gone")
     box_for(monitor.workspace, "other")
@@ -158,7 +158,7 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
     send.deliver_due()
     channel.refresh_from_db()
     assert not channel.enabled
-    late_and_failing.look()
+    late_and_failing.enqueue_all()
     send.deliver_due()
     assert memory.events("other") == ["incident.opened", FAILING]
     assert "It is disabled." in memory.to("other")[1].message.text
@@ -167,17 +167,17 @@ def test_one_that_is_gone_is_switched_off_and_told(memory):
 def test_where_there_is_no_other_channel_the_news_waits_for_one(memory):
     workspace = make_workspace()
     make_channel(workspace=workspace, failing_since=database_now(), failures=20)
-    assert late_and_failing.look() == 0
+    assert late_and_failing.enqueue_all() == 0
     box_for(workspace)
-    assert late_and_failing.look() == 1
+    assert late_and_failing.enqueue_all() == 1
 
 
-def test_of_many_channels_three_are_told_those_for_all_monitors_first(memory):
+def test_at_most_three_channels_are_notified_those_for_all_monitors_first(memory):
     workspace = make_workspace()
     make_channel(workspace=workspace, failing_since=database_now(), failures=20)
     narrow = [make_channel(workspace=workspace, monitors=[]) for _ in range(3)]
     wide = [make_channel(workspace=workspace) for _ in range(2)]
     box_for(make_workspace())
-    assert late_and_failing.look() == 3
-    told = set(Delivery.objects.values_list("channel", flat=True))
-    assert told == {narrow[0].pk, *(channel.pk for channel in wide)}
+    assert late_and_failing.enqueue_all() == 3
+    notified = set(Delivery.objects.values_list("channel", flat=True))
+    assert notified == {narrow[0].pk, *(channel.pk for channel in wide)}

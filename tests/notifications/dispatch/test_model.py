@@ -31,9 +31,9 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
-from tests.notifications.memory import Memory
-from tests.notifications.rows import age, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import age, push
+from tests.support.memory_integration import Memory
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 TOO_HIGH, GOOD = 11.0, 1.0
@@ -73,7 +73,7 @@ class People(RuleBasedStateMachine):
     @initialize(delays=st.tuples(delays, delays, delays))
     def make(self, delays) -> None:
         self.clock = 0.0
-        self.memory = Memory(heard=self.hear)
+        self.memory = Memory(on_arrival=self.receive)
         self.wrong: list[str] = []
         self.seen: set[object] = set()
         self.belief: dict[tuple[int, str], str] = defaultdict(lambda: UP)
@@ -100,19 +100,19 @@ class People(RuleBasedStateMachine):
 
     # --- What happens --------------------------------------------------------------------------------
 
-    @rule(index=monitors, said=sayings)
-    def push(self, index, said) -> None:
-        self._push([self.monitors[index]], said)
+    @rule(index=monitors, report=sayings)
+    def push(self, index, report) -> None:
+        self._push([self.monitors[index]], report)
 
-    @rule(said=st.lists(st.tuples(monitors, sayings, lengths), min_size=2, max_size=5))
-    def happen_while_no_worker_looks(self, said) -> None:
-        for index, what, seconds in said:
+    @rule(report=st.lists(st.tuples(monitors, sayings, lengths), min_size=2, max_size=5))
+    def happen_while_no_worker_looks(self, report) -> None:
+        for index, what, seconds in report:
             self._push([self.monitors[index]], what)
             self._wait(seconds)
 
-    @rule(said=sayings, given=boxes_answer)
-    def push_both_and_deliver(self, said, given) -> None:
-        self._push(self.monitors, said)
+    @rule(report=sayings, given=boxes_answer)
+    def push_both_and_deliver(self, report, given) -> None:
+        self._push(self.monitors, report)
         self._deliver(given)
 
     @rule(seconds=lengths, given=boxes_answer)
@@ -122,8 +122,8 @@ class People(RuleBasedStateMachine):
         late_and_failing.enqueue_late()
         self._deliver(given)
 
-    def _push(self, which: list[Monitor], said: str) -> None:
-        push(*which, up=said != "down", value=TOO_HIGH if said == "value" else GOOD)
+    def _push(self, which: list[Monitor], report: str) -> None:
+        push(*which, up=report != "down", value=TOO_HIGH if report == "value" else GOOD)
 
     def _wait(self, seconds: int) -> None:
         age(seconds=seconds)
@@ -204,7 +204,7 @@ class People(RuleBasedStateMachine):
 
     # --- What people hear ----------------------------------------------------------------------------
 
-    def hear(self, box, outgoing) -> None:
+    def receive(self, box, outgoing) -> None:
         if outgoing.id in self.seen:
             return
         self.seen.add(outgoing.id)
@@ -305,7 +305,7 @@ class People(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_nobody_hears_twice_and_nobody_is_forgotten(monkeypatch):
+def test_every_channel_is_notified_exactly_once(monkeypatch):
     for slug in ("memory", "single"):
         monkeypatch.setitem(kinds(), slug, Memory().kind(slug))
     run_state_machine_as_test(

@@ -20,8 +20,8 @@ from notifications.rules.effective import Threshold
 from notifications.services import channels as channel_service
 from notifications.services import rules as rule_service
 from notifications.services.rules import Own
-from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, push
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
@@ -45,14 +45,14 @@ def events(sink):
 
 def named(request):
     """The names of the monitors that a message is about."""
-    said = request.json
-    return [each["name"] for each in (said["digest"]["monitors"] if said["digest"] else [said["monitor"]])]
+    data = request.json
+    return [each["name"] for each in (data["digest"]["monitors"] if data["digest"] else [data["monitor"]])]
 
 
 # --- Storms ----------------------------------------------------------------------------------------
 
 
-def test_of_a_storm_the_first_is_told_at_once_and_the_rest_in_one_digest_a_channel():
+def test_the_first_outage_of_a_storm_is_sent_immediately_and_the_rest_as_one_digest_per_channel():
     workspace, monitors = several(5)
     with HttpSink() as one, HttpSink() as two:
         for sink in (one, two):
@@ -66,12 +66,12 @@ def test_of_a_storm_the_first_is_told_at_once_and_the_rest_in_one_digest_a_chann
         deliver_after(seconds=11)
         for sink in (one, two):
             assert events(sink) == [DOWN, "digest.down"]
-            told = named(sink.requests[0]) + named(sink.requests[1])
-            assert sorted(told) == sorted(monitor.name for monitor in monitors)
+            notified = named(sink.requests[0]) + named(sink.requests[1])
+            assert sorted(notified) == sorted(monitor.name for monitor in monitors)
             assert sink.requests[1].json["digest"]["count"] == 4
 
 
-def test_the_ends_of_a_storm_are_told_likewise():
+def test_the_recoveries_of_a_storm_are_sent_the_same_way():
     workspace, monitors = several(4)
     with HttpSink() as sink:
         webhook_for(sink, workspace)
@@ -87,7 +87,7 @@ def test_the_ends_of_a_storm_are_told_likewise():
     assert not Delivery.objects.exclude(status=SENT).exists()
 
 
-def test_ends_are_told_at_once_also_while_a_storm_of_outages_goes_on(memory):
+def test_recoveries_are_sent_immediately_during_a_storm_of_outages(memory):
     workspace, [one, two] = several(2)
     box_for(workspace)
     push(one, up=False)
@@ -98,7 +98,7 @@ def test_ends_are_told_at_once_also_while_a_storm_of_outages_goes_on(memory):
     assert memory.events("a") == [DOWN, UP]
 
 
-def test_of_two_the_second_is_told_by_itself(memory):
+def test_the_second_of_two_outages_is_sent_by_itself(memory):
     workspace, monitors = several(2)
     box_for(workspace)
     push(*monitors, up=False)
@@ -148,7 +148,7 @@ def test_the_single_records_of_a_digest_stay_and_share_its_end():
     assert channel.deliveries.filter(monitor__in=monitors).count() == 4
 
 
-def test_a_digest_says_that_who_fell_again_before_it_left_is_down():
+def test_a_digest_shows_a_monitor_down_that_went_down_again_before_sending():
     workspace, monitors = several(4)
     with HttpSink() as sink:
         webhook_for(sink, workspace)
@@ -207,7 +207,7 @@ def test_a_kind_that_keeps_a_record_of_each_outage_is_sent_each(memory):
 # --- Limits of the receiver --------------------------------------------------------------------------
 
 
-def test_a_provider_that_asks_for_rest_gets_everything_later_and_merged():
+def test_a_rate_limited_channel_gets_everything_later_as_a_digest():
     workspace, monitors = several(5)
     with HttpSink(Answer(429, {"Retry-After": "120"})) as sink:
         webhook_for(sink, workspace)
@@ -286,7 +286,7 @@ def test_what_other_monitors_are_owed_does_not_wait_for_a_retry(memory):
     assert arrived.payload["monitor"]["name"] == two.name
 
 
-def test_of_an_outage_that_ended_and_went_on_while_no_worker_looked_one_end_is_told(memory):
+def test_an_outage_that_flapped_while_no_worker_ran_gets_one_recovery(memory):
     workspace, [monitor] = several(1)
     box_for(workspace)
     push(monitor, up=False)
@@ -301,7 +301,7 @@ def test_of_an_outage_that_ended_and_went_on_while_no_worker_looked_one_end_is_t
     assert first.thread == end.thread
 
 
-def test_an_outage_after_one_that_was_too_short_to_tell_is_told(memory):
+def test_an_outage_after_one_that_was_too_short_is_sent(memory):
     workspace, [monitor] = several(1)
     box_for(workspace, delay=60)
     # Neither was looked at before the second had lasted.
@@ -313,7 +313,7 @@ def test_an_outage_after_one_that_was_too_short_to_tell_is_told(memory):
     assert memory.events("a") == [DOWN]
 
 
-def test_an_outage_after_one_that_was_tolerated_is_told_behind_a_storm_of_ends(memory):
+def test_an_outage_after_a_tolerated_one_is_sent_behind_a_storm_of_recoveries(memory):
     workspace, [one, two] = several(2)
     box_for(workspace)
     rule_service.change(monitor=two, own=Own(reported=Threshold(2, 2)))
@@ -382,7 +382,7 @@ def test_a_channel_is_deleted_while_a_digest_is_sent(memory):
     channel = box_for(workspace)
     push(*monitors, up=False)
     send.deliver_due()
-    memory.heard = lambda box, outgoing: channel_service.delete(channel=channel)
+    memory.on_arrival = lambda box, outgoing: channel_service.delete(channel=channel)
     deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, "digest.down"]
     assert not Delivery.objects.exists()
@@ -403,7 +403,7 @@ def test_a_member_whose_monitor_is_deleted_leaves_its_digest(memory):
     assert not Delivery.objects.exclude(status=SENT).exists()
 
 
-def test_an_outage_that_a_pause_ended_before_it_was_told_is_not_told(memory):
+def test_an_outage_closed_by_a_pause_before_sending_is_not_sent(memory):
     workspace, monitors = several(3)
     box_for(workspace)
     push(*monitors, up=False)
@@ -414,7 +414,7 @@ def test_an_outage_that_a_pause_ended_before_it_was_told_is_not_told(memory):
     assert Delivery.objects.get(monitor=monitors[2]).status == SKIPPED
 
 
-def test_maintenance_that_ends_sooner_tells_then_what_is_still_down(memory):
+def test_maintenance_that_ends_early_sends_outages_that_continue(memory):
     workspace, [monitor] = several(1)
     box_for(workspace)
     now = database_now()
@@ -470,7 +470,7 @@ def test_two_workers_write_one_digest_of_a_storm(memory):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_monitor_that_is_being_deleted_is_left_out_and_nobody_waits_for_it(memory):
+def test_a_monitor_that_is_being_deleted_is_skipped_without_waiting(memory):
     if not connection.features.has_select_for_update_skip_locked:
         pytest.skip("one transaction writes at a time here")
     workspace, monitors = several(3)

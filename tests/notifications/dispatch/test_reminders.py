@@ -16,8 +16,8 @@ from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
-from tests.notifications.rows import age, box_for, deliver_after, push
 from tests.support.factories import make_monitor, make_workspace
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, REMINDER = "incident.opened", "incident.resolved", "incident.reminder"
@@ -29,7 +29,7 @@ def reminded(*, every=600, most=3, workspace=None, timeout=60, **own):
     return monitor
 
 
-def test_who_is_told_is_reminded_every_so_often_and_so_many_times(memory):
+def test_a_notified_channel_gets_reminders_at_the_interval_up_to_the_maximum(memory):
     monitor = reminded(most=2)
     box_for(monitor.workspace)
     push(monitor, up=False)
@@ -48,7 +48,7 @@ def test_who_is_told_is_reminded_every_so_often_and_so_many_times(memory):
     assert len({outgoing.thread for outgoing in memory.to("a")}) == 1
 
 
-def test_without_a_rule_nobody_is_reminded(memory):
+def test_without_a_rule_no_reminders_are_sent(memory):
     monitor = make_monitor()
     box_for(monitor.workspace)
     push(monitor, up=False)
@@ -69,7 +69,7 @@ def test_the_recovery_ends_reminders(memory):
     assert Delivery.objects.get(event=Event.REMINDER).note == Delivery.Note.RECOVERED
 
 
-def test_who_acknowledges_is_not_reminded_and_hears_of_the_end(memory):
+def test_an_acknowledged_incident_gets_no_reminders_but_a_recovery(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)
@@ -129,7 +129,7 @@ def test_the_first_comes_as_long_after_the_message_as_it_should_though_that_was_
     assert memory.events("a") == [DOWN, REMINDER]
 
 
-def test_nobody_is_reminded_during_a_snooze(memory):
+def test_no_reminders_are_sent_during_a_snooze(memory):
     monitor = reminded()
     box_for(monitor.workspace)
     push(monitor, up=False)

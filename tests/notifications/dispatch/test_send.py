@@ -17,8 +17,8 @@ from notifications.dispatch import queue, send
 from notifications.models import Delivery
 from notifications.services import channels as channel_service
 from notifications.transports import http
-from tests.notifications.rows import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_workspace
+from tests.support.incidents import deliver_with_retries, let_time_pass, make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink, SmtpSink, wait_until
 
 SENT, FAILED = Delivery.Status.SENT, Delivery.Status.FAILED
@@ -114,7 +114,7 @@ def test_a_failure_is_tried_again_under_the_same_id_until_it_arrives():
 
 
 @pytest.mark.django_db
-def test_the_wait_that_the_other_side_asks_for_is_kept_by_the_whole_channel():
+def test_a_retry_after_applies_to_the_whole_channel():
     monitor = make_monitor()
     with HttpSink(Answer(429, {"Retry-After": "300"})) as sink:
         channel = webhook_for(sink, monitor.workspace)
@@ -166,7 +166,7 @@ def test_what_was_held_back_for_days_is_tried_as_often_as_anything_else(interrup
 
 
 @pytest.mark.django_db
-def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
+def test_a_channel_with_a_broken_config_fails_without_blocking_others():
     monitor = make_monitor()
     incident = make_incident(monitor)
     broken = [
@@ -185,7 +185,7 @@ def test_a_channel_whose_config_is_broken_fails_and_holds_nobody_up():
 
 
 @pytest.mark.django_db
-def test_what_the_other_side_says_is_kept_short_and_printable():
+def test_the_response_is_stored_short_and_printable():
     monitor = make_monitor()
     with HttpSink(default=Answer(500, body=b"\x00\xff\n" + b"z" * 3000)) as sink:
         row = make_delivery(webhook_for(sink, monitor.workspace), monitor)
@@ -319,9 +319,9 @@ def test_a_late_down_does_not_say_that_it_is_up_while_it_is_down_again():
         send.deliver_due()
         let_time_pass(seconds=60)
         send.deliver_due()
-        told = [request.json for request in sink.requests]
-    assert [one["event"] for one in told] == ["incident.opened", "incident.opened"]
-    assert "recovered" not in told[-1]["text"]
+        bodies = [request.json for request in sink.requests]
+    assert [one["event"] for one in bodies] == ["incident.opened", "incident.opened"]
+    assert "recovered" not in bodies[-1]["text"]
 
 
 @pytest.mark.django_db

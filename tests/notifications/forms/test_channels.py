@@ -185,7 +185,7 @@ def test_a_secret_that_is_none_is_refused_and_not_shown_again():
     assert "hunter2" not in form.as_p()
 
 
-def test_what_was_typed_and_is_not_shown_is_asked_for_again():
+def test_a_secret_must_be_entered_again_after_an_error():
     form = webhook_form("https://example.com/hidden", secret=SECRET, name="")
     assert not form.is_valid()
     assert "Enter it again" in str(form.fields["secret"].help_text)
@@ -208,7 +208,7 @@ def test_a_secret_can_be_removed():
     assert channel_config.opened(channel) == {"url": "https://example.com/"}
 
 
-def test_only_who_has_a_secret_is_asked_whether_to_remove_it():
+def test_only_a_channel_with_a_secret_offers_to_remove_it():
     none, some = channel_with(None), channel_with(SECRET)
     without = ChannelForm(kind=kind_named("webhook"), workspace=none.workspace, channel=none)
     page = ChannelForm(kind=kind_named("webhook"), workspace=some.workspace, channel=some).as_p()
@@ -246,20 +246,20 @@ def test_a_delay_of_more_than_a_week_is_refused_with_what_is_allowed():
     assert "7 d" in webhook_form("https://example.com/", delay="8 d").errors["delay"][0]
 
 
-def test_the_events_chosen_are_the_ones_it_hears_of():
+def test_the_selected_events_are_the_subscribed_ones():
     form = webhook_form("https://example.com/", events=["late"])
     assert form.is_valid()
-    said = form.columns()
-    assert [name for name in said if name.startswith("on_") and said[name]] == ["on_late"]
+    columns = form.columns()
+    assert [name for name in columns if name.startswith("on_") and columns[name]] == ["on_late"]
 
 
-def test_a_channel_hears_of_something():
+def test_a_channel_needs_at_least_one_event():
     assert form_of("webhook", {"events": [""]}).errors["events"] == [
         "Choose at least one event, or disable the channel."
     ]
 
 
-def test_what_nobody_was_asked_stays_as_it_is():
+def test_a_field_that_is_not_editable_stays_as_it_is():
     channel = channel_with(None)
     channel_service.edit(channel=channel, on_late=True, on_down=False)
     channel.refresh_from_db()
@@ -268,7 +268,7 @@ def test_what_nobody_was_asked_stays_as_it_is():
     assert (form.columns()["on_late"], form.columns()["on_down"]) == (True, False)
 
 
-def test_a_new_channel_hears_of_all_but_lateness():
+def test_a_new_channel_is_subscribed_to_all_events_but_late():
     form = ChannelForm(kind=kind_named("webhook"), workspace=make_workspace())
     assert form["events"].value() == ["down", "recovery", "reminder"]
 
@@ -295,9 +295,9 @@ def test_no_field_of_a_kind_takes_the_name_of_a_common_one(slug):
 @pytest.mark.parametrize("slug", KINDS)
 def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
     form = form_of(slug, {"name": "New"})
-    asked = [field for field in kind_named(slug).fields if field.asked]
-    assert all(str(form.fields[field.name].label) for field in asked)
-    missing = {field.name for field in asked if field.required and field.widget not in ("choice", "yes")}
+    editable = [field for field in kind_named(slug).fields if field.editable]
+    assert all(str(form.fields[field.name].label) for field in editable)
+    missing = {field.name for field in editable if field.required and field.widget not in ("choice", "yes")}
     assert missing <= set(form.errors)
 
 
@@ -305,7 +305,7 @@ def test_each_field_has_a_label_and_what_is_missing_is_named(slug):
 def test_no_secret_of_a_kind_is_filled_in_by_a_browser(slug):
     form = ChannelForm(kind=kind_named(slug), workspace=make_workspace())
     for field in kind_named(slug).fields:
-        if field.secret and field.asked:
+        if field.secret and field.editable:
             assert form.fields[field.name].widget.attrs["autocomplete"] in ("off", "new-password")
 
 
@@ -313,7 +313,7 @@ def kind_with(*fields):
     return Kind("made-up", "Made up", "", fields, send=lambda *_: None, shown=lambda *_: "")
 
 
-def test_a_choice_a_yes_and_lines_are_kept_as_they_are_said():
+def test_choices_booleans_and_lines_are_stored_as_entered():
     kind = kind_with(
         Field("room", "Room", widget="choice", choices=(("a", "A"), ("b", "B"))),
         Field("loud", "Loud", widget="yes"),
@@ -324,7 +324,7 @@ def test_a_choice_a_yes_and_lines_are_kept_as_they_are_said():
     assert form.config() == {"room": "b", "loud": True, "numbers": ["1", "2"]}
 
 
-def test_a_yes_that_is_not_said_is_a_no():
+def test_an_unchecked_box_is_false():
     form = form_of(kind_with(Field("loud", "Loud", widget="yes")), {"name": "New"})
     assert form.is_valid()
     assert form.config() == {"loud": False}

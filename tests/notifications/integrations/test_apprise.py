@@ -19,8 +19,8 @@ from notifications.messages.events import Event
 from notifications.transports import apprise, apprise_allowlist, sandbox
 from notifications.transports.base import Failed, Sent
 from notifications.transports.sandbox import Fence, Forbidden, fenced
-from tests.notifications import samples
-from tests.notifications.transports.certificates import certificate_for
+from tests.support import sample_messages
+from tests.support.certificates import certificate_for
 from tests.support.sinks import Answer, HttpSink
 
 KIND = kind_named("apprise")
@@ -34,7 +34,7 @@ def clean(url):
 
 
 def send(url, outgoing=None):
-    return KIND.send({"url": url}, outgoing or samples.outgoing())
+    return KIND.send({"url": url}, outgoing or sample_messages.outgoing())
 
 
 def json_url(sink, path="/abcdefghij"):
@@ -60,7 +60,7 @@ def one_second(monkeypatch):
     ],
 )
 def test_title_text_and_tone_arrive(event, kind):
-    outgoing = samples.outgoing(event)
+    outgoing = sample_messages.outgoing(event)
     with HttpSink() as sink:
         assert send(json_url(sink), outgoing) == Sent("HTTP 200 OK")
         (request,) = sink.requests
@@ -69,20 +69,20 @@ def test_title_text_and_tone_arrive(event, kind):
     assert request.json["type"] == kind
 
 
-def test_a_failure_is_told_in_the_words_of_the_other_side():
+def test_a_failure_has_the_services_message():
     with HttpSink(default=Answer(403, body=b"the room is closed")) as sink:
         result = send(json_url(sink))
     assert result == Failed("HTTP 403 Forbidden: the room is closed")
 
 
-def test_the_wait_that_the_other_side_asks_for_is_told():
+def test_the_receivers_retry_after_is_returned():
     with HttpSink(default=Answer(429, {"Retry-After": "30"}, b"slow down")) as sink:
         result = send(json_url(sink))
     assert result.retry_after == timedelta(seconds=30)
     assert not result.permanent
 
 
-def test_no_secret_is_told_or_logged(caplog):
+def test_no_secret_is_returned_or_logged(caplog):
     with (
         HttpSink(default=Answer(403, body=b"no abcdefghij here, geheimnis")) as sink,
         caplog.at_level(logging.DEBUG),
@@ -104,18 +104,18 @@ def test_no_secret_is_told_or_logged(caplog):
         ("prowl://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a" * 40),
     ],
 )
-def test_a_token_in_the_place_of_the_host_is_not_told(url, secret, monkeypatch):
-    said = Failed(f"HTTP 400 Bad Request: nobody knows {secret}")
-    monkeypatch.setattr(apprise._Sending, "_judged", lambda *_: said)
+def test_a_token_in_place_of_the_host_is_not_shown(url, secret, monkeypatch):
+    failure = Failed(f"HTTP 400 Bad Request: nobody knows {secret}")
+    monkeypatch.setattr(apprise._Sending, "_judged", lambda *_: failure)
     assert secret not in send(url).detail
 
 
-def test_the_host_of_a_service_of_ones_own_is_told(settings):
+def test_the_host_of_a_self_hosted_service_is_shown(settings):
     settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS = []
     assert "“127.0.0.1” is a private address" in send("json://127.0.0.1/x").detail
 
 
-def test_nobody_listening_is_a_failure_in_words():
+def test_a_refused_connection_is_a_readable_failure():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -173,7 +173,7 @@ def test_of_a_huge_answer_only_the_beginning_is_read():
     assert len(result.detail) < 400
 
 
-def test_proxies_of_the_environment_are_not_asked(monkeypatch):
+def test_proxies_from_the_environment_are_not_used(monkeypatch):
     with HttpSink() as proxy, HttpSink() as sink:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url.removesuffix("/in"))
@@ -219,7 +219,7 @@ def test_a_redirect_is_not_followed():
     assert result.detail.startswith("HTTP 302")
 
 
-def test_a_redirect_that_somebody_asks_for_is_judged_where_it_leads(settings):
+def test_a_redirect_is_checked_at_its_target(settings):
     settings.TIANJI_ALLOW_PRIVATE_WEBHOOKS = ["localhost"]
     with HttpSink() as inside, HttpSink(default=Answer(307, {"Location": inside.url})) as sink:
         url = json_url(sink).replace("127.0.0.1", "localhost")
@@ -294,19 +294,19 @@ def test_what_is_no_address_is_refused_in_words(url):
         clean(url)
 
 
-def test_what_is_wrong_with_an_address_is_told_without_its_parts():
+def test_an_invalid_url_is_explained_without_repeating_it():
     url = f"twilio://AC{'0' * 32}:{'ab' * 16}@bad/"
     with pytest.raises(ValidationError) as refused:
         clean(url)
-    for said in (refused.value.messages[0], send(url).detail):
-        assert "(bad) is invalid." in said
-        assert "password" not in said
-        assert "ab" * 16 not in said
+    for text in (refused.value.messages[0], send(url).detail):
+        assert "(bad) is invalid." in text
+        assert "password" not in text
+        assert "ab" * 16 not in text
 
 
 @pytest.mark.parametrize("config", [{}, {"url": ""}, {"url": None}, {"url": 5}])
 def test_a_channel_without_a_url_is_a_failure(config):
-    assert KIND.send(config, samples.outgoing()) == Failed("The channel has no URL.")
+    assert KIND.send(config, sample_messages.outgoing()) == Failed("The channel has no URL.")
 
 
 # Other protocols, running programs, reaching this machine's own services, or reading and writing its files.
@@ -328,7 +328,7 @@ def test_somebody_looked_at_every_service_that_apprise_has():
     assert not apprise_allowlist.ALLOWED & REFUSED
 
 
-def test_only_what_a_channel_may_say_is_shown():
+def test_only_the_public_parts_of_a_channel_are_shown():
     assert KIND.shown({"url": "mmost://chat.example.com/geheimnis"}, False) == "mmost://…"
     assert KIND.shown({}, True)
 

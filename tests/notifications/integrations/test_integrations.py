@@ -16,12 +16,12 @@ from notifications.messages.events import Event
 from notifications.messages.single import Message
 from notifications.transports import http
 from notifications.transports.base import Failed, Sent
-from tests.notifications import samples
-from tests.notifications.integrations.providers import FAKES
-from tests.notifications.integrations.providers.base import Reply
-from tests.notifications.integrations.providers.chats import Discord, Feishu, Matrix, Slack, Telegram
-from tests.notifications.integrations.providers.oncall import Opsgenie, PagerDuty
-from tests.notifications.integrations.providers.phones import Gotify, Ntfy, Pushover, Twilio
+from tests.support import sample_messages
+from tests.support.providers import FAKES
+from tests.support.providers.base import Reply
+from tests.support.providers.chats import Discord, Feishu, Matrix, Slack, Telegram
+from tests.support.providers.oncall import Opsgenie, PagerDuty
+from tests.support.providers.phones import Gotify, Ntfy, Pushover, Twilio
 
 
 @pytest.fixture(params=FAKES, ids=lambda fake: fake.kind)
@@ -48,7 +48,7 @@ def opened(monkeypatch):
 
 
 def send(fake, outgoing=None, **more):
-    return kind_named(fake.kind).send(fake.settings(**more), outgoing or samples.outgoing())
+    return kind_named(fake.kind).send(fake.settings(**more), outgoing or sample_messages.outgoing())
 
 
 def sent(fake, outgoing=None, **more):
@@ -68,32 +68,32 @@ def lines_of(text):
 
 @pytest.mark.parametrize("event", Event)
 def test_the_provider_takes_every_event(any_fake, event):
-    sent(any_fake, samples.outgoing(event))
+    sent(any_fake, sample_messages.outgoing(event))
 
 
 @pytest.mark.parametrize("event", [Event.OPENED, Event.LATE, Event.TEST])
 def test_people_read_the_title_and_the_text_as_they_are(any_fake, event):
-    outgoing = samples.outgoing(event)
-    told = any_fake.told(sent(any_fake, outgoing))
-    assert outgoing.message.title in told or any_fake.kind == "opsgenie"
+    outgoing = sample_messages.outgoing(event)
+    shown_text = any_fake.shown_text(sent(any_fake, outgoing))
+    assert outgoing.message.title in shown_text or any_fake.kind == "opsgenie"
     if any_fake.kind != "twilio":
-        assert lines_of("\n".join(outgoing.message.lines)) <= lines_of(told)
+        assert lines_of("\n".join(outgoing.message.lines)) <= lines_of(shown_text)
 
 
 def test_the_links_are_there(any_fake):
-    outgoing = samples.outgoing()
+    outgoing = sample_messages.outgoing()
     content = sent(any_fake, outgoing).body.decode().replace("%3A", ":").replace("%2F", "/")
     assert outgoing.message.url in content
     assert outgoing.message.ack_url in content
 
 
 def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(opened):
-    fake, outgoing = opened(Twilio), samples.outgoing()
+    fake, outgoing = opened(Twilio), sample_messages.outgoing()
     long = replace(outgoing.message, url=f"https://tianji.example.com/{'a' * 150}/")
-    said = fake.told(sent(fake, replace(outgoing, message=long)))
-    assert outgoing.message.title in said
-    assert outgoing.message.ack_url in said
-    assert long.url not in said
+    content = fake.shown_text(sent(fake, replace(outgoing, message=long)))
+    assert outgoing.message.title in content
+    assert outgoing.message.ack_url in content
+    assert long.url not in content
 
 
 @pytest.mark.parametrize("event", [Event.OPENED, Event.RESOLVED])
@@ -101,37 +101,37 @@ def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(o
     "text", ["x" * 100_000, "é😀" * 50_000, "*_<&>`[](" * 10_000, "a\n" * 30_000, "\\" * 9000]
 )
 def test_a_long_text_is_cut_to_what_the_provider_takes(any_fake, event, text):
-    outgoing = samples.outgoing(event)
+    outgoing = sample_messages.outgoing(event)
     long = Message(
-        text[:5000], tuple(text.splitlines()), outgoing.message.url, ack_url=samples.ACKNOWLEDGE_URL
+        text[:5000], tuple(text.splitlines()), outgoing.message.url, ack_url=sample_messages.ACKNOWLEDGE_URL
     )
     sent(any_fake, replace(outgoing, message=long))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00"])
 def test_an_empty_text_is_taken_too(any_fake, text):
-    outgoing = samples.outgoing()
+    outgoing = sample_messages.outgoing()
     sent(any_fake, replace(outgoing, message=Message("Down: x", (text,), "https://t.example/")))
 
 
 def test_the_channels_own_words_are_sent_instead(any_fake):
-    outgoing = samples.outgoing()
+    outgoing = sample_messages.outgoing()
     own = replace(
         outgoing.message, title="Own title", written="Own words\n\nin two lines", lines=("Own words",)
     )
-    told = any_fake.told(sent(any_fake, replace(outgoing, message=own)))
-    assert "Own words" in told
-    assert "Down" not in told
+    shown_text = any_fake.shown_text(sent(any_fake, replace(outgoing, message=own)))
+    assert "Own words" in shown_text
+    assert "Down" not in shown_text
 
 
-def test_a_wrong_token_is_told_in_the_words_of_the_provider(any_fake):
+def test_a_wrong_token_fails_with_the_providers_message(any_fake):
     result = send(any_fake, **any_fake.wrong)
     assert isinstance(result, Failed)
     assert any_fake.wrong_words in result.detail
     assert any_fake.problems == []
 
 
-def test_too_many_requests_tell_how_long_to_wait(any_fake):
+def test_too_many_requests_return_the_wait(any_fake):
     any_fake.mode = "limited"
     result = send(any_fake)
     assert isinstance(result, Failed)
@@ -159,20 +159,20 @@ def test_an_answer_that_is_cut_ends_in_a_result(any_fake):
 
 
 @pytest.mark.parametrize("mode", ["", "limited", "broken", "malformed"])
-def test_no_secret_is_told(any_fake, mode, caplog):
+def test_no_secret_is_in_the_result(any_fake, mode, caplog):
     any_fake.mode = mode
     results = [send(any_fake), send(any_fake, **any_fake.wrong)]
-    said = " ".join(result.detail for result in results) + caplog.text
+    content = " ".join(result.detail for result in results) + caplog.text
     for secret in any_fake.secrets:
-        assert secret not in said
+        assert secret not in content
 
 
-def test_a_secret_that_the_provider_repeats_is_not_told(any_fake):
+def test_a_secret_in_the_providers_response_is_removed(any_fake):
     any_fake.take = echo
-    said = send(any_fake).detail
+    content = send(any_fake).detail
     for secret in any_fake.secrets:
-        assert secret not in said
-        assert secret[:12] not in said
+        assert secret not in content
+        assert secret[:12] not in content
 
 
 def echo(request):
@@ -180,7 +180,7 @@ def echo(request):
 
 
 def test_every_attempt_of_a_message_is_the_same(any_fake):
-    outgoing = samples.outgoing()
+    outgoing = sample_messages.outgoing()
     for _ in range(2):
         send(any_fake, outgoing)
     half = len(any_fake.requests) // 2
@@ -192,7 +192,7 @@ def test_every_attempt_of_a_message_is_the_same(any_fake):
 
 @pytest.mark.parametrize("tampered", [{}, {"url": 5, "server": 5, "token": 5, "to": 5, "region": "moon"}])
 def test_a_config_that_cannot_be_used_is_a_failure_in_words(any_fake, tampered):
-    result = kind_named(any_fake.kind).send(tampered, samples.outgoing())
+    result = kind_named(any_fake.kind).send(tampered, sample_messages.outgoing())
     assert isinstance(result, Failed)
     assert not result.permanent
     assert any_fake.requests == []
@@ -319,17 +319,19 @@ def test_slack_and_discord_switch_off_a_webhook_that_was_taken_away(opened):
     assert not send(discord, **discord.wrong).gone
 
 
-def test_nobody_is_mentioned_and_no_mark_counts_in_slack(opened):
+def test_slack_text_has_no_mentions_or_markup(opened):
     evil = Message("Down: <!channel> *x*", ("<@U1> & <https://x.example|y>",), "https://t.example/")
-    request = sent(opened(Slack), replace(samples.outgoing(), message=evil))
+    request = sent(opened(Slack), replace(sample_messages.outgoing(), message=evil))
     assert request.json["text"].endswith("Down: &lt;!channel&gt; *x*")
     (section, *_rest) = request.json["attachments"][0]["blocks"]
     assert section["text"] == {"type": "plain_text", "text": "<@U1> & <https://x.example|y>", "emoji": False}
 
 
 def test_no_mark_counts_in_discord_but_addresses_stay_whole(opened):
-    said = Message("Down: **x**", ("see https://x.example/a_b_c and [a](b) @everyone",), "https://t.example/")
-    request = sent(opened(Discord), replace(samples.outgoing(), message=said))
+    content = Message(
+        "Down: **x**", ("see https://x.example/a_b_c and [a](b) @everyone",), "https://t.example/"
+    )
+    request = sent(opened(Discord), replace(sample_messages.outgoing(), message=content))
     (embed,) = request.json["embeds"]
     assert r"Down\: \*\*x\*\*" in embed["title"]
     assert r"see https://x.example/a_b_c and \[a\]\(b\) \@everyone" in embed["description"]
@@ -344,8 +346,13 @@ def test_telegram_writes_into_a_topic(opened):
 def test_telegram_says_where_a_group_went(opened):
     fake = opened(Telegram)
     words = "Bad Request: group chat was upgraded to a supergroup chat"
-    said = {"ok": False, "error_code": 400, "description": words, "parameters": {"migrate_to_chat_id": -1009}}
-    fake.take = lambda request: Reply(400, said)
+    content = {
+        "ok": False,
+        "error_code": 400,
+        "description": words,
+        "parameters": {"migrate_to_chat_id": -1009},
+    }
+    fake.take = lambda request: Reply(400, content)
     assert send(fake).detail.endswith("(chat ID -1009)")
 
 
@@ -364,7 +371,7 @@ def test_feishu_fails_with_a_status_of_success(opened):
 
 def test_what_is_down_is_urgent_where_people_want_it(opened):
     ntfy, pushover, gotify = opened(Ntfy), opened(Pushover), opened(Gotify)
-    up = samples.outgoing(Event.RESOLVED)
+    up = sample_messages.outgoing(Event.RESOLVED)
     assert [sent(ntfy).json["priority"], sent(ntfy, up).json["priority"]] == [5, 3]
     assert [sent(pushover).json["priority"], sent(pushover, up).json["priority"]] == [2, 0]
     assert [sent(gotify).json["priority"], sent(gotify, up).json["priority"]] == [8, 5]
@@ -379,7 +386,7 @@ def test_ntfy_needs_no_token_where_the_topic_is_open(opened):
 
 
 def test_a_second_attempt_is_not_a_second_message_in_matrix_and_ntfy(opened):
-    matrix, ntfy, outgoing = opened(Matrix), opened(Ntfy), samples.outgoing()
+    matrix, ntfy, outgoing = opened(Matrix), opened(Ntfy), sample_messages.outgoing()
     for _ in range(2):
         sent(matrix, outgoing)
         sent(ntfy, outgoing)
@@ -390,17 +397,17 @@ def test_a_second_attempt_is_not_a_second_message_in_matrix_and_ntfy(opened):
 @pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
 def test_the_end_of_an_outage_ends_its_record_there(fake_class, opened):
     fake, thread = opened(fake_class), uuid4()
-    sent(fake, samples.outgoing(Event.OPENED, thread=thread))
-    sent(fake, samples.outgoing(Event.REMINDER, thread=thread))
+    sent(fake, sample_messages.outgoing(Event.OPENED, thread=thread))
+    sent(fake, sample_messages.outgoing(Event.REMINDER, thread=thread))
     assert len(fake.open) == 1
-    sent(fake, samples.outgoing(Event.OPENED, thread=uuid4()))
-    sent(fake, samples.outgoing(Event.RESOLVED, thread=thread))
+    sent(fake, sample_messages.outgoing(Event.OPENED, thread=uuid4()))
+    sent(fake, sample_messages.outgoing(Event.RESOLVED, thread=thread))
     assert len(fake.open) == 1
     assert str(thread) not in str(fake.open)
 
 
 @pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
-def test_those_that_keep_records_hear_of_each_outage_alone(fake_class):
+def test_on_call_integrations_get_each_outage_separately(fake_class):
     assert not kind_named(fake_class.kind).merges
 
 
@@ -419,14 +426,14 @@ def test_a_region_has_its_own_address(slug, region, address):
 
     build = {"pagerduty": pagerduty.build, "opsgenie": opsgenie.build}[slug]
     config = {"routing_key": "x", "api_key": "x", "region": region}
-    assert build(config, samples.outgoing()).url == address
+    assert build(config, sample_messages.outgoing()).url == address
 
 
 @pytest.mark.parametrize("region", ["eu", "jsm"])
-def test_opsgenie_is_told_in_each_region(opened, region):
+def test_opsgenie_works_in_each_region(opened, region):
     fake = opened(Opsgenie)
     sent(fake, region=region)
-    sent(fake, samples.outgoing(Event.RESOLVED), region=region)
+    sent(fake, sample_messages.outgoing(Event.RESOLVED), region=region)
     assert fake.open == set()
 
 

@@ -16,7 +16,7 @@ from notifications.messages import digests
 from notifications.messages.events import Event
 from notifications.transports import webhook_template
 from notifications.transports.base import Failed, Sent
-from tests.notifications import samples
+from tests.support import sample_messages
 from tests.support.sinks import Answer, HttpSink
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "webhook-events.schema.json").read_text())
@@ -25,7 +25,7 @@ KIND = kind_named("webhook")
 
 
 def post(sink, outgoing=None, **config):
-    return KIND.send({"url": sink.url, **config}, outgoing or samples.outgoing())
+    return KIND.send({"url": sink.url, **config}, outgoing or sample_messages.outgoing())
 
 
 def clean(name, value):
@@ -53,14 +53,14 @@ def test_the_schema_is_one():
 @pytest.mark.parametrize("event", Event)
 def test_every_event_is_as_the_schema_says(event):
     with HttpSink() as sink:
-        assert isinstance(post(sink, samples.outgoing(event)), Sent)
+        assert isinstance(post(sink, sample_messages.outgoing(event)), Sent)
         (request,) = sink.requests
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(request.json)
 
 
 @pytest.mark.parametrize("event", Event)
 def test_the_schema_knows_every_member_of_every_event(event):
-    payload = json.loads(json.dumps(samples.outgoing(event).payload))
+    payload = json.loads(json.dumps(sample_messages.outgoing(event).payload))
     assert set(payload) == set(SCHEMA["properties"])
     for name in ("monitor", "incident", "late", "reminder", "digest", "channel"):
         if payload[name] is not None:
@@ -70,7 +70,7 @@ def test_the_schema_knows_every_member_of_every_event(event):
 
 
 def test_a_digest_of_very_many_is_as_the_schema_says():
-    payload = samples.outgoing(Event.DIGEST_DOWN, count=digests.LISTED + 1).payload
+    payload = sample_messages.outgoing(Event.DIGEST_DOWN, count=digests.LISTED + 1).payload
     Draft202012Validator(SCHEMA).validate(payload)
     assert payload["digest"]["truncated"]
 
@@ -111,7 +111,7 @@ def test_after_that_while_only_the_new_one_counts(until):
 
 
 def test_the_id_is_that_of_the_delivery_in_each_attempt():
-    message = samples.outgoing()
+    message = sample_messages.outgoing()
     with HttpSink(Answer(500), Answer(200)) as sink:
         assert isinstance(post(sink, message), Failed)
         assert isinstance(post(sink, message), Sent)
@@ -124,9 +124,9 @@ def test_gone_switches_the_channel_off():
     assert result == Failed("HTTP 410 Gone: we moved", permanent=True, gone=True)
 
 
-def test_a_secret_that_the_other_side_repeats_is_not_told():
-    said = f"you signed with {SECRET} and {PREVIOUS}, and said Bearer abcdefgh".encode()
-    with HttpSink(default=Answer(401, body=said)) as sink:
+def test_a_secret_in_the_response_is_removed():
+    text = f"you signed with {SECRET} and {PREVIOUS}, and said Bearer abcdefgh".encode()
+    with HttpSink(default=Answer(401, body=text)) as sink:
         result = post(sink, secret=SECRET, previous_secret=PREVIOUS, headers="Authorization: Bearer abcdefgh")
     assert result.detail.startswith("HTTP 401 Unauthorized: you signed with … and …, and said Bearer …")
 
@@ -157,7 +157,7 @@ def test_headers_of_ones_own_are_sent():
         "TE: trailers",
     ],
 )
-def test_what_we_say_ourselves_cannot_be_said_otherwise(line):
+def test_our_own_headers_cannot_be_overridden(line):
     with pytest.raises(ValidationError, match="set by Tianji"):
         clean("headers", [line])
 
@@ -187,7 +187,7 @@ def test_a_body_of_ones_own_is_filled_and_signed():
         (request,) = sink.requests
     assert request.json == {
         "msg": {
-            "t": f"Down: {samples.NAME} at 2026-11-22T15:52:40.123Z",
+            "t": f"Down: {sample_messages.NAME} at 2026-11-22T15:52:40.123Z",
             "list": ["disk <full> & @everyone", 5, None],
         },
         "n": "97.5",
@@ -198,14 +198,14 @@ def test_a_body_of_ones_own_is_filled_and_signed():
 def test_what_is_filled_in_becomes_neither_structure_nor_a_placeholder():
     evil = '", "admin": true, "x": "{title}'
     with HttpSink() as sink:
-        post(sink, samples.outgoing(opening_message=evil), template=TEMPLATE)
+        post(sink, sample_messages.outgoing(opening_message=evil), template=TEMPLATE)
         (request,) = sink.requests
     assert request.json["msg"]["list"][0] == evil
 
 
 @pytest.mark.parametrize("event", Event)
 def test_every_event_fills_every_placeholder(event):
-    outgoing = samples.outgoing(event)
+    outgoing = sample_messages.outgoing(event)
     template = json.dumps({name: f"{{{name}}}" for name in webhook_template.placeholders(outgoing)})
     assert webhook_template.check(template) == []
     content = webhook_template.filled(template, outgoing)
@@ -214,7 +214,7 @@ def test_every_event_fills_every_placeholder(event):
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "text"),
     [
         ("{nonsense", "Not valid JSON"),
         ('{"a": "{nonsense}"}', "Unknown placeholder “{nonsense}”"),
@@ -227,8 +227,8 @@ def test_every_event_fills_every_placeholder(event):
         ("[" * 100_000, "at most"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused_in_words(template, said):
-    with pytest.raises(ValidationError, match=said):
+def test_a_template_that_cannot_be_used_is_refused_in_words(template, text):
+    with pytest.raises(ValidationError, match=text):
         clean("template", template)
 
 

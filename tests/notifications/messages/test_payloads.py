@@ -80,7 +80,7 @@ def test_a_reminder_counts():
     assert of_one(replace(REMINDER, reminders=0))["reminder"] == {"number": 2, "of": None}
 
 
-def test_lateness_is_told_with_both_times():
+def test_a_late_payload_has_both_times():
     assert ALL["monitor.late"]["late"] == {
         "expected_by": "2026-11-22T14:03:07.000Z",
         "deadline": "2026-11-22T14:05:07.000Z",
@@ -106,7 +106,7 @@ def test_a_digest_of_recoveries_says_when_each_was_up_again():
     assert {monitor["resolved_at"] for monitor in up["digest"]["monitors"]} == {"2026-11-22T14:04:07.000Z"}
 
 
-def test_a_failing_channel_is_told_with_what_the_other_side_said():
+def test_a_failing_channel_payload_has_the_last_response():
     assert ALL["channel.failing"]["channel"] == {
         "id": "c",
         "name": "Ops",

@@ -133,9 +133,9 @@ def test_a_test_message_cannot_be_taken_for_an_incident():
 
 
 @given(st.text(max_size=600), st.text(max_size=600))
-def test_no_name_and_no_message_breaks_a_line(name, said):
+def test_no_name_and_no_message_breaks_a_line(name, text):
     for event in ONE:
-        facts = replace(RESOLVED, event=event, monitor=name, opening_message=said, closing_message=said)
+        facts = replace(RESOLVED, event=event, monitor=name, opening_message=text, closing_message=text)
         message = compose(facts)
         for line in (message.title, *message.lines):
             assert line.splitlines() == [line]

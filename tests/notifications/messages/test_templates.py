@@ -39,12 +39,12 @@ def test_anything_else_in_braces_is_refused_and_left_as_it_is(template):
     assert "Oven" not in fill(template.replace("{monitor}", ""), VALUES)
 
 
-def test_an_unknown_placeholder_is_told_with_those_there_are():
+def test_an_unknown_placeholder_is_an_error_that_lists_the_known_ones():
     (error,) = check("{hostname}")
     assert error.startswith("Unknown placeholder “{hostname}”. You can use: {title}, {text}, {monitor}")
 
 
-def test_each_mistake_is_told_once():
+def test_each_mistake_is_reported_once():
     assert len(check("{a} {a} {b}")) == 2
 
 

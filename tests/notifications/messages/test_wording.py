@@ -74,8 +74,8 @@ def test_the_last_reminder_says_so():
 
 
 def test_a_reminder_repeats_what_was_reported_once():
-    said = replace(REMINDER, cause=Cause.REPORTED, opening_message="disk is full")
-    assert compose(said).text.count("disk is full") == 1
+    reported = replace(REMINDER, cause=Cause.REPORTED, opening_message="disk is full")
+    assert compose(reported).text.count("disk is full") == 1
 
 
 # --- Late ----------------------------------------------------------------------------------------

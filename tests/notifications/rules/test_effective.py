@@ -21,9 +21,9 @@ OWN = Own(
 )
 
 
-def change(monitor, channels=None, **said):
+def change(monitor, channels=None, **own):
     named = {channel.public_id: choice for channel, choice in (channels or {}).items()}
-    return rule_service.change(monitor=monitor, channels=named, **said)
+    return rule_service.change(monitor=monitor, channels=named, **own)
 
 
 def rules(monitor):
@@ -41,7 +41,7 @@ def entries(thing, action=AuditEntry.Action.RULES_CHANGED):
 # --- A monitor's own rules ------------------------------------------------------------------------
 
 
-def test_what_a_monitor_says_holds_for_it():
+def test_a_monitors_own_rules_apply():
     monitor = make_monitor()
     assert change(monitor, own=OWN)
     assert rules(monitor) == Rules(
@@ -54,7 +54,7 @@ def test_what_a_monitor_says_holds_for_it():
     assert rule_service.own_of_monitor(monitor) == OWN
 
 
-def test_what_a_monitor_does_not_say_is_what_its_workspace_says():
+def test_a_monitor_inherits_the_workspaces_rules():
     monitor = make_monitor()
     rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(recovery=4))
@@ -69,7 +69,7 @@ def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
     assert rules(monitor).remind_every is None
 
 
-def test_a_monitor_that_says_nothing_has_no_row():
+def test_a_monitor_without_rules_has_no_row():
     monitor = make_monitor()
     change(monitor, own=OWN)
     change(monitor, own=Own())
@@ -77,7 +77,7 @@ def test_a_monitor_that_says_nothing_has_no_row():
     assert rules(monitor) == Rules()
 
 
-def test_a_workspace_that_says_nothing_has_no_row():
+def test_a_workspace_without_rules_has_no_row():
     workspace = make_workspace()
     assert rule_service.change_workspace(workspace=workspace, own=OWN)
     assert rule_service.change_workspace(workspace=workspace, own=Own())
@@ -110,7 +110,7 @@ def test_what_was_so_already_is_no_change():
 # --- Channels -------------------------------------------------------------------------------------
 
 
-def test_a_channel_hears_of_a_monitor_as_that_says():
+def test_a_monitors_channel_rule_applies():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, name="Phone", delay=60)
     other = make_monitor(workspace=monitor.workspace)
@@ -120,7 +120,7 @@ def test_a_channel_hears_of_a_monitor_as_that_says():
     assert routes(other)["Phone"].delay == timedelta(minutes=1)
 
 
-def test_at_once_is_another_thing_than_what_the_channel_says():
+def test_immediately_differs_from_the_channels_default():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, name="Phone", delay=60)
     change(monitor, {channel: Choice(delay=0)})
@@ -156,7 +156,7 @@ def test_a_channel_for_some_monitors_is_given_one_more_and_keeps_the_others():
     assert entries(channel, AuditEntry.Action.CHANNEL_CHANGED)
 
 
-def test_a_channel_for_some_monitors_that_is_told_no_longer_names_it_no_longer():
+def test_unsubscribing_a_channel_for_selected_monitors_removes_the_monitor():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
     change(monitor, {channel: Choice(subscribed=False)})
@@ -196,7 +196,7 @@ def shown_of(monitor):
     return versions(rule_service.own_of_monitor(monitor), rule_service.choices_of(monitor))
 
 
-def test_who_saves_second_is_told_that_somebody_was_faster():
+def test_the_second_of_two_edits_is_a_conflict():
     monitor = make_monitor()
     shown = shown_of(monitor)
     change(monitor, own=Own(recovery=3), expected=shown)

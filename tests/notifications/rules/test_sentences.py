@@ -19,13 +19,13 @@ def to(name: str, minutes: int = 0, events: frozenset[str] = USUAL) -> Route:
     return Route(Channel(name=name), timedelta(minutes=minutes), events)
 
 
-def said(rules: Rules | None = None, *routes: Route) -> list[str]:
+def described(rules: Rules | None = None, *routes: Route) -> list[str]:
     return sentences(rules or Rules(), routes, now=NOW)
 
 
-def test_who_is_notified_when_is_one_sentence():
+def test_recipients_and_delays_are_one_sentence():
     rules = Rules(remind_every=timedelta(hours=1))
-    (sentence,) = said(rules, to("on-call phone", 10), to("Ops Slack"))
+    (sentence,) = described(rules, to("on-call phone", 10), to("Ops Slack"))
     assert sentence == (
         "Ops Slack: immediately; on-call phone: if still down after 10 min; "
         "reminders every hour until acknowledged, at most 24 times."
@@ -33,17 +33,17 @@ def test_who_is_notified_when_is_one_sentence():
 
 
 def test_defaults_are_left_out():
-    assert said(None, to("Ops Slack")) == ["Ops Slack: immediately."]
+    assert described(None, to("Ops Slack")) == ["Ops Slack: immediately."]
 
 
 def test_without_a_subscribed_channel_there_are_no_notifications():
-    assert said(Rules(recovery=3)) == ["No notifications: no channel is subscribed to this monitor."]
+    assert described(Rules(recovery=3)) == ["No notifications: no channel is subscribed to this monitor."]
 
 
 def test_without_a_subscribed_event_there_are_no_notifications():
     nothing = ["No notifications: no channel is subscribed to any of its events."]
-    assert said(None, to("Mail", events=frozenset())) == nothing
-    assert said(None, to("Mail", events=frozenset({"reminder"}))) == nothing
+    assert described(None, to("Mail", events=frozenset())) == nothing
+    assert described(None, to("Mail", events=frozenset({"reminder"}))) == nothing
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_without_a_subscribed_event_there_are_no_notifications():
     ],
 )
 def test_channels_with_the_same_settings_are_named_together(names, words):
-    assert said(None, *map(to, names)) == [words]
+    assert described(None, *map(to, names)) == [words]
 
 
 def test_a_channel_with_more_or_fewer_events_says_so():
-    (sentence,) = said(
+    (sentence,) = described(
         None,
         to("A", events=frozenset({"down", "late", "recovery"})),
         to("B", 5, events=frozenset({"down"})),
@@ -75,17 +75,17 @@ def test_a_channel_with_more_or_fewer_events_says_so():
 
 def test_reminders_name_their_channels_if_not_all_get_them():
     rules = Rules(remind_every=timedelta(minutes=30), remind_most=1)
-    assert said(rules, to("A"), to("B", events=frozenset({"down", "recovery"}))) == [
+    assert described(rules, to("A"), to("B", events=frozenset({"down", "recovery"}))) == [
         "A and B: immediately; reminders to A every 30 min until acknowledged, at most 1 time."
     ]
-    assert said(rules, to("A", events=frozenset({"reminder"}))) == [
+    assert described(rules, to("A", events=frozenset({"reminder"}))) == [
         "A: reminders only; reminders every 30 min until acknowledged, at most 1 time."
     ]
 
 
 def test_both_failure_thresholds_are_one_sentence():
     rules = Rules(missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2)
-    _who, failures, recovery = said(rules, to("A"))
+    _who, failures, recovery = described(rules, to("A"))
     assert failures == (
         "Failure threshold: 3 missed heartbeats in a row, or 2 down reports within the last 5 heartbeats."
     )
@@ -93,28 +93,28 @@ def test_both_failure_thresholds_are_one_sentence():
 
 
 def test_a_single_failure_threshold_stands_alone():
-    assert said(Rules(missed=Threshold(2, 4)), to("A"))[1:] == [
+    assert described(Rules(missed=Threshold(2, 4)), to("A"))[1:] == [
         "Failure threshold: 2 missed heartbeats within the last 4."
     ]
-    assert said(Rules(reported=Threshold(2, 2)), to("A"))[1:] == [
+    assert described(Rules(reported=Threshold(2, 2)), to("A"))[1:] == [
         "Failure threshold: 2 down reports in a row."
     ]
 
 
 def test_one_of_several_is_the_first():
-    assert said(Rules(missed=Threshold(1, 5)), to("A")) == ["A: immediately."]
+    assert described(Rules(missed=Threshold(1, 5)), to("A")) == ["A: immediately."]
 
 
 def test_a_snooze_comes_first_in_the_readers_time():
     rules = Rules(snoozed_until=NOW + timedelta(hours=2))
     with timezone.override("Asia/Jakarta"):
-        assert said(rules, to("A")) == ["Snoozed until 21:00 (in 2 h).", "A: immediately."]
+        assert described(rules, to("A")) == ["Snoozed until 21:00 (in 2 h).", "A: immediately."]
         rules = Rules(snoozed_until=NOW + timedelta(hours=14))
-        assert said(rules)[0] == "Snoozed until 23 Nov 2026, 09:00 (in 14 h)."
+        assert described(rules)[0] == "Snoozed until 23 Nov 2026, 09:00 (in 14 h)."
 
 
 def test_a_snooze_that_is_over_is_left_out():
-    assert said(Rules(snoozed_until=NOW), to("A")) == ["A: immediately."]
+    assert described(Rules(snoozed_until=NOW), to("A")) == ["A: immediately."]
 
 
 def test_the_defaults_of_a_workspace_name_no_channels():

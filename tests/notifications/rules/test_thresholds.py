@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.dispatch.decide import LOOK_AGAIN
+from notifications.dispatch.decide import RECHECK_AFTER
 from notifications.rules.effective import Threshold
 from notifications.rules.thresholds import after_reports, after_silence
 
@@ -40,9 +40,9 @@ FAILURES = st.lists(st.booleans(), max_size=15)
     ],
 )
 def test_so_many_of_the_last_reports_are_enough(needed, of, failures, enough):
-    look = after_reports(Threshold(needed, of), failures, now=NOW)
-    assert (look is None) == enough
-    assert look is None or look == NOW + LOOK_AGAIN
+    recheck_at = after_reports(Threshold(needed, of), failures, now=NOW)
+    assert (recheck_at is None) == enough
+    assert recheck_at is None or recheck_at == NOW + RECHECK_AFTER
 
 
 @given(TOLERANCES, FAILURES)
@@ -51,13 +51,13 @@ def test_reports_are_counted_one_by_one(allowed, failures):
     for index, failed in enumerate(failures):
         if index < allowed.of and failed:
             count += 1
-    look = after_reports(allowed, failures, now=NOW)
-    assert (look is None) == (count >= allowed.needed)
+    recheck_at = after_reports(allowed, failures, now=NOW)
+    assert (recheck_at is None) == (count >= allowed.needed)
 
 
 def test_silence_after_a_report_is_not_waited_for():
     allowed = Threshold(3, 3)
-    assert after_reports(allowed, [True], now=NOW, silent_at=NOW + MINUTE) == NOW + LOOK_AGAIN
+    assert after_reports(allowed, [True], now=NOW, silent_at=NOW + MINUTE) == NOW + RECHECK_AFTER
     assert after_reports(allowed, [True], now=NOW, silent_at=NOW) is None
 
 
@@ -84,32 +84,32 @@ def counted(allowed, *, periods, before):
 @given(TOLERANCES, FAILURES, st.integers(0, 20), st.integers(1, 59))
 def test_what_is_missing_is_counted_one_by_one(allowed, before, periods, seconds):
     started_at = NOW - periods * MINUTE - timedelta(seconds=seconds)
-    look = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=NOW, before=before)
-    assert (look is None) == counted(allowed, periods=periods, before=before)
+    recheck_at = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=NOW, before=before)
+    assert (recheck_at is None) == counted(allowed, periods=periods, before=before)
 
 
 @given(TOLERANCES, FAILURES, st.integers(0, 20))
 def test_a_silence_that_ended_counts_as_long_as_it_was(allowed, before, periods):
     started_at = NOW - 3 * HORIZON * MINUTE
     ended_at = started_at + periods * MINUTE + timedelta(seconds=30)
-    look = after_silence(allowed, missed_at=each(started_at), ended_at=ended_at, now=NOW, before=before)
-    assert (look is None) == counted(allowed, periods=periods, before=before)
+    recheck_at = after_silence(allowed, missed_at=each(started_at), ended_at=ended_at, now=NOW, before=before)
+    assert (recheck_at is None) == counted(allowed, periods=periods, before=before)
 
 
 @given(TOLERANCES, FAILURES, st.integers(0, 59))
-def test_looked_at_when_it_says_it_never_tells_later_than_it_could(allowed, before, seconds):
+def test_rechecking_at_the_given_time_never_delays_a_notification(allowed, before, seconds):
     """Follow the times at which it wants to be asked again: none lies beyond the first that is enough."""
     started_at = NOW - timedelta(seconds=seconds)
     enough = next(p for p in range(HORIZON) if counted(allowed, periods=p, before=before))
     right = max(started_at + enough * MINUTE, NOW)
     now = NOW
     for _ in range(HORIZON):
-        look = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=now, before=before)
-        if look is None:
+        recheck_at = after_silence(allowed, missed_at=each(started_at), ended_at=None, now=now, before=before)
+        if recheck_at is None:
             break
-        assert look >= now + LOOK_AGAIN
-        now = look
-    assert right <= now <= right + LOOK_AGAIN
+        assert recheck_at >= now + RECHECK_AFTER
+        now = recheck_at
+    assert right <= now <= right + RECHECK_AFTER
 
 
 @given(TOLERANCES, FAILURES, st.integers(1, 10_000))
@@ -124,5 +124,7 @@ def test_every_silence_is_enough_in_the_end(allowed, before, seconds):
 
 def test_a_deadline_that_lies_ahead_of_the_clock_is_the_first_that_is_missing():
     """Two servers may differ by a tick; a silence is never shorter than nothing."""
-    look = after_silence(Threshold(1, 1), missed_at=each(NOW + timedelta(seconds=1)), ended_at=None, now=NOW)
-    assert look is None
+    recheck_at = after_silence(
+        Threshold(1, 1), missed_at=each(NOW + timedelta(seconds=1)), ended_at=None, now=NOW
+    )
+    assert recheck_at is None

@@ -18,7 +18,7 @@ from notifications.models import Channel
 from notifications.services import channels as channel_service
 from notifications.transports import signing
 from notifications.transports.webhook import WebhookTransport
-from tests.notifications import samples
+from tests.support import sample_messages
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.support.sinks import HttpSink
 
@@ -82,7 +82,7 @@ def test_other_monitors_are_an_edit_too():
     assert entries(channel)[0].details == {"kind": "webhook", "fields": ["monitors"]}
 
 
-def test_who_changed_a_channel_is_noted_and_not_where_it_leads():
+def test_a_change_is_recorded_with_its_actor_and_without_the_destination():
     workspace = make_workspace()
     by = Actor(make_user(workspace=workspace), None, AuditEntry.Via.BROWSER, "10.0.0.7")
     channel = channel_service.create(
@@ -117,7 +117,7 @@ def signed():
     return channel_service.create(workspace=make_workspace(), kind="webhook", name="Chat", config=config)
 
 
-def test_a_new_secret_is_said_once_and_the_one_before_counts_for_a_day():
+def test_a_new_secret_is_shown_once_and_the_previous_one_is_valid_for_a_day():
     channel = signed()
     secret = channel_service.new_secret(channel=channel)
     channel.refresh_from_db()
@@ -146,7 +146,7 @@ def test_a_receiver_that_missed_a_change_of_the_secret_is_not_lost_by_the_next()
     assert opened["secret"] == third
     assert opened["previous_secret"].split() == [second, SECRET]
     with HttpSink() as sink:
-        WebhookTransport().send({**opened, "url": sink.url}, samples.outgoing())
+        WebhookTransport().send({**opened, "url": sink.url}, sample_messages.outgoing())
         (request,) = sink.requests
     for secret in (third, second, SECRET):
         Webhook(secret).verify(request.body, request.headers)
@@ -160,7 +160,7 @@ def test_without_a_secret_none_before_it_counts_either():
     assert channel_config.opened(channel) == {"url": URL}
 
 
-def test_a_secret_that_nobody_can_read_does_not_count_after_a_change():
+def test_an_undecryptable_secret_is_dropped_on_change():
     channel = signed()
     Channel.objects.update(config={"url": URL, "secret": {"sealed": "lost"}})
     channel_service.new_secret(channel=channel)

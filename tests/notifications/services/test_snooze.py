@@ -16,8 +16,8 @@ from notifications.rules.effective import rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
-from tests.notifications.rows import make_delivery, push
 from tests.support.factories import make_channel, make_monitor
+from tests.support.incidents import make_delivery, push
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -115,7 +115,7 @@ def test_a_shorter_snooze_brings_forward_what_the_longer_one_held_back():
     assert held.next_attempt_at == until
 
 
-def test_a_snooze_is_told_in_the_log_of_changes():
+def test_a_snooze_is_in_the_audit_log():
     monitor = make_monitor()
     snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     entry = AuditEntry.objects.get(action=AuditEntry.Action.MONITOR_SNOOZED)
@@ -165,7 +165,7 @@ def test_a_time_of_the_readers_is_in_the_readers_zone(admin, workspace):
         ("9999-12-31T23:59", "Enter a time within the next 30 days."),
     ],
 )
-def test_a_time_that_is_none_is_said_where_it_was_typed(admin, workspace, typed, words):
+def test_an_invalid_time_is_reported_at_its_field(admin, workspace, typed, words):
     monitor = make_monitor(workspace=workspace)
     answer = admin.post(url("snooze", monitor), {"until": typed})
     assert answer.status_code == 422

@@ -42,7 +42,7 @@ def test_a_next_attempt_is_later_than_now_and_never_later_than_the_end(rng, atte
 
 
 @given(seeds, st.integers(1, 10), waits)
-def test_the_other_side_is_never_asked_earlier_than_it_wants_within_an_hour(rng, attempts, retry_after):
+def test_a_retry_is_never_earlier_than_retry_after_within_an_hour(rng, attempts, retry_after):
     time = next_attempt_at(first_at=FIRST, attempts=attempts, now=FIRST, rng=rng, retry_after=retry_after)
     assert time is not None
     assert time - FIRST >= min(retry_after or timedelta(0), RETRY_AFTER_MOST)

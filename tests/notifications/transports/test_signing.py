@@ -37,5 +37,5 @@ def test_a_secret_has_24_to_64_bytes(size):
         "whsec_" + "=" * 32,
     ],
 )
-def test_what_is_no_secret_is_told(text):
+def test_an_invalid_secret_is_an_error(text):
     assert not is_secret(text)

@@ -13,7 +13,7 @@ from notifications.messages.single import Message
 from notifications.transports import http, ssrf_guard
 from notifications.transports.base import Failed, Outgoing, Sent
 from notifications.transports.http import Call, by_status, deliver
-from tests.notifications.transports.certificates import certificate_for
+from tests.support.certificates import certificate_for
 from tests.support.sinks import Answer, HttpSink
 
 SETTING = "TIANJI_ALLOW_PRIVATE_WEBHOOKS"
@@ -210,7 +210,7 @@ def test_where_one_address_of_several_does_not_answer_the_next_is_tried(names):
     assert request.headers["host"] == f"two.example.com:{port}"
 
 
-def test_proxies_of_the_environment_are_not_asked(monkeypatch):
+def test_proxies_from_the_environment_are_not_used(monkeypatch):
     with HttpSink() as proxy, HttpSink() as sink:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url.removesuffix("/in"))
@@ -248,7 +248,7 @@ def test_the_certificate_is_checked_for_the_name_though_an_address_is_connected_
         assert secure_sink.requests == []
 
 
-def test_a_certificate_that_nobody_knows_is_refused_in_words(secure_sink, names, monkeypatch):
+def test_an_untrusted_certificate_is_a_readable_failure(secure_sink, names, monkeypatch):
     monkeypatch.setattr(http, "_tls", ssl.create_default_context)
     names["secure.example.com"] = ["127.0.0.1"]
     result = post(secure_sink.url.replace("http://127.0.0.1", "https://secure.example.com"))
@@ -270,7 +270,7 @@ def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("secret", "said"),
+    ("secret", "text"),
     [
         ("abcdefgh", "wrong token abcdefgh"),
         ("a b+c/d=e", "wrong token a%20b%2Bc%2Fd%3De"),
@@ -281,8 +281,8 @@ def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
         ("Authorization: Bearer abcdefgh", "wrong token abcdefgh"),
     ],
 )
-def test_what_the_other_side_says_is_told_without_secrets(secret, said):
-    with HttpSink(default=Answer(403, body=said.encode())) as sink:
+def test_the_response_is_returned_without_secrets(secret, text):
+    with HttpSink(default=Answer(403, body=text.encode())) as sink:
         result = deliver(Call(sink.url), by_status, secrets=[secret])
     assert "…" in result.detail
     for part in ("abcdefgh", "ijklmnop", "password", secret):

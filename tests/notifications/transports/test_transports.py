@@ -88,7 +88,7 @@ def test_with_a_secret_the_bytes_that_are_sent_are_signed():
     assert request.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
 
 
-def test_the_receiver_in_the_guide_tells_what_is_genuine():
+def test_the_receiver_in_the_guide_verifies_signatures():
     guide = (Path(__file__).parents[3] / "docs" / "channels.md").read_text()
     (code,) = (part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "is_genuine" in part)
     scope: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def test_a_redirect_is_not_followed():
 
 
 @pytest.mark.parametrize(("header", "wait"), [("30", timedelta(seconds=30)), ("soon", None)])
-def test_the_wait_that_the_other_side_asks_for_is_told(header, wait):
+def test_the_receivers_retry_after_is_returned(header, wait):
     with HttpSink(default=Answer(429, {"Retry-After": header})) as sink:
         assert post(sink).retry_after == wait
 
@@ -156,7 +156,7 @@ def test_a_line_that_is_cut_is_a_failure():
     assert result.detail
 
 
-def test_nobody_listening_is_a_failure_in_words():
+def test_a_refused_connection_is_a_readable_failure():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -190,7 +190,7 @@ def test_a_failure_whose_body_drips_is_judged_by_its_status(monkeypatch):
     assert result.detail.startswith("HTTP 500 ")
 
 
-def test_of_a_huge_answer_only_the_beginning_is_told():
+def test_only_the_beginning_of_a_huge_response_is_returned():
     with HttpSink(default=Answer(500, body=b"y" * 5_000_000)) as sink:
         result = post(sink)
     assert len(result.detail) < 400

@@ -11,8 +11,8 @@ from notifications import channel_config
 from notifications.dispatch import send as sender
 from notifications.models import Channel, Delivery
 from notifications.services.channels import assign
-from tests.notifications.rows import make_delivery, make_incident, push
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
+from tests.support.incidents import make_delivery, make_incident, push
 from tests.support.sinks import Answer, HttpSink
 
 pytestmark = pytest.mark.django_db
@@ -74,14 +74,14 @@ def test_the_list_costs_the_same_number_of_queries_however_long(
         admin.get(url("list"))
 
 
-def test_asked_for_by_htmx_the_list_is_a_fragment(admin):
+def test_for_htmx_the_list_is_a_fragment(admin):
     page = admin.get(url("list"), headers=HTMX).content.decode()
     assert "<html" not in page
     assert "No channels yet" in page
 
 
 @pytest.mark.parametrize("name", ["list", "new"])
-def test_a_stranger_is_asked_to_sign_in(client, name):
+def test_an_anonymous_user_is_redirected_to_sign_in(client, name):
     assert client.get(url(name)).status_code == 302
 
 
@@ -109,7 +109,7 @@ def test_a_channel_is_created_for_chosen_monitors(admin, workspace):
     assert (channel.delay, channel.on_late, channel.on_recovery) == (600, True, False)
 
 
-def test_who_changed_a_channel_in_the_browser_is_noted(admin, workspace):
+def test_a_change_in_the_browser_is_recorded_with_its_actor(admin, workspace):
     data = {"name": "Chat", "url": "https://example.com/x", "scope": "all", "events": "down", "enabled": "on"}
     admin.post(url("create", "webhook"), data)
     channel = Channel.objects.get()
@@ -262,7 +262,7 @@ def test_a_link_to_a_channel_works_from_another_workspace_of_the_reader(client):
     assert client.post(url("delete", channel)).status_code == 403
 
 
-def test_a_test_asked_for_by_get_is_refused(admin, workspace):
+def test_a_test_requires_post(admin, workspace):
     assert admin.get(url("test", secret_channel(workspace))).status_code == 405
 
 
@@ -310,7 +310,7 @@ def test_a_channel_shows_each_delivery_with_its_attempts(admin, workspace):
         assert words in page
 
 
-def test_a_viewer_sees_that_it_failed_but_not_what_was_said(viewer, workspace):
+def test_a_viewer_sees_that_it_failed_but_not_the_response(viewer, workspace):
     channel, _ = failed_once(workspace)
     page = viewer.get(url("detail", channel)).content.decode()
     assert "Attempt 1 failed" in page
@@ -329,7 +329,7 @@ def test_the_deliveries_are_a_fragment_for_htmx_and_come_in_pages(admin, workspa
     assert admin.get(url("detail", channel) + "?page=2").content.decode().count('id="delivery-') == 1
 
 
-def test_a_monitor_says_who_is_told(admin, workspace):
+def test_a_monitor_shows_its_channels(admin, workspace):
     monitor, other = (make_monitor(workspace=workspace) for _ in range(2))
     make_channel(workspace=workspace, name="For all")
     make_channel(workspace=workspace, name="For it", monitors=[monitor])
@@ -343,13 +343,13 @@ def test_a_monitor_says_who_is_told(admin, workspace):
     assert "<html" not in page
 
 
-def test_a_monitor_that_nobody_hears_of_says_so(admin, workspace):
+def test_a_monitor_without_channels_says_so(admin, workspace):
     page = admin.get(url("for_monitor", make_monitor(workspace=workspace))).content.decode()
     assert "No notifications: no channel is subscribed" in page
     assert url("new") in page
 
 
-def test_an_incident_says_who_was_told(admin, workspace):
+def test_an_incident_shows_its_deliveries(admin, workspace):
     with HttpSink() as sink:
         make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
         monitor = make_monitor(workspace=workspace)
@@ -360,7 +360,7 @@ def test_an_incident_says_who_was_told(admin, workspace):
         assert words in page
 
 
-def test_an_incident_that_nobody_was_told_of_says_so(admin, workspace):
+def test_an_incident_without_deliveries_says_so(admin, workspace):
     incident = make_incident(make_monitor(workspace=workspace))
     assert "No notifications were sent" in admin.get(url("of_incident", incident)).content.decode()
 
@@ -416,7 +416,7 @@ class TestAssigning:
         assert "Night shift" in page
         assert "Everybody" in page
 
-    def test_channels_chosen_tell_about_them_too(self, admin, workspace, some):
+    def test_selected_channels_are_subscribed_to_the_monitors(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=[some[0]])
         response = self.send(
             admin, some[1:], channels=[channel.public_id], subscribed="yes", view="status=down"
@@ -426,7 +426,7 @@ class TestAssigning:
         entry = AuditEntry.objects.get(action="channel.changed")
         assert entry.details["fields"] == ["monitors"]
 
-    def test_channels_chosen_tell_about_them_no_longer(self, admin, workspace, some):
+    def test_selected_channels_are_unsubscribed_from_the_monitors(self, admin, workspace, some):
         channel = make_channel(workspace=workspace, monitors=some)
         self.send(admin, some[:2], channels=[channel.public_id], subscribed="no")
         assert list(channel.monitors.all()) == some[2:]

@@ -92,7 +92,7 @@ def test_saving_what_is_unusual_again_changes_nothing(admin, monitor, channel):
     assert (rules(monitor), route(monitor)) == before
 
 
-def test_a_monitor_says_what_is_typed(admin, monitor):
+def test_the_summary_follows_the_form(admin, monitor):
     save(
         admin,
         url(monitor),
@@ -111,18 +111,18 @@ def test_a_monitor_says_what_is_typed(admin, monitor):
     assert rules(monitor) == Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
 
 
-def test_a_channel_is_told_later_and_of_less(admin, monitor, channel):
+def test_a_channel_gets_a_delay_and_fewer_events(admin, monitor, channel):
     more = {of(channel, "delay"): "10 min", of(channel, "mode"): "own", of(channel, "events"): ["down"]}
     save(admin, url(monitor), **more)
     assert (route(monitor).delay, route(monitor).events) == (timedelta(minutes=10), {"down"})
 
 
-def test_a_channel_that_is_not_ticked_is_not_told(admin, monitor, channel):
+def test_an_unchecked_channel_is_not_subscribed(admin, monitor, channel):
     save(admin, url(monitor), **{of(channel, "subscribed"): None})
     assert not routes_of([monitor])[monitor.pk]
 
 
-def test_the_page_says_in_sentences_who_is_told(admin, monitor, channel):
+def test_the_page_summarizes_the_rules_in_sentences(admin, monitor, channel):
     rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=600)})
     page = admin.get(url(monitor)).content.decode()
     assert "Phone: if still down after 10 min." in page
@@ -163,7 +163,7 @@ def test_the_form_names_what_lies_above(admin, monitor, workspace):
         ),
     ],
 )
-def test_what_cannot_be_is_said_where_it_was_typed(admin, monitor, typed, words):
+def test_invalid_rules_are_reported_at_their_field(admin, monitor, typed, words):
     answer = save(admin, url(monitor), **typed)
     assert answer.status_code == 422
     page = answer.content.decode()
@@ -172,7 +172,7 @@ def test_what_cannot_be_is_said_where_it_was_typed(admin, monitor, typed, words)
     assert not MonitorRules.objects.exists()
 
 
-def test_what_cannot_be_of_a_channel_is_said_there(admin, monitor, channel):
+def test_invalid_channel_rules_are_reported_at_the_channel(admin, monitor, channel):
     typed = {of(channel, "delay"): "8 d", of(channel, "mode"): "own", of(channel, "events"): None}
     answer = save(admin, url(monitor), **typed)
     assert answer.status_code == 422
@@ -211,7 +211,7 @@ def test_what_cannot_be_read_yet_means_nothing_yet(admin, monitor):
     assert "Fix the fields below to see the summary." in page
 
 
-def test_who_saves_second_sees_theirs_and_keeps_what_was_typed(admin, monitor, channel):
+def test_the_second_of_two_edits_sees_the_first_and_keeps_its_input(admin, monitor, channel):
     fields = form_of(admin, url(monitor))
     rule_service.change(monitor=monitor, channels={channel.public_id: Choice(delay=60)})
     answer = save(admin, url(monitor), {**fields, of(channel, "delay"): "10 min"})
@@ -243,7 +243,7 @@ def test_a_channel_deleted_meanwhile_is_left_out(admin, monitor, channel):
     assert rules(monitor).recovery == 2
 
 
-def test_a_channel_that_is_off_can_be_seen_and_is_not_told(admin, monitor, workspace):
+def test_a_disabled_channel_is_listed_and_not_notified(admin, monitor, workspace):
     make_channel(workspace=workspace, name="Asleep", enabled=False)
     page = admin.get(url(monitor)).content.decode()
     assert "Asleep" in page
@@ -251,7 +251,7 @@ def test_a_channel_that_is_off_can_be_seen_and_is_not_told(admin, monitor, works
     assert "No notifications: no channel is subscribed to this monitor." in page
 
 
-def test_where_the_only_channel_has_no_tick_it_is_not_said_to_be_off(admin, monitor, channel):
+def test_an_unchecked_channel_is_not_described_as_disabled(admin, monitor, channel):
     fields = form_of(admin, url(monitor))
     fields.pop(of(channel, "subscribed"), None)
     admin.post(url(monitor), fields)
@@ -288,7 +288,7 @@ def test_the_page_costs_the_same_however_many_channels_there_are(
 # --- The workspace's page -------------------------------------------------------------------------
 
 
-def test_the_workspace_says_what_holds_for_all(admin, monitor):
+def test_the_workspaces_rules_are_shown(admin, monitor):
     answer = save(admin, WORKSPACE, **{"own-recovery": "3", "own-reminders": "every"})
     assert answer.url == WORKSPACE
     assert rules(monitor).recovery == 3
@@ -302,7 +302,7 @@ def test_the_workspaces_form_can_be_emptied(admin, workspace):
     assert not WorkspaceRules.objects.exists()
 
 
-def test_the_workspaces_form_says_what_it_would_mean(admin):
+def test_the_workspaces_form_has_a_summary(admin):
     fields = {**form_of(admin, WORKSPACE), "own-recovery": "3", "preview": "yes"}
     page = admin.post(WORKSPACE, fields, headers=HTMX).content.decode()
     assert "Recovery threshold: 3 good heartbeats in a row" in page
@@ -319,13 +319,13 @@ def test_two_people_at_the_workspaces_form_do_not_overwrite_each_other(admin, wo
     assert WorkspaceRules.objects.get().recovery_needed == 7
 
 
-def test_what_is_wrong_in_the_workspaces_form_is_said(admin):
+def test_errors_in_the_workspaces_form_are_reported(admin):
     answer = save(admin, WORKSPACE, **{"own-recovery": "21"})
     assert answer.status_code == 422
     assert "Enter a whole number from 1 to 20." in answer.content.decode()
 
 
-def test_a_viewer_reads_what_the_workspace_says(viewer):
+def test_a_viewer_can_read_the_workspaces_rules(viewer):
     page = viewer.get(WORKSPACE).content.decode()
     assert "without reminders" in page
     assert "rules-form" not in page
@@ -334,7 +334,7 @@ def test_a_viewer_reads_what_the_workspace_says(viewer):
 # --- Elsewhere ------------------------------------------------------------------------------------
 
 
-def test_the_monitors_page_says_who_is_told_and_leads_here(admin, monitor, channel):
+def test_the_monitors_page_summarizes_the_rules_and_links_here(admin, monitor, channel):
     page = admin.get(reverse("notifications:for_monitor", args=[monitor.public_id])).content.decode()
     assert "Phone: immediately." in page
     assert url(monitor) in page

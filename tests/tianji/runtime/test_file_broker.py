@@ -33,7 +33,7 @@ def test_what_is_put_comes_out_and_leaves_nothing_behind(tmp_path):
     assert list((tmp_path / "messages").iterdir()) == []
 
 
-def test_nobody_finds_a_message_that_is_not_written_yet(tmp_path):
+def test_an_unfinished_message_is_not_read(tmp_path):
     """Who takes it then reads nothing, and a worker ends of that."""
     found = []
 

@@ -26,7 +26,7 @@ from tianji.runtime.reload import Files
 from tianji.runtime.supervisor import Child, Supervisor
 
 _PATIENCE = 30.0
-_LOOK_FOR_CHANGES_EVERY = 0.5
+_CHECK_FOR_CHANGES_EVERY = 0.5
 
 
 class Command(BaseCommand):
@@ -81,7 +81,7 @@ class Command(BaseCommand):
                 if self._announce_once(started) and demo is not None:
                     supervisor.add(Child("demo", management("demo", "--live"), essential=False))
                 if reloader:
-                    reloader.look()
+                    reloader.check()
 
             supervisor.run(meanwhile=meanwhile)
             self.say("Stopped.")
@@ -121,10 +121,10 @@ class _Reloader:
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
         self.files = Files(paths.home())
-        self.next_look = 0.0
+        self.next_check = 0.0
 
-    def look(self) -> None:
-        if time.monotonic() < self.next_look:
+    def check(self) -> None:
+        if time.monotonic() < self.next_check:
             return
         if changed := self.files.changed():
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -133,7 +133,7 @@ class _Reloader:
                 # In another process: this one knows only the migrations that it started with.
                 subprocess.run(management("migrate", "--verbosity", "0"), check=False)
             self.supervisor.restart()
-        self.next_look = time.monotonic() + _LOOK_FOR_CHANGES_EVERY
+        self.next_check = time.monotonic() + _CHECK_FOR_CHANGES_EVERY
 
 
 def _lock(path: Path) -> IO[str]:

@@ -208,7 +208,7 @@ def test_a_shade_is_cut_off_at_the_edges():
     assert '<rect class="chart-shade" x="0.000%" width="50.000%" height="100%"><title>Incident' in plot.plot
 
 
-def test_what_is_said_is_escaped():
+def test_tooltips_are_escaped():
     plot = drawn(1, shades=[Shade(START, START + STEP, "<b>&")], label='"><script>')
     assert "<b>" not in plot.plot
     assert "<script" not in plot.plot

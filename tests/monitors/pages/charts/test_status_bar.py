@@ -27,8 +27,8 @@ def at(minutes):
     return ZERO + timedelta(minutes=minutes)
 
 
-def slot(number=0, worst=UP, *, minutes=30, **told):
-    return Slot(at(number * minutes), at((number + 1) * minutes), worst, **told)
+def slot(number=0, worst=UP, *, minutes=30, **facts):
+    return Slot(at(number * minutes), at((number + 1) * minutes), worst, **facts)
 
 
 def drawn(*slots, **how):
@@ -36,8 +36,8 @@ def drawn(*slots, **how):
     return ET.fromstring(bar_svg(slots, **how))
 
 
-def tooltip(told):
-    (title,) = drawn(told).iter("title")
+def tooltip(facts):
+    (title,) = drawn(facts).iter("title")
     return title.text
 
 
@@ -154,7 +154,7 @@ def test_the_span_is_named_as_people_name_it(minutes, number, span):
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("facts", "expected"),
     [
         (slot(ups=30, last_message="OK"), "22 Nov, 14:00–14:30 UTC · up · 30 heartbeats"),
         (slot(ups=1, last_message="batch 881"), "22 Nov, 14:00–14:30 UTC · up · 1 heartbeat: batch 881"),
@@ -171,21 +171,21 @@ def test_the_span_is_named_as_people_name_it(minutes, number, span):
         (slot(minutes=15 * 60), "22 Nov, 14:00 – 23 Nov, 05:00 UTC · up · no heartbeat"),
     ],
 )
-def test_a_slots_tooltip_tells_when_how_bad_and_how_many(told, expected):
-    assert tooltip(told) == expected
+def test_a_slots_tooltip_has_the_time_status_and_counts(facts, expected):
+    assert tooltip(facts) == expected
 
 
 def test_a_long_message_is_cut():
-    said = tooltip(slot(ups=1, last_message="x" * 500))
-    assert len(said) < 140
-    assert said.endswith("x…")
+    text = tooltip(slot(ups=1, last_message="x" * 500))
+    assert len(text) < 140
+    assert text.endswith("x…")
 
 
-def test_a_message_is_told_as_it_came():
+def test_a_message_is_shown_verbatim():
     assert tooltip(slot(ups=1, last_message='5 < 6 & "so"')).endswith(': 5 < 6 & "so"')
 
 
-def test_times_are_told_in_the_current_time_zone():
+def test_times_are_in_the_current_time_zone():
     with timezone.override("Asia/Jakarta"):
         assert tooltip(slot(ups=1)).startswith("22 Nov, 21:00–21:30 WIB ")
     assert tooltip(slot(ups=1)).startswith("22 Nov, 14:00–14:30 UTC ")

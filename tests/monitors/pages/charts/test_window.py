@@ -28,14 +28,14 @@ def picture(*, passed: float = 20, timeout: float = 60, grace: float = 6, **more
 
 def test_its_times_lie_in_their_order_within_the_picture():
     found = picture(interval=30)
-    order = [found.last.x, found.now.x, found.recommended.x, found.expected.x, found.told.x]
+    order = [found.last.x, found.now.x, found.recommended.x, found.expected.x, found.alert.x]
     assert order == sorted(order)
     assert 0 < order[0] < order[-1] < 100
 
 
 def test_distances_are_in_proportion():
     found = picture(passed=33)
-    assert found.now.x == pytest.approx((found.last.x + found.told.x) / 2)
+    assert found.now.x == pytest.approx((found.last.x + found.alert.x) / 2)
 
 
 def test_what_was_waited_ends_where_now_is():
@@ -62,13 +62,13 @@ def test_a_recommended_time_that_is_not_before_the_timeout_is_left_out(interval)
 
 
 def test_words_that_would_run_into_others_are_left_to_the_list():
-    assert picture(interval=20).recommended.told
-    assert not picture(interval=55).recommended.told
+    assert picture(interval=20).recommended.labelled
+    assert not picture(interval=55).recommended.labelled
 
 
 def test_words_near_an_end_lie_inside():
     found = picture()
-    assert (found.last.anchor, found.told.anchor) == ("start", "end")
+    assert (found.last.anchor, found.alert.anchor) == ("start", "end")
 
 
 def test_places_are_written_without_the_commas_of_a_language():
@@ -97,7 +97,7 @@ def test_everything_lies_in_the_picture_in_its_order(passed, timeout, grace, int
         interval=interval,
         earlier=None if earlier is None else LAST - timedelta(seconds=earlier),
     )
-    marks = [found.earlier, found.last, found.recommended, found.expected, found.told]
+    marks = [found.earlier, found.last, found.recommended, found.expected, found.alert]
     places = [mark.x for mark in marks if mark]
     assert all(before <= after + 1e-6 for before, after in pairwise(places))
     assert all(0 <= x <= 100 for x in [*places, found.now.x])

@@ -19,8 +19,8 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.dispatch import send
 from notifications.models import Delivery
-from tests.monitors.acts import let_pass, push
 from tests.support.factories import make_channel, make_monitor, make_user
+from tests.support.heartbeats import let_pass, push
 
 pytestmark = pytest.mark.django_db
 
@@ -30,13 +30,13 @@ def monitor(workspace):
     return make_monitor(workspace=workspace, name="Backup", timeout=60, grace=6)
 
 
-def rows_of(monitor, **asked):
-    asked.setdefault("kinds", (Kind.HEARTBEATS, Kind.STATUS, Kind.MESSAGES))
-    return feed.page(monitor, Filter(**asked)).rows
+def rows_of(monitor, **criteria):
+    criteria.setdefault("kinds", (Kind.HEARTBEATS, Kind.STATUS, Kind.MESSAGES))
+    return feed.page(monitor, Filter(**criteria)).rows
 
 
-def said(monitor, **asked):
-    return [(row.word, row.text) for row in rows_of(monitor, **asked)]
+def texts_of(monitor, **criteria):
+    return [(row.word, row.text) for row in rows_of(monitor, **criteria)]
 
 
 def heartbeats(monitor, number, *, each=1):
@@ -70,7 +70,7 @@ def test_a_missed_deadline_says_for_how_long_nothing_came_and_the_last_message(m
     assert row.text == "No heartbeat for 66 s · last message “batch 881 done”"
 
 
-def test_a_recovery_says_after_how_long_with_which_message_and_who_was_told(monitor, workspace):
+def test_a_recovery_shows_its_duration_message_and_notified_channels(monitor, workspace):
     make_channel(workspace=workspace, name="Ops Slack")
     make_channel(workspace=workspace, name="on-call")
     push(monitor)
@@ -109,7 +109,7 @@ def test_a_late_push_leaves_both_the_silence_and_the_recovery(monitor):
     push(monitor)
     let_pass(monitor, seconds=80)
     push(monitor, message="sorry")
-    assert said(monitor)[:2] == [
+    assert texts_of(monitor)[:2] == [
         ("recovered", "Recovered after 14 s · “sorry”"),
         ("missed", "No heartbeat for 66 s · last message “OK”"),
     ]
@@ -127,7 +127,7 @@ def test_pausing_says_who_did_it_in_one_row(monitor, workspace):
 def test_the_settings_and_tokens_changed_are_in_words(monitor):
     monitor_service.edit(monitor=monitor, timeout=90)
     tokens.issue(monitor=monitor, label="host-b")
-    texts = [text for _word, text in said(monitor, kinds=(Kind.CHANGES,))]
+    texts = [text for _word, text in texts_of(monitor, kinds=(Kind.CHANGES,))]
     assert texts[0].startswith("Created the push token tjp_")
     assert texts[1] == "Changed: timeout"
     assert texts[-1] == "Created the monitor"
@@ -136,7 +136,7 @@ def test_the_settings_and_tokens_changed_are_in_words(monitor):
 def test_other_monitors_are_not_in_it(monitor, workspace):
     other = make_monitor(workspace=workspace)
     push(other, up=False)
-    assert said(monitor) == []
+    assert texts_of(monitor) == []
 
 
 # --- What is one row -----------------------------------------------------------------------------
@@ -169,13 +169,13 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
     fallen = Heartbeat.objects.get(status="down")
     # Two of one batch: the second changed nothing.
     Heartbeat.objects.create(monitor=monitor, received_at=fallen.received_at, status="down", message="more")
-    assert [text for _word, text in said(monitor)][:3] == ["Reported down: “broken”", "more", "broken"]
+    assert [text for _word, text in texts_of(monitor)][:3] == ["Reported down: “broken”", "more", "broken"]
 
 
-def test_a_delivery_that_is_asked_for_alone_is_a_row_of_its_own(monitor, workspace):
+def test_a_delivery_filtered_alone_is_a_row_of_its_own(monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False)
-    assert said(monitor, kinds=(Kind.MESSAGES,)) == [("pending", "Sending to Ops")]
+    assert texts_of(monitor, kinds=(Kind.MESSAGES,)) == [("pending", "Sending to Ops")]
 
 
 # --- Filters -------------------------------------------------------------------------------------
