@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import Membership, Role
 from core.clock import database_now
 from monitors.domain.state_machine import Status
-from monitors.models import Heartbeat, Incident, Monitor, MonitorState
+from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
@@ -214,11 +214,14 @@ def change_it(monitor, by):
             tokens.issue(monitor=monitor)
         case "delivery":
             make_delivery(make_channel(workspace=monitor.workspace), None, incident=monitor.incidents.get())
+        case "gap":
+            now = database_now()
+            Gap.objects.create(started_at=now - timedelta(seconds=9), ended_at=now)
         case "late":
             let_pass(monitor, seconds=63)
 
 
-@pytest.mark.parametrize("by", ["heartbeat", "pause", "edit", "token", "delivery", "late"])
+@pytest.mark.parametrize("by", ["heartbeat", "pause", "edit", "token", "delivery", "gap", "late"])
 def test_whatever_changes_on_the_page_is_sent(admin, monitor, by):
     push(monitor)
     push(monitor, up=False)

@@ -337,7 +337,7 @@ def test_the_number_of_queries_does_not_grow_with_the_tokens(
     admin, monitor, token, django_assert_num_queries
 ):
     detail(admin, monitor)
-    with django_assert_num_queries(23):
+    with django_assert_num_queries(25):
         detail(admin, monitor, **HTMX)
     for number in range(10):
         tokens.issue(monitor=monitor, label=f"host-{number}")
