@@ -49,7 +49,7 @@ LONGEST_FIRST = (
     *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),
 )
 # Tests wait for clocks, disks and each other's processes about a third of their time.
-WORKERS = str((os.cpu_count() or 1) + 1)
+WORKERS = (os.cpu_count() or 1) + 1
 TEMPLATE = "migrated"
 
 
@@ -179,9 +179,12 @@ def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
     """Run a step with pytest, and add its result to `run`."""
     title, given = STEPS[name]
     results = servers.folder / f"{name}.xml"
-    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", "-n", WORKERS, *given]
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", *given]
     if name == "products":
-        command += files_of_products()
+        # They wait more than the others: for processes to start, for receivers, for a browser.
+        command += ["-n", str(WORKERS + 1), *files_of_products()]
+    else:
+        command += ["-n", str(WORKERS)]
     if fast:
         command += ["-m", "not slow"]
     environment = servers.environment()
