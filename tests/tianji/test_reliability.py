@@ -1,0 +1,32 @@
+"""docs/reliability.md names the tests that hold its promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reliability.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+
+
+def rows() -> list[str]:
+    """The rows of the page's tables, without their headings."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ")]
+    return [line for line in lines if not line.startswith("| promise ")]
+
+
+@pytest.mark.parametrize("row", rows())
+def test_each_promise_names_a_test(row):
+    promise, held_by = row.strip("| ").split(" | ")
+    assert promise.endswith(".")
+    assert re.fullmatch(r"`tests/[\w/]+\.py::test_\w+`(, `tests/[\w/]+\.py::test_\w+`)*", held_by)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_the_named_tests_exist(file, name):
+    tree = ast.parse((ROOT / file).read_text())
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
