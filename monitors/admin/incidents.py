@@ -37,6 +37,7 @@ class IncidentAdmin(ReadOnly, LargeTableAdmin):
         "last_heartbeat_at",
         "opening_message",
         "opening_value",
+        "latest_message",
         "closing_message",
         "closing_value",
         "public_id",

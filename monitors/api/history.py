@@ -257,6 +257,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "duration_seconds": (ended - incident.started_at).total_seconds() if ended else None,
         "opening_message": incident.opening_message,
         "opening_value": incident.opening_value,
+        "latest_message": incident.latest_message,
         "closing_message": incident.closing_message,
         "closing_value": incident.closing_value,
         "last_heartbeat_at": _iso(incident.last_heartbeat_at) if incident.last_heartbeat_at else None,

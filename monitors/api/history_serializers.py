@@ -86,6 +86,10 @@ class IncidentSerializer(serializers.Serializer[Any]):
     duration_seconds = serializers.FloatField(allow_null=True)
     opening_message = serializers.CharField(allow_blank=True)
     opening_value = serializers.FloatField(allow_null=True)
+    latest_message = serializers.CharField(
+        allow_blank=True,
+        help_text="The message of the last failed heartbeat since, if it differs from the opening message.",
+    )
     closing_message = serializers.CharField(allow_blank=True)
     closing_value = serializers.FloatField(allow_null=True)
     last_heartbeat_at = Timestamp(allow_null=True, help_text="The last heartbeat before the incident.")

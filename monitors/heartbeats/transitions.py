@@ -13,7 +13,16 @@ from django.dispatch import Signal
 
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
-from monitors.domain.state_machine import Cause, Decision, Event, Facts, Opening, Status, decide
+from monitors.domain.state_machine import (
+    Cause,
+    Decision,
+    Event,
+    Facts,
+    HeartbeatArrived,
+    Opening,
+    Status,
+    decide,
+)
 from monitors.models import FAULT_LENGTH, Incident, Monitor, MonitorState, Transition, Watermark
 
 log = structlog.get_logger(__name__)
@@ -59,6 +68,7 @@ class Journal:
         self._open: dict[int, Incident] = {}
         self._new: list[Incident] = []
         self._ended: list[Incident] = []
+        self._reported_again: list[Incident] = []
         self._transitions: list[Transition] = []
         self._by_signal: dict[Signal, list[Incident]] = {
             signals.incidents_opened: [],
@@ -104,6 +114,9 @@ class Journal:
                     incident=incident if touches_incident else None,
                 )
             )
+        opened_by_it = decision.opens is not None and decision.opens.cause is not Cause.MISSED
+        if incident is not None and isinstance(event, HeartbeatArrived) and not opened_by_it:
+            self._report_again(incident, event, message)
         if decision.resolves and incident is not None:
             self._end(incident, monitor, message, value, notifies=decision.notifies)
         if decision.notifies and incident is not None:
@@ -138,6 +151,14 @@ class Journal:
         self._new.append(incident)
         self._open[monitor.pk] = incident
         return incident
+
+    def _report_again(self, incident: Incident, event: HeartbeatArrived, message: str) -> None:
+        """Note what a sender that is down says now, if that is not what it said before."""
+        if event.fault is None or message == (incident.latest_message or incident.opening_message):
+            return
+        incident.latest_message = message
+        if incident.pk is not None and incident not in self._reported_again:
+            self._reported_again.append(incident)
 
     def _end(
         self, incident: Incident, monitor: Monitor, message: str, value: float | None, *, notifies: bool
@@ -176,6 +197,8 @@ class Journal:
 
     def write(self) -> None:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""
+        if self._reported_again:
+            Incident.objects.bulk_update(self._reported_again, ["latest_message"], batch_size=200)
         if not self._transitions:
             return
         # Resolve first: a monitor has at most one open incident, even between two statements.

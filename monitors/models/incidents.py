@@ -19,7 +19,8 @@ class Incident(models.Model):
     """One interval in which a monitor was down, with everything that its notifications contain.
 
     `opening_message` is the message of the heartbeat that opened it or, if heartbeats were missed, the
-    last message received; `last_heartbeat_at` is the last heartbeat before it. `note` is free text, and
+    last message received; `last_heartbeat_at` is the last heartbeat before it. `latest_message` is that of
+    the last failed heartbeat since, if it said something else. `note` is free text, and
     whoever acknowledged it is taking care of it.
     """
 
@@ -31,6 +32,7 @@ class Incident(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     opening_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     opening_value = models.FloatField(null=True, blank=True)
+    latest_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     closing_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     closing_value = models.FloatField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)

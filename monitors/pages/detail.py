@@ -16,14 +16,16 @@ from accounts.models import AuditEntry
 from monitors.domain.durations import MINUTE, about, units
 from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import IntervalSchedule
+from monitors.domain.state_machine import Shown
 from monitors.domain.time_slots import DEFAULT_SPAN, SPANS, Slot
 from monitors.domain.timeout_advice import Advice, Rhythm, advise
 from monitors.domain.uptime import Onset, uptime
 from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
+from monitors.history.rejected import rejected_since
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
-from monitors.models import Gap, Heartbeat, Incident, Monitor, Transition
+from monitors.models import Gap, Heartbeat, Incident, Monitor, RejectedPush, Transition
 from monitors.pages.charts.window import Window, scheduled_around, window
 from monitors.services import maintenance
 
@@ -32,6 +34,8 @@ _MONTH, _QUARTER = SPANS["30d"], SPANS["90d"]
 _STALE_AFTER = 60
 # Fewer gaps than this don't show how often heartbeats arrive.
 _GAPS_LEAST = 5
+# Here rejected pushes may be why.
+_SILENT = (Shown.LATE, Shown.DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class DetailPage:
     `maintenance_until` is when the current maintenance window ends, None if there is none. `window` is the
     picture of the time until an alert is sent, None if no heartbeat is expected. `times` are the next times
     of a cron schedule. `incidents` and `down` (total downtime) are those of the last 30 days. `median` and
-    `p99` of the gaps between heartbeats are "" if there were too few.
+    `p99` of the gaps between heartbeats are "" if there were too few. `rejected` says how many pushes were
+    rejected since the last heartbeat, "" if none were or the monitor is not late or down.
     """
 
     reading: Reading
@@ -90,13 +95,14 @@ class DetailPage:
     median: str
     p99: str
     advice: Advice | None
+    rejected: str
 
 
 def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
     Eleven queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
-    has maintenance windows.
+    has maintenance windows; one more while it is late or down.
     """
     reading = current.read(monitor, now)
     onsets = onsets_of([monitor], start=now - _QUARTER, end=now, now=now)[monitor.pk]
@@ -120,6 +126,9 @@ def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
         median=_seconds(typical.median) if typical else "",
         p99=_seconds(typical.p99) if typical else "",
         advice=_advice(monitor, seen, now),
+        rejected=(
+            rejected_since(monitor, monitor.state.last_heartbeat_at) if reading.shown in _SILENT else ""
+        ),
     )
 
 
@@ -172,12 +181,14 @@ def version(monitor: Monitor, selected: Range, *, now: datetime, may_change: boo
         may_change: whether the reader may change `monitor`, and therefore sees more.
     """
     state = monitor.state
-    newest = _newest(monitor)
+    newest = dict(_newest(monitor) or {})
+    shown = current.read(monitor, now).shown
+    rejected = newest.pop("rejected", None)
     facts = (
         *(monitor.version, state.status, state.status_changed_at, state.last_heartbeat_at, state.fault),
-        current.read(monitor, now).shown,
-        *(newest.values() if newest else ()),
-        *_notification_version(newest["incident"] if newest else None),
+        *(shown, rejected if shown in _SILENT else None),
+        *newest.values(),
+        *_notification_version(newest.get("incident")),
         *(selected.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
     )
     return blake2s(repr(facts).encode(), digest_size=12).hexdigest()
@@ -196,6 +207,9 @@ def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
             change=_first(audit),
             gap=_first(Gap.objects.order_by("-ended_at", "-pk")),
             incident=_first(incidents),
+            rejected=Subquery(
+                RejectedPush.objects.filter(**of_it).order_by("-last_at").values("last_at")[:1]
+            ),
             acknowledged=Subquery(incidents.values("acknowledged_at")[:1]),
             note=Subquery(incidents.values("note")[:1]),
         )

@@ -21,6 +21,7 @@ from core.clock import database_now
 from core.timezones import known_zones
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause
+from monitors.history.rejected import rejected_since
 from monitors.models import Incident, Monitor
 from notifications.dispatch import ack_links
 from notifications.messages import digests, payloads, placeholders, single, templates
@@ -132,6 +133,7 @@ def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
         reminder=delivery.sequence if event is Event.REMINDER else 0,
         reminders=most,
         down_again=incident is not None and _is_down_again(incident),
+        rejected=_rejected(incident) if incident and incident.resolved_at is None else "",
         workspace=delivery.channel.workspace.name,
         acknowledge_url=(
             ack_links.acknowledge_url(incident, delivery.channel) if incident and may_be_acknowledged else ""
@@ -156,9 +158,16 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
         "last_heartbeat_at": incident.last_heartbeat_at,
         "opening_message": incident.opening_message,
         "opening_value": incident.opening_value,
+        "latest_message": incident.latest_message,
         "closing_message": incident.closing_message,
         "closing_value": incident.closing_value,
     }
+
+
+def _rejected(incident: Incident) -> str:
+    if incident.cause != Cause.MISSED:
+        return ""
+    return rejected_since(incident.monitor, incident.last_heartbeat_at)
 
 
 def _is_down_again(incident: Incident) -> bool:

@@ -32,11 +32,13 @@ class Facts:
     """Everything a notification about one monitor needs. Times are aware datetimes.
 
     `at` is when the event happened, `now` when the notification is written; `last_heartbeat_at` is the last
-    heartbeat before the incident; the closing fields belong to the heartbeat that ended it. `resolved_at`
-    can be set for an OPENED event too, if the notification is sent late. LATE has no incident: `started_at`
-    is when the heartbeat was expected, `deadline` when the monitor goes down without one. `reminder` is the
-    number of this reminder, out of `reminders` (0 if there is no maximum). `down_again` means that another
-    outage followed and is still open.
+    heartbeat before the incident; `latest_message` is what was reported since, if that differs from the
+    opening message; `rejected` is a sentence about pushes that were rejected since the last heartbeat; the
+    closing fields belong to the heartbeat that ended it. `resolved_at` can be set for an OPENED event
+    too, if the notification is sent late. LATE has no incident: `started_at` is when the heartbeat was
+    expected, `deadline` when the monitor goes down without one. `reminder` is the number of this reminder,
+    out of `reminders` (0 if there is no maximum). `down_again` means that another outage followed and is
+    still open.
     """
 
     event: Event
@@ -52,6 +54,8 @@ class Facts:
     last_heartbeat_at: datetime | None = None
     opening_message: str = ""
     opening_value: float | None = None
+    latest_message: str = ""
+    rejected: str = ""
     closing_message: str = ""
     closing_value: float | None = None
     bounds: Bounds = Bounds()
@@ -76,8 +80,8 @@ class Facts:
 
     @property
     def message(self) -> str:
-        """The message of the heartbeat that caused the event."""
-        return self.closing_message if self.event in ENDS else self.opening_message
+        """The message of the heartbeat that caused the event, or of the last report since."""
+        return self.closing_message if self.event in ENDS else self.latest_message or self.opening_message
 
     @property
     def value(self) -> float | None:
@@ -125,7 +129,8 @@ def _message(facts: Facts, title: str, lines: Iterable[str]) -> Message:
 def _opened(facts: Facts) -> Message:
     name = one_line(facts.monitor)
     title = _("Down: %(monitor)s") % {"monitor": name}
-    return _message(facts, title, [_since(name, facts), *_reasons(facts), *_meanwhile(facts)])
+    lines = [_since(name, facts), *_reasons(facts), *_latest(facts), *_meanwhile(facts)]
+    return _message(facts, title, lines)
 
 
 def _reminder(facts: Facts) -> Message:
@@ -136,10 +141,10 @@ def _reminder(facts: Facts) -> Message:
         "length": facts.lasted,
         "time": moment(facts.started_at),
     }
-    lines = [still, why(facts)]
+    lines = [still, why(facts), *_latest(facts)]
     if facts.cause is Cause.REPORTED:
         lines += _message_and_value("", facts.opening_value)
-    lines += _last_heartbeat(facts)
+    lines += [*_last_heartbeat(facts), *_rejected(facts)]
     if facts.reminder and facts.reminders > facts.reminder:
         lines.append(
             _("Reminder %(number)d of %(most)d.") % {"number": facts.reminder, "most": facts.reminders}
@@ -177,9 +182,8 @@ def _since(name: str, facts: Facts) -> str:
 def _reasons(facts: Facts) -> list[str]:
     """The heartbeat that took it down, and the last one before."""
     if facts.cause is Cause.MISSED:
-        return _last_heartbeat(facts) + _message_and_value(
-            facts.opening_message, facts.opening_value, last=True
-        )
+        last = _message_and_value(facts.opening_message, facts.opening_value, last=True)
+        return [*_last_heartbeat(facts), *_rejected(facts), *last]
     if facts.cause is Cause.REPORTED:
         return _message_and_value(facts.opening_message, facts.opening_value) + _last_heartbeat(facts)
     message = _message_and_value(facts.opening_message, None)
@@ -206,6 +210,7 @@ def _resolved(facts: Facts) -> Message:
             "start": moment(facts.started_at),
         },
         why(facts),
+        *_latest(facts),
         *_message_and_value(facts.closing_message, facts.closing_value),
     ]
     return _message(facts, title, lines)
@@ -239,6 +244,15 @@ def why(facts: Facts) -> str:
     if message := one_line(facts.opening_message):
         return _("Cause: reported down with the message: %(message)s") % {"message": message}
     return _("Cause: reported down.")
+
+
+def _rejected(facts: Facts) -> list[str]:
+    return [one_line(facts.rejected)] if facts.rejected else []
+
+
+def _latest(facts: Facts) -> list[str]:
+    message = one_line(facts.latest_message)
+    return [_("Last report: %(message)s") % {"message": message}] if message else []
 
 
 def value_sentence(value: float | None, bounds: Bounds) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.clock import database_now
 from monitors.domain.state_machine import Cause
-from monitors.heartbeats import recorder
+from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import tokens
@@ -109,6 +109,40 @@ def test_a_further_down_is_kept_and_changes_nothing():
     assert state_of(monitor).last_message == "second"
     assert Transition.objects.count() == 1
     assert notified_events() == ["incident.opened"]
+
+
+def test_a_further_report_with_another_message_is_the_incidents_latest():
+    monitor = make_monitor()
+    push(monitor, up=False, message="disk full")
+    push(monitor, up=False, message="disk full")
+    assert Incident.objects.get().latest_message == ""
+    push(monitor, up=False, message="disk on fire")
+    incident = Incident.objects.get()
+    assert (incident.opening_message, incident.latest_message) == ("disk full", "disk on fire")
+    recorder.record([arrival(monitor, up=False, message=text) for text in ("smoke", "disk full")])
+    assert Incident.objects.get().latest_message == "disk full"
+    push(monitor, message="new disk")
+    incident = Incident.objects.get()
+    assert (incident.latest_message, incident.closing_message) == ("disk full", "new disk")
+
+
+def test_of_reports_in_the_batch_that_opens_the_incident_the_last_is_the_latest():
+    monitor = make_monitor()
+    recorder.record([arrival(monitor, up=False, message=text) for text in ("disk full", "disk on fire")])
+    incident = Incident.objects.get()
+    assert (incident.opening_message, incident.latest_message) == ("disk full", "disk on fire")
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_report_after_a_missed_heartbeat_says_why(swept):
+    monitor = make_monitor(timeout=60, grace=0)
+    push(monitor, message="fine")
+    let_pass(monitor, minutes=10)
+    if swept:
+        missed.declare_missed()
+    push(monitor, up=False, message="out of memory")
+    incident = Incident.objects.get()
+    assert (incident.cause, incident.latest_message) == ("missed", "out of memory")
 
 
 def test_an_up_after_a_down_resolves_the_incident_and_is_notified():

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import Membership, Role
 from core.clock import database_now
 from monitors.domain.state_machine import Status
-from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState
+from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState, RejectedPush
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
@@ -105,6 +105,32 @@ def test_a_fallen_monitor_shows_its_ongoing_incident_with_its_message(admin, mon
     assert "Down for" in text
     assert "ongoing for" in text
     assert "Message: “disk full”" in text
+
+
+def test_a_silent_monitor_shows_that_its_pushes_are_rejected(admin, monitor):
+    push(monitor)
+    RejectedPush.objects.create(
+        monitor=monitor,
+        reason=RejectedPush.Reason.EXPIRED,
+        method="POST",
+        last_four="abcd",
+        count=6,
+        first_at=database_now(),
+        last_at=database_now(),
+    )
+    assert "were rejected since" not in text_of(detail(admin, monitor))
+    let_pass(monitor, days=1)
+    page = detail(admin, monitor)
+    assert "6 pushes were rejected since: Expired token." in text_of(page)
+    assert url("rejected_pushes", monitor) in page
+
+
+def test_a_report_with_another_message_is_shown_beside_the_first(admin, monitor):
+    push(monitor, up=False, message="disk full")
+    push(monitor, up=False, message="disk on fire")
+    text = text_of(detail(admin, monitor))
+    assert "Message: “disk full”" in text
+    assert "Last report: “disk on fire”" in text
 
 
 def test_a_resolved_incident_shows_how_long_it_was(admin, monitor):

@@ -11,7 +11,7 @@ from django.utils import translation
 
 from accounts.models import Workspace
 from core.clock import database_now
-from monitors.models import MonitorState
+from monitors.models import MonitorState, RejectedPush
 from notifications.dispatch import compose
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
@@ -104,6 +104,26 @@ def test_a_language_or_zone_that_is_gone_does_not_keep_anybody_from_hearing(chan
     Workspace.objects.update(language="tlh", timezone="Mars/Olympus")
     delivery = make_delivery(channel, monitor, incident=make_incident(monitor, started_at=START))
     assert "2026-11-22 14:03:07 UTC" in compose_for(delivery).message.text
+
+
+def test_a_missed_heartbeat_says_that_pushes_were_rejected_since(channel, monitor):
+    heard = START - timedelta(minutes=5)
+    incident = make_incident(monitor, cause="missed", started_at=START, last_heartbeat_at=heard)
+    RejectedPush.objects.create(
+        monitor=monitor,
+        reason=RejectedPush.Reason.REVOKED,
+        method="POST",
+        last_four="abcd",
+        count=2,
+        first_at=START,
+        last_at=START + timedelta(minutes=1),
+    )
+    lines = compose_for(make_delivery(channel, monitor, incident=incident)).message.lines
+    assert "2 pushes were rejected since: Revoked token." in lines
+    incident.cause = "reported"
+    incident.save()
+    delivery = make_delivery(channel, monitor, incident=incident, event=Event.REMINDER, sequence=1)
+    assert not [line for line in compose_for(delivery).message.lines if "rejected" in line]
 
 
 def test_a_down_notification_has_an_acknowledge_link(channel, monitor):

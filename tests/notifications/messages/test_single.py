@@ -73,6 +73,21 @@ def test_a_missed_heartbeat_comes_with_the_last_one_received():
     assert message.text.endswith("\n\n" + URL)
 
 
+@pytest.mark.parametrize("event", [Event.OPENED, Event.REMINDER])
+def test_pushes_rejected_since_the_last_heartbeat_are_in_it(event):
+    sentence = "6 pushes were rejected since: Expired token."
+    lines = compose(replace(MISSED, event=event, rejected=sentence)).lines
+    assert lines.index(sentence) == lines.index("Last heartbeat: 2026-11-22 15:51:39 UTC.") + 1
+
+
+@pytest.mark.parametrize("event", [Event.OPENED, Event.REMINDER, Event.RESOLVED])
+def test_what_was_reported_since_is_in_it(event):
+    facts = replace(REPORTED, event=event, latest_message="disk on fire", closing_message="new disk")
+    assert "Last report: disk on fire" in compose(facts).lines
+    payload = payloads.of_incident(facts, compose(facts), delivery_id=DELIVERY)
+    assert payload["message"] == ("new disk" if event is Event.RESOLVED else "disk on fire")
+
+
 def test_a_reported_failure_comes_with_its_message_and_value():
     assert compose(REPORTED).lines == (
         "Payments worker reported down. Down since 2026-11-22 15:52:45 UTC.",
