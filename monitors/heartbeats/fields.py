@@ -68,6 +68,9 @@ class Said:
     def take(self, name: str, value: str, *, nested: bool = False) -> None:
         """Take one field into account."""
         key, certain = canonical(name)
+        if key and not certain and says_down(name):
+            # {"status":"down"}= is a name with nothing behind it.
+            self.down = True
         certain = certain and not nested
         if key == STATUS:
             self.take_status(value, certain=certain)

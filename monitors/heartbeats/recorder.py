@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from core.clock import database_now
 from monitors.domain.state_machine import HeartbeatArrived, Status
@@ -90,8 +90,9 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait:
         if wait and time.monotonic() - started > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
             held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
-        missing = digests - held.keys()
-        locked = sql.active_tokens(missing) if missing and not wait else frozenset[str]()
+        may_be_locked = not wait and connection.features.has_select_for_update
+        missing = digests - held.keys() if may_be_locked else set[str]()
+        locked = sql.active_tokens(missing) if missing else frozenset[str]()
         results = _admit(arrivals, over, held, locked)
         admitted = [
             (_explained(arrival, held[arrival.digest]), held[arrival.digest])

@@ -22,14 +22,15 @@ def rejected_since(monitor: Monitor, last_heartbeat: datetime | None) -> str:
     found = list(rows.order_by("-last_at", "-pk"))
     if not found:
         return ""
-    words = {"reason": _reason(found[0]), "number": sum(row.count for row in found)}
+    number = sum(row.count for row in found)
+    words = {"reason": _reason(found[0]), "number": number}
     if last_heartbeat is not None and any(row.first_at <= last_heartbeat for row in found):
         return _("Pushes were rejected since: %(reason)s") % words
     return (
         ngettext(
             "%(number)d push was rejected since: %(reason)s",
             "%(number)d pushes were rejected since: %(reason)s",
-            words["number"],
+            number,
         )
         % words
     )

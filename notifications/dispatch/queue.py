@@ -25,8 +25,8 @@ from notifications.messages.events import DIGESTS, ENDS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports.base import TOTAL_SECONDS
 
-# Longer than any attempt can take, with room for a slow commit.
-LEASE = timedelta(seconds=TOTAL_SECONDS + 10)
+# Twice what an attempt may take, with room for a slow commit.
+LEASE = timedelta(seconds=2 * TOTAL_SECONDS + 5)
 # What happens within this time of the first is sent as a digest.
 STORM = timedelta(seconds=30)
 # How many deliveries of a channel are looked at in one turn, at most and at first.
