@@ -13,6 +13,8 @@ from cron_descriptor import get_description as describe_cron
 from django.conf import settings
 from django.utils.translation import get_language, gettext, pgettext, to_locale
 
+from monitors.domain.schedules import ScheduleError, cron_fields
+
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 # From here on a duration is shown without seconds: in an hour they don't matter.
 _WITHOUT_SECONDS = 10 * MINUTE
@@ -119,7 +121,11 @@ def _sizes_in_readers_language() -> dict[str, int]:
 
 def cron_in_words(expression: str) -> str:
     """Return a description of a cron expression ("At 02:00"), or "" if that fails."""
-    return _cron_in_words(expression, to_locale(get_language() or "en"))
+    try:
+        fields = cron_fields(expression)
+    except ScheduleError:
+        return ""
+    return _cron_in_words(fields, to_locale(get_language() or "en"))
 
 
 @cache

@@ -13,7 +13,19 @@ from cronsim import CronSim, CronSimError
 
 TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
 GRACE_MAX = 30 * 86_400
-_CRON_FIELDS = 5
+# What crontabs accept instead of five fields.
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+# A job whose clock is ahead, or that is quick, pushes before its time: a tenth of the grace period early, at
+# least 5 s and at most 60 s, but never more than a quarter of the time to the next one.
+_EARLY_ONE_IN, _EARLY_LEAST, _EARLY_MOST, _EARLY_OF_PERIOD = 10, 5, 60, 4
 GRACE_ONE_IN, GRACE_LEAST, GRACE_MOST = 10, 1, 300
 
 
@@ -73,22 +85,32 @@ class CronSchedule:
     grace: int | None = None
 
     def due_after(self, last_heartbeat: datetime) -> Due:
-        """Return what is due after `last_heartbeat`.
+        """Return what is due after `last_heartbeat`; one that is a little early counts for the next time.
 
         Raises:
             ScheduleError: the expression or the time zone can't be evaluated, or never matches.
         """
         times = self.times_after(last_heartbeat)
-        expected = next(times, None)
+        expected, following = next(times, None), next(times, None)
         if expected is None:
             raise ScheduleError("This expression never matches a date.")
+        if following is not None and expected - last_heartbeat <= self._early(expected, following):
+            expected, following = following, next(times, None)
+        return Due(expected, expected + self._grace(expected, following))
+
+    def _grace(self, expected: datetime, following: datetime | None) -> timedelta:
         grace = self.grace
         if grace is None:
-            following = next(times, None)
             grace = default_grace(
                 (following - expected).total_seconds() if following else GRACE_MOST * GRACE_ONE_IN
             )
-        return Due(expected, expected + timedelta(seconds=grace))
+        return timedelta(seconds=grace)
+
+    def _early(self, expected: datetime, following: datetime) -> timedelta:
+        """Return how long before `expected` a heartbeat still counts for it."""
+        tenth = self._grace(expected, following) / _EARLY_ONE_IN
+        early = min(max(tenth, timedelta(seconds=_EARLY_LEAST)), timedelta(seconds=_EARLY_MOST))
+        return min(early, (following - expected) / _EARLY_OF_PERIOD)
 
     def deadlines_after(self, start: datetime) -> Iterator[datetime]:
         """Yield the deadlines of the scheduled times after `start`, in order.
@@ -113,15 +135,14 @@ class CronSchedule:
         Raises:
             ScheduleError: the expression or the time zone cannot be evaluated.
         """
-        if len(self.expression.split()) != _CRON_FIELDS:
-            raise ScheduleError(_cron_sentence("Wrong number of fields"))
+        expression = cron_fields(self.expression)
         try:
             zone = ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ScheduleError(f"Unknown time zone {self.timezone!r}.") from error
         latest = start
         try:
-            for local_time in CronSim(self.expression, start.astimezone(zone)):
+            for local_time in CronSim(expression, start.astimezone(zone)):
                 time = local_time.astimezone(UTC)
                 # In the repeated hour, the calculation returns times of the first pass again; one of
                 # those would be a deadline that has already passed.
@@ -133,6 +154,30 @@ class CronSchedule:
         except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:
             # Accepted by the parser, but not by the calculation, such as "L/2".
             raise ScheduleError("This expression can't be evaluated.") from error
+
+
+def cron_fields(expression: str) -> str:
+    """Return the five fields of a cron expression, also for a nickname such as @daily.
+
+    Raises:
+        ScheduleError: there are not five, or there is no such nickname.
+    """
+    fields = expression.split()
+    match fields:
+        case [nickname] if nickname.lower() in _NICKNAMES:
+            return _NICKNAMES[nickname.lower()]
+        case [nickname] if nickname.lower() == "@reboot":
+            raise ScheduleError("@reboot has no times: use a monitor with a timeout.")
+        case [nickname] if nickname.startswith("@"):
+            raise ScheduleError("Use @hourly, @daily, @weekly, @monthly or @yearly, or five fields.")
+        case [_, _, _, _, _]:
+            return " ".join(fields)
+        case [_, _, _, _, _, _]:
+            raise ScheduleError(
+                "Enter five fields: minute, hour, day of month, month, day of week. "
+                "A sixth, for seconds or years, is not supported."
+            )
+    raise ScheduleError(_cron_sentence("Wrong number of fields"))
 
 
 def _cron_sentence(fault: str) -> str:

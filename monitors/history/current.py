@@ -180,7 +180,7 @@ def crontab_times(monitor: Monitor) -> str | None:
     None means that cron can't: it runs once a minute at most, and its five fields have no seconds.
     """
     if monitor.kind == Monitor.Kind.CRON:
-        return monitor.cron if len(monitor.cron.split()) == 5 else None
+        return monitor.cron
     period = monitor.interval or monitor.timeout
     if period < MINUTE:
         return None

@@ -156,6 +156,51 @@ def test_a_leap_day_is_found_years_ahead():
     assert CronSchedule("0 0 29 2 *").due_after(NOON).expected_by == utc(2028, 2, 29, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("@hourly", utc(2026, 11, 22, 13, 0)),
+        ("@daily", utc(2026, 11, 23, 0, 0)),
+        ("@Midnight", utc(2026, 11, 23, 0, 0)),
+        ("@weekly", utc(2026, 11, 29, 0, 0)),
+        ("@monthly", utc(2026, 12, 1, 0, 0)),
+        ("@yearly", utc(2027, 1, 1, 0, 0)),
+        (" @annually ", utc(2027, 1, 1, 0, 0)),
+        ("0\t3 *  * *", utc(2026, 11, 23, 3, 0)),
+        ("0 3 * JAN mon", utc(2027, 1, 4, 3, 0)),
+        ("0 3 L * *", utc(2026, 11, 30, 3, 0)),
+        ("0 3 LW * *", utc(2026, 11, 30, 3, 0)),
+        ("0 3 * * 5L", utc(2026, 11, 27, 3, 0)),
+        ("0 3 * * 5#3", utc(2026, 12, 18, 3, 0)),
+    ],
+)
+def test_what_crontabs_accept_is_understood(expression, expected):
+    assert CronSchedule(expression).due_after(NOON).expected_by == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "grace", "early", "counts"),
+    [
+        # A tenth of the grace period, from 5 s to 60 s.
+        ("0 12 * * *", 300, 30, True),
+        ("0 12 * * *", 300, 31, False),
+        ("0 12 * * *", 0, 5, True),
+        ("0 12 * * *", 0, 6, False),
+        ("0 12 * * *", 3600, 60, True),
+        ("0 12 * * *", 3600, 61, False),
+        ("0 12 * * *", None, 30, True),
+        # But at most a quarter of the way to the time before.
+        ("* * * * *", 3600, 15, True),
+        ("* * * * *", 3600, 16, False),
+    ],
+)
+def test_a_heartbeat_a_little_before_its_time_counts_for_it(expression, grace, early, counts):
+    schedule = CronSchedule(expression, "UTC", grace)
+    following = NOON + (timedelta(days=1) if expression.startswith("0") else timedelta(minutes=1))
+    due = schedule.due_after(NOON - timedelta(seconds=early))
+    assert due.expected_by == (following if counts else NOON)
+
+
 @pytest.mark.parametrize("expression", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 30-31 2 */7"])
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
@@ -170,8 +215,11 @@ def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
     [
         ("", "five fields"),
         ("* * * *", "five fields"),
-        ("* * * * * *", "five fields"),
-        ("@daily", "five fields"),
+        ("* * * * * *", "A sixth, for seconds or years, is not supported"),
+        ("* * * * * * *", "five fields"),
+        ("@reboot", "@reboot has no times"),
+        ("@every 5m", "five fields"),
+        ("@often", "Use @hourly, @daily"),
         ("60 * * * *", "minute field must be 0-59"),
         ("a * * * *", "minute field"),
         ("*/0 * * * *", "minute field"),
