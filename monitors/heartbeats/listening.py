@@ -35,6 +35,8 @@ from monitors.models import Gap, MonitorState, PushTally, Watermark
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
+# Pushes fail until the database is found to be back.
+_AWAY_SECONDS = 0.2
 # A push that the database has not answered by then is answered 503; a look may have to excuse all monitors.
 _PUSH_HANGS_SECONDS, _LOOK_HANGS_SECONDS = 10.0, 60.0
 _TALLY_SECONDS = 10
@@ -114,7 +116,7 @@ class Listener:
                 if not failed:
                     log.error("not listening", error=str(error).strip())
                 failed = True
-            self._stopping.wait(EVERY_SECONDS)
+            self._stopping.wait(_AWAY_SECONDS if self.database_is_away else EVERY_SECONDS)
 
     def _watch_forever(self) -> None:
         # A thread of its own: the one that looks may hang itself.

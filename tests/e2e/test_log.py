@@ -34,6 +34,8 @@ def log_of(monitor: Created) -> str:
 
 
 def fits(page: Page) -> bool:
+    # A page that a link leads to may not have begun.
+    page.wait_for_load_state()
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 

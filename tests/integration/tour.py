@@ -301,7 +301,7 @@ class _Guide:
         self.nobody.submit("/accounts/login/", data={"login": EMAIL, "password": f"{PASSWORD}!"})
 
     def lock_the_database(self) -> None:
-        """While the database is read-only, pushes are rejected and pages fail."""
+        """While the database is locked, pushes are answered 503, and so are pages."""
         brought = self.keep("push token that could not be imported", f"Not-{secrets.token_hex(12)}")
         with contextlib.closing(_connect(self.product.data)) as holder, ThreadPoolExecutor(3) as at_once:
             holder.execute("BEGIN IMMEDIATE")
@@ -309,7 +309,7 @@ class _Guide:
             body, address = {"token": brought}, f"/api/v1{self.page}tokens/"
             failing = [
                 at_once.submit(self.sender.get, token, expect=503),
-                at_once.submit(self.owner.submit, page, data={"secret": brought}, expect=500),
+                at_once.submit(self.owner.submit, page, data={"secret": brought}, expect=503),
                 at_once.submit(self.writer.ask, "POST", address, json=body, expect=503),
             ]
             for answer in failing:
