@@ -14,7 +14,7 @@ from monitors.heartbeats import json_body
 from monitors.heartbeats.fields import Said, names_in, read_pairs, says_down
 from monitors.heartbeats.unpack import Extent, Unreadable, decode, inflate, is_text
 from monitors.heartbeats.values import read_value
-from monitors.heartbeats.words import Verdict, judge
+from monitors.heartbeats.words import Verdict, is_number, judge
 
 # The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
 PUSH_BODY_LIMIT = 10_000
@@ -109,7 +109,7 @@ def _read_text(content: Content, text: str, whole: bool) -> None:
     if not content.problem:
         content.said.texts["msg"] = text
     word = _WORD.fullmatch(stripped) if whole else None
-    if word is not None and not content.problem:
+    if word is not None and not is_number(word[1]) and not content.problem:
         verdict = judge(word[1])
         content.said.up, content.said.down = verdict is Verdict.UP, verdict is Verdict.DOWN
     elif says_down(text) or ("%" in text and says_down(unquote(text))):

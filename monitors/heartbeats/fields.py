@@ -143,7 +143,7 @@ def read_pairs(text: str, *, complete: bool = True) -> Said:
     for name, value in _pairs(text, complete=complete):
         if value is not None:
             said.take(name, value)
-        elif judge(name) is Verdict.DOWN:
+        elif not is_number(name) and judge(name) is Verdict.DOWN:
             # ?down
             said.down = True
     if not said.down:

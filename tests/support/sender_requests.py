@@ -214,6 +214,8 @@ BODIES = [
     Sent("down", body=b'{"status":"down"}=', type=JSON),
     Sent("down", body=b'{"status":"down"}=1&x=2', type=FORM),
     Sent("down", query=b'{"status":"down"}=', method="GET"),
+    Sent("up", query=b"status=up&2", method="GET"),
+    Sent("up", body=b"=%25", message="=%25"),
     Sent("down", body=gzipped(DOWN)[:-3], type=JSON, encoding="gzip", warns="The body was incomplete."),
     Sent("down", body=b"\xef\xbb\xbfstatus=down", type=FORM),
     Sent("down", body=b"\xef\xbb\xbf" + DOWN, type=JSON),
