@@ -165,7 +165,8 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
 
 
 def _rejected(incident: Incident) -> str:
-    if incident.cause != Cause.MISSED:
+    # The monitor of a preview is made up.
+    if incident.cause != Cause.MISSED or incident.monitor.pk is None:
         return ""
     return rejected_since(incident.monitor, incident.last_heartbeat_at)
 

@@ -366,6 +366,7 @@ def test_an_incident_has_its_history(reader, monitor):
         "duration_seconds": (incident.resolved_at - incident.started_at).total_seconds(),
         "opening_message": "Disk full",
         "opening_value": 99.0,
+        "latest_message": "",
         "closing_message": "OK again",
         "closing_value": 50.0,
         "last_heartbeat_at": in_utc(incident.last_heartbeat_at),
