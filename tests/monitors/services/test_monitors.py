@@ -177,7 +177,8 @@ def test_a_shorter_grace_moves_the_deadline_at_once():
 def test_a_change_to_cron_moves_the_deadline_at_once():
     monitor = up(timeout=86_400, grace=0)
     monitor_service.edit(monitor=monitor, kind="cron", cron="* * * * *", grace=0)
-    assert 0 < due_after(monitor) <= 60
+    # In the last seconds of a minute its heartbeat counts for the next one.
+    assert 0 < due_after(monitor) <= 65
 
 
 def test_a_change_to_an_interval_moves_the_deadline_at_once():
