@@ -180,11 +180,9 @@ def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
     title, given = STEPS[name]
     results = servers.folder / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", *given]
+    command += ["-n", str(WORKERS)]
     if name == "products":
-        # They wait more than the others: for processes to start, for receivers, for a browser.
-        command += ["-n", str(WORKERS + 1), *files_of_products()]
-    else:
-        command += ["-n", str(WORKERS)]
+        command += files_of_products()
     if fast:
         command += ["-m", "not slow"]
     environment = servers.environment()
