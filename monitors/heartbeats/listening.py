@@ -60,6 +60,7 @@ class Listener:
         self._stopping = threading.Event()
         # What the last look that succeeded found, and when it was by a clock that is never set.
         self._found: tuple[datetime, float] | None = None
+        self._started: float | None = None
         self._until: datetime | None = None
         self.database_is_away = False
 
@@ -81,8 +82,9 @@ class Listener:
 
     @property
     def silent_seconds(self) -> float | None:
-        """Return for how long no look has succeeded in this process; None if it has not looked yet."""
-        return None if self._found is None else _steady() - self._found[1]
+        """Return for how long no look has succeeded in this process; None if it does not look."""
+        last = self._started if self._found is None else self._found[1]
+        return None if last is None else _steady() - last
 
     def settled(self, now: datetime) -> datetime:
         """Return until when silence is known to be the senders': `now`, unless this is a gap."""
@@ -95,6 +97,7 @@ class Listener:
     def start(self) -> None:
         """Look from now on, in a thread that ends with the process."""
         if self._thread is None:
+            self._started = _steady()
             self._thread = threading.Thread(target=self._look_forever, name="listen", daemon=True)
             self._thread.start()
             threading.Thread(target=self._watch_forever, name="watch-connections", daemon=True).start()
@@ -146,7 +149,8 @@ class Listener:
             watermark = lock_watermark()
             now = database_now()
             if watermark is None:
-                Watermark.objects.create(until=now)
+                # Another process may be the first, too.
+                Watermark.objects.get_or_create(pk=Watermark.ROW, defaults={"until": now})
                 self._until = now
                 return Listening(), now
             self._tally(now)

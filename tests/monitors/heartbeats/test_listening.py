@@ -79,6 +79,17 @@ def test_one_process_that_listens_is_enough(listener):
     other.stop()
 
 
+def test_a_process_that_has_never_committed_is_silent_since_it_started(listener, monkeypatch):
+    assert listener.silent_seconds is None
+    monkeypatch.setattr(listener, "look", lambda: 1 / 0)
+    listener.start()
+    first = listener.silent_seconds
+    assert first is not None
+    assert first >= 0
+    listener._started -= 60
+    assert listener.silent_seconds >= 60
+
+
 # --- Who is blamed -------------------------------------------------------------------------------
 
 
