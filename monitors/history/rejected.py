@@ -39,5 +39,6 @@ def rejected_since(monitor: Monitor, last_heartbeat: datetime | None) -> str:
 def _reason(row: RejectedPush) -> str:
     """Return why a push was rejected; the error in the response only says so for what the sender wrote."""
     if row.reason == RejectedPush.Reason.PARAMETER and row.detail:
-        return row.detail
+        # What is allowed instead is on the page of rejected pushes.
+        return row.detail.partition(". ")[0].removesuffix(".") + "."
     return f"{row.get_reason_display()}."

@@ -48,7 +48,7 @@ def test_without_rejected_pushes_there_is_nothing_to_say(monitor):
 
 def test_all_since_the_last_heartbeat_are_counted_with_the_last_reason(monitor):
     reject(monitor, count=4, detail="Unknown push token.")
-    detail = "Unknown status “pending”."
+    detail = "Unknown status “pending”. Up: up, ok. Down: down, fail."
     reject(monitor, reason=Reason.PARAMETER, count=2, last=0.5, detail=detail)
     assert rejected_since(monitor, ago(10)) == "6 pushes were rejected since: Unknown status “pending”."
     assert rejected_since(monitor, None).startswith("6 pushes")
