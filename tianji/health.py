@@ -174,8 +174,11 @@ def _celery_beat() -> str:
     if newest is None:
         return "" if _has_just_begun() else _("Has not run yet.")
     silent = database_now() - newest
-    if silent <= BEAT_IS_SILENT_AFTER:
+    if abs(silent) <= BEAT_IS_SILENT_AFTER:
         return ""
+    if silent < timedelta(0):
+        # It writes the database's time: the clock was set back since, or the program is an older one.
+        return _("Its last run is %(time)s in the future.") % {"time": _long(-silent)}
     return _("No task has run for %(time)s.") % {"time": _long(silent)}
 
 

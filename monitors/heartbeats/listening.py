@@ -8,14 +8,13 @@ process covers is a gap: it is stored, and each monitor has its full timeout and
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import Error, transaction
 from django.db.models import F, Min, Sum
 
-from core.clock import database_now
+from core.clock import database_now, steady_seconds
 from monitors.domain.listening import (
     GAP_LEAST,
     ClockSetBack,
@@ -84,7 +83,7 @@ class Listener:
     def silent_seconds(self) -> float | None:
         """Return for how long no look has succeeded in this process; None if it does not look."""
         last = self._started if self._found is None else self._found[1]
-        return None if last is None else _steady() - last
+        return None if last is None else steady_seconds() - last
 
     def settled(self, now: datetime) -> datetime:
         """Return until when silence is known to be the senders': `now`, unless this is a gap."""
@@ -97,7 +96,7 @@ class Listener:
     def start(self) -> None:
         """Look from now on, in a thread that ends with the process."""
         if self._thread is None:
-            self._started = _steady()
+            self._started = steady_seconds()
             self._thread = threading.Thread(target=self._look_forever, name="listen", daemon=True)
             self._thread.start()
             threading.Thread(target=self._watch_forever, name="watch-connections", daemon=True).start()
@@ -141,7 +140,7 @@ class Listener:
         with self._connection.used():
             verdict, now = self._look()
         self.database_is_away = False
-        self._found = now, _steady()
+        self._found = now, steady_seconds()
         return verdict
 
     def _look(self) -> tuple[Verdict, datetime]:
@@ -168,7 +167,7 @@ class Listener:
         stepped = timedelta(0)
         if self._found is not None:
             before, at = self._found
-            stepped = (now - before) - timedelta(seconds=_steady() - at)
+            stepped = (now - before) - timedelta(seconds=steady_seconds() - at)
         return Look(
             until=watermark.until,
             held=watermark.held,
@@ -239,8 +238,3 @@ def _set_back(now: datetime, step: timedelta) -> None:
 
 def _seconds(step: timedelta | None) -> int | None:
     return None if step is None else round(step.total_seconds())
-
-
-def _steady() -> float:
-    """Return the seconds of a clock that is never set, and that includes the time the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

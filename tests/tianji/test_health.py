@@ -257,6 +257,22 @@ def test_a_celery_beat_that_falls_silent_is_seen(client):
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
+def test_a_run_in_the_future_is_no_run(client):
+    PeriodicTask.objects.update(last_run_at=database_now() + timedelta(minutes=1))
+    assert ask(client).status_code == 200
+    PeriodicTask.objects.update(last_run_at=database_now() + timedelta(minutes=60, seconds=30))
+    assert only_fault(ask(client), "celery_beat").startswith("Its last run is 1 h ")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_an_hourly_task_says_nothing_about_whether_celery_beat_runs(client):
+    PeriodicTask.objects.filter(name="retention").update(last_run_at=database_now() + timedelta(minutes=50))
+    assert ask(client).status_code == 200
+    PeriodicTask.objects.exclude(name="retention").update(last_run_at=database_now() - timedelta(minutes=3))
+    assert only_fault(ask(client), "celery_beat").startswith("No task has run for ")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
 def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
     monitor = make_monitor(name="Secret project")
     late = {"status": "up", "due_at": database_now() - timedelta(seconds=10)}
@@ -387,7 +403,7 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
     ask(client)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         ask(client)
 
 
