@@ -1,4 +1,4 @@
-"""The only clock is the database's; what is measured within a process, by one that nobody sets."""
+"""The only clock is the database's; what is measured within a process, by one that is never set."""
 
 from __future__ import annotations
 

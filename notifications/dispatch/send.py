@@ -134,7 +134,8 @@ def _send(delivery: Delivery, now: datetime) -> Result:
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
     release_connection()
     try:
-        result = kind_named(channel.kind).send(channel_config.opened(channel), outgoing)
+        config = channel_config.opened(channel)
+        result = kind_named(channel.kind).send(config, outgoing)
     except channel_config.Unreadable as error:
         result = Failed(str(error))
     except Exception as error:

@@ -159,6 +159,52 @@ def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant
         assert len(ids(sink)) == len(set(ids(sink)))
 
 
+# --- Whose fault it is -----------------------------------------------------------------------------
+
+
+def health(plant: Plant) -> dict[str, str]:
+    answer = requests.get(f"{plant.url}/healthz", headers={"Accept": "application/json"}, timeout=10)
+    return {name: text for name, text in answer.json().items() if text != "ok"}
+
+
+def let_minutes_pass(plant: Plant, minutes: int) -> None:
+    """Make all that is due, and all that was attempted, so much older."""
+    plant.query(
+        "UPDATE notifications_delivery SET next_attempt_at = next_attempt_at - make_interval(mins => %s)"
+        " WHERE next_attempt_at < now()",
+        minutes,
+    )
+    plant.query(
+        "UPDATE notifications_deliveryattempt SET finished_at = finished_at - make_interval(mins => %s)",
+        minutes,
+    )
+
+
+def test_receivers_that_fail_are_no_fault_of_ours_but_a_worker_that_stops_is(plant: Plant):
+    bad = [HttpSink(default=Answer(500)), HttpSink(default=Answer(429, {"Retry-After": "600"}))]
+    with HttpSink() as one, HttpSink() as other, bad[0], bad[1]:
+        plant.add_channels(one.url, other.url, *(sink.url for sink in bad))
+        push_url = plant.monitor("half of them")
+        plant.start("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        for sink in (one, other, *bad):
+            sink.wait_for(1, seconds=90)
+        # The recovery waits for the outage to arrive.
+        requests.post(push_url, timeout=10)
+        for sink in (one, other):
+            sink.wait_for(2, seconds=60)
+        until(lambda: len(bad[0].requests) > 2, seconds=90, what="it is tried again, later and later")
+        let_minutes_pass(plant, 10)
+        time.sleep(2)
+        assert plant.query("SELECT 1 FROM notifications_delivery WHERE next_attempt_at < now()")
+        assert health(plant) == {}
+        plant.kill("worker")
+        plant.query("UPDATE notifications_channel SET downs_until = NULL")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        let_minutes_pass(plant, 2)
+        assert "behind" in health(plant)["deliveries"]
+
+
 # --- Receivers that misbehave ----------------------------------------------------------------------
 
 

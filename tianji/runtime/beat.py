@@ -21,7 +21,7 @@ _STEP = timedelta(seconds=2)
 
 
 class _Clock:
-    """The database's time when it was last read, moved on by a clock that nobody sets."""
+    """The database's time when it was last read, moved on by a clock that is never set."""
 
     def __init__(self) -> None:
         self._read: tuple[datetime, float] | None = None
@@ -68,7 +68,7 @@ class Entry(ModelEntry):
 
 
 class Scheduler(DatabaseScheduler):
-    """Celery Beat's schedule in the database. No tick is added to a queue that nobody works off."""
+    """Celery Beat's schedule in the database. No tick is added to a queue that no worker works off."""
 
     Entry = Entry
 

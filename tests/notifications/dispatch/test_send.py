@@ -230,7 +230,7 @@ def test_what_is_deleted_while_it_is_sent_does_not_stop_the_worker(what, monkeyp
     channel = make_channel(workspace=monitor.workspace)
     make_delivery(channel, monitor)
 
-    def send_and_delete(row):
+    def send_and_delete(row, now):
         if what == "monitor":
             monitor_service.delete(monitor=monitor)
         else:
