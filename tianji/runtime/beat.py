@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from celery.beat import ScheduleEntry
 from django.db import Error
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
@@ -53,11 +54,13 @@ class Entry(ModelEntry):
         super().__init__(model, app=app)
         if self.schedule is not None:
             zone = getattr(self.schedule, "tz", None) or UTC
-            self.schedule.nowfun = lambda: _clock.now().astimezone(zone)
+            schedule: Any = self.schedule
+            schedule.nowfun = lambda: _clock.now().astimezone(zone)
 
     def is_due(self) -> Any:
         # A last run in the future, by a clock that was wrong then, would be waited for.
-        self.last_run_at = min(self.last_run_at, _clock.now())
+        now = _clock.now()
+        self.last_run_at = min(self.last_run_at or now, now)
         return super().is_due()
 
     def default_now(self) -> datetime:
@@ -71,6 +74,8 @@ class Scheduler(DatabaseScheduler):
     """Celery Beat's schedule in the database. No tick is added to a queue that no worker works off."""
 
     Entry = Entry
+    _heap: Any
+    _tasks_since_sync: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._read_clock()
@@ -80,13 +85,16 @@ class Scheduler(DatabaseScheduler):
         super().sync()
         self._read_clock()
 
-    def apply_async(self, entry: Entry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
-        if not self._is_full(producer, entry.options.get("queue") or self.app.conf.task_default_queue):
+    def apply_async(
+        self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
+    ) -> Any:
+        queue = (entry.options or {}).get("queue") or self.app.conf.task_default_queue
+        if not self._is_full(producer, queue):
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         # As after a tick that was sent: Celery Beat runs, whether or not a worker does.
         self._tasks_since_sync += 1
         if self.should_sync():
-            self._do_sync()
+            self._do_sync()  # type: ignore[attr-defined]  # Celery's own
         return None
 
     def _is_full(self, producer: Any, queue: str) -> bool:

@@ -21,7 +21,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def scheduler():
     install_schedule()
-    return lambda: Scheduler(app=app)
+    made = []
+
+    def make():
+        made.append(Scheduler(app=app))
+        return made[-1]
+
+    yield make
+    for one in made:
+        # At the end of the process there is no database to note runs in.
+        one._finalize.cancel()
 
 
 def test_the_database_says_what_time_it_is(scheduler, time_machine):
