@@ -36,8 +36,9 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 1.0
 # Pushes fail until the database is found to be back.
 _AWAY_SECONDS = 0.2
-# A push that the database has not answered by then is answered 503; a look may have to excuse all monitors.
-_PUSH_HANGS_SECONDS, _LOOK_HANGS_SECONDS = 10.0, 60.0
+# A push that the database has not answered by then is answered 503. A look may have to excuse all monitors,
+# but none of its statements may run longer (tianji/settings.py).
+_PUSH_HANGS_SECONDS, _STATEMENT_HANGS_SECONDS = 10.0, 16.0
 _TALLY_SECONDS = 10
 _TALLIED = timedelta(minutes=1)
 
@@ -52,7 +53,7 @@ class Listener:
     def __init__(self, *, tolerated: float) -> None:
         self._tolerated = tolerated
         self._connection = OwnConnection()
-        self._watched = [(self._connection, _LOOK_HANGS_SECONDS)]
+        self._watched: list[OwnConnection] = []
         self._mutex = threading.Lock()
         self._answered = self._failed = 0
         self._thread: threading.Thread | None = None
@@ -75,7 +76,7 @@ class Listener:
 
     def watch(self, connection: OwnConnection) -> None:
         """Abandon `connection`, on which pushes are recorded, whenever it hangs."""
-        self._watched.append((connection, _PUSH_HANGS_SECONDS))
+        self._watched.append(connection)
 
     # --- For pages and health --------------------------------------------------------------------
 
@@ -123,8 +124,9 @@ class Listener:
     def _watch_forever(self) -> None:
         # A thread of its own: the one that looks may hang itself.
         while not self._stopping.wait(EVERY_SECONDS):
-            for connection, seconds in self._watched:
-                connection.abandon_after(seconds)
+            self._connection.abandon_after(_STATEMENT_HANGS_SECONDS, each_statement=True)
+            for connection in self._watched:
+                connection.abandon_after(_PUSH_HANGS_SECONDS)
 
     def look(self) -> Verdict:
         """Look once, and write what follows from it.
