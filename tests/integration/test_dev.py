@@ -60,7 +60,7 @@ class Checkout:
         found = {}
         for child in supervisor.children():
             line = " ".join(child.cmdline())
-            for role, part in (("web", "granian"), ("worker", " worker "), ("beat", " beat ")):
+            for role, part in (("web", "runtime.web"), ("worker", " worker "), ("beat", " beat ")):
                 if part in line:
                     found[role] = child.pid
         return found

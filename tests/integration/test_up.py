@@ -93,7 +93,9 @@ def test_killing_the_supervisor_itself_takes_the_children_with_it():
         wait_for(lambda: all_gone(family), seconds=20)
 
 
-@pytest.mark.parametrize(("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "granian")])
+@pytest.mark.parametrize(
+    ("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "runtime.web")]
+)
 def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(role: str, part: str):
     with up() as product:
         dead = child(product.process, part)

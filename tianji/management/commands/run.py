@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from tianji.runtime.processes import ROLES, command
+from tianji.runtime.processes import ROLES, become
 
 
 class Command(BaseCommand):
@@ -17,5 +16,4 @@ class Command(BaseCommand):
         parser.add_argument("role", choices=ROLES)
 
     def handle(self, *args: Any, role: Any, **options: Any) -> None:
-        argv = command(role)
-        os.execv(argv[0], argv)  # noqa: S606  (the command line is our own)
+        become(role)
