@@ -125,6 +125,8 @@ def main() -> int:
     for name in list(os.environ):
         if name.startswith("TIANJI_") or name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
             del os.environ[name]
+    # Some images set it. Hundreds of processes would each compile the whole program and all tests.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     started, run = time.monotonic(), Run()
     steps = FAST if options.fast else tuple(name for name in ALL if name in (options.steps or ALL))
     if not options.fast:
