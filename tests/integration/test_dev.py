@@ -66,8 +66,10 @@ class Checkout:
         return found
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A copy that all tests share, until the last of them ends it."""
+    tmp_path = tmp_path_factory.mktemp("checkout")
     for name in (*paths.PACKAGES, "templates", "static", "locale"):
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
