@@ -30,6 +30,9 @@ from tianji.demo.catalogue import JOBS
 from tianji.demo.jobs import Fate
 from tianji.demo.sink import Sink
 
+# It takes seconds to make.
+pytestmark = pytest.mark.slow
+
 SEEN = {
     Fate.LATE: Shown.LATE,
     Fate.PAUSED: Shown.PAUSED,

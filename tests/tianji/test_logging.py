@@ -124,6 +124,7 @@ def test_the_token_of_a_push_that_finds_a_fault_of_ours_is_in_no_line(lines, cli
     assert SECRET not in lines.text
 
 
+@pytest.mark.slow
 def test_a_token_of_another_shape_is_in_no_line_either(lines, client, db, monkeypatch):
     fail_with(monkeypatch, ValueError("broken"))
     assert client.get("/api/push/0123456789abcdef").status_code == 500

@@ -317,6 +317,7 @@ cron_like = st.text("0123456789*/,-#LWlw ?MONJAFEB", max_size=40) | st.lists(
 ).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(deadline=timedelta(seconds=5), max_examples=200)
 @given(cron_like | st.text(max_size=200), st.sampled_from(ZONES) | st.text(max_size=64), starts)
 def test_whatever_is_typed_only_a_schedule_error_comes_out_and_soon(expression, zone, start):

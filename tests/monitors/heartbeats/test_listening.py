@@ -93,6 +93,7 @@ def test_a_process_that_has_never_committed_is_silent_since_it_started(listener,
 # --- Who is blamed -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nobody_is_blamed_for_an_outage_of_ours(listener):
     workspace = make_workspace()
     channel = make_channel(workspace=workspace)

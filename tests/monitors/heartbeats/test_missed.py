@@ -210,6 +210,7 @@ def test_an_idle_sweep_takes_no_write_lock():
         assert not [query for query in queries.captured_queries if query["sql"].startswith(("BEGIN", "SAVE"))]
 
 
+@pytest.mark.slow
 def test_fifty_missed_deadlines_cost_as_many_statements_as_one():
     workspace = make_workspace()
     make_channel(workspace=workspace)

@@ -12,6 +12,8 @@ import pytest
 from tests.support.product import ROOT, environment_of
 from tests.support.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 _LOAD = """
 import gc, json, multiprocessing, sys, threading
 from tianji.runtime import web

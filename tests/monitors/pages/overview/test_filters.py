@@ -32,6 +32,7 @@ def silent_since(monitor, at):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 1.5, 2.5, 10, 60, 66, 67.5, 115, 120, 5007, 5301, 31_536_301])
 def test_each_status_has_exactly_the_monitors_that_are_shown_so(seconds):
     workspace = make_workspace()
