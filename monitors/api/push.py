@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import structlog
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
@@ -23,8 +22,6 @@ from monitors.heartbeats.push_path import read_path
 from monitors.heartbeats.recorder import Arrival, Limited, Outcome
 from monitors.heartbeats.rejections import UNKNOWN, Reason
 from monitors.services import tokens
-
-log = structlog.get_logger(__name__)
 
 _OK = b'{"ok":true}'
 # Why a push is rejected, by the HTTP status of the response.
@@ -117,8 +114,7 @@ class PushView(APIView):
             outcome = self.pipeline.submit(arrival)
         except QueueFull:
             return _unavailable("Too many pushes are queued; try again shortly.")
-        except (DatabaseError, InterfaceError) as error:
-            log.error("push not recorded", error=str(error))
+        except (DatabaseError, InterfaceError):
             return _unavailable("The heartbeat could not be recorded; try again shortly.")
         match outcome:
             case Outcome.RECORDED:
