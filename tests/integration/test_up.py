@@ -17,6 +17,7 @@ import requests
 
 from tests.support.product import (
     ROOT,
+    Person,
     Process,
     Up,
     environment_of,
@@ -131,6 +132,19 @@ def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up
     )
     assert again.is_running()
     wait_for(lambda: is_ready(running.url), seconds=20)
+
+
+def test_a_process_of_the_web_server_that_dies_is_replaced_by_one_that_serves(running: Up):
+    web = child(running.process, "runtime.web")
+    before = {process.pid for process in web.children()}
+    assert len(before) == 2
+    for process in web.children():
+        process.kill()
+    wait_for(lambda: len({process.pid for process in web.children()} - before) == 2, seconds=20)
+    wait_for(lambda: is_ready(running.url), seconds=20)
+    with Person(running.url) as person:
+        push_url = person.create_monitor("after the fork").push_url
+    assert [requests.post(push_url, timeout=10).status_code for _ in range(8)] == [200] * 8
 
 
 def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line(running: Up):
