@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from bench.chaos.plan import FAMILIES, make_plan
+from bench.chaos.plan import FAMILIES, Fault, make_plan
 from bench.chaos.run import HARD_SECONDS, Run, write_plan
 
 _IN_NAMESPACE = "TIANJI_CHAOS_MOUNTS"
@@ -28,7 +29,7 @@ _IN_NAMESPACE = "TIANJI_CHAOS_MOUNTS"
 def main() -> None:
     options = _options()
     _have_mounts_of_our_own()
-    plan = make_plan(options.seed, options.seconds, options.faults)
+    plan = options.plan or make_plan(options.seed, options.seconds, options.faults)
     repeat = f"--seed {options.seed} --seconds {options.seconds:g} --senders {options.senders}"
     if set(options.faults) != set(FAMILIES):
         repeat += f" --faults {','.join(options.faults)}"
@@ -69,14 +70,19 @@ def _options() -> argparse.Namespace:
         default=list(FAMILIES),
         help=f"families, separated by commas, of {', '.join(FAMILIES)}; all by default",
     )
+    parser.add_argument("--plan", type=_plan_in, help="a plan.json to repeat, instead of a seed's plan")
     options = parser.parse_args()
     if unknown := set(options.faults) - set(FAMILIES):
         parser.error(f"no family {', '.join(sorted(unknown))}: there are {', '.join(FAMILIES)}")
     return options
 
 
+def _plan_in(path: str) -> list[Fault]:
+    return [Fault(**each) for each in json.loads(Path(path).read_text())]
+
+
 def _have_mounts_of_our_own() -> None:
-    """Begin again in a mount namespace, where that is possible: what is mounted in it goes with it."""
+    """Start again in a mount namespace, if allowed: what is mounted in it is gone when it ends."""
     apart = ["unshare", "--mount", "--propagation", "private"]
     if os.geteuid() or _IN_NAMESPACE in os.environ or not shutil.which("unshare"):
         return

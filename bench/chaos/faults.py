@@ -42,7 +42,7 @@ class SmallDisk:
         self._folder: Path | None = None
 
     def mount(self, folder: Path) -> None:
-        """Move the table of heartbeats to a new file system at `folder`, where that is possible."""
+        """Move the table of heartbeats to a new file system at `folder`, if root is allowed to mount it."""
         folder.mkdir()
         size = f"size={_DISK_MEGABYTES}m"
         mount = ["mount", "-t", "tmpfs", "-o", size, "none", folder]
@@ -160,7 +160,7 @@ class Faults:
     def _lock(self, fault: Fault) -> None:
         connection = psycopg.connect(self._at.database, connect_timeout=3)
         self._holders[fault.target] = connection
-        # What is waited for here waits for nobody else.
+        # Waiting here must not make everything else wait for long.
         connection.execute("SET lock_timeout = '3s'")
         connection.execute(_LOCKS[fault.target])  # type: ignore[call-overload]
 

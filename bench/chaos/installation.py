@@ -1,4 +1,4 @@
-"""The product as it runs in production, each process by itself: to be killed, stopped and started again."""
+"""The product as it runs in production, as separate processes that can be killed, stopped and started again."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Group:
             self._process.wait(20)
 
     def look_after(self) -> None:
-        """Start it again if it has ended by itself."""
+        """Start it again if it has ended although it should run."""
         if not self.wanted or self._process is None or self.running():
             return
         if not self._ended_at:
@@ -161,7 +161,7 @@ class Installation:
                 group.look_after()
 
     def end(self) -> None:
-        """Kill every process of the product; the servers end by themselves if they are not stopped."""
+        """Kill every process of the product; the servers are left to those who started them."""
         self._over.set()
         if self._supervisor.ident is not None:
             self._supervisor.join(10)

@@ -15,7 +15,7 @@ from bench.chaos.ledger import Attempt, Incident, Ledger, Rows, iso
 
 # A missed deadline is known once the watermark has passed it, which moves once a second.
 KNOWN_WITHIN = timedelta(seconds=3)
-# The reasons for which an outage that began need not be told to a channel.
+# The reasons for which a channel need not be notified of an outage that began.
 _FAIR = {"recovered", "continues", "down_again"}
 
 
@@ -39,7 +39,7 @@ def broken(senders: Mapping[str, Sender], ledger: Ledger, rows: Rows) -> list[st
         *missed_silences(senders, ledger, rows),
         *missed_reports(ledger, rows),
         *repeated_deliveries(ledger),
-        *untold_incidents(ledger, rows),
+        *incidents_without_notification(ledger, rows),
         *unended_outages(ledger),
     ]
 
@@ -165,19 +165,19 @@ def missed_reports(ledger: Ledger, rows: Rows) -> list[str]:
 
 
 def repeated_deliveries(ledger: Ledger) -> list[str]:
-    """A channel is told of the beginning, and of the end, of an incident under one id."""
+    """A channel is notified of the beginning, and of the end, of an incident under one id."""
     ids: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for message in ledger.messages:
-        for told in message.told:
-            ids[message.channel, told.monitor, told.started_at, told.meaning].add(message.id)
+        for news in message.news:
+            ids[message.channel, news.monitor, news.started_at, news.meaning].add(message.id)
     return [
-        f"told {len(those)} times: {channel} of {meaning} of {monitor} from {started}: {sorted(those)}"
+        f"notified {len(those)} times: {channel} of {meaning} of {monitor} from {started}: {sorted(those)}"
         for (channel, monitor, started, meaning), those in ids.items()
         if len(those) > 1
     ]
 
 
-def untold_incidents(ledger: Ledger, rows: Rows) -> list[str]:
+def incidents_without_notification(ledger: Ledger, rows: Rows) -> list[str]:
     """Every incident has a delivery to every channel that arrived, or that was skipped for a fair reason."""
     received = {(message.channel, message.id) for message in ledger.messages}
     channels = {row.channel for row in rows.deliveries} | {message.channel for message in ledger.messages}
@@ -195,10 +195,10 @@ def untold_incidents(ledger: Ledger, rows: Rows) -> list[str]:
         elif row.status != "skipped":
             found.append(f"unfinished: {about} is {row.status}")
         elif row.event != "incident.resolved" and row.note not in _FAIR:
-            found.append(f"not told: {about} was skipped as {row.note}")
+            found.append(f"not notified: {about} was skipped as {row.note}")
     for incident in rows.incidents:
         found += [
-            f"not told: {_name(incident)} has no delivery to {channel}"
+            f"not notified: {_name(incident)} has no delivery to {channel}"
             for channel in sorted(channels)
             if (channel, incident.monitor, incident.started_at) not in begun
         ]
@@ -206,28 +206,28 @@ def untold_incidents(ledger: Ledger, rows: Rows) -> list[str]:
 
 
 def unended_outages(ledger: Ledger) -> list[str]:
-    """What a channel was told is down, it is told is up, before it is told again that it is down."""
+    """After a channel was notified that a monitor is down, it is notified that it is up, before the next."""
     found = []
-    for (channel, monitor), told in _in_turn(ledger):
+    for (channel, monitor), news in _in_turn(ledger):
         found += [
-            f"told twice that it is down: {channel} of {monitor}, from {first[1]} and from {second[1]}"
-            for first, second in pairwise(told)
+            f"notified twice that it is down: {channel} of {monitor}, from {first[1]} and from {second[1]}"
+            for first, second in pairwise(news)
             if first[0] == second[0] == "down"
         ]
-        if told[-1][0] == "down":
-            found.append(f"not ended: {channel} was told that {monitor} is down from {told[-1][1]}")
+        if news[-1][0] == "down":
+            found.append(f"not ended: {channel} was notified that {monitor} is down from {news[-1][1]}")
     return found
 
 
 def _in_turn(ledger: Ledger) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
-    """Yield, for each channel and monitor, what was told in order; the first time each id arrived counts."""
+    """Yield, by channel and monitor, the news in order. Of an id that arrived again, the first time counts."""
     seen: set[tuple[str, str]] = set()
     turns: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for message in sorted(ledger.messages, key=lambda each: each.at):
         if (message.channel, message.id) not in seen:
             seen.add((message.channel, message.id))
-            for told in message.told:
-                turns[message.channel, told.monitor].append((told.meaning, told.started_at))
+            for news in message.news:
+                turns[message.channel, news.monitor].append((news.meaning, news.started_at))
     yield from turns.items()
 
 

@@ -58,7 +58,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class News:
     """What a notification says of one monitor's outage: "down" or "up", and when the outage started."""
 
     meaning: str
@@ -74,7 +74,7 @@ class Message:
     id: str
     event: str
     at: float
-    told: tuple[Told, ...]
+    news: tuple[News, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +163,12 @@ def read_message(channel: str, request: Received) -> Message:
     """Return what a request to a sink says."""
     body = request.json
     meaning = _MEANINGS.get(body["event"])
-    told: list[Told] = []
+    news: list[News] = []
     if meaning and body["digest"] is not None:
-        told = [Told(meaning, each["name"], each["started_at"]) for each in body["digest"]["monitors"]]
+        news = [News(meaning, each["name"], each["started_at"]) for each in body["digest"]["monitors"]]
     elif meaning:
-        told = [Told(meaning, body["monitor"]["name"], body["incident"]["started_at"])]
-    return Message(channel, request.headers["webhook-id"], body["event"], request.at, tuple(told))
+        news = [News(meaning, body["monitor"]["name"], body["incident"]["started_at"])]
+    return Message(channel, request.headers["webhook-id"], body["event"], request.at, tuple(news))
 
 
 def iso(moment: datetime) -> str:

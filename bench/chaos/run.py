@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Run:
             senders = {sender.name: sender.monitor for sender in self._senders}
             self.say(invariants.figures(self.ledger, rows))
             found += invariants.broken(senders, self.ledger, rows)
-            self._tell_of_restarts(made)
+            self._say_what_restarted(made)
             made.end()
             if left := pids_of(made.groups.values()):
                 found.append(f"processes were left: {left}")
@@ -140,18 +141,18 @@ class Run:
             do()
 
     def _wait_for_the_silent(self, made: Installation) -> list[str]:
-        """Keep whoever is silent so until all of them are down."""
-        silent = [sender for sender in self._senders if sender.kind.name == "silent" and sender.silent]
+        """Let all fall silent that do so, and wait until they are down."""
+        silent = [sender for sender in self._senders if sender.kind.name == "silent"]
         for sender in silent:
             sender.hold.set()
-        silent = [sender for sender in silent if sender.silent]
-        allowed = max((sender.monitor.allowed.total_seconds() for sender in silent), default=0.0)
+        self._wait(lambda: all(sender.silent for sender in silent), 30)
         names = {sender.name for sender in silent}
-        began, within = time.monotonic(), _TALLY_SECONDS + allowed + 10
-        self._wait(lambda: names <= self._down(made), within)
+        allowed = max((sender.monitor.allowed.total_seconds() for sender in silent), default=0.0)
+        began = time.monotonic()
+        self._wait(lambda: names <= self._down(made), _TALLY_SECONDS + allowed + 10)
         waited = time.monotonic() - began
-        self.say(f"{len(silent)} are silent: all seen after {waited:.1f} s")
         down = self._down(made)
+        self.say(f"{len(names & down)} of {len(names)} that are silent are down after {waited:.1f} s")
         for sender in silent:
             sender.hold.clear()
         return invariants.undetected({name: name in down for name in sorted(names)}, after=waited)
@@ -196,13 +197,12 @@ class Run:
                 self.ledger.write(read_message(name, request))
                 self._read[name] += 1
 
-    def _tell_of_restarts(self, made: Installation) -> None:
+    def _say_what_restarted(self, made: Installation) -> None:
         for name, group in made.groups.items():
             if group.exits:
-                self.say(f"{name} ended by itself and was started again: {group.exits}")
+                self.say(f"{name} ended unasked and was started again: {group.exits}")
 
 
 def write_plan(run: Run) -> None:
-    """Write the plan beside the ledger."""
-    plan = [{"at": f.at, "family": f.family, "target": f.target, "seconds": f.seconds} for f in run.plan]
-    (run.folder / "plan.json").write_text(json.dumps({"seed": run.seed, "faults": plan}, indent=1))
+    """Write the plan beside the ledger, for `--plan`."""
+    (run.folder / "plan.json").write_text(json.dumps([asdict(fault) for fault in run.plan], indent=1))

@@ -1,4 +1,4 @@
-"""Senders as they are outside: each pushes by itself, tries again, and writes down what it was answered."""
+"""Senders as they are outside: each pushes, tries again, and writes down what it was answered."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Pushing(threading.Thread):
         self.kind, self._token, self._ports, self._ledger = kind, token, ports, ledger
         self._rng = random.Random(f"{seed}/{name}")
         self._web = self._rng.randrange(len(ports))
-        # While `hold` is set, a sender that is silent stays so.
+        # While `hold` is set, a sender that may fall silent is silent.
         self.over, self.given_up, self.hold = (threading.Event() for _ in range(3))
         self.silent = False
         self.ended_up = threading.Event()
@@ -121,7 +121,7 @@ class Pushing(threading.Thread):
     def _fall_silent(self) -> None:
         while not self.over.is_set():
             until = time.monotonic() + self._rng.uniform(4, 30)
-            while not self.over.is_set() and time.monotonic() < until:
+            while not self.over.is_set() and not self.hold.is_set() and time.monotonic() < until:
                 self._push("up")
                 self._over_wait(_EVERY)
             last = self._until_acknowledged("up", unless_over=True)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.chaos import invariants
 from bench.chaos.invariants import Sender
-from bench.chaos.ledger import Attempt, Delivery, Incident, Ledger, Message, Rows, Silence, Told, iso
+from bench.chaos.ledger import Attempt, Delivery, Incident, Ledger, Message, Rows, Silence, News, iso
 
 START = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 SENDERS = {
@@ -24,7 +24,7 @@ def at(seconds: float) -> datetime:
 
 
 class World:
-    """A run in which all went well: one reported outage, one silence that was noticed, both told and ended.
+    """A run in which all went well: one reported outage, one silence that was noticed, both notified and ended.
 
     A push arrives as many seconds after the start as its monotonic time says.
     """
@@ -69,10 +69,10 @@ class World:
             self.rows.deliveries.append(
                 Delivery("hook", monitor, at(start), f"incident.{event}", "sent", "", id_)
             )
-            self.tell(id_, f"incident.{event}", when, Told(meaning, monitor, iso(at(start))))
+            self.tell(id_, f"incident.{event}", when, News(meaning, monitor, iso(at(start))))
 
-    def tell(self, id_: str, event: str, second: float, *told: Told) -> None:
-        self.ledger.write(Message("hook", id_, event, second, told))
+    def tell(self, id_: str, event: str, second: float, *news: News) -> None:
+        self.ledger.write(Message("hook", id_, event, second, news))
 
     def broken(self) -> list[str]:
         return invariants.broken(SENDERS, self.ledger, self.rows)
@@ -144,10 +144,10 @@ def test_an_incident_that_no_report_opened_is_false(world: World):
 
 
 def forget(world: World, monitor: str) -> None:
-    """Take away the incident of a monitor, and what was told of it."""
+    """Take away the incident of a monitor, and its notifications."""
     world.rows.incidents[:] = [each for each in world.rows.incidents if each.monitor != monitor]
     world.rows.deliveries[:] = [each for each in world.rows.deliveries if each.monitor != monitor]
-    world.ledger.messages[:] = [m for m in world.ledger.messages if m.told[0].monitor != monitor]
+    world.ledger.messages[:] = [m for m in world.ledger.messages if m.news[0].monitor != monitor]
 
 
 def test_a_report_without_an_incident_is_missed(world: World):
@@ -187,13 +187,13 @@ def test_who_is_silent_at_the_end_must_be_down():
 
 
 def test_a_second_id_for_the_same_news_is_a_second_delivery(world: World):
-    world.tell("another", "incident.opened", 21.5, Told("down", "reports", iso(at(20.5))))
-    assert any(each.startswith("told 2 times: hook of down of reports") for each in world.broken())
+    world.tell("another", "incident.opened", 21.5, News("down", "reports", iso(at(20.5))))
+    assert any(each.startswith("notified 2 times: hook of down of reports") for each in world.broken())
 
 
 def test_news_in_a_digest_and_by_itself_are_two_deliveries(world: World):
-    world.tell("digest", "digest.up", 50, Told("up", "reports", iso(at(20.5))))
-    assert any(each.startswith("told 2 times: hook of up of reports") for each in world.broken())
+    world.tell("digest", "digest.up", 50, News("up", "reports", iso(at(20.5))))
+    assert any(each.startswith("notified 2 times: hook of up of reports") for each in world.broken())
 
 
 def test_the_same_id_may_arrive_again(world: World):
@@ -212,29 +212,29 @@ def test_every_delivery_is_finished(world: World, status: str):
     assert any(each.startswith("unfinished: incident.opened of reports") for each in world.broken())
 
 
-def test_an_incident_is_told_unless_it_was_over_before(world: World):
+def test_an_incident_is_notified_unless_it_was_over_before(world: World):
     opened, resolved = world.rows.deliveries[:2]
     world.ledger.messages[:] = [each for each in world.ledger.messages if "reports" not in each.id]
     world.rows.deliveries[1] = replace(resolved, status="skipped", note="not_notified")
     world.rows.deliveries[0] = replace(opened, status="skipped", note="recovered")
     assert world.broken() == []
     world.rows.deliveries[0] = replace(opened, status="skipped", note="unsubscribed")
-    assert any(each.startswith("not told: incident.opened of reports") for each in world.broken())
+    assert any(each.startswith("not notified: incident.opened of reports") for each in world.broken())
 
 
-def test_an_incident_without_a_delivery_is_not_told(world: World):
+def test_an_incident_without_a_delivery_is_not_notified(world: World):
     world.rows.deliveries[:] = [each for each in world.rows.deliveries if each.monitor != "silent"]
-    assert any(each.startswith("not told: missed incident of silent") for each in world.broken())
+    assert any(each.startswith("not notified: missed incident of silent") for each in world.broken())
 
 
 def test_what_was_announced_is_ended(world: World):
     world.ledger.messages[:] = [each for each in world.ledger.messages if each.id != "silent-29-resolved"]
-    assert "not ended: hook was told that silent is down from 2026-11-27T12:00:29.000Z" in world.broken()
+    assert "not ended: hook was notified that silent is down from 2026-11-27T12:00:29.000Z" in world.broken()
 
 
 def test_an_outage_is_ended_before_the_next_is_announced(world: World):
     moved = next(each for each in world.ledger.messages if each.id == "silent-29-resolved")
     world.ledger.messages.remove(moved)
-    world.tell("early", "incident.opened", 45, Told("down", "silent", iso(at(44))))
+    world.tell("early", "incident.opened", 45, News("down", "silent", iso(at(44))))
     world.ledger.write(replace(moved, at=46))
-    assert any(each.startswith("told twice that it is down: hook of silent") for each in world.broken())
+    assert any(each.startswith("notified twice that it is down: hook of silent") for each in world.broken())
