@@ -1,4 +1,4 @@
-"""The product as it runs in production, as separate processes that can be killed, stopped and started again."""
+"""The product as in production: separate processes that can be killed, stopped and started again."""
 
 from __future__ import annotations
 

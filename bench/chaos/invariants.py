@@ -220,7 +220,7 @@ def unended_outages(ledger: Ledger) -> list[str]:
 
 
 def _in_turn(ledger: Ledger) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
-    """Yield, by channel and monitor, the news in order. Of an id that arrived again, the first time counts."""
+    """Yield, by channel and monitor, the news in order. Of an id that came again, the first time counts."""
     seen: set[tuple[str, str]] = set()
     turns: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for message in sorted(ledger.messages, key=lambda each: each.at):

@@ -9,7 +9,7 @@ import pytest
 
 from bench.chaos import invariants
 from bench.chaos.invariants import Sender
-from bench.chaos.ledger import Attempt, Delivery, Incident, Ledger, Message, Rows, Silence, News, iso
+from bench.chaos.ledger import Attempt, Delivery, Incident, Ledger, Message, News, Rows, Silence, iso
 
 START = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 SENDERS = {
@@ -24,7 +24,7 @@ def at(seconds: float) -> datetime:
 
 
 class World:
-    """A run in which all went well: one reported outage, one silence that was noticed, both notified and ended.
+    """A run in which all went well: a reported outage and a silence, both notified and ended.
 
     A push arrives as many seconds after the start as its monotonic time says.
     """
