@@ -37,24 +37,28 @@ class SmallDisk:
     It is mounted in a mount namespace of this process (see __main__.py), and gone with it.
     """
 
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
+    def __init__(self) -> None:
         self._folder: Path | None = None
 
-    def mount(self, folder: Path) -> None:
+    def mount(self, folder: Path, installation: Installation) -> None:
         """Move the table of heartbeats to a new file system at `folder`, if root is allowed to mount it."""
         folder.mkdir()
         size = f"size={_DISK_MEGABYTES}m"
         mount = ["mount", "-t", "tmpfs", "-o", size, "none", folder]
         if os.geteuid() or subprocess.run(mount, check=False).returncode:
             return
+        self._folder = folder
         own = folder / "tablespace"
         own.mkdir()
-        os.chown(own, self._installation.postgres.user_id, -1)
-        with psycopg.connect(self._installation.database, autocommit=True) as connection:
+        os.chown(own, installation.postgres.user_id, -1)
+        with psycopg.connect(installation.database, autocommit=True) as connection:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{own}'")  # type: ignore[call-overload]
             connection.execute("ALTER TABLE monitors_heartbeat SET TABLESPACE small")
-        self._folder = folder
+
+    def unmount(self) -> None:
+        """Give it up, when PostgreSQL has ended."""
+        if self._folder is not None:
+            subprocess.run(["umount", self._folder], check=False)
 
     def fill(self) -> None:
         if self._folder is None:

@@ -51,6 +51,8 @@ class Run:
         """Run, and return what did not hold."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.ledger.close)
+            disk = SmallDisk()
+            stack.callback(disk.unmount)
             server = stack.enter_context(postgres(durable=True))
             stack.callback(shutil.copy, server.log, self.folder / "postgres.log")
             broker = stack.enter_context(redis_server())
@@ -60,8 +62,7 @@ class Run:
             self.installation = made
             stack.callback(made.end)
             made.prepare()
-            disk = SmallDisk(made)
-            disk.mount(self.folder / "small")
+            disk.mount(self.folder / "small", made)
             channels = {name: sink.url for name, sink in self._sinks.items()}
             self._senders = setup.make_senders(made, self._count, channels, self.ledger, self.seed)
             faults = Faults(made, self._sinks[TROUBLED], disk)
