@@ -70,7 +70,9 @@ def _options() -> argparse.Namespace:
         default=list(FAMILIES),
         help=f"families, separated by commas, of {', '.join(FAMILIES)}; all by default",
     )
-    parser.add_argument("--plan", type=_plan_in, help="a plan.json to repeat, instead of a seed's plan")
+    parser.add_argument(
+        "--plan", type=_plan_in, help="a file with a plan to repeat, as in the folder of a failed run"
+    )
     options = parser.parse_args()
     if unknown := set(options.faults) - set(FAMILIES):
         parser.error(f"no family {', '.join(sorted(unknown))}: there are {', '.join(FAMILIES)}")
