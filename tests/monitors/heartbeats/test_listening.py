@@ -309,6 +309,22 @@ def test_a_few_failed_pushes_are_no_gap(listener):
     assert listener.look() == Listening()
 
 
+def test_seconds_in_which_all_pushes_fail_are_a_gap_however_many_a_minute_before_were_answered(listener):
+    monitor = watched(silent=55)
+    listener.look()
+    answered_at = database_now() - timedelta(seconds=20)
+    PushTally.objects.create(at=answered_at, answered=1000)
+    fail(listener, failed=3, answered=0)
+    assert isinstance(listener.look(), Failing)
+    # It is overdue by the time that pushes are answered again.
+    let_pass(monitor, seconds=10)
+    PushTally.objects.filter(failed__gt=0).update(at=F("at") - timedelta(seconds=11))
+    Watermark.objects.update(until=F("until") - timedelta(seconds=11))
+    assert isinstance(listener.look(), GapEnded)
+    missed.declare_missed()
+    assert Incident.objects.count() == 0
+
+
 def test_failures_of_an_outage_do_not_hold_the_watermark_after_it(listener):
     listener.look()
     fail(listener, failed=100, answered=0)
