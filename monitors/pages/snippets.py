@@ -20,8 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from monitors.domain.durations import HOUR, MINUTE, exactly
-from monitors.domain.on_calendar import on_calendar
-from monitors.domain.schedules import is_time_zone
+from monitors.domain.cron_to_on_calendar import cron_to_on_calendar
+from monitors.domain.expressions import is_time_zone
 from monitors.history import current
 from monitors.models import Monitor
 
@@ -199,7 +199,7 @@ def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any
         # 0 for cron monitors, so that nothing loops.
         "period": _period(monitor),
         "loops": 0 < _period(monitor) <= _LONGEST_LOOP,
-        "calendars": on_calendar(crontab, zone) if zone else (),
+        "calendars": cron_to_on_calendar(crontab, zone) if zone else (),
     }
 
 
