@@ -23,7 +23,9 @@ _NICKNAMES = {
 
 
 def cron_times(expression: str, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
-    """Yield the times of a cron `expression` in `zone` after `start`, in UTC; none if none is within 50 years.
+    """Yield the times of a cron `expression` in `zone` after `start`, in UTC.
+
+    None if there are none within 50 years.
 
     Daylight saving time is handled like Debian's cron: a local time that does not exist runs at the
     change, one that exists twice runs once.

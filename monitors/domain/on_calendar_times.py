@@ -19,8 +19,6 @@ from monitors.domain.expressions import ScheduleError, is_time_zone, zone_named
 
 LINES_MAX = 10
 _QUOTED_MOST = 40
-# Any time will do: only the fields are parsed, no times are computed.
-_SOME_DAY = datetime(2024, 1, 1)  # noqa: DTZ001
 # systemd has more names for the same than the library.
 _SHORTHANDS = {
     "anually": "annually",
@@ -64,15 +62,13 @@ def on_calendar_lines(text: str) -> tuple[str, ...]:
     found: list[str] = []
     for typed in text.splitlines():
         line = " ".join(typed.split())
-        if not line or line[0] in "#;":
+        if not line or line[0] in "#;" or line == "[Timer]":
             continue
         assigned = _ASSIGNMENT.match(line)
         if assigned:
             line = line[assigned.end() :].strip()
-        elif _OTHER_SETTING.match(line) and line.lower() != "[timer]":
-            raise ScheduleError(f"Of a timer unit, enter only the OnCalendar= lines, without “{_shortened(line)}”.")
-        if line.lower() == "[timer]":
-            continue
+        elif _OTHER_SETTING.match(line):
+            raise ScheduleError(f"Enter only the OnCalendar= lines of a timer, without “{_shortened(line)}”.")
         if line:
             found.append(line)
         else:
@@ -106,18 +102,15 @@ def on_calendar_times(text: str, zone: ZoneInfo, start: datetime) -> Iterator[da
 
 def zone_of(line: str) -> str:
     """Return the time zone that an expression names, or ""."""
-    last = line.split(" ")[-1]
+    last = line.rsplit(" ", maxsplit=1)[-1]
     # systemd reads this one in any case.
     name = "UTC" if last.upper() == "UTC" else last
     return name if " " in line and is_time_zone(name) else ""
 
 
-def has_seconds(text: str) -> bool:
-    """Return whether an expression in `text` may name other times than full minutes."""
-    try:
-        return any(_parsed(line, _SOME_DAY).seconds != {0} for line in on_calendar_lines(text))
-    except ScheduleError:
-        return False
+def in_zone(line: str, zone: str) -> str:
+    """Return an expression with a time zone: its own or, if it names none, `zone`."""
+    return line if zone_of(line) else f"{line} {zone}"
 
 
 def _times(line: str, zone: ZoneInfo, start: datetime, *, alone: bool) -> Iterator[datetime]:
@@ -166,7 +159,7 @@ def _sentence(expression: str, fault: str) -> str:
         return f"Unknown time zone “{_shortened(words[-1])}”. Use one such as UTC or Asia/Jakarta."
     if len(words) == 1 and expression.replace("-", "").isalpha() and not _WEEKDAY.match(expression):
         return (
-            "Unknown name. Use minutely, hourly, daily, weekly, monthly, quarterly, semiannually or yearly, or "
-            f"enter weekdays, a date and a time, such as {_EXAMPLE}."
+            "Unknown name. Use minutely, hourly, daily, weekly, monthly, quarterly, semiannually or yearly, "
+            f"or enter weekdays, a date and a time, such as {_EXAMPLE}."
         )
     return _ALLOWED.get(fault, _FORMAT)
