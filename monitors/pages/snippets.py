@@ -185,7 +185,8 @@ def _parts(text: str) -> tuple[Part, ...]:
 def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any]:
     """Return the context of the templates; everything from users is quoted or known to be safe."""
     url = quote(push_url, safe=_KEPT)
-    crontab, zone, calendars = _crontab(monitor), "", ()
+    crontab, zone = _crontab(monitor), ""
+    calendars: tuple[str, ...] = ()
     if monitor.has_set_times:
         zone = monitor.timezone if is_time_zone(monitor.timezone) else "UTC"
     match monitor.kind:
