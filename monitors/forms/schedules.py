@@ -103,7 +103,7 @@ class ScheduleForm(forms.Form):
         required=False,
         help_text=_(
             "A heartbeat this long before a scheduled time counts for it. Leave it empty for a tenth of the "
-            "grace period, 5 s to 60 s; 0 s allows none."
+            "grace period, 5 s to 60 s; 0 means not at all."
         ),
     )
 
