@@ -184,6 +184,11 @@ class Redis:
 
         _wait_until(answers, redis.ConnectionError)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "Redis does not run"
+        return self._process.pid
+
     def stop(self) -> None:
         _end(self._process, signal.SIGKILL)
         self._process = None

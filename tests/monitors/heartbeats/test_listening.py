@@ -16,10 +16,10 @@ from monitors.heartbeats import missed
 from monitors.heartbeats.group_commit import QueueFull
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.missed import Swept
-from monitors.heartbeats.pipeline import Pipeline
+from monitors.heartbeats.pipeline import Pipeline, process_pipeline
 from monitors.heartbeats.rate_limit import Limiter
 from monitors.heartbeats.rejections import RejectionLog
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.history.uptimes import uptimes
 from monitors.models import Gap, Incident, Monitor, MonitorState, PushTally, Watermark
 from monitors.services import monitors as services
@@ -226,6 +226,17 @@ def test_a_gap_is_out_of_everyones_uptime(listener):
     found = uptimes([one], start=now - timedelta(seconds=250), end=now, now=now)[monitor.pk]
     assert 48 < found.watched.total_seconds() < 56
     assert found.share is not None
+
+
+def test_the_gap_that_lasts_is_shown_and_out_of_uptime_already(listener, monkeypatch):
+    (one,) = reloaded([watched(silent=300)])
+    now = database_now()
+    since = now - timedelta(seconds=200)
+    monkeypatch.setattr(process_pipeline().listener, "_until", since)
+    assert gaps.between(now - timedelta(hours=1), now) == [(since, now)]
+    assert gaps.between(now - timedelta(hours=1), since - timedelta(seconds=1)) == []
+    found = uptimes([one], start=now - timedelta(seconds=250), end=now, now=now)[one.pk]
+    assert found.watched == timedelta(seconds=50)
 
 
 # --- The clock -----------------------------------------------------------------------------------
