@@ -15,25 +15,10 @@ from monitors.models import SLUG_LENGTH, Monitor
 from monitors.services import tokens
 
 # Fields that are written with `lifecycle`; all others are read-only.
-COLUMNS = (
-    "name",
-    "slug",
-    "description",
-    "tags",
-    "kind",
-    "timeout",
-    "interval",
-    "cron",
-    "calendar",
-    "timezone",
-    "grace",
-    "early",
-    "post_only",
-    "push_rate",
-    "value_min",
-    "value_max",
-    "value_required",
-)
+ABOUT = ("name", "slug", "description", "tags")
+SCHEDULE = ("kind", "timeout", "interval", "cron", "calendar", "timezone", "grace", "early")
+PUSHES = ("post_only", "push_rate", "value_min", "value_max", "value_required")
+COLUMNS = (*ABOUT, *SCHEDULE, *PUSHES)
 
 
 class MonitorForm(forms.ModelForm, ScheduleForm):

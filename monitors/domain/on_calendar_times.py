@@ -11,6 +11,7 @@ import heapq
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from oncalendar import BaseIterator, OnCalendarError
@@ -26,7 +27,7 @@ _SHORTHANDS = {
     "bi-annually": "semiannually",
     "semi-annually": "semiannually",
 }
-_ASSIGNMENT = re.compile(r"OnCalendar\s*=")
+_ASSIGNMENT = re.compile(r"OnCalendar\s*=", re.IGNORECASE)
 _OTHER_SETTING = re.compile(r"\w+\s*=|\[")
 _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
 _FRACTION = re.compile(r"(?<!\.)\.(?!\.)")
@@ -93,8 +94,10 @@ def on_calendar_times(text: str, zone: ZoneInfo, start: datetime) -> Iterator[da
     lines = on_calendar_lines(text)
     if not lines:
         raise ScheduleError(_FORMAT)
+    if len(lines) > 1:
+        lines = tuple(line for line in lines if _has_times(line, zone, start.year))
     latest = start
-    for time in heapq.merge(*[_times(line, zone, start, alone=len(lines) == 1) for line in lines]):
+    for time in heapq.merge(*[_times(line, zone, start) for line in lines]):
         if time > latest:
             yield time
             latest = time
@@ -113,14 +116,23 @@ def in_zone(line: str, zone: str) -> str:
     return line if zone_of(line) else f"{line} {zone}"
 
 
-def _times(line: str, zone: ZoneInfo, start: datetime, *, alone: bool) -> Iterator[datetime]:
-    zone = zone_named(name) if (name := zone_of(line)) else zone
+@lru_cache(maxsize=1000)
+def _has_times(line: str, zone: ZoneInfo, year: int) -> bool:
+    """Return whether one of several expressions has times from `year` on.
+
+    One without, such as *-02-30, is searched for up to 50 ms. Beside others that do have times, it would be
+    searched with every heartbeat.
+    """
     try:
-        local_times = _parsed(line, start.astimezone(zone).replace(tzinfo=None))
+        return next(_times(line, zone, datetime(year - 1, 12, 31, tzinfo=UTC)), None) is not None
     except ScheduleError as error:
-        raise error if alone else ScheduleError(f"“{_shortened(line)}”: {error}") from error
+        raise ScheduleError(f"“{_shortened(line)}”: {error}") from error
+
+
+def _times(line: str, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
+    zone = zone_named(name) if (name := zone_of(line)) else zone
     missing = 0
-    for local_time in local_times:
+    for local_time in _parsed(line, start.astimezone(zone).replace(tzinfo=None)):
         time = local_time.replace(tzinfo=zone).astimezone(UTC)
         if time.astimezone(zone).replace(tzinfo=None) != local_time:
             missing += 1

@@ -115,6 +115,12 @@ def test_an_oncalendar_schedule_is_stored_as_it_is_evaluated(root: Client):
     assert "OnCalendar daily + 1" in page
 
 
+def test_all_of_a_schedule_is_in_one_section(root: Client, monitor: Monitor):
+    sections = dict(root.get(page_of(monitor)).context["adminform"].fieldsets)
+    schedule = next(options["fields"] for title, options in sections.items() if title == "Schedule")
+    assert schedule == ("kind", "timeout", "interval", "cron", "calendar", "timezone", "grace", "early")
+
+
 def test_an_edit_moves_the_deadline_and_is_in_the_audit(root: Client, pushed: Monitor):
     due = pushed.state.due_at or MonitorState.objects.get(monitor=pushed).due_at
     answer = root.post(page_of(pushed), fields_of(root, pushed, timeout="1 min"))

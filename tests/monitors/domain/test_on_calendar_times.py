@@ -109,6 +109,7 @@ OnCalendar = Sat 12:00
     [
         (UNIT, ("Mon..Fri 09:00", "Sat 12:00")),
         ("  daily \r\n\r\n hourly", ("daily", "hourly")),
+        ("oncalendar=daily", ("daily",)),
         # As in a drop-in: an empty assignment forgets the earlier ones.
         ("OnCalendar=daily\nOnCalendar=\nOnCalendar=hourly", ("hourly",)),
         ("# only a comment", ()),
@@ -181,6 +182,21 @@ def test_what_never_matches_is_found_out_soon(expression: str):
         OnCalendarSchedule(expression).due_after(BASE)
     # Each takes a small part of it, and seconds without a bound.
     assert time.process_time() - started < 3
+
+
+def test_lines_that_never_match_cost_nothing_beside_others():
+    never = ["Sun *-03-25..31 02:*:* Europe/Berlin"] * (LINES_MAX - 1)
+    schedule = OnCalendarSchedule("\n".join([*never, "daily"]))
+    assert schedule.due_after(BASE).expected_by == utc("2026-03-28 00:00")
+    started = time.process_time()
+    for hours in range(100):
+        schedule.due_after(BASE + timedelta(hours=hours))
+    # Each search for what never matches takes longer than this by itself, a hundred times over.
+    assert time.process_time() - started < 1
+
+
+def test_a_date_that_has_passed_is_ignored_beside_others():
+    assert times_of("2026-03-27 11:00\n2020-01-01\ndaily")[0] == utc("2026-03-28 00:00")
 
 
 @settings(deadline=None, max_examples=300)
