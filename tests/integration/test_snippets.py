@@ -8,6 +8,7 @@ since most of the time they wait.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -354,6 +355,23 @@ def test_the_units_are_what_systemd_expects(workshop: Workshop, analyze: str | N
     ran = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     # It also complains of the machine's own units; only what it says of these counts.
     assert str(folder) not in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize(
+    "analyze",
+    [pytest.param(ANALYZE, id="read by systemd" if ANALYZE else "read as a file, without systemd")],
+)
+def test_a_timer_has_the_lines_of_an_oncalendar_monitor(workshop: Workshop, analyze: str | None):
+    lines = "Mon..Fri 09:00\nSat 12:00 UTC"
+    monitor = workshop.person.create_monitor(
+        "timer", kind="oncalendar", calendar=lines, timezone="Asia/Jakarta"
+    )
+    parts = workshop.parts("systemd", monitor)
+    timer = next(text for name, text in parts.items() if name.endswith(".timer"))
+    found = re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE)
+    assert found == ["Mon..Fri 09:00 Asia/Jakarta", "Sat 12:00 UTC"]
+    if analyze:
+        subprocess.run([analyze, "calendar", *found], capture_output=True, check=True)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,11 @@ SCHEDULES = [
         for grace in (None, 0, 7)
     ),
     {"kind": "cron", "cron": "*/5 * * * *", "grace": 60},
-    # It never comes, so nothing is due by it.
+    {"kind": "oncalendar", "calendar": "*:0/5", "grace": 60},
+    {"kind": "oncalendar", "calendar": "*:*:0/10", "early": 0},
+    # They never come, so nothing is due by them.
     {"kind": "cron", "cron": "0 0 31 2 *"},
+    {"kind": "oncalendar", "calendar": "2020-01-01"},
 ]
 
 
