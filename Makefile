@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
-.PHONY: up dev test test-fast lint fmt messages lock bench-push bench-sweep bench-dashboard bench-deliver clean
+.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-faults chaos clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -56,9 +56,21 @@ bench-sweep: .venv/.dev-installed
 bench-deliver: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.deliver
 
+# Ten minutes of faults in a random order; another order: make chaos SEED=2
+SEED ?= 1
+chaos: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.chaos --seed $(SEED)
+
 # Needs GNU gettext.
 messages: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.messages
+
+# Needs Chromium.
+pictures: .venv/.dev-installed
+	@exec $(BIN)/python -m scripts.pictures
+
+bench-faults: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.faults
 
 bench-dashboard: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.dashboard

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import prepared
+from tests.support import prepared, tools
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# Options for a headless Chromium in a container, without connections to other hosts.
+_BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 # How fast a machine is says nothing about the code; speed is measured in bench/.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,6 +96,20 @@ def close_own_connection(django_db_setup):
     process_pipeline().rejections.by_itself = False
     yield
     process_pipeline().close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests of this process, in which there can be no second one."""
+    # Most processes need none.
+    from playwright.sync_api import sync_playwright
+
+    path = tools.browser()
+    assert path, f"The browser tests need Chromium: apt-get install {tools.BROWSERS[0]}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.utils.log import CallbackFilter
 from structlog.contextvars import bound_contextvars, clear_contextvars, merge_contextvars
 
 log = structlog.get_logger("tianji.requests")
@@ -73,12 +74,14 @@ def logging_config(*, level: int, json: bool) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"raised": {"()": CallbackFilter, "callback": lambda record: bool(record.exc_info)}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"level": "INFO", "handlers": [], "propagate": True},
-            # RequestLog writes one line per request; Django's would duplicate it.
-            "django.request": {"level": "ERROR", "propagate": True},
+            # RequestLog writes one line per request; Django's would duplicate it, and write one for each push
+            # that can't be recorded. Only tracebacks are news.
+            "django.request": {"level": "ERROR", "filters": ["raised"], "propagate": True},
             "django.server": {"level": "ERROR", "handlers": [], "propagate": True},
             # Scanners try thousands of host names; the response is 400 either way.
             "django.security.DisallowedHost": {"level": "CRITICAL"},

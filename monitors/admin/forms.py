@@ -8,28 +8,17 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from monitors.forms.monitors import DurationField, ScheduleForm, TagsField, require_order_of_values
+from monitors.forms.fields import DurationField, TagsField
+from monitors.forms.monitors import require_order_of_values
+from monitors.forms.schedules import ScheduleForm
 from monitors.models import SLUG_LENGTH, Monitor
 from monitors.services import tokens
 
 # Fields that are written with `lifecycle`; all others are read-only.
-COLUMNS = (
-    "name",
-    "slug",
-    "description",
-    "tags",
-    "kind",
-    "timeout",
-    "interval",
-    "cron",
-    "timezone",
-    "grace",
-    "post_only",
-    "push_rate",
-    "value_min",
-    "value_max",
-    "value_required",
-)
+ABOUT = ("name", "slug", "description", "tags")
+SCHEDULE = ("kind", "timeout", "interval", "cron", "calendar", "timezone", "grace", "early")
+PUSHES = ("post_only", "push_rate", "value_min", "value_max", "value_required")
+COLUMNS = (*ABOUT, *SCHEDULE, *PUSHES)
 
 
 class MonitorForm(forms.ModelForm, ScheduleForm):
@@ -58,11 +47,8 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
         ScheduleForm.clean(self)
         require_order_of_values(self)
         cleaned = self.cleaned_data
-        # Fields of the other kind of schedule get their defaults.
-        if cleaned.get("kind") == Monitor.Kind.CRON:
-            cleaned["timeout"] = Monitor._meta.get_field("timeout").default
-        elif "kind" in cleaned:
-            cleaned["cron"], cleaned["timezone"] = "", "UTC"
+        # Fields of other kinds of schedules get their defaults.
+        cleaned |= {name: value for name, value in self.schedule_columns().items() if name in cleaned}
         if "slug" in cleaned:
             cleaned["slug"] = cleaned["slug"] or self.instance.slug
             self._require_a_free_slug(cleaned["slug"])

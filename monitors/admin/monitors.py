@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from accounts.actors import admin_of
 from core.admin import SiteAdmin
 from core.admin_bulk import Bulk, Outcome, confirm_and_run
-from monitors.admin.forms import COLUMNS, MonitorForm
+from monitors.admin.forms import ABOUT, PUSHES, SCHEDULE, MonitorForm
 from monitors.admin.token_actions import masked_url, state_of
 from monitors.domain.state_machine import Shown
 from monitors.history import current
@@ -71,9 +71,9 @@ class MonitorAdmin(SiteAdmin):
         "updated_at",
     )
     fieldsets = (
-        (None, {"fields": ("workspace", *COLUMNS[:4])}),
-        (gettext_lazy("Schedule"), {"fields": COLUMNS[4:10]}),
-        (gettext_lazy("Pushes"), {"fields": COLUMNS[10:]}),
+        (None, {"fields": ("workspace", *ABOUT)}),
+        (gettext_lazy("Schedule"), {"fields": SCHEDULE}),
+        (gettext_lazy("Pushes"), {"fields": PUSHES}),
     )
     shown_fieldsets = (
         (gettext_lazy("Push tokens"), {"fields": ("push_tokens",)}),

@@ -18,9 +18,9 @@ from api.problems import impossible
 from core.clock import database_now
 from monitors.access import push_url
 from monitors.api.serializers import ScheduleField
-from monitors.domain.schedules import CronSchedule, ScheduleError, is_time_zone
+from monitors.domain.expressions import ScheduleError, is_time_zone
 from monitors.history import current as current_state
-from monitors.models import Monitor, PushToken
+from monitors.models import SCHEDULE_COLUMNS, Monitor, PushToken, schedule_of
 from monitors.services import tokens
 
 
@@ -139,6 +139,6 @@ def _require_possible(schedule: dict[str, Any]) -> None:
         sentence = _("Unknown time zone. Use one such as UTC or Asia/Jakarta.")
         raise impossible("schedule.timezone", sentence)
     try:
-        CronSchedule(schedule["cron"], schedule["timezone"]).due_after(timezone.now())
+        schedule_of(**{name: schedule[name] for name in SCHEDULE_COLUMNS}).due_after(timezone.now())
     except ScheduleError as error:
         raise impossible("schedule.expression", str(error)) from error

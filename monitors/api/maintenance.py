@@ -24,8 +24,8 @@ from api.problems import Problem, impossible
 from api.schema import IDEMPOTENCY_KEY, LOCATION, answers, paged
 from core.clock import database_now
 from monitors.api.maintenance_serializers import WEEKDAYS, MaintenanceSerializer
+from monitors.domain.expressions import is_time_zone
 from monitors.domain.recurrence import YEARS, current
-from monitors.domain.schedules import is_time_zone
 from monitors.models import MaintenanceWindow, Monitor
 from monitors.services import maintenance_windows
 from monitors.services.maintenance import plan_of

@@ -43,6 +43,20 @@ EXAMPLES = [
         request_only=True,
     ),
     OpenApiExample(
+        "A systemd timer",
+        {
+            "name": "Stock report",
+            "schedule": {
+                "kind": "oncalendar",
+                "expression": "Mon..Fri *-*-* 09:00:00\nSat *-*-* 12:00:00",
+                "timezone": "Asia/Jakarta",
+                "grace": 600,
+                "early": 30,
+            },
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
         "A service every minute",
         {
             "name": "Payments",

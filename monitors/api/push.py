@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import structlog
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
@@ -23,8 +22,6 @@ from monitors.heartbeats.push_path import read_path
 from monitors.heartbeats.recorder import Arrival, Limited, Outcome
 from monitors.heartbeats.rejections import UNKNOWN, Reason
 from monitors.services import tokens
-
-log = structlog.get_logger(__name__)
 
 _OK = b'{"ok":true}'
 # Why a push is rejected, by the HTTP status of the response.
@@ -89,8 +86,8 @@ class PushView(APIView):
         digest = tokens.digest_of(token or _bearer(request))
         if digest is None:
             return _unknown_token()
-        said = self._read(request, digest)
-        return said if isinstance(said, HttpResponse) else self._record(request, digest, said)
+        parsed = self._read(request, digest)
+        return parsed if isinstance(parsed, HttpResponse) else self._record(request, digest, parsed)
 
     def _read(self, request: HttpRequest, digest: str) -> Push | HttpResponse:
         """Return what a request says, or the error to answer with."""
@@ -98,7 +95,7 @@ class PushView(APIView):
             body, extent = read_body(request)
         except TooManyBodies:
             return _unavailable("Too many uploads in progress; try again shortly.")
-        said = parse_push(
+        parsed = parse_push(
             request.method or "",
             _query_of(request),
             body,
@@ -106,23 +103,22 @@ class PushView(APIView):
             request.META.get("HTTP_CONTENT_ENCODING", ""),
             extent,
         )
-        if isinstance(said, Rejection):
-            return self._reject_noted(request, digest, _REASONS[said.status], said.status, said.message)
-        return said
+        if isinstance(parsed, Rejection):
+            return self._reject_noted(request, digest, _REASONS[parsed.status], parsed.status, parsed.message)
+        return parsed
 
-    def _record(self, request: HttpRequest, digest: str, said: Push) -> HttpResponse:
+    def _record(self, request: HttpRequest, digest: str, sent: Push) -> HttpResponse:
         """Answer a well-formed push, once it is committed or was turned away."""
-        arrival = Arrival(digest, said, posted=request.method == "POST", source=address_of(request))
+        arrival = Arrival(digest, sent, posted=request.method == "POST", source=address_of(request))
         try:
             outcome = self.pipeline.submit(arrival)
         except QueueFull:
             return _unavailable("Too many pushes are queued; try again shortly.")
-        except (DatabaseError, InterfaceError) as error:
-            log.error("push not recorded", error=str(error))
+        except (DatabaseError, InterfaceError):
             return _unavailable("The heartbeat could not be recorded; try again shortly.")
         match outcome:
             case Outcome.RECORDED:
-                return _answer(200, {"ok": True, "warning": said.warning} if said.warning else _OK)
+                return _answer(200, {"ok": True, "warning": sent.warning} if sent.warning else _OK)
             case Outcome.LOCKED:
                 return _unavailable("The monitor is locked; try again shortly.")
             case Outcome.POST_ONLY:

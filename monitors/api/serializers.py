@@ -26,9 +26,12 @@ from api.fields import (
 )
 from api.keyset import PageSerializer
 from core.timezones import ZONE_LENGTH
-from monitors.domain.schedules import GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
+from monitors.domain.expressions import ScheduleError
+from monitors.domain.on_calendar_times import LINES_MAX, on_calendar_lines
+from monitors.domain.schedules import EARLY_MAX, GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
 from monitors.domain.state_machine import Shown
 from monitors.models import (
+    CALENDAR_LENGTH,
     CRON_LENGTH,
     DESCRIPTION_LENGTH,
     MAX_TAG_LENGTH,
@@ -43,6 +46,19 @@ from monitors.services import tokens
 CHANNELS_MOST = 200
 STATUSES = [status.value for status in Shown]
 _SOUGHT_LENGTH = 200
+
+
+def _early() -> Integer:
+    return Integer(
+        min_value=0,
+        max_value=EARLY_MAX,
+        allow_null=True,
+        required=False,
+        help_text=(
+            "How many seconds before a scheduled time a heartbeat counts for it, at most half of the time to "
+            "the next one. Null for a tenth of the grace period, 5 to 60 s."
+        ),
+    )
 
 
 @extend_schema_serializer(component_name="IntervalSchedule")
@@ -69,11 +85,30 @@ class CronScheduleSerializer(StrictSerializer):
     expression = Line(max_length=CRON_LENGTH)
     timezone = Line(max_length=ZONE_LENGTH, required=False)
     grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+    early = _early()
+
+
+@extend_schema_serializer(component_name="OnCalendarSchedule")
+class OnCalendarScheduleSerializer(StrictSerializer):
+    """A heartbeat at each time of systemd's OnCalendar expressions.
+
+    `timezone` is for expressions that don't name a time zone themselves.
+    """
+
+    kind = OneOf(["oncalendar"])
+    expression = Text(
+        max_length=CALENDAR_LENGTH,
+        help_text=f"Up to {LINES_MAX} expressions, one on each line, such as Mon..Fri *-*-* 09:00:00.",
+    )
+    timezone = Line(max_length=ZONE_LENGTH, required=False)
+    grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
+    early = _early()
 
 
 SCHEDULES: dict[str, type[StrictSerializer]] = {
     "interval": IntervalScheduleSerializer,
     "cron": CronScheduleSerializer,
+    "oncalendar": OnCalendarScheduleSerializer,
 }
 
 
@@ -85,10 +120,10 @@ SCHEDULES: dict[str, type[StrictSerializer]] = {
     )
 )
 class ScheduleField(serializers.Field[Any, Any, Any, Any]):
-    """One of the two kinds of schedule, as the columns of Monitor that store it."""
+    """One of the kinds of schedule, as the columns of Monitor that store it."""
 
     default_error_messages = {
-        "kind": _("Requires kind: “interval” with a timeout, or “cron” with an expression."),
+        "kind": _("Requires kind: “interval” with a timeout, or “cron” or “oncalendar” with an expression."),
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -102,21 +137,24 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
             "kind": kind,
             "timeout": data.get("timeout", Monitor._meta.get_field("timeout").default),
             "interval": data.get("interval"),
-            "cron": " ".join(data.get("expression", "").split()),
+            "cron": " ".join(data["expression"].split()) if kind == "cron" else "",
+            "calendar": _calendar(data["expression"]) if kind == "oncalendar" else "",
             "timezone": data.get("timezone", "UTC"),
             "grace": data.get("grace"),
+            "early": data.get("early"),
         }
 
     def get_attribute(self, instance: Any) -> Any:
         return instance
 
     def to_representation(self, monitor: Monitor) -> dict[str, Any]:
-        if monitor.kind == Monitor.Kind.CRON:
+        if monitor.has_set_times:
             return {
-                "kind": "cron",
-                "expression": monitor.cron,
+                "kind": monitor.kind,
+                "expression": monitor.cron or monitor.calendar,
                 "timezone": monitor.timezone,
                 "grace": monitor.grace,
+                "early": monitor.early,
             }
         return {
             "kind": "interval",
@@ -124,6 +162,14 @@ class ScheduleField(serializers.Field[Any, Any, Any, Any]):
             "interval": monitor.interval,
             "grace": monitor.grace,
         }
+
+
+def _calendar(expression: str) -> str:
+    """Return OnCalendar expressions as they are stored. What can't be read is rejected later."""
+    try:
+        return "\n".join(on_calendar_lines(expression))
+    except ScheduleError:
+        return expression
 
 
 class TagsField(serializers.ListField):

@@ -13,7 +13,8 @@ from cron_descriptor import get_description as describe_cron
 from django.conf import settings
 from django.utils.translation import get_language, gettext, pgettext, to_locale
 
-from monitors.domain.schedules import ScheduleError, cron_fields
+from monitors.domain.cron_times import cron_fields
+from monitors.domain.expressions import ScheduleError
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 # From here on a duration is shown without seconds: in an hour they don't matter.

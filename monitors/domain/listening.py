@@ -10,6 +10,18 @@ GAP_LEAST = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
+class Pushes:
+    """The pushes of some time: how many were answered, and how many failed with 503.
+
+    `failing_since` is about when the first of them failed; None if none failed.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    failing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What a process finds when it looks whether pushes get through.
 
@@ -19,20 +31,26 @@ class Look:
         now: the database's time.
         stepped: how far the database's clock moved since the process's last look beyond the time that passed;
             zero if it has not looked before.
-        answered: how many pushes of the last minute were answered.
-        failed: how many of them failed with 503.
-        failing_since: the start of the ten seconds of the first failed one; None if none failed.
-        tolerated: the share of pushes that may fail, 0 to 1.
+        pushes: those of the last minute, and of shorter times: a monitor may be due sooner.
+        tolerated: the share of any of them that may fail, 0 to 1.
     """
 
     until: datetime
     held: bool
     now: datetime
     stepped: timedelta = timedelta(0)
-    answered: int = 0
-    failed: int = 0
-    failing_since: datetime | None = None
+    pushes: tuple[Pushes, ...] = ()
     tolerated: float = 1.0
+
+    @property
+    def failing_since(self) -> list[datetime]:
+        """Since when too many pushes fail, by each of the times in which they do."""
+        return [
+            those.failing_since
+            for those in self.pushes
+            if those.failing_since is not None
+            and those.failed > self.tolerated * (those.answered + those.failed)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,6 @@ def judge(look: Look) -> Verdict:
     if not look.held and silent > GAP_LEAST:
         forward = look.stepped > GAP_LEAST and silent - look.stepped <= GAP_LEAST
         return GapEnded(look.until, look.stepped if forward else None)
-    if look.failing_since is not None and look.failed > look.tolerated * (look.answered + look.failed):
-        return Failing(min(look.until, look.failing_since))
+    if look.failing_since:
+        return Failing(min(look.until, *look.failing_since))
     return GapEnded(look.until) if look.held else Listening()

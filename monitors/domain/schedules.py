@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import pairwise
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from monitors.domain.cron_times import cron_times
+from monitors.domain.expressions import ScheduleError, zone_named
+from monitors.domain.on_calendar_times import on_calendar_times
 
 TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
 GRACE_MAX = 30 * 86_400
-# What crontabs accept instead of five fields.
-_NICKNAMES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
+EARLY_MAX = 3600
 # A job whose clock is ahead, or that is quick, pushes before its time: a tenth of the grace period early, at
 # least 5 s and at most 60 s, but never more than a quarter of the time to the next one.
 _EARLY_ONE_IN, _EARLY_LEAST, _EARLY_MOST, _EARLY_OF_PERIOD = 10, 5, 60, 4
+# What people set may be up to half of the time to the next one: a heartbeat counts for the nearer time.
+_EARLY_OF_PERIOD_IF_SET = 2
 GRACE_ONE_IN, GRACE_LEAST, GRACE_MOST = 10, 1, 300
-
-
-class ScheduleError(ValueError):
-    """A schedule that can't be evaluated; the message tells the user why."""
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def is_time_zone(name: str) -> bool:
-    """Return whether `name` is a time zone of the IANA database, such as Asia/Jakarta."""
-    return name in _zones()
 
 
 def default_grace(period: float) -> int:
@@ -77,12 +57,29 @@ class IntervalSchedule:
 
 
 @dataclass(frozen=True, slots=True)
-class CronSchedule:
-    """A heartbeat at every time of the cron `expression` in `timezone`; the alert is sent `grace` s later."""
+class SetTimesSchedule(ABC):
+    """A heartbeat at every time of `expression` in `timezone`; the alert is sent `grace` s later.
+
+    A heartbeat up to `early` s before a time counts for it; None for a default that depends on the grace
+    period. The kinds of schedules differ in how an expression is written.
+    """
 
     expression: str
     timezone: str = "UTC"
     grace: int | None = None
+    early: int | None = None
+
+    @abstractmethod
+    def _times(self, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
+        """Yield the times after `start` in UTC, in order, each once. Raises ScheduleError."""
+
+    def times_after(self, start: datetime) -> Iterator[datetime]:
+        """Yield the scheduled times after `start`, in UTC, in order; none if there are none for decades.
+
+        Raises:
+            ScheduleError: the expression or the time zone cannot be evaluated.
+        """
+        yield from self._times(zone_named(self.timezone), start)
 
     def due_after(self, last_heartbeat: datetime) -> Due:
         """Return what is due after `last_heartbeat`; one that is a little early counts for the next time.
@@ -101,16 +98,17 @@ class CronSchedule:
     def _grace(self, expected: datetime, following: datetime | None) -> timedelta:
         grace = self.grace
         if grace is None:
-            grace = default_grace(
-                (following - expected).total_seconds() if following else GRACE_MOST * GRACE_ONE_IN
-            )
+            grace = default_grace((following - expected).total_seconds()) if following else GRACE_MOST
         return timedelta(seconds=grace)
 
     def _early(self, expected: datetime, following: datetime) -> timedelta:
         """Return how long before `expected` a heartbeat still counts for it."""
+        distance = following - expected
+        if self.early is not None:
+            return min(timedelta(seconds=self.early), distance / _EARLY_OF_PERIOD_IF_SET)
         tenth = self._grace(expected, following) / _EARLY_ONE_IN
         early = min(max(tenth, timedelta(seconds=_EARLY_LEAST)), timedelta(seconds=_EARLY_MOST))
-        return min(early, (following - expected) / _EARLY_OF_PERIOD)
+        return min(early, distance / _EARLY_OF_PERIOD)
 
     def deadlines_after(self, start: datetime) -> Iterator[datetime]:
         """Yield the deadlines of the scheduled times after `start`, in order.
@@ -119,86 +117,32 @@ class CronSchedule:
             ScheduleError: the expression or the time zone cannot be evaluated.
         """
         longest = timedelta(seconds=GRACE_MOST if self.grace is None else self.grace)
-        for expected, following in pairwise(self.times_after(start - longest)):
-            grace = self.grace
-            if grace is None:
-                grace = default_grace((following - expected).total_seconds())
-            if (deadline := expected + timedelta(seconds=grace)) > start:
+        times = self.times_after(start - longest)
+        expected = next(times, None)
+        while expected is not None:
+            following = next(times, None)
+            if (deadline := expected + self._grace(expected, following)) > start:
                 yield deadline
-
-    def times_after(self, start: datetime) -> Iterator[datetime]:
-        """Yield the scheduled times after `start`, in UTC; none if there are none within 50 years.
-
-        Daylight saving time is handled like Debian's cron: a local time that does not exist runs at the
-        change, one that exists twice runs once.
-
-        Raises:
-            ScheduleError: the expression or the time zone cannot be evaluated.
-        """
-        expression = cron_fields(self.expression)
-        try:
-            zone = ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ScheduleError(f"Unknown time zone {self.timezone!r}.") from error
-        latest = start
-        try:
-            for local_time in CronSim(expression, start.astimezone(zone)):
-                time = local_time.astimezone(UTC)
-                # In the repeated hour, the calculation returns times of the first pass again; one of
-                # those would be a deadline that has already passed.
-                if time > latest:
-                    yield time
-                    latest = time
-        except CronSimError as error:
-            raise ScheduleError(_cron_sentence(str(error))) from error
-        except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:
-            # Accepted by the parser, but not by the calculation, such as "L/2".
-            raise ScheduleError("This expression can't be evaluated.") from error
+            expected = following
 
 
-def cron_fields(expression: str) -> str:
-    """Return the five fields of a cron expression, also for a nickname such as @daily.
+@dataclass(frozen=True, slots=True)
+class CronSchedule(SetTimesSchedule):
+    """At every time of a five-field cron expression."""
 
-    Raises:
-        ScheduleError: there are not five, or there is no such nickname.
+    def _times(self, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
+        return cron_times(self.expression, zone, start)
+
+
+@dataclass(frozen=True, slots=True)
+class OnCalendarSchedule(SetTimesSchedule):
+    """At every time of systemd's OnCalendar expressions, one a line.
+
+    `timezone` is for those that don't name a time zone themselves.
     """
-    fields = expression.split()
-    match fields:
-        case [nickname] if nickname.lower() in _NICKNAMES:
-            return _NICKNAMES[nickname.lower()]
-        case [nickname] if nickname.lower() == "@reboot":
-            raise ScheduleError("@reboot has no times: use a monitor with a timeout.")
-        case [nickname] if nickname.startswith("@"):
-            raise ScheduleError("Use @hourly, @daily, @weekly, @monthly or @yearly, or five fields.")
-        case [_, _, _, _, _]:
-            return " ".join(fields)
-        case [_, _, _, _, _, _]:
-            raise ScheduleError(
-                "Enter five fields: minute, hour, day of month, month, day of week. "
-                "A sixth, for seconds or years, is not supported."
-            )
-    raise ScheduleError(_cron_sentence("Wrong number of fields"))
+
+    def _times(self, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
+        return on_calendar_times(self.expression, zone, start)
 
 
-def _cron_sentence(fault: str) -> str:
-    """Return what is wrong with a cron expression, and what is allowed."""
-    match fault:
-        case "Wrong number of fields":
-            return "Enter five fields: minute, hour, day of month, month, day of week."
-        case _:
-            field = fault.removeprefix("Bad ")
-            allowed = _ALLOWED.get(field, "numbers")
-            return f"The {field.replace('-', ' ')} field must be {allowed}."
-
-
-_ALLOWED = {
-    "second": "0-59",
-    "minute": "0-59, such as */5 or 0,30",
-    "hour": "0-23, such as 2 or 9-17",
-    "day-of-month": "1-31 or L, on a day that exists in the given months",
-    "month": "1-12 or JAN-DEC",
-    "day-of-week": "0-7 or SUN-SAT",
-}
-
-
-Schedule = IntervalSchedule | CronSchedule
+Schedule = IntervalSchedule | SetTimesSchedule

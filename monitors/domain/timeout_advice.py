@@ -56,7 +56,7 @@ def rhythm(
 
     Args:
         unwatched: times in which nothing was expected, because the monitor was paused or new; in order.
-        agreed: the seconds of silence after which the monitor goes down. None for a cron schedule, because it
+        agreed: the seconds of silence after which the monitor goes down. None for set times, because it
             varies; then no gap is an outage.
     """
     left = list(unwatched)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import NAME_LENGTH, Workspace
 from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import DAY, MINUTE
+from monitors.domain.expressions import is_time_zone
 from monitors.domain.recurrence import YEARS, Plan
-from monitors.domain.schedules import is_time_zone
-from monitors.forms.monitors import DurationField, MonitorsField, TagsField
+from monitors.forms.fields import DurationField, MonitorsField, TagsField
 from monitors.models import MaintenanceWindow
 from monitors.services.maintenance import plan_of
 

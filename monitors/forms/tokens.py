@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from monitors.forms.monitors import DurationField
+from monitors.forms.fields import DurationField
 from monitors.models import TOKEN_LABEL_LENGTH
 from monitors.services.tokens import OVERLAP_MAX_SECONDS
 

@@ -11,7 +11,7 @@ from email.message import Message
 from urllib.parse import unquote
 
 from monitors.heartbeats import json_body
-from monitors.heartbeats.fields import Said, names_in, read_pairs, says_down
+from monitors.heartbeats.fields import Fields, names_in, read_pairs, says_down
 from monitors.heartbeats.unpack import Extent, Unreadable, decode, inflate, is_text
 from monitors.heartbeats.values import read_value
 from monitors.heartbeats.words import Verdict, is_number, judge
@@ -35,12 +35,12 @@ _NOTHINGS = frozenset(("null", "nil", "none", "nan", "undefined", "[object objec
 class Content:
     """What a body says.
 
-    `problem` is why it can't be read, "" if it can; `said` may contain a down even so. `shows_its_end`
+    `problem` is why it can't be read, "" if it can; `fields` may contain a down even so. `shows_its_end`
     is whether it could not be read if its end were missing. `from_alerts` is whether it is a notification of
     Alertmanager or Grafana, whose status is that of their own alerts.
     """
 
-    said: Said = field(default_factory=Said)
+    fields: Fields = field(default_factory=Fields)
     problem: str = ""
     extent: Extent = Extent.WHOLE
     shows_its_end: bool = False
@@ -60,8 +60,8 @@ def read_body(body: bytes, content_type: str, content_encoding: str, extent: Ext
         return content
     if not problem:
         _read(content, body, text, content_type)
-    if content.problem and not content.said.down:
-        content.said.down = says_down(text)
+    if content.problem and not content.fields.down:
+        content.fields.down = says_down(text)
     return content
 
 
@@ -77,9 +77,9 @@ def _read(content: Content, body: bytes, text: str, content_type: str) -> None:
     elif kind == "multipart/form-data":
         content.problem = "The form could not be read."
     elif _is_form(text, kind):
-        content.said = read_pairs(text, complete=whole)
+        content.fields = read_pairs(text, complete=whole)
         if not _FORM_START.match(text):
-            content.said.suggest_message(text)
+            content.fields.suggest_message(text)
     else:
         _read_text(content, text, whole)
 
@@ -92,14 +92,14 @@ def _is_form(text: str, kind: str) -> bool:
 
 def _read_json(content: Content, text: str, whole: bool) -> None:
     try:
-        content.said, content.from_alerts = json_body.read_json(text, whole=whole)
+        content.fields, content.from_alerts = json_body.read_json(text, whole=whole)
         content.shows_its_end = True
     except json_body.JustText as found:
         _read_text(content, found.text, whole)
     except json_body.NotJson as error:
         content.problem = str(error)
         # It shows in the log what could not be read.
-        content.said.texts["msg"] = text
+        content.fields.texts["msg"] = text
 
 
 def _read_text(content: Content, text: str, whole: bool) -> None:
@@ -107,13 +107,13 @@ def _read_text(content: Content, text: str, whole: bool) -> None:
     stripped = text.strip()
     content.problem = _problem_of(stripped)
     if not content.problem:
-        content.said.texts["msg"] = text
+        content.fields.texts["msg"] = text
     word = _WORD.fullmatch(stripped) if whole else None
     if word is not None and not is_number(word[1]) and not content.problem:
         verdict = judge(word[1])
-        content.said.up, content.said.down = verdict is Verdict.UP, verdict is Verdict.DOWN
+        content.fields.up, content.fields.down = verdict is Verdict.UP, verdict is Verdict.DOWN
     elif says_down(text) or ("%" in text and says_down(unquote(text))):
-        content.said.down = True
+        content.fields.down = True
 
 
 def _problem_of(text: str) -> str:
@@ -149,9 +149,9 @@ def _read_parts(content: Content, body: bytes, content_type: str, whole: bool) -
         return False
     content.shows_its_end = body.rstrip().endswith(b"--")
     for name, text in found if whole else found[:-1]:
-        content.said.take(name, text)
+        content.fields.take(name, text)
     if says_down(f"{form.preamble} {form.epilogue}"):
-        content.said.down = True
+        content.fields.down = True
     return bool(found)
 
 

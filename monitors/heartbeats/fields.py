@@ -43,7 +43,7 @@ _DOWN_FIELD = re.compile(
 
 
 @dataclass(slots=True)
-class Said:
+class Fields:
     """What the fields of a query or a body say.
 
     `unknown` is the first status that is no word we know, `doubtful` one in a place where it may be something
@@ -132,34 +132,34 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def read_pairs(text: str, *, complete: bool = True) -> Said:
+def read_pairs(text: str, *, complete: bool = True) -> Fields:
     """Return what a query string or a form says.
 
     Args:
         text: not decoded yet.
         complete: whether this is all of it; otherwise the last field is left out.
     """
-    said = Said()
+    fields = Fields()
     for name, value in _pairs(text, complete=complete):
         if value is not None:
-            said.take(name, value)
+            fields.take(name, value)
         elif not is_number(name) and judge(name) is Verdict.DOWN:
             # ?down
-            said.down = True
-    if not said.down:
-        look_for_down(said, text)
-    return said
+            fields.down = True
+    if not fields.down:
+        note_quoted_down(fields, text)
+    return fields
 
 
-def look_for_down(said: Said, text: str) -> None:
+def note_quoted_down(fields: Fields, text: str) -> None:
     """Take a down into account that stands in `text` in a notation of its own."""
-    if text.lower().count(STATUS) > said.count and says_down(text):
-        said.down = True
+    if text.lower().count(STATUS) > fields.count and says_down(text):
+        fields.down = True
 
 
-def quotes_down(said: Said) -> bool:
+def quotes_down(fields: Fields) -> bool:
     """Return whether a value mentions a status that says down, as when fields were encoded as one value."""
-    return any(says_down(text) for text in said.quoted)
+    return any(says_down(text) for text in fields.quoted)
 
 
 def says_down(text: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from monitors.heartbeats.fields import STATUS, TEXTS, Said, canonical
+from monitors.heartbeats.fields import STATUS, TEXTS, Fields, canonical
 from monitors.heartbeats.words import Verdict, judge
 
 _NUMBER_LENGTH = 400
@@ -55,7 +55,7 @@ _AROUND = " \t\r\n\v\f\0\x1e,;'"
 _BETWEEN = re.compile(r"[\s,;\x1e]*")
 
 
-def read_json(text: str, *, whole: bool = True) -> tuple[Said, bool]:
+def read_json(text: str, *, whole: bool = True) -> tuple[Fields, bool]:
     """Return what JSON says, and whether it is a notification of Alertmanager or Grafana.
 
     Args:
@@ -69,8 +69,8 @@ def read_json(text: str, *, whole: bool = True) -> tuple[Said, bool]:
         values = _values(text.strip(_AROUND) if whole else _closed(text))
         if len(values) == 1 and isinstance(values[0], str):
             return _unquoted(values[0])
-        said = Said()
-        from_alerts = _walk(said, values)
+        fields = Fields()
+        from_alerts = _walk(fields, values)
     except ValueError as error:
         if text.lstrip()[:1] in '["' and "{" not in text:
             raise JustText(text) from error
@@ -81,7 +81,7 @@ def read_json(text: str, *, whole: bool = True) -> tuple[Said, bool]:
         isinstance(value, _Object) for each in values for value in _items(each)
     ):
         raise NotJson("The JSON body is not an object.")
-    return said, from_alerts
+    return fields, from_alerts
 
 
 def _values(text: str) -> list[Any]:
@@ -98,7 +98,7 @@ def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _unquoted(text: str) -> tuple[Said, bool]:
+def _unquoted(text: str) -> tuple[Fields, bool]:
     """Read what was quoted as one JSON string: JSON that was encoded twice, or text."""
     if text.lstrip()[:1] == "{":
         return read_json(text)
@@ -126,7 +126,7 @@ def _closed(text: str) -> str:
     return text[: last.start() if last[0] == "," else last.end()] + "".join(reversed(closing))
 
 
-def _walk(said: Said, values: list[Any]) -> bool:
+def _walk(fields: Fields, values: list[Any]) -> bool:
     """Take all members at all depths into account; return whether these are alerts."""
     top = values[0] if len(values) == 1 and isinstance(values[0], _Object) else None
     rest: list[Any] = values
@@ -135,18 +135,18 @@ def _walk(said: Said, values: list[Any]) -> bool:
         for value in rest:
             if isinstance(value, _Object):
                 for name, member in value:
-                    _take(said, name, member, nested=value is not top)
+                    _take(fields, name, member, nested=value is not top)
                     if isinstance(member, list):
                         inner.append(member)
             elif isinstance(value, list):
                 inner.extend(member for member in value if isinstance(member, list))
         rest = inner
-    return top is not None and _know(said, top)
+    return top is not None and _know(fields, top)
 
 
-def _take(said: Said, name: str, value: Any, *, nested: bool) -> None:
+def _take(fields: Fields, name: str, value: Any, *, nested: bool) -> None:
     if isinstance(value, str):
-        said.take(name, value, nested=nested)
+        fields.take(name, value, nested=nested)
     elif isinstance(value, list):
         key = canonical(name)[0]
         if key == STATUS:
@@ -154,15 +154,15 @@ def _take(said: Said, name: str, value: Any, *, nested: bool) -> None:
             # {"up": 1} is no status, though it is made of words for up.
             if isinstance(value, _Object) and judge(text) is not Verdict.DOWN:
                 text = "an object"
-            said.take(name, text, nested=nested)
+            fields.take(name, text, nested=nested)
         elif key in TEXTS and not nested:
-            said.take(name, as_text(value))
+            fields.take(name, as_text(value))
     elif value is not None:
-        said.take(name, json.dumps(value), nested=nested)
+        fields.take(name, json.dumps(value), nested=nested)
         # "ok": false, "failed": true
         word = judge(name) if isinstance(value, bool) and not nested else Verdict.UNKNOWN
         if word is (Verdict.DOWN if value else Verdict.UP):
-            said.down = True
+            fields.down = True
 
 
 def as_text(value: Any) -> str:
@@ -179,25 +179,25 @@ def _plain(value: Any) -> Any:
 # --- What other tools post -----------------------------------------------------------------------
 
 
-def _know(said: Said, top: _Object) -> bool:
+def _know(fields: Fields, top: _Object) -> bool:
     """Complete what is said by what is known of other tools; return whether these are alerts."""
     if _NAMES_OF_OTHERS.isdisjoint(name for name, _value in top):
         return False
     alerts = top.get("alerts")
     if isinstance(alerts, list) and not isinstance(alerts, _Object):
-        _name_alerts(said, top)
+        _name_alerts(fields, top)
         return True
     for read in (_github, _kuma, _grafana_rule, _pagerduty):
-        status = read(said, top)
+        status = read(fields, top)
         if status is not None:
             # The other statuses in it are understood by this one.
-            said.up, said.doubtful = False, None
-            said.take_status(status, certain=True)
+            fields.up, fields.doubtful = False, None
+            fields.take_status(status, certain=True)
             return read is _grafana_rule
     return False
 
 
-def _name_alerts(said: Said, top: _Object) -> None:
+def _name_alerts(fields: Fields, top: _Object) -> None:
     """Say what the alerts are about, if there is no message."""
     for source, name in (
         ("commonAnnotations", "summary"),
@@ -206,42 +206,42 @@ def _name_alerts(said: Said, top: _Object) -> None:
     ):
         annotations = top.get(source)
         if isinstance(annotations, _Object):
-            said.suggest_message(annotations.get(name))
+            fields.suggest_message(annotations.get(name))
 
 
-def _github(said: Said, top: _Object) -> str | None:
+def _github(fields: Fields, top: _Object) -> str | None:
     run = next((run for name in _GITHUB_RUNS if isinstance(run := top.get(name), _Object)), None)
     if run is None:
         return None
     # None while it runs.
     conclusion = run.get("conclusion") or run.get("status")
     if isinstance(run.get("name"), str):
-        said.suggest_message(f"{run.get('name')}: {conclusion}")
+        fields.suggest_message(f"{run.get('name')}: {conclusion}")
     return "down" if conclusion in _GITHUB_FAILURES else str(conclusion)
 
 
-def _kuma(said: Said, top: _Object) -> str | None:
+def _kuma(fields: Fields, top: _Object) -> str | None:
     beat = top.get("heartbeat")
     if not isinstance(beat, _Object) or not isinstance(beat.get("status"), int):
         return None
-    said.suggest_message(beat.get("msg"))
+    fields.suggest_message(beat.get("msg"))
     return _KUMA_STATUSES.get(str(beat.get("status")), "pending")
 
 
-def _grafana_rule(said: Said, top: _Object) -> str | None:
+def _grafana_rule(fields: Fields, top: _Object) -> str | None:
     """Read what Grafana posted before its alerts were like those of Alertmanager."""
     state = top.get("state")
     if top.get("ruleName") is None or not isinstance(state, str):
         return None
-    said.suggest_message(top.get("ruleName"))
+    fields.suggest_message(top.get("ruleName"))
     return _GRAFANA_STATES.get(state, state)
 
 
-def _pagerduty(said: Said, top: _Object) -> str | None:
+def _pagerduty(fields: Fields, top: _Object) -> str | None:
     action = top.get("event_action")
     if top.get("routing_key") is None or not isinstance(action, str):
         return None
     payload = top.get("payload")
     if isinstance(payload, _Object):
-        said.suggest_message(payload.get("summary"))
+        fields.suggest_message(payload.get("summary"))
     return _PAGERDUTY_ACTIONS.get(action, action)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import Error, transaction
-from django.db.models import F, Min, Sum
+from django.db.models import F
 
 from core.clock import database_now, steady_seconds
 from monitors.domain.listening import (
@@ -22,6 +22,7 @@ from monitors.domain.listening import (
     GapEnded,
     Listening,
     Look,
+    Pushes,
     Verdict,
     judge,
 )
@@ -39,8 +40,9 @@ _AWAY_SECONDS = 0.2
 # A push that the database has not answered by then is answered 503. A look may have to excuse all monitors,
 # but none of its statements may run longer (tianji/settings.py).
 _PUSH_HANGS_SECONDS, _STATEMENT_HANGS_SECONDS = 10.0, 16.0
-_TALLY_SECONDS = 10
-_TALLIED = timedelta(minutes=1)
+_TALLY_SECONDS = 2
+# An outage of half a minute is a small share of a minute, but many monitors are due within that.
+_TALLIED, _LATELY = timedelta(minutes=1), timedelta(seconds=10)
 
 
 class Listener:
@@ -161,11 +163,8 @@ class Listener:
         return verdict, now
 
     def _describe(self, watermark: Watermark, now: datetime) -> Look:
-        recent = PushTally.objects.filter(at__gt=now - _TALLIED, at__lte=now)
-        sums = recent.aggregate(answered=Sum("answered"), failed=Sum("failed"))
-        failing_since = None
-        if sums["failed"]:
-            failing_since = recent.filter(failed__gt=0).aggregate(first=Min("at"))["first"]
+        tallies = list(PushTally.objects.filter(at__gt=now - _TALLIED, at__lte=now).order_by("at"))
+        lately = [tally for tally in tallies if tally.at > now - _LATELY]
         stepped = timedelta(0)
         if self._found is not None:
             before, at = self._found
@@ -175,9 +174,7 @@ class Listener:
             held=watermark.held,
             now=now,
             stepped=stepped,
-            answered=sums["answered"] or 0,
-            failed=sums["failed"] or 0,
-            failing_since=failing_since,
+            pushes=(_sum(tallies), _sum(lately)),
             tolerated=self._tolerated,
         )
 
@@ -196,6 +193,14 @@ class Listener:
             PushTally.objects.filter(at=slot).update(
                 answered=F("answered") + answered, failed=F("failed") + failed
             )
+
+
+def _sum(tallies: list[PushTally]) -> Pushes:
+    return Pushes(
+        answered=sum(tally.answered for tally in tallies),
+        failed=sum(tally.failed for tally in tallies),
+        failing_since=next((tally.at for tally in tallies if tally.failed), None),
+    )
 
 
 def _apply(verdict: Verdict, watermark: Watermark, now: datetime) -> None:

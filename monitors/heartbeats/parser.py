@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from monitors.domain.state_machine import MESSAGE_LENGTH
 from monitors.heartbeats.body import PUSH_BODY_LIMIT, Content, read_body
-from monitors.heartbeats.fields import MESSAGES, VALUES, Said, quotes_down, read_pairs
+from monitors.heartbeats.fields import MESSAGES, VALUES, Fields, quotes_down, read_pairs
 from monitors.heartbeats.unpack import Extent
 from monitors.heartbeats.values import read_value
 from monitors.heartbeats.words import ALLOWED
@@ -73,52 +73,52 @@ def parse_push(
     """
     if method not in METHODS:
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
-    asked = read_pairs(query.decode("utf-8", "replace")) if query else Said()
+    in_query = read_pairs(query.decode("utf-8", "replace")) if query else Fields()
     if not body and extent in (Extent.WHOLE, Extent.PERHAPS_WHOLE):
-        return _without_body(asked)
+        return _without_body(in_query)
     content = read_body(body, content_type, content_encoding, extent)
-    said = content.said
-    if asked.up and not asked.down and content.from_alerts:
+    in_body = content.fields
+    if in_query.up and not in_query.down and content.from_alerts:
         # A watchdog is an alert that always fires: the URL says what its notifications mean.
-        return _push(True, asked, said, [])
-    if asked.down or said.down:
-        return _push(False, asked, said, _body_warnings(content))
-    if asked.unknown is not None or (asked.doubtful is not None and not asked.up):
-        return _unknown(asked)
-    if asked.up:
+        return _push(True, in_query, in_body, [])
+    if in_query.down or in_body.down:
+        return _push(False, in_query, in_body, _body_warnings(content))
+    if in_query.unknown is not None or (in_query.doubtful is not None and not in_query.up):
+        return _unknown(in_query)
+    if in_query.up:
         warnings = _body_warnings(content)
-        if said.unknown is not None:
-            warnings.append(f"status “{_quoted(said.unknown)}” in the body was ignored.")
-        return _push(True, asked, said, warnings)
-    return _by_body(asked, content)
+        if in_body.unknown is not None:
+            warnings.append(f"status “{_quoted(in_body.unknown)}” in the body was ignored.")
+        return _push(True, in_query, in_body, warnings)
+    return _by_body(in_query, content)
 
 
-def _without_body(asked: Said) -> Push | Rejection:
-    if asked.down:
-        return _push(False, asked, None, [])
-    if asked.unknown is not None or (asked.doubtful is not None and not asked.up):
-        return _unknown(asked)
-    return _push(asked.up or not quotes_down(asked), asked, None, [])
+def _without_body(in_query: Fields) -> Push | Rejection:
+    if in_query.down:
+        return _push(False, in_query, None, [])
+    if in_query.unknown is not None or (in_query.doubtful is not None and not in_query.up):
+        return _unknown(in_query)
+    return _push(in_query.up or not quotes_down(in_query), in_query, None, [])
 
 
-def _by_body(asked: Said, content: Content) -> Push | Rejection:
+def _by_body(in_query: Fields, content: Content) -> Push | Rejection:
     """Return what a push says whose query has no status."""
-    said = content.said
+    in_body = content.fields
     if content.extent is Extent.INCOMPLETE:
         # The missing part may be the word "down".
         return Rejection(400, "Incomplete body; nothing was recorded.")
-    if said.unknown is not None or (said.doubtful is not None and not said.up):
-        return _unknown(said)
-    if content.extent is Extent.CUT and not said.up:
+    if in_body.unknown is not None or (in_body.doubtful is not None and not in_body.up):
+        return _unknown(in_body)
+    if content.extent is Extent.CUT and not in_body.up:
         return Rejection(413, f"Body too large; send at most {PUSH_BODY_LIMIT} bytes.")
     if content.problem:
         return Rejection(400, f"{content.problem} Nothing was recorded.")
-    if content.extent is Extent.PERHAPS_WHOLE and not said.up and not content.shows_its_end:
+    if content.extent is Extent.PERHAPS_WHOLE and not in_body.up and not content.shows_its_end:
         return Rejection(
             400, "The body may be incomplete; send a status, or Content-Length. Nothing was recorded."
         )
-    up = said.up or not (quotes_down(asked) or quotes_down(said))
-    return _push(up, asked, said, _body_warnings(content))
+    up = in_body.up or not (quotes_down(in_query) or quotes_down(in_body))
+    return _push(up, in_query, in_body, _body_warnings(content))
 
 
 def _body_warnings(content: Content) -> list[str]:
@@ -126,24 +126,24 @@ def _body_warnings(content: Content) -> list[str]:
         case Content(extent=Extent.INCOMPLETE):
             return ["The body was incomplete."]
         case Content(problem=problem) if problem:
-            return [f"{problem} {'Only its status was read.' if content.said.down else 'It was ignored.'}"]
+            return [f"{problem} {'Only its status was read.' if content.fields.down else 'It was ignored.'}"]
         case Content(extent=Extent.CUT):
             return [f"The body was cut after {PUSH_BODY_LIMIT} bytes."]
     return []
 
 
-def _unknown(said: Said) -> Rejection:
-    status = said.unknown if said.unknown is not None else said.doubtful or ""
+def _unknown(fields: Fields) -> Rejection:
+    status = fields.unknown if fields.unknown is not None else fields.doubtful or ""
     return Rejection(400, f"Unknown status “{_quoted(status)}”. {ALLOWED}")
 
 
-def _push(up: bool, asked: Said, said: Said | None, warnings: list[str]) -> Push:
-    number = asked.number or (said.number if said else "")
+def _push(up: bool, in_query: Fields, in_body: Fields | None, warnings: list[str]) -> Push:
+    number = in_query.number or (in_body.number if in_body else "")
     if number:
         word = "up" if up else "down"
         warnings.append(f"status {_quoted(number)} was read as {word}; send an exit code as exit=.")
-    message = clean(_first(MESSAGES, asked, said)) or DEFAULT_MESSAGE[up]
-    text = _first(VALUES, asked, said)
+    message = clean(_first(MESSAGES, in_query, in_body)) or DEFAULT_MESSAGE[up]
+    text = _first(VALUES, in_query, in_body)
     if not text:
         return Push(up, message, None, " ".join(warnings))
     reading = read_value(text)
@@ -155,9 +155,9 @@ def _push(up: bool, asked: Said, said: Said | None, warnings: list[str]) -> Push
     return Push(up, message, None, " ".join(warnings), _quoted(text))
 
 
-def _first(names: tuple[str, ...], asked: Said, said: Said | None) -> str:
+def _first(names: tuple[str, ...], in_query: Fields, in_body: Fields | None) -> str:
     """Return the first value, of the first of `names` that has one; those of the query come first."""
-    for source in (asked, said):
+    for source in (in_query, in_body):
         if source is not None and source.texts:
             for name in names:
                 if text := source.texts.get(name):

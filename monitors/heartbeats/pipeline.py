@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 
+import structlog
 from django.conf import settings
 from django.db import Error, OperationalError
 
@@ -21,6 +22,8 @@ from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Outcome, Result, record
 from monitors.heartbeats.rejections import RejectionLog
+
+log = structlog.get_logger("tianji.push")
 
 # How many pushes wait for a locked state at once, each on a connection of the pages' pool.
 _ALONE_MOST, _ALONE_SECONDS = 4, 5.0
@@ -49,6 +52,7 @@ class Pipeline:
         self.limiter = limiter
         self.rejections = rejections
         self.listener = listener
+        self._failures = FailureLog()
         self._alone = threading.BoundedSemaphore(_ALONE_MOST)
         self._connection = OwnConnection()
         listener.watch(self._connection)
@@ -63,17 +67,23 @@ class Pipeline:
         """
         if self.listener.database_is_away:
             # At once: the threads that would wait for it are needed for those who come after.
-            self.listener.note(answered=False)
-            raise OperationalError("The database can't be reached.")
+            away = OperationalError("The database can't be reached.")
+            self._note_failure(away)
+            raise away
         try:
             result = self._group_commit.submit(arrival)
             if result is Outcome.LOCKED:
                 result = self._record_alone(arrival)
-        except (QueueFull, Error):
-            self.listener.note(answered=False)
+        except (QueueFull, Error) as error:
+            self._note_failure(error)
             raise
         self.listener.note(answered=result is not Outcome.LOCKED)
+        self._failures.end()
         return result
+
+    def _note_failure(self, error: Exception) -> None:
+        self.listener.note(answered=False)
+        self._failures.add(error)
 
     def reject(
         self, digest: str | None, reason: str | None, *, method: str, source: str | None, detail: str
@@ -108,6 +118,29 @@ class Pipeline:
         finally:
             self._alone.release()
             release_connection()
+
+
+class FailureLog:
+    """Logs that pushes fail, and that they are recorded again: two lines, however many fail in between."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._failed = 0
+
+    def add(self, error: Exception) -> None:
+        with self._mutex:
+            self._failed += 1
+            first = self._failed == 1
+        if first:
+            log.error("push not recorded", error=str(error).strip() or type(error).__name__)
+
+    def end(self) -> None:
+        if not self._failed:
+            return
+        with self._mutex:
+            failed, self._failed = self._failed, 0
+        if failed:
+            log.warning("pushes are recorded again", failed=failed)
 
 
 @cache

@@ -13,7 +13,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from monitors.domain.durations import HOUR, MINUTE, cron_in_words, exactly
-from monitors.domain.schedules import CronSchedule, Due, IntervalSchedule, Schedule, ScheduleError
+from monitors.domain.schedules import (
+    CronSchedule,
+    Due,
+    IntervalSchedule,
+    Schedule,
+    ScheduleError,
+    SetTimesSchedule,
+)
 from monitors.domain.state_machine import Shown, Status, shown
 from monitors.domain.value_rules import ValueRules, number
 from monitors.heartbeats.pipeline import process_pipeline
@@ -50,10 +57,7 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     state = monitor.state
     due = None
     if state.status == Status.UP and state.silent_since is not None:
-        due = _due(
-            *(monitor.kind, monitor.timeout, monitor.grace, monitor.cron, monitor.timezone),
-            state.silent_since,
-        )
+        due = _due(monitor.schedule, state.silent_since)
     expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
     seen = shown(
         Status(state.status), now=now, expected_by=expected_by, deadline=deadline, settled=settled(now)
@@ -65,15 +69,13 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     return Reading(monitor, state, seen, since, expected_by, deadline)
 
 
-def seen_up(
-    kind: str, timeout: int, grace: int | None, cron: str, zone: str, *, silent_since: datetime, now: datetime
-) -> Shown:
-    """Return the current status of a monitor that is stored as up, from the columns of its schedule.
+def seen_up(schedule: Schedule, *, silent_since: datetime, now: datetime) -> Shown:
+    """Return the current status of a monitor that is stored as up.
 
     Args:
         silent_since: as MonitorState has it.
     """
-    due = _due(kind, timeout, grace, cron, zone, silent_since)
+    due = _due(schedule, silent_since)
     if due is None:
         return Shown.UP
     return shown(Status.UP, now=now, expected_by=due.expected_by, deadline=due.deadline, settled=settled(now))
@@ -84,25 +86,23 @@ def settled(now: datetime) -> datetime:
     return process_pipeline().listener.settled(now)
 
 
-def _due(
-    kind: str, timeout: int, grace: int | None, cron: str, zone: str, silent_since: datetime
-) -> Due | None:
+def _due(schedule: Schedule, silent_since: datetime) -> Due | None:
     """Return what is due after silence since `silent_since`; None if the schedule can't be evaluated.
 
     The page shows that fault.
     """
-    if kind == Monitor.Kind.INTERVAL:
-        return IntervalSchedule(timeout, grace).due_after(silent_since)
+    if isinstance(schedule, IntervalSchedule):
+        return schedule.due_after(silent_since)
     try:
-        return _due_by_cron(cron, zone, grace, silent_since)
+        return _due_at_set_times(schedule, silent_since)
     except ScheduleError:
         return None
 
 
 @lru_cache(maxsize=20_000)
-def _due_by_cron(cron: str, zone: str, grace: int | None, silent_since: datetime) -> Due:
+def _due_at_set_times(schedule: SetTimesSchedule, silent_since: datetime) -> Due:
     # Slow, needed for every page, and only changes with the next heartbeat.
-    return CronSchedule(cron, zone, grace).due_after(silent_since)
+    return schedule.due_after(silent_since)
 
 
 def percent(share: float | None) -> str:
@@ -162,14 +162,17 @@ def fault_text(reading: Reading) -> str:
 
 
 def schedule_in_short(monitor: Monitor) -> str:
-    """Return a schedule in the overview's form: "every 5 min", "cron 0 2 * * *"."""
+    """Return a schedule in the overview's form: "every 5 min", "cron 0 2 * * *", "OnCalendar daily + 1"."""
     if monitor.kind == Monitor.Kind.CRON:
         return _("cron %(expression)s") % {"expression": monitor.cron}
+    if monitor.kind == Monitor.Kind.ON_CALENDAR:
+        first, *others = monitor.calendar.split("\n")
+        return f"OnCalendar {first}" + (f" + {len(others)}" if others else "")
     return _("every %(duration)s") % {"duration": exactly(monitor.interval or monitor.timeout)}
 
 
 def grace_of(monitor: Monitor) -> int | None:
-    """Return the grace period in seconds, or None if it depends on the distance between cron times."""
+    """Return the grace period in seconds, or None if it depends on the distance between set times."""
     schedule = monitor.schedule
     return schedule.effective_grace if isinstance(schedule, IntervalSchedule) else schedule.grace
 
@@ -177,10 +180,11 @@ def grace_of(monitor: Monitor) -> int | None:
 def crontab_times(monitor: Monitor) -> str | None:
     """Return the five crontab fields that run often enough for `monitor`, or None.
 
-    None means that cron can't: it runs once a minute at most, and its five fields have no seconds.
+    None means that cron can't: it runs once a minute at most, its five fields have no seconds, and it doesn't
+    read OnCalendar expressions.
     """
-    if monitor.kind == Monitor.Kind.CRON:
-        return monitor.cron
+    if monitor.has_set_times:
+        return monitor.cron or None
     period = monitor.interval or monitor.timeout
     if period < MINUTE:
         return None
@@ -214,11 +218,11 @@ def promise(schedule: Schedule, *, interval: int | None, now: datetime) -> Sched
     match schedule:
         case IntervalSchedule():
             return ScheduleSummary(alert=_interval_text(schedule), advice=_advice(schedule.timeout, interval))
-        case CronSchedule():
+        case SetTimesSchedule():
             due = schedule.due_after(now)
             return ScheduleSummary(
-                alert=_cron_text(int((due.deadline - due.expected_by).total_seconds())),
-                words=cron_in_words(schedule.expression),
+                alert=_set_times_text(int((due.deadline - due.expected_by).total_seconds())),
+                words=cron_in_words(schedule.expression) if isinstance(schedule, CronSchedule) else "",
                 times=tuple(islice(schedule.times_after(now), _PREVIEWED_TIMES)),
             )
 
@@ -236,7 +240,7 @@ def _interval_text(schedule: IntervalSchedule) -> str:
     )
 
 
-def _cron_text(grace: int) -> str:
+def _set_times_text(grace: int) -> str:
     if not grace:
         return _("Alerts immediately if no heartbeat has arrived by then.")
     return _("Alerts %(grace)s later if no heartbeat has arrived.") % {"grace": exactly(grace)}

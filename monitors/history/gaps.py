@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from monitors.domain.recurrence import Stretch, together
+from monitors.history import current
 from monitors.models import Gap, Monitor
 from monitors.services.maintenance import Windows
 
 
 def between(start: datetime, end: datetime) -> list[Stretch]:
-    """Return the parts of all gaps from `start` to `end`, in order and disjoint. One query."""
+    """Return the parts of all gaps from `start` to `end`, in order and disjoint. One query.
+
+    If pushes fail at `end`, the gap that has not ended yet is the last one.
+    """
     rows = Gap.objects.filter(ended_at__gt=start, started_at__lt=end)
-    found = rows.values_list("started_at", "ended_at")
+    found = [*rows.values_list("started_at", "ended_at"), (current.settled(end), end)]
     return together((max(begin, start), min(stop, end)) for begin, stop in found if begin < stop)
 
 

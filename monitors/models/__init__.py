@@ -6,19 +6,23 @@ from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, 
 from monitors.models.listening import GAP_DAYS, Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import (
+    CALENDAR_LENGTH,
     CRON_LENGTH,
     DESCRIPTION_LENGTH,
     FAULT_LENGTH,
     MAX_TAG_LENGTH,
     MAX_TAGS,
+    SCHEDULE_COLUMNS,
     SLUG,
     SLUG_LENGTH,
     Monitor,
     MonitorState,
+    schedule_of,
 )
 from monitors.models.tokens import REJECTION_DETAIL_LENGTH, TOKEN_LABEL_LENGTH, PushToken, RejectedPush
 
 __all__ = [
+    "CALENDAR_LENGTH",
     "CAUSE_LABELS",
     "CRON_LENGTH",
     "DESCRIPTION_LENGTH",
@@ -31,6 +35,7 @@ __all__ = [
     "REASON_LABELS",
     "REJECTION_DETAIL_LENGTH",
     "ROLLUP_DAYS",
+    "SCHEDULE_COLUMNS",
     "SLUG",
     "SLUG_LENGTH",
     "STATUS_LABELS",
@@ -48,4 +53,5 @@ __all__ = [
     "Rollup",
     "Transition",
     "Watermark",
+    "schedule_of",
 ]

@@ -30,7 +30,7 @@ class Watermark(models.Model):
 
 
 class PushTally(models.Model):
-    """How many pushes of ten seconds were answered, and how many failed with 503; kept for a minute."""
+    """How many pushes of two seconds were answered, and how many failed with 503; kept for a minute."""
 
     at = models.DateTimeField(primary_key=True)
     answered = models.PositiveIntegerField(default=0)

@@ -14,11 +14,13 @@ from django.utils.translation import ngettext_lazy
 from accounts.models import NAME_LENGTH, PUSH_RATE_MAX, Workspace
 from core.timezones import ZONE_LENGTH
 from monitors.domain.schedules import (
+    EARLY_MAX,
     GRACE_MAX,
     TIMEOUT_MAX,
     TIMEOUT_MIN,
     CronSchedule,
     IntervalSchedule,
+    OnCalendarSchedule,
     Schedule,
 )
 from monitors.domain.state_machine import Status
@@ -26,7 +28,9 @@ from monitors.domain.value_rules import ValueRules
 from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 
-SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, FAULT_LENGTH = 60, 2000, 200, 200
+SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, CALENDAR_LENGTH, FAULT_LENGTH = 60, 2000, 200, 1000, 200
+# The columns that `schedule_of` makes a schedule of.
+SCHEDULE_COLUMNS = ("kind", "timeout", "grace", "cron", "calendar", "timezone", "early")
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -49,11 +53,15 @@ class Monitor(models.Model):
     `slug` identifies it in its workspace for programs. `push_rate` is the number of pushes per minute for
     each of its tokens: 0 means no limit, null the workspace's limit. A heartbeat whose value is below
     `value_min` or above `value_max`, or is missing although `value_required`, is a failure.
+
+    `calendar` has systemd's OnCalendar expressions, one a line; `timezone` is for those without one, and for
+    `cron`. A heartbeat up to `early` s before a set time counts for it; null for the schedule's default.
     """
 
     class Kind(models.TextChoices):
         INTERVAL = "interval", _("At a regular interval")
         CRON = "cron", _("At set times (cron)")
+        ON_CALENDAR = "oncalendar", _("At set times (systemd)")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="monitors")
@@ -61,7 +69,7 @@ class Monitor(models.Model):
     slug = models.CharField(_("slug"), max_length=SLUG_LENGTH, validators=[RegexValidator(SLUG)])
     description = models.TextField(_("description"), max_length=DESCRIPTION_LENGTH, blank=True)
     tags = models.JSONField(_("tags"), default=list, blank=True)
-    kind = models.CharField(_("schedule"), max_length=8, choices=Kind.choices, default=Kind.INTERVAL)
+    kind = models.CharField(_("schedule"), max_length=16, choices=Kind.choices, default=Kind.INTERVAL)
     timeout = models.PositiveIntegerField(
         _("timeout"), default=60, validators=_seconds(TIMEOUT_MIN, TIMEOUT_MAX)
     )
@@ -69,9 +77,16 @@ class Monitor(models.Model):
         _("recommended interval"), null=True, blank=True, validators=_seconds(1, TIMEOUT_MAX)
     )
     cron = models.CharField(_("cron expression"), max_length=CRON_LENGTH, blank=True)
+    # The default in the database is for processes of the version before, while an upgrade goes on.
+    calendar = models.TextField(
+        _("OnCalendar expressions"), max_length=CALENDAR_LENGTH, blank=True, default="", db_default=""
+    )
     timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH, default="UTC")
     grace = models.PositiveIntegerField(
         _("grace period"), null=True, blank=True, validators=_seconds(0, GRACE_MAX)
+    )
+    early = models.PositiveIntegerField(
+        _("may be early by"), null=True, blank=True, validators=_seconds(0, EARLY_MAX)
     )
     post_only = models.BooleanField(_("only accept POST"), default=False)
     push_rate = models.PositiveIntegerField(
@@ -100,7 +115,13 @@ class Monitor(models.Model):
                 name="monitor_grace_in_range", condition=Q(grace__isnull=True) | Q(grace__lte=GRACE_MAX)
             ),
             models.CheckConstraint(
-                name="monitor_cron_has_an_expression", condition=Q(kind="interval") | ~Q(cron="")
+                name="monitor_early_in_range", condition=Q(early__isnull=True) | Q(early__lte=EARLY_MAX)
+            ),
+            models.CheckConstraint(
+                name="monitor_cron_has_an_expression", condition=~Q(kind="cron") | ~Q(cron="")
+            ),
+            models.CheckConstraint(
+                name="monitor_calendar_has_an_expression", condition=~Q(kind="oncalendar") | ~Q(calendar="")
             ),
         ]
         indexes = [models.Index(fields=["workspace", "name"], name="monitor_workspace_name")]
@@ -110,13 +131,28 @@ class Monitor(models.Model):
 
     @property
     def schedule(self) -> Schedule:
-        if self.kind == Monitor.Kind.CRON:
-            return CronSchedule(self.cron, self.timezone, self.grace)
-        return IntervalSchedule(self.timeout, self.grace)
+        return schedule_of(**{name: getattr(self, name) for name in SCHEDULE_COLUMNS})
+
+    @property
+    def has_set_times(self) -> bool:
+        """Whether heartbeats are expected at set times, and not at an interval."""
+        return self.kind != Monitor.Kind.INTERVAL
 
     @property
     def value_rules(self) -> ValueRules:
         return ValueRules(self.value_min, self.value_max, self.value_required)
+
+
+def schedule_of(
+    *, kind: str, timeout: int, grace: int | None, cron: str, calendar: str, timezone: str, early: int | None
+) -> Schedule:
+    """Return the schedule that is stored in these columns of Monitor."""
+    match kind:
+        case Monitor.Kind.CRON:
+            return CronSchedule(cron, timezone, grace, early)
+        case Monitor.Kind.ON_CALENDAR:
+            return OnCalendarSchedule(calendar, timezone, grace, early)
+    return IntervalSchedule(timeout, grace)
 
 
 class MonitorState(models.Model):

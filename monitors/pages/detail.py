@@ -76,10 +76,10 @@ class DetailPage:
     """One monitor at the moment `now`.
 
     `maintenance_until` is when the current maintenance window ends, None if there is none. `window` is the
-    picture of the time until an alert is sent, None if no heartbeat is expected. `times` are the next times
-    of a cron schedule. `incidents` and `down` (total downtime) are those of the last 30 days. `median` and
-    `p99` of the gaps between heartbeats are "" if there were too few. `rejected` says how many pushes were
-    rejected since the last heartbeat, "" if none were or the monitor is not late or down.
+    picture of the time until an alert is sent, None if no heartbeat is expected. `times` are the next set
+    times, if the schedule has any. `incidents` and `down` (total downtime) are those of the last 30 days.
+    `median` and `p99` of the gaps between heartbeats are "" if there were too few. `rejected` says how many
+    pushes were rejected since the last heartbeat, "" if none were or the monitor is not late or down.
     """
 
     reading: Reading

@@ -19,9 +19,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from monitors.domain.cron_to_on_calendar import cron_to_on_calendar
 from monitors.domain.durations import HOUR, MINUTE, exactly
-from monitors.domain.on_calendar import on_calendar
-from monitors.domain.schedules import is_time_zone
+from monitors.domain.expressions import is_time_zone
+from monitors.domain.on_calendar_times import in_zone
 from monitors.history import current
 from monitors.models import Monitor
 
@@ -31,6 +32,7 @@ _GITHUB_LEAST = 5 * MINUTE
 # A program that has to push at least this often runs in a loop; others are started by a scheduler.
 _LONGEST_LOOP = HOUR
 _CRON = re.compile(r"[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}")
+_ON_CALENDAR = re.compile(r"[0-9A-Za-z*,.:/~+_-]+( [0-9A-Za-z*,.:/~+_-]+)*")
 # Characters of a URL that are not escaped: none has a meaning inside quotes in any language or shell. The
 # last three are in PLACEHOLDER.
 _KEPT = "/:?#[]@!&()*+,;=%-._~<> "
@@ -184,11 +186,17 @@ def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any
     """Return the context of the templates; everything from users is quoted or known to be safe."""
     url = quote(push_url, safe=_KEPT)
     crontab, zone = _crontab(monitor), ""
-    if monitor.kind == Monitor.Kind.CRON:
+    calendars: tuple[str, ...] = ()
+    if monitor.has_set_times:
         zone = monitor.timezone if is_time_zone(monitor.timezone) else "UTC"
-        when = f"at the times of {crontab} ({zone})"
-    else:
-        when = f"every {exactly(_period(monitor))}"
+    match monitor.kind:
+        case Monitor.Kind.CRON:
+            when, calendars = f"at the times of {crontab} ({zone})", cron_to_on_calendar(crontab, zone)
+        case Monitor.Kind.ON_CALENDAR:
+            calendars = _calendars(monitor, zone)
+            when = f"at the times of {', '.join(calendars) or 'its schedule'}"
+        case _:
+            when = f"every {exactly(_period(monitor))}"
     return {
         "url": language.quoted(url),
         "shell_url": _shell(url),
@@ -196,22 +204,30 @@ def _facts(monitor: Monitor, push_url: str, language: Language) -> dict[str, Any
         "when": when,
         "crontab": crontab,
         "zone": zone,
-        # 0 for cron monitors, so that nothing loops.
+        # 0 for set times, so that nothing loops.
         "period": _period(monitor),
         "loops": 0 < _period(monitor) <= _LONGEST_LOOP,
-        "calendars": on_calendar(crontab, zone) if zone else (),
+        "calendars": calendars,
+        # systemd may start a job up to a minute late otherwise; cron's times are not closer than that.
+        "to_the_second": monitor.kind == Monitor.Kind.ON_CALENDAR,
     }
 
 
 def _period(monitor: Monitor) -> int:
-    return 0 if monitor.kind == Monitor.Kind.CRON else monitor.interval or monitor.timeout
+    return 0 if monitor.has_set_times else monitor.interval or monitor.timeout
+
+
+def _calendars(monitor: Monitor, zone: str) -> tuple[str, ...]:
+    """Return the OnCalendar= values of a timer that runs at exactly the times of `monitor`."""
+    lines = [in_zone(line, zone) for line in monitor.calendar.split("\n")]
+    return tuple(line for line in lines if _ON_CALENDAR.fullmatch(line))
 
 
 def _crontab(monitor: Monitor) -> str:
     times = " ".join((current.crontab_times(monitor) or "").split())
     if _CRON.fullmatch(times):
         return times
-    return "0 2 * * *" if monitor.kind == Monitor.Kind.CRON else "* * * * *"
+    return "0 2 * * *" if monitor.has_set_times else "* * * * *"
 
 
 def _note(monitor: Monitor, slug: str) -> str:
@@ -222,6 +238,8 @@ def _note(monitor: Monitor, slug: str) -> str:
             "Cron can start a job once a minute at most, and this monitor expects a push every "
             "%(interval)s. Use a longer timeout, or a program that loops."
         ) % {"interval": exactly(period)}
+    if slug in ("crontab", "kubernetes", "github-actions") and monitor.kind == Monitor.Kind.ON_CALENDAR:
+        return _("Cron doesn't read OnCalendar expressions: replace 0 2 * * * with this monitor's times.")
     if slug == "crontab" and monitor.kind == Monitor.Kind.CRON:
         return _("Cron uses the machine's time zone; this monitor's times are in %(zone)s.") % {
             "zone": monitor.timezone

@@ -12,8 +12,8 @@ from django.db.models import Q, QuerySet
 from core.clock import database_now
 from core.sql import among
 from monitors import signals
+from monitors.domain.expressions import is_time_zone
 from monitors.domain.recurrence import Once, Plan, Stretch, Weekly, current, over_at, taken_together
-from monitors.domain.schedules import is_time_zone
 from monitors.models import MaintenanceWindow, Monitor
 
 

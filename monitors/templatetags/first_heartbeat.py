@@ -25,5 +25,7 @@ def first_languages(monitor: Monitor) -> list[Language]:
 
 
 def _programs(monitor: Monitor) -> tuple[str, str]:
+    if monitor.kind == Monitor.Kind.ON_CALENDAR:
+        return "systemd", "python"
     # Cron starts a job once a minute at most; more frequent pushes need a loop.
     return ("crontab" if current.crontab_times(monitor) else "bash"), "python"

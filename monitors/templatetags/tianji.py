@@ -66,7 +66,17 @@ def good_values(monitor: Monitor) -> str:
 @register.filter
 def in_zone(when: datetime, zone: str) -> str:
     """A date and time in `zone`: the schedule's time zone, not the reader's."""
-    return date_format(when.astimezone(ZoneInfo(zone)), "D j M Y, H:i")
+    return _to_the_minute(when.astimezone(ZoneInfo(zone)))
+
+
+@register.filter
+def in_own_zone(when: datetime) -> str:
+    """A date and time in the reader's time zone, in the form of `in_zone`."""
+    return _to_the_minute(timezone.localtime(when))
+
+
+def _to_the_minute(local: datetime) -> str:
+    return date_format(local, "D j M Y, H:i:s" if local.second else "D j M Y, H:i")
 
 
 @register.simple_tag(takes_context=True)

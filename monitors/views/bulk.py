@@ -18,7 +18,7 @@ from accounts.access import require_change
 from accounts.actors import Actor, actor_of
 from accounts.models import Workspace
 from monitors.access import members_only
-from monitors.forms.monitors import TagsField
+from monitors.forms.fields import TagsField
 from monitors.models import Monitor
 from monitors.pages.overview.params import OverviewParams
 from monitors.pages.overview.versions import ROWS

@@ -19,7 +19,8 @@ from core.clock import database_now
 from core.timezones import offered_zones
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.domain.schedules import ScheduleError
-from monitors.forms.monitors import MonitorForm, ScheduleForm
+from monitors.forms.monitors import MonitorForm
+from monitors.forms.schedules import ScheduleForm
 from monitors.heartbeats import rate_limit
 from monitors.history import current
 from monitors.models import Monitor

@@ -19,7 +19,7 @@ from core.clock import database_now
 from monitors.access import get_monitor_or_404, members_only
 from monitors.domain.durations import exactly
 from monitors.domain.schedules import TIMEOUT_MAX, TIMEOUT_MIN, IntervalSchedule
-from monitors.forms.monitors import DurationField
+from monitors.forms.fields import DurationField
 from monitors.history import current
 from monitors.models import Monitor
 from monitors.services import monitors as monitor_service

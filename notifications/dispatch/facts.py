@@ -9,7 +9,7 @@ from itertools import islice
 from django.db.models import OuterRef, Subquery
 
 from core.sql import among
-from monitors.domain.schedules import CronSchedule, ScheduleError
+from monitors.domain.schedules import ScheduleError, SetTimesSchedule
 from monitors.domain.state_machine import Cause, Status
 from monitors.domain.value_rules import ValueRules
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
@@ -260,7 +260,7 @@ def _first_report(incident: Incident) -> datetime | None:
 def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
     """Return when the first `most` heartbeats are missed in a silence whose first miss is at `first`."""
     schedule, period = monitor.schedule, _SOME_PERIOD
-    if isinstance(schedule, CronSchedule):
+    if isinstance(schedule, SetTimesSchedule):
         try:
             return [first, *islice(schedule.deadlines_after(first), most - 1)]
         except ScheduleError:

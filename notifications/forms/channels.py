@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import NAME_LENGTH, Workspace
-from monitors.forms.monitors import DurationField, MonitorsField
+from monitors.forms.fields import DurationField, MonitorsField
 from notifications import channel_config
 from notifications.integrations import Field, Kind
 from notifications.messages import templates

@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from monitors.forms.monitors import DurationField, forget
+from monitors.forms.fields import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, EVENTS, Rules, Threshold, route

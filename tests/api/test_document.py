@@ -43,6 +43,7 @@ def views(resolver: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield "/" + re.sub(r"<uuid:(\w+)>", r"{\1}", path), entry.callback.cls
 
 
+@pytest.mark.slow
 def test_it_is_valid_openapi_3_1(document):
     assert document["openapi"] == "3.1.0"
     validate_schema(document)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.support import tools
 from tests.support.product import PASSWORD, Up, up
 from tests.support.sinks import HttpSink, SmtpSink
 
@@ -19,25 +18,6 @@ _WANTS_SHOTS = "TESTS_SHOTS" in os.environ
 # What is promised within a time has that time in its test; the rest has the time a busy machine takes.
 expect.set_options(timeout=15_000)
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-# Options for a headless Chromium in a container, without connections to other hosts.
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = tools.browser()
-    assert path, f"The browser tests need Chromium: apt-get install {tools.BROWSERS[0]}"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -99,10 +99,12 @@ class Site:
                 person.create_monitor(name, tags="erp, nightly", timeout="1 h") for name in names
             )
             cron = person.create_monitor("Cron", kind="cron", cron="0 2 * * *", timezone=JAKARTA)
+            timer = person.create_monitor("Timer", kind="oncalendar", calendar="daily\n*:*:0/30", early="5")
             for value in (12, 14, 13):
                 push(up, msg=f"batch {value} done", value=str(value))
             push(down, status="down", msg="disk full")
             push(cron)
+            push(timer)
             push(down, status="sideways")
             person.submit_to(f"{paused.path}pause/")
             wanted = {"incident": "/incidents/", "channel": "/channels/"}
@@ -114,9 +116,10 @@ class Site:
         assert self.pages.keys() > wanted.keys()
         for tail in OF_A_MONITOR:
             self.pages[f"monitor-{tail.strip('/').replace('/', '-') or 'up'}"] = up.path + tail
-        self.pages |= {f"monitor-{name}": it.path for name, it in
-                       (("down", down), ("paused", paused), ("new", new), ("cron", cron))}  # fmt: skip
+        others = {"down": down, "paused": paused, "new": new, "cron": cron, "timer": timer}
+        self.pages |= {f"monitor-{name}": it.path for name, it in others.items()}
         self.pages["monitor-cron-edit"] = f"{cron.path}edit/"
+        self.pages["monitor-timer-edit"] = f"{timer.path}edit/"
         for name in ("rules", "snooze"):
             self.pages[name] = f"/channels/{name}/{down.path.strip('/').split('/')[-1]}/"
 

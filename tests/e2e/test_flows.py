@@ -31,6 +31,11 @@ def create_monitor(page: Page, name: str, *, timeout: str = "1 h", grace: str = 
     page.get_by_label("Grace period").fill(grace)
     page.get_by_role("button", name="Create monitor").click()
     expect(page.get_by_role("heading", name=name)).to_be_visible()
+    return copied_push_url(page)
+
+
+def copied_push_url(page: Page) -> str:
+    """Copy the push URL of a new monitor from its page."""
     section(page, "Push URL").get_by_role("button", name="Copy").first.click()
     expect(section(page, "Push URL").get_by_role("button", name="Copied")).to_be_visible()
     url = page.evaluate("navigator.clipboard.readText()")
@@ -89,6 +94,38 @@ def test_the_form_previews_in_words_when_alerts_are_sent(open_page: Callable[...
     expect(page.locator("#preview li")).to_have_count(3)
     page.get_by_label("Cron expression").fill("99 2 * * *")
     expect(page.locator("#preview")).to_contain_text("minute field must be 0-59")
+
+
+def test_a_monitor_with_the_lines_of_a_timer_is_created_and_shows_its_times(open_page: Callable[..., Page]):
+    page = open_page()
+    page.goto("/monitors/new/")
+    page.get_by_label("Name", exact=True).fill("Stock report")
+    expect(page.get_by_label("May be early by")).to_be_hidden()
+    page.get_by_label("At set times (systemd)").check()
+    expect(page.get_by_label("Cron expression")).to_be_hidden()
+    expect(page.get_by_label("Timeout")).to_be_hidden()
+    lines = page.get_by_label("OnCalendar expressions")
+    lines.fill("OnCalendar=Mon..Fri 25:00")
+    expect(page.locator("#preview")).to_contain_text("The hour must be 0-23")
+    page.get_by_role("button", name="Create monitor").click()
+    expect(page.locator(".field", has=lines)).to_contain_text("The hour must be 0-23")
+    expect(lines).to_have_value("OnCalendar=Mon..Fri 25:00")
+    shoot(page, "form-oncalendar-error")
+    lines.fill("OnCalendar=Mon..Fri 09:00\nOnCalendar=Sat 12:00 UTC")
+    page.get_by_label("Time zone").fill("Asia/Jakarta")
+    page.get_by_label("May be early by").fill("30 s")
+    expect(page.locator("#preview li")).to_have_count(3)
+    shoot(page, "form-oncalendar")
+    page.get_by_role("button", name="Create monitor").click()
+    expect(page.locator("#schedule")).to_contain_text("Mon..Fri 09:00")
+    expect(page.locator("#schedule")).to_contain_text("30 s")
+    push(copied_push_url(page))
+    expect(page.locator(".window-times li")).to_have_count(3, timeout=LIVE)
+    shoot(page, "detail-oncalendar")
+    phone = open_page(viewport=PHONE, dark=True)
+    phone.goto(f"{page.url.partition('#')[0]}edit/")
+    expect(phone.get_by_label("OnCalendar expressions")).to_have_value("Mon..Fri 09:00\nSat 12:00 UTC")
+    shoot(phone, "form-oncalendar-phone")
 
 
 def test_a_broken_form_keeps_what_was_typed_and_says_what_is_allowed(open_page: Callable[..., Page]):

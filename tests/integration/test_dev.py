@@ -60,14 +60,16 @@ class Checkout:
         found = {}
         for child in supervisor.children():
             line = " ".join(child.cmdline())
-            for role, part in (("web", "granian"), ("worker", " worker "), ("beat", " beat ")):
+            for role, part in (("web", "runtime.web"), ("worker", " worker "), ("beat", " beat ")):
                 if part in line:
                     found[role] = child.pid
         return found
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A copy that all tests share, until the last of them ends it."""
+    tmp_path = tmp_path_factory.mktemp("checkout")
     for name in (*paths.PACKAGES, "templates", "static", "locale"):
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -8,6 +8,7 @@ since most of the time they wait.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import yaml
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Error, Literal, Punctuation
 
@@ -38,7 +39,6 @@ from tests.integration.senders import (
     run,
     unit_of,
 )
-from tests.support import tools
 from tests.support.product import Created, Person, Up, up, wait_for
 
 # Four tries with 7 s of waiting between them, a program to compile and a busy machine.
@@ -281,21 +281,18 @@ class _SiteHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_page_in_a_browser_reports_that_it_works_and_what_goes_wrong_in_it(workshop: Workshop):
+def test_a_page_in_a_browser_reports_that_it_works_and_what_goes_wrong_in_it(
+    workshop: Workshop, browser: Browser
+):
     slug = "javascript"
-    chromium = tools.browser()
-    assert chromium, f"The browser tests need Chromium: apt-get install {tools.BROWSERS[0]}"
     monitor = workshop.person.create_monitor(slug, timeout="60", interval="1")
     program = workshop.parts(slug, monitor)["heartbeat.js"]
     complaints: list[str] = []
     with contextlib.ExitStack() as stack:
         # Another origin than Tianji's, as a page of one's own is.
         site = stack.enter_context(Site())
-        browser = stack.enter_context(sync_playwright()).chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        stack.callback(browser.close)
         page = browser.new_page()
+        stack.callback(page.close)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(site.url)
         page.add_script_tag(content=program)
@@ -358,6 +355,23 @@ def test_the_units_are_what_systemd_expects(workshop: Workshop, analyze: str | N
     ran = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     # It also complains of the machine's own units; only what it says of these counts.
     assert str(folder) not in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize(
+    "analyze",
+    [pytest.param(ANALYZE, id="read by systemd" if ANALYZE else "read as a file, without systemd")],
+)
+def test_a_timer_has_the_lines_of_an_oncalendar_monitor(workshop: Workshop, analyze: str | None):
+    lines = "Mon..Fri 09:00\nSat 12:00 UTC"
+    monitor = workshop.person.create_monitor(
+        "timer", kind="oncalendar", calendar=lines, timezone="Asia/Jakarta"
+    )
+    parts = workshop.parts("systemd", monitor)
+    timer = next(text for name, text in parts.items() if name.endswith(".timer"))
+    found = re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE)
+    assert found == ["Mon..Fri 09:00 Asia/Jakarta", "Sat 12:00 UTC"]
+    if analyze:
+        subprocess.run([analyze, "calendar", *found], capture_output=True, check=True)
 
 
 @pytest.mark.parametrize(

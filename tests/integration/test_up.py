@@ -8,13 +8,25 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from tests.support.product import ROOT, Process, environment_of, is_ready, manage, migrated, up, wait_for
+from tests.support.product import (
+    ROOT,
+    Person,
+    Process,
+    Up,
+    environment_of,
+    is_ready,
+    manage,
+    migrated,
+    up,
+    wait_for,
+)
 from tests.support.servers import free_port
 
 
@@ -30,6 +42,13 @@ def child(process: Process, part: str) -> psutil.Process:
 
 def all_gone(family: list[psutil.Process]) -> bool:
     return not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Up]:
+    """A product that its tests leave running."""
+    with up() as product:
+        yield product
 
 
 def test_it_prints_its_address_and_a_one_time_link_on_which_the_first_owner_is_made():
@@ -93,43 +112,56 @@ def test_killing_the_supervisor_itself_takes_the_children_with_it():
         wait_for(lambda: all_gone(family), seconds=20)
 
 
-@pytest.mark.parametrize(("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "granian")])
-def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(role: str, part: str):
-    with up() as product:
-        dead = child(product.process, part)
-        dead.kill()
-        product.process.line_with(f"{role} was killed by SIGKILL; restarting in 1 s.")
-        again = wait_for(
-            lambda: next(
-                (
-                    found
-                    for found in psutil.Process(product.process.pid).children()
-                    if part in " ".join(found.cmdline()) and found.pid != dead.pid
-                ),
-                None,
+@pytest.mark.parametrize(
+    ("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "runtime.web")]
+)
+def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up, role: str, part: str):
+    dead = child(running.process, part)
+    dead.kill()
+    running.process.line_with(f"{role} was killed by SIGKILL; restarting in 1 s.")
+    again = wait_for(
+        lambda: next(
+            (
+                found
+                for found in psutil.Process(running.process.pid).children()
+                if part in " ".join(found.cmdline()) and found.pid != dead.pid
             ),
-            seconds=15,
-        )
-        assert again.is_running()
-        wait_for(lambda: is_ready(product.url), seconds=20)
+            None,
+        ),
+        seconds=15,
+    )
+    assert again.is_running()
+    wait_for(lambda: is_ready(running.url), seconds=20)
 
 
-def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line():
-    with up() as product:
-        second = subprocess.run(
-            manage("up"),
-            cwd=ROOT,
-            env=environment_of(product.data, free_port()),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert second.returncode == 1
-        assert f"already running on the data folder {product.data}" in second.stderr
-        assert str(product.process.pid) in second.stderr
-        assert "Traceback" not in second.stderr
-        assert is_ready(product.url)
+def test_a_process_of_the_web_server_that_dies_is_replaced_by_one_that_serves(running: Up):
+    web = child(running.process, "runtime.web")
+    before = {process.pid for process in web.children()}
+    assert len(before) == 2
+    for process in web.children():
+        process.kill()
+    wait_for(lambda: len({process.pid for process in web.children()} - before) == 2, seconds=20)
+    wait_for(lambda: is_ready(running.url), seconds=20)
+    with Person(running.url) as person:
+        push_url = person.create_monitor("after the fork").push_url
+    assert [requests.post(push_url, timeout=10).status_code for _ in range(8)] == [200] * 8
+
+
+def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line(running: Up):
+    second = subprocess.run(
+        manage("up"),
+        cwd=ROOT,
+        env=environment_of(running.data, free_port()),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert f"already running on the data folder {running.data}" in second.stderr
+    assert str(running.process.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert is_ready(running.url)
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_starts():
@@ -153,7 +185,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts():
 
 def test_data_and_accounts_survive_a_restart_and_the_key_stays_private():
     with tempfile.TemporaryDirectory() as folder:
-        data, port = Path(folder), free_port()
+        data, port = migrated(Path(folder)), free_port()
         settings = {
             "TIANJI_ADMIN_EMAIL": "owner@example.com",
             "TIANJI_ADMIN_PASSWORD": "correct horse battery",

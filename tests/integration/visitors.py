@@ -50,6 +50,8 @@ class Visitor:
     def __init__(self, tour: Tour, who: str, url: str, *, key: str = "") -> None:
         self.tour, self.who, self.url = tour, who, url
         self.session = requests.Session()
+        # Else each request looks through the whole environment for a proxy, which is not for this machine.
+        self.session.trust_env = False
         self.session.hooks["response"].append(self._keep)
         self._shows = False
         if key:

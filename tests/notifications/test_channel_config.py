@@ -104,6 +104,7 @@ def test_pages_go_on_where_nothing_can_be_opened(admin, workspace, settings):
 # --- Shown -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", KINDS)
 def test_no_page_shows_a_secret(slug, admin, viewer, workspace):
     channel = channel_of(slug, workspace)

@@ -197,6 +197,8 @@ class Person:
     def __init__(self, url: str, *, email: str = EMAIL, cookies: RequestsCookieJar | None = None) -> None:
         self.url, self.email = url, email
         self.session = requests.Session()
+        # Else each request looks through the whole environment for a proxy, which is not for this machine.
+        self.session.trust_env = False
         if cookies:
             self.session.cookies.update(cookies)
 

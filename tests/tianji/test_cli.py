@@ -87,6 +87,7 @@ def test_the_list_needs_no_settings_and_leaves_nothing_behind(tmp_path):
     assert not data.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "no-such-command"])
 def test_an_invalid_setting_is_a_one_line_error(tmp_path, command):
     ended = tianji(command, TIANJI_DATA=str(tmp_path), TIANJI_PORT="none")

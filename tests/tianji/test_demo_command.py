@@ -15,6 +15,7 @@ from tests.support.heartbeats import push
 from tianji.demo import people
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_reset_makes_it_anew_and_leaves_nothing_of_the_old_one_behind():
     theirs = make_monitor(workspace=make_workspace("Theirs"))
@@ -46,6 +47,7 @@ def test_a_database_in_use_is_left_alone():
     assert rows() == before
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_existing_accounts_are_unchanged():
     User.objects.create_user(people.VIEWER, "another password")

@@ -14,7 +14,7 @@ from django.test import Client
 from core.credentials import checksum
 from monitors.heartbeats import recorder
 from monitors.heartbeats.group_commit import GroupCommit
-from monitors.heartbeats.pipeline import process_pipeline
+from monitors.heartbeats.pipeline import FailureLog, process_pipeline
 from tests.support.factories import make_monitor, secret_of
 from tianji.logging import logging_config, redact
 
@@ -74,6 +74,7 @@ def fail_with(monkeypatch, error):
 
     failing = GroupCommit(fail, queue_limit=9, batch_limit=9)
     monkeypatch.setattr(process_pipeline(), "_group_commit", failing)
+    monkeypatch.setattr(process_pipeline(), "_failures", FailureLog())
 
 
 # --- tokens
@@ -124,6 +125,7 @@ def test_the_token_of_a_push_that_finds_a_fault_of_ours_is_in_no_line(lines, cli
     assert SECRET not in lines.text
 
 
+@pytest.mark.slow
 def test_a_token_of_another_shape_is_in_no_line_either(lines, client, db, monkeypatch):
     fail_with(monkeypatch, ValueError("broken"))
     assert client.get("/api/push/0123456789abcdef").status_code == 500
@@ -209,6 +211,28 @@ def test_a_push_after_a_page_does_not_bear_the_id_of_the_page(json_lines, client
     client.get(f"/api/push/{SECRET}")
     (event,) = [event for event in json_lines.events if event["event"] == "push not recorded"]
     assert "request_id" not in event
+
+
+def test_pushes_that_fail_one_after_another_are_logged_when_it_begins_and_ends(json_lines, client, db):
+    push_url = f"/api/push/{secret_of(make_monitor())}"
+    with pytest.MonkeyPatch.context() as failing:
+        fail_with(failing, DatabaseError("the disk is full"))
+        failures = process_pipeline()._failures
+        assert [client.get(push_url).status_code for _ in range(3)] == [503] * 3
+    assert [(event["event"], event["error"]) for event in json_lines.events] == [
+        ("push not recorded", "the disk is full")
+    ]
+    with pytest.MonkeyPatch.context() as mended:
+        mended.setattr(process_pipeline(), "_failures", failures)
+        assert [client.get(push_url).status_code for _ in range(2)] == [200] * 2
+    (_, event) = json_lines.events
+    assert (event["event"], event["failed"]) == ("pushes are recorded again", 3)
+
+
+def test_an_error_in_a_page_is_logged_with_its_traceback(json_lines, client, db, monkeypatch):
+    monkeypatch.setattr("tianji.health.database_now", None)
+    assert client.get("/healthz").status_code == 500
+    assert any("TypeError" in event.get("exception", "") for event in json_lines.events)
 
 
 def test_a_push_that_is_recorded_writes_no_line(lines, client, db):

@@ -184,6 +184,7 @@ def columns_of(model: type[models.Model], pk: object, alias: str) -> dict[str, o
     return model._default_manager.using(alias).values().get(pk=pk)
 
 
+@pytest.mark.slow
 def test_filled_tables_of_the_released_state_come_up_whole(empty_database):
     executor = MigrationExecutor(connections[empty_database])
     rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]

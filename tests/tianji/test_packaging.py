@@ -70,10 +70,12 @@ def unnamed(names: set[str], dependencies: Iterable[str]) -> dict[str, list[str]
     }
 
 
+@pytest.mark.slow
 def test_whatever_the_product_imports_is_a_dependency_by_name():
     assert unnamed(imported(*paths.PACKAGES), dependencies()) == {}
 
 
+@pytest.mark.slow
 def test_whatever_the_tests_import_is_a_dependency_of_theirs_by_name():
     group = {canonicalize_name(Requirement(line).name) for line in pyproject()["dependency-groups"]["test"]}
     assert unnamed(imported("tests", "scripts", "bench"), {*dependencies(), *group}) == {}

@@ -133,6 +133,7 @@ def missing_in(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_what_comments_name_exists():
     found = [f"{note.file}:{note.line}: {missing}" for note in notes() for missing in missing_in(note.text)]
     assert not found, "\n".join(found)

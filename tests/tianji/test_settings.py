@@ -47,6 +47,7 @@ def test_a_setting_out_of_range_is_a_one_line_error_that_names_it(tmp_path, name
     assert name in line
 
 
+@pytest.mark.slow
 def test_an_address_of_ipv6_makes_an_address_that_browsers_understand(tmp_path):
     show = "from django.conf import settings; print(settings.TIANJI_URL)"
     ended = manage(tmp_path, "shell", "--no-imports", "-c", show, TIANJI_HOST="::1", TIANJI_PORT="8123")

@@ -51,7 +51,7 @@ class _Sample:
 def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Filled:
     """Create the sample workspace with `days` days of history until now: all of it or nothing.
 
-    The same `seed` gives the same history, except for cron schedules, which depend on the date.
+    The same `seed` gives the same history, except for set times, which depend on the date.
 
     Args:
         password: the owner's password.

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from monitors.domain.durations import MINUTE
+from monitors.domain.schedules import CronSchedule, OnCalendarSchedule, SetTimesSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.curves import Curve
@@ -93,7 +94,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One sample monitor. It pushes every `every` seconds, or at the end of each run of `cron`.
+    """One sample monitor. It pushes every `every` seconds, or at the end of each run of `cron` or
+    `calendar` (OnCalendar).
 
     `senders` are IP addresses. `down_for` is how many seconds ago its fate began, if that is a bad one.
     `settings` are further columns of Monitor. `described` is how many days ago the description was added.
@@ -103,6 +105,7 @@ class Job:
     tags: tuple[str, ...]
     every: int = 0
     cron: str = ""
+    calendar: str = ""
     timezone: str = "UTC"
     description: str = ""
     described: float = 0.0
@@ -116,12 +119,23 @@ class Job:
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of its monitor, except for the description."""
-        schedule = (
-            {"kind": Monitor.Kind.CRON, "cron": self.cron, "timezone": self.timezone}
-            if self.cron
-            else {"timeout": self.every * 3 // 2, "interval": self.every}
-        )
+        schedule: dict[str, Any] = {"timeout": self.every * 3 // 2, "interval": self.every}
+        if self.cron:
+            schedule = {"kind": Monitor.Kind.CRON, "cron": self.cron, "timezone": self.timezone}
+        elif self.calendar:
+            schedule = {
+                "kind": Monitor.Kind.ON_CALENDAR,
+                "calendar": self.calendar,
+                "timezone": self.timezone,
+            }
         return {"name": self.name, "tags": list(self.tags), **schedule, **dict(self.settings)}
+
+    @property
+    def set_times(self) -> SetTimesSchedule | None:
+        """The schedule of its runs, None if it pushes at an interval."""
+        if self.cron:
+            return CronSchedule(self.cron, self.timezone)
+        return OnCalendarSchedule(self.calendar, self.timezone) if self.calendar else None
 
     def takes(self, rng: Random) -> int:
         """Return the duration of a run in seconds."""

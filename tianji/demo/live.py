@@ -13,7 +13,6 @@ from random import Random
 from urllib.parse import urlsplit
 
 from core.clock import database_now
-from monitors.domain.schedules import CronSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from monitors.services import tokens
@@ -44,9 +43,9 @@ class _Sender:
     bad_for: int = 0
 
     def next_after(self, at: float) -> float:
-        if not self.job.cron:
+        schedule = self.job.set_times
+        if schedule is None:
             return at + self.job.every
-        schedule = CronSchedule(self.job.cron, self.job.timezone)
         starts = next(schedule.times_after(datetime.fromtimestamp(at, UTC)))
         return starts.timestamp() + self.job.voice.took[1]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from monitors.domain.schedules import CronSchedule, IntervalSchedule
+from monitors.domain.schedules import IntervalSchedule
 from monitors.domain.state_machine import Cause
 from monitors.models import Monitor
 from tianji.demo.catalogue import OUTAGES
@@ -80,9 +80,9 @@ def past_of(job: Job, monitor: Monitor, *, start: datetime, now: datetime, rng: 
 
 
 def _runs(job: Job, start: datetime, now: datetime, rng: Random) -> Iterator[tuple[datetime, int | None]]:
-    """Yield when it pushes if nothing goes wrong, and the duration of each cron run in seconds."""
-    if job.cron:
-        for scheduled in CronSchedule(job.cron, job.timezone).times_after(start):
+    """Yield when it pushes if nothing goes wrong, and the duration of each scheduled run in seconds."""
+    if schedule := job.set_times:
+        for scheduled in schedule.times_after(start):
             took = job.takes(rng)
             at = _whole(scheduled + timedelta(seconds=took + rng.uniform(0.2, 1.8)))
             if at >= now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from typing import Literal
 
@@ -24,6 +25,13 @@ def command(role: Role, *, host: str | None = None, port: int | None = None) -> 
             return [*_celery(), "beat", "--pidfile="]
 
 
+def become(role: Role) -> None:
+    """Run `role` in this process, which has loaded the program already, until it stops."""
+    _python, _as_module, module, *arguments = command(role)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
 def management(*arguments: str) -> list[str]:
     """Return the command line of one of our management commands."""
     return [sys.executable, "-m", "tianji", *arguments]
@@ -31,7 +39,7 @@ def management(*arguments: str) -> list[str]:
 
 def _web(host: str, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+        *(sys.executable, "-m", "tianji.runtime.web", "--interface", "wsgi"),
         *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
         *("--blocking-threads", str(settings.TIANJI_WEB_THREADS)),

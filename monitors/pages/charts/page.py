@@ -20,7 +20,7 @@ from monitors.history.buckets import Bucket, Range, Series
 from monitors.models import Incident, Monitor
 from monitors.pages.charts import axes
 from monitors.pages.charts.line_chart import Plot, Point, Shade, draw
-from monitors.pages.charts.text import Words
+from monitors.pages.charts.text import ChartText
 
 LABELS = {
     "1h": gettext_lazy("1 hour"),
@@ -52,15 +52,15 @@ class Chart:
 
 def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
     """Return the chart of values and the chart of intervals between heartbeats."""
-    words = Words()
-    shades = [_shade(incident, series.now, words) for incident in series.incidents]
+    texts = ChartText()
+    shades = [_shade(incident, series.now, texts) for incident in series.incidents]
     edges = [series.buckets[0].start, *(bucket.end for bucket in series.buckets)]
     frame = _Frame(
         series=series,
-        words=words,
-        at=[words.span(bucket.start, bucket.end) for bucket in series.buckets],
+        texts=texts,
+        at=[texts.span(bucket.start, bucket.end) for bucket in series.buckets],
         shades=shades,
-        hatched=[_hatched(stretch, words) for stretch in series.unheard],
+        hatched=[_hatched(stretch, texts) for stretch in series.unheard],
         down=_down(series, shades),
         unheard=mostly_in(series.unheard, edges),
         bridge=_agreed(monitor),
@@ -77,7 +77,7 @@ class _Frame:
     """
 
     series: Series
-    words: Words
+    texts: ChartText
     at: list[str]
     shades: list[Shade]
     hatched: list[Shade]
@@ -89,7 +89,7 @@ class _Frame:
         """Yield each bucket with its texts."""
         each = zip(self.series.buckets, self.at, self.down, self.unheard, strict=True)
         for bucket, when, is_down, unheard in each:
-            yield bucket, self.words.tooltip(when, facts(bucket), is_down=is_down, unheard=unheard)
+            yield bucket, self.texts.tooltip(when, facts(bucket), is_down=is_down, unheard=unheard)
 
     def draw(
         self,
@@ -111,10 +111,10 @@ class _Frame:
             name=what,
         )
 
-    def legend(self, words: str) -> str:
-        """Return `words`, and what the hatching means if there is any."""
+    def legend(self, text: str) -> str:
+        """Return `text`, and what the hatching means if there is any."""
         hatching = _("Hatched: Tianji was not listening.")
-        return f"{words} {hatching}" if self.hatched else words
+        return f"{text} {hatching}" if self.hatched else text
 
     def rows(self, cells: Callable[[Bucket], list[str]]) -> SafeString:
         """Return the table rows, newest first; buckets without `cells` are left out.
@@ -132,22 +132,22 @@ class _Frame:
 
 
 def _values(frame: _Frame, rules: ValueRules) -> Chart:
-    title, words = _("Value"), frame.words
-    limits = _bounds(rules, words)
+    title, texts = _("Value"), frame.texts
+    limits = _bounds(rules, texts)
     filled = [bucket for bucket in frame.series.buckets if bucket.values]
     low = min((bucket.low for bucket in filled if bucket.low is not None), default=0.0)
     high = max((bucket.high for bucket in filled if bucket.high is not None), default=0.0)
     points = [
         Point(bucket.start, bucket.end, bucket.low, bucket.mean, bucket.high, tooltip)
         for bucket, tooltip in frame.tooltip(
-            lambda bucket: words.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
+            lambda bucket: texts.of_values(bucket.values, bucket.low, bucket.mean, bucket.high)
         )
     ]
     summary = _("No values in this range. Add &value=... to the push URL to chart one.")
     if filled:
         mean = _mean((bucket.mean, bucket.values) for bucket in filled)
         number = sum(bucket.values for bucket in filled)
-        summary = words.of_values(number, low, min(max(mean, low), high), high)
+        summary = texts.of_values(number, low, min(max(mean, low), high), high)
     return Chart(
         what="value",
         title=title,
@@ -160,7 +160,7 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
         columns=[_("Time"), _("Mean"), _("Min"), _("Max"), _("Values")],
         rows=frame.rows(
             lambda bucket: (
-                [*map(words.figure, (bucket.mean, bucket.low, bucket.high)), str(bucket.values)]
+                [*map(texts.figure, (bucket.mean, bucket.low, bucket.high)), str(bucket.values)]
                 if bucket.values
                 else []
             )
@@ -169,23 +169,23 @@ def _values(frame: _Frame, rules: ValueRules) -> Chart:
     )
 
 
-def _bounds(rules: ValueRules, words: Words) -> list[tuple[float, str]]:
+def _bounds(rules: ValueRules, texts: ChartText) -> list[tuple[float, str]]:
     named = (
         (rules.low, _("Lowest allowed value: %(value)s")),
         (rules.high, _("Highest allowed value: %(value)s")),
     )
     return [
-        (value, tooltip % {"value": words.figure(value)}) for value, tooltip in named if value is not None
+        (value, tooltip % {"value": texts.figure(value)}) for value, tooltip in named if value is not None
     ]
 
 
 def _intervals(frame: _Frame) -> Chart:
-    title, words, counted = _("Time between heartbeats"), frame.words, frame.series.range.counted
+    title, texts, counted = _("Time between heartbeats"), frame.texts, frame.series.range.counted
     filled = [bucket for bucket in frame.series.buckets if bucket.gap_mean is not None]
     points = [
         Point(bucket.start, bucket.end, bucket.gap_mean, bucket.gap_mean, _longest(bucket), tooltip)
         for bucket, tooltip in frame.tooltip(
-            lambda bucket: words.of_gaps(bucket.heartbeats, bucket.gap_mean, bucket.gap_max)
+            lambda bucket: texts.of_gaps(bucket.heartbeats, bucket.gap_mean, bucket.gap_max)
         )
     ]
     longest = max((point.high for point in points if point.high is not None), default=0.0)
@@ -193,7 +193,7 @@ def _intervals(frame: _Frame) -> Chart:
     if filled:
         mean = _mean((bucket.gap_mean, bucket.gaps) for bucket in filled)
         number = sum(bucket.heartbeats for bucket in frame.series.buckets)
-        summary = words.of_gaps(number, mean, longest if counted else None)
+        summary = texts.of_gaps(number, mean, longest if counted else None)
     measured = _("Line: mean. Band: mean to longest. Each gap is counted at its end.")
     guessed = _(
         "Line: mean, estimated from the number of heartbeats. Shorter ranges also show the longest gap."
@@ -201,7 +201,7 @@ def _intervals(frame: _Frame) -> Chart:
 
     def cells(bucket: Bucket) -> list[str]:
         gaps = [bucket.gap_mean, bucket.gap_max] if counted else [bucket.gap_mean]
-        return [*map(words.length, gaps), str(bucket.heartbeats)] if bucket.heartbeats else []
+        return [*map(texts.length, gaps), str(bucket.heartbeats)] if bucket.heartbeats else []
 
     return Chart(
         what="interval",
@@ -240,18 +240,18 @@ def _agreed(monitor: Monitor) -> timedelta:
 # --- Incidents and gaps ----------------------------------------------------------------------------
 
 
-def _shade(incident: Incident, now: datetime, words: Words) -> Shade:
+def _shade(incident: Incident, now: datetime, texts: ChartText) -> Shade:
     end = incident.resolved_at or now
     values = {
         "cause": _CAUSES[Cause(incident.cause)],
         "duration": axes.length(max((end - incident.started_at).total_seconds(), 0)),
-        "times": words.span(incident.started_at, end),
+        "times": texts.span(incident.started_at, end),
     }
     return Shade(incident.started_at, end, _("Down for %(duration)s: %(cause)s · %(times)s") % values)
 
 
-def _hatched(stretch: Stretch, words: Words) -> Shade:
-    said = _("Tianji was not listening · %(times)s") % {"times": words.span(*stretch)}
+def _hatched(stretch: Stretch, texts: ChartText) -> Shade:
+    said = _("Tianji was not listening · %(times)s") % {"times": texts.span(*stretch)}
     return Shade(*stretch, said)
 
 

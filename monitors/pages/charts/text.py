@@ -13,7 +13,7 @@ from monitors.pages.charts.axes import Figures, day_and_month, length
 DASH = "–"
 
 
-class Words:
+class ChartText:
     """Formats texts in the current language and time zone; create a new one for each page."""
 
     def __init__(self) -> None:
@@ -53,8 +53,12 @@ class Words:
         """Return "mean 123, min 98, max 140 · 12 values"."""
         if not number:
             return self._no_value
-        words = {"mean": self.figure(mean), "low": self.figure(low), "high": self.figure(high)}
-        return f"{self._of_values % words} · {self._number('values', number)}"
+        parts = {
+            "mean": self.figure(_rounded(mean, low, high)),
+            "low": self.figure(low),
+            "high": self.figure(high),
+        }
+        return f"{self._of_values % parts} · {self._number('values', number)}"
 
     def of_gaps(self, heartbeats: int, mean: float | None, longest: float | None) -> str:
         """Return "mean 60 s, longest 63 s · 12 heartbeats"; the gaps may be unknown."""
@@ -65,8 +69,8 @@ class Words:
             return number
         if longest is None:
             return f"{self._of_mean_gap % {'mean': self.length(mean)}} · {number}"
-        words = {"mean": self.length(mean), "longest": self.length(longest)}
-        return f"{self._of_gaps % words} · {number}"
+        parts = {"mean": self.length(mean), "longest": self.length(longest)}
+        return f"{self._of_gaps % parts} · {number}"
 
     def figure(self, value: float | None) -> str:
         """Return a value, a dash for None."""
@@ -91,3 +95,14 @@ class Words:
                 text = ngettext("%(number)d heartbeat", "%(number)d heartbeats", number)
             self._counted[key] = text % {"number": number}
         return self._counted[key]
+
+
+def _rounded(mean: float | None, low: float | None, high: float | None) -> float | None:
+    """Return a mean with four digits, or those before its decimal point, where that is still in range.
+
+    The other digits are none that any sender wrote.
+    """
+    if mean is None or low is None or high is None:
+        return mean
+    short = round(mean) if abs(mean) >= 1000 else float(f"{mean:.4g}")
+    return short if low <= short <= high else mean

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from monitors.domain.schedules import CronSchedule, Schedule, ScheduleError
+from monitors.domain.schedules import Schedule, ScheduleError, SetTimesSchedule
 
 # Margins at both ends, as shares of the time between the first and the last mark.
 _BEFORE, _AFTER = 0.05, 0.12
@@ -131,7 +131,7 @@ def scheduled_around(schedule: Schedule, last: datetime) -> tuple[datetime | Non
 
     None and an empty tuple for an interval, or for a schedule that can't be evaluated.
     """
-    if not isinstance(schedule, CronSchedule):
+    if not isinstance(schedule, SetTimesSchedule):
         return None, ()
     try:
         following = tuple(islice(schedule.times_after(last), _EXPECTED_SHOWN))
@@ -140,7 +140,7 @@ def scheduled_around(schedule: Schedule, last: datetime) -> tuple[datetime | Non
         return None, ()
 
 
-def _before(schedule: CronSchedule, last: datetime, following: tuple[datetime, ...]) -> datetime | None:
+def _before(schedule: SetTimesSchedule, last: datetime, following: tuple[datetime, ...]) -> datetime | None:
     if len(following) < 2:
         return None
     distance = following[1] - following[0]

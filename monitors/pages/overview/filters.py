@@ -30,11 +30,10 @@ from django.db.models.functions import Cast, Coalesce, Greatest, Least, Lower
 from monitors.domain.schedules import GRACE_LEAST, GRACE_MOST, GRACE_ONE_IN
 from monitors.domain.state_machine import Shown, Status
 from monitors.history import current
-from monitors.models import Monitor
+from monitors.models import SCHEDULE_COLUMNS, Monitor, schedule_of
 
 SORTS = ("status", "name", "-name", "last", "-last", "due", "-due")
 _BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN}
-_SCHEDULE = ("kind", "timeout", "grace", "cron", "timezone")
 _UP = Q(state__status=Status.UP.value)
 
 
@@ -65,8 +64,8 @@ class _SecondsAfter(Func):
 
 
 @dataclass(frozen=True, slots=True)
-class ByCron:
-    """Row ids of cron monitors that are stored as up but currently late or overdue."""
+class AtSetTimes:
+    """Row ids of monitors with set times that are stored as up but currently late or overdue."""
 
     late: tuple[int, ...] = ()
     overdue: tuple[int, ...] = ()
@@ -81,7 +80,7 @@ class StatusCounts:
     """
 
     counts: dict[Shown, int]
-    by_cron: ByCron
+    at_set_times: AtSetTimes
     mark: tuple[Any, ...]
 
     @property
@@ -91,7 +90,7 @@ class StatusCounts:
 
 def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
-    by_cron = _by_cron(monitors, now)
+    at_set_times = _at_set_times(monitors, now)
     seen = _intervals_seen(now)
     stored = list(
         _with_deadlines(monitors)
@@ -113,14 +112,14 @@ def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
         .order_by("state__status")
     )
     numbers = {row["state__status"]: row["number"] for row in stored}
-    late = len(by_cron.late) + sum(row["late"] for row in stored)
-    overdue = len(by_cron.overdue) + sum(row["overdue"] for row in stored)
+    late = len(at_set_times.late) + sum(row["late"] for row in stored)
+    overdue = len(at_set_times.overdue) + sum(row["overdue"] for row in stored)
     counts = {shown: numbers.get(shown.value, 0) for shown in current.SHOWN_LABELS}
     counts[Shown.UP] -= late + overdue
     counts[Shown.LATE] += late
     counts[Shown.DOWN] += overdue
-    mark = (*(tuple(map(str, row.values())) for row in stored), by_cron)
-    return StatusCounts(counts, by_cron, mark)
+    mark = (*(tuple(map(str, row.values())) for row in stored), at_set_times)
+    return StatusCounts(counts, at_set_times, mark)
 
 
 def _milliseconds(column: str) -> Any:
@@ -134,7 +133,7 @@ def by_status(
     """Return those of `monitors` whose current status at `now` is one of `shown`.
 
     Mostly that is the stored status. Of those that are up, time decides which are late or overdue: the
-    database computes it for intervals, like history.current.read, and cron monitors are read one by one.
+    database computes it for intervals, like history.current.read, and set times are evaluated one by one.
 
     Args:
         seen: the statuses of these monitors, or more, at `now`, if known.
@@ -144,8 +143,8 @@ def by_status(
     if stored := [status.value for status in wanted & {Shown.NEW, Shown.PAUSED, Shown.DOWN}]:
         found |= Q(state__status__in=stored)
     if wanted & _BY_THE_CLOCK:
-        by_cron = seen.by_cron if seen else _by_cron(monitors, now)
-        monitors, are = _with_deadlines(monitors), _seen(by_cron, now)
+        at_set_times = seen.at_set_times if seen else _at_set_times(monitors, now)
+        monitors, are = _with_deadlines(monitors), _seen(at_set_times, now)
         for status in wanted & _BY_THE_CLOCK:
             found |= are[status]
     return monitors.filter(found)
@@ -176,31 +175,32 @@ def _intervals_seen(now: datetime) -> dict[Shown, Q]:
     }
 
 
-def _seen(by_cron: ByCron, now: datetime) -> dict[Shown, Q]:
+def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
     """Return conditions for the current status of those stored as up; they need `_with_deadlines`."""
     by_interval = _intervals_seen(now)
-    on_time = Q(kind=Monitor.Kind.CRON) & ~Q(pk__in=[*by_cron.late, *by_cron.overdue])
+    on_time = ~Q(kind=Monitor.Kind.INTERVAL) & ~Q(pk__in=[*at_set_times.late, *at_set_times.overdue])
     return {
         Shown.UP: _UP & (by_interval[Shown.UP] | on_time),
-        Shown.LATE: (_UP & by_interval[Shown.LATE]) | Q(pk__in=by_cron.late),
-        Shown.DOWN: (_UP & by_interval[Shown.DOWN]) | Q(pk__in=by_cron.overdue),
+        Shown.LATE: (_UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
+        Shown.DOWN: (_UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
     }
 
 
-def _by_cron(monitors: QuerySet[Any], now: datetime) -> ByCron:
+def _at_set_times(monitors: QuerySet[Any], now: datetime) -> AtSetTimes:
     # `due_at` is never after the deadline, so before it minus the grace period nothing is late.
     candidates = (
         monitors.order_by()
         .alias(begins=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(GRACE_MOST)))
         # SQLite only reads milliseconds.
-        .filter(_UP, kind=Monitor.Kind.CRON, begins__lt=now.timestamp() + 0.002)
+        .filter(_UP, ~Q(kind=Monitor.Kind.INTERVAL), begins__lt=now.timestamp() + 0.002)
         .annotate(silent_since=_silent_since())
-        .values_list("pk", *_SCHEDULE, "silent_since")
+        .values_list("pk", "silent_since", *SCHEDULE_COLUMNS)
     )
     found: dict[Shown, list[int]] = {Shown.LATE: [], Shown.DOWN: [], Shown.UP: []}
-    for pk, *schedule, since in candidates.prefetch_related(None).iterator():
-        found[current.seen_up(*schedule, silent_since=since, now=now)].append(pk)
-    return ByCron(tuple(found[Shown.LATE]), tuple(found[Shown.DOWN]))
+    for pk, since, *columns in candidates.prefetch_related(None).iterator():
+        schedule = schedule_of(**dict(zip(SCHEDULE_COLUMNS, columns, strict=True)))
+        found[current.seen_up(schedule, silent_since=since, now=now)].append(pk)
+    return AtSetTimes(tuple(found[Shown.LATE]), tuple(found[Shown.DOWN]))
 
 
 def by_tag(monitors: QuerySet[Any], tag: str) -> QuerySet[Any]:
@@ -244,7 +244,7 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
             due = _expected()
             soonest = due.asc(nulls_last=True) if sort == "due" else due.desc(nulls_last=True)
             return monitors.order_by(soonest, *by_name)
-    are = _seen(seen.by_cron, now)
+    are = _seen(seen.at_set_times, now)
     rank = Case(
         When(Q(state__status=Status.DOWN.value) | are[Shown.DOWN], then=Value(0)),
         When(are[Shown.LATE], then=Value(1)),
@@ -256,12 +256,13 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
 def _expected() -> Case:
     """Return an expression for when a heartbeat is expected: null if none is.
 
-    Approximate for a cron schedule, which the database can't evaluate.
+    Approximate for set times, which the database can't evaluate.
     """
     return Case(
         When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(_silent_since()) + F("timeout")),
         When(
-            _UP & Q(kind=Monitor.Kind.CRON), then=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(0))
+            _UP & ~Q(kind=Monitor.Kind.INTERVAL),
+            then=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(0)),
         ),
         default=None,
         output_field=FloatField(),

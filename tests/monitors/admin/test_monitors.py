@@ -70,6 +70,10 @@ def test_a_new_monitor_has_a_state_a_token_and_an_audit_entry(root: Client, supe
         ({"kind": "cron", "cron": "0 0 31 2 *"}, "cron"),
         ({"kind": "cron", "cron": ""}, "cron"),
         ({"kind": "cron", "cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "timezone"),
+        ({"kind": "oncalendar", "calendar": ""}, "calendar"),
+        ({"kind": "oncalendar", "calendar": "Mon 25:00"}, "calendar"),
+        ({"kind": "oncalendar", "calendar": "daily", "early": "2 h"}, "early"),
+        ({"kind": "oncalendar", "calendar": "daily", "timezone": "Mars/Olympus"}, "timezone"),
         ({"kind": "interval", "timeout": "1 min", "slug": "Not A Slug"}, "slug"),
         ({"kind": "interval", "timeout": "1 min", "tags": ",".join("abcdefghijklmnopqrstuvwxyz")}, "tags"),
         ({"kind": "interval", "timeout": "1 min", "push_rate": "-5"}, "push_rate"),
@@ -94,6 +98,27 @@ def test_a_cron_schedule_leaves_nothing_of_the_other_kind(root: Client):
     root.post(reverse(ADD), typed | {"workspace": make_workspace().pk})
     monitor = Monitor.objects.get()
     assert (monitor.cron, monitor.timezone, monitor.timeout) == ("0 2 * * *", "Asia/Jakarta", 60)
+
+
+def test_an_oncalendar_schedule_is_stored_as_it_is_evaluated(root: Client):
+    typed = {
+        "name": "Night",
+        "kind": "oncalendar",
+        "calendar": "OnCalendar=daily\r\n02:00 UTC",
+        "early": "20",
+    }
+    root.post(reverse(ADD), typed | {"cron": "bad", "workspace": make_workspace().pk})
+    monitor = Monitor.objects.get()
+    assert (monitor.kind, monitor.calendar, monitor.early) == ("oncalendar", "daily\n02:00 UTC", 20)
+    assert (monitor.cron, monitor.timezone) == ("", "UTC")
+    page = root.get(reverse(CHANGELIST)).content.decode()
+    assert "OnCalendar daily + 1" in page
+
+
+def test_all_of_a_schedule_is_in_one_section(root: Client, monitor: Monitor):
+    sections = dict(root.get(page_of(monitor)).context["adminform"].fieldsets)
+    schedule = next(options["fields"] for title, options in sections.items() if title == "Schedule")
+    assert schedule == ("kind", "timeout", "interval", "cron", "calendar", "timezone", "grace", "early")
 
 
 def test_an_edit_moves_the_deadline_and_is_in_the_audit(root: Client, pushed: Monitor):

@@ -247,6 +247,7 @@ def test_a_step_ends_when_its_time_is_over(root: Client, monkeypatch):
     assert (sum(words(result).values()), result.context["left"]) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_thousand_can_be_chosen_one_by_one(root: Client):
     """Each is a field of the form, and by default Django accepts at most a thousand fields."""
     now, workspace = database_now(), make_workspace()

@@ -336,6 +336,7 @@ def test_fifty_thousand_heartbeats_are_exported_in_little_memory(reader, monitor
     assert peak < 8_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_slow_export_holds_no_database_connection(workspace):
     monitor = make_monitor(workspace=workspace)

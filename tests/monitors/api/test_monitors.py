@@ -17,7 +17,20 @@ from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 INTERVAL = {"kind": "interval", "timeout": 60, "interval": 60, "grace": 6}
-CRON = {"kind": "cron", "expression": "*/5 * * * *", "timezone": "Asia/Jakarta", "grace": 60}
+CRON = {
+    "kind": "cron",
+    "expression": "*/5 * * * *",
+    "timezone": "Asia/Jakarta",
+    "grace": 60,
+    "early": 10,
+}
+ON_CALENDAR = {
+    "kind": "oncalendar",
+    "expression": "Mon..Fri 09:00\nSat 12:00 UTC",
+    "timezone": "Asia/Jakarta",
+    "grace": 600,
+    "early": None,
+}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 
 
@@ -74,9 +87,22 @@ class TestCreating:
         assert data["status"] == "up"
         assert re.fullmatch(TIME, data["deadline"])
 
-    def test_a_cron_schedule_is_kept_as_it_was_given(self, writer):
-        data = writer.post("monitors/", {"name": "Job", "schedule": CRON}).json()
-        assert data["schedule"] == CRON
+    @pytest.mark.parametrize("schedule", [CRON, ON_CALENDAR], ids=lambda schedule: schedule["kind"])
+    def test_a_schedule_with_set_times_is_kept_as_it_was_given(self, writer, schedule):
+        data = writer.post("monitors/", {"name": "Job", "schedule": schedule}).json()
+        assert data["schedule"] == schedule
+
+    def test_lines_of_a_timer_unit_are_kept_as_expressions(self, writer):
+        timer = "[Timer]\nOnCalendar=daily\n\n# and\nOnCalendar=Sat  12:00"
+        schedule = {"kind": "oncalendar", "expression": timer, "early": 0}
+        data = writer.post("monitors/", {"name": "Job", "schedule": schedule}).json()
+        assert data["schedule"] == {
+            "kind": "oncalendar",
+            "expression": "daily\nSat 12:00",
+            "timezone": "UTC",
+            "grace": None,
+            "early": 0,
+        }
 
     def test_what_is_left_out_gets_its_default(self, writer):
         data = writer.post(
@@ -120,6 +146,10 @@ class TestCreating:
             ({"schedule": {**INTERVAL, "timeout": True}}, "schedule.timeout", "from 1 to 31536000"),
             ({"schedule": {**INTERVAL, "cron": "* * * * *"}}, "schedule.cron", "timeout"),
             ({"schedule": {"kind": "cron"}}, "schedule.expression", "required"),
+            ({"schedule": {"kind": "oncalendar"}}, "schedule.expression", "required"),
+            ({"schedule": {**ON_CALENDAR, "expression": "x" * 1001}}, "schedule.expression", "1000"),
+            ({"schedule": {**ON_CALENDAR, "early": 3601}}, "schedule.early", "from 0 to 3600"),
+            ({"schedule": {**INTERVAL, "early": 5}}, "schedule.early", "timeout"),
             ({"nmae": "typo"}, "nmae", "Allowed: slug, name"),
         ],
     )
@@ -137,6 +167,11 @@ class TestCreating:
             ({"schedule": {**CRON, "timezone": "Mars/Olympus"}}, "schedule.timezone"),
             ({"schedule": {**CRON, "expression": "61 * * * *"}}, "schedule.expression"),
             ({"schedule": {**CRON, "expression": "0 0 31 2 *"}}, "schedule.expression"),
+            ({"schedule": {**ON_CALENDAR, "timezone": "Mars/Olympus"}}, "schedule.timezone"),
+            ({"schedule": {**ON_CALENDAR, "expression": "daily\nMon 25:00"}}, "schedule.expression"),
+            ({"schedule": {**ON_CALENDAR, "expression": "2020-01-01"}}, "schedule.expression"),
+            ({"schedule": {**ON_CALENDAR, "expression": "# none"}}, "schedule.expression"),
+            ({"schedule": {**ON_CALENDAR, "expression": "daily\nWakeSystem=true"}}, "schedule.expression"),
             ({"channels": ["6f2c4a52-4d6c-4e9c-8f43-0a54a9f7f0a1"]}, "channels"),
         ],
     )
@@ -200,11 +235,12 @@ class TestReading:
         assert errors_of(answer)
 
     def test_status_is_the_one_that_is_shown_now(self, writer, workspace):
-        _new, up, late, overdue, down, paused, cron = (
+        _new, up, late, overdue, down, paused, cron, timer = (
             make_monitor(workspace=workspace, name=name, timeout=60, **more)
             for name, more in [
                 *((name, {}) for name in ("new", "up", "late", "overdue", "down", "paused")),
                 ("cron", {"kind": "cron", "cron": "* * * * *", "grace": 600}),
+                ("timer", {"kind": "oncalendar", "calendar": "minutely", "grace": 600}),
             ]
         )
         push(up)
@@ -212,17 +248,21 @@ class TestReading:
         silent_for(late, 62)
         silent_for(overdue, 90)
         silent_for(cron, 150)
+        silent_for(timer, 150)
         monitor_service.pause(monitor=paused)
         shown = {row["name"]: row["status"] for row in writer.get("monitors/").json()["results"]}
         assert shown == {
             **{name: name for name in ("new", "up", "late", "down", "paused")},
             "overdue": "down",
             "cron": "late",
+            "timer": "late",
         }
         for status in ("new", "up", "late", "down", "paused"):
             expected = {name for name, seen in shown.items() if seen == status}
             assert set(names(writer.get(f"monitors/?status={status}"))) == expected
-        assert set(names(writer.get("monitors/?status=down,late"))) == {"down", "overdue", "late", "cron"}
+        assert set(names(writer.get("monitors/?status=down,late"))) == {
+            *("down", "overdue", "late", "cron", "timer"),
+        }
         assert writer.get("monitors/?status=dwon").status_code == 400
 
     def test_monitors_are_found_by_tag_and_text(self, writer, workspace):

@@ -133,6 +133,7 @@ class TestListing:
         assert entries.count() == 2
         assert {entry.api_key for entry in entries} == {writer.issued.key}
 
+    @pytest.mark.slow
     def test_the_list_of_1000_takes_as_many_queries_as_the_list_of_two(self, writer, monitor, path):
         tokens.issue(monitor=monitor)
         with CaptureQueriesContext(connection) as few:

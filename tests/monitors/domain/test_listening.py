@@ -15,6 +15,7 @@ from monitors.domain.listening import (
     GapEnded,
     Listening,
     Look,
+    Pushes,
     judge,
 )
 
@@ -41,13 +42,15 @@ TABLE = [
     ({"until": AGO_600, "stepped": timedelta(seconds=6)}, GapEnded(AGO_600)),
     ({"until": NOW + HOUR}, ClockSetBack(-HOUR)),
     # failed pushes: at the limit, over it, over it in a gap that has just ended
-    ({"until": ago(1), "answered": 5, "failed": 5, "failing_since": AGO_10}, Listening()),
-    ({"until": ago(1), "answered": 4, "failed": 5, "failing_since": AGO_10}, Failing(AGO_10)),
-    ({"until": AGO_600, "answered": 0, "failed": 5, "failing_since": AGO_10}, GapEnded(AGO_600)),
+    ({"until": ago(1), "pushes": (Pushes(5, 5, AGO_10),)}, Listening()),
+    ({"until": ago(1), "pushes": (Pushes(4, 5, AGO_10),)}, Failing(AGO_10)),
+    ({"until": AGO_600, "pushes": (Pushes(0, 5, AGO_10),)}, GapEnded(AGO_600)),
+    # few of a minute, but all of the last seconds
+    ({"until": ago(1), "pushes": (Pushes(99, 6, ago(40)), Pushes(0, 5, AGO_10))}, Failing(AGO_10)),
     # held: still over the limit, then no longer
-    ({"until": AGO_600, "held": True, "failed": 5, "failing_since": AGO_10}, Failing(AGO_600)),
+    ({"until": AGO_600, "held": True, "pushes": (Pushes(0, 5, AGO_10),)}, Failing(AGO_600)),
     (
-        {"until": AGO_600, "held": True, "answered": 9, "failed": 5, "failing_since": AGO_10},
+        {"until": AGO_600, "held": True, "pushes": (Pushes(9, 5, AGO_10),)},
         GapEnded(AGO_600),
     ),
     ({"until": AGO_600, "held": True}, GapEnded(AGO_600)),
@@ -60,7 +63,7 @@ def test_what_a_look_comes_to(found, verdict):
 
 
 def test_with_everything_tolerated_only_an_outage_is_a_gap():
-    look = Look(until=ago(1), held=False, now=NOW, failed=9, failing_since=AGO_10, tolerated=1)
+    look = Look(until=ago(1), held=False, now=NOW, pushes=(Pushes(0, 9, AGO_10),), tolerated=1)
     assert judge(look) == Listening()
 
 
@@ -80,9 +83,7 @@ def test_the_watermark_never_passes_over_a_time_in_which_nobody_listened(
         held=held,
         now=NOW,
         stepped=timedelta(seconds=stepped),
-        answered=answered,
-        failed=failed,
-        failing_since=AGO_10 if failed else None,
+        pushes=(Pushes(answered, failed, AGO_10 if failed else None),),
         tolerated=tolerated,
     )
     match judge(look):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
@@ -14,6 +15,7 @@ from monitors.domain.schedules import (
     TIMEOUT_MAX,
     CronSchedule,
     IntervalSchedule,
+    OnCalendarSchedule,
     ScheduleError,
     default_grace,
 )
@@ -201,6 +203,60 @@ def test_a_heartbeat_a_little_before_its_time_counts_for_it(expression, grace, e
     assert due.expected_by == (following if counts else NOON)
 
 
+NOON_DAILY = [CronSchedule("0 12 * * *", "UTC"), OnCalendarSchedule("*-*-* 12:00:00", "UTC")]
+
+
+@pytest.mark.parametrize("schedule", NOON_DAILY, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize(
+    ("early", "before", "counts"),
+    [
+        (30, 20, True),
+        (30, 30, True),
+        (10, 20, False),
+        # None at all.
+        (0, 1, False),
+        (3600, 3600, True),
+        (3600, 3601, False),
+        # The default: a tenth of the grace period of 5 min.
+        (None, 30, True),
+        (None, 31, False),
+    ],
+)
+def test_how_early_a_heartbeat_may_be_can_be_set(schedule, early, before, counts):
+    due = replace(schedule, early=early).due_after(NOON - timedelta(seconds=before))
+    assert due.expected_by == (NOON + timedelta(days=1) if counts else NOON)
+
+
+def test_a_heartbeat_never_counts_for_the_farther_of_two_times():
+    each_minute = OnCalendarSchedule("minutely", early=3600)
+    assert each_minute.due_after(NOON - timedelta(seconds=30)).expected_by == NOON + timedelta(minutes=1)
+    assert each_minute.due_after(NOON - timedelta(seconds=31)).expected_by == NOON
+
+
+def test_two_kinds_of_schedules_are_not_the_same_one():
+    assert CronSchedule("daily") != OnCalendarSchedule("daily")
+
+
+def test_an_oncalendar_is_expected_at_its_next_time_and_due_a_grace_later():
+    due = OnCalendarSchedule("Mon..Fri 09:00\nSat 12:00", "Asia/Jakarta", 600).due_after(NOON)
+    assert due.expected_by == utc(2026, 11, 23, 2, 0)
+    assert due.deadline == utc(2026, 11, 23, 2, 10)
+
+
+@pytest.mark.parametrize(("expression", "grace"), [("*:*:0/10", 1), ("minutely", 6), ("hourly", 300)])
+def test_the_default_grace_of_an_oncalendar_is_a_tenth_of_the_distance_of_its_times(expression, grace):
+    due = OnCalendarSchedule(expression).due_after(NOON)
+    assert due.deadline - due.expected_by == timedelta(seconds=grace)
+
+
+def test_the_last_time_of_all_has_a_deadline_too():
+    eves = OnCalendarSchedule("2026-12-24 18:00\n2026-12-31 18:00")
+    assert list(eves.deadlines_after(NOON)) == [utc(2026, 12, 24, 18, 5), utc(2026, 12, 31, 18, 5)]
+    assert eves.due_after(utc(2026, 12, 25)).deadline == utc(2026, 12, 31, 18, 5)
+    with pytest.raises(ScheduleError, match="never matches"):
+        eves.due_after(utc(2027, 1, 1))
+
+
 @pytest.mark.parametrize("expression", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 30-31 2 */7"])
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_an_expression_that_never_matches_is_refused_at_once(expression, zone):
@@ -317,6 +373,7 @@ cron_like = st.text("0123456789*/,-#LWlw ?MONJAFEB", max_size=40) | st.lists(
 ).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(deadline=timedelta(seconds=5), max_examples=200)
 @given(cron_like | st.text(max_size=200), st.sampled_from(ZONES) | st.text(max_size=64), starts)
 def test_whatever_is_typed_only_a_schedule_error_comes_out_and_soon(expression, zone, start):

@@ -16,10 +16,10 @@ from monitors.heartbeats import missed
 from monitors.heartbeats.group_commit import QueueFull
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.missed import Swept
-from monitors.heartbeats.pipeline import Pipeline
+from monitors.heartbeats.pipeline import Pipeline, process_pipeline
 from monitors.heartbeats.rate_limit import Limiter
 from monitors.heartbeats.rejections import RejectionLog
-from monitors.history import current
+from monitors.history import current, gaps
 from monitors.history.uptimes import uptimes
 from monitors.models import Gap, Incident, Monitor, MonitorState, PushTally, Watermark
 from monitors.services import monitors as services
@@ -93,6 +93,7 @@ def test_a_process_that_has_never_committed_is_silent_since_it_started(listener,
 # --- Who is blamed -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nobody_is_blamed_for_an_outage_of_ours(listener):
     workspace = make_workspace()
     channel = make_channel(workspace=workspace)
@@ -228,6 +229,17 @@ def test_a_gap_is_out_of_everyones_uptime(listener):
     assert found.share is not None
 
 
+def test_the_gap_that_lasts_is_shown_and_out_of_uptime_already(listener, monkeypatch):
+    (one,) = reloaded([watched(silent=300)])
+    now = database_now()
+    since = now - timedelta(seconds=200)
+    monkeypatch.setattr(process_pipeline().listener, "_until", since)
+    assert gaps.between(now - timedelta(hours=1), now) == [(since, now)]
+    assert gaps.between(now - timedelta(hours=1), since - timedelta(seconds=1)) == []
+    found = uptimes([one], start=now - timedelta(seconds=250), end=now, now=now)[one.pk]
+    assert found.watched == timedelta(seconds=50)
+
+
 # --- The clock -----------------------------------------------------------------------------------
 
 
@@ -295,6 +307,22 @@ def test_a_few_failed_pushes_are_no_gap(listener):
     listener.look()
     fail(listener, failed=5, answered=5)
     assert listener.look() == Listening()
+
+
+def test_seconds_in_which_all_pushes_fail_are_a_gap_however_many_a_minute_before_were_answered(listener):
+    monitor = watched(silent=55)
+    listener.look()
+    answered_at = database_now() - timedelta(seconds=20)
+    PushTally.objects.create(at=answered_at, answered=1000)
+    fail(listener, failed=3, answered=0)
+    assert isinstance(listener.look(), Failing)
+    # It is overdue by the time that pushes are answered again.
+    let_pass(monitor, seconds=10)
+    PushTally.objects.filter(failed__gt=0).update(at=F("at") - timedelta(seconds=11))
+    Watermark.objects.update(until=F("until") - timedelta(seconds=11))
+    assert isinstance(listener.look(), GapEnded)
+    missed.declare_missed()
+    assert Incident.objects.count() == 0
 
 
 def test_failures_of_an_outage_do_not_hold_the_watermark_after_it(listener):

@@ -119,6 +119,46 @@ def test_a_cron_monitor_is_missed_at_its_time_plus_grace():
     assert Incident.objects.get().started_at == heard_at + timedelta(seconds=70)
 
 
+@pytest.mark.parametrize(
+    ("calendar", "distance"), [("minutely", 60), ("*:*:0/30", 30), ("hourly\n*:*:00", 60)]
+)
+def test_an_oncalendar_monitor_is_missed_at_its_time_plus_grace(calendar, distance):
+    monitor = make_monitor(kind="oncalendar", calendar=calendar, grace=30, early=0)
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor)
+    let_pass(monitor, minutes=10)
+    heard_at = state_of(monitor).last_heartbeat_at.replace(second=0, microsecond=1000)
+    MonitorState.objects.filter(monitor=monitor).update(last_heartbeat_at=heard_at)
+    missed.declare_missed()
+    time = heard_at.replace(microsecond=0) + timedelta(seconds=distance)
+    assert Incident.objects.get().started_at == time + timedelta(seconds=30)
+    assert [delivery.event for delivery in channel.deliveries.all()] == ["incident.opened"]
+
+
+@pytest.mark.parametrize("kind", ["cron", "oncalendar"])
+@pytest.mark.parametrize(("early", "counts"), [(30, True), (10, False)])
+def test_a_push_20_s_before_its_time_counts_if_it_may_be_so_early(kind, early, counts):
+    time = database_now().replace(second=0, microsecond=0) - timedelta(minutes=2)
+    daily = {"cron": f"{time:%M %H} * * *"} if kind == "cron" else {"calendar": f"{time:%H:%M}"}
+    monitor = make_monitor(kind=kind, **daily, grace=60, early=early)
+    push(monitor)
+    heard_at = time - timedelta(seconds=20)
+    MonitorState.objects.filter(monitor=monitor).update(last_heartbeat_at=heard_at, due_at=heard_at)
+    assert missed.declare_missed() == (Swept(rearmed=1) if counts else Swept(missed=1))
+    if counts:
+        assert state_of(monitor).due_at == time + timedelta(days=1, seconds=60)
+    else:
+        assert Incident.objects.get().started_at == time + timedelta(seconds=60)
+
+
+def test_an_oncalendar_that_has_run_out_is_a_fault_and_not_silence():
+    monitor = silent()
+    Monitor.objects.filter(pk=monitor.pk).update(kind="oncalendar", calendar="2020-01-01")
+    assert missed.declare_missed() == Swept(rearmed=1)
+    assert "never matches" in state_of(monitor).fault
+    assert not Incident.objects.exists()
+
+
 def test_all_that_is_due_is_looked_at_in_batches():
     workspace = make_workspace()
     for _ in range(7):
@@ -210,6 +250,7 @@ def test_an_idle_sweep_takes_no_write_lock():
         assert not [query for query in queries.captured_queries if query["sql"].startswith(("BEGIN", "SAVE"))]
 
 
+@pytest.mark.slow
 def test_fifty_missed_deadlines_cost_as_many_statements_as_one():
     workspace = make_workspace()
     make_channel(workspace=workspace)

@@ -35,6 +35,7 @@ SCHEDULES = [
     ({"kind": "interval", "timeout": 3600, "grace": 150}, 3750),
     ({"kind": "cron", "cron": "* * * * *", "grace": 120}, 150),
     ({"kind": "cron", "cron": "* * * * *", "timezone": "Europe/Berlin", "grace": 720}, 750),
+    ({"kind": "oncalendar", "calendar": "minutely", "timezone": "Europe/Berlin", "grace": 120}, 150),
 ]
 
 

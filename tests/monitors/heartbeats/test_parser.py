@@ -356,6 +356,7 @@ content_types = (
 methods = st.sampled_from(["GET", "HEAD", "POST", "POST", "POST", "PUT"]) | st.text(max_size=5)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=500)
 @given(methods, queries, bodies, content_types)
 @example("POST", b"", b"\xef\xbb\xbf", JSON)
@@ -380,6 +381,7 @@ def mentions_a_status(*parts: bytes) -> bool:
     return bool(re.search(rb"[^\x20-\x7e]|" + words, text))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(good_words, queries, bodies.filter(lambda body: len(body) <= PUSH_BODY_LIMIT), content_types)
 def test_a_good_status_in_the_query_is_never_lost_whatever_else_is_sent(word, rest, body, content_type):

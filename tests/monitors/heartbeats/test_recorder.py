@@ -444,6 +444,7 @@ def test_a_push_costs_three_statements_in_the_steady_state_and_fifty_cost_the_sa
     assert statements_of([arrival(monitor) for monitor in monitors]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("up", [True, False])
 def test_fifty_changes_of_status_cost_as_many_statements_as_one(up):
     workspace = make_workspace()
@@ -462,6 +463,7 @@ def test_an_unknown_token_costs_one_statement():
 # --- what can be stored
 
 
+@pytest.mark.slow
 def test_any_text_and_number_that_a_push_may_hold_survives_the_database():
     monitor = make_monitor()
     text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=500)

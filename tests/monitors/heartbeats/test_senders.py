@@ -109,6 +109,7 @@ def test_the_last_field_of_a_body_that_was_cut_does_not_count():
     assert said.status == 413
 
 
+@pytest.mark.slow
 def test_a_body_that_inflates_to_gigabytes_costs_no_time_and_no_memory():
     bomb = zlib.compress(b"\0" * 200_000_000, 9)
     began = time.perf_counter()
@@ -254,6 +255,7 @@ queries = st.sampled_from([b"", b"status=up", b"msg=x", b"status=up&msg=OK&ping=
 charsets = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(forms(), queries)
 @example(b"status=up&msg=OK&ping=?status=down", b"")
@@ -262,6 +264,7 @@ def test_no_query_with_a_field_that_says_down_is_up(fields, rest):
     never_up(rest + b"&" + fields, b"", "")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(forms() | objects(), kinds, queries, charsets, st.sampled_from(["", "gzip", "deflate"]))
 def test_no_body_with_a_field_that_says_down_is_up(body, kind, query, charset, encoding):
@@ -273,6 +276,7 @@ def test_no_body_with_a_field_that_says_down_is_up(body, kind, query, charset, e
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(objects(), st.integers(0, 60), st.sampled_from([b"", b"}", b'"', b",", b"]", b"\\", b'"x', b"\n"]))
 def test_json_that_was_damaged_is_not_up(body, place, damage):
@@ -282,6 +286,7 @@ def test_json_that_was_damaged_is_not_up(body, place, damage):
     never_up(b"", body, JSON)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=60), any_case, st.binary(max_size=60), kinds)
 def test_no_bytes_around_a_field_that_says_down_make_it_up(before, word, after, kind):

@@ -147,6 +147,7 @@ HEARTBEATS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,
@@ -185,6 +186,7 @@ def busy():
     return monitor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", ADDED_UP)
 def test_rolling_up_changes_nothing(busy, slug):
     before = of(busy, slug).buckets
@@ -194,6 +196,7 @@ def test_rolling_up_changes_nothing(busy, slug):
         assert of(busy, slug).buckets == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", ADDED_UP)
 def test_with_gaps_in_what_is_rolled_up_nothing_is_lost_or_counted_twice(busy, slug):
     before = of(busy, slug).buckets
@@ -205,6 +208,7 @@ def test_with_gaps_in_what_is_rolled_up_nothing_is_lost_or_counted_twice(busy, s
     assert of(busy, slug).buckets == before
 
 
+@pytest.mark.slow
 def test_rollups_cover_deleted_heartbeats(busy):
     before = of(busy, "7d").buckets
     while rollups.roll_up(now=NOW):
@@ -275,6 +279,7 @@ def test_only_the_newest_of_very_many_incidents_are_listed():
     assert len(of(monitor, "24h").incidents) == INCIDENTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slug", "queries"), [("1h", 3), ("24h", 3), ("7d", 5), ("30d", 5), ("90d", 5)])
 def test_it_costs_the_same_few_queries(busy, django_assert_num_queries, slug, queries):
     while rollups.roll_up(now=NOW):

@@ -222,6 +222,7 @@ def test_two_at_once_are_harmless():
         assert len(rolled(monitor)) == 6
 
 
+@pytest.mark.slow
 def test_each_range_is_read_by_the_index():
     monitors = [make_monitor() for _ in range(20)]
     Heartbeat.objects.bulk_create(

@@ -26,6 +26,11 @@ def cron(expression: str, zone: str = "UTC") -> Monitor:
     return Monitor(slug="backup", kind=Monitor.Kind.CRON, cron=expression, timezone=zone)
 
 
+def on_calendar(*lines: str, zone: str = "UTC") -> Monitor:
+    kind = Monitor.Kind.ON_CALENDAR
+    return Monitor(slug="backup", kind=kind, calendar="\n".join(lines), timezone=zone)
+
+
 def text_of(monitor: Monitor, slug: str, url: str = URL) -> str:
     return "\n".join(part.text for part in snippet_of(monitor, url, slug).parts)
 
@@ -34,7 +39,11 @@ def test_every_template_is_a_language():
     assert {path.name for path in FOLDER.glob("*.txt")} == {each.template for each in LANGUAGES.values()}
 
 
-@pytest.mark.parametrize("monitor", [interval(10), interval(86_400), cron("0 2 * * *")], ids=str)
+@pytest.mark.parametrize(
+    "monitor",
+    [interval(10), interval(86_400), cron("0 2 * * *"), on_calendar("daily", "Sat 10:00 UTC")],
+    ids=str,
+)
 def test_every_snippet_has_the_push_url_and_parts_with_names(monitor: Monitor):
     snippets = [snippet_of(monitor, URL, slug) for slug in LANGUAGES]
     assert [snippet.slug for snippet in snippets] == list(LANGUAGES)
@@ -103,6 +112,39 @@ def test_a_schedule_that_is_none_brings_nothing_of_itself():
 
 def test_times_that_systemd_cannot_express_get_a_warning():
     assert "systemd can't express" in text_of(cron("0 2 * * MON#1"), "systemd")
+
+
+def test_a_timer_has_exactly_the_oncalendar_lines_of_the_monitor_in_their_time_zones():
+    timer = text_of(
+        on_calendar("Mon..Fri 09:00", "Sat 12:00 UTC", "*:*:0/10", zone="Asia/Jakarta"), "systemd"
+    )
+    assert re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE) == [
+        "Mon..Fri 09:00 Asia/Jakarta",
+        "Sat 12:00 UTC",
+        "*:*:0/10 Asia/Jakarta",
+    ]
+    assert "AccuracySec=1s" in timer
+    assert "can't express" not in timer
+
+
+def test_a_job_at_the_times_of_a_timer_names_them_and_does_not_loop():
+    text = text_of(on_calendar("daily", "Sat 12:00 UTC", zone="Asia/Jakarta"), "python")
+    assert "at the times of daily Asia/Jakarta, Sat 12:00 UTC" in text
+    assert "while" not in text
+
+
+@pytest.mark.parametrize("slug", ["crontab", "kubernetes", "github-actions"])
+def test_what_runs_by_cron_says_that_it_has_other_times_than_a_timer(slug: str):
+    assert "replace 0 2 * * *" in snippet_of(on_calendar("*-*-* 03:00"), URL, slug).note
+    assert "0 2 * * *" in text_of(on_calendar("*-*-* 03:00"), slug)
+
+
+def test_oncalendar_lines_that_are_none_bring_nothing_of_themselves():
+    for slug in LANGUAGES:
+        text = text_of(on_calendar("daily $(id)", "02:00\rExecStart=id", zone="Nowhere/`id`"), slug)
+        assert "id)" not in text
+        assert "ExecStart=id" not in text
+        assert "Nowhere" not in text
 
 
 def test_programs_are_english_in_every_language():

@@ -62,6 +62,8 @@ def test_a_new_monitor_is_not_missed_before_its_first_heartbeat():
         {"timeout": 365 * 86_400 + 1},
         {"grace": 30 * 86_400 + 1},
         {"kind": "cron", "cron": ""},
+        {"kind": "oncalendar", "calendar": ""},
+        {"kind": "oncalendar", "calendar": "daily", "early": 3601},
     ],
 )
 def test_the_database_itself_refuses_a_schedule_out_of_range(fields):

@@ -101,6 +101,7 @@ def test_each_bucket_says_what_it_has(viewer, monitor):
     assert re.search(r"<title>[^<]+ · mean 123, min 98, max 140 · 3 values</title>", shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values", [[5], [5, 5, 5], [-3, -1], [1e300, -1e300], [1.7e308, -1.7e308], [5e-324, 0], [0, 0]], ids=str
 )

@@ -310,6 +310,23 @@ def test_a_late_monitor_still_shows_when_it_will_alert(admin, monitor):
     assert "window-late" in page
 
 
+def test_the_page_of_an_oncalendar_monitor_shows_its_lines_and_times(admin, workspace):
+    monitor = make_monitor(
+        workspace=workspace,
+        kind="oncalendar",
+        calendar="*-*-* 02:00:00\nSat 12:00 UTC",
+        timezone="Asia/Jakarta",
+        early=30,
+    )
+    push(monitor)
+    page = detail(admin, monitor)
+    assert "<code>*-*-* 02:00:00</code><br><code>Sat 12:00 UTC</code>" in page
+    text = text_of(page)
+    assert "Expected at (Asia/Jakarta)" in text
+    assert "May be early by 30 s" in text
+    assert "Expected by" in text
+
+
 def test_a_window_by_cron_shows_the_expected_times_in_their_zone(admin, workspace):
     monitor = make_monitor(workspace=workspace, kind="cron", cron="0 2 * * *", timezone="Asia/Jakarta")
     push(monitor)

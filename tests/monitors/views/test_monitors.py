@@ -14,6 +14,12 @@ from tests.support.factories import make_monitor
 pytestmark = pytest.mark.django_db
 
 INTERVAL = {"name": "Backup", "kind": "interval", "timeout": "60"}
+ON_CALENDAR = {
+    "name": "Report",
+    "kind": "oncalendar",
+    "calendar": "[Timer]\r\n# working days\r\nOnCalendar=Mon..Fri 09:00\r\nOnCalendar=Sat 12:00 UTC\r\n",
+    "timezone": "Asia/Jakarta",
+}
 CRON = {"name": "Backup", "kind": "cron", "cron": "0 2 * * *", "timezone": "Asia/Jakarta"}
 
 
@@ -62,6 +68,26 @@ def test_a_cron_monitor_is_created(admin):
     monitor = Monitor.objects.get()
     assert (monitor.kind, monitor.cron, monitor.timezone) == ("cron", "0 2 * * *", "Asia/Jakarta")
     assert monitor.grace is None
+
+
+def test_an_oncalendar_monitor_is_created_from_pasted_lines(admin):
+    create(admin, **ON_CALENDAR, early="30 s")
+    monitor = Monitor.objects.get()
+    assert (monitor.kind, monitor.calendar) == ("oncalendar", "Mon..Fri 09:00\nSat 12:00 UTC")
+    assert (monitor.timezone, monitor.cron, monitor.early) == ("Asia/Jakarta", "", 30)
+
+
+def test_a_schedule_of_another_kind_leaves_nothing_behind(admin, workspace):
+    monitor = make_monitor(workspace=workspace, kind="oncalendar", calendar="daily", early=7)
+    admin.post(edit_url(monitor), CRON)
+    monitor.refresh_from_db()
+    assert (monitor.kind, monitor.calendar, monitor.early) == ("cron", "", None)
+    admin.post(edit_url(monitor), ON_CALENDAR | {"early": "0"})
+    monitor.refresh_from_db()
+    assert (monitor.kind, monitor.cron, monitor.early) == ("oncalendar", "", 0)
+    admin.post(edit_url(monitor), INTERVAL | {"early": "5 s"})
+    monitor.refresh_from_db()
+    assert (monitor.kind, monitor.calendar, monitor.timezone, monitor.early) == ("interval", "", "UTC", None)
 
 
 def test_fields_of_the_other_kind_of_schedule_are_not_looked_at(admin):
@@ -113,6 +139,37 @@ def test_what_cannot_be_is_answered_with_what_is_allowed(admin, typed, error):
 def test_a_cron_schedule_that_cannot_be_is_refused_with_the_reason(admin, typed, start):
     (error,) = errors_in(create(admin, **CRON | typed))
     assert error.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("typed", "start"),
+    [
+        ({"calendar": " "}, "Enter an OnCalendar expression"),
+        ({"calendar": "# later"}, "Enter an OnCalendar expression"),
+        ({"calendar": "daily\nMon 25:00"}, "“Mon 25:00”: The hour must be 0-23"),
+        ({"calendar": "*:*:0/0.5"}, "Fractions of a second are not supported"),
+        ({"calendar": "2020-01-01"}, "This expression never matches a date"),
+        ({"calendar": "*-02-30"}, "This expression never matches a date"),
+        ({"calendar": "daily\nOnBootSec=15min"}, "Enter only the OnCalendar= lines"),
+        ({"calendar": "daily\n" * 11}, "Enter at most 10 expressions"),
+        ({"calendar": "daily " * 200}, "Ensure this value has at most 1000 characters"),
+        ({"timezone": "Mars/Olympus"}, "Unknown time zone “Mars/Olympus”"),
+        ({"early": "2 h"}, "Enter 0 s to 1 h"),
+        ({"early": "soon"}, "Enter a duration such as"),
+    ],
+)
+def test_an_oncalendar_schedule_that_cannot_be_is_refused_with_the_reason(admin, typed, start):
+    (error,) = errors_in(create(admin, **ON_CALENDAR | typed))
+    assert error.startswith(start)
+    assert not Monitor.objects.exists()
+
+
+def test_lines_with_a_mistake_stay_as_they_were_typed(admin):
+    page = create(
+        admin, **ON_CALENDAR | {"calendar": "# nightly\nOnCalendar=daily\nMon 25:00"}
+    ).content.decode()
+    assert "# nightly\nOnCalendar=daily\nMon 25:00</textarea>" in page
+    assert re.search(r'<textarea[^>]*name="calendar"[^>]*aria-invalid="true"', page)
 
 
 def test_nothing_typed_is_lost_on_an_error(admin):
@@ -276,6 +333,14 @@ def test_the_preview_shows_the_times_of_a_cron_in_the_readers_zone_too(admin):
     text = preview(admin, kind="cron", cron="0 2 * * *", timezone="Asia/Jakarta")
     assert len(re.findall(r", 02:00 your time: .*?2[01]:00:00 CES?T", text)) == 3
     assert "your time" not in preview(admin, kind="cron", cron="0 2 * * *", timezone="Europe/Berlin")
+
+
+def test_the_preview_shows_the_next_times_of_an_oncalendar_to_the_second(admin):
+    text = preview(admin, kind="oncalendar", calendar="*-*-* 02:00:10", timezone="Asia/Jakarta")
+    assert text.startswith("Next expected at:")
+    assert len(re.findall(r"\w{3} \d+ \w{3} \d{4}, 02:00:10", text)) == 3
+    assert text.endswith("Alerts 5 min later if no heartbeat has arrived.")
+    assert preview(admin, kind="oncalendar", calendar="25:00").startswith("The hour must be 0-23")
 
 
 def test_the_form_speaks_the_readers_language(admin):

@@ -179,6 +179,7 @@ def test_pages_and_their_parts_are_kept_out_of_caches(admin):
     assert "HX-Request" in response["Vary"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["", "?status=up,late&sort=due", "?tag=tag&q=monitor"])
 def test_the_number_of_queries_does_not_grow_with_the_monitors(
     admin, workspace, django_assert_max_num_queries, query
@@ -628,6 +629,7 @@ class TestRows:
         assert '<span class="text-down">disk full</span>' in page
         assert '<span class="text-down">all well</span>' not in page
 
+    @pytest.mark.slow
     def test_a_full_page_weighs_less_than_150_kb(self, admin, workspace, rng):
         monitors = [
             make_monitor(workspace=workspace, name=f"{word()} {word()} {number}", tags=[word(), word()])

@@ -175,6 +175,7 @@ def test_without_a_key_nothing_is_returned(client, db):
     assert client.get("/api/v1/deliveries/").status_code == 401
 
 
+@pytest.mark.slow
 def test_pages_are_stable_and_cost_the_same_however_long(
     reader, workspace, monitor, django_assert_num_queries
 ):

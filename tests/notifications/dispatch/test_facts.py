@@ -415,6 +415,8 @@ def test_heartbeats_are_missing_one_by_one_when_the_schedule_expects_them():
     assert missed_at(every, friday, 3) == [friday + number * timedelta(seconds=90) for number in range(3)]
     weekdays = make_monitor(kind="cron", cron="0 9 * * 1-5", grace=300)
     assert missed_at(weekdays, friday, 2) == [friday, friday + timedelta(days=3)]
+    timer = make_monitor(kind="oncalendar", calendar="Mon..Fri 09:00", grace=300)
+    assert missed_at(timer, friday, 2) == [friday, friday + timedelta(days=3)]
     twice = make_monitor(kind="cron", cron="0 9,17 * * *", grace=300)
     assert missed_at(twice, friday, 2) == [friday, friday + timedelta(hours=8)]
     broken = make_monitor(kind="cron", cron="not a cron")

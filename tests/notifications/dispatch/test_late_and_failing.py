@@ -102,6 +102,7 @@ def fail_often(channel, times=20):
         age(seconds=31)
 
 
+@pytest.mark.slow
 def test_a_channel_with_twenty_failures_in_a_row_is_notified_once_over_another(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing", name="Ops")
@@ -121,6 +122,7 @@ def test_a_channel_with_twenty_failures_in_a_row_is_notified_once_over_another(m
     assert other.deliveries.get().subject == channel
 
 
+@pytest.mark.slow
 def test_a_success_ends_the_failure_and_the_next_one_is_notified_again(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing")

@@ -141,6 +141,7 @@ def test_gone_is_given_up_at_once():
     assert (row.status, row.next_attempt_at) == (FAILED, None)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_day_of_failures_ends_in_giving_up_with_every_attempt_kept():
     monitor = make_monitor()
@@ -487,6 +488,7 @@ def incident_of(monitor):
     return monitor.incidents.first() or make_incident(monitor)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_several_workers_share_the_work_and_send_everything_once():
     workspace = make_workspace()

@@ -66,6 +66,7 @@ def lines_of(text):
 # --- Every kind ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", Event)
 def test_the_provider_takes_every_event(any_fake, event):
     sent(any_fake, sample_messages.outgoing(event))
@@ -96,6 +97,7 @@ def test_a_phone_gets_the_link_to_acknowledge_where_there_is_not_room_for_both(o
     assert long.url not in content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", [Event.OPENED, Event.RESOLVED])
 @pytest.mark.parametrize(
     "text", ["x" * 100_000, "é😀" * 50_000, "*_<&>`[](" * 10_000, "a\n" * 30_000, "\\" * 9000]

@@ -250,6 +250,7 @@ def test_a_digest_is_one_row_with_its_monitors_folded(admin, workspace):
     assert "Several down: 3 monitors" in admin.get(url("list")).content.decode()
 
 
+@pytest.mark.slow
 def test_a_long_digest_names_some_and_costs_no_more(admin, workspace, django_assert_max_num_queries):
     channel = make_channel(workspace=workspace)
     for _ in range(3):

@@ -12,7 +12,7 @@ FINANCE = (
     Job(
         "Invoice export",
         ("finance",),
-        cron="0 18 * * 1-5",
+        calendar="Mon..Fri 18:00",
         timezone=JAKARTA,
         description="Hands the day's invoices to the accountants' system.",
         voice=Voice(

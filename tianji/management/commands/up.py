@@ -32,7 +32,7 @@ _CHECK_FOR_CHANGES_EVERY = 0.5
 class Command(BaseCommand):
     help = "Runs everything: web server, worker and Celery Beat. Stop it with Ctrl-C."
 
-    # `migrate` runs the same checks, and running them twice would only delay the start.
+    # They are about the program, not about this installation, and loading all pages delays the start.
     requires_system_checks = []
     _announced = _complained = False
 

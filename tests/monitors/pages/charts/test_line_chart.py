@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from monitors.pages.charts import axes
 from monitors.pages.charts.line_chart import Point, Shade, draw
-from monitors.pages.charts.text import Words
+from monitors.pages.charts.text import ChartText
 
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 STEP = timedelta(minutes=10)
@@ -156,7 +156,7 @@ def test_an_hour_that_the_clock_skips_has_no_label():
 
 
 def test_a_span_says_both_days_where_it_has_two():
-    span = Words().span
+    span = ChartText().span
     assert span(START, START + STEP) == "15 Jan, 12:00–12:10 UTC"
     assert span(START, START + timedelta(hours=12)) == "15 Jan, 12:00–00:00 UTC"
     assert span(START, START + timedelta(days=1)) == "15 Jan, 12:00 – 16 Jan, 12:00 UTC"

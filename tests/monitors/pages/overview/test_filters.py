@@ -21,8 +21,11 @@ SCHEDULES = [
         for grace in (None, 0, 7)
     ),
     {"kind": "cron", "cron": "*/5 * * * *", "grace": 60},
-    # It never comes, so nothing is due by it.
+    {"kind": "oncalendar", "calendar": "*:0/5", "grace": 60},
+    {"kind": "oncalendar", "calendar": "*:*:0/10", "early": 0},
+    # They never come, so nothing is due by them.
     {"kind": "cron", "cron": "0 0 31 2 *"},
+    {"kind": "oncalendar", "calendar": "2020-01-01"},
 ]
 
 
@@ -32,6 +35,7 @@ def silent_since(monitor, at):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 1.5, 2.5, 10, 60, 66, 67.5, 115, 120, 5007, 5301, 31_536_301])
 def test_each_status_has_exactly_the_monitors_that_are_shown_so(seconds):
     workspace = make_workspace()

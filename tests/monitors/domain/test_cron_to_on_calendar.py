@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitors.domain.on_calendar import on_calendar
+from monitors.domain.cron_to_on_calendar import cron_to_on_calendar
 from monitors.domain.schedules import CronSchedule
 
 SAID = {
@@ -31,18 +31,18 @@ ANALYZE = shutil.which("systemd-analyze")
 
 @pytest.mark.parametrize("expression", SAID)
 def test_a_cron_expression_is_converted_to_oncalendar(expression: str):
-    assert on_calendar(expression, "UTC") == SAID[expression]
+    assert cron_to_on_calendar(expression, "UTC") == SAID[expression]
 
 
 @pytest.mark.parametrize(
     "expression", ["0 0 * * MON#2", "0 0 LW * *", "0 0 * * 5L", "nonsense", "61 * * * *", ""]
 )
 def test_an_expression_that_systemd_cannot_express_is_none(expression: str):
-    assert on_calendar(expression, "UTC") == ()
+    assert cron_to_on_calendar(expression, "UTC") == ()
 
 
 def test_the_time_zone_is_named():
-    assert on_calendar("0 2 * * *", "Asia/Jakarta") == ("*-*-* 02:00:00 Asia/Jakarta",)
+    assert cron_to_on_calendar("0 2 * * *", "Asia/Jakarta") == ("*-*-* 02:00:00 Asia/Jakarta",)
 
 
 if ANALYZE:
@@ -53,7 +53,7 @@ if ANALYZE:
         start, count = datetime(2026, 11, 22, 10, 3, tzinfo=UTC), 12
         options = ["--iterations", str(count), "--base-time", "2026-11-22 10:03:00 UTC"]
         ran = subprocess.run(
-            [ANALYZE, "calendar", *options, *on_calendar(expression, "UTC")],
+            [ANALYZE, "calendar", *options, *cron_to_on_calendar(expression, "UTC")],
             capture_output=True,
             text=True,
             check=True,

@@ -12,7 +12,7 @@ _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
-def on_calendar(expression: str, zone: str) -> tuple[str, ...]:
+def cron_to_on_calendar(expression: str, zone: str) -> tuple[str, ...]:
     """Return the OnCalendar= values of a systemd timer for a five-field cron expression in `zone`.
 
     Each is a line of its own; together they cover all times. Empty if systemd can't express it ("the

@@ -1,0 +1,43 @@
+"""`python -m tianji.runtime.web`: granian, with its own options, which loads the program once.
+
+Its processes are forks of this one: they start at once, also later when one has ended, and share most memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import sys
+
+import django
+from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
+from granian.cli import entrypoint
+
+
+def main() -> None:
+    # Elsewhere forks aren't safe, so each of granian's processes loads the program.
+    if sys.platform == "linux":
+        # No longer the default in Python 3.14.
+        multiprocessing.set_start_method("fork")
+        load()
+    entrypoint()
+
+
+def load() -> None:
+    """Import what a process serves. Opens no connection and starts no thread: neither survives a fork."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
+    # Nearly all that is imported stays: nothing looks through it for garbage, now or later, and so it stays
+    # shared.
+    gc.disable()
+    django.setup()
+    # The views, and the middleware: without this, the first request imports them.
+    assert get_resolver().url_patterns
+    get_wsgi_application()
+    gc.freeze()
+    gc.enable()
+
+
+if __name__ == "__main__":
+    main()
