@@ -19,6 +19,9 @@ from django.db.models import QuerySet
 from monitors.domain.state_machine import Status
 from monitors.models import MaintenanceWindow, Monitor, MonitorState, Watermark
 
+# How long a transaction that locks all monitors waits for one of them.
+_ALL_STATES_MS = 1000
+
 
 def lock_state(monitor: Monitor) -> MonitorState:
     """Lock the state of `monitor` to change it, or the rules for its pushes; return its current state.
@@ -45,9 +48,15 @@ def lock_due_states(now: datetime, *, limit: int) -> list[MonitorState]:
 def lock_up_states() -> None:
     """Lock the states of all monitors that are up, in the order of the monitors.
 
-    SQLite locks no rows, and need not read them.
+    Gives up soon if someone holds one of them: pushes wait for those that it has locked by then. SQLite locks
+    no rows, and need not read them.
+
+    Raises:
+        django.db.OperationalError: a state could not be locked in time.
     """
     if connection.features.has_select_for_update:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {_ALL_STATES_MS}")
         up = MonitorState.objects.select_for_update().filter(status=Status.UP.value)
         list(up.order_by("monitor_id").values_list("monitor_id"))
 

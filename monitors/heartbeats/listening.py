@@ -141,9 +141,12 @@ class Listener:
         except Error:
             self.database_is_away = True
             raise
-        with self._connection.used():
-            verdict, now = self._look()
-        self.database_is_away = False
+        try:
+            with self._connection.used():
+                verdict, now = self._look()
+        finally:
+            # It can be reached. If this look fails, for a state that someone holds, pushes to others don't.
+            self.database_is_away = False
         self._found = now, steady_seconds()
         return verdict
 

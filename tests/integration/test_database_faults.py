@@ -135,6 +135,58 @@ def test_a_push_that_waits_for_a_lock_too_long_is_503_and_not_recorded(web: tupl
     assert heartbeats(database) == 2
 
 
+# --- The way to the database -----------------------------------------------------------------------
+
+
+def test_a_state_that_someone_holds_after_an_outage_delays_no_push_to_another(
+    proxied: tuple[TcpProxy, str], own_postgres: Postgres
+):
+    """All states are locked at the end of a gap, and so that waits; pushes don't."""
+    proxy, database = proxied
+    direct = database.replace(f":{proxy.port}/", f":{own_postgres.port}/")
+    with tempfile.TemporaryDirectory() as data:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        settings = {**settings_of(database), "TIANJI_WEB_WORKERS": "1"}
+        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings))
+        try:
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
+            with Person(url) as person:
+                free, held = (person.create_monitor(name).push_url for name in ("free", "held"))
+            assert [requests.post(one, timeout=10).status_code for one in (free, held)] == [200, 200]
+            with psycopg.connect(direct) as holder:
+                holder.execute(
+                    "SELECT * FROM monitors_monitorstate WHERE monitor_id ="
+                    " (SELECT id FROM monitors_monitor WHERE name = 'held') FOR UPDATE"
+                )
+                proxy.refuse()
+                # Longer than what counts as a gap.
+                time.sleep(8)
+                assert requests.post(free, timeout=10).status_code == 503
+                proxy.admit()
+                wait_for(lambda: requests.post(free, timeout=10).status_code == 200, seconds=5)
+                # However often the end of the gap is tried meanwhile.
+                assert {status_soon(free) for _ in range(20)} == {200}
+                assert gaps(direct) == 0
+                holder.rollback()
+            wait_for(lambda: gaps(direct) == 1, seconds=10)
+        finally:
+            process.stop()
+
+
+def status_soon(push_url: str) -> int:
+    """Push a little later; the answer takes at most two seconds."""
+    time.sleep(0.2)
+    return requests.post(push_url, timeout=2).status_code
+
+
+def gaps(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        row = connection.execute("SELECT count(*) FROM monitors_gap WHERE clock_step IS NULL").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 # --- Connections that hang -------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ class TcpProxy:
         self._mutex = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._stopping = threading.Event()
+        self._refusing = False
 
     def __enter__(self) -> TcpProxy:
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -60,6 +61,17 @@ class TcpProxy:
                 link.stuck = True
         return len(present)
 
+    def refuse(self) -> None:
+        """Cut the present connections, and close new ones at once, until `admit`."""
+        self._refusing = True
+        with self._mutex:
+            for end in (end for link in self._links for end in (link.near, link.far)):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def admit(self) -> None:
+        self._refusing = False
+
     def _serve(self) -> None:
         while not self._stopping.is_set():
             for key, _events in self._selector.select(0.1):
@@ -70,6 +82,9 @@ class TcpProxy:
 
     def _accept(self) -> None:
         near, _address = self._listener.accept()
+        if self._refusing:
+            near.close()
+            return
         far = socket.create_connection(("127.0.0.1", self._to_port))
         link = _Link(near, far)
         with self._mutex:
