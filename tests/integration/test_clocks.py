@@ -126,6 +126,17 @@ def test_ticks_that_waited_for_a_worker_are_done_at_once(plant: Plant, own_redis
     wait_for(lambda: waiting_ticks(own_redis) <= 1, seconds=5, describe="no tick waits")
 
 
+def test_a_celery_beat_that_waited_for_redis_ticks_soon_after_its_return(plant: Plant, own_redis: Redis):
+    own_redis.stop()
+    try:
+        beat = plant.start("beat")
+        beat.line_with("the broker can't be reached")
+        time.sleep(22)
+    finally:
+        own_redis.start()
+    wait_for(lambda: waiting_ticks(own_redis) > 1, seconds=6, describe=lambda: beat.output)
+
+
 def waiting_ticks(server: Redis) -> int:
     with server.client() as client:
         return int(client.llen("tianji:sweep"))

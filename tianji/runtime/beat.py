@@ -75,6 +75,8 @@ class Scheduler(DatabaseScheduler):
 
     Entry = Entry
     _heap: Any
+    _schedule: Any
+    _last_full_sync: datetime
     _tasks_since_sync: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -103,6 +105,25 @@ class Scheduler(DatabaseScheduler):
         except Exception:  # kombu, redis and the operating system each raise their own
             # Sending the tick fails too, and says so.
             return False
+
+    def all_as_schedule(self) -> Any:
+        """Return the schedule in the database, or the one that was read last: Celery would exit otherwise."""
+        try:
+            return super().all_as_schedule()
+        except Error as error:
+            if self._schedule is None:
+                raise
+            log.warning("the schedule could not be read", error=str(error).strip())
+            # It is read again at the next tick.
+            self._last_full_sync = datetime.min  # noqa: DTZ901  (compared with one without a zone)
+            return self._schedule
+
+    def _ensure_connected(self) -> Any:
+        # Celery would wait longer each time, for up to half a minute.
+        def failed(error: Exception, seconds: float) -> None:
+            log.error("the broker can't be reached", error=str(error))
+
+        return self.connection.ensure_connection(failed, None, interval_start=2, interval_step=0)
 
     def _read_clock(self) -> None:
         try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 
 import kombu
 import pytest
+from django.db import connection
+from django.db.models import Model
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from core import wakeups
@@ -84,3 +88,26 @@ def test_runs_are_noted_though_nobody_works_the_queue_off(scheduler, monkeypatch
             beat.apply_async(beat.reserve(beat.schedule["sweep"]), producer=producer, advance=False)
     ran = PeriodicTask.objects.get(name="sweep").last_run_at
     assert abs(ran - database_now()) < timedelta(seconds=5)
+
+
+def test_the_schedule_is_kept_while_it_cannot_be_read(scheduler):
+    beat = scheduler()
+    known = set(beat.schedule)
+    # It is read again every five minutes.
+    beat._last_full_sync -= timedelta(hours=1)
+    with renamed(PeriodicTask):
+        assert set(beat.schedule) == known
+    PeriodicTask.objects.filter(name="notice").update(enabled=False)
+    assert set(beat.schedule) == known - {"notice"}
+
+
+@contextlib.contextmanager
+def renamed(model: type[Model]) -> Iterator[None]:
+    """Queries of `model` fail, as while the database is away."""
+    name = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {name} RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {name}")
