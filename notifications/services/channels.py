@@ -97,6 +97,8 @@ def edit(
                 channel.kind, channel.config, changes["config"], now=database_now()
             )
         changed = [name for name in _COLUMNS if name in changes and changes[name] != getattr(channel, name)]
+        # Not the others: a config may be one that can't be written back.
+        columns = [*changed, "version", "updated_at"]
         for name in changed:
             setattr(channel, name, changes[name])
         selected = _selected_ids(channel, monitors)
@@ -105,7 +107,7 @@ def edit(
             channel.monitors.set(selected)
         if changed:
             channel.version += 1
-            channel.save(update_fields=[*_COLUMNS, "version", "updated_at"])
+            channel.save(update_fields=columns)
             _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=sorted(changed))
         if not channel.enabled:
             _give_up_pending(channel, monitors=held)

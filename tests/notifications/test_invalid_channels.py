@@ -107,6 +107,16 @@ def test_editing_mends_it(workspace, config):
     assert channel_config.opened(channel) == {"url": "https://chat.example.com/hook"}
 
 
+@pytest.mark.parametrize("config", [Value(None, JSONField()), [1, 2], "text", {"url": 5}])
+def test_other_changes_leave_it_as_it_is(workspace, config):
+    channel = make_channel(workspace=workspace, config=config, name="Before")
+    changed = Caller(workspace).patch(f"channels/{channel.public_id}/", {"name": "After", "enabled": False})
+    assert changed.status_code == 200
+    channel = Channel.objects.get(pk=channel.pk)
+    assert (channel.name, channel.enabled) == ("After", False)
+    assert channel.config == (None if isinstance(config, Value) else config)
+
+
 def test_an_unknown_integration_is_shown_and_can_be_deleted(workspace, client):
     client.force_login(make_user(workspace=workspace))
     channel = make_channel(workspace=workspace, kind="carrier-pigeon", config=[1])
