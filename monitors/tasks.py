@@ -24,7 +24,7 @@ def retention() -> None:
 
 @shared_task
 def purge(monitor_id: int) -> None:
-    retention_.purge(monitor_id=monitor_id)
+    retention_.purge_in_turn(monitor_id=monitor_id)
 
 
 @shared_task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,9 @@ from monitors.heartbeats import rejections
 from monitors.models import GAP_DAYS, ROLLUP_DAYS, Gap, Heartbeat, RejectedPush, RolledUp, Rollup
 
 BATCH = 1000
+
+_to_purge: deque[int] = deque()
+_purging = threading.Lock()
 
 
 def delete_old_heartbeats(*, days: int | None = None, batch: int = BATCH) -> int:
@@ -51,6 +56,22 @@ def delete_old_rejected_pushes(*, batch: int = BATCH) -> int:
     """Delete old rejected pushes; return how many rows."""
     limit = database_now() - timedelta(days=rejections.DAYS)
     return _delete_all(RejectedPush.objects.filter(last_at__lt=limit), batch)
+
+
+def purge_in_turn(*, monitor_id: int) -> None:
+    """Delete what a deleted monitor has left behind, after what others have: one at a time in this process.
+
+    Many may be deleted at once, and would keep all threads of a worker from checks and notifications. Returns
+    immediately if another thread is at it, which does this one too. What is left when the process ends is
+    deleted when it is old enough.
+    """
+    _to_purge.append(monitor_id)
+    while _to_purge and _purging.acquire(blocking=False):
+        try:
+            while _to_purge:
+                purge(monitor_id=_to_purge.popleft())
+        finally:
+            _purging.release()
 
 
 def purge(*, monitor_id: int) -> None:

@@ -96,3 +96,15 @@ def test_the_hourly_task_forgets_gaps_that_no_uptime_needs():
     Gap.objects.update(started_at=now - timedelta(days=500), ended_at=now - timedelta(days=GAP_DAYS, hours=1))
     tasks.retention()
     assert not Gap.objects.exists()
+
+
+def test_while_one_deleted_monitor_is_purged_the_next_waits_and_keeps_no_thread():
+    first, second = make_monitor(), make_monitor()
+    for monitor in (first, second):
+        make_heartbeats(monitor, count=2, days=1)
+    # As if another thread of the worker was at it.
+    with retention._purging:
+        tasks.purge(first.pk)
+        assert Heartbeat.objects.count() == 4
+    tasks.purge(second.pk)
+    assert not Heartbeat.objects.exists()
