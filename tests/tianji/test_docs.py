@@ -111,6 +111,19 @@ def test_every_setting_can_be_given_to_the_containers():
         assert set(services[role]["environment"]) == set(settings_read()) - of_the_image - of_the_start
 
 
+# --- Tables --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_has_a_heading(name):
+    """A blank line between two rows would show the second one as text."""
+    lines = ["", *_FENCE.sub("", read(name)).splitlines(), ""]
+    starts = [
+        at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")
+    ]
+    assert [lines[at] for at in starts if not re.fullmatch(r"[-:| ]+", lines[at + 1])] == []
+
+
 # --- Links and names -----------------------------------------------------------------------------
 
 
