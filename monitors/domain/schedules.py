@@ -102,7 +102,7 @@ class SetTimesSchedule(ABC):
         return timedelta(seconds=grace)
 
     def _counts_for(self, expected: datetime, following: datetime, heartbeat: datetime) -> bool:
-        """Return whether a heartbeat before `expected` is early for it, rather than late for the time before."""
+        """Return whether a heartbeat before `expected` is early for it, not late for the time before."""
         before = expected - heartbeat
         if before > self._early(expected, following):
             return False
