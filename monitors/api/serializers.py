@@ -56,7 +56,7 @@ def _early() -> Integer:
         required=False,
         help_text=(
             "How many seconds before a scheduled time a heartbeat counts for it, at most half of the time to "
-            "the next one. Null for a tenth of the grace period, 5 to 60 s."
+            "the one before and after. Null for a tenth of the grace period, 5 to 60 s."
         ),
     )
 
