@@ -1,7 +1,8 @@
-"""The only clock is the database's."""
+"""The only clock is the database's; what is measured within a process, by one that is never set."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from django.db import connection
@@ -31,3 +32,8 @@ def database_now() -> datetime:
         assert parsed is not None
         return parsed.replace(tzinfo=UTC)
     return now.astimezone(UTC)
+
+
+def steady_seconds() -> float:
+    """Return the seconds of a clock that is never set, and that includes the time the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Any
 
 import structlog
 from celery import current_app
@@ -16,6 +17,8 @@ log = structlog.get_logger(__name__)
 _LEAVE_ALONE_SECONDS = 5.0
 # Different hints that may wait for the broker; further ones are dropped, because a tick does their work.
 _PENDING_MOST = 1000
+# A queue with this many messages is not being worked off, and one more would only be one more.
+_WAITING_MOST = 100
 _leave_alone_until = 0.0
 
 Hint = tuple[str, tuple[object, ...]]
@@ -29,6 +32,21 @@ def wake_on_commit(task: str, *args: object) -> None:
 def _publish(task: str, args: tuple[object, ...]) -> None:
     """Publish a hint soon, without waiting for the broker: the caller may be about to answer a push."""
     _publisher.add((task, args))
+
+
+def is_full(producer: Any, queue: str) -> bool:
+    """Return whether so many messages wait in `queue` that no further hint or tick is of use.
+
+    So they don't pile up while no worker runs, and none needs to expire.
+
+    Args:
+        producer: Kombu's, with a connection to the broker.
+
+    Raises:
+        Exception: the broker is away; what is raised depends on it.
+    """
+    # Declaring a queue again changes nothing, and is how brokers are asked for its length.
+    return int(producer.channel.queue_declare(queue).message_count) >= _WAITING_MOST
 
 
 class _Publisher:
@@ -79,7 +97,11 @@ def _send(task: str, args: tuple[object, ...]) -> None:
     if time.monotonic() < _leave_alone_until:
         return
     try:
-        current_app.send_task(task, args=args, retry=False, expires=60)
+        with current_app.producer_or_acquire() as producer:
+            # One with arguments is about something that no tick does at once.
+            if args or not is_full(producer, current_app.conf.task_default_queue):
+                # Without an expiry: it would be set by this clock and checked against the worker's.
+                current_app.send_task(task, args=args, retry=False, producer=producer)
     except Exception as error:  # kombu, redis and the operating system each raise their own
         _leave_alone_until = time.monotonic() + _LEAVE_ALONE_SECONDS
         log.warning("wake-up hint not published", task=task, error=str(error))

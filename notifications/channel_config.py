@@ -32,10 +32,51 @@ _SIGNS, _PREVIOUS, _UNTIL = "secret", "previous_secret", "previous_secret_until"
 
 
 class Unreadable(Exception):
-    """A secret of the channel can't be decrypted; says what to do, in the reader's language."""
+    """The config can't be used as stored; says what is wrong and what to do, in the reader's language."""
 
-    def __str__(self) -> str:
+
+# --- What is wrong with it --------------------------------------------------------------------------
+
+
+def fault(channel: Channel) -> str:
+    """Return what is wrong with the config of `channel`, and what to do about it; "" if it can be used.
+
+    A restored backup, a script or another version may have left anything there.
+    """
+    kind = kinds().get(channel.kind)
+    if kind is None:
+        return _("This version of Tianji doesn't have the integration “%(kind)s”. Delete the channel.") % {
+            "kind": channel.kind
+        }
+    given: Any = channel.config
+    if not isinstance(given, dict):
+        return _("The channel's settings are invalid. Edit the channel and enter them again.")
+    sound = well_formed(channel.kind, given)
+    needed = {field.name for field in kind.fields if field.required and field.editable}
+    for field in kind.fields:
+        if field.name not in sound and (field.name in given or field.name in needed):
+            words = _("The setting “%(label)s” is missing or invalid. Edit the channel and enter it again.")
+            return words % {"label": field.label}
+    if None in (_open(value) for value in given.values()):
         return _("The channel's secret can't be decrypted because SECRET_KEY has changed. Enter it again.")
+    return ""
+
+
+def well_formed(kind: str, config: object) -> dict[str, Any]:
+    """Return what of a stored config of `kind` has the shape that its field stores."""
+    known = kinds().get(kind)
+    fields = {field.name: field for field in known.fields} if known else {}
+    if not isinstance(config, dict):
+        return {}
+    return {name: value for name, value in config.items() if name not in fields or _fits(fields[name], value)}
+
+
+def _fits(field: Field, value: object) -> bool:
+    if field.secret and isinstance(value, dict):
+        return isinstance(value.get(_SEALED), str)
+    if field.widget == "lines" and not field.secret:
+        return isinstance(value, list) and all(isinstance(line, str) for line in value)
+    return isinstance(value, bool if field.widget == "yes" else str)
 
 
 # --- What is stored, opened and shown ---------------------------------------------------------------
@@ -47,16 +88,15 @@ def secret_names(kind: str) -> set[str]:
     return {field.name for field in known.fields if field.secret} if known else set()
 
 
-def changed(
-    kind: str, config: Mapping[str, Any], changes: Mapping[str, Any], *, now: datetime
-) -> dict[str, Any]:
+def changed(kind: str, config: object, changes: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     """Return what to store after `changes` to the stored `config` of a channel of `kind`.
 
     Secrets in `changes` are in the clear; None removes a value. An unchanged secret is not encrypted again,
-    so that nothing differs if nothing was changed. An integration that signs keeps signing with the previous
-    secret too, for OVERLAP.
+    so that nothing differs if nothing was changed. What is damaged is dropped. An integration that signs
+    keeps signing with the previous secret too, for OVERLAP.
     """
-    stored = dict(config)
+    before = well_formed(kind, config)
+    stored = dict(before)
     secrets = secret_names(kind)
     for name, value in changes.items():
         if value is None:
@@ -65,8 +105,8 @@ def changed(
             stored[name] = value
         elif _open(stored.get(name)) != value:
             stored[name] = sealed(value)
-    if stored.get(_SIGNS) != config.get(_SIGNS) and _PREVIOUS in secrets:
-        _overlap(stored, config, now)
+    if stored.get(_SIGNS) != before.get(_SIGNS) and _PREVIOUS in secrets:
+        _overlap(stored, before, now)
     return stored
 
 
@@ -100,7 +140,7 @@ def new_signing_secret() -> dict[str, str]:
 
 def overlap_ends(channel: Channel, now: datetime) -> datetime | None:
     """Return until when messages are signed with the previous secret too; None if they aren't."""
-    return _ends(channel.config, now)
+    return _ends(well_formed(channel.kind, channel.config), now)
 
 
 def _ends(config: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -118,19 +158,18 @@ def sealed(text: str) -> dict[str, str]:
 
 def is_stored(channel: Channel, name: str) -> bool:
     """Return whether the config of `channel` has a value for `name`, readable or not."""
-    return channel.config.get(name) not in (None, "")
+    return well_formed(channel.kind, channel.config).get(name) not in (None, "")
 
 
 def opened(channel: Channel) -> dict[str, Any]:
     """Return the config of `channel` in the clear, for sending and for nothing else.
 
     Raises:
-        Unreadable: neither SECRET_KEY nor its fallbacks can decrypt it.
+        Unreadable: it has a `fault`, such as a secret that neither SECRET_KEY nor its fallbacks decrypt.
     """
-    config = {name: _open(value) for name, value in channel.config.items()}
-    if None in config.values():
-        raise Unreadable
-    return config
+    if wrong := fault(channel):
+        raise Unreadable(wrong)
+    return {name: _open(value) for name, value in channel.config.items()}
 
 
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
@@ -143,7 +182,7 @@ def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     fields = {field.name: field for field in known.fields} if known else {}
     return {
         name: _without_secret(fields.get(name), value, masked=masked)
-        for name, value in channel.config.items()
+        for name, value in well_formed(channel.kind, channel.config).items()
     }
 
 

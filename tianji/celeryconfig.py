@@ -44,36 +44,15 @@ worker_hijack_root_logger = False
 worker_send_task_events = False
 timezone = "UTC"
 
-beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+beat_scheduler = "tianji.runtime.beat:Scheduler"
 # Celery Beat saves when tasks ran after this many of them, at two per second; /healthz relies on it.
 beat_sync_every = 60
-# Ticks expire, so that they do not pile up while no worker runs. The expiry is set by Celery Beat's clock and
-# checked against the worker's: if that is further ahead than this, every tick would expire.
-_TICK_EXPIRES = 30
+# Ticks don't expire: that is set by one machine's clock and checked against another's. While no worker runs,
+# tianji/runtime/beat.py stops adding to the pile.
 beat_schedule = {
-    "sweep": {
-        "task": "monitors.tasks.sweep",
-        "schedule": 1.0,
-        "options": {"expire_seconds": _TICK_EXPIRES, "queue": "sweep"},
-    },
-    "deliver": {
-        "task": "notifications.tasks.deliver",
-        "schedule": 1.0,
-        "options": {"expire_seconds": _TICK_EXPIRES},
-    },
-    "notice": {
-        "task": "notifications.tasks.notify_late_and_failing",
-        "schedule": 5.0,
-        "options": {"expire_seconds": _TICK_EXPIRES},
-    },
-    "roll_up": {
-        "task": "monitors.tasks.roll_up",
-        "schedule": 60.0,
-        "options": {"expire_seconds": _TICK_EXPIRES},
-    },
-    "retention": {
-        "task": "monitors.tasks.retention",
-        "schedule": 3600.0,
-        "options": {"expire_seconds": 1800},
-    },
+    "sweep": {"task": "monitors.tasks.sweep", "schedule": 1.0, "options": {"queue": "sweep"}},
+    "deliver": {"task": "notifications.tasks.deliver", "schedule": 1.0},
+    "notice": {"task": "notifications.tasks.notify_late_and_failing", "schedule": 5.0},
+    "roll_up": {"task": "monitors.tasks.roll_up", "schedule": 60.0},
+    "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0},
 }

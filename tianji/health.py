@@ -31,7 +31,7 @@ from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.transitions import horizon
 from monitors.models import Gap, MonitorState, Watermark
 from monitors.pages import gaps
-from notifications.models import Delivery
+from notifications.dispatch import queue
 from tianji.celeryconfig import broker_transport_options
 from tianji.runtime import beat_schedule
 
@@ -39,8 +39,9 @@ from tianji.runtime import beat_schedule
 BEAT_IS_SILENT_AFTER = timedelta(minutes=2)
 # Many deadlines that pass at the same time take a few seconds.
 SWEEP_IS_BEHIND_AFTER = timedelta(seconds=30)
-# A clock that was set is a fault of its server's; this is long enough to be seen.
-CLOCK_STEP_IS_NEWS_FOR = timedelta(hours=1)
+# A clock that was set is a fault of its server's; this is long enough to be seen. If it was set back, times
+# written before are ahead until it has made up for it.
+CLOCK_STEP_IS_NEWS_FOR, CLOCK_STEP_IS_NEWS_AT_MOST = timedelta(minutes=10), timedelta(hours=1)
 # If more channels hang than a worker has threads, the others wait for the timeouts.
 DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
 # Ticks come once a second; this many in the queue mean that no worker is running.
@@ -174,8 +175,11 @@ def _celery_beat() -> str:
     if newest is None:
         return "" if _has_just_begun() else _("Has not run yet.")
     silent = database_now() - newest
-    if silent <= BEAT_IS_SILENT_AFTER:
+    if abs(silent) <= BEAT_IS_SILENT_AFTER:
         return ""
+    if silent < timedelta(0):
+        # It writes the database's time: the clock was set back since, or the program is an older one.
+        return _("Its last run is %(time)s in the future.") % {"time": _long(-silent)}
     return _("No task has run for %(time)s.") % {"time": _long(silent)}
 
 
@@ -197,10 +201,14 @@ def _listening() -> str:
 def _clock() -> str:
     now = database_now()
     stepped = Gap.objects.filter(
-        clock_step__isnull=False, ended_at__gt=now - CLOCK_STEP_IS_NEWS_FOR, ended_at__lte=now
+        clock_step__isnull=False, ended_at__gt=now - CLOCK_STEP_IS_NEWS_AT_MOST, ended_at__lte=now
     )
-    newest = stepped.order_by("-ended_at").first()
-    return f"{gaps.clock_step_in_words(newest, timezone.localdate(now), zone=True)}." if newest else ""
+    news = [gap for gap in stepped.order_by("-ended_at") if now < gap.ended_at + _is_news_for(gap.clock_step)]
+    return f"{gaps.clock_step_in_words(news[0], timezone.localdate(now), zone=True)}." if news else ""
+
+
+def _is_news_for(step: int | None) -> timedelta:
+    return max(CLOCK_STEP_IS_NEWS_FOR, timedelta(seconds=-(step or 0)))
 
 
 def _sweep() -> str:
@@ -218,8 +226,7 @@ def _sweep() -> str:
 
 def _deliveries() -> str:
     now = database_now()
-    late = Delivery.objects.filter(next_attempt_at__lt=now - DELIVERIES_ARE_BEHIND_AFTER)
-    oldest = late.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    oldest = queue.neglected_since(now - DELIVERIES_ARE_BEHIND_AFTER, now)
     return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 

@@ -154,6 +154,11 @@ TEMPLATES = [
 # retried by its sender, which is better than a sender that hangs.
 _STATEMENT_TIMEOUT_MS = 15_000
 _LOCK_TIMEOUT_MS = 5_000
+# How long a session may hold locks without saying anything. Its process may be gone, or cut off, and what is
+# between may never tell the server.
+_IDLE_IN_TRANSACTION_MS = 15_000
+# Longer than any statement may run: then the server, or what is between, hangs.
+_SILENT_SECONDS = 20.0
 
 if _DATABASE_URL:
     DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
@@ -163,6 +168,8 @@ else:
     }
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
+    from core.postgresql import patient_for
+
     _database.setdefault("OPTIONS", {}).update(
         {
             "connect_timeout": 2,
@@ -175,8 +182,12 @@ if _database["ENGINE"].endswith("postgresql"):
             # PostgreSQL must support prepared statements (docs/operations.md).
             "server_side_binding": True,
             "prepare_threshold": 5,
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}",
+            "options": (
+                f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
+                f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+            ),
             "pool": {
+                "connection_class": patient_for(_SILENT_SECONDS),
                 "min_size": 1,
                 "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
                 "timeout": 5,

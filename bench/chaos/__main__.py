@@ -53,7 +53,10 @@ def main() -> None:
         print(f"\nSeed {options.seed}, with this plan:", *plan, sep="\n")
         print(f"The ledger and the logs are in {folder}")
         sys.exit(1)
-    shutil.rmtree(folder, ignore_errors=True)
+    if options.keep:
+        print(f"The ledger and the logs are in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     print("All held.")
 
 
@@ -73,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--plan", type=_plan_in, help="a file with a plan to repeat, as in the folder of a failed run"
     )
+    parser.add_argument("--keep", action="store_true", help="keep the ledger and the logs if all held, too")
     options = parser.parse_args()
     if unknown := set(options.faults) - set(FAMILIES):
         parser.error(f"no family {', '.join(sorted(unknown))}: there are {', '.join(FAMILIES)}")

@@ -6,8 +6,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,6 +29,7 @@ class OwnConnection:
         self._wrapper: BaseDatabaseWrapper | None = None
         self._used_at = 0.0
         self._busy_since: float | None = None
+        self._asked_at: float | None = None
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -36,23 +38,18 @@ class OwnConnection:
         if threads_own.in_atomic_block:
             yield
             return
-        self._busy_since = time.monotonic()
-        try:
+        with self._busy():
             wrapper = self._living()
-        except BaseException:
-            self._busy_since = None
-            raise
-        connections[DEFAULT_DB_ALIAS] = wrapper
-        try:
-            yield
-        except Error:
-            # It may be broken; the next use gets a new one.
-            wrapper.close()
-            raise
-        finally:
-            connections[DEFAULT_DB_ALIAS] = threads_own
-            self._used_at = time.monotonic()
-            self._busy_since = None
+            connections[DEFAULT_DB_ALIAS] = wrapper
+            try:
+                yield
+            except Error:
+                # It may be broken; the next use gets a new one.
+                wrapper.close()
+                raise
+            finally:
+                connections[DEFAULT_DB_ALIAS] = threads_own
+                self._used_at = time.monotonic()
 
     def open(self) -> None:
         """Connect, where it is not connected.
@@ -60,15 +57,20 @@ class OwnConnection:
         Raises:
             django.db.Error: the database can't be reached.
         """
-        self._living().ensure_connection()
+        # The one that is there may hang when it is checked.
+        with self._busy():
+            self._living().ensure_connection()
 
-    def abandon_after(self, seconds: float) -> None:
+    def abandon_after(self, seconds: float, *, each_statement: bool = False) -> None:
         """Cut the connection if a thread has used it for longer: that thread gets an OperationalError.
+
+        With `each_statement`, the time of the last statement counts, however many there are.
 
         A network that swallows packets, or a server that stopped, would otherwise hold it for minutes. Any
         other thread may call this. Does nothing on SQLite, which has no connection to cut.
         """
-        if self._busy_since is None or time.monotonic() - self._busy_since <= seconds:
+        since = self._asked_at if each_statement else self._busy_since
+        if since is None or time.monotonic() - since <= seconds:
             return
         connected = getattr(self._wrapper, "connection", None)
         if connected is None or not hasattr(connected, "pgconn"):
@@ -81,6 +83,19 @@ class OwnConnection:
         if self._wrapper is not None:
             self._wrapper.close()
 
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._busy_since = self._asked_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since = self._asked_at = None
+
+    def _ask(self, execute: Callable[..., Any], *statement: Any) -> Any:
+        if self._asked_at is not None:
+            self._asked_at = time.monotonic()
+        return execute(*statement)
+
     def _living(self) -> BaseDatabaseWrapper:
         if self._wrapper is None:
             self._wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
@@ -90,6 +105,7 @@ class OwnConnection:
                 "OPTIONS": {name: value for name, value in options.items() if name != "pool"},
             }
             self._wrapper.inc_thread_sharing()
+            self._wrapper.execute_wrappers.append(self._ask)
         rested = time.monotonic() - self._used_at > _RESTED_SECONDS
         if rested and self._wrapper.connection is not None and not self._wrapper.is_usable():
             self._wrapper.close()

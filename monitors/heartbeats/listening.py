@@ -8,14 +8,13 @@ process covers is a gap: it is stored, and each monitor has its full timeout and
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import Error, transaction
 from django.db.models import F
 
-from core.clock import database_now
+from core.clock import database_now, steady_seconds
 from monitors.domain.listening import (
     GAP_LEAST,
     ClockSetBack,
@@ -38,8 +37,9 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 1.0
 # Pushes fail until the database is found to be back.
 _AWAY_SECONDS = 0.2
-# A push that the database has not answered by then is answered 503; a look may have to excuse all monitors.
-_PUSH_HANGS_SECONDS, _LOOK_HANGS_SECONDS = 10.0, 60.0
+# A push that the database has not answered by then is answered 503. A look may have to excuse all monitors,
+# but none of its statements may run longer (tianji/settings.py).
+_PUSH_HANGS_SECONDS, _STATEMENT_HANGS_SECONDS = 10.0, 16.0
 _TALLY_SECONDS = 2
 # An outage of half a minute is a small share of a minute, but many monitors are due within that.
 _TALLIED, _LATELY = timedelta(minutes=1), timedelta(seconds=10)
@@ -55,7 +55,7 @@ class Listener:
     def __init__(self, *, tolerated: float) -> None:
         self._tolerated = tolerated
         self._connection = OwnConnection()
-        self._watched = [(self._connection, _LOOK_HANGS_SECONDS)]
+        self._watched: list[OwnConnection] = []
         self._mutex = threading.Lock()
         self._answered = self._failed = 0
         self._thread: threading.Thread | None = None
@@ -78,7 +78,7 @@ class Listener:
 
     def watch(self, connection: OwnConnection) -> None:
         """Abandon `connection`, on which pushes are recorded, whenever it hangs."""
-        self._watched.append((connection, _PUSH_HANGS_SECONDS))
+        self._watched.append(connection)
 
     # --- For pages and health --------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Listener:
     def silent_seconds(self) -> float | None:
         """Return for how long no look has succeeded in this process; None if it does not look."""
         last = self._started if self._found is None else self._found[1]
-        return None if last is None else _steady() - last
+        return None if last is None else steady_seconds() - last
 
     def settled(self, now: datetime) -> datetime:
         """Return until when silence is known to be the senders': `now`, unless this is a gap."""
@@ -99,7 +99,7 @@ class Listener:
     def start(self) -> None:
         """Look from now on, in a thread that ends with the process."""
         if self._thread is None:
-            self._started = _steady()
+            self._started = steady_seconds()
             self._thread = threading.Thread(target=self._look_forever, name="listen", daemon=True)
             self._thread.start()
             threading.Thread(target=self._watch_forever, name="watch-connections", daemon=True).start()
@@ -126,8 +126,9 @@ class Listener:
     def _watch_forever(self) -> None:
         # A thread of its own: the one that looks may hang itself.
         while not self._stopping.wait(EVERY_SECONDS):
-            for connection, seconds in self._watched:
-                connection.abandon_after(seconds)
+            self._connection.abandon_after(_STATEMENT_HANGS_SECONDS, each_statement=True)
+            for connection in self._watched:
+                connection.abandon_after(_PUSH_HANGS_SECONDS)
 
     def look(self) -> Verdict:
         """Look once, and write what follows from it.
@@ -143,7 +144,7 @@ class Listener:
         with self._connection.used():
             verdict, now = self._look()
         self.database_is_away = False
-        self._found = now, _steady()
+        self._found = now, steady_seconds()
         return verdict
 
     def _look(self) -> tuple[Verdict, datetime]:
@@ -167,7 +168,7 @@ class Listener:
         stepped = timedelta(0)
         if self._found is not None:
             before, at = self._found
-            stepped = (now - before) - timedelta(seconds=_steady() - at)
+            stepped = (now - before) - timedelta(seconds=steady_seconds() - at)
         return Look(
             until=watermark.until,
             held=watermark.held,
@@ -244,8 +245,3 @@ def _set_back(now: datetime, step: timedelta) -> None:
 
 def _seconds(step: timedelta | None) -> int | None:
     return None if step is None else round(step.total_seconds())
-
-
-def _steady() -> float:
-    """Return the seconds of a clock that is never set, and that includes the time the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

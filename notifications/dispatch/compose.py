@@ -133,6 +133,7 @@ def facts_of(delivery: Delivery, now: datetime) -> single.Facts:
         reminder=delivery.sequence if event is Event.REMINDER else 0,
         reminders=most,
         down_again=incident is not None and _is_down_again(incident),
+        latest_value=_latest_value(incident) if incident and event is Event.REMINDER else None,
         rejected=_rejected(incident) if incident and incident.resolved_at is None else "",
         workspace=delivery.channel.workspace.name,
         acknowledge_url=(
@@ -162,6 +163,15 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
         "closing_message": incident.closing_message,
         "closing_value": incident.closing_value,
     }
+
+
+def _latest_value(incident: Incident) -> float | None:
+    """Return the value that was reported last, since the incident was opened and while it is open."""
+    if incident.monitor.pk is None or incident.resolved_at is not None:
+        return None
+    state = incident.monitor.state
+    reported = state.last_heartbeat_at is not None and state.last_heartbeat_at > incident.started_at
+    return state.last_value if reported else None
 
 
 def _rejected(incident: Incident) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Min, Q
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from core.clock import database_now
@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=2 * TOTAL_SECONDS + 5)
 STORM = timedelta(seconds=30)
 # How many deliveries of a channel are looked at in one turn, at most and at first.
 _MOST, _FEW = 10_000, 20
+# How many attempts are looked at for the channels that were served of late; they have no index by time.
+_ATTEMPTS_LOOKED_AT = 2000
 
 _OPEN = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 # Events after which people think that a monitor is down, or up.
@@ -65,17 +67,45 @@ def claim_next() -> Claim | None:
 
 def _channels_with_something_due(now: datetime) -> list[int]:
     """Return the row ids of channels that are free, the one that has waited longest first."""
+    waiting = _due(now).values("channel").annotate(since=Min("next_attempt_at")).order_by("since", "channel")
+    return [channel for channel, _since in waiting.values_list("channel", "since")]
+
+
+def neglected_since(limit: datetime, now: datetime) -> datetime | None:
+    """Return since when the oldest delivery has waited for us; None if none has since before `limit`.
+
+    What waits for its receiver is not neglected: a channel that is paused or was served since `limit`, or an
+    earlier delivery about the same monitor that is tried again later.
+    """
+    earlier = Delivery.objects.filter(
+        Q(event__in=DIGESTS.values()) | Q(monitor=OuterRef("monitor"), pk__lt=OuterRef("pk")),
+        channel=OuterRef("channel"),
+        attempt_count__gt=0,
+        next_attempt_at__gte=limit,
+    )
+    waiting = _due(now).filter(~Exists(earlier), next_attempt_at__lt=limit)
+    waiting = waiting.exclude(channel__paused_until__gt=limit)
+    since = dict(
+        waiting.values("channel").annotate(since=Min("next_attempt_at")).values_list("channel", "since")
+    )
+    if not since:
+        return None
+    newest = DeliveryAttempt.objects.order_by("-pk").values_list("delivery__channel", "finished_at")
+    served = {channel for channel, at in newest[:_ATTEMPTS_LOOKED_AT] if at > limit}
+    return min((at for channel, at in since.items() if channel not in served), default=None)
+
+
+def _due(now: datetime) -> QuerySet[Delivery]:
+    """Return the deliveries that are due, of channels that are free."""
     in_flight = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=now)
     storm = (now + timedelta.resolution, now + STORM)
-    due = (
+    return (
         Delivery.objects.filter(next_attempt_at__lte=now)
         .exclude(channel__in=in_flight.values("channel"))
         .exclude(channel__paused_until__gt=now)
         .exclude(event=Event.OPENED, attempt_count=0, channel__downs_until__range=storm)
         .exclude(event__in=ENDS, attempt_count=0, channel__ups_until__range=storm)
     )
-    waiting = due.values("channel").annotate(since=Min("next_attempt_at")).order_by("since", "channel")
-    return [channel for channel, _since in waiting.values_list("channel", "since")]
 
 
 def take_turn(channel_id: int) -> Claim | None:

@@ -92,7 +92,7 @@ def attempt(claim: Claim) -> bool:
         # Otherwise a delivery that kills its worker would be retried forever: only results are counted.
         result: Result = Failed(_("Failed: all attempts were interrupted."), permanent=True)
     else:
-        result = _send(delivery)
+        result = _send(delivery, started_at)
     return _record(delivery, claim, result, started_at)
 
 
@@ -113,7 +113,7 @@ def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
     return attempts.aggregate(first=Min("started_at"))["first"] or started_at
 
 
-def _send(delivery: Delivery) -> Result:
+def _send(delivery: Delivery, now: datetime) -> Result:
     if not delivery.channel.enabled:
         # Outdated notifications must not be sent when it is enabled again.
         return Failed(_("Not sent: the channel is disabled."), permanent=True)
@@ -121,7 +121,12 @@ def _send(delivery: Delivery) -> Result:
     return _transmit(
         delivery.channel,
         Outgoing(
-            delivery.public_id, composed.message, composed.payload, thread=composed.thread, tone=composed.tone
+            delivery.public_id,
+            composed.message,
+            composed.payload,
+            now,
+            thread=composed.thread,
+            tone=composed.tone,
         ),
     )
 
@@ -129,7 +134,8 @@ def _send(delivery: Delivery) -> Result:
 def _transmit(channel: Channel, outgoing: Outgoing) -> Result:
     release_connection()
     try:
-        result = kind_named(channel.kind).send(channel_config.opened(channel), outgoing)
+        config = channel_config.opened(channel)
+        result = kind_named(channel.kind).send(config, outgoing)
     except channel_config.Unreadable as error:
         result = Failed(str(error))
     except Exception as error:
@@ -238,8 +244,9 @@ def send_test(*, channel: Channel) -> Result:
     failing: otherwise a channel that was fixed would be shown as failing until the next outage.
     """
     test_id = uuid.uuid4()
-    composed = compose.test(channel, test_id, database_now())
-    result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload))
+    now = database_now()
+    composed = compose.test(channel, test_id, now)
+    result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload, now))
     if isinstance(result, Sent):
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
     return result

@@ -147,7 +147,8 @@ class ChannelForm(forms.Form):
 
     def _initial(self, channel: Channel) -> dict[str, Any]:
         editable = {field.name: field for field in self.kind.fields if field.editable and not field.secret}
-        config = {name: value for name, value in channel.config.items() if name in editable}
+        stored = channel_config.well_formed(channel.kind, channel.config)
+        config = {name: value for name, value in stored.items() if name in editable}
         return {name: _as_typed(value) for name, value in config.items()} | {
             "name": channel.name,
             "scope": self.ALL if channel.all_monitors else self.SOME,

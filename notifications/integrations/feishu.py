@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import timedelta
@@ -50,7 +49,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         },
     }
     if secret := config.get("secret"):
-        timestamp = str(int(time.time()))
+        timestamp = str(int(outgoing.at.timestamp()))
         content |= {"timestamp": timestamp, "sign": signature(secret, timestamp)}
     return posted(config["url"], content)
 

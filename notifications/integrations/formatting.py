@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -60,7 +59,7 @@ def signed(outgoing: Outgoing) -> str:
 def occurred_at(outgoing: Outgoing) -> str:
     """Return when it happened, as ISO 8601."""
     at = outgoing.payload.get("at")
-    return at if isinstance(at, str) and at else datetime.now(UTC).isoformat(timespec="milliseconds")
+    return at if isinstance(at, str) and at else outgoing.at.isoformat(timespec="milliseconds")
 
 
 def monitor_name(outgoing: Outgoing) -> str:

@@ -62,15 +62,15 @@ def judge(answer: Answer) -> Result:
     words = ", ".join(str(error) for error in errors) if isinstance(errors, list) else ""
     wait = answer.retry_after
     if wait is None and answer.status == 429:
-        wait = _until(answer.headers.get("x-limit-app-reset", ""))
+        wait = _until(answer.headers.get("x-limit-app-reset", ""), answer.sent_at)
     return Failed(answer.describe(words), retry_after=wait)
 
 
-def _until(reset: str) -> timedelta | None:
-    """Return the time left until `reset`, in seconds since 1970."""
+def _until(reset: str, now: datetime) -> timedelta | None:
+    """Return the time left now until `reset`, in seconds since 1970."""
     if not (reset.isascii() and reset.isdigit() and len(reset) <= 10):
         return None
-    return max(datetime.fromtimestamp(int(reset), UTC) - datetime.now(UTC), timedelta(0))
+    return max(datetime.fromtimestamp(int(reset), UTC) - now, timedelta(0))
 
 
 FIELDS = (

@@ -33,12 +33,12 @@ class Facts:
 
     `at` is when the event happened, `now` when the notification is written; `last_heartbeat_at` is the last
     heartbeat before the incident; `latest_message` is what was reported since, if that differs from the
-    opening message; `rejected` is a sentence about pushes that were rejected since the last heartbeat; the
-    closing fields belong to the heartbeat that ended it. `resolved_at` can be set for an OPENED event
-    too, if the notification is sent late. LATE has no incident: `started_at` is when the heartbeat was
-    expected, `deadline` when the monitor goes down without one. `reminder` is the number of this reminder,
-    out of `reminders` (0 if there is no maximum). `down_again` means that another outage followed and is
-    still open.
+    opening message, and `latest_value` its value; `rejected` is a sentence about pushes that were rejected
+    since the last heartbeat; the closing fields belong to the heartbeat that ended it. `resolved_at` can be
+    set for an OPENED event too, if the notification is sent late. LATE has no incident: `started_at` is
+    when the heartbeat was expected, `deadline` when the monitor goes down without one. `reminder` is the
+    number of this reminder, out of `reminders` (0 if there is no maximum). `down_again` means that another
+    outage followed and is still open.
     """
 
     event: Event
@@ -55,6 +55,7 @@ class Facts:
     opening_message: str = ""
     opening_value: float | None = None
     latest_message: str = ""
+    latest_value: float | None = None
     rejected: str = ""
     closing_message: str = ""
     closing_value: float | None = None
@@ -85,7 +86,9 @@ class Facts:
 
     @property
     def value(self) -> float | None:
-        return self.closing_value if self.event in ENDS else self.opening_value
+        if self.event in ENDS:
+            return self.closing_value
+        return self.opening_value if self.latest_value is None else self.latest_value
 
 
 def compose(facts: Facts) -> Message:
@@ -141,10 +144,10 @@ def _reminder(facts: Facts) -> Message:
         "length": facts.lasted,
         "time": moment(facts.started_at),
     }
-    lines = [still, why(facts), *_latest(facts)]
+    lines = [still, why(facts)]
     if facts.cause is Cause.REPORTED:
         lines += _message_and_value("", facts.opening_value)
-    lines += [*_last_heartbeat(facts), *_rejected(facts)]
+    lines += [*_latest(facts), *_last_heartbeat(facts), *_rejected(facts)]
     if facts.reminder and facts.reminders > facts.reminder:
         lines.append(
             _("Reminder %(number)d of %(most)d.") % {"number": facts.reminder, "most": facts.reminders}
@@ -252,7 +255,10 @@ def _rejected(facts: Facts) -> list[str]:
 
 def _latest(facts: Facts) -> list[str]:
     message = one_line(facts.latest_message)
-    return [_("Last report: %(message)s") % {"message": message}] if message else []
+    lines = [_("Last report: %(message)s") % {"message": message}] if message else []
+    if facts.latest_value not in (None, facts.opening_value):
+        lines.append(_("Last value: %(value)s") % {"value": number(facts.latest_value)})
+    return lines
 
 
 def value_sentence(value: float | None, bounds: Bounds) -> str:

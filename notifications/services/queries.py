@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from accounts.models import Workspace
 from monitors.models import Monitor
 from notifications import channel_config
-from notifications.integrations import kind_named
+from notifications.integrations import kinds
 from notifications.models import Channel, ChannelRule, Delivery, DeliveryAttempt
 from notifications.rules import sentences
 from notifications.rules.effective import route
@@ -32,6 +32,7 @@ class ChannelRow:
     monitor_count: int
     last_delivery: Delivery | None
     why_failing: str
+    fault: str
 
 
 def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
@@ -54,6 +55,7 @@ def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
             channel.monitor_count,
             deliveries.get(channel.newest_id),
             why_failing.get(channel.pk, ""),
+            channel_config.fault(channel),
         )
         for channel in channels
     ]
@@ -193,8 +195,7 @@ def about(delivery: Delivery) -> str:
 
 def destination(channel: Channel, *, masked: bool) -> str:
     """Return where `channel` sends to; `masked`: recognisable, but not usable."""
-    try:
-        kind = kind_named(channel.kind)
-    except LookupError:
+    kind = kinds().get(channel.kind)
+    if kind is None:
         return _("an integration that this version doesn't have")
     return kind.shown(channel_config.shown(channel, masked=masked), masked)

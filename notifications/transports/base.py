@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -31,6 +31,7 @@ class Tone(StrEnum):
 class Outgoing:
     """A message ready to be sent. `id` is the same for every attempt.
 
+    `at` is the time of the attempt, by the database's clock: signatures and headers have no other.
     `thread` identifies the outage, the same from its first message to its recovery; None for a test, a
     digest and a failing channel. `tone` is UP if the outage is over.
     """
@@ -38,6 +39,7 @@ class Outgoing:
     id: UUID
     message: Message
     payload: Mapping[str, Any]
+    at: datetime
     thread: UUID | None = None
     tone: Tone = Tone.INFO
 

@@ -8,7 +8,7 @@ import smtplib
 import socket
 import threading
 from collections.abc import Mapping
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
 from typing import Any
 from urllib.parse import quote
 
@@ -63,7 +63,11 @@ def _headers(outgoing: Outgoing, domain: str) -> dict[str, str]:
     message = outgoing.message
     # The same Message-ID for each attempt, so that mail servers and programs can drop duplicates.
     # Auto-Submitted (RFC 3834) suppresses out-of-office replies.
-    headers = {"Auto-Submitted": "auto-generated", "Message-ID": f"<{outgoing.id}@{domain}>"}
+    headers = {
+        "Auto-Submitted": "auto-generated",
+        "Date": format_datetime(outgoing.at),
+        "Message-ID": f"<{outgoing.id}@{domain}>",
+    }
     if outgoing.thread is not None:
         # All emails about an outage refer to it, so that mail programs show them as one conversation.
         thread = f"<incident-{outgoing.thread}@{domain}>"

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from core import __version__
@@ -94,7 +95,16 @@ class Answer:
     @property
     def retry_after(self) -> timedelta | None:
         """How long the receiver asks us to wait, from its header."""
-        return parse_retry_after(self.headers.get("retry-after", ""), now=datetime.now(UTC))
+        return parse_retry_after(self.headers.get("retry-after", ""), now=self.sent_at)
+
+    @property
+    def sent_at(self) -> datetime:
+        """When it was sent by the receiver's clock, by which the times in it are meant."""
+        try:
+            at = parsedate_to_datetime(self.headers.get("date", ""))
+        except ValueError:
+            return datetime.now(UTC)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     def describe(self, words: object = "") -> str:
         """Return the status line and the provider's `words`, or the beginning of the body."""

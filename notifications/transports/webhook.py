@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -38,18 +37,18 @@ class WebhookTransport:
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
-    """Return the request, signed with the current time."""
+    """Return the request, signed with the time of the attempt."""
     template = config.get("template")
     content: Any = filled(template, outgoing) if template else outgoing.payload
     body = json.dumps(content, ensure_ascii=False).encode()
-    message_id, timestamp = str(outgoing.id), str(int(time.time()))
+    message_id, timestamp = str(outgoing.id), str(int(outgoing.at.timestamp()))
     headers = {
         "Content-Type": "application/json",
         **_own_headers(config.get("headers")),
         "webhook-id": message_id,
         "webhook-timestamp": timestamp,
     }
-    if secrets := _secrets(config):
+    if secrets := _secrets(config, outgoing.at):
         headers["webhook-signature"] = " ".join(
             signature(secret, message_id=message_id, timestamp=timestamp, body=body) for secret in secrets
         )
@@ -63,24 +62,24 @@ def judge(answer: Answer) -> Result:
     return by_status(answer)
 
 
-def _secrets(config: Mapping[str, Any]) -> list[str]:
+def _secrets(config: Mapping[str, Any], now: datetime) -> list[str]:
     """Return what to sign with: the secret, then the previous ones until they expire."""
     secrets = [config["secret"]] if config.get("secret") else []
     if (
         secrets
         and (previous := config.get("previous_secret"))
-        and _still(config.get("previous_secret_until"))
+        and _still(config.get("previous_secret_until"), now)
     ):
         secrets += previous.split()
     return secrets
 
 
-def _still(until: object) -> bool:
+def _still(until: object, now: datetime) -> bool:
     try:
         end = datetime.fromisoformat(str(until))
     except ValueError:
         return False
-    return datetime.now(UTC) < (end if end.tzinfo else end.replace(tzinfo=UTC))
+    return now < (end if end.tzinfo else end.replace(tzinfo=UTC))
 
 
 def _own_headers(lines: object) -> dict[str, str]:

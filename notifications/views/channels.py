@@ -119,6 +119,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         **workspace_context(membership),
         "channel": channel,
         "destination": queries.destination(channel, masked=masked),
+        "fault": channel_config.fault(channel),
         "how": queries.how(channel),
         "failing": queries.failing_of(channel, masked=masked),
         "can_sign": channel_config.can_sign(channel.kind),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
+from types import SimpleNamespace
 
+import kombu
 import pytest
 
 from core import wakeups
@@ -20,8 +23,15 @@ class Broker:
         self.free = threading.Event()
         self.free.set()
         self.published: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+        self.conf = SimpleNamespace(task_default_queue=f"queue-{id(self)}")
+        self.connection = kombu.Connection("memory://")
 
-    def send_task(self, task, *, args, **options):
+    @contextmanager
+    def producer_or_acquire(self):
+        with self.connection.Producer() as producer:
+            yield producer
+
+    def send_task(self, task, *, args, producer, **options):
         self.tries += 1
         self.free.wait()
         if self.away:
@@ -37,12 +47,25 @@ def broker(monkeypatch):
     return broker
 
 
-def test_a_hint_asks_for_a_task_once_and_for_a_short_time(broker):
+def test_a_hint_asks_for_a_task_once_whatever_time_the_worker_has(broker):
     wakeups._send("some.task", (7,))
     ((task, args, options),) = broker.published
     assert (task, args) == ("some.task", (7,))
-    assert options["retry"] is False
-    assert options["expires"] <= 60
+    assert options == {"retry": False}
+
+
+def test_a_queue_that_nobody_works_off_gets_no_hint_but_those_that_no_tick_stands_in_for(broker, monkeypatch):
+    monkeypatch.setattr(wakeups, "_WAITING_MOST", 2)
+    queue = broker.connection.SimpleQueue(broker.conf.task_default_queue)
+    queue.put("one")
+    wakeups._send("some.task", ())
+    queue.put("two")
+    wakeups._send("some.task", ())
+    wakeups._send("some.task", (7,))
+    assert [args for _task, args, _options in broker.published] == [(), (7,)]
+    queue.get()
+    wakeups._send("some.task", ())
+    assert len(broker.published) == 3
 
 
 def test_a_broker_that_is_away_raises_nothing(broker):

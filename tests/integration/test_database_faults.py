@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 import requests
 
+from tests.support.plant import standing_plant
 from tests.support.product import (
     EMAIL,
     PASSWORD,
@@ -22,9 +24,13 @@ from tests.support.product import (
     manage,
     wait_for,
 )
-from tests.support.servers import Postgres, free_port, unique_name
+from tests.support.servers import Postgres, Redis, free_port, unique_name
+from tests.support.sinks import HttpSink
+from tests.support.tcp_proxy import TcpProxy
 
 _BACK_WITHIN_SECONDS = 15
+# A push that the database doesn't answer is given up after 10 s.
+_ANSWERED_WITHIN_SECONDS = 13
 
 
 def settings_of(database: str) -> dict[str, str]:
@@ -127,3 +133,67 @@ def test_a_push_that_waits_for_a_lock_too_long_is_503_and_not_recorded(web: tupl
         holder.rollback()
     assert requests.post(push_url, timeout=10).status_code == 200
     assert heartbeats(database) == 2
+
+
+# --- Connections that hang -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxied(own_postgres: Postgres, owned: str) -> Iterator[tuple[TcpProxy, str]]:
+    """A proxy in front of the database, and the address of a database of its own through it."""
+    direct = own_postgres.create_database(unique_name("hangs"), template=owned)
+    with TcpProxy(own_postgres.port) as proxy:
+        yield proxy, direct.replace(f":{own_postgres.port}/", f":{proxy.port}/")
+
+
+def test_pushes_are_answered_again_soon_though_their_connection_hangs(proxied: tuple[TcpProxy, str]):
+    proxy, database = proxied
+    with tempfile.TemporaryDirectory() as data:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        settings = {**settings_of(database), "TIANJI_WEB_WORKERS": "1"}
+        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings))
+        try:
+            wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
+            with Person(url) as person:
+                push_url = person.create_monitor("behind a proxy").push_url
+            assert requests.post(push_url, timeout=10).status_code == 200
+            assert proxy.swallow() > 0
+            began = time.monotonic()
+            with ThreadPoolExecutor(5) as senders:
+                hanging = [senders.submit(requests.post, push_url, timeout=30) for _ in range(5)]
+                time.sleep(1)
+                alive = time.monotonic()
+                assert requests.get(f"{url}/livez", timeout=10).status_code == 200
+                assert time.monotonic() - alive < 1
+                statuses = [one.result().status_code for one in hanging]
+            assert time.monotonic() - began < _ANSWERED_WITHIN_SECONDS
+            # What was being recorded is 503; what waited behind it may be recorded on a new connection.
+            assert set(statuses) in ({503}, {200, 503})
+            # The old connections still hang.
+            assert [requests.post(push_url, timeout=10).status_code for _ in range(5)] == [200] * 5
+            wait_for(lambda: is_ready(url), seconds=60, describe=lambda: process.output)
+            assert heartbeats(database) == 6 + statuses.count(200)
+        finally:
+            process.stop()
+
+
+def test_a_worker_whose_connections_hang_goes_on_with_new_ones(
+    proxied: tuple[TcpProxy, str], own_postgres: Postgres, own_redis: Redis
+):
+    proxy, through = proxied
+    direct = through.replace(f":{proxy.port}/", f":{own_postgres.port}/")
+    with standing_plant(direct, own_redis.url) as plant, HttpSink() as sink:
+        plant.start("web")
+        plant.start("beat", DATABASE_URL=through)
+        plant.start("worker", DATABASE_URL=through)
+        plant.wait_until_ready()
+        plant.add_channels(sink.url)
+        requests.post(f"{plant.monitor('before')}?status=down", timeout=10)
+        sink.wait_for(1, seconds=90)
+        assert proxy.swallow() > 0
+        silent = plant.monitor("silent")
+        plant.query("UPDATE monitors_monitor SET timeout = 2, grace = 0 WHERE name = 'silent'")
+        plant.query("UPDATE notifications_channel SET downs_until = NULL")
+        requests.post(silent, timeout=10)
+        sink.wait_for(2, seconds=60)

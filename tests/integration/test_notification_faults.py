@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,90 +19,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from psycopg.rows import dict_row
-from requests.cookies import RequestsCookieJar
 
-from tests.support.product import (
-    EMAIL,
-    PASSWORD,
-    START_WITHIN,
-    Person,
-    Process,
-    environment_of,
-    is_ready,
-    manage,
-    wait_for,
-)
-from tests.support.servers import Redis, free_port
+from tests.support.plant import Plant, standing_plant
+from tests.support.product import wait_for
+from tests.support.servers import Redis
 from tests.support.sinks import Answer, HttpSink
-
-
-class Plant:
-    """The product on PostgreSQL and Redis, each process by itself, to be killed and started."""
-
-    def __init__(self, database: str, environment: dict[str, str], url: str) -> None:
-        self.database, self.environment, self.url = database, environment, url
-        self.cookies: RequestsCookieJar | None = None
-        self.processes: dict[str, list[Process]] = {}
-
-    def start(self, role: str) -> Process:
-        process = Process(manage("run", role), self.environment)
-        self.processes.setdefault(role, []).append(process)
-        return process
-
-    def kill(self, role: str) -> None:
-        """Kill all processes of a role with all below them, as a power cut does."""
-        for process in self.processes.pop(role, []):
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            process.signal(signal.SIGKILL)
-            for child in children:
-                subprocess.run(["kill", "-9", child], check=False)
-            process.wait(10)
-
-    def stop(self) -> None:
-        for processes in self.processes.values():
-            for process in processes:
-                process.stop()
-
-    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        with psycopg.connect(self.database, row_factory=dict_row) as connection:
-            cursor = connection.execute(statement, values)
-            return cursor.fetchall() if cursor.description else []
-
-    def deliveries(self) -> list[dict[str, Any]]:
-        return self.query(
-            "SELECT d.*, (SELECT count(*) FROM notifications_deliveryattempt a WHERE a.delivery_id = d.id)"
-            " AS attempts FROM notifications_delivery d ORDER BY id"
-        )
-
-    def let_the_lease_run_out(self) -> None:
-        """Make what is being sent as much older; the clock is the database's and cannot be turned."""
-        self.query(
-            "UPDATE notifications_delivery SET next_attempt_at = next_attempt_at - interval '61 seconds'"
-            " WHERE status = 'sending'"
-        )
-
-    def let_retries_come(self) -> None:
-        self.query("UPDATE notifications_delivery SET next_attempt_at = now() WHERE status = 'pending'")
-        self.query("UPDATE notifications_channel SET paused_until = NULL")
-
-    def add_channels(self, *addresses: str) -> None:
-        with self.person() as person:
-            for number, address in enumerate(addresses):
-                fields = {"name": f"c{number}", "url": address, "scope": "all", "enabled": "on"}
-                person.submit("/channels/new/webhook/", **fields)
-
-    def monitor(self, name: str) -> str:
-        """Create a monitor and return its push URL."""
-        with self.person() as person:
-            return person.create_monitor(name).push_url
-
-    def person(self) -> Person:
-        """Return the owner, who signs in the first time and stays signed in."""
-        if self.cookies is None:
-            with Person(self.url) as person:
-                self.cookies = person.session.cookies
-        return Person(self.url, cookies=self.cookies)
 
 
 @pytest.fixture
@@ -118,31 +36,11 @@ def plant(standing: Plant) -> Iterator[Plant]:
 
 @pytest.fixture(scope="module")
 def standing(migrated_database: Callable[[str], str], own_redis: Redis) -> Iterator[Plant]:
-    database = migrated_database("telling")
-    with tempfile.TemporaryDirectory() as data:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        environment = environment_of(
-            Path(data),
-            port,
-            DATABASE_URL=database,
-            REDIS_URL=own_redis.url,
-            SECRET_KEY="telling-" + "k" * 50,
-            TIANJI_ADMIN_EMAIL=EMAIL,
-            TIANJI_ADMIN_PASSWORD=PASSWORD,
-        )
-        done = Process(manage("prepare"), environment)
-        assert done.wait(START_WITHIN) == 0, done.output
-        made = Plant(database, environment, url)
-        try:
-            made.start("web")
-            made.start("beat")
-            wait_for(
-                lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: made.processes["web"][0].output
-            )
-            yield made
-        finally:
-            made.stop()
+    with standing_plant(migrated_database("telling"), own_redis.url) as made:
+        made.start("web")
+        made.start("beat")
+        made.wait_until_ready()
+        yield made
 
 
 def ids(sink: HttpSink) -> list[str]:
@@ -259,6 +157,52 @@ def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant
             {(row["incident_id"], row["event"]) for row in plant.deliveries()}
         )
         assert len(ids(sink)) == len(set(ids(sink)))
+
+
+# --- Whose fault it is -----------------------------------------------------------------------------
+
+
+def health(plant: Plant) -> dict[str, str]:
+    answer = requests.get(f"{plant.url}/healthz", headers={"Accept": "application/json"}, timeout=10)
+    return {name: text for name, text in answer.json().items() if text != "ok"}
+
+
+def let_minutes_pass(plant: Plant, minutes: int) -> None:
+    """Make all that is due, and all that was attempted, so much older."""
+    plant.query(
+        "UPDATE notifications_delivery SET next_attempt_at = next_attempt_at - make_interval(mins => %s)"
+        " WHERE next_attempt_at < now()",
+        minutes,
+    )
+    plant.query(
+        "UPDATE notifications_deliveryattempt SET finished_at = finished_at - make_interval(mins => %s)",
+        minutes,
+    )
+
+
+def test_receivers_that_fail_are_no_fault_of_ours_but_a_worker_that_stops_is(plant: Plant):
+    bad = [HttpSink(default=Answer(500)), HttpSink(default=Answer(429, {"Retry-After": "600"}))]
+    with HttpSink() as one, HttpSink() as other, bad[0], bad[1]:
+        plant.add_channels(one.url, other.url, *(sink.url for sink in bad))
+        push_url = plant.monitor("half of them")
+        plant.start("worker")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        for sink in (one, other, *bad):
+            sink.wait_for(1, seconds=90)
+        # The recovery waits for the outage to arrive.
+        requests.post(push_url, timeout=10)
+        for sink in (one, other):
+            sink.wait_for(2, seconds=60)
+        until(lambda: len(bad[0].requests) > 2, seconds=90, what="it is tried again, later and later")
+        let_minutes_pass(plant, 10)
+        time.sleep(2)
+        assert plant.query("SELECT 1 FROM notifications_delivery WHERE next_attempt_at < now()")
+        assert health(plant) == {}
+        plant.kill("worker")
+        plant.query("UPDATE notifications_channel SET downs_until = NULL")
+        requests.post(f"{push_url}?status=down", timeout=10)
+        let_minutes_pass(plant, 2)
+        assert "behind" in health(plant)["deliveries"]
 
 
 # --- Receivers that misbehave ----------------------------------------------------------------------

@@ -34,7 +34,15 @@ def outgoing(event: Event = Event.OPENED, *, thread: UUID | None = None, **facts
     message, payload = _message_and_payload(event, delivery_id, facts)
     if event in (Event.OPENED, Event.RESOLVED, Event.PASSED, Event.REMINDER):
         thread = thread or UUID(INCIDENT_ID)
-    return Outgoing(delivery_id, message, payload, thread=thread, tone=TONES.get(event, Tone.DOWN))
+    return Outgoing(
+        # Receivers verify that a signature is recent.
+        delivery_id,
+        message,
+        payload,
+        datetime.now(UTC),
+        thread=thread,
+        tone=TONES.get(event, Tone.DOWN),
+    )
 
 
 def _message_and_payload(

@@ -184,6 +184,9 @@ class Redis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
     @property
     def pid(self) -> int | None:
         """The process id of the server; None while it is stopped."""
@@ -197,7 +200,7 @@ class Redis:
         )
 
         def answers() -> None:
-            with redis.Redis(port=self.port) as client:
+            with self.client() as client:
                 client.ping()
 
         _wait_until(answers, redis.ConnectionError)

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 from core.clock import database_now
 from monitors.heartbeats.pipeline import process_pipeline
 from monitors.models import Gap, Incident, MonitorState, Watermark
-from notifications.models import Delivery
+from notifications.models import Delivery, DeliveryAttempt
 from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
 from tests.support.servers import redis_server
@@ -257,6 +257,22 @@ def test_a_celery_beat_that_falls_silent_is_seen(client):
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
+def test_a_run_in_the_future_is_no_run(client):
+    PeriodicTask.objects.update(last_run_at=database_now() + timedelta(minutes=1))
+    assert ask(client).status_code == 200
+    PeriodicTask.objects.update(last_run_at=database_now() + timedelta(minutes=60, seconds=30))
+    assert only_fault(ask(client), "celery_beat").startswith("Its last run is 1 h ")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_an_hourly_task_says_nothing_about_whether_celery_beat_runs(client):
+    PeriodicTask.objects.filter(name="retention").update(last_run_at=database_now() + timedelta(minutes=50))
+    assert ask(client).status_code == 200
+    PeriodicTask.objects.exclude(name="retention").update(last_run_at=database_now() - timedelta(minutes=3))
+    assert only_fault(ask(client), "celery_beat").startswith("No task has run for ")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
 def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
     monitor = make_monitor(name="Secret project")
     late = {"status": "up", "due_at": database_now() - timedelta(seconds=10)}
@@ -285,16 +301,26 @@ def test_pushes_that_fail_are_seen_with_the_time_since_when(client, held, second
 
 
 @pytest.mark.usefixtures("scheduled", "folder")
-@pytest.mark.parametrize(("step", "words"), [(3600, "set forward by 1 h"), (-3600, "set back by 1 h")])
-def test_a_clock_that_was_set_is_seen_for_an_hour(client, step, words):
+@pytest.mark.parametrize(
+    ("step", "words", "minutes"),
+    [
+        (3600, "set forward by 1 h", 10),
+        (-60, "set back by 60 s", 10),
+        (-1800, "set back by 30 min", 30),
+        (-86_400, "set back by 1 d", 60),
+    ],
+)
+def test_a_clock_that_was_set_is_seen_for_a_while_and_if_set_back_until_it_made_up_for_it(
+    client, step, words, minutes
+):
     now = database_now()
-    ended = now - timedelta(minutes=50)
+    ended = now - timedelta(minutes=minutes - 1)
     started = ended - timedelta(seconds=max(step, 0))
     Gap.objects.create(started_at=started, ended_at=ended, clock_step=step)
     fault = only_fault(ask(client), "clock")
     assert f"The database's clock was {words} at " in fault
     assert fault.endswith(f"{started:%H:%M:%S} UTC.")
-    Gap.objects.update(ended_at=now - timedelta(minutes=61), started_at=now - timedelta(hours=3))
+    Gap.objects.update(ended_at=now - timedelta(minutes=minutes), started_at=now - timedelta(hours=3))
     assert ask(client).status_code == 200
 
 
@@ -335,6 +361,66 @@ def test_deliveries_that_are_behind_are_seen(client):
     assert ask(client).status_code == 200
     Delivery.objects.update(next_attempt_at=now - timedelta(minutes=3))
     assert only_fault(ask(client), "deliveries").endswith(" behind.")
+
+
+@pytest.fixture
+def overdue(db):
+    """Return a function that makes deliveries to a channel that were due three minutes ago."""
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+
+    def make(event="incident.opened", *, minutes=-3, **fields):
+        now = database_now()
+        incident, _made = Incident.objects.get_or_create(
+            monitor=monitor, defaults={"cause": "missed", "started_at": now, "detected_at": now}
+        )
+        due = {"created_at": now, "next_attempt_at": now + timedelta(minutes=minutes)}
+        return Delivery.objects.create(
+            **{"incident": incident, "monitor": monitor, "channel": channel, "event": event, **due, **fields}
+        )
+
+    return make
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_deliveries_that_wait_for_their_receiver_are_not_behind(client, overdue):
+    # It is tried again later, and the recovery waits for it.
+    tried = overdue(minutes=30, attempt_count=3)
+    overdue("incident.resolved")
+    assert ask(client).status_code == 200
+    # Nobody has tried it again.
+    Delivery.objects.filter(pk=tried.pk).update(next_attempt_at=database_now() - timedelta(minutes=2))
+    assert "behind" in only_fault(ask(client), "deliveries")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+@pytest.mark.parametrize("seconds", [600, -50])
+def test_a_channel_that_rests_or_rested_a_moment_ago_is_not_behind(client, overdue, seconds):
+    channel = overdue().channel
+    assert "behind" in only_fault(ask(client), "deliveries")
+    channel.paused_until = database_now() + timedelta(seconds=seconds)
+    channel.save()
+    assert ask(client).status_code == 200
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_backlog_that_is_being_worked_off_is_not_behind(client, overdue):
+    """A slow receiver gets one after the other."""
+    overdue()
+    sent = overdue("incident.resolved", status="sent", next_attempt_at=None, attempt_count=1)
+    now = database_now()
+    attempt = DeliveryAttempt.objects.create(
+        delivery=sent, number=1, started_at=now, finished_at=now - timedelta(seconds=30), ok=True
+    )
+    assert ask(client).status_code == 200
+    DeliveryAttempt.objects.filter(pk=attempt.pk).update(finished_at=now - timedelta(minutes=2))
+    assert "behind" in only_fault(ask(client), "deliveries")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_delivery_whose_worker_died_is_behind(client, overdue):
+    overdue(status="sending", attempt_count=1)
+    assert "behind" in only_fault(ask(client), "deliveries")
 
 
 @pytest.mark.usefixtures("scheduled")
@@ -387,7 +473,7 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
     ask(client)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         ask(client)
 
 

@@ -11,13 +11,13 @@ from django.utils import translation
 
 from accounts.models import Workspace
 from core.clock import database_now
-from monitors.models import MonitorState, RejectedPush
+from monitors.models import Incident, MonitorState, RejectedPush
 from notifications.dispatch import compose
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import make_delivery, make_incident
+from tests.support.incidents import make_delivery, make_incident, push
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)
@@ -153,6 +153,18 @@ def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
     assert "Reminder 2 of 5." in composed.message.lines
     assert composed.payload["reminder"] == {"number": 2, "of": 5}
     assert datetime.fromisoformat(composed.payload["at"]) - planned < timedelta(seconds=1)
+
+
+def test_a_reminder_has_the_value_that_was_reported_last(channel, monitor):
+    push(monitor, up=False, value=5)
+    incident = Incident.objects.get()
+    reminder = {"incident": incident, "event": Event.REMINDER, "sequence": 1}
+    delivery = make_delivery(channel, monitor, **reminder)
+    assert compose_for(delivery).payload["value"] == 5
+    push(monitor, up=False, value=7)
+    composed = compose_for(delivery)
+    assert composed.payload["value"] == 7
+    assert "Last value: 7" in composed.message.lines
 
 
 def test_a_value_out_of_range_is_notified_with_the_allowed_range(channel, workspace):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from uuid import uuid4
 
 import pytest
@@ -12,6 +14,7 @@ from notifications.messages.single import Message
 from notifications.transports.base import Outgoing, Tone
 from tests.support.sinks import SmtpSink
 
+AT = datetime(2026, 11, 22, 15, 52, 45, tzinfo=UTC)
 URL = "https://t.example/monitors/1/"
 MESSAGE = Message(
     "Down: 2 monitors",
@@ -33,7 +36,8 @@ def smtp(settings):
 
 
 def sent(smtp, message=MESSAGE, **fields):
-    outgoing = Outgoing(**{"id": uuid4(), "message": message, "payload": {}, "tone": Tone.DOWN, **fields})
+    given = {"id": uuid4(), "message": message, "payload": {}, "at": AT, "tone": Tone.DOWN}
+    outgoing = Outgoing(**{**given, **fields})
     kind_named("email").send({"addresses": ["anna@example.com"]}, outgoing)
     return smtp.mails[-1]
 
@@ -86,3 +90,7 @@ def test_without_what_is_down_there_is_no_button(smtp):
     html = sent(smtp, Message("Recovered", ("a",), URL), tone=Tone.UP).html
     assert "Acknowledge" not in html
     assert f'<a href="{URL}">{URL}</a>' in html
+
+
+def test_its_date_is_the_time_of_the_attempt_whatever_this_machines_clock_says(smtp):
+    assert parsedate_to_datetime(sent(smtp).message["Date"]) == AT

@@ -88,6 +88,17 @@ def test_what_was_reported_since_is_in_it(event):
     assert payload["message"] == ("new disk" if event is Event.RESOLVED else "disk on fire")
 
 
+@pytest.mark.parametrize(
+    ("latest", "line", "value"), [(12.5, "Last value: 12.5", 12.5), (99, None, 99), (None, None, 99)]
+)
+def test_a_reminder_has_the_last_value_if_it_is_another(latest, line, value):
+    facts = replace(REPORTED, event=Event.REMINDER, latest_value=latest)
+    lines = compose(facts).lines
+    assert [text for text in lines if text.startswith("Last value")] == ([line] if line else [])
+    assert "Value: 99" in lines
+    assert payloads.of_incident(facts, compose(facts), delivery_id=DELIVERY)["value"] == value
+
+
 def test_a_reported_failure_comes_with_its_message_and_value():
     assert compose(REPORTED).lines == (
         "Payments worker reported down. Down since 2026-11-22 15:52:45 UTC.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -71,7 +72,7 @@ PUBLIC = [
 
 def outgoing():
     message = Message("Down: Café", ("It is down.",), "https://t.example/m/1/")
-    return Outgoing(uuid4(), message, {"event": "test"})
+    return Outgoing(uuid4(), message, {"event": "test"}, datetime.now(UTC))
 
 
 def post(url):

@@ -58,7 +58,10 @@ def _one_at_a_time() -> Iterator[None]:
         return
     with connection.cursor() as cursor:
         # Another container's migrations may take longer than any request may wait.
-        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        cursor.execute(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+        )
+        connection.connection.silent_most = None
         cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         try:
             yield
