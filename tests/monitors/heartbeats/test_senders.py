@@ -123,6 +123,8 @@ def test_a_body_that_inflates_to_gigabytes_costs_no_time_and_no_memory():
     "body",
     [
         b"status" * 1600,
+        b"exit%22%22%22%22=%22" * 500,
+        b"exit=" + b"0" * 9_900 + b"x",
         b"status=" * 1400,
         b'"status":"' * 1000,
         b"status%22%22%22%22=%22" * 450,
