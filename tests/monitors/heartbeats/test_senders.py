@@ -88,7 +88,7 @@ def test_of_a_body_that_was_broken_off_only_a_down_counts(query, body, means):
 @pytest.mark.parametrize(
     ("body", "accepted"),
     [
-        (b"", True),
+        (b"", False),
         (b'{"msg":"x"}', True),
         (b"status=up&msg=x", True),
         (b"msg=x", False),
@@ -101,6 +101,13 @@ def test_a_body_whose_end_may_be_missing_is_good_news_only_if_it_shows_its_end_o
 ):
     said = parse_push("POST", b"", body, "", "", Extent.PERHAPS_WHOLE)
     assert isinstance(said, Push) is accepted
+
+
+@pytest.mark.parametrize(("method", "query"), [("POST", b"status=up"), ("GET", b""), ("HEAD", b"msg=x")])
+def test_an_empty_body_that_may_have_broken_off_does_not_count_with_a_status_or_another_method(method, query):
+    parsed = parse_push(method, query, b"", "", "", Extent.PERHAPS_WHOLE)
+    assert isinstance(parsed, Push)
+    assert parsed.up
 
 
 def test_the_last_field_of_a_body_that_was_cut_does_not_count():
