@@ -90,7 +90,7 @@ class SetTimesSchedule(ABC):
         times = self.times_after(last_heartbeat)
         expected, following = next(times, None), next(times, None)
         if expected is None:
-            raise ScheduleError("This expression never matches a date.")
+            raise ScheduleError("This expression matches no date in the future.")
         if following is not None and self._counts_for(expected, following, last_heartbeat):
             expected, following = following, next(times, None)
         return Due(expected, expected + self._grace(expected, following))

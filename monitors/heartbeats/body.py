@@ -127,7 +127,8 @@ def _problem_of(text: str) -> str:
         return "The body is XML or HTML; send a form or a JSON object."
     if text.lower() in _NOTHINGS or not is_text(text) or _PART_HEADER in text.lower():
         return "The body could not be read; send a form or a JSON object."
-    if read_value(text).number is not None:
+    # "200 OK" is a message.
+    if read_value(text).number is not None and len(text.split()) == 1:
         return "The body is only a number; send it as value= or exit=."
     return ""
 
