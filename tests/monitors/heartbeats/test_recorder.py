@@ -126,7 +126,7 @@ def test_a_further_report_with_another_message_is_the_incidents_latest():
     assert (incident.latest_message, incident.closing_message) == ("disk full", "new disk")
 
 
-def test_a_further_report_without_a_message_does_not_replace_what_was_said():
+def test_a_further_report_without_a_message_does_not_replace_the_reason():
     monitor = make_monitor()
     push(monitor, up=False, message="disk full")
     push(monitor, up=False, message="Reported down")

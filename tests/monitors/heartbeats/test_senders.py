@@ -53,7 +53,7 @@ def test_a_word_for_down_wins_over_any_for_up(word, other):
         assert not said.up
 
 
-def test_an_unknown_status_is_answered_with_the_words():
+def test_an_unknown_status_is_answered_with_those_that_are_known():
     said = parse_push("GET", b"status=whatever")
     assert isinstance(said, Rejection)
     assert "whatever" in said.message

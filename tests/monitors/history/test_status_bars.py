@@ -242,7 +242,7 @@ def unheard(bar):
     ],
     ids=["a whole slot", "half of one", "less than half", "from before the bar"],
 )
-def test_a_slot_that_is_mostly_in_a_gap_is_unheard(now, start, end, expected):
+def test_a_slot_that_is_mostly_in_a_gap_is_hatched(now, start, end, expected):
     monitor = make_monitor()
     has_been(monitor, now, (60, "new", "up"))
     zero = bar_of(monitor, now)[-1].start
