@@ -221,7 +221,10 @@ class WorkspaceRules(_Thresholds):
 
 
 class MonitorRules(_Thresholds):
-    """The rules of one monitor; null is the workspace's default. No notifications until `snoozed_until`."""
+    """The rules of one monitor; null is the workspace's default.
+
+    Until `snoozed_until`, no notification says that it is down or late.
+    """
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="rules")
     snoozed_until = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Reading the body of a push: the one place where its length is limited."""
+"""Reading the body of a push from the connection, no further than its limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Extent
+from monitors.heartbeats.body import PUSH_BODY_LIMIT, Extent
 
 
 class TooManyBodies(Exception):

@@ -56,7 +56,7 @@ def _early() -> Integer:
         required=False,
         help_text=(
             "How many seconds before a scheduled time a heartbeat counts for it, at most half of the time to "
-            "the next one. Null for a tenth of the grace period, 5 to 60 s."
+            "the one before and after. Null for a tenth of the grace period, 5 to 60 s."
         ),
     )
 
@@ -77,12 +77,19 @@ class IntervalScheduleSerializer(StrictSerializer):
     grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
 
 
+class _CronExpression(Line):
+    """A cron expression as in a crontab, whose fields may be separated by tabs."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data.replace("\t", " ") if isinstance(data, str) else data)
+
+
 @extend_schema_serializer(component_name="CronSchedule")
 class CronScheduleSerializer(StrictSerializer):
     """A heartbeat at each time of a five-field cron expression in a time zone."""
 
     kind = OneOf(["cron"])
-    expression = Line(max_length=CRON_LENGTH)
+    expression = _CronExpression(max_length=CRON_LENGTH)
     timezone = Line(max_length=ZONE_LENGTH, required=False)
     grace = Integer(min_value=0, max_value=GRACE_MAX, allow_null=True, required=False)
     early = _early()

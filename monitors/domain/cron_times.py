@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -10,6 +11,8 @@ from cronsim import CronSim, CronSimError
 
 from monitors.domain.expressions import ScheduleError
 
+# 5-5/2 is 5. The library takes it for 5/2, which has no end.
+_STEPS_OF_ONE = re.compile(r"\b0*(\w+)-0*\1/0*[1-9]\d*\b", re.IGNORECASE)
 # What crontabs accept instead of five fields.
 _NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -64,7 +67,7 @@ def cron_fields(expression: str) -> str:
         case [nickname] if nickname.startswith("@"):
             raise ScheduleError("Use @hourly, @daily, @weekly, @monthly or @yearly, or five fields.")
         case [_, _, _, _, _]:
-            return " ".join(fields)
+            return _STEPS_OF_ONE.sub(r"\1", " ".join(fields))
         case [_, _, _, _, _, _]:
             raise ScheduleError(
                 "Enter five fields: minute, hour, day of month, month, day of week. "

@@ -12,7 +12,8 @@ class ScheduleError(ValueError):
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # "localtime" is the zone of the machine, whichever that is, and "Factory" none.
+    return frozenset(available_timezones() - {"Factory", "localtime"})
 
 
 def is_time_zone(name: str) -> bool:

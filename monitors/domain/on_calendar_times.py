@@ -31,6 +31,8 @@ _ASSIGNMENT = re.compile(r"OnCalendar\s*=", re.IGNORECASE)
 _OTHER_SETTING = re.compile(r"\w+\s*=|\[")
 _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
 _FRACTION = re.compile(r"(?<!\.)\.(?!\.)")
+# 5..5/2 is 5. The library takes it for 5/2, which has no end.
+_STEPS_OF_ONE = re.compile(r"\b0*(\d+)\.\.0*\1/0*[1-9]\d*\b")
 # When the clocks go forward, an expression may name any of the 3600 s of an hour that does not exist. So many
 # in a row without one that does exist means that it names nothing else, and would be searched for seconds.
 _MISSING_MOST = 10_000
@@ -149,7 +151,7 @@ def _parsed(line: str, start: datetime) -> BaseIterator:
     """Return the times of one expression after `start`, all local and without a time zone."""
     expression = line.rpartition(" ")[0] if zone_of(line) else line
     try:
-        return BaseIterator(_SHORTHANDS.get(expression.lower(), expression), start)
+        return BaseIterator(_SHORTHANDS.get(expression.lower(), _STEPS_OF_ONE.sub(r"\1", expression)), start)
     except OnCalendarError as error:
         raise ScheduleError(_sentence(expression, str(error))) from error
     except (ValueError, TypeError, AssertionError, LookupError, OverflowError) as error:

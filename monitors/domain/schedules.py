@@ -16,9 +16,9 @@ TIMEOUT_MIN, TIMEOUT_MAX = 1, 365 * 86_400
 GRACE_MAX = 30 * 86_400
 EARLY_MAX = 3600
 # A job whose clock is ahead, or that is quick, pushes before its time: a tenth of the grace period early, at
-# least 5 s and at most 60 s, but never more than a quarter of the time to the next one.
+# least 5 s and at most 60 s, but never more than a quarter of the time to its neighbours.
 _EARLY_ONE_IN, _EARLY_LEAST, _EARLY_MOST, _EARLY_OF_PERIOD = 10, 5, 60, 4
-# What people set may be up to half of the time to the next one: a heartbeat counts for the nearer time.
+# What people set may be up to half of the time to its neighbours: a heartbeat counts for the nearer time.
 _EARLY_OF_PERIOD_IF_SET = 2
 GRACE_ONE_IN, GRACE_LEAST, GRACE_MOST = 10, 1, 300
 
@@ -90,8 +90,8 @@ class SetTimesSchedule(ABC):
         times = self.times_after(last_heartbeat)
         expected, following = next(times, None), next(times, None)
         if expected is None:
-            raise ScheduleError("This expression never matches a date.")
-        if following is not None and expected - last_heartbeat <= self._early(expected, following):
+            raise ScheduleError("This expression matches no date in the future.")
+        if following is not None and self._counts_for(expected, following, last_heartbeat):
             expected, following = following, next(times, None)
         return Due(expected, expected + self._grace(expected, following))
 
@@ -101,14 +101,25 @@ class SetTimesSchedule(ABC):
             grace = default_grace((following - expected).total_seconds()) if following else GRACE_MOST
         return timedelta(seconds=grace)
 
+    def _counts_for(self, expected: datetime, following: datetime, heartbeat: datetime) -> bool:
+        """Return whether a heartbeat before `expected` is early for it, not late for the time before."""
+        before = expected - heartbeat
+        if before > self._early(expected, following):
+            return False
+        # The time before is only searched for where it would be too near.
+        return next(self.times_after(expected - before * self._part_of_period), None) == expected
+
+    @property
+    def _part_of_period(self) -> int:
+        return _EARLY_OF_PERIOD if self.early is None else _EARLY_OF_PERIOD_IF_SET
+
     def _early(self, expected: datetime, following: datetime) -> timedelta:
-        """Return how long before `expected` a heartbeat still counts for it."""
-        distance = following - expected
+        """Return how long before `expected` a heartbeat still counts for it, as far as `following` allows."""
+        most = (following - expected) / self._part_of_period
         if self.early is not None:
-            return min(timedelta(seconds=self.early), distance / _EARLY_OF_PERIOD_IF_SET)
+            return min(timedelta(seconds=self.early), most)
         tenth = self._grace(expected, following) / _EARLY_ONE_IN
-        early = min(max(tenth, timedelta(seconds=_EARLY_LEAST)), timedelta(seconds=_EARLY_MOST))
-        return min(early, distance / _EARLY_OF_PERIOD)
+        return min(max(tenth, timedelta(seconds=_EARLY_LEAST)), timedelta(seconds=_EARLY_MOST), most)
 
     def deadlines_after(self, start: datetime) -> Iterator[datetime]:
         """Yield the deadlines of the scheduled times after `start`, in order.

@@ -33,7 +33,7 @@ class Slot:
     `worst` is None before the monitor existed. A silent monitor may be down in a slot without any
     heartbeat. Up ranks above paused and new, because it is more significant. `last_message` is that of the
     last down heartbeat, else of the last up one. `mean` is that of their values, None if there were none.
-    `unheard` is whether Tianji was not listening for at least half of the slot.
+    `in_gap` is whether Tianji was not listening for at least half of the slot.
     """
 
     start: datetime
@@ -43,7 +43,7 @@ class Slot:
     downs: int = 0
     last_message: str = ""
     mean: float | None = None
-    unheard: bool = False
+    in_gap: bool = False
 
 
 def begin_of_slot(at: datetime, width: timedelta) -> datetime:

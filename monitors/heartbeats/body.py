@@ -19,6 +19,7 @@ from monitors.heartbeats.words import Verdict, is_number, judge
 # The front of the endpoint enforces it, where it reads the body (monitors/api/push_body.py).
 PUSH_BODY_LIMIT = 10_000
 
+_PART_HEADER = "content-disposition:"
 _FORM = "application/x-www-form-urlencoded"
 # A name that may be that of a form's first field: without spaces, which a form would have encoded.
 _FORM_START = re.compile(r"[?&\s\"']*[\w.%+\[\]-]+[\"'\s]*=")
@@ -74,7 +75,7 @@ def _read(content: Content, body: bytes, text: str, content_type: str) -> None:
         return
     if _SHOWS_JSON.match(text) or _SHOWS_LIST.match(text) or text.lstrip()[:1] == '"':
         _read_json(content, text, whole)
-    elif kind == "multipart/form-data":
+    elif kind == "multipart/form-data" and _shows_parts(text):
         content.problem = "The form could not be read."
     elif _is_form(text, kind):
         content.fields = read_pairs(text, complete=whole)
@@ -82,6 +83,10 @@ def _read(content: Content, body: bytes, text: str, content_type: str) -> None:
             content.fields.suggest_message(text)
     else:
         _read_text(content, text, whole)
+
+
+def _shows_parts(text: str) -> bool:
+    return text.lstrip()[:2] == "--" or _PART_HEADER in text.lower()
 
 
 def _is_form(text: str, kind: str) -> bool:
@@ -120,9 +125,10 @@ def _problem_of(text: str) -> str:
     """Return why plain text can't be read; "" if it can."""
     if text[:1] == "<":
         return "The body is XML or HTML; send a form or a JSON object."
-    if text.lower() in _NOTHINGS or not is_text(text) or "content-disposition:" in text.lower():
+    if text.lower() in _NOTHINGS or not is_text(text) or _PART_HEADER in text.lower():
         return "The body could not be read; send a form or a JSON object."
-    if read_value(text).number is not None:
+    # "200 OK" is a message.
+    if read_value(text).number is not None and len(text.split()) == 1:
         return "The body is only a number; send it as value= or exit=."
     return ""
 

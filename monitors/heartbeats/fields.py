@@ -18,6 +18,7 @@ _EXIT_CODES = ("exit", "exitcode", "exit_code", "exit-code", "exitstatus", "exit
 MESSAGES = ("msg", "message", "title", "text")
 VALUES = ("value", "ping")
 TEXTS = (*VALUES, *MESSAGES)
+_TRUTHS = {"true": True, "false": False}
 # Every name in lower case, with the one of its meaning.
 _NAMES = {name: name for name in (STATUS, *_ALSO_STATUS, *TEXTS)} | dict.fromkeys(_EXIT_CODES, EXIT)
 # What stands in front of a field whose value is not encoded: any separator before a status, only that of
@@ -25,19 +26,23 @@ _NAMES = {name: name for name in (STATUS, *_ALSO_STATUS, *TEXTS)} | dict.fromkey
 # below are bounded, so that no text makes this slow.
 _OPENING = r"""[\s"'\[({]{0,8}"""
 _CLOSING = r"""[\s"'\])}+]{0,8}="""
+_EXIT_NAME = r"exit(?:[_-]?(?:code|status))?"
 _SEPARATOR = re.compile(
     r"&(?:(?:amp|\#38|\#x26);){0,4}"
-    rf"|(?:[?;,|+\s]|%20|%0[ad]|%09|%3b)(?={_OPENING}(?:status|exit){_CLOSING})"
+    rf"|(?:[?;,|+\s]|%20|%0[ad]|%09|%3b)(?={_OPENING}(?:status|{_EXIT_NAME}){_CLOSING})"
     rf"|[?;\r\n](?={_OPENING}(?:msg|message|value|ping){_CLOSING})",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w-]+")
-# A status that says down in text of whatever notation: status=down, "status": "down", <status>down.
+# A status that says down in text of whatever notation: status=down, "status": "down", <status>down,
+# "exit": 2. But "Exit: 2" is prose.
 _BETWEEN = r"(?:%[0-9a-f]{2}|&\#?\w{1,6};|\\u00[0-9a-f]{2}|[^\w=:>&%])"
 _DOWN_FIELD = re.compile(
-    r"(?:(?<![\w-])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\[nrtbf]))status"
-    rf"{_BETWEEN}{{0,12}}[=:>][=:>]?{_BETWEEN}{{0,12}}"
-    rf"(?:{'|'.join(sorted(DOWN_WORDS, key=len, reverse=True))})(?![\w-])",
+    r"(?:(?<![\w-])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\[nrtbf]))(?:"
+    rf"status{_BETWEEN}{{0,12}}[=:>][=:>]?{_BETWEEN}{{0,12}}"
+    rf"(?:{'|'.join(sorted(DOWN_WORDS, key=len, reverse=True))})"
+    rf"|{_EXIT_NAME}{_BETWEEN}{{0,12}}(?:=|[\"']\s{{0,4}}:)=?{_BETWEEN}{{0,12}}0{{0,8}}[1-9]\d{{0,20}}"
+    r")(?![\w-])",
     re.IGNORECASE,
 )
 
@@ -71,6 +76,9 @@ class Fields:
         if key and not certain and says_down(name):
             # {"status":"down"}= is a name with nothing behind it.
             self.down = True
+        if not nested and (truth := _TRUTHS.get(value.strip().lower())) is not None:
+            # ok=false, failed=true
+            self.down |= judge(name) is (Verdict.DOWN if truth else Verdict.UP)
         certain = certain and not nested
         if key == STATUS:
             self.take_status(value, certain=certain)
@@ -82,7 +90,7 @@ class Fields:
         else:
             if certain and key in TEXTS and key not in self.texts and value.strip():
                 self.texts[key] = value
-            if STATUS in value.lower():
+            if _may_say_down(value):
                 self.quoted.append(value)
 
     def suggest_message(self, text: object) -> None:
@@ -153,13 +161,20 @@ def read_pairs(text: str, *, complete: bool = True) -> Fields:
 
 def note_quoted_down(fields: Fields, text: str) -> None:
     """Take a down into account that stands in `text` in a notation of its own."""
-    if text.lower().count(STATUS) > fields.count and says_down(text):
+    lower = text.lower()
+    if (lower.count(STATUS) > fields.count or EXIT in lower) and says_down(text):
         fields.down = True
 
 
 def quotes_down(fields: Fields) -> bool:
     """Return whether a value mentions a status that says down, as when fields were encoded as one value."""
     return any(says_down(text) for text in fields.quoted)
+
+
+def _may_say_down(text: str) -> bool:
+    """Return whether it is worth looking whether `text` says down."""
+    lower = text.lower()
+    return STATUS in lower or EXIT in lower
 
 
 def says_down(text: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from monitors.heartbeats.fields import STATUS, TEXTS, Fields, canonical
+from monitors.heartbeats.fields import EXIT, STATUS, TEXTS, Fields, canonical
 from monitors.heartbeats.words import Verdict, judge
 
 _NUMBER_LENGTH = 400
@@ -15,6 +15,7 @@ _CLOSING = {"{": "}", "[": "]"}
 # GitHub Actions: where its events have the conclusion of a run.
 _GITHUB_RUNS = ("workflow_run", "workflow_job", "check_run", "check_suite")
 _GITHUB_FAILURES = ("failure", "timed_out", "startup_failure")
+_ALERT_STATUSES = ("firing", "resolved")
 _GRAFANA_STATES = {"ok": "up", "alerting": "down", "no_data": "down"}
 # Uptime Kuma's numbers, the opposite of exit codes. Others are pending and maintenance.
 _KUMA_STATUSES = {"0": "down", "1": "up"}
@@ -149,7 +150,7 @@ def _take(fields: Fields, name: str, value: Any, *, nested: bool) -> None:
         fields.take(name, value, nested=nested)
     elif isinstance(value, list):
         key = canonical(name)[0]
-        if key == STATUS:
+        if key in (STATUS, EXIT):
             text = as_text(value)
             # {"up": 1} is no status, though it is made of words for up.
             if isinstance(value, _Object) and judge(text) is not Verdict.DOWN:
@@ -159,10 +160,6 @@ def _take(fields: Fields, name: str, value: Any, *, nested: bool) -> None:
             fields.take(name, as_text(value))
     elif value is not None:
         fields.take(name, json.dumps(value), nested=nested)
-        # "ok": false, "failed": true
-        word = judge(name) if isinstance(value, bool) and not nested else Verdict.UNKNOWN
-        if word is (Verdict.DOWN if value else Verdict.UP):
-            fields.down = True
 
 
 def as_text(value: Any) -> str:
@@ -186,15 +183,25 @@ def _know(fields: Fields, top: _Object) -> bool:
     alerts = top.get("alerts")
     if isinstance(alerts, list) and not isinstance(alerts, _Object):
         _name_alerts(fields, top)
-        return True
+        return _only_fires(top, alerts)
     for read in (_github, _kuma, _grafana_rule, _pagerduty):
         status = read(fields, top)
         if status is not None:
             # The other statuses in it are understood by this one.
             fields.up, fields.doubtful = False, None
             fields.take_status(status, certain=True)
-            return read is _grafana_rule
+            return read is _grafana_rule and top.get("state") in _GRAFANA_STATES
     return False
+
+
+def _only_fires(top: _Object, alerts: list[Any]) -> bool:
+    """Return whether all that says down is that alerts fire, as in notifications of Alertmanager and Grafana.
+
+    Others who have a list of alerts say "status": "down".
+    """
+    own = [value for name, value in top if canonical(name)[0] in (STATUS, EXIT)]
+    of_alerts = [each.get(STATUS) if isinstance(each, _Object) else None for each in alerts]
+    return bool(own or alerts) and all(status in _ALERT_STATUSES for status in (*own, *of_alerts))
 
 
 def _name_alerts(fields: Fields, top: _Object) -> None:

@@ -57,6 +57,11 @@ class Rejection:
     message: str
 
 
+_MAY_BE_INCOMPLETE = Rejection(
+    400, "The body may be incomplete; send a status, or Content-Length. Nothing was recorded."
+)
+
+
 def parse_push(
     method: str,
     query: bytes,
@@ -75,7 +80,8 @@ def parse_push(
         return Rejection(405, "Method not allowed; use GET, HEAD or POST.")
     in_query = read_pairs(query.decode("utf-8", "replace")) if query else Fields()
     if not body and extent in (Extent.WHOLE, Extent.PERHAPS_WHOLE):
-        return _without_body(in_query)
+        # With other methods, a body is so rare that an empty one is more likely a proxy's than a broken one.
+        return _without_body(in_query, certain=extent is Extent.WHOLE or method != "POST")
     content = read_body(body, content_type, content_encoding, extent)
     in_body = content.fields
     if in_query.up and not in_query.down and content.from_alerts:
@@ -93,11 +99,13 @@ def parse_push(
     return _by_body(in_query, content)
 
 
-def _without_body(in_query: Fields) -> Push | Rejection:
+def _without_body(in_query: Fields, *, certain: bool) -> Push | Rejection:
     if in_query.down:
         return _push(False, in_query, None, [])
     if in_query.unknown is not None or (in_query.doubtful is not None and not in_query.up):
         return _unknown(in_query)
+    if not in_query.up and not certain:
+        return _MAY_BE_INCOMPLETE
     return _push(in_query.up or not quotes_down(in_query), in_query, None, [])
 
 
@@ -114,9 +122,7 @@ def _by_body(in_query: Fields, content: Content) -> Push | Rejection:
     if content.problem:
         return Rejection(400, f"{content.problem} Nothing was recorded.")
     if content.extent is Extent.PERHAPS_WHOLE and not in_body.up and not content.shows_its_end:
-        return Rejection(
-            400, "The body may be incomplete; send a status, or Content-Length. Nothing was recorded."
-        )
+        return _MAY_BE_INCOMPLETE
     up = in_body.up or not (quotes_down(in_query) or quotes_down(in_body))
     return _push(up, in_query, in_body, _body_warnings(content))
 

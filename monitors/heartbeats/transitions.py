@@ -23,6 +23,7 @@ from monitors.domain.state_machine import (
     Status,
     decide,
 )
+from monitors.heartbeats.parser import DEFAULT_MESSAGE
 from monitors.models import FAULT_LENGTH, Incident, Monitor, MonitorState, Transition, Watermark
 
 log = structlog.get_logger(__name__)
@@ -153,8 +154,14 @@ class Journal:
         return incident
 
     def _report_again(self, incident: Incident, event: HeartbeatArrived, message: str) -> None:
-        """Note what a sender that is down says now, if that is not what it said before."""
+        """Note what a sender that is down says now, if that is not what it said before.
+
+        A report without a message says nothing new, unless it is the first one after silence.
+        """
         if event.fault is None or message == (incident.latest_message or incident.opening_message):
+            return
+        said_why = incident.latest_message or incident.cause != Cause.MISSED
+        if said_why and message in DEFAULT_MESSAGE.values():
             return
         incident.latest_message = message
         if incident.pk is not None and incident not in self._reported_again:

@@ -115,7 +115,7 @@ def decode(body: bytes, content_type: str) -> str:
 def is_text(text: str) -> bool:
     """Return whether `text` is likely to be text, and not some binary format that was decoded as text."""
     text = text.strip(_FRAMING)
-    return not (
+    return bool(text) and not (
         text.startswith("\ufffd") or _NOT_IN_TEXT.search(text) or text.count("\ufffd") * 3 > len(text)
     )
 
@@ -134,5 +134,14 @@ def _charset_of(body: bytes, content_type: str) -> str:
             name = codecs.lookup(match[1]).name
         except (LookupError, ValueError):
             return "utf-8"
-        return name if name in _CHARSETS else "utf-8"
+        if name in _CHARSETS and not (name.startswith(("utf-16", "utf-32")) and _is_utf_8(body)):
+            return name
     return "utf-8"
+
+
+def _is_utf_8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in body

@@ -14,7 +14,7 @@ DOWN_WORDS = (
 ALLOWED = f"Up: {', '.join(UP_WORDS)}. Down: {', '.join(DOWN_WORDS)}, exit codes."
 
 _UP, _DOWN = frozenset(UP_WORDS), frozenset(DOWN_WORDS)
-_INTEGER = re.compile(r"[\"'\s\[(]{0,8}([+-]?)0{0,8}(\d{1,20})[\"'\s\])]{0,8}", re.ASCII)
+_INTEGER = re.compile(r"[\"'\s\[({]{0,8}([+-]?)0{0,8}(\d{1,20})[\"'\s\])}]{0,8}", re.ASCII)
 _WORD = re.compile(r"\w+")
 
 

@@ -73,14 +73,14 @@ class Bucket:
 class Series:
     """The buckets of one range, oldest first, `now` in the last; and the incidents in it, newest first.
 
-    `unheard` are the stretches in which Tianji was not listening, in order and disjoint.
+    `gaps` are the stretches in which Tianji was not listening, in order and disjoint.
     """
 
     range: Range
     now: datetime
     buckets: list[Bucket]
     incidents: list[Incident]
-    unheard: list[Stretch]
+    gaps: list[Stretch]
 
 
 def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
@@ -100,7 +100,7 @@ def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
         now=now,
         buckets=buckets,
         incidents=list(incidents.order_by("-started_at", "-pk")[:INCIDENTS]),
-        unheard=between(max(bounds[0], monitor.created_at), now),
+        gaps=between(max(bounds[0], monitor.created_at), now),
     )
 
 

@@ -66,12 +66,12 @@ def bars_of(
     bounds = edges(now, span=span, slots=slots)
     tallies = _count(ids, bounds, now)
     onsets = onsets_of(monitors, start=bounds[0], end=now, now=now)
-    unheard = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
+    in_gaps = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
     return {
         pk: [
             _slot(start, end, worst, tallies.get((pk, number)), in_gap)
             for number, ((start, end), worst, in_gap) in enumerate(
-                zip(pairwise(bounds), worst_of(onsets[pk], bounds), unheard, strict=True)
+                zip(pairwise(bounds), worst_of(onsets[pk], bounds), in_gaps, strict=True)
             )
         ]
         for pk in ids
@@ -80,10 +80,10 @@ def bars_of(
 
 def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | None, in_gap: bool) -> Slot:
     # Before a monitor existed, nothing was missing.
-    unheard = in_gap and worst is not None
+    hatched = in_gap and worst is not None
     if tally is None:
-        return Slot(start, end, worst, unheard=unheard)
-    return Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean, unheard=unheard)
+        return Slot(start, end, worst, in_gap=hatched)
+    return Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean, in_gap=hatched)
 
 
 def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[int, int], _Tally]:

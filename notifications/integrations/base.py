@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from notifications.transports.base import Outgoing, Result
 
-    Words = str | Promise
+    StrOrPromise = str | Promise
 
 Widget = Literal["text", "url", "secret", "lines", "choice", "yes"]
 
@@ -29,14 +29,14 @@ class Field:
     """
 
     name: str
-    label: Words
-    help: Words = ""
+    label: StrOrPromise
+    help: StrOrPromise = ""
     widget: Widget = "text"
     required: bool = True
     secret: bool = False
     max_length: int = 500
     placeholder: str = ""
-    choices: tuple[tuple[str, Words], ...] = ()
+    choices: tuple[tuple[str, StrOrPromise], ...] = ()
     default: Any = None
     clean: Callable[[Any], Any] | None = None
     editable: bool = True
@@ -53,12 +53,12 @@ class Kind:
     """
 
     slug: str
-    label: Words
-    about: Words
+    label: StrOrPromise
+    about: StrOrPromise
     fields: tuple[Field, ...]
     send: Callable[[Mapping[str, Any], Outgoing], Result]
     shown: Callable[[Mapping[str, Any], bool], str]
-    where: tuple[Words, ...] = ()
+    where: tuple[StrOrPromise, ...] = ()
     documentation: str = ""
     merges: bool = True
     spacing: float = 0.0

@@ -17,7 +17,7 @@ from notifications.transports import signing
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    Words = str | _StrPromise
+    StrOrPromise = str | _StrPromise
 
 ADDRESSES_MOST = 20
 ADDRESS_LENGTH = 320
@@ -107,7 +107,7 @@ def clean_secret(secret: str) -> str:
     return secret
 
 
-def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
+def matching(pattern: str, allowed: StrOrPromise) -> Callable[[str], str]:
     """Return a `clean` that accepts full matches of `pattern`; `allowed` is the error message."""
 
     def clean(given: str) -> str:
@@ -118,7 +118,7 @@ def matching(pattern: str, allowed: Words) -> Callable[[str], str]:
     return clean
 
 
-def address_at(hosts: Iterable[str], pattern: str, allowed: Words) -> Callable[[str], str]:
+def address_at(hosts: Iterable[str], pattern: str, allowed: StrOrPromise) -> Callable[[str], str]:
     """Return a `clean` for https URLs at one of `hosts` whose path is a full match of `pattern`.
 
     A host that begins with a dot stands for all of its subdomains.

@@ -81,7 +81,7 @@ def test_the_first_owner_is_made_on_the_printed_link(browser: Browser):
             process.stop()
 
 
-def test_the_form_previews_in_words_when_alerts_are_sent(open_page: Callable[..., Page]):
+def test_the_form_previews_when_alerts_are_sent(open_page: Callable[..., Page]):
     page = open_page()
     page.goto("/monitors/new/")
     page.get_by_label("Timeout").fill("60")

@@ -380,7 +380,7 @@ def gap(product: Up) -> Iterator[Callable[..., None]]:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_gap_is_told_on_an_open_page_without_a_reload(
+def test_a_gap_appears_on_an_open_page_without_a_reload(
     open_page: Callable[..., Page],
     make: Callable[..., Created],
     gap: Callable[..., None],

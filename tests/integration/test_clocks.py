@@ -85,12 +85,12 @@ def test_a_worker_whose_clock_is_an_hour_off_checks_and_notifies_on_time(
         plant.start("beat")
         plant.start("worker", **Clock(tmp_path / "clock", off).settings)
         alert_about_silence(plant, sink, within=90)
-        # Both run now: nothing of their start is measured.
-        alert_about_silence(plant, sink, within=8)
+        # Both run now: nothing of their start is part of it.
+        alert_about_silence(plant, sink, within=25)
         reported = plant.monitor("reported")
         plant.query("UPDATE notifications_channel SET downs_until = NULL")
         requests.post(f"{reported}?status=down", timeout=10)
-        sink.wait_for(3, seconds=5)
+        sink.wait_for(3, seconds=25)
         assert all(abs(int(one.headers["webhook-timestamp"]) - time.time()) < 60 for one in sink.requests)
     assert health(plant) == {}
 
@@ -104,7 +104,7 @@ def test_a_celery_beat_whose_clock_is_off_or_is_set_ticks_on(plant: Plant, tmp_p
         alert_about_silence(plant, sink, within=90)
         for off in (-HOUR, 0, HOUR):
             clock.set(off)
-            alert_about_silence(plant, sink, within=8)
+            alert_about_silence(plant, sink, within=25)
         plant.stop("beat")
         assert -1 < last_run_ago(plant) < 30
         # As an older version left them, or the database's clock before it was set back.
@@ -123,7 +123,7 @@ def test_ticks_that_waited_for_a_worker_are_done_at_once(plant: Plant, own_redis
         plant.add_channels(sink.url)
         plant.start("worker")
         alert_about_silence(plant, sink, within=60)
-    wait_for(lambda: waiting_ticks(own_redis) <= 1, seconds=5, describe="no tick waits")
+    wait_for(lambda: waiting_ticks(own_redis) <= 1, seconds=25, describe="no tick waits")
 
 
 def test_a_celery_beat_that_waited_for_redis_ticks_soon_after_its_return(plant: Plant, own_redis: Redis):

@@ -24,7 +24,7 @@ import yaml
 
 from tests.support.product import EMAIL, PASSWORD, ROOT, START_WITHIN, Person, Process, is_ready, wait_for
 from tests.support.servers import Redis, free_port
-from tests.support.sinks import HttpSink, told_in
+from tests.support.sinks import HttpSink, notifications_in
 
 OURS = ("prepare", "web", "worker", "beat")
 
@@ -154,7 +154,7 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
                 assert answer.text == '{"ok":true}'
 
         def notified() -> Counter[tuple[str, str]]:
-            return Counter(each for request in list(web.requests) for each in told_in(request.json))
+            return Counter(each for request in list(web.requests) for each in notifications_in(request.json))
 
         push_all()
         # The first of them at once, the others together when 30 s have passed.

@@ -276,7 +276,7 @@ def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plan
             sink.answers.clear()
             assert sink.requests, name
 
-        def all_told() -> bool:
+        def notified_of_all() -> bool:
             plant.let_retries_come()
             rows = plant.query(
                 "SELECT d.status FROM notifications_delivery d JOIN notifications_channel c"
@@ -286,7 +286,7 @@ def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plan
             )
             return {row["status"] for row in rows} == {"sent"}
 
-        until(all_told, seconds=90, what="all that can be reached are told")
+        until(notified_of_all, seconds=90, what="all that can be reached are told")
         for sink in sinks.values():
             # Beside it there may be the news that those that cannot be reached are failing.
             about = [request.json["monitor"] for request in sink.requests]

@@ -89,6 +89,8 @@ def test_a_reported_down_arrives_through_the_web_server(running: Up, push_url: s
         ("POST {path} HTTP/1.1\nContent-Length: 30", b"msg=x&status=do"),
         (f"POST {{path}} HTTP/1.1\n{CHUNKED}", b"5\r\nmsg=x\r\n"),
         (f"POST {{path}} HTTP/1.1\n{CHUNKED}", b"ff\r\nmsg=x"),
+        (f"POST {{path}} HTTP/1.1\n{CHUNKED}", b""),
+        (f"POST {{path}} HTTP/1.1\n{CHUNKED}", b"zz\r\nstatus=down\r\n0\r\n\r\n"),
     ],
 )
 def test_a_body_that_breaks_off_records_nothing(running: Up, push_url: str, head: str, body: bytes):

@@ -137,9 +137,23 @@ FIELDS = [
     Sent("down", b"status=up&exit=1"),
     Sent("up", b"status=up&exit="),
     Sent(400, b"exit=exited"),
+    Sent("down", b"exit={2}"),
+    Sent("down", b"exit=0;exit_code=2"),
+    *[Sent("down", f"msg=x{mark}exit_code=2".encode(), message="x") for mark in (";", ",", "|", "%0A", "+")],
+    # Encoded, as a status is.
+    Sent("down", b"msg=x%26exit=2", message="x&exit=2"),
+    Sent("up", b"status=up&msg=see%20exit%3D2", message="see exit=2"),
+    Sent("up", b"status=up&msg=exit%20code:%202", message="exit code: 2"),
+    Sent("up", b"status=up&non-exit=2"),
     Sent("up", b"status=0", warns="status 0 was read as up; send an exit code as exit=."),
     Sent("up", b"status=1", warns="status 1 was read as up; send an exit code as exit=."),
     *[Sent("down", f"status={code}".encode(), warns=f"status {code} was") for code in ("2", "137", "-1")],
+    # What senders say without a word for a status.
+    *[
+        Sent("down", said.encode())
+        for said in ("ok=false", "Success=False", "failed=true", "status=up&up=false")
+    ],
+    *[Sent("up", said.encode()) for said in ("ok=true", "failed=false", "status=up&error=false")],
     # What other tools call a status: known words only.
     Sent("down", b"state=fail"),
     Sent("down", b"result=failure&msg=x"),
@@ -158,7 +172,13 @@ BODIES = [
     Sent("down", body=part("status", "down\n", file="state"), type="multipart/form-data; boundary=x"),
     Sent("down", body=part("STATUS", "Down"), type='Multipart/Form-Data; Boundary="x"'),
     Sent("up", body=b"--x--\r\n", type="multipart/form-data; boundary=x"),
+    Sent("down", b"status=up", body=b"exit=2", type="multipart/form-data"),
+    Sent("up", body=b"status=up&msg=x", type="multipart/form-data; boundary=x", message="x"),
+    Sent(400, body=b"--x\r\nstatus=up", type="multipart/form-data; boundary=x"),
+    Sent("down", body=b'"exit"=2', type=FORM),
     Sent("up", body=b"Backup finished in 5 min", type=TEXT, message="Backup finished in 5 min"),
+    Sent("up", body=b"12 files", type=TEXT, message="12 files"),
+    Sent("up", body=b"200 OK", type=TEXT, message="200 OK"),
     Sent("up", body=b"[2026-11-27 02:00] done", type=FORM, message="[2026-11-27 02:00] done"),
     Sent("up", body=b"\x1b[32mdone\x1b[0m\r\n", message="[32mdone[0m"),
     Sent("up", body="Größe: 3 GB".encode("latin-1"), type=TEXT),
@@ -196,7 +216,12 @@ BODIES = [
     Sent(400, body=b'{"status":{"up":1}}', type=JSON),
     Sent(400, body=b'{"data":{"status":"pending"}}', type=JSON),
     Sent("down", body=b'{"exit":2}', type=JSON),
+    Sent("down", body=b'{"exit":[2]}', type=JSON),
+    Sent("down", body=b'{"exit":2,}', type=JSON, warns=NOT_JSON),
+    Sent("up", body=b'{"exit":[0]}', type=JSON),
+    Sent(400, body=b'{"exit":{"code":0}}', type=JSON),
     Sent("down", body=b'{"ok":false}', type=JSON),
+    Sent("down", body=b'{"ok":"false","msg":"x"}', type=JSON, message="x"),
     Sent("down", body=b'{"success":false,"status":"up"}', type=JSON),
     Sent("down", body=b'{"failed":true}', type=JSON),
     Sent("up", body=b'{"failed":false,"ok":true}', type=JSON),
@@ -224,6 +249,12 @@ BODIES = [
         for charset in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
         for text, kind in (("status=down", FORM), (DOWN.decode(), JSON))
     ],
+    Sent(
+        "down",
+        body='{"status":"down","msg":"größer"}'.encode(),
+        type=f"{JSON}; charset=utf-16",
+        message="größer",
+    ),
     # What can't be read is no good news.
     *[
         Sent(400, body=body, type=kind)
@@ -237,9 +268,11 @@ BODIES = [
             (b"[object Object]", FORM),
             (b"1", JSON),
             (b"97.5", TEXT),
+            (b" 12ms ", TEXT),
             (b"<status>up</status>", "application/xml"),
             (b"<html>", "text/html"),
             (b"<status/>", "application/xml"),
+            (b"\0\x01\x02", OCTETS),
             (b"\x89PNG\r\n\x1a\n\0\0", "image/png"),
             (b"\xff\xd8\xff\xe0", OCTETS),
             # Down in MessagePack, CBOR and protocol buffers.
@@ -344,6 +377,11 @@ TOOLS = [
     Sent("up", b"status=up", body=alerts("firing"), type=JSON, message="Watchdog"),
     Sent("down", b"status=down", body=alerts("resolved"), type=JSON),
     Sent("down", b"status=up&status=down", body=alerts("firing"), type=JSON),
+    # Others who list alerts report themselves.
+    Sent("down", b"status=up", body=alerts("down"), type=JSON),
+    Sent("down", b"status=up", body=b'{"status":"failed","alerts":["disk"]}', type=JSON),
+    Sent("down", b"status=up", body=b'{"exit":2,"alerts":[]}', type=JSON),
+    Sent("down", b"status=up", body=b'{"ruleName":"x","state":"failed"}', type=JSON),
     Sent("up", b"status=up", body=alerts("firing", title="[FIRING:1] Watchdog", state="alerting"), type=JSON),
     Sent("down", body=alerts("firing", title="[FIRING:1] Disk", state="alerting"), message="[FIRING:1] Disk"),
     Sent("down", body=b'{"ruleName":"Disk","state":"alerting","ruleId":1}', type=JSON, message="Disk"),

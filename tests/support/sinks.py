@@ -162,7 +162,7 @@ class Received:
 _TOLD_TOGETHER = {"digest.down": "incident.opened", "digest.up": "incident.resolved"}
 
 
-def told_in(body: dict[str, Any]) -> list[tuple[str, str]]:
+def notifications_in(body: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the events of a webhook with the names of their monitors, those of a digest one by one."""
     if body["digest"] is not None:
         return [(_TOLD_TOGETHER[body["event"]], each["name"]) for each in body["digest"]["monitors"]]

@@ -152,7 +152,7 @@ def imports_of_django(package: str) -> dict[str, set[str]]:
     return found
 
 
-def test_decisions_import_nothing_of_django_but_for_the_words_of_durations():
+def test_decisions_import_nothing_of_django_except_for_the_text_of_durations():
     found = imports_of_django("monitors/domain")
     assert found.keys() == {"durations"}
     allowed = ("django.conf.settings", "django.utils.")

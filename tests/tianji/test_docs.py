@@ -111,6 +111,19 @@ def test_every_setting_can_be_given_to_the_containers():
         assert set(services[role]["environment"]) == set(settings_read()) - of_the_image - of_the_start
 
 
+# --- Tables --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_has_a_heading(name):
+    """A blank line between two rows would show the second one as text."""
+    lines = ["", *_FENCE.sub("", read(name)).splitlines(), ""]
+    starts = [
+        at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")
+    ]
+    assert [lines[at] for at in starts if not re.fullmatch(r"[-:| ]+", lines[at + 1])] == []
+
+
 # --- Links and names -----------------------------------------------------------------------------
 
 
@@ -205,7 +218,7 @@ def test_files_and_folders_that_contributors_are_sent_to_exist():
     assert missing == []
 
 
-def test_tests_that_contributors_are_told_to_run_exist():
+def test_tests_that_contributors_should_run_exist():
     named = [word for each in quoted() for word in each.split() if "::" in word]
     assert named
     for name in named:
@@ -213,7 +226,7 @@ def test_tests_that_contributors_are_told_to_run_exist():
         assert f"def {function}(" in read(file)
 
 
-def test_programs_that_contributors_are_told_to_run_are_installed_for_them():
+def test_programs_that_contributors_should_run_are_installed_for_them():
     programs = {found for each in quoted() for found in re.findall(r"\.venv/bin/([\w-]+)", each)} - {"python"}
     modules = {found for each in quoted() for found in re.findall(r"python -m ([\w-]+)", each)}
     assert "pytest" in modules
@@ -221,7 +234,7 @@ def test_programs_that_contributors_are_told_to_run_are_installed_for_them():
     assert (programs | modules) - locked == set()
 
 
-def test_names_in_code_that_contributors_are_told_to_look_for_exist():
+def test_names_in_code_that_contributors_should_look_for_exist():
     for file, name in (
         ("notifications/integrations/slack.py", "FIELDS = "),
         ("notifications/integrations/slack.py", "KIND = "),

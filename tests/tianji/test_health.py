@@ -283,7 +283,7 @@ def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
     assert "Secret project" not in client.get("/healthz").text
 
 
-def heard_until(*, held=False, **ago):
+def received_until(*, held=False, **ago):
     until = database_now() - timedelta(**ago)
     Watermark.objects.update_or_create(pk=Watermark.ROW, defaults={"until": until, "held": held})
     return until
@@ -292,9 +292,9 @@ def heard_until(*, held=False, **ago):
 @pytest.mark.usefixtures("scheduled", "folder")
 @pytest.mark.parametrize(("held", "seconds"), [(False, 10), (True, 2)], ids=["nobody looks", "most fail"])
 def test_pushes_that_fail_are_seen_with_the_time_since_when(client, held, seconds):
-    heard_until(seconds=3)
+    received_until(seconds=3)
     assert ask(client).status_code == 200
-    since = heard_until(held=held, seconds=seconds)
+    since = received_until(held=held, seconds=seconds)
     said = f"{since:%H:%M:%S} UTC."
     assert only_fault(ask(client), "listening").endswith(said)
     assert said in client.get("/healthz").text
@@ -334,12 +334,12 @@ def test_a_gap_that_has_ended_is_no_fault(client):
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_a_sweep_that_waits_for_the_watermark_is_not_behind(client):
     now = database_now()
-    heard_until(minutes=5)
+    received_until(minutes=5)
     overdue = {"status": "up", "due_at": now - timedelta(minutes=3)}
     MonitorState.objects.filter(monitor=make_monitor()).update(**overdue)
     assert set(faults(ask(client))) == {"listening"}
     # The gap has ended a moment ago, and the sweep has not moved the deadlines in it yet.
-    heard_until(seconds=0)
+    received_until(seconds=0)
     MonitorState.objects.update(excused_until=now - timedelta(seconds=5))
     assert ask(client).status_code == 200
     MonitorState.objects.update(excused_until=now - timedelta(seconds=45))

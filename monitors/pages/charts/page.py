@@ -60,9 +60,9 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
         texts=texts,
         at=[texts.span(bucket.start, bucket.end) for bucket in series.buckets],
         shades=shades,
-        hatched=[_hatched(stretch, texts) for stretch in series.unheard],
+        hatched=[_hatched(stretch, texts) for stretch in series.gaps],
         down=_down(series, shades),
-        unheard=mostly_in(series.unheard, edges),
+        in_gap=mostly_in(series.gaps, edges),
         bridge=_agreed(monitor),
     )
     return [_values(frame, monitor.value_rules), _intervals(frame)]
@@ -72,7 +72,7 @@ def charts_of(monitor: Monitor, series: Series) -> list[Chart]:
 class _Frame:
     """Shared by both charts.
 
-    `at`, `down` and `unheard` are each bucket's: its time as text, whether an incident overlaps it, and
+    `at`, `down` and `in_gap` are each bucket's: its time as text, whether an incident overlaps it, and
     whether Tianji was not listening for at least half of it.
     """
 
@@ -82,14 +82,14 @@ class _Frame:
     shades: list[Shade]
     hatched: list[Shade]
     down: list[bool]
-    unheard: list[bool]
+    in_gap: list[bool]
     bridge: timedelta
 
     def tooltip(self, facts: Callable[[Bucket], str]) -> Iterator[tuple[Bucket, str]]:
         """Yield each bucket with its texts."""
-        each = zip(self.series.buckets, self.at, self.down, self.unheard, strict=True)
-        for bucket, when, is_down, unheard in each:
-            yield bucket, self.texts.tooltip(when, facts(bucket), is_down=is_down, unheard=unheard)
+        each = zip(self.series.buckets, self.at, self.down, self.in_gap, strict=True)
+        for bucket, when, is_down, in_gap in each:
+            yield bucket, self.texts.tooltip(when, facts(bucket), is_down=is_down, in_gap=in_gap)
 
     def draw(
         self,

@@ -71,8 +71,8 @@ def bar_svg(slots: Sequence[Slot], *, size: str = "") -> SafeString:
         kind, pill = f"slot-{slot.worst or 'none'}", f"M{x} {y}v{drawn.height - 2 * y}"
         title = f"<title>{_tooltip(slot, zone, language)}</title>"
         pills.append(
-            f'<g class="{kind} slot-unheard"><path d="{pill}"/>{_hatching(x, y, drawn)}{title}</g>'
-            if slot.unheard
+            f'<g class="{kind} slot-gap"><path d="{pill}"/>{_hatching(x, y, drawn)}{title}</g>'
+            if slot.in_gap
             else f'<path class="{kind}" d="{pill}">{title}</path>'
         )
     width, height = len(slots) * drawn.pitch, drawn.height
@@ -136,13 +136,13 @@ def in_words(slots: Sequence[Slot]) -> str:
         "found": ", ".join(f"{counted[worst]} {word}" for worst, word in _WORDS.items() if counted[worst]),
     }
     said = _("Last %(span)s in %(parts)d parts: %(found)s") % words
-    if unheard := sum(slot.unheard for slot in slots):
-        unheard_words = ngettext(
+    if number := sum(slot.in_gap for slot in slots):
+        in_gaps_text = ngettext(
             "Tianji was not listening in %(number)d of them",
             "Tianji was not listening in %(number)d of them",
-            unheard,
+            number,
         )
-        return f"{said} · {unheard_words % {'number': unheard}}"
+        return f"{said} · {in_gaps_text % {'number': number}}"
     return said
 
 
@@ -157,7 +157,7 @@ def _length(span: timedelta) -> str:
 
 def _tooltip(slot: Slot, zone: str, language: str) -> str:
     """Return the tooltip of a slot, escaped."""
-    facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, slot.unheard, zone, language)
+    facts = _facts(slot.start, slot.end, slot.worst, slot.ups, slot.downs, slot.in_gap, zone, language)
     if slot.last_message in _DEFAULT_MESSAGES:
         return facts
     return f"{facts}: {escape(Truncator(slot.last_message).chars(_MESSAGE_LENGTH))}"
@@ -170,7 +170,7 @@ def _facts(
     worst: Status | None,
     ups: int,
     downs: int,
-    unheard: bool,
+    in_gap: bool,
     zone: str,
     language: str,
 ) -> str:
@@ -182,11 +182,11 @@ def _facts(
     if ups or downs:
         number = ups + downs
         parts.append(ngettext("%(number)d heartbeat", "%(number)d heartbeats", number) % {"number": number})
-    elif worst in (Status.UP, Status.DOWN) and not unheard:
+    elif worst in (Status.UP, Status.DOWN) and not in_gap:
         parts.append(_("no heartbeat"))
     if downs:
         parts.append(ngettext("%(number)d down", "%(number)d down", downs) % {"number": downs})
-    if unheard:
+    if in_gap:
         parts.append(_("Tianji was not listening"))
     return escape(" · ".join(parts))
 

@@ -26,7 +26,7 @@ class ChartText:
         self._of_gaps = _("mean %(mean)s, longest %(longest)s")
         self._of_mean_gap = _("mean about %(mean)s")
         self._no_value, self._no_heartbeat, self._down = _("no value"), _("no heartbeat"), _("down")
-        self._unheard = _("Tianji was not listening")
+        self._not_listening = _("Tianji was not listening")
 
     def span(self, start: datetime, end: datetime) -> str:
         """Return "22 Nov, 14:00–14:30 UTC", or both days if it spans two."""
@@ -40,13 +40,13 @@ class ChartText:
             self._days[at.date()] = day_and_month(at.date())
         return self._days[at.date()]
 
-    def tooltip(self, when: str, facts: str, *, is_down: bool, unheard: bool = False) -> str:
+    def tooltip(self, when: str, facts: str, *, is_down: bool, in_gap: bool = False) -> str:
         """Return the tooltip of one bucket."""
         parts = [when, facts]
         if is_down:
             parts.append(self._down)
-        if unheard:
-            parts.append(self._unheard)
+        if in_gap:
+            parts.append(self._not_listening)
         return " · ".join(parts)
 
     def of_values(self, number: int, low: float | None, mean: float | None, high: float | None) -> str:

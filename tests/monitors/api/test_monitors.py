@@ -92,6 +92,11 @@ class TestCreating:
         data = writer.post("monitors/", {"name": "Job", "schedule": schedule}).json()
         assert data["schedule"] == schedule
 
+    def test_the_fields_of_a_cron_expression_may_be_separated_by_tabs(self, writer):
+        schedule = {"kind": "cron", "expression": "0\t3\t*  *\t*"}
+        data = writer.post("monitors/", {"name": "Job", "schedule": schedule}).json()
+        assert data["schedule"]["expression"] == "0 3 * * *"
+
     def test_lines_of_a_timer_unit_are_kept_as_expressions(self, writer):
         timer = "[Timer]\nOnCalendar=daily\n\n# and\nOnCalendar=Sat  12:00"
         schedule = {"kind": "oncalendar", "expression": timer, "early": 0}

@@ -122,7 +122,7 @@ def test_utf8_in_a_query_that_was_not_encoded_is_understood(client, url):
     assert Heartbeat.objects.get().message == "Grüße"
 
 
-def test_a_value_that_is_no_number_is_recorded_without_it_and_said(client, url):
+def test_a_value_that_is_no_number_is_left_out_with_a_warning(client, url):
     response = client.get(url + "?value=abc")
     assert response.content == (b'{"ok":true,"warning":"value is not a finite number and was not recorded."}')
     assert Heartbeat.objects.get().value is None
@@ -715,7 +715,7 @@ def test_a_chunked_body_is_read_to_its_end_however_it_comes(raw, url, size):
 
 
 @pytest.mark.parametrize("arrived", [b"", b"status=do"])
-def test_a_body_that_was_cut_off_records_nothing_because_it_may_have_said_down(raw, url, arrived):
+def test_a_body_that_was_cut_off_records_nothing_because_its_end_may_say_down(raw, url, arrived):
     answer = raw(
         arrived,
         PATH_INFO=url,

@@ -37,6 +37,7 @@ SAID = {
     "mon-wed,FRIDAY *-*-1..7 18:00": "2026-04-01 18:00:00, 2026-04-03 18:00:00, 2026-04-06 18:00:00",
     "10:00 utc": "2026-03-28 10:00:00, 2026-03-29 10:00:00, 2026-03-30 10:00:00",
     "*-*-* 9..17/4:00": "2026-03-27 13:00:00, 2026-03-27 17:00:00, 2026-03-28 09:00:00",
+    "5..5/7,09..9/2:30": "2026-03-28 05:30:00, 2026-03-28 09:30:00, 2026-03-29 05:30:00",
     "*:0/15,3": "2026-03-27 12:03:00, 2026-03-27 12:15:00, 2026-03-27 12:30:00",
     "*:*:0/10": "2026-03-27 12:00:10, 2026-03-27 12:00:20, 2026-03-27 12:00:30",
     "27-1-1": "2027-01-01 00:00:00",
@@ -178,7 +179,7 @@ def test_what_is_wrong_is_a_sentence_that_says_what_is_allowed(expression: str, 
 )
 def test_what_never_matches_is_found_out_soon(expression: str):
     started = time.process_time()
-    with pytest.raises(ScheduleError, match="never matches"):
+    with pytest.raises(ScheduleError, match="no date in the future"):
         OnCalendarSchedule(expression).due_after(BASE)
     # Each takes a small part of it, and seconds without a bound.
     assert time.process_time() - started < 3

@@ -170,6 +170,8 @@ def test_a_leap_day_is_found_years_ahead():
         (" @annually ", utc(2027, 1, 1, 0, 0)),
         ("0\t3 *  * *", utc(2026, 11, 23, 3, 0)),
         ("0 3 * JAN mon", utc(2027, 1, 4, 3, 0)),
+        ("30-30/5 3-03/2 * * *", utc(2026, 11, 23, 3, 30)),
+        ("0 3 * * FRI-fri/2", utc(2026, 11, 27, 3, 0)),
         ("0 3 L * *", utc(2026, 11, 30, 3, 0)),
         ("0 3 LW * *", utc(2026, 11, 30, 3, 0)),
         ("0 3 * * 5L", utc(2026, 11, 27, 3, 0)),
@@ -233,6 +235,37 @@ def test_a_heartbeat_never_counts_for_the_farther_of_two_times():
     assert each_minute.due_after(NOON - timedelta(seconds=31)).expected_by == NOON
 
 
+@pytest.mark.parametrize(
+    ("early", "before", "counts"),
+    [
+        # Two times 5 min apart, once a day: the way to the next day's says nothing about the time before.
+        (600, 299, False),
+        (600, 151, False),
+        (600, 150, True),
+        (3600, 150, True),
+        (120, 121, False),
+        # The default of 30 s.
+        (None, 31, False),
+        (None, 30, True),
+    ],
+)
+@pytest.mark.parametrize(
+    "schedule",
+    [CronSchedule("55,0 11,12 * * *"), OnCalendarSchedule("11:55\n12:00\n11:00")],
+    ids=["cron", "calendar"],
+)
+def test_a_late_heartbeat_for_one_time_does_not_count_for_the_next(schedule, early, before, counts):
+    due = replace(schedule, early=early, grace=300).due_after(NOON - timedelta(seconds=before))
+    assert (due.expected_by != NOON) is counts
+
+
+def test_a_heartbeat_at_one_time_never_counts_for_the_next():
+    nightly = CronSchedule("0 2,3 * * *", early=3600)
+    assert nightly.due_after(utc(2026, 11, 27, 2, 0, 5)).expected_by == utc(2026, 11, 27, 3, 0)
+    two_minutes = CronSchedule("0,1 9 * * *")
+    assert two_minutes.due_after(utc(2026, 11, 27, 9, 0, 40)).expected_by == utc(2026, 11, 27, 9, 1)
+
+
 def test_two_kinds_of_schedules_are_not_the_same_one():
     assert CronSchedule("daily") != OnCalendarSchedule("daily")
 
@@ -253,7 +286,7 @@ def test_the_last_time_of_all_has_a_deadline_too():
     eves = OnCalendarSchedule("2026-12-24 18:00\n2026-12-31 18:00")
     assert list(eves.deadlines_after(NOON)) == [utc(2026, 12, 24, 18, 5), utc(2026, 12, 31, 18, 5)]
     assert eves.due_after(utc(2026, 12, 25)).deadline == utc(2026, 12, 31, 18, 5)
-    with pytest.raises(ScheduleError, match="never matches"):
+    with pytest.raises(ScheduleError, match="no date in the future"):
         eves.due_after(utc(2027, 1, 1))
 
 

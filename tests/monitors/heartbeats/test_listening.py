@@ -37,7 +37,7 @@ def listener() -> Iterator[Listener]:
     listener.stop()
 
 
-def heard_until(seconds_ago: float) -> datetime:
+def received_until(seconds_ago: float) -> datetime:
     """Put the watermark there."""
     until = database_now() - timedelta(seconds=seconds_ago)
     Watermark.objects.update_or_create(pk=Watermark.ROW, defaults={"until": until})
@@ -62,7 +62,7 @@ def test_the_first_look_ever_is_no_gap(listener):
 
 
 def test_each_look_moves_the_watermark(listener):
-    before = heard_until(3)
+    before = received_until(3)
     assert listener.look() == Listening()
     assert Watermark.objects.get().until > before
     assert Gap.objects.count() == 0
@@ -98,7 +98,7 @@ def test_nobody_is_blamed_for_an_outage_of_ours(listener):
     workspace = make_workspace()
     channel = make_channel(workspace=workspace)
     monitors = [watched(silent=100 + number, workspace=workspace) for number in range(60)]
-    since = heard_until(100)
+    since = received_until(100)
     # As after a restart: the worker is there before the web process.
     assert missed.declare_missed() == Swept()
     assert listener.look() == GapEnded(since)
@@ -118,7 +118,7 @@ def reloaded(monitors: list[Monitor]) -> list[Monitor]:
 
 def test_after_a_gap_each_has_its_whole_timeout_and_grace_period_again(listener):
     monitor = watched(silent=100)
-    heard_until(100)
+    received_until(100)
     listener.look()
     gap = Gap.objects.get()
     missed.declare_missed()
@@ -140,7 +140,7 @@ def test_a_cron_job_that_ran_while_nobody_listened_is_next_due_at_its_next_time(
     )
     push(monitor)
     let_pass(monitor, hours=23)
-    heard_until(3600)
+    received_until(3600)
     listener.look()
     missed.declare_missed()
     assert Incident.objects.count() == 0
@@ -153,7 +153,7 @@ def test_a_cron_job_that_ran_while_nobody_listened_is_next_due_at_its_next_time(
 def test_what_was_overdue_before_the_gap_is_down_from_its_deadline(listener):
     monitor = watched(silent=200)
     # It was due after 60 s, and the worker had not looked yet.
-    heard_until(100)
+    received_until(100)
     listener.look()
     heard = state_of(monitor).last_heartbeat_at
     incident = Incident.objects.get()
@@ -165,7 +165,7 @@ def test_what_was_overdue_before_the_gap_is_down_from_its_deadline(listener):
 def test_what_was_down_before_the_gap_stays_down(listener):
     monitor = watched(silent=200)
     missed.declare_missed()
-    heard_until(100)
+    received_until(100)
     listener.look()
     missed.declare_missed()
     assert state_of(monitor).status == "down"
@@ -174,7 +174,7 @@ def test_what_was_down_before_the_gap_stays_down(listener):
 
 def test_a_push_before_the_first_look_after_a_gap_is_in_time(listener):
     monitor = watched(silent=100)
-    heard_until(100)
+    received_until(100)
     push(monitor)
     assert Incident.objects.count() == 0
     assert transitions_of(monitor) == [("new", "up", "heartbeat")]
@@ -184,7 +184,7 @@ def test_a_push_before_the_first_look_after_a_gap_is_in_time(listener):
 
 def test_a_heartbeat_after_the_gap_counts_as_ever(listener):
     monitor = watched(silent=100)
-    heard_until(100)
+    received_until(100)
     listener.look()
     push(monitor)
     missed.declare_missed()
@@ -198,7 +198,7 @@ def test_a_heartbeat_after_the_gap_counts_as_ever(listener):
 
 def test_editing_or_pausing_in_a_gap_blames_nobody(listener):
     edited, paused = watched(silent=100), watched(silent=100)
-    heard_until(100)
+    received_until(100)
     services.edit(monitor=edited, name="Another name")
     services.pause(monitor=paused)
     assert Incident.objects.count() == 0
@@ -220,7 +220,7 @@ def test_pausing_what_was_overdue_keeps_the_missed_deadline_and_notifies_nobody(
 
 def test_a_gap_is_out_of_everyones_uptime(listener):
     monitor = watched(silent=300)
-    heard_until(200)
+    received_until(200)
     listener.look()
     now = database_now()
     (one,) = reloaded([monitor])
@@ -285,7 +285,7 @@ def fail(listener: Listener, *, failed: int, answered: int) -> None:
 
 def test_while_most_pushes_fail_the_watermark_stands_still_and_that_minute_is_a_gap(listener):
     monitor = watched(silent=70)
-    since = heard_until(15)
+    since = received_until(15)
     Watermark.objects.update(held=True)
     fail(listener, failed=6, answered=5)
     assert listener.look() == Failing(since)

@@ -155,7 +155,7 @@ def test_an_oncalendar_that_has_run_out_is_a_fault_and_not_silence():
     monitor = silent()
     Monitor.objects.filter(pk=monitor.pk).update(kind="oncalendar", calendar="2020-01-01")
     assert missed.declare_missed() == Swept(rearmed=1)
-    assert "never matches" in state_of(monitor).fault
+    assert "no date in the future" in state_of(monitor).fault
     assert not Incident.objects.exists()
 
 

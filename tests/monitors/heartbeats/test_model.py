@@ -232,7 +232,7 @@ class Monitors(RuleBasedStateMachine):
             assert all(incident.started_at <= incident.detected_at for incident in incidents)
 
     @invariant()
-    def what_must_be_told_has_one_delivery_for_each_channel(self) -> None:
+    def what_must_be_notified_has_one_delivery_for_each_channel(self) -> None:
         deliveries = Delivery.objects.select_related("incident")
         for monitor, model, owed in self._each(deliveries, "incident.monitor_id"):
             for channel, listens in ((self.for_all, True), (self.for_some, monitor in self.monitors[:2])):

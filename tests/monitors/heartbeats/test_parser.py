@@ -62,7 +62,7 @@ def test_a_push_without_parameters_is_up():
 
 
 @pytest.mark.parametrize("said", ["pending", "upp", "%00", "%FF", "up%20to%20date"])
-def test_any_other_status_is_refused_and_what_is_allowed_is_said(said):
+def test_any_other_status_is_refused_with_what_is_allowed(said):
     answer = get(f"status={said}")
     assert isinstance(answer, Rejection)
     assert answer.status == 400
@@ -171,7 +171,7 @@ def test_a_finite_number_is_a_value(written, number):
         *("1 2", "--1", "1\0", "²", "1e", ".", "+", "12k", "true", "9" * 401),
     ],
 )
-def test_what_is_no_finite_number_keeps_the_heartbeat_and_is_said(written):
+def test_what_is_no_finite_number_keeps_the_heartbeat_and_gives_a_warning(written):
     quoted = written.replace("\0", "")[:40]
     assert get(value=written) == Push(True, "OK", None, NO_NUMBER, quoted)
 
@@ -266,7 +266,7 @@ def test_json_that_is_no_object_is_refused(body):
     assert isinstance(post_json(body), Rejection)
 
 
-def test_two_things_to_warn_of_are_both_said():
+def test_two_things_to_warn_of_are_both_in_the_warning():
     said = post_json(b"[]", b"status=up&value=x")
     assert said.warning == f"The JSON body is not an object. It was ignored. {NO_NUMBER}"
 

@@ -126,6 +126,25 @@ def test_a_further_report_with_another_message_is_the_incidents_latest():
     assert (incident.latest_message, incident.closing_message) == ("disk full", "new disk")
 
 
+def test_a_further_report_without_a_message_does_not_replace_the_reason():
+    monitor = make_monitor()
+    push(monitor, up=False, message="disk full")
+    push(monitor, up=False, message="Reported down")
+    assert Incident.objects.get().latest_message == ""
+    push(monitor, up=False, message="disk on fire")
+    push(monitor, up=False, message="Reported down")
+    assert Incident.objects.get().latest_message == "disk on fire"
+
+
+def test_a_report_without_a_message_after_a_missed_heartbeat_is_news():
+    monitor = make_monitor(timeout=60, grace=0)
+    push(monitor, message="fine")
+    let_pass(monitor, minutes=10)
+    missed.declare_missed()
+    push(monitor, up=False, message="Reported down")
+    assert Incident.objects.get().latest_message == "Reported down"
+
+
 def test_of_reports_in_the_batch_that_opens_the_incident_the_last_is_the_latest():
     monitor = make_monitor()
     recorder.record([arrival(monitor, up=False, message=text) for text in ("disk full", "disk on fire")])

@@ -53,7 +53,7 @@ def test_a_word_for_down_wins_over_any_for_up(word, other):
         assert not said.up
 
 
-def test_an_unknown_status_is_answered_with_the_words():
+def test_an_unknown_status_is_answered_with_those_that_are_known():
     said = parse_push("GET", b"status=whatever")
     assert isinstance(said, Rejection)
     assert "whatever" in said.message
@@ -88,7 +88,7 @@ def test_of_a_body_that_was_broken_off_only_a_down_counts(query, body, means):
 @pytest.mark.parametrize(
     ("body", "accepted"),
     [
-        (b"", True),
+        (b"", False),
         (b'{"msg":"x"}', True),
         (b"status=up&msg=x", True),
         (b"msg=x", False),
@@ -101,6 +101,13 @@ def test_a_body_whose_end_may_be_missing_is_good_news_only_if_it_shows_its_end_o
 ):
     said = parse_push("POST", b"", body, "", "", Extent.PERHAPS_WHOLE)
     assert isinstance(said, Push) is accepted
+
+
+@pytest.mark.parametrize(("method", "query"), [("POST", b"status=up"), ("GET", b""), ("HEAD", b"msg=x")])
+def test_an_empty_body_that_may_have_broken_off_does_not_count_with_a_status_or_another_method(method, query):
+    parsed = parse_push(method, query, b"", "", "", Extent.PERHAPS_WHOLE)
+    assert isinstance(parsed, Push)
+    assert parsed.up
 
 
 def test_the_last_field_of_a_body_that_was_cut_does_not_count():
@@ -123,6 +130,8 @@ def test_a_body_that_inflates_to_gigabytes_costs_no_time_and_no_memory():
     "body",
     [
         b"status" * 1600,
+        b"exit%22%22%22%22=%22" * 500,
+        b"exit=" + b"0" * 9_900 + b"x",
         b"status=" * 1400,
         b'"status":"' * 1000,
         b"status%22%22%22%22=%22" * 450,

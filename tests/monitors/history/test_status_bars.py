@@ -228,8 +228,8 @@ def test_a_monitors_bar_has_only_its_own_heartbeats(now):
 # --- Gaps ----------------------------------------------------------------------------------------
 
 
-def unheard(bar):
-    return [number for number, slot in enumerate(reversed(bar)) if slot.unheard]
+def slots_in_gaps(bar):
+    return [number for number, slot in enumerate(reversed(bar)) if slot.in_gap]
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def unheard(bar):
     ],
     ids=["a whole slot", "half of one", "less than half", "from before the bar"],
 )
-def test_a_slot_that_is_mostly_in_a_gap_is_unheard(now, start, end, expected):
+def test_a_slot_that_is_mostly_in_a_gap_is_hatched(now, start, end, expected):
     monitor = make_monitor()
     has_been(monitor, now, (60, "new", "up"))
     zero = bar_of(monitor, now)[-1].start
     Gap.objects.create(
         started_at=zero - start + timedelta(minutes=30), ended_at=zero - end + timedelta(minutes=30)
     )
-    assert unheard(bar_of(monitor, now)) == expected
+    assert slots_in_gaps(bar_of(monitor, now)) == expected
 
 
 def test_two_gaps_in_one_slot_add_up(now):
@@ -258,11 +258,11 @@ def test_two_gaps_in_one_slot_add_up(now):
     zero = bar_of(monitor, now)[-3].start
     for begin, end in ((2, 10), (20, 28)):
         Gap.objects.create(started_at=zero + timedelta(minutes=begin), ended_at=zero + timedelta(minutes=end))
-    assert unheard(bar_of(monitor, now)) == [2]
+    assert slots_in_gaps(bar_of(monitor, now)) == [2]
 
 
 def test_before_a_monitor_existed_it_missed_nothing(now):
     monitor = make_monitor()
     has_been(monitor, now, (2, "new", "up"))
     Gap.objects.create(started_at=now - timedelta(hours=20), ended_at=now - timedelta(hours=10))
-    assert unheard(bar_of(monitor, now)) == []
+    assert slots_in_gaps(bar_of(monitor, now)) == []

@@ -427,7 +427,7 @@ def test_a_viewer_reads_the_suggestion_and_cannot_follow_it(viewer, monitor):
     assert "Change timeout" not in text
 
 
-def test_a_timeout_that_fits_needs_no_words(admin, monitor):
+def test_a_timeout_that_fits_needs_no_advice(admin, monitor):
     seed(monitor, *[30] * 100)
     assert "99 % of heartbeats" not in text_of(detail(admin, monitor))
 
@@ -443,7 +443,7 @@ def test_a_suggestion_asks_before_it_is_taken(admin, monitor):
 
 
 @pytest.mark.parametrize("typed", ["", "soon", "20", "0", "9999 d"])
-def test_a_timeout_that_cannot_be_is_refused_in_words(admin, workspace, typed):
+def test_a_timeout_that_cannot_be_is_refused_with_a_reason(admin, workspace, typed):
     monitor = make_monitor(workspace=workspace, timeout=60, interval=30)
     response = admin.post(url("timeout", monitor), {"timeout": typed})
     assert response.status_code == 422

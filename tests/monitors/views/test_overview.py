@@ -826,7 +826,7 @@ def test_a_new_gap_reaches_open_pages_and_then_they_are_current(admin, workspace
     assert poll(admin, response.content.decode()).status_code == 204
 
 
-def test_while_pushes_fail_that_is_said_instead_and_ends_by_itself(admin, workspace, monkeypatch):
+def test_while_pushes_fail_the_notice_says_so_and_goes_away_afterwards(admin, workspace, monkeypatch):
     push(make_monitor(workspace=workspace))
     gap(ended=100, lasted=100)
     page = overview(admin)

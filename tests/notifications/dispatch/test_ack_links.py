@@ -136,7 +136,9 @@ def test_what_is_over_says_so(client, path, incident):
     assert not targets().exists()
 
 
-def test_the_link_of_an_outage_that_went_on_untold_is_about_what_is_down_now(client, memory, workspace):
+def test_the_link_of_an_outage_that_went_on_without_a_notification_is_about_what_is_down_now(
+    client, memory, workspace
+):
     monitor = make_monitor(workspace=workspace)
     rule_service.change(monitor=monitor, own=Own(recovery=3))
     box_for(workspace)

@@ -355,7 +355,7 @@ def test_a_digest_has_its_placeholders(channel, workspace):
 # --- Tests ---------------------------------------------------------------------------------------
 
 
-def test_a_test_is_in_the_channels_own_words_and_cannot_be_taken_for_an_incident(channel):
+def test_a_test_uses_the_channels_own_template_and_cannot_be_taken_for_an_incident(channel):
     worded(channel, title="[{status}] {monitor}")
     channel.refresh_from_db()
     test_id = uuid4()

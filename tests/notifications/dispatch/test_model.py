@@ -294,12 +294,12 @@ class People(RuleBasedStateMachine):
             incident = self._open_incident(monitor)
             for box, channel in self.channels.items():
                 belief = self.belief[monitor.pk, box]
-                if belief == UNKNOWN or (incident and self._may_not_have_heard(channel, incident)):
+                if belief == UNKNOWN or (incident and self._may_not_have_been_notified(channel, incident)):
                     continue
                 expected = DOWN if incident else UP
                 assert belief == expected, f"{box} believes that {monitor.pk} is {belief}"
 
-    def _may_not_have_heard(self, channel: Channel, incident: Incident) -> bool:
+    def _may_not_have_been_notified(self, channel: Channel, incident: Incident) -> bool:
         return bool(channel.delay) and incident.acknowledged_at is not None
 
 

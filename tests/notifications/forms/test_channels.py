@@ -65,7 +65,7 @@ def test_each_bad_address_is_named_with_what_is_allowed():
     ]
 
 
-def test_no_address_at_all_is_an_error_in_words():
+def test_no_address_at_all_is_an_error_with_a_reason():
     assert email_form(" , ,").errors["addresses"] == [
         "Enter at least one email address, such as anna@example.com."
     ]

@@ -289,7 +289,7 @@ def test_what_is_not_http_is_refused(url):
 @pytest.mark.parametrize(
     "url", ["", "nonsense", "json://", "nonsense://a/b", "json://a b", "json://a\nb", "exec:///bin/true"]
 )
-def test_what_is_no_address_is_refused_in_words(url):
+def test_what_is_no_address_is_refused_with_a_reason(url):
     with pytest.raises(ValidationError):
         clean(url)
 

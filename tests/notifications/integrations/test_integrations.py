@@ -116,7 +116,7 @@ def test_an_empty_text_is_taken_too(any_fake, text):
     sent(any_fake, replace(outgoing, message=Message("Down: x", (text,), "https://t.example/")))
 
 
-def test_the_channels_own_words_are_sent_instead(any_fake):
+def test_the_channels_own_template_is_sent_instead(any_fake):
     outgoing = sample_messages.outgoing()
     own = replace(
         outgoing.message, title="Own title", written="Own words\n\nin two lines", lines=("Own words",)
@@ -193,7 +193,7 @@ def test_every_attempt_of_a_message_is_the_same(any_fake):
 
 
 @pytest.mark.parametrize("tampered", [{}, {"url": 5, "server": 5, "token": 5, "to": 5, "region": "moon"}])
-def test_a_config_that_cannot_be_used_is_a_failure_in_words(any_fake, tampered):
+def test_a_config_that_cannot_be_used_is_a_failure_with_a_reason(any_fake, tampered):
     result = kind_named(any_fake.kind).send(tampered, sample_messages.outgoing())
     assert isinstance(result, Failed)
     assert not result.permanent
@@ -261,7 +261,7 @@ def test_what_was_kept_may_be_entered_again():
         ("twilio", "to", [f"+628123456{number}" for number in range(100, 111)]),
     ],
 )
-def test_what_cannot_be_right_is_refused_in_words(slug, name, value):
+def test_what_cannot_be_right_is_refused_with_a_reason(slug, name, value):
     with pytest.raises(ValidationError) as caught:
         cleaned(slug, **{name: value})
     assert all(len(message) > 10 for message in caught.value.messages)

@@ -227,12 +227,12 @@ def test_every_event_fills_every_placeholder(event):
         ("[" * 100_000, "at most"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused_in_words(template, text):
+def test_a_template_that_cannot_be_used_is_refused_with_a_reason(template, text):
     with pytest.raises(ValidationError, match=text):
         clean("template", template)
 
 
-def test_a_template_that_went_bad_is_a_failure_in_words():
+def test_a_template_that_went_bad_is_a_failure_with_a_reason():
     with HttpSink() as sink:
         result = post(sink, template="{")
         assert sink.requests == []

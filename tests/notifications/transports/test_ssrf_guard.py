@@ -260,7 +260,7 @@ def test_an_untrusted_certificate_is_a_readable_failure(secure_sink, names, monk
 # --- Error messages ------------------------------------------------------------------------------
 
 
-def test_a_name_that_does_not_resolve_is_a_failure_in_words(monkeypatch):
+def test_a_name_that_does_not_resolve_is_a_failure_with_a_reason(monkeypatch):
     def getaddrinfo(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

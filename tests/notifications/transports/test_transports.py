@@ -230,7 +230,7 @@ def smtp(settings):
         yield sink
 
 
-def test_an_email_has_a_text_and_an_html_part_with_the_same_words(smtp):
+def test_an_email_has_a_text_and_an_html_part_that_say_the_same(smtp):
     result = send_mail("anna@example.com", "bob@example.com")
     (mail,) = smtp.mails
     assert result == Sent("Accepted for anna@example.com, bob@example.com.")
@@ -283,7 +283,7 @@ def test_only_an_address_that_does_not_exist_is_for_ever(smtp, reply, permanent)
     )
 
 
-def test_a_message_that_is_refused_is_a_failure_with_the_words_of_the_server(smtp):
+def test_a_message_that_is_refused_is_a_failure_with_the_reply_of_the_server(smtp):
     smtp.data_reply = "452 4.3.1 disk is full"
     assert send_mail("anna@example.com") == Failed("452 4.3.1 disk is full")
 

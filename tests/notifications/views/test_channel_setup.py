@@ -114,7 +114,7 @@ def test_the_preview_of_a_channel_changes_nothing(admin, workspace):
     assert (channel.title, channel.version) == ("Old", 1)
 
 
-def test_the_preview_is_in_the_words_and_the_zone_of_the_workspace(admin, workspace):
+def test_the_preview_is_in_the_language_and_the_zone_of_the_workspace(admin, workspace):
     workspace.timezone = "Asia/Jakarta"
     workspace.save(update_fields=["timezone"])
     assert "WIB" in admin.get(url("create", "webhook")).content.decode()

@@ -245,10 +245,10 @@ def test_a_line_stays_in_its_box_whatever_the_values_are(means):
 @pytest.mark.parametrize("size", ["", "large"])
 @pytest.mark.parametrize("worst", [UP, DOWN])
 def test_a_slot_in_a_gap_is_hatched_and_says_so(worst, size):
-    svg = drawn(slot(worst=UP), slot(1, worst, unheard=True), size=size)
+    svg = drawn(slot(worst=UP), slot(1, worst, in_gap=True), size=size)
     plain, group = list(svg)
     assert plain.get("class") == "slot-up"
-    assert group.get("class") == f"slot-{worst} slot-unheard"
+    assert group.get("class") == f"slot-{worst} slot-gap"
     pill, hatching, title = list(group)
     assert pill.get("d").count("M") == 1
     assert hatching.get("d").count("M") >= 3
@@ -257,7 +257,7 @@ def test_a_slot_in_a_gap_is_hatched_and_says_so(worst, size):
 
 
 def test_the_hatching_stays_within_its_pill():
-    group = drawn(slot(unheard=True))[0]
+    group = drawn(slot(in_gap=True))[0]
     pill, hatching, _title = list(group)
     x, y, height = map(int, re.fullmatch(r"M(\d+) (\d+)v(\d+)", pill.get("d")).groups())
     for left, bottom, across, up in re.findall(r"M(\d+) (\d+)l(\d+) -(\d+)", hatching.get("d")):
@@ -266,6 +266,6 @@ def test_the_hatching_stays_within_its_pill():
 
 
 def test_a_bar_in_words_counts_the_slots_in_gaps():
-    words = in_words([slot(), slot(1, unheard=True), slot(2, unheard=True)])
+    words = in_words([slot(), slot(1, in_gap=True), slot(2, in_gap=True)])
     assert words.endswith("3 up · Tianji was not listening in 2 of them")
     assert "listening" not in in_words([slot()])
