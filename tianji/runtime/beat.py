@@ -123,7 +123,7 @@ class Scheduler(DatabaseScheduler):
         def failed(error: Exception, seconds: float) -> None:
             log.error("the broker can't be reached", error=str(error))
 
-        return self.connection.ensure_connection(failed, None, interval_start=2, interval_step=0)
+        return self.connection.ensure_connection(failed, interval_start=2, interval_step=0)
 
     def _read_clock(self) -> None:
         try:
