@@ -167,6 +167,8 @@ def test_the_keys_do_what_the_help_says(open_page: Callable[..., Page], make: Ca
     expect(page.get_by_label("Search monitors")).to_be_focused()
     page.get_by_label("Search monitors").fill("Key")
     page.keyboard.press("Escape")
+    expect(page.get_by_label("Search monitors")).not_to_be_focused()
+    expect(page).to_have_url(re.compile("q=Key"))
     expect(page.locator("tbody .monitor")).to_have_count(3)
     for key, focused in (
         ("j", "Key one"),

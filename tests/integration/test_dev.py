@@ -49,8 +49,12 @@ class Checkout:
         (self.folder / name).write_text(text.replace(before, after))
 
     def sign_in_page(self) -> requests.Response | None:
+        return self.page("/accounts/login/")
+
+    def page(self, path: str) -> requests.Response | None:
+        """Return a page, whatever its status; None while the web server is restarted."""
         try:
-            return requests.get(f"{self.url}/accounts/login/", timeout=10)
+            return requests.get(f"{self.url}{path}", timeout=10)
         except requests.RequestException:
             return None
 
@@ -124,9 +128,14 @@ def test_changes_show_and_a_mistake_is_survived(checkout: Checkout):
 
 
 def test_errors_are_shown_in_full_and_ctrl_c_ends_everything(checkout: Checkout):
-    missing = requests.get(f"{checkout.url}/no/such/page/", timeout=10)
-    assert missing.status_code == 404
-    assert "DEBUG = True" in missing.text
+    wait_for(
+        lambda: (
+            (missing := checkout.page("/no/such/page/")) is not None
+            and missing.status_code == 404
+            and "DEBUG = True" in missing.text
+        ),
+        seconds=_WITHIN,
+    )
     family = psutil.Process(checkout.process.pid).children(recursive=True)
     assert len(family) >= 4
     # As a terminal does it: everything in the foreground gets the signal, and the supervisor's children

@@ -193,9 +193,12 @@
     next?.closest(".monitor").scrollIntoView({ block: "nearest" });
   }
 
-  function leave(target) {
-    if (target === search()) target.blur();
-    else if (boxes().some((box) => box.checked)) choose(false);
+  function leave(event) {
+    if (event.target === search()) {
+      // Browsers would clear the field as well.
+      event.preventDefault();
+      event.target.blur();
+    } else if (boxes().some((box) => box.checked)) choose(false);
   }
 
   const KEYS = {
@@ -208,7 +211,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape") return leave(event.target);
+    if (event.key === "Escape") return leave(event);
     const types = event.target.matches('input:not([type="checkbox"]), textarea, select, [contenteditable]');
     if (types || !Object.hasOwn(KEYS, event.key)) return;
     event.preventDefault();
