@@ -47,6 +47,7 @@ def pages_of(channel):
     return [reverse(name, args=[channel.public_id]) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", KINDS)
 def test_every_page_shows_it_with_what_is_wrong(slug, workspace, client):
     client.force_login(make_user(workspace=workspace))
@@ -61,6 +62,7 @@ def test_every_page_shows_it_with_what_is_wrong(slug, workspace, client):
     assert sum(bool(channel_config.fault(channel)) for channel in channels) > len(channels) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", KINDS)
 def test_the_admin_site_and_the_api_show_it(slug, workspace, client):
     channels = invalid_channels(slug, workspace)

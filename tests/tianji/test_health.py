@@ -432,6 +432,7 @@ def test_an_unread_queue_of_ticks_means_that_no_worker_runs(client, folder):
     assert "Not processing" in only_fault(ask(client), "workers")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scheduled")
 def test_a_broker_that_does_not_answer_is_seen_at_once(client, settings, monkeypatch):
     with socket.socket() as deaf:

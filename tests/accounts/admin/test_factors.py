@@ -16,7 +16,7 @@ from accounts.models import User
 from tests.support.admin_site import TOTP_SECRET, make_staff
 from tests.support.factories import PASSWORD
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

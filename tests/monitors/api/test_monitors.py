@@ -323,6 +323,7 @@ class TestReading:
         assert names(writer.get("monitors/")) == []
 
 
+@pytest.mark.slow
 class TestChanging:
     def test_what_is_not_named_stays(self, writer, workspace):
         monitor = make_monitor(workspace=workspace, timeout=300, tags=["a"])

@@ -291,6 +291,7 @@ def test_the_table_is_what_systemd_says(expression: str):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not installed; the table above was written by it")
 @settings(deadline=None, max_examples=150)
 @given(EXPRESSIONS, st.sampled_from(BASES), st.integers(0, 4000))

@@ -29,7 +29,7 @@ from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import TooFast, arrival, let_pass, push, state_of, transitions_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 _PATIENCE = 20.0
 
 

@@ -261,6 +261,7 @@ def test_a_recorder_with_too_few_outcomes_leaves_no_push_unanswered():
         assert follower.exception(_PATIENCE) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_limit", [1, 7, 1000])
 def test_fifty_threads_each_get_their_own_outcome(batch_limit):
     kinds = list(Outcome)

@@ -435,6 +435,7 @@ def in_threads(count, function):
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_switching_a_channel_off_waits_for_a_monitor_that_is_being_deleted():
     monitor = make_monitor()
@@ -508,6 +509,7 @@ def test_several_workers_share_the_work_and_send_everything_once():
     assert not Delivery.objects.exclude(status=SENT).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_channel_that_hangs_delays_no_other(monkeypatch):
     monkeypatch.setattr(http, "TOTAL_SECONDS", 3.0)

@@ -124,6 +124,7 @@ def test_a_refused_connection_is_a_readable_failure():
     assert result.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", [Answer(delay=20), Answer(drip_head=0.05), Answer(200, body=b"x" * 99, drip=0.1)]
 )
@@ -135,6 +136,7 @@ def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
     assert result == Failed("No response within 1 s.")
 
 
+@pytest.mark.slow
 def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
     monkeypatch.setattr(sandbox, "RESPONSE_SECONDS", 0.5)
     with HttpSink(default=Answer(200, body=b"x" * 1000, drip=0.1)) as sink:
@@ -143,6 +145,7 @@ def test_a_body_that_drips_is_judged_by_its_beginning(monkeypatch):
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_what_was_given_up_ends_soon(one_second):
     with HttpSink(default=Answer(drip_head=0.05)) as sink:
         send(json_url(sink))
@@ -152,6 +155,7 @@ def test_what_was_given_up_ends_soon(one_second):
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_what_was_given_up_ends_soon_behind_tls_too(one_second, tmp_path):
     certificate, key = certificate_for("localhost", tmp_path)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

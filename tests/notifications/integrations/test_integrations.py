@@ -23,6 +23,9 @@ from tests.support.providers.chats import Discord, Feishu, Matrix, Slack, Telegr
 from tests.support.providers.oncall import Opsgenie, PagerDuty
 from tests.support.providers.phones import Gotify, Ntfy, Pushover, Twilio
 
+# Each provider is a server of its own.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=FAKES, ids=lambda fake: fake.kind)
 def any_fake(request, opened):

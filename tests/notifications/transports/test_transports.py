@@ -174,6 +174,7 @@ def test_a_refused_connection_is_a_readable_failure():
     assert not result.permanent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [Answer(delay=20), Answer(drip_head=0.05)])
 def test_an_answer_that_hangs_or_drips_ends_in_time(answer, one_second):
     with HttpSink(default=answer) as sink:
@@ -190,6 +191,7 @@ def test_a_body_that_drips_does_not_hold_up_a_success():
         assert time.monotonic() - started < 2
 
 
+@pytest.mark.slow
 def test_a_failure_whose_body_drips_is_judged_by_its_status(monkeypatch):
     monkeypatch.setattr(http, "RESPONSE_SECONDS", 0.5)
     with HttpSink(default=Answer(500, body=b"x" * 1000, drip=0.1)) as sink:
@@ -297,6 +299,7 @@ def test_a_mail_server_that_is_not_there_is_a_failure(smtp, settings):
     assert "Mail server error" in result.detail
 
 
+@pytest.mark.slow
 def test_a_mail_server_that_drips_is_given_up(smtp, settings, one_second):
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
