@@ -154,11 +154,11 @@ TEMPLATES = [
 # retried by its sender, which is better than a sender that hangs.
 _STATEMENT_TIMEOUT_MS = 15_000
 _LOCK_TIMEOUT_MS = 5_000
-# How long a session may hold locks without saying anything. Its process may be gone, or cut off, and what is
-# between may never tell the server.
+# How long a transaction may be idle, with the locks it holds. Its process may be gone or cut off, and a proxy
+# between them may never close the connection.
 _IDLE_IN_TRANSACTION_MS = 15_000
 # Longer than any statement may run: then the server, or what is between, hangs.
-_SILENT_SECONDS = 20.0
+_RESPOND_SECONDS = 20.0
 
 if _DATABASE_URL:
     DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
@@ -168,7 +168,7 @@ else:
     }
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
-    from core.postgresql import patient_for
+    from core.postgresql import responding_within
 
     _database.setdefault("OPTIONS", {}).update(
         {
@@ -187,7 +187,7 @@ if _database["ENGINE"].endswith("postgresql"):
                 f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
             ),
             "pool": {
-                "connection_class": patient_for(_SILENT_SECONDS),
+                "connection_class": responding_within(_RESPOND_SECONDS),
                 "min_size": 1,
                 "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
                 "timeout": 5,

@@ -154,14 +154,14 @@ class Journal:
         return incident
 
     def _report_again(self, incident: Incident, event: HeartbeatArrived, message: str) -> None:
-        """Note what a sender that is down says now, if that is not what it said before.
+        """Note the reason that a sender that is down reports now, if it is another one.
 
-        A report without a message says nothing new, unless it is the first one after silence.
+        A report without a message is no news, unless it is the first one after silence.
         """
         if event.fault is None or message == (incident.latest_message or incident.opening_message):
             return
-        said_why = incident.latest_message or incident.cause != Cause.MISSED
-        if said_why and message in DEFAULT_MESSAGE.values():
+        has_reason = incident.latest_message or incident.cause != Cause.MISSED
+        if has_reason and message in DEFAULT_MESSAGE.values():
             return
         incident.latest_message = message
         if incident.pk is not None and incident not in self._reported_again:

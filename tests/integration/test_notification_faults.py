@@ -150,7 +150,7 @@ def test_redis_away_for_a_minute_and_empty_afterwards_loses_nothing(plant: Plant
         until(
             lambda: [row["status"] for row in plant.deliveries()].count("sent") >= 2,
             seconds=75,
-            what="both are told (the second in the digest of a storm, or 30 s later)",
+            what="both are notified (the second in the digest of a storm, or 30 s later)",
         )
         assert notified
         assert len(plant.deliveries()) == len(
@@ -286,7 +286,7 @@ def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plan
             )
             return {row["status"] for row in rows} == {"sent"}
 
-        until(notified_of_all, seconds=90, what="all that can be reached are told")
+        until(notified_of_all, seconds=90, what="all that can be reached are notified")
         for sink in sinks.values():
             # Beside it there may be the news that those that cannot be reached are failing.
             about = [request.json["monitor"] for request in sink.requests]

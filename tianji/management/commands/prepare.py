@@ -61,7 +61,7 @@ def _one_at_a_time() -> Iterator[None]:
         cursor.execute(
             "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
         )
-        connection.connection.silent_most = None
+        connection.connection.respond_within = None
         cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         try:
             yield
