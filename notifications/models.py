@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import uuid
 
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, Workspace
-from monitors.models import Incident, Monitor
+from core.timezones import ZONE_LENGTH
+from monitors.domain.state_machine import Urgency
+from monitors.models import URGENCY_LABELS, Incident, Monitor
 from notifications.integrations import kinds
-from notifications.messages.events import LABELS
+from notifications.messages.events import LABELS, REASON_LABELS
 
 DELAY_MAX = 7 * 86_400
+# Messages in 30 s, of which each is sent alone.
+BURST, BURST_MAX = 5, 20
 TEMPLATE_LENGTH = 4000
 DETAIL_LENGTH = 500
 
@@ -25,9 +29,13 @@ class Channel(models.Model):
     `delay` is in seconds: shorter outages are not notified. `on_...` are the events it is subscribed to; a
     monitor may override them (ChannelRule). `title` and `body` are templates, empty for the default.
 
+    It is notified of monitors of at least `least_urgency`. From `quiet_from` to `quiet_until`, in
+    `quiet_timezone`, only those of high urgency are notified. Up to `burst` messages are sent in 30 s, each
+    alone; what follows is a storm, with a digest every 30 s.
+
     `failures` counts failed attempts since the last success; `failing_since` is when the channel was found
-    failing. Until `paused_until` nothing is sent, because the receiver asked for a pause. `downs_until` and
-    `ups_until` end the current window of a storm (notifications/dispatch/queue.py).
+    failing. Until `paused_until` nothing is sent, because the receiver asked for a pause. `digest_at` is when
+    the next digest of a storm is due (notifications/dispatch/turn.py).
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -45,13 +53,31 @@ class Channel(models.Model):
     on_recovery = models.BooleanField(_("recovery"), default=True)
     on_late = models.BooleanField(_("late"), default=False)
     on_reminder = models.BooleanField(_("reminders"), default=True)
+    # The defaults in the database are for processes of the version before, while an upgrade is running.
+    least_urgency = models.CharField(
+        _("only monitors with an urgency of at least"),
+        max_length=6,
+        choices=URGENCY_LABELS,
+        default=Urgency.LOW.value,
+        db_default=Urgency.LOW.value,
+    )
+    quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
+    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
+    quiet_timezone = models.CharField(
+        _("time zone of the quiet hours"), max_length=ZONE_LENGTH, default="UTC", db_default="UTC"
+    )
+    burst = models.PositiveSmallIntegerField(
+        _("messages in 30 seconds"),
+        default=BURST,
+        db_default=BURST,
+        validators=[MinValueValidator(1), MaxValueValidator(BURST_MAX)],
+    )
     title = models.TextField(_("title"), max_length=TEMPLATE_LENGTH, blank=True)
     body = models.TextField(_("text"), max_length=TEMPLATE_LENGTH, blank=True)
     failures = models.PositiveIntegerField(default=0, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
-    downs_until = models.DateTimeField(null=True, blank=True, editable=False)
-    ups_until = models.DateTimeField(null=True, blank=True, editable=False)
+    digest_at = models.DateTimeField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -71,14 +97,59 @@ class Channel(models.Model):
         return str(known.label) if known else self.kind
 
 
-class Delivery(models.Model):
-    """One event for one channel. Its `public_id` is the stable id under which every attempt is sent.
+class Belief(models.Model):
+    """What a channel was last sent about a monitor, and when to compare that with the present state.
 
-    `planned_at` is when the rules allow it to be sent; `next_attempt_at` when the next attempt may be made.
-    A delivery that went into a digest is `merged` and points to it until it takes over the digest's result.
-    A digest has no incident, and neither has the event that `subject` is failing. `occasion` is the
-    heartbeat after which a monitor is late. `thread` identifies the outage at the receiver: that of an
-    earlier incident if its recovery was never sent. `note` is the reason why a delivery was skipped.
+    `outage` is the key of the outage that was opened, or may have been opened, at the receiver, until it was
+    ended there; `sequence` counts the messages that were sent under it. `incident` is the incident that the
+    channel was last notified of; incidents up to the row id `after_incident` are no news. `late_after` is the
+    heartbeat after which it was notified that the monitor is late. `delivery` is being sent or retried.
+    `check_at` is null if there is nothing to compare until something happens.
+    """
+
+    class State(models.TextChoices):
+        NOTHING = "nothing", _("Nothing")
+        UP = "up", _("Up")
+        LATE = "late", _("Late")
+        DOWN = "down", _("Down")
+        FLAPPING = "flapping", _("Flapping")
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="beliefs")
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="beliefs")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.NOTHING)
+    outage = models.UUIDField(null=True)
+    sequence = models.PositiveIntegerField(default=0)
+    incident = models.ForeignKey(Incident, null=True, on_delete=models.SET_NULL, related_name="+")
+    after_incident = models.BigIntegerField(default=0)
+    reminders = models.PositiveSmallIntegerField(default=0)
+    late_after = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    delivery = models.ForeignKey("Delivery", null=True, on_delete=models.SET_NULL, related_name="beliefs")
+    check_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["monitor", "channel"], name="one_belief_a_monitor_and_channel")
+        ]
+        indexes = [
+            models.Index(
+                fields=["channel", "check_at"], name="belief_check", condition=Q(check_at__isnull=False)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id} of {self.monitor_id}: {self.state}"
+
+
+class Delivery(models.Model):
+    """One message for one channel. Its `public_id` is the stable id under which every attempt is sent.
+
+    `planned_at` is when the rules allowed it to be sent. A delivery that went into a digest is `merged` and
+    points to it until it takes over the digest's result. A digest has no incident, and neither has the event
+    that `subject` is failing. `occasion` is the heartbeat after which a monitor is late, or when the subject
+    failed. `outage` identifies the outage at the receiver, and `sequence` is the number of the message
+    about it. `reason` is why an outage ended that did not recover. `about` is what is left of a monitor that
+    was deleted. `note` is the reason why a delivery was skipped.
     """
 
     class Status(models.TextChoices):
@@ -93,12 +164,15 @@ class Delivery(models.Model):
         """Why a delivery was skipped."""
 
         RECOVERED = "recovered", _("Recovered before it was sent")
+        ACKNOWLEDGED = "acknowledged", _("Already acknowledged")
+        UNSUBSCRIBED = "unsubscribed", _("No longer subscribed")
+        OUTDATED = "outdated", _("Outdated before it arrived: replaced by a newer notification")
+        PAUSED = "paused", _("Paused before it was sent")
+        # These are of earlier versions.
         NOT_NOTIFIED = "not_notified", _("Never notified that it went down")
         CONTINUES = "continues", _("Already notified of this outage")
         DOWN_AGAIN = "down_again", _("Down again before it was sent")
-        ACKNOWLEDGED = "acknowledged", _("Already acknowledged")
         NOT_LATE = "not_late", _("A heartbeat arrived before it was sent")
-        UNSUBSCRIBED = "unsubscribed", _("No longer subscribed")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     monitor = models.ForeignKey(Monitor, null=True, on_delete=models.CASCADE, related_name="deliveries")
@@ -109,7 +183,10 @@ class Delivery(models.Model):
     event = models.CharField(max_length=20, choices=[(event.value, label) for event, label in LABELS.items()])
     sequence = models.PositiveIntegerField(default=0)
     occasion = models.DateTimeField(null=True)
-    thread = models.UUIDField(null=True)
+    outage = models.UUIDField(null=True, db_column="thread")
+    reason = models.CharField(max_length=12, choices=REASON_LABELS, blank=True, default="", db_default="")
+    reminder = models.PositiveSmallIntegerField(default=0, db_default=0)
+    about = models.JSONField(null=True)
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     note = models.CharField(max_length=12, choices=Note.choices, blank=True)
     created_at = models.DateTimeField()
@@ -124,11 +201,7 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         constraints = [
             models.UniqueConstraint(
-                fields=["incident", "event", "sequence", "channel"], name="one_delivery_an_event_and_channel"
-            ),
-            models.UniqueConstraint(
-                fields=["monitor", "event", "occasion", "channel"],
-                name="one_delivery_an_occasion_and_channel",
+                fields=["subject", "occasion", "channel"], name="one_delivery_a_failing_channel"
             ),
             models.CheckConstraint(
                 name="only_an_open_delivery_has_a_next_attempt",
@@ -143,6 +216,7 @@ class Delivery(models.Model):
                 condition=Q(next_attempt_at__isnull=False),
             ),
             models.Index("monitor", models.F("created_at").desc(), name="delivery_monitor_created"),
+            models.Index("channel", models.F("created_at").desc(), name="delivery_channel_created"),
         ]
 
     def __str__(self) -> str:
@@ -190,11 +264,41 @@ class ChannelRule(models.Model):
         return f"{self.monitor_id} to {self.channel_id}"
 
 
+class EscalationStep(models.Model):
+    """Also notify `channel` of an outage that nobody has acknowledged `after` seconds.
+
+    For monitors of the workspace with at least `least_urgency`; the channel need not be subscribed to them.
+    """
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="escalation_steps")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="escalation_steps")
+    after = models.PositiveIntegerField(
+        _("if not acknowledged within"), validators=[MinValueValidator(60), MaxValueValidator(DELAY_MAX)]
+    )
+    least_urgency = models.CharField(
+        _("monitors with an urgency of at least"),
+        max_length=6,
+        choices=URGENCY_LABELS,
+        default=Urgency.LOW.value,
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "channel"], name="one_escalation_step_a_workspace_and_channel"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id} after {self.after} s"
+
+
 class _Thresholds(models.Model):
     """Failure threshold: `..._needed` failures of the last `..._of`, in a row if both are the same.
 
     Recovery threshold: `recovery_needed` good heartbeats in a row. While a monitor is down, reminders are
-    sent every `remind_every` seconds, at most `remind_most` times; 0 is never.
+    sent every `remind_every` seconds, at most `remind_most` times; 0 is never. With more than `flap_changes` changes in 10 minutes it is
+    flapping; 0 turns that off.
     """
 
     missed_needed = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -204,6 +308,7 @@ class _Thresholds(models.Model):
     recovery_needed = models.PositiveSmallIntegerField(null=True, blank=True)
     remind_every = models.PositiveIntegerField(null=True, blank=True)
     remind_most = models.PositiveSmallIntegerField(null=True, blank=True)
+    flap_changes = models.PositiveSmallIntegerField(null=True, blank=True)
 
     class Meta:
         abstract = True

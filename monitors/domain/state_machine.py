@@ -30,6 +30,14 @@ class Shown(StrEnum):
     PAUSED = "paused"
 
 
+class Urgency(StrEnum):
+    """How urgent it is to know that a monitor is down; notification rules refer to it."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class Cause(StrEnum):
     """Why an incident was opened."""
 

@@ -2,7 +2,7 @@
 
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
-from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
+from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS, URGENCY_LABELS
 from monitors.models.listening import GAP_DAYS, Gap, PushTally, Watermark
 from monitors.models.maintenance import MaintenanceWindow
 from monitors.models.monitors import (
@@ -40,6 +40,7 @@ __all__ = [
     "SLUG_LENGTH",
     "STATUS_LABELS",
     "TOKEN_LABEL_LENGTH",
+    "URGENCY_LABELS",
     "Gap",
     "Heartbeat",
     "Incident",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from monitors.domain.state_machine import MESSAGE_LENGTH, Cause, Reason, Status
+from monitors.domain.state_machine import MESSAGE_LENGTH, Cause, Reason, Status, Urgency
 
-__all__ = ["CAUSE_LABELS", "MESSAGE_LENGTH", "REASON_LABELS", "STATUS_LABELS"]
+__all__ = ["CAUSE_LABELS", "MESSAGE_LENGTH", "REASON_LABELS", "STATUS_LABELS", "URGENCY_LABELS"]
 
 STATUS_LABELS = [
     (Status.NEW.value, _("New")),
@@ -26,4 +26,9 @@ REASON_LABELS = [
     (Reason.VALUE.value, _("Out of range")),
     (Reason.PAUSED.value, _("Paused")),
     (Reason.RESUMED.value, _("Resumed")),
+]
+URGENCY_LABELS = [
+    (Urgency.LOW.value, _("Low")),
+    (Urgency.NORMAL.value, _("Normal")),
+    (Urgency.HIGH.value, _("High")),
 ]

@@ -23,9 +23,9 @@ from monitors.domain.schedules import (
     OnCalendarSchedule,
     Schedule,
 )
-from monitors.domain.state_machine import Status
+from monitors.domain.state_machine import Status, Urgency
 from monitors.domain.value_rules import ValueRules
-from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS
+from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS, URGENCY_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 
 SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, CALENDAR_LENGTH, FAULT_LENGTH = 60, 2000, 200, 1000, 200
@@ -53,6 +53,8 @@ class Monitor(models.Model):
     `slug` identifies it in its workspace for programs. `push_rate` is the number of pushes per minute for
     each of its tokens: 0 means no limit, null the workspace's limit. A heartbeat whose value is below
     `value_min` or above `value_max`, or is missing although `value_required`, is a failure.
+
+    `urgency` is how urgent it is to know that it is down; notification rules refer to it.
 
     `calendar` has systemd's OnCalendar expressions, one a line; `timezone` is for those without one, and for
     `cron`. A heartbeat up to `early` s before a set time counts for it; null for the schedule's default.
@@ -95,6 +97,13 @@ class Monitor(models.Model):
     value_min = models.FloatField(_("lowest allowed value"), null=True, blank=True)
     value_max = models.FloatField(_("highest allowed value"), null=True, blank=True)
     value_required = models.BooleanField(_("require a value"), default=False)
+    urgency = models.CharField(
+        _("urgency"),
+        max_length=6,
+        choices=URGENCY_LABELS,
+        default=Urgency.NORMAL.value,
+        db_default=Urgency.NORMAL.value,
+    )
     # Counts edits, so that an edit based on an older version can be detected.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
