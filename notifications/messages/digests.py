@@ -46,7 +46,7 @@ _SECTIONS = {
 
 
 def section_of(event: Event) -> Section:
-    """Return the section of a digest that `event` belongs to. Raises KeyError if it is not about a monitor."""
+    """Return the section of a digest for `event`. Raises KeyError if it is not about one monitor."""
     return _SECTIONS[event]
 
 
