@@ -20,7 +20,7 @@ from django.core.mail.message import sanitize_address
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from notifications.messages.text import BULLET
+from notifications.messages.text import BULLET, Message
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
 
 # The enhanced status of an address that does not exist (RFC 3463, 3.2). A rejection without it, such as
