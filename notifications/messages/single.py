@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from monitors.domain import durations
 from monitors.domain.state_machine import Cause
 from monitors.domain.value_rules import number
-from notifications.messages.events import ENDS, Event
+from notifications.messages.events import Event, Reason
 from notifications.messages.text import Message, clock, cut, moment, one_line
 
 
@@ -28,17 +29,32 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """Outages that the channel was not notified of, besides the one that a notification is about.
+
+    `since` is when the first of them began.
+    """
+
+    times: int
+    since: datetime
+    longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a notification about one monitor needs. Times are aware datetimes.
+
+    `outage` is the key of the outage at the receiver and `sequence` the number of this message about it.
+    `again`: the channel has not been notified yet that an earlier outage is over. `reason` belongs to ENDED,
+    `is_down` and `changes`, those of the last 10 minutes, to FLAPPING.
 
     `at` is when the event happened, `now` when the notification is written; `last_heartbeat_at` is the last
     heartbeat before the incident; `latest_message` is what was reported since, if that differs from the
     opening message, and `latest_value` its value; `rejected` is a sentence about pushes that were rejected
-    since the last heartbeat; the closing fields belong to the heartbeat that ended it. `resolved_at` can be
-    set for an OPENED event too, if the notification is sent late. LATE has no incident: `started_at` is
-    when the heartbeat was expected, `deadline` when the monitor goes down without one. `reminder` is the
-    number of this reminder, out of `reminders` (0 if there is no maximum). `down_again` means that another
-    outage followed and is still open.
+    since the last heartbeat; the closing fields belong to the heartbeat that ended it. LATE has no incident, and
+    neither has ENDED after it: `started_at` is when the heartbeat was expected, `deadline` when the monitor
+    goes down without one, and `resolved_at` when it arrived. `reminder` is the number of this reminder, out
+    of `reminders` (0 if there is no maximum).
     """
 
     event: Event
@@ -64,9 +80,16 @@ class Facts:
     deadline: datetime | None = None
     reminder: int = 0
     reminders: int = 0
-    down_again: bool = False
     workspace: str = ""
     acknowledge_url: str = ""
+    outage: str = ""
+    sequence: int = 0
+    again: bool = False
+    meanwhile: Meanwhile | None = None
+    reason: Reason | None = None
+    is_down: bool = False
+    changes: int = 0
+    urgency: str = "normal"
 
     @property
     def duration(self) -> timedelta | None:
@@ -82,13 +105,19 @@ class Facts:
     @property
     def message(self) -> str:
         """The message of the heartbeat that caused the event, or of the last report since."""
-        return self.closing_message if self.event in ENDS else self.latest_message or self.opening_message
+        if self._ended_by_heartbeat:
+            return self.closing_message
+        return self.latest_message or self.opening_message
 
     @property
     def value(self) -> float | None:
-        if self.event in ENDS:
+        if self._ended_by_heartbeat:
             return self.closing_value
         return self.opening_value if self.latest_value is None else self.latest_value
+
+    @property
+    def _ended_by_heartbeat(self) -> bool:
+        return self.event in (Event.RESOLVED, Event.PASSED) or self.reason is Reason.ARRIVED
 
 
 def compose(facts: Facts) -> Message:
@@ -106,6 +135,10 @@ def compose(facts: Facts) -> Message:
             return _resolved(facts)
         case Event.PASSED:
             return _passed(facts)
+        case Event.ENDED:
+            return _on_time_again(facts) if facts.reason is Reason.ARRIVED else _ended(facts)
+        case Event.FLAPPING:
+            return _flapping(facts)
         case Event.LATE:
             return _late(facts)
     raise ValueError(f"{facts.event} is not about one monitor")
@@ -131,7 +164,7 @@ def _message(facts: Facts, title: str, lines: Iterable[str]) -> Message:
 
 def _opened(facts: Facts) -> Message:
     name = one_line(facts.monitor)
-    title = _("Down: %(monitor)s") % {"monitor": name}
+    title = (_("Down again: %(monitor)s") if facts.again else _("Down: %(monitor)s")) % {"monitor": name}
     lines = [_since(name, facts), *_reasons(facts), *_latest(facts), *_meanwhile(facts)]
     return _message(facts, title, lines)
 
@@ -194,10 +227,26 @@ def _reasons(facts: Facts) -> list[str]:
 
 
 def _meanwhile(facts: Facts) -> list[str]:
-    # Not if it went down again: that outage continues this one without another notification.
-    if facts.resolved_at is None or facts.down_again:
+    if (more := facts.meanwhile) is None:
         return []
-    return [_("It has since recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}]
+    if facts.event in (Event.OPENED, Event.REMINDER):
+        pattern = ngettext(
+            "Before that, it was down once, at %(time)s, for %(length)s.",
+            "Before that, it was down %(count)d times since %(time)s, the longest for %(length)s.",
+            more.times,
+        )
+    else:
+        pattern = ngettext(
+            "It was also down once, at %(time)s, for %(length)s.",
+            "It was also down %(count)d times since %(time)s, the longest for %(length)s.",
+            more.times,
+        )
+    values = {
+        "count": more.times,
+        "time": clock(more.since, beside=facts.started_at),
+        "length": durations.about(max(more.longest.total_seconds(), 0)),
+    }
+    return [pattern % values]
 
 
 def _resolved(facts: Facts) -> Message:
@@ -215,6 +264,7 @@ def _resolved(facts: Facts) -> Message:
         why(facts),
         *_latest(facts),
         *_message_and_value(facts.closing_message, facts.closing_value),
+        *_meanwhile(facts),
     ]
     return _message(facts, title, lines)
 
@@ -233,8 +283,85 @@ def _passed(facts: Facts) -> Message:
         why(facts),
         *_last_heartbeat(facts),
         *_message_and_value(facts.closing_message, facts.closing_value),
+        *_meanwhile(facts),
     ]
     return _message(facts, title, lines)
+
+
+def _ended(facts: Facts) -> Message:
+    """The notification that an outage is closed without a recovery."""
+    name = one_line(facts.monitor)
+    if facts.reason is Reason.PAUSED:
+        title, sentence = _("Paused: %(monitor)s"), _("%(monitor)s was paused.")
+    elif facts.reason is Reason.DELETED:
+        title, sentence = _("Deleted: %(monitor)s"), _("%(monitor)s was deleted.")
+    elif facts.reason is Reason.UNSUBSCRIBED:
+        title, sentence = (
+            _("No longer notified: %(monitor)s"),
+            _("This channel is no longer subscribed to %(monitor)s."),
+        )
+    else:
+        title, sentence = (
+            _("No longer notified: %(monitor)s"),
+            _("The rules of this channel no longer cover %(monitor)s."),
+        )
+    values = {"monitor": name}
+    lines = [f"{sentence % values} {_state_at_the_end(facts)}"]
+    if facts.incident_id:
+        lines.append(why(facts))
+    return _message(facts, title % values, [*lines, *_meanwhile(facts)])
+
+
+def _state_at_the_end(facts: Facts) -> str:
+    time = {"time": moment(facts.started_at)}
+    if facts.resolved_at is not None:
+        return _("It has recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}
+    gone = facts.reason in (Reason.PAUSED, Reason.DELETED)
+    if facts.changes:
+        return _("It was flapping.") if gone else _("It is still flapping.")
+    if not facts.incident_id:
+        sentence = (
+            _("It was late. A heartbeat was expected by %(time)s.")
+            if gone
+            else _("It is still late. A heartbeat was expected by %(time)s.")
+        )
+        return sentence % time
+    return (_("It was down since %(time)s.") if gone else _("It is still down (since %(time)s).")) % time
+
+
+def _on_time_again(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    sentence = _("A heartbeat of %(monitor)s arrived at %(end)s. It was expected by %(start)s.") % {
+        "monitor": name,
+        "end": moment(facts.resolved_at or facts.at),
+        "start": moment(facts.started_at),
+    }
+    lines = [sentence, *_message_and_value(facts.closing_message, facts.closing_value)]
+    return _message(facts, _("On time again: %(monitor)s") % {"monitor": name}, lines)
+
+
+def _flapping(facts: Facts) -> Message:
+    name = one_line(facts.monitor)
+    pattern = (
+        ngettext(
+            "%(monitor)s changed %(count)d time in the last 10 minutes and is down now.",
+            "%(monitor)s changed %(count)d times in the last 10 minutes and is down now.",
+            facts.changes,
+        )
+        if facts.is_down
+        else ngettext(
+            "%(monitor)s changed %(count)d time in the last 10 minutes and is up now.",
+            "%(monitor)s changed %(count)d times in the last 10 minutes and is up now.",
+            facts.changes,
+        )
+    )
+    lines = [
+        pattern % {"monitor": name, "count": facts.changes},
+        _("The next notification is sent when it has been steady for 5 minutes or down for 2."),
+    ]
+    if facts.incident_id:
+        lines.append(why(facts))
+    return _message(facts, _("Flapping: %(monitor)s") % {"monitor": name}, [*lines, *_latest(facts)])
 
 
 def why(facts: Facts) -> str:
