@@ -35,6 +35,7 @@ class Rules:
     recovery: int = 1
     remind_every: timedelta | None = None
     remind_most: int = 24
+    flap_changes: int = 6
     snoozed_until: datetime | None = None
 
 
@@ -48,6 +49,7 @@ class Route:
     channel: Channel
     delay: timedelta
     events: frozenset[str]
+    unless_acknowledged: bool = False
 
 
 def rules_of(monitors: Collection[int]) -> dict[int, Rules]:
