@@ -34,7 +34,8 @@ class Section(StrEnum):
     ENDED = "closed"
 
 
-_SECTIONS = {
+# The section of each event that is about one monitor.
+SECTIONS = {
     Event.OPENED: Section.DOWN,
     Event.REMINDER: Section.REMINDER,
     Event.RESOLVED: Section.RECOVERED,
@@ -47,7 +48,7 @@ _SECTIONS = {
 
 def section_of(event: Event) -> Section:
     """Return the section of a digest for `event`. Raises KeyError if it is not about one monitor."""
-    return _SECTIONS[event]
+    return SECTIONS[event]
 
 
 @dataclass(frozen=True, slots=True)

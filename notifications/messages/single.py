@@ -175,20 +175,24 @@ def _ended(facts: Facts) -> Message:
 
 
 def _state_at_the_end(facts: Facts) -> str:
-    time = {"time": moment(facts.started_at)}
-    if facts.resolved_at is not None:
-        return _("It has recovered, at %(time)s.") % {"time": moment(facts.resolved_at)}
+    """Return how it was when it was paused or deleted, and otherwise how it is."""
     gone = facts.reason in (Reason.PAUSED, Reason.DELETED)
     if facts.changes:
         return _("It was flapping.") if gone else _("It is still flapping.")
     if not facts.incident_id:
-        sentence = (
-            _("It was late. A heartbeat was expected by %(time)s.")
+        pattern = (
+            _("It was late: a heartbeat was expected by %(time)s.")
             if gone
-            else _("It is still late. A heartbeat was expected by %(time)s.")
+            else _("It is late: a heartbeat was expected by %(time)s.")
         )
-        return sentence % time
-    return (_("It was down since %(time)s.") if gone else _("It is still down (since %(time)s).")) % time
+    elif gone:
+        # A pause resolves the incident, which is no recovery.
+        pattern = _("It was down since %(time)s.")
+    elif facts.resolved_at is None:
+        pattern = _("It is still down, since %(time)s.")
+    else:
+        return _("It recovered at %(time)s.") % {"time": moment(facts.resolved_at)}
+    return pattern % {"time": moment(facts.started_at)}
 
 
 def _on_time_again(facts: Facts) -> Message:
