@@ -184,7 +184,8 @@ def _rejected(incident: Incident) -> str:
 def _is_down_again(incident: Incident) -> bool:
     if incident.resolved_at is None:
         return False
-    return Incident.objects.filter(monitor=incident.monitor_id, resolved_at=None).exists()
+    again = Incident.objects.filter(monitor=incident.monitor_id, resolved_at=None)
+    return again.filter(confirmed_at__isnull=False).exists()
 
 
 def _about_lateness(delivery: Delivery, monitor: Monitor) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def digest_facts(delivery: Delivery, now: datetime) -> digests.Facts:
     if event is not Event.DIGEST_UP:
         # A monitor that went down again before its recovery was sent is down, and nothing else will say so.
         fallen = [incident.monitor_id for incident in rows if incident.resolved_at is not None]
-        again = Incident.objects.filter(monitor__in=fallen, resolved_at=None)
+        again = Incident.objects.filter(monitor__in=fallen, resolved_at=None, confirmed_at__isnull=False)
         down = set(again.values_list("monitor_id", flat=True))
     query = "" if event is Event.DIGEST_UP else "?status=down"
     return digests.Facts(

@@ -1,8 +1,8 @@
 """Decides from facts whether a due delivery is sent now, without a database and without a clock.
 
 A channel is notified of an outage and then of its recovery: never twice of the same outage, and never of the
-recovery from an outage that it was not notified of. Whatever holds a notification back (a failure threshold,
-a snooze, maintenance) ends at some time, and the delivery is judged again then.
+recovery from an outage that it was not notified of. Whatever holds a notification back (a snooze,
+maintenance) ends at some time, and the delivery is judged again then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 
 from notifications.messages.events import Event
-from notifications.rules.thresholds import RECHECK_AFTER
+
+# How soon a delivery that depends on another one is judged again.
+RECHECK_AFTER = timedelta(seconds=2)
 
 
 class SkipReason(StrEnum):
@@ -46,11 +48,10 @@ class Situation:
         delayed: the channel is only notified of outages that last.
         resolved_at, acknowledged_at: of the incident, if set.
         maintenance_until, snoozed_until: in the future, or None.
-        below_threshold_until: None once the failure threshold is reached; else when to judge again.
         notified: whether the channel was notified of the beginning of this incident.
         recovery_pending: it was notified of an earlier outage of this monitor, but not yet of its recovery.
         earlier_undecided: a notification of an earlier outage, which is over, may be about to be sent first.
-        good, good_needed: good heartbeats in a row since the end, and the recovery threshold.
+        down_again: another incident of the monitor is open and confirmed.
         every: the time between reminders.
         still_late: no heartbeat has arrived since.
     """
@@ -65,12 +66,10 @@ class Situation:
     acknowledged_at: datetime | None = None
     maintenance_until: datetime | None = None
     snoozed_until: datetime | None = None
-    below_threshold_until: datetime | None = None
     notified: Notified = Notified.YES
     recovery_pending: bool = False
     earlier_undecided: bool = False
-    good: int = 1
-    good_needed: int = 1
+    down_again: bool = False
     every: timedelta = timedelta(hours=1)
     still_late: bool = True
 
@@ -124,8 +123,6 @@ def _opened(facts: Situation) -> Verdict:
     if facts.delayed and facts.acknowledged_at is not None:
         return Skip(SkipReason.ACKNOWLEDGED)
     until = _held_until(facts)
-    if until is None:
-        until = facts.below_threshold_until
     if until is not None:
         return Skip(SkipReason.RECOVERED) if facts.resolved_at is not None else Hold(until, replan=True)
     if facts.earlier_undecided:
@@ -136,7 +133,7 @@ def _opened(facts: Situation) -> Verdict:
 def _passed(facts: Situation) -> Verdict:
     if not facts.wanted:
         return Skip(SkipReason.UNSUBSCRIBED)
-    if _held_until(facts) is not None or facts.below_threshold_until is not None:
+    if _held_until(facts) is not None:
         return Skip(SkipReason.RECOVERED)
     if facts.earlier_undecided:
         return Hold(facts.now + RECHECK_AFTER)
@@ -151,7 +148,8 @@ def _resolved(facts: Situation) -> Verdict:
     # Maintenance holds back recoveries too, but a snooze only holds back bad news.
     if facts.maintenance_until is not None:
         return Hold(facts.maintenance_until)
-    if facts.good < facts.good_needed:
+    if facts.down_again:
+        # The outage continues as soon as the beginning of the other incident is judged.
         return Hold(facts.now + RECHECK_AFTER)
     return Send()
 

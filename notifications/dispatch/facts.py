@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
-
-from django.db.models import OuterRef, Subquery
 
 from core.sql import among
-from monitors.domain.schedules import ScheduleError, SetTimesSchedule
-from monitors.domain.state_machine import Cause, Status
-from monitors.domain.value_rules import ValueRules
-from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
+from monitors.domain.state_machine import Status
+from monitors.models import Incident, MonitorState, Transition
 from monitors.services import maintenance
 from notifications.dispatch.decide import Notified, Situation
 from notifications.messages.events import SUBSCRIPTIONS, Event
 from notifications.models import Channel, ChannelRule, Delivery
-from notifications.rules import effective, thresholds
-from notifications.rules.effective import Route, Rules, Threshold
-
-# For a schedule that can't be evaluated.
-_SOME_PERIOD = timedelta(hours=1)
+from notifications.rules import effective
+from notifications.rules.effective import Route, Rules
 
 
 class FactFinder:
@@ -45,16 +37,11 @@ class FactFinder:
         about_ends |= {row.incident_id for ends in self.recoveries.values() for row in ends}
         self.openings = self._find_openings(about_ends)
         self._silenced = self._find_silenced(rows)
-        self._latest = self._find_latest(
+        self._down = self._find_down(
             {row.monitor_id for row in rows if row.event == Event.RESOLVED and row.monitor_id is not None}
         )
         self._states = MonitorState.objects.in_bulk(
-            {
-                row.monitor_id
-                for row in rows
-                if row.event == Event.LATE
-                or (row.event == Event.RESOLVED and self._rules_of(row).recovery > 1)
-            }
+            {row.monitor_id for row in rows if row.event == Event.LATE}
         )
 
     def situation(self, row: Delivery) -> Situation:
@@ -80,12 +67,10 @@ class FactFinder:
             acknowledged_at=row.incident.acknowledged_at if row.incident else None,
             maintenance_until=self._maintenance.get(row.monitor_id or 0),
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
-            below_threshold_until=self._tolerated_until(row, mine),
             notified=self._notified(row),
             recovery_pending=Notified.YES in earlier,
             earlier_undecided=Notified.SOON in earlier,
-            good=self._good(row, mine),
-            good_needed=mine.recovery,
+            down_again=row.monitor_id in self._down,
             every=mine.remind_every or timedelta(hours=1),
             still_late=self._still_late(row),
         )
@@ -143,12 +128,12 @@ class FactFinder:
         paused = Transition.objects.filter(incident__in=known, target=Status.PAUSED)
         return {pk for pk in paused.values_list("incident_id", flat=True) if pk is not None}
 
-    def _find_latest(self, ids: Collection[int]) -> dict[int, Incident]:
-        """Return the newest incident of each of these monitors."""
-        newest = Incident.objects.filter(monitor=OuterRef("pk")).order_by("-started_at", "-pk")
-        found = Monitor.objects.filter(pk__in=among(ids)).annotate(newest=Subquery(newest.values("pk")[:1]))
-        incidents = Incident.objects.filter(pk__in=found.values("newest")) if ids else ()
-        return {incident.monitor_id: incident for incident in incidents}
+    def _find_down(self, ids: Collection[int]) -> set[int]:
+        """Return which of these monitors are down, as far as notifications are concerned."""
+        confirmed = Incident.objects.filter(resolved_at=None, confirmed_at__isnull=False)
+        if not ids:
+            return set()
+        return set(confirmed.filter(monitor__in=among(ids)).values_list("monitor_id", flat=True))
 
     def _notified(self, row: Delivery) -> Notified:
         if row.event not in (Event.RESOLVED, Event.REMINDER):
@@ -168,114 +153,12 @@ class FactFinder:
                 return Notified.NO if end is not None and end <= planned else Notified.SOON
         return Notified.YES
 
-    def _good(self, row: Delivery, mine: Rules) -> int:
-        if row.event != Event.RESOLVED or row.monitor_id is None or row.incident is None:
-            return mine.recovery
-        latest = self._latest.get(row.monitor_id)
-        if latest is not None and latest.resolved_at is None:
-            return 0
-        if mine.recovery == 1:
-            return 1
-        state = self._states.get(row.monitor_id)
-        if state is None or state.status not in (Status.UP, Status.DOWN):
-            # It has been paused since: there are no heartbeats to wait for.
-            return mine.recovery
-        since = (latest and latest.resolved_at) or row.incident.resolved_at
-        assert since is not None
-        beats = Heartbeat.objects.filter(monitor=row.monitor_id, received_at__gte=since)
-        good = 0
-        for status in beats.order_by("-received_at", "-pk").values_list("status", flat=True)[: mine.recovery]:
-            if status != Status.UP:
-                break
-            good += 1
-        return good
-
     def _still_late(self, row: Delivery) -> bool:
         if row.event != Event.LATE:
             return True
         state = self._states.get(row.monitor_id or 0)
         return state is not None and state.status == Status.UP and state.last_heartbeat_at == row.occasion
 
-    # --- Thresholds ------------------------------------------------------------------------------------
-
-    def _tolerated_until(self, row: Delivery, mine: Rules) -> datetime | None:
-        if row.event not in (Event.OPENED, Event.PASSED) or row.incident is None or row.monitor is None:
-            return None
-        if row.incident.cause != Cause.MISSED:
-            return self._after_reports(row.monitor, mine.reported)
-        silence = self._after_silence(row.monitor, row.incident, mine.missed)
-        if silence is None or _first_report(row.incident) is None:
-            return silence
-        # It missed a heartbeat, then reported down: either threshold is enough.
-        reports = self._after_reports(row.monitor, mine.reported)
-        return None if reports is None else min(silence, reports)
-
-    def _after_reports(self, monitor: Monitor, allowed: Threshold) -> datetime | None:
-        if allowed.of == 1:
-            return None
-        beats = Heartbeat.objects.filter(monitor=monitor).order_by("-received_at", "-pk")
-        last = list(beats.values_list("received_at", "status", "value")[: allowed.of])
-        rule = monitor.value_rules
-        failures = [_is_bad(rule, status, value) for _at, status, value in last]
-        silent_at = _deadline_after(monitor, last[0][0]) if last else self.now
-        return thresholds.after_reports(allowed, failures, now=self.now, silent_at=silent_at)
-
-    def _after_silence(self, monitor: Monitor, incident: Incident, allowed: Threshold) -> datetime | None:
-        if allowed.of == 1:
-            return None
-        before: list[tuple[datetime, bool]] = []
-        if allowed.of > allowed.needed:
-            beats = Heartbeat.objects.filter(monitor=monitor, received_at__lte=incident.started_at)
-            times = beats.order_by("-received_at").values_list("received_at", flat=True)
-            before += [(at, False) for at in times[: allowed.of]]
-            missed = Incident.objects.filter(monitor=monitor, cause=Cause.MISSED, pk__lt=incident.pk)
-            for start, end in missed.order_by("-started_at").values_list("started_at", "resolved_at")[
-                : allowed.of
-            ]:
-                before += [
-                    (start, True) for at in missed_at(monitor, start, allowed.of) if at <= (end or start)
-                ]
-            before.sort(reverse=True)
-        return thresholds.after_silence(
-            allowed,
-            missed_at=missed_at(monitor, incident.started_at, allowed.of),
-            ended_at=_first_report(incident) or incident.resolved_at,
-            now=self.now,
-            before=[missing for _at, missing in before],
-        )
-
 
 def _is_over(row: Delivery) -> bool:
     return row.incident is not None and row.incident.resolved_at is not None
-
-
-def _first_report(incident: Incident) -> datetime | None:
-    """Return the first heartbeat during an incident that started with a missed one, if there was any."""
-    beats = Heartbeat.objects.filter(monitor=incident.monitor_id, received_at__gte=incident.started_at)
-    if incident.resolved_at is not None:
-        beats = beats.filter(received_at__lt=incident.resolved_at)
-    return beats.order_by("received_at").values_list("received_at", flat=True).first()
-
-
-def missed_at(monitor: Monitor, first: datetime, most: int) -> list[datetime]:
-    """Return when the first `most` heartbeats are missed in a silence whose first miss is at `first`."""
-    schedule, period = monitor.schedule, _SOME_PERIOD
-    if isinstance(schedule, SetTimesSchedule):
-        try:
-            return [first, *islice(schedule.deadlines_after(first), most - 1)]
-        except ScheduleError:
-            pass
-    else:
-        period = timedelta(seconds=schedule.timeout)
-    return [first + number * period for number in range(most)]
-
-
-def _deadline_after(monitor: Monitor, heartbeat: datetime) -> datetime:
-    try:
-        return monitor.schedule.due_after(heartbeat).deadline
-    except ScheduleError:
-        return heartbeat + _SOME_PERIOD
-
-
-def _is_bad(rule: ValueRules, status: str, value: float | None) -> bool:
-    return status != Status.UP or not rule.allow(value)
