@@ -42,6 +42,11 @@ def acknowledge_url(incident: Incident, channel: Channel) -> str:
     return f"{settings.TIANJI_URL}{path}"
 
 
+def acknowledge_all_url(digest: Delivery) -> str:
+    """Return the link to acknowledge everything that is down in `digest`, valid for VALID."""
+    return ""
+
+
 def read(token: str) -> Link | None:
     """Return what the token of such a link is about.
 

@@ -34,7 +34,7 @@ class Section(StrEnum):
     ENDED = "closed"
 
 
-_SECTIONS = {
+SECTIONS = {
     Event.OPENED: Section.DOWN,
     Event.REMINDER: Section.REMINDER,
     Event.RESOLVED: Section.RECOVERED,
@@ -47,7 +47,7 @@ _SECTIONS = {
 
 def section_of(event: Event) -> Section:
     """Return the section of a digest that `event` belongs to. Raises KeyError if it is not about a monitor."""
-    return _SECTIONS[event]
+    return SECTIONS[event]
 
 
 @dataclass(frozen=True, slots=True)
