@@ -21,14 +21,13 @@ from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
 from monitors.api.base import OfMonitorView
+from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from monitors.models import Monitor, MonitorState
 from notifications.models import DELAY_MAX, Channel
-from notifications.rules.effective import EVENTS, Threshold
+from notifications.rules.effective import EVENTS
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import (
-    NEEDED_MOST,
-    OF_MOST,
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,

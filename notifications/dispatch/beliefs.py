@@ -13,7 +13,12 @@ from core import sql
 from notifications.models import Belief, Delivery
 
 _TABLE = Belief._meta.db_table
-_WOKEN = {"monitor_id": "bigint", "channel_id": "bigint", "after_incident": "bigint", "check_at": "timestamptz"}
+_WOKEN = {
+    "monitor_id": "bigint",
+    "channel_id": "bigint",
+    "after_incident": "bigint",
+    "check_at": "timestamptz",
+}
 _WRITTEN = {
     "id": "bigint",
     "state": "text",
@@ -30,7 +35,7 @@ _WRITTEN = {
 
 
 class Wake(NamedTuple):
-    """Compare what a channel believes of a monitor, from when; incidents up to `after_incident` are no news."""
+    """Compare what a channel believes of a monitor; incidents up to `after_incident` are no news to it."""
 
     monitor_id: int
     channel_id: int

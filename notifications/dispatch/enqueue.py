@@ -47,17 +47,18 @@ def recheck(
         skip_finished: what is over is no news, because the channel was disabled while it happened.
     """
     now = database_now()
-    mine, open_incidents = Belief.objects.all(), Incident.objects.filter(resolved_at=None, confirmed_at__isnull=False)
+    mine = Belief.objects.all()
+    goes_on = Incident.objects.filter(resolved_at=None, confirmed_at__isnull=False)
     if monitors is not None:
-        mine, open_incidents = mine.filter(monitor__in=among(monitors)), open_incidents.filter(monitor__in=among(monitors))
+        mine, goes_on = mine.filter(monitor__in=among(monitors)), goes_on.filter(monitor__in=among(monitors))
     elif channel is not None:
-        mine = mine.filter(channel=channel)
-        open_incidents = open_incidents.filter(monitor__workspace=channel.workspace_id)
+        mine, workspace = mine.filter(channel=channel), channel.workspace
+        goes_on = goes_on.filter(monitor__workspace=workspace)
     else:
         mine = mine.filter(channel__workspace=workspace)
-        open_incidents = open_incidents.filter(monitor__workspace=workspace)
+        goes_on = goes_on.filter(monitor__workspace=workspace)
     _compare_at_once(mine, now, skip_finished=skip_finished)
-    _wake_routes(open_incidents.select_related("monitor"), now, only=channel)
+    _wake_routes(goes_on.select_related("monitor"), now, only=channel)
     wake_on_commit("notifications.tasks.deliver")
 
 

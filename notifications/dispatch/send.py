@@ -31,7 +31,7 @@ from notifications.messages.events import DIGESTS
 from notifications.messages.text import one_line
 from notifications.models import DETAIL_LENGTH, Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry
-from notifications.transports.base import Failed, Outgoing, Result, Sent
+from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
 
 log = structlog.get_logger(__name__)
 
@@ -287,9 +287,8 @@ def send_test(*, channel: Channel) -> Result:
         kind = kinds().get(channel.kind)
         if kind is not None and not kind.merges:
             # It keeps a record of each outage, and nobody would close that of a test.
-            over = compose.test_over(channel, test_id, now)
-            _transmit(
-                channel,
-                Outgoing(uuid.uuid4(), over.message, over.payload, now, thread=test_id, tone=over.tone),
+            closing = Outgoing(
+                uuid.uuid4(), composed.message, composed.payload, now, thread=test_id, tone=Tone.UP
             )
+            _transmit(channel, closing)
     return result

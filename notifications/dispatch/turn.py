@@ -253,7 +253,9 @@ def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> 
     ]
     fresh = {each.belief.pk for each in news}
     # What was tried is tried again at its own time.
-    settled = [(each, Rest() if each.delivery_id else outcome) for each, outcome in outcomes if each.pk not in fresh]
+    settled = [
+        (each, Rest() if each.delivery_id else outcome) for each, outcome in outcomes if each.pk not in fresh
+    ]
     _settle(channel, settled, now)
     return news
 
@@ -331,7 +333,8 @@ def _delivery(news: News, now: datetime) -> Delivery:
         outage=outage,
         sequence=(belief.sequence if belief.outage else 0) + 1,
         reminder=belief.reminders + 1 if send.event is Event.REMINDER else 0,
-        occasion=news.late_after if send.event is Event.LATE else None,
+        # The end of what was late has no incident either.
+        occasion=news.late_after if send.event is Event.LATE else None if send.outage else belief.late_after,
         created_at=now,
         planned_at=belief.check_at,
     )
@@ -342,9 +345,7 @@ def _delivery(news: News, now: datetime) -> Delivery:
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
     """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = list(
-        lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery)))
-    )
+    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
     members = {row.pk: row for row in [delivery, *delivery.members.all()]}
     for belief in beliefs:
         message = members[belief.delivery_id or 0]
@@ -366,3 +367,25 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
             belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
             belief.incident_id, belief.reminders = message.incident_id, 0
     belief_rows.write(beliefs)
+
+
+def neglected_since(limit: datetime, now: datetime) -> datetime | None:
+    """Return since when the oldest message has waited for us; None if none has since before `limit`.
+
+    What waits for its receiver is not neglected: a channel that is paused, in a storm, or was served since
+    `limit`.
+    """
+    served = Delivery.objects.filter(channel=OuterRef("pk"), created_at__gt=limit, attempt_count__gt=0)
+    tried = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), finished_at__gt=limit)
+    idle = (
+        Channel.objects.filter(~Exists(served), ~Exists(tried), enabled=True)
+        .exclude(paused_until__gt=limit)
+        .exclude(digest_at__gt=limit, digest_at__lte=now + STORM)
+    )
+    beliefs = Belief.objects.filter(check_at__lt=limit, channel__in=idle)
+    deliveries = Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle)
+    oldest = (
+        beliefs.aggregate(at=Min("check_at"))["at"],
+        deliveries.aggregate(at=Min("next_attempt_at"))["at"],
+    )
+    return min((at for at in oldest if at is not None), default=None)

@@ -11,13 +11,12 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from monitors.forms.fields import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
-from notifications.rules.effective import DEFAULT, EVENTS, Rules, Threshold, route
+from notifications.rules.effective import DEFAULT, EVENTS, Rules, route
 from notifications.services.rules import (
-    NEEDED_MOST,
-    OF_MOST,
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,
@@ -76,9 +75,9 @@ class OwnForm(forms.Form):
         super().__init__(data, initial=_initial(own, above), prefix="own", **kwargs)
         self.version = versions(own)["rules"]
         self.words = {
-            "missed": sentences.tolerance_in_words(above.missed),
-            "reported": sentences.tolerance_in_words(above.reported),
-            "recovery": sentences.recovery_in_words(above.recovery),
+            "missed": sentences.tolerance_in_words(above.thresholds.missed),
+            "reported": sentences.tolerance_in_words(above.thresholds.reported),
+            "recovery": sentences.recovery_in_words(above.thresholds.recovery),
             "reminders": sentences.reminders_in_words(above),
         }
         usual = _("Default (%(what)s)") if workspace else _("Workspace default (%(what)s)")

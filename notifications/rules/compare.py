@@ -149,8 +149,8 @@ class Wait:
 class Rest:
     """Nothing to send until something happens.
 
-    `skipped` are outages that it is not notified of, and why; None if it never asked to be. `close`: what it was sent is over, and it is
-    not to be notified of that.
+    `skipped` are outages that it is not notified of, and why; None if it never asked to be. `close`: what it
+    was sent is over, and it is not notified of that.
     """
 
     skipped: tuple[tuple[int, Why | None], ...] = ()
@@ -284,7 +284,7 @@ def changes(truth: Truth) -> list[datetime]:
 
 
 def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datetime | None:
-    """Return when a monitor that is flapping will be steady if nothing changes; None if it is not flapping."""
+    """Return when a flapping monitor will be steady if nothing changes; None if it is not flapping."""
     # A channel with a delay is not notified of short outages anyway.
     concerned = believed.opened or not covered.delay
     if not covered.flap_changes or "down" not in covered.events or not concerned or truth.paused:
@@ -309,7 +309,9 @@ def _flapping(believed: Believed, truth: Truth, steady_at: datetime) -> Outcome:
 def _bad_news_held(truth: Truth) -> list[datetime]:
     """Return until when maintenance, a snooze and quiet hours hold back bad news."""
     return [
-        until for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until) if until is not None
+        until
+        for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
+        if until is not None
     ]
 
 

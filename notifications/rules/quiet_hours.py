@@ -30,5 +30,7 @@ class QuietHours:
     def ended_at(self, now: datetime) -> datetime:
         """Return the last end of quiet hours at or before `now`."""
         today = now.astimezone(self.zone).date()
-        ends = (datetime.combine(today - timedelta(days=n), self.end, self.zone).astimezone(UTC) for n in (0, 1))
+        ends = (
+            datetime.combine(today - timedelta(days=n), self.end, self.zone).astimezone(UTC) for n in (0, 1)
+        )
         return next(end for end in (*ends, now - timedelta(days=2)) if end <= now)

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly
-from notifications.rules.effective import EVENTS, Route, Rules, Threshold
+from monitors.domain.thresholds import Threshold, Thresholds
+from notifications.rules.effective import EVENTS, Route, Rules
 
 # More channels than this are counted: "A, B, C, D and 4 more".
 _NAMED = 4
@@ -37,7 +38,7 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
             else _("No notifications: no channel is subscribed to this monitor.")
         )
         return [*snoozed, sentence]
-    return [*snoozed, recipients(rules, subscribed), *threshold_lines(rules)]
+    return [*snoozed, recipients(rules, subscribed), *threshold_lines(rules.thresholds)]
 
 
 def recipients(rules: Rules, routes: Sequence[Route]) -> str:
@@ -51,31 +52,31 @@ def recipients(rules: Rules, routes: Sequence[Route]) -> str:
     return "; ".join(clauses) + "."
 
 
-def threshold_lines(rules: Rules) -> list[str]:
+def threshold_lines(thresholds: Thresholds) -> list[str]:
     """Return the failure and recovery thresholds, if they are not 1."""
     lines = []
-    missed, reported = rules.missed.needed > 1, rules.reported.needed > 1
+    missed, reported = thresholds.missed.needed > 1, thresholds.reported.needed > 1
     if missed and reported:
-        words = {"missed": _missed(rules.missed), "reported": _reported(rules.reported)}
+        words = {"missed": _missed(thresholds.missed), "reported": _reported(thresholds.reported)}
         lines.append(_("Failure threshold: %(missed)s, or %(reported)s.") % words)
     elif missed:
-        lines.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(rules.missed)})
+        lines.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(thresholds.missed)})
     elif reported:
-        words = {"reported": _reported(rules.reported)}
+        words = {"reported": _reported(thresholds.reported)}
         lines.append(_("Failure threshold: %(reported)s.") % words)
-    if rules.recovery > 1:
+    if thresholds.recovery > 1:
         sentence = ngettext(
             "Recovery threshold: %(count)d good heartbeat in a row.",
             "Recovery threshold: %(count)d good heartbeats in a row.",
-            rules.recovery,
+            thresholds.recovery,
         )
-        lines.append(sentence % {"count": rules.recovery})
+        lines.append(sentence % {"count": thresholds.recovery})
     return lines
 
 
 def defaults(rules: Rules) -> list[str]:
     """Return the rules that don't depend on a channel: thresholds and reminders."""
-    lines = threshold_lines(rules)
+    lines = threshold_lines(rules.thresholds)
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
         lines.append(clause[:1].upper() + clause[1:] + ".")
