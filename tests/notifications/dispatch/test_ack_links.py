@@ -293,7 +293,7 @@ def test_what_of_a_digest_was_acknowledged_before_stays_as_it_was(client, all_pa
 
 def test_what_of_a_digest_has_recovered_is_not_on_its_page(client, all_path, member):
     resolve(member("Oven"))
-    assert "Nothing is down any more" in text_of(client.get(all_path))
+    assert "Nothing is down now" in text_of(client.get(all_path))
     member("Grill")
     text = text_of(client.post(all_path))
     assert "1 incident acknowledged." in text
