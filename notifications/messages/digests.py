@@ -34,6 +34,7 @@ class Section(StrEnum):
     ENDED = "closed"
 
 
+# The section of each event that is about one monitor.
 SECTIONS = {
     Event.OPENED: Section.DOWN,
     Event.REMINDER: Section.REMINDER,
@@ -46,7 +47,7 @@ SECTIONS = {
 
 
 def section_of(event: Event) -> Section:
-    """Return the section of a digest that `event` belongs to. Raises KeyError if it is not about a monitor."""
+    """Return the section of a digest for `event`. Raises KeyError if it is not about one monitor."""
     return SECTIONS[event]
 
 
