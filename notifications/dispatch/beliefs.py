@@ -8,8 +8,11 @@ from functools import cache
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import Q
 
 from core import sql
+from notifications.locks import lock_beliefs
+from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Delivery
 
 _TABLE = Belief._meta.db_table
@@ -105,3 +108,29 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
         created_at=now,
         planned_at=belief.check_at,
     )
+
+
+def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
+    """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
+    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
+    members = {row.pk: row for row in [delivery, *delivery.members.all()]}
+    for belief in beliefs:
+        message = members[belief.delivery_id or 0]
+        belief.delivery = None
+        belief.after_incident = max(belief.after_incident, message.incident_id or 0)
+        if not arrived:
+            # Whether it is tried under another id depends on what happens next.
+            continue
+        belief.sent_at, belief.check_at = now, now
+        event = Event(message.event)
+        if event in ENDS:
+            belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0
+        elif event is Event.REMINDER:
+            belief.reminders = message.reminder
+        elif event is Event.LATE:
+            belief.state, belief.late_after = Belief.State.LATE, message.occasion
+        else:
+            down = event is Event.OPENED
+            belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
+            belief.incident_id, belief.reminders = message.incident_id, 0
+    write(beliefs)
