@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import Q
 
 from core import sql
+from notifications.locks import lock_beliefs
+from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Delivery
 
 _TABLE = Belief._meta.db_table
@@ -31,6 +35,25 @@ _WRITTEN = {
     "sent_at": "timestamptz",
     "delivery_id": "bigint",
     "check_at": "timestamptz",
+}
+
+
+_INSERTED = {
+    "public_id": "uuid",
+    "monitor_id": "bigint",
+    "incident_id": "bigint",
+    "channel_id": "bigint",
+    "digest_id": "bigint",
+    "event": "text",
+    "sequence": "integer",
+    "occasion": "timestamptz",
+    "thread": "uuid",
+    "reason": "text",
+    "reminder": "integer",
+    "status": "text",
+    "note": "text",
+    "created_at": "timestamptz",
+    "planned_at": "timestamptz",
 }
 
 
@@ -93,6 +116,49 @@ def _write_statement(postgresql: bool) -> str:
     return f"UPDATE {_TABLE} SET {assignments} FROM ({given}) AS given WHERE {_TABLE}.id = given.id"
 
 
+def insert(deliveries: Sequence[Delivery]) -> None:
+    """Insert new deliveries, in one statement if there are many, and set their row ids."""
+    if len(deliveries) == 1:
+        deliveries[0].save(force_insert=True)
+        return
+    statement = _insert_statement(connection.vendor == "postgresql")
+    rows = [
+        [
+            row.public_id.hex,
+            row.monitor_id,
+            row.incident_id,
+            row.channel_id,
+            row.digest_id,
+            row.event,
+            row.sequence,
+            sql.write_time(row.occasion),
+            row.outage.hex if row.outage else None,
+            row.reason,
+            row.reminder,
+            row.status,
+            row.note,
+            sql.write_time(row.created_at),
+            sql.write_time(row.planned_at),
+        ]
+        for row in deliveries
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [json.dumps(rows)])
+        ids = {str(public_id).replace("-", ""): pk for pk, public_id in cursor.fetchall()}
+    for row in deliveries:
+        row.pk = ids[row.public_id.hex]
+
+
+@cache
+def _insert_statement(postgresql: bool) -> str:
+    names = ", ".join(_INSERTED)
+    return (
+        f"INSERT INTO {Delivery._meta.db_table} ({names}, attempt_count)"
+        f" SELECT {names}, 0 FROM ({sql.as_select(_INSERTED, postgresql)}) AS given"
+        " RETURNING id, public_id"
+    )
+
+
 def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery:
     """Return the record of an outage that a channel is not notified of, not yet saved."""
     return Delivery(
@@ -105,3 +171,29 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
         created_at=now,
         planned_at=belief.check_at,
     )
+
+
+def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
+    """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
+    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
+    members = {row.pk: row for row in [delivery, *delivery.members.all()]}
+    for belief in beliefs:
+        message = members[belief.delivery_id or 0]
+        belief.delivery = None
+        belief.after_incident = max(belief.after_incident, message.incident_id or 0)
+        if not arrived:
+            # Whether it is tried under another id depends on what happens next.
+            continue
+        belief.sent_at, belief.check_at = now, now
+        event = Event(message.event)
+        if event in ENDS:
+            belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0
+        elif event is Event.REMINDER:
+            belief.reminders = message.reminder
+        elif event is Event.LATE:
+            belief.state, belief.late_after = Belief.State.LATE, message.occasion
+        else:
+            down = event is Event.OPENED
+            belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
+            belief.incident_id, belief.reminders = message.incident_id, 0
+    write(beliefs)

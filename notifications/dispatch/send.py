@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from core.clock import database_now
 from core.connections import release_connection
 from notifications import channel_config
-from notifications.dispatch import compose, turn
+from notifications.dispatch import beliefs, compose, turn, waiting
 from notifications.dispatch.turn import Claim
 from notifications.integrations import kind_named, kinds
 from notifications.locks import keep_monitor_of, lock_channel
@@ -69,7 +69,7 @@ def deliver_due() -> int:
         django.db.Error: the database is gone; a delivery in flight is sent again when its lease expires.
     """
     attempts = 0
-    while sent := sum(_serve(channel) for channel in turn.channels_with_something_due()):
+    while sent := sum(_serve(channel) for channel in waiting.channels_with_something_due()):
         attempts += sent
     return attempts
 
@@ -80,7 +80,7 @@ def start_delivering() -> int:
     Returns at once, so that channels that hang delay neither the others nor the sweep.
     """
     started = 0
-    for channel in turn.channels_with_something_due():
+    for channel in waiting.channels_with_something_due():
         with _serving:
             if channel in _served or _stopping.is_set():
                 continue
@@ -203,7 +203,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             delivery.members.filter(status=Delivery.Status.MERGED).update(
                 status=outcome.status, sent_at=sent_at
             )
-            turn.believe(delivery, arrived=sent_at is not None, now=now)
+            beliefs.believe(delivery, arrived=sent_at is not None, now=now)
         DeliveryAttempt.objects.create(
             delivery=delivery,
             number=claim.number,

@@ -12,24 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, Q
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from core.clock import database_now
 from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
+from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
 from notifications.locks import keep_monitors, lock_beliefs, lock_channel, lock_deliveries
-from notifications.messages.events import ENDS, Event
+from notifications.messages.events import Event
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
 from notifications.transports.base import TOTAL_SECONDS
 
 # Twice what an attempt may take, with room for a slow commit.
 LEASE = timedelta(seconds=2 * TOTAL_SECONDS + 5)
-# More than `Channel.burst` messages in this time are a storm, in which a digest is sent as often.
-STORM = timedelta(seconds=30)
 # How many beliefs are compared in one turn, at first and at most.
 _FEW, _MOST = 20, 10_000
 
@@ -46,22 +45,6 @@ class Claim:
     delivery_id: int
     number: int
     interrupted: bool = False
-
-
-def channels_with_something_due() -> list[int]:
-    """Return the row ids of channels whose turn it may be, the one that has waited longest first."""
-    now = database_now()
-    in_flight = Delivery.objects.filter(channel=OuterRef("pk"), status=_SENDING, next_attempt_at__gt=now)
-    free = Channel.objects.filter(~Exists(in_flight)).exclude(paused_until__gt=now)
-    deliveries = Delivery.objects.filter(next_attempt_at__lte=now, channel__in=free)
-    # During a storm, only the end of its window is a turn for news; a later one means a clock set back.
-    calm = free.filter(enabled=True).exclude(digest_at__gt=now, digest_at__lte=now + STORM)
-    beliefs = Belief.objects.filter(check_at__lte=now, channel__in=calm)
-    since: dict[int, datetime] = {}
-    for rows, column in ((deliveries, "next_attempt_at"), (beliefs, "check_at")):
-        for channel, at in rows.values("channel").annotate(at=Min(column)).values_list("channel", "at"):
-            since[channel] = min(at, since.get(channel, at))
-    return sorted(since, key=lambda channel: (since[channel], channel))
 
 
 def take_turn(channel_id: int) -> Claim | None:
@@ -162,7 +145,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     if merges and _storms(channel, now):
         return None
     # In calm weather one belief is enough, and the rest can wait.
-    for most in (_FEW, _MOST):
+    for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
         news = _compare_all(channel, beliefs, now)
@@ -241,13 +224,14 @@ def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
 def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> list[News]:
     """Compare `beliefs` with the truth; settle those without news, and return the news."""
     truths = facts.Truths(channel, beliefs, now)
-    outcomes = [(each, compare(facts.believed(each), truths.about(each))) for each in beliefs]
+    true = {each.pk: truths.about(each) for each in beliefs}
+    outcomes = [(each, compare(facts.believed(each), true[each.pk])) for each in beliefs]
     if outdated := _outdated(outcomes):
         close(outdated, Delivery.Note.OUTDATED, check_at=now)
         again = lock_beliefs(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
     news = [
-        News(each, outcome, truths.about(each).late_after)
+        News(each, outcome, true[each.pk].late_after)
         for each, outcome in outcomes
         if isinstance(outcome, Send) and each.delivery_id is None
     ]
@@ -269,11 +253,8 @@ def _outdated(outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
 
 def _still_says(message: Delivery, outcome: Outcome) -> bool:
     # It may have arrived, so a snooze or quiet hours that began since don't stop it.
-    if isinstance(outcome, Wait):
-        return True
-    return (
-        isinstance(outcome, Send) and outcome.event == message.event and outcome.outage == message.incident_id
-    )
+    send = outcome.send if isinstance(outcome, Wait) else outcome
+    return isinstance(send, Send) and (send.event, send.outage) == (message.event, message.incident_id)
 
 
 def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: datetime) -> None:
@@ -288,13 +269,14 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.after_incident = max(belief.after_incident, incident)
             if outcome.close:
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
-    Delivery.objects.bulk_create(skipped)
+    if skipped:
+        belief_rows.insert(skipped)
     belief_rows.write([belief for belief, _outcome in settled])
 
 
 def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
     """Write the message about `news`, a single one or a digest, and claim it."""
-    rows = [_delivery(each, now) for each in news]
+    rows = [_delivery(channel, each, now) for each in news]
     if len(rows) == 1:
         rows[0].status, rows[0].attempt_count, rows[0].next_attempt_at = _SENDING, 1, now + LEASE
         message = rows[0]
@@ -310,7 +292,7 @@ def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
         )
         for row in rows:
             row.status, row.digest = Delivery.Status.MERGED, message
-    Delivery.objects.bulk_create(rows, batch_size=1000)
+    belief_rows.insert(rows)
     for each, row in zip(news, rows, strict=True):
         each.belief.delivery, each.belief.check_at = row, None
         each.belief.outage, each.belief.sequence = row.outage, row.sequence
@@ -318,10 +300,10 @@ def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
     return Claim(message.pk, 1)
 
 
-def _delivery(news: News, now: datetime) -> Delivery:
+def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:
     belief, send = news.belief, news.send
     # What is late opens a record at a receiver that keeps one for each outage.
-    kind = kinds().get(belief.channel.kind)
+    kind = kinds().get(channel.kind)
     opens = send.event is not Event.LATE or (kind is not None and not kind.merges)
     outage = belief.outage or (uuid.uuid4() if opens else None)
     return Delivery(
@@ -338,54 +320,3 @@ def _delivery(news: News, now: datetime) -> Delivery:
         created_at=now,
         planned_at=belief.check_at,
     )
-
-
-# --- What was sent ---------------------------------------------------------------------------------
-
-
-def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
-    """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
-    members = {row.pk: row for row in [delivery, *delivery.members.all()]}
-    for belief in beliefs:
-        message = members[belief.delivery_id or 0]
-        belief.delivery = None
-        belief.after_incident = max(belief.after_incident, message.incident_id or 0)
-        if not arrived:
-            # Whether it is tried under another id depends on what happens next.
-            continue
-        belief.sent_at, belief.check_at = now, now
-        event = Event(message.event)
-        if event in ENDS:
-            belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0
-        elif event is Event.REMINDER:
-            belief.reminders = message.reminder
-        elif event is Event.LATE:
-            belief.state, belief.late_after = Belief.State.LATE, message.occasion
-        else:
-            down = event is Event.OPENED
-            belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
-            belief.incident_id, belief.reminders = message.incident_id, 0
-    belief_rows.write(beliefs)
-
-
-def neglected_since(limit: datetime, now: datetime) -> datetime | None:
-    """Return since when the oldest message has waited for us; None if none has since before `limit`.
-
-    What waits for its receiver is not neglected: a channel that is paused, in a storm, or was served since
-    `limit`.
-    """
-    served = Delivery.objects.filter(channel=OuterRef("pk"), created_at__gt=limit, attempt_count__gt=0)
-    tried = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), finished_at__gt=limit)
-    idle = (
-        Channel.objects.filter(~Exists(served), ~Exists(tried), enabled=True)
-        .exclude(paused_until__gt=limit)
-        .exclude(digest_at__gt=limit, digest_at__lte=now + STORM)
-    )
-    beliefs = Belief.objects.filter(check_at__lt=limit, channel__in=idle)
-    deliveries = Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle)
-    oldest = (
-        beliefs.aggregate(at=Min("check_at"))["at"],
-        deliveries.aggregate(at=Min("next_attempt_at"))["at"],
-    )
-    return min((at for at in oldest if at is not None), default=None)

@@ -140,9 +140,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Compare again then."""
+    """Compare again then; `send` is what is sent then if nothing happens before."""
 
     until: datetime
+    send: Send | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) ->
         return Rest(_skipped(believed, truth, Why.ACKNOWLEDGED))
     due_at = outage.confirmed_at if knows_one else max(outage.confirmed_at, outage.started_at + covered.delay)
     until = max((due_at, *_bad_news_held(truth)))
-    return Send(Event.OPENED, outage.number) if until <= truth.now else Wait(until)
+    return _send_at(until, Send(Event.OPENED, outage.number), truth)
 
 
 def _reminder(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
@@ -208,7 +209,7 @@ def _reminder(believed: Believed, truth: Truth, outage: Outage, covered: Covered
     ):
         return Rest()
     until = max((believed.sent_at + covered.remind_every, *_bad_news_held(truth)))
-    return Send(Event.REMINDER, outage.number) if until <= truth.now else Wait(until)
+    return _send_at(until, Send(Event.REMINDER, outage.number), truth)
 
 
 # --- Up --------------------------------------------------------------------------------------------
@@ -223,11 +224,11 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     assert covered is not None, "otherwise it is closed"
     if "recovery" not in covered.events and not truth.keeps_records:
         return Rest(close=True)
-    # A snooze holds back only bad news.
-    if held := [until for until in (truth.maintenance_until, truth.quiet_until) if until]:
-        return Wait(max(held))
     arrived = believed.state in (State.DOWN, State.FLAPPING)
-    return Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
+    # A snooze holds back only bad news.
+    held = [until for until in (truth.maintenance_until, truth.quiet_until) if until]
+    send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
+    return _send_at(max(held, default=truth.now), send, truth)
 
 
 def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | None:
@@ -260,8 +261,7 @@ def _late(believed: Believed, truth: Truth, covered: Covered) -> Outcome:
         return Rest()
     if still_late:
         return Wait(truth.now + LATE_AGAIN) if believed.opened else Rest()
-    held = _bad_news_held(truth)
-    return Wait(max(held)) if held else Send(Event.LATE)
+    return _send_at(max(_bad_news_held(truth), default=truth.now), Send(Event.LATE), truth)
 
 
 def _close(believed: Believed, truth: Truth, reason: Reason) -> Outcome:
@@ -299,8 +299,8 @@ def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datet
 def _flapping(believed: Believed, truth: Truth, steady_at: datetime) -> Outcome:
     if believed.state is State.FLAPPING:
         return Wait(steady_at)
-    held = _bad_news_held(truth)
-    return Wait(min(max(held), steady_at)) if held else Send(Event.FLAPPING, truth.newest)
+    until = min(max(_bad_news_held(truth), default=truth.now), steady_at)
+    return _send_at(until, Send(Event.FLAPPING, truth.newest), truth)
 
 
 # --- Both ------------------------------------------------------------------------------------------
@@ -313,6 +313,10 @@ def _bad_news_held(truth: Truth) -> list[datetime]:
         for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
         if until is not None
     ]
+
+
+def _send_at(at: datetime, send: Send, truth: Truth) -> Outcome:
+    return send if at <= truth.now else Wait(at, send)
 
 
 def _skipped(believed: Believed, truth: Truth, why: Why | None) -> tuple[tuple[int, Why | None], ...]:
