@@ -301,7 +301,7 @@ def shown(
 
     `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace period.
     After `settled` (default: `now`) a heartbeat may have been sent that could not be received, so that a
-    deadline which passed since does not count yet. `recovering`: the last outcome of one that is down is good.
+    deadline which passed since does not count yet. `recovering`: it is down, and its last outcome is good.
     """
     overdue = deadline is not None and deadline < (settled or now)
     if status is Status.DOWN and recovering and not overdue:
