@@ -32,7 +32,7 @@ def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float 
 def make_incident(monitor: Monitor, **fields: Any) -> Incident:
     """An incident without notifications."""
     now = database_now()
-    fields = {"cause": "reported", "started_at": now, "detected_at": now, **fields}
+    fields = {"cause": "reported", "started_at": now, "detected_at": now, "confirmed_at": now, **fields}
     return Incident.objects.create(monitor=monitor, **fields)
 
 
@@ -70,7 +70,10 @@ def let_time_pass(**length: float) -> None:
 _TIMES = (
     (Heartbeat, ("received_at",)),
     (MonitorState, ("status_changed_at", "last_heartbeat_at", "due_at")),
-    (Incident, ("started_at", "detected_at", "resolved_at", "last_heartbeat_at", "acknowledged_at")),
+    (
+        Incident,
+        ("started_at", "detected_at", "confirmed_at", "resolved_at", "last_heartbeat_at", "acknowledged_at"),
+    ),
     (Transition, ("at",)),
     (MaintenanceWindow, ("starts_at", "ends_at")),
     (Delivery, ("occasion", "created_at", "planned_at", "next_attempt_at", "sent_at")),

@@ -237,8 +237,9 @@ def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
 def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: datetime) -> QuerySet[Any]:
     """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
 
-    "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due": due
-    soonest first. A monitor without such a time comes last, in reverse order too.
+    "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due":
+    due soonest first. A monitor without such a time comes last, in reverse order too.
+
 
     Args:
         seen: the statuses of these monitors, or more, at `now`.
