@@ -10,6 +10,7 @@ import pytest
 from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import Monitor
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules.effective import Rules, routes_of, rules_of
 from notifications.services import rules as rule_service

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accounts.actors import COMMAND
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold
 from monitors.heartbeats import missed as missed_heartbeats
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 from monitors.services import incidents, maintenance_windows
@@ -27,7 +28,6 @@ from notifications.dispatch import late_and_failing, send
 from notifications.integrations import kinds
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
-from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
@@ -190,7 +190,7 @@ class People(RuleBasedStateMachine):
     def _pause(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
         monitor_service.pause(monitor=monitor)
-        if incident is not None:
+        if incident is not None and incident.confirmed_at is not None:
             # Nobody hears of this end, as everybody knows who reads what a pause is.
             for box in self.channels:
                 self.belief[monitor.pk, box] = UNKNOWN
@@ -292,6 +292,9 @@ class People(RuleBasedStateMachine):
     def _everybody_believes_what_is(self) -> None:
         for monitor in self.monitors:
             incident = self._open_incident(monitor)
+            if incident is not None and incident.confirmed_at is None:
+                # Nobody is to know of it yet.
+                incident = None
             for box, channel in self.channels.items():
                 belief = self.belief[monitor.pk, box]
                 if belief == UNKNOWN or (incident and self._may_not_have_been_notified(channel, incident)):

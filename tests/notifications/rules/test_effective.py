@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import AuditEntry
-from monitors.domain.thresholds import Threshold
+from monitors.domain.thresholds import Threshold, Thresholds
 from monitors.models import MonitorState
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules.effective import Rules, routes_of, rules_of

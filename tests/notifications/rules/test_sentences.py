@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from monitors.domain.thresholds import Threshold
+from monitors.domain.thresholds import Threshold, Thresholds
 from notifications.models import Channel
 from notifications.rules.effective import Route, Rules
 from notifications.rules.sentences import defaults, sentences

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from core.clock import database_now
 from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import MonitorDefaults
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
 from notifications.rules.effective import Rules, routes_of, rules_of
 from notifications.services import channels as channel_operations
