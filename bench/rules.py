@@ -164,7 +164,7 @@ def _measure(few: Any, many: Any, pusher: _Pusher) -> list[str]:
         failures.append(f"a turn under {TURN_SECONDS} s")
     if statistics.median(slowest) >= PUSH_SECONDS:
         failures.append(f"no push over {PUSH_SECONDS} s beside a turn")
-    if len(counts) != 1 or max(counts) > expected:
+    if len(counts) != 1 or max(counts) > expected + 1:
         failures.append(f"as many queries as with {FEW} monitors")
     return failures
 

@@ -124,7 +124,7 @@ def _meanwhile(delivery: Delivery, belief: Belief, now: datetime) -> single.Mean
         Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or -1),
         monitor=delivery.monitor_id,
         confirmed_at__isnull=False,
-    ).exclude(pk=delivery.incident_id)
+    ).exclude(pk=delivery.incident_id or -1)
     found = list(news.order_by("pk").values_list("started_at", "resolved_at"))
     if not found:
         return None
