@@ -24,7 +24,7 @@ def of_incident(facts: Facts, message: Message, *, delivery_id: UUID) -> dict[st
         facts.at,
         {
             "outage": facts.outage or None,
-            "sequence": facts.sequence or None,
+            "sequence": facts.sequence if facts.outage else None,
             "monitor": {
                 "id": facts.monitor_id,
                 "name": one_line(facts.monitor),
@@ -101,7 +101,7 @@ def _member(member: digests.Member) -> dict[str, Any]:
     return {
         "event": member.event.value,
         "outage": member.outage or None,
-        "sequence": member.sequence or None,
+        "sequence": member.sequence if member.outage else None,
         "id": member.monitor_id,
         "name": one_line(member.monitor),
         "url": member.monitor_url,
