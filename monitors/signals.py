@@ -13,6 +13,8 @@ incidents_opened = Signal()
 incidents_resolved = Signal()
 # A deadline had passed unnoticed before the push that ended the silence: down and recovered at once.
 incidents_passed = Signal()
+# Who is notified of monitors may have changed. Sent with `monitors`, their row ids.
+recipients_changed = Signal()
 # The end of monitors' maintenance has changed. Sent with `held` (by the monitor's row id, when it was to
 # end), `until` (when it ends now) and `at`.
 maintenance_moved = Signal()

@@ -15,6 +15,7 @@ from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
+from monitors import signals
 from monitors.domain.state_machine import PauseRequested, ResumeRequested, Status, TimePassed
 from monitors.heartbeats import transitions
 from monitors.locks import lock_state
@@ -133,6 +134,8 @@ def edit(
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
         state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        if others or "urgency" in changed:
+            signals.recipients_changed.send(sender=Monitor, monitors=[monitor.pk])
         record_change(
             monitor,
             by,
