@@ -297,8 +297,8 @@ class _Thresholds(models.Model):
     """Failure threshold: `..._needed` failures of the last `..._of`, in a row if both are the same.
 
     Recovery threshold: `recovery_needed` good heartbeats in a row. While a monitor is down, reminders are
-    sent every `remind_every` seconds, at most `remind_most` times; 0 is never. With more than `flap_changes` changes in 10 minutes it is
-    flapping; 0 turns that off.
+    sent every `remind_every` seconds, at most `remind_most` times; 0 is never. With more than `flap_changes`
+    changes in 10 minutes it is flapping; 0 turns that off.
     """
 
     missed_needed = models.PositiveSmallIntegerField(null=True, blank=True)

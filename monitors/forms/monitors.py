@@ -77,8 +77,8 @@ class MonitorForm(ScheduleForm):
         required=False,
         initial=Urgency.NORMAL.value,
         help_text=_(
-            "How urgent it is to know when it is down. Channels can be limited to urgent monitors, and during "
-            "quiet hours only high urgency notifies."
+            "How urgent it is to know when it is down. Channels can be limited to urgent monitors, and "
+            "during quiet hours only high urgency notifies."
         ),
     )
     post_only = forms.BooleanField(

@@ -56,7 +56,7 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
                 incident=incident,
                 event=event,
                 created_at=now,
-                thread=_NIL_ID,
+                outage=_NIL_ID,
             )
         ).message
         for event, incident in events

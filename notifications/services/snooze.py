@@ -10,11 +10,10 @@ from django.db import transaction
 from accounts.actors import COMMAND, Actor
 from accounts.models import AuditEntry
 from core.clock import database_now
-from core.wakeups import wake_on_commit
 from monitors.locks import keep_state
 from monitors.models import Monitor
 from monitors.services.monitors import record_change
-from notifications.dispatch.reschedule import reschedule_held
+from notifications.dispatch import enqueue
 from notifications.models import MonitorRules
 from notifications.services.rules import forget_if_empty
 
@@ -39,13 +38,10 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         now = database_now()
         if not now < until <= now + LONGEST:
             raise NoSuchTime
-        before = snoozed_until(monitor, now=now)
-        if before == until:
+        if snoozed_until(monitor, now=now) == until:
             return
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
-        if before is not None:
-            # Even if the end is later now: it may still be ended sooner, and has to be found then.
-            reschedule_held([monitor.pk], held_until=before, at=until)
+        enqueue.recheck(monitors=[monitor.pk])
         record_change(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
@@ -58,14 +54,12 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
     with transaction.atomic():
         keep_state(monitor)
         now = database_now()
-        before = snoozed_until(monitor, now=now)
-        if before is None:
+        if snoozed_until(monitor, now=now) is None:
             return False
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
         forget_if_empty(monitor, now=now)
-        reschedule_held([monitor.pk], held_until=before, at=now)
+        enqueue.recheck(monitors=[monitor.pk])
         record_change(monitor, by, AuditEntry.Action.MONITOR_UNSNOOZED)
-        wake_on_commit("notifications.tasks.deliver")
     return True
 
 
