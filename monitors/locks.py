@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
+from accounts.models import Workspace
 from monitors.domain.state_machine import Status
 from monitors.models import MaintenanceWindow, Monitor, MonitorState, Watermark
 
@@ -35,6 +36,19 @@ def lock_state(monitor: Monitor) -> MonitorState:
     return locked
 
 
+def lock_monitor_to_delete(monitor: Monitor) -> None:
+    """Lock `monitor` and its state, so that nothing new can refer to it.
+
+    FOR UPDATE of the monitor too, unlike the others: a row added after Django has collected those to delete
+    would make the deletion fail.
+
+    Raises:
+        MonitorState.DoesNotExist: the monitor was deleted.
+    """
+    lock_state(monitor)
+    list(Monitor.objects.select_for_update().filter(pk=monitor.pk).values_list("pk"))
+
+
 def lock_due_states(now: datetime, *, limit: int) -> list[MonitorState]:
     """Lock at most `limit` states that are due at `now`, the one that has been due longest first.
 
@@ -45,8 +59,8 @@ def lock_due_states(now: datetime, *, limit: int) -> list[MonitorState]:
     return list(due.order_by("due_at")[:limit])
 
 
-def lock_up_states() -> None:
-    """Lock the states of all monitors that are up, in the order of the monitors.
+def lock_awaited_states() -> None:
+    """Lock the states of all monitors that await a heartbeat, in the order of the monitors.
 
     Gives up soon if someone holds one of them: pushes wait for those that it has locked by then. SQLite locks
     no rows, and need not read them.
@@ -57,8 +71,16 @@ def lock_up_states() -> None:
     if connection.features.has_select_for_update:
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = {_ALL_STATES_MS}")
-        up = MonitorState.objects.select_for_update().filter(status=Status.UP.value)
-        list(up.order_by("monitor_id").values_list("monitor_id"))
+        awaited = MonitorState.objects.select_for_update().awaited()
+        list(awaited.order_by("monitor_id").values_list("monitor_id"))
+
+
+def lock_down_states(workspace: Workspace) -> list[MonitorState]:
+    """Lock the states of the monitors of `workspace` that are down, in the order of the monitors."""
+    down = MonitorState.objects.select_for_update(of=("self",)).filter(
+        monitor__workspace=workspace, status=Status.DOWN.value
+    )
+    return list(down.order_by("monitor_id"))
 
 
 def keep_state(monitor: Monitor) -> None:

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from monitors.domain.state_machine import Status
+
 if TYPE_CHECKING:
     from accounts.models import User, Workspace
 
@@ -26,6 +28,10 @@ class MonitorStateQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime) -> MonitorStateQuerySet:
         """States that a sweep has to check."""
         return self.filter(due_at__lte=now)
+
+    def awaited(self) -> MonitorStateQuerySet:
+        """States of monitors that await a heartbeat: up, or down and not decided yet."""
+        return self.filter(Q(status=Status.UP.value) | Q(due_at__isnull=False))
 
 
 def is_active() -> Q:

@@ -1,6 +1,7 @@
-"""The locks of channels and deliveries, which are taken after those of monitors (monitors/locks.py).
+"""The locks of channels, beliefs and deliveries, which are taken after those of monitors (monitors/locks.py).
 
-Channels come before deliveries, each in the order of their row ids. A transaction that can't keep to this
+Channels come before deliveries, each in the order of their row ids, and beliefs last, in the order of their
+monitors and channels. A transaction that can't keep to this
 order, or must not wait, skips locked rows.
 
 A channel is locked FOR NO KEY UPDATE: receivers write rows that reference it in the transaction of a push,
@@ -14,7 +15,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from monitors.locks import keep_states
-from notifications.models import Channel, Delivery
+from notifications.models import Belief, Channel, Delivery
 
 # --- Channels ---------------------------------------------------------------------------------------
 
@@ -68,6 +69,31 @@ def keep_channels(channels: set[int]) -> set[int]:
             [sorted(channels)],
         )
         return {channel for (channel,) in cursor.fetchall()}
+
+
+# --- Beliefs ----------------------------------------------------------------------------------------
+
+
+def lock_beliefs(beliefs: QuerySet[Belief]) -> list[Belief]:
+    """Lock `beliefs` and return their current state, with their channels."""
+    rows = beliefs.select_for_update(no_key=True, of=("self",)).select_related("channel")
+    return list(rows.order_by("monitor_id", "channel_id"))
+
+
+def keep_monitors(monitors: list[int]) -> set[int]:
+    """Return those of `monitors` that exist, and keep them from being deleted until the commit.
+
+    They get new deliveries. FOR KEY SHARE, so that pushes, edits and sweeps don't wait. SKIP LOCKED leaves
+    out those that are being deleted, because a channel is locked already. SQLite doesn't need it.
+    """
+    if not monitors or connection.vendor != "postgresql":
+        return set(monitors)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM monitors_monitor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE SKIP LOCKED",
+            [sorted(monitors)],
+        )
+        return {monitor for (monitor,) in cursor.fetchall()}
 
 
 # --- Deliveries -------------------------------------------------------------------------------------

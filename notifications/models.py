@@ -293,19 +293,13 @@ class EscalationStep(models.Model):
         return f"{self.channel_id} after {self.after} s"
 
 
-class _Thresholds(models.Model):
-    """Failure threshold: `..._needed` failures of the last `..._of`, in a row if both are the same.
+class _Reminders(models.Model):
+    """While a monitor is down, reminders are sent every `remind_every` seconds, at most `remind_most` times.
 
-    Recovery threshold: `recovery_needed` good heartbeats in a row. While a monitor is down, reminders are
-    sent every `remind_every` seconds, at most `remind_most` times; 0 is never. With more than `flap_changes`
-    changes in 10 minutes it is flapping; 0 turns that off.
+    0 is never. With more than `flap_changes` changes in 10 minutes it is flapping; 0 turns that off. The
+    thresholds are columns of the monitor and of MonitorDefaults.
     """
 
-    missed_needed = models.PositiveSmallIntegerField(null=True, blank=True)
-    missed_of = models.PositiveSmallIntegerField(null=True, blank=True)
-    reported_needed = models.PositiveSmallIntegerField(null=True, blank=True)
-    reported_of = models.PositiveSmallIntegerField(null=True, blank=True)
-    recovery_needed = models.PositiveSmallIntegerField(null=True, blank=True)
     remind_every = models.PositiveIntegerField(null=True, blank=True)
     remind_most = models.PositiveSmallIntegerField(null=True, blank=True)
     flap_changes = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -314,7 +308,7 @@ class _Thresholds(models.Model):
         abstract = True
 
 
-class WorkspaceRules(_Thresholds):
+class WorkspaceRules(_Reminders):
     """The defaults for the monitors of a workspace. Null is the product's default."""
 
     workspace = models.OneToOneField(
@@ -325,7 +319,7 @@ class WorkspaceRules(_Thresholds):
         return f"rules of {self.workspace_id}"
 
 
-class MonitorRules(_Thresholds):
+class MonitorRules(_Reminders):
     """The rules of one monitor; null is the workspace's default.
 
     Until `snoozed_until`, no notification says that it is down or late.

@@ -10,7 +10,7 @@ from notifications.dispatch import late_and_failing, send
 
 @shared_task
 def deliver() -> None:
-    send.deliver_due()
+    send.start_delivering()
 
 
 @shared_task

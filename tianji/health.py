@@ -31,7 +31,7 @@ from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.transitions import horizon
 from monitors.models import Gap, MonitorState, Watermark
 from monitors.pages import gaps
-from notifications.dispatch import queue
+from notifications.dispatch import waiting
 from tianji.celeryconfig import broker_transport_options
 from tianji.runtime import beat_schedule
 
@@ -226,7 +226,7 @@ def _sweep() -> str:
 
 def _deliveries() -> str:
     now = database_now()
-    oldest = queue.neglected_since(now - DELIVERIES_ARE_BEHIND_AFTER, now)
+    oldest = waiting.neglected_since(now - DELIVERIES_ARE_BEHIND_AFTER, now)
     return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from zoneinfo import ZoneInfo
 
 from monitors.domain.cron_times import cron_times
@@ -54,6 +55,10 @@ class IntervalSchedule:
     def due_after(self, last_heartbeat: datetime) -> Due:
         expected = last_heartbeat + timedelta(seconds=self.timeout)
         return Due(expected, expected + timedelta(seconds=self.effective_grace))
+
+    def deadlines_after(self, start: datetime) -> Iterator[datetime]:
+        """Yield the deadlines after the deadline `start`, if the silence goes on: one for each timeout."""
+        return (start + number * timedelta(seconds=self.timeout) for number in count(1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+
+from monitors.domain.thresholds import Thresholds, good_in_a_row, last_failed, shifted
 
 # Of a heartbeat; longer messages are cut.
 MESSAGE_LENGTH = 500
@@ -27,6 +29,8 @@ class Shown(StrEnum):
     UP = "up"
     LATE = "late"
     DOWN = "down"
+    # Down, and the last heartbeat was good, but the recovery threshold is not reached yet.
+    RECOVERING = "recovering"
     PAUSED = "paused"
 
 
@@ -62,12 +66,20 @@ class Reason(StrEnum):
 class Facts:
     """What is known about a monitor when an event occurs.
 
-    `deadline` returns the time after which silence means down, or None while nothing is due. It is only
-    called when the result matters, because a cron deadline has to be calculated.
+    Attributes:
+        deadlines: returns the deadlines that may have passed since the last heartbeat and are not among the
+            outcomes yet, in order. It is only called when the result matters, because a cron deadline has to
+            be calculated.
+        outcomes: the last outcomes, see domain.thresholds.
+        confirmed: whether its incident, if one is open, has been confirmed.
+        thresholds: returns the thresholds; only called when they matter.
     """
 
     status: Status
-    deadline: Callable[[], datetime | None]
+    deadlines: Callable[[], Iterable[datetime]]
+    outcomes: int = 0
+    confirmed: bool = False
+    thresholds: Callable[[], Thresholds] = Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,15 @@ class ResumeRequested:
     at: datetime
 
 
-Event = HeartbeatArrived | TimePassed | PauseRequested | ResumeRequested
+@dataclass(frozen=True, slots=True)
+class ThresholdsChanged:
+    """The thresholds have changed; `missed` is whether the last failure was a missed deadline."""
+
+    at: datetime
+    missed: bool
+
+
+Event = HeartbeatArrived | TimePassed | PauseRequested | ResumeRequested | ThresholdsChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,73 +153,142 @@ class Decision:
 
     `opens` and `resolves` together mean that a deadline had passed unnoticed before the push that ended
     the silence: an incident that is already resolved when it is written.
+
+    Attributes:
+        outcomes: the last outcomes, including those that the event added.
+        confirmed: whether the incident that is open, or that it resolves, is confirmed.
+        confirms: the event is what confirmed it.
+        missed: how many missed deadlines were counted.
     """
 
     status: Status
     changes: tuple[Change, ...] = ()
+    outcomes: int = 0
     opens: Opening | None = None
+    confirmed: bool = False
+    confirms: bool = False
     resolves: bool = False
     notifies: bool = True
+    missed: int = 0
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a further missed deadline counts.
+
+        While a monitor is down it counts until the incident is confirmed, and again while it recovers.
+        """
+        undecided = not (self.confirmed and last_failed(self.outcomes))
+        return self.status is Status.UP or (self.status is Status.DOWN and undecided)
 
 
 def decide(facts: Facts, event: Event) -> Decision:
     """Return the effect of `event` on a monitor with `facts`."""
     match facts.status, event:
         case _, PauseRequested(at):
-            return _pause(facts.status, at)
+            return _pause(facts, at)
         case Status.PAUSED, ResumeRequested(at):
+            # Its outcomes before the pause say nothing about what it does now.
             return Decision(Status.NEW, (Change(Status.PAUSED, Status.NEW, at, Reason.RESUMED),))
-        case Status.PAUSED, _:
-            return Decision(Status.PAUSED)
-        case Status.UP, HeartbeatArrived(at, fault=fault):
-            return _heartbeat_while_up(facts, at, fault)
-        case Status.NEW, HeartbeatArrived(at, fault=None):
-            return Decision(Status.UP, (Change(Status.NEW, Status.UP, at, Reason.HEARTBEAT),))
-        case Status.NEW, HeartbeatArrived(at, fault=Cause() as fault):
-            return _failed(Status.NEW, at, fault)
-        case Status.DOWN, HeartbeatArrived(at, fault=None):
-            return Decision(Status.UP, (Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT),), resolves=True)
-        case Status.UP, TimePassed(at):
-            deadline = facts.deadline()
-            if deadline is not None and deadline < at:
-                return _missed(deadline)
-    return Decision(facts.status)
+        case ((Status.NEW | Status.UP | Status.DOWN), HeartbeatArrived(at, fault=fault)):
+            silence = _silence(facts, at)
+            return _good(facts, silence, at) if fault is None else _failed(facts, silence, at, fault)
+        case ((Status.UP | Status.DOWN), TimePassed(at)):
+            return _silence(facts, at)
+        case Status.DOWN, ThresholdsChanged(at, missed):
+            return _reconsidered(facts, at, missed=missed)
+    return _unchanged(facts)
 
 
-def _pause(status: Status, at: datetime) -> Decision:
-    if status is Status.PAUSED:
-        return Decision(Status.PAUSED)
-    return Decision(
-        Status.PAUSED,
-        (Change(status, Status.PAUSED, at, Reason.PAUSED),),
-        resolves=status is Status.DOWN,
+def _unchanged(facts: Facts) -> Decision:
+    return Decision(facts.status, outcomes=facts.outcomes, confirmed=facts.confirmed)
+
+
+def _pause(facts: Facts, at: datetime) -> Decision:
+    if facts.status is Status.PAUSED:
+        return _unchanged(facts)
+    return replace(
+        _unchanged(facts),
+        status=Status.PAUSED,
+        changes=(Change(facts.status, Status.PAUSED, at, Reason.PAUSED),),
+        resolves=facts.status is Status.DOWN,
         notifies=False,
     )
 
 
-def _failed(source: Status, at: datetime, fault: Cause) -> Decision:
-    # Each cause of an incident is also the reason of its status change.
-    change = Change(source, Status.DOWN, at, Reason(fault.value))
-    return Decision(Status.DOWN, (change,), opens=Opening(fault, at))
+def _silence(facts: Facts, at: datetime) -> Decision:
+    """Return what the deadlines before `at` do: the first opens an incident, all count as failures.
 
-
-def _missed(deadline: datetime) -> Decision:
+    Once the incident is confirmed, and while the last outcome is a failure, further ones change nothing.
+    """
+    outcomes, confirmed, missed = facts.outcomes, facts.confirmed, 0
+    first: datetime | None = None
+    for deadline in facts.deadlines():
+        if deadline >= at:
+            break
+        first = first or deadline
+        missed += 1
+        outcomes = shifted(outcomes, failed=True)
+        confirmed = confirmed or facts.thresholds().missed.reached(outcomes)
+        if confirmed:
+            break
+    if first is None:
+        return _unchanged(facts)
+    opens = facts.status is not Status.DOWN
+    change = Change(facts.status, Status.DOWN, first, Reason.MISSED)
     return Decision(
         Status.DOWN,
-        (Change(Status.UP, Status.DOWN, deadline, Reason.MISSED),),
-        opens=Opening(Cause.MISSED, deadline),
+        (change,) if opens else (),
+        outcomes,
+        opens=Opening(Cause.MISSED, first) if opens else None,
+        confirmed=confirmed,
+        confirms=confirmed and not facts.confirmed,
+        missed=missed,
     )
 
 
-def _heartbeat_while_up(facts: Facts, at: datetime, fault: Cause | None) -> Decision:
-    deadline = facts.deadline()
-    if deadline is not None and deadline < at:
-        missed = _missed(deadline)
-        if fault is not None:
-            return missed
-        back = Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT)
-        return Decision(Status.UP, (*missed.changes, back), opens=missed.opens, resolves=True)
-    return Decision(Status.UP) if fault is None else _failed(Status.UP, at, fault)
+def _good(facts: Facts, silence: Decision, at: datetime) -> Decision:
+    """Return what a good heartbeat does after `silence`."""
+    outcomes = shifted(silence.outcomes, failed=False)
+    match silence.status:
+        case Status.DOWN if good_in_a_row(outcomes) < facts.thresholds().recovery:
+            return replace(silence, outcomes=outcomes)
+        case Status.DOWN:
+            return _resolved(silence, outcomes, at)
+        case Status.NEW:
+            started = Change(Status.NEW, Status.UP, at, Reason.HEARTBEAT)
+            return replace(silence, status=Status.UP, outcomes=outcomes, changes=(started,))
+    return replace(silence, outcomes=outcomes)
+
+
+def _resolved(before: Decision, outcomes: int, at: datetime) -> Decision:
+    back = Change(Status.DOWN, Status.UP, at, Reason.HEARTBEAT)
+    return replace(
+        before, status=Status.UP, outcomes=outcomes, changes=(*before.changes, back), resolves=True
+    )
+
+
+def _failed(facts: Facts, silence: Decision, at: datetime, fault: Cause) -> Decision:
+    """Return what a failed heartbeat does after `silence`."""
+    failed = replace(silence, outcomes=shifted(silence.outcomes, failed=True))
+    if silence.status is not Status.DOWN:
+        # Each cause of an incident is also the reason of its status change.
+        change = Change(silence.status, Status.DOWN, at, Reason(fault.value))
+        failed = replace(failed, status=Status.DOWN, changes=(change,), opens=Opening(fault, at))
+    if not failed.confirmed and facts.thresholds().reported.reached(failed.outcomes):
+        failed = replace(failed, confirmed=True, confirms=True)
+    return failed
+
+
+def _reconsidered(facts: Facts, at: datetime, *, missed: bool) -> Decision:
+    """Return what changed thresholds do to an open incident."""
+    thresholds, unchanged = facts.thresholds(), _unchanged(facts)
+    if not last_failed(facts.outcomes):
+        recovered = good_in_a_row(facts.outcomes) >= thresholds.recovery
+        return _resolved(unchanged, facts.outcomes, at) if recovered else unchanged
+    threshold = thresholds.missed if missed else thresholds.reported
+    if facts.confirmed or not threshold.reached(facts.outcomes):
+        return unchanged
+    return replace(unchanged, confirmed=True, confirms=True)
 
 
 def shown(
@@ -209,6 +298,7 @@ def shown(
     expected_by: datetime | None,
     deadline: datetime | None,
     settled: datetime | None = None,
+    recovering: bool = False,
 ) -> Shown:
     """Return the current status at `now`, right even if no sweep has run.
 

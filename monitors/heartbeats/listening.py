@@ -29,7 +29,7 @@ from monitors.domain.listening import (
 from monitors.domain.state_machine import Status
 from monitors.heartbeats import missed
 from monitors.heartbeats.connection import OwnConnection
-from monitors.locks import lock_up_states, lock_watermark
+from monitors.locks import lock_awaited_states, lock_watermark
 from monitors.models import Gap, MonitorState, PushTally, Watermark
 
 log = structlog.get_logger(__name__)
@@ -231,19 +231,21 @@ def _end_gap(started_at: datetime, now: datetime, step: timedelta | None) -> Non
     missed.declare_missed(until=started_at)
     Gap.objects.create(started_at=started_at, ended_at=now, clock_step=_seconds(step))
     PushTally.objects.all().delete()
-    lock_up_states()
-    MonitorState.objects.filter(status=Status.UP.value).update(excused_until=now)
+    lock_awaited_states()
+    MonitorState.objects.awaited().update(excused_until=now)
 
 
 def _set_back(now: datetime, step: timedelta) -> None:
     log.error("the database's clock was set back", seconds=_seconds(step))
     Gap.objects.create(started_at=now, ended_at=now, clock_step=_seconds(step))
-    lock_up_states()
-    up = MonitorState.objects.filter(status=Status.UP.value)
+    lock_awaited_states()
+    awaited = MonitorState.objects.awaited()
     # Silence counts from now, by the clock as it is now.
-    up.filter(last_heartbeat_at__gt=now).update(last_heartbeat_at=now)
-    up.filter(excused_until__gt=now).update(excused_until=now)
-    up.filter(due_at__gt=now).update(due_at=now)
+    awaited.filter(last_heartbeat_at__gt=now).update(last_heartbeat_at=now)
+    awaited.filter(excused_until__gt=now).update(excused_until=now)
+    # Of a monitor that is down, an early `due_at` is no longer than the silence before it.
+    awaited.filter(due_at__gt=now, status=Status.DOWN.value).update(excused_until=now)
+    awaited.filter(due_at__gt=now).update(due_at=now)
 
 
 def _seconds(step: timedelta | None) -> int | None:

@@ -8,10 +8,10 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from core.clock import database_now
-from monitors.domain.state_machine import Status, TimePassed
+from monitors.domain.state_machine import TimePassed
 from monitors.heartbeats import sql, transitions
 from monitors.locks import lock_due_states
-from monitors.models import Monitor, MonitorState
+from monitors.models import WITH_DEFAULTS, Monitor, MonitorState
 
 BATCH = 500
 
@@ -53,15 +53,17 @@ def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
         if not states:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.
-        monitors = Monitor.objects.in_bulk([state.monitor_id for state in states])
+        among = [state.monitor_id for state in states]
+        monitors = Monitor.objects.select_related(WITH_DEFAULTS).in_bulk(among)
         now = database_now()
         book = transitions.Journal(now, horizon=horizon)
+        book.know_open_incidents(states)
         down = 0
         for state in states:
             monitor = monitors[state.monitor_id]
             decision = book.decide(state, monitor, TimePassed(now))
-            if decision.status is Status.UP:
-                transitions.set_due_at(state, monitor, now=now)
+            if decision.awaits:
+                transitions.set_due_at(state, monitor, now=now, counted=decision.missed)
             down += decision.opens is not None
         sql.write_states(states)
         book.write()

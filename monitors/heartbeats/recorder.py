@@ -19,7 +19,7 @@ from monitors.heartbeats.parser import DEFAULT_MESSAGE, Push
 from monitors.heartbeats.rate_limit import Limiter, Over
 from monitors.heartbeats.sql import LockedToken
 from monitors.locks import lock_state
-from monitors.models import MESSAGE_LENGTH, Heartbeat, Monitor, MonitorState
+from monitors.models import MESSAGE_LENGTH, WITH_DEFAULTS, Heartbeat, Monitor, MonitorState
 
 # "Last used" is written at most this often per token, so that most pushes don't write a third row.
 LAST_USED_EVERY_SECONDS = 60
@@ -174,9 +174,10 @@ def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> No
     to_decide = {
         held.monitor_id for arrival, held in admitted if not (held.quiet and held.is_good(arrival.push))
     }
+    numbers = Counter(held.monitor_id for _arrival, held in admitted)
     sql.touch(
         {
-            held.monitor_id: (arrival.push.message, arrival.push.value)
+            held.monitor_id: (arrival.push.message, arrival.push.value, numbers[held.monitor_id])
             for arrival, held in admitted
             if held.monitor_id not in to_decide
         },
@@ -218,17 +219,17 @@ def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, Moni
     """
     monitor_ids = {monitor_id for monitor_id, _ in pushes}
     states = MonitorState.objects.in_bulk(monitor_ids)
-    monitors = Monitor.objects.in_bulk(monitor_ids)
+    monitors = Monitor.objects.select_related(WITH_DEFAULTS).in_bulk(monitor_ids)
     book = transitions.Journal(now)
     book.know_open_incidents(list(states.values()))
     for monitor_id, push in pushes:
         state, monitor = states[monitor_id], monitors[monitor_id]
         good = monitor.value_rules.allow(push.value, readable=not push.unreadable)
         came = HeartbeatArrived(now, push.up, good)
-        book.decide(state, monitor, came, message=push.message, value=push.value)
+        decision = book.decide(state, monitor, came, message=push.message, value=push.value)
         state.last_heartbeat_at = now
         state.last_message, state.last_value = push.message, push.value
-        if state.status == Status.UP and (state.due_at is None or state.due_at <= now):
+        if decision.awaits and (state.due_at is None or state.due_at <= now):
             transitions.set_due_at(state, monitor, now=now)
     sql.write_states(states.values())
     book.write()

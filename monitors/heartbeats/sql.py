@@ -39,6 +39,7 @@ _STATE_COLUMNS = {
     "last_value": "float8",
     "due_at": "timestamptz",
     "fault": "text",
+    "recent_outcomes": "bigint",
 }
 _HEARTBEAT_COLUMNS = {
     "monitor_id": "bigint",
@@ -151,8 +152,12 @@ def active_tokens(digests: Collection[str]) -> frozenset[str]:
     return frozenset(PushToken.objects.valid().filter(digest__in=digests).values_list("digest", flat=True))
 
 
-def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> None:
-    """Write the last heartbeat of monitors whose status is unchanged: by monitor id, message and value."""
+def touch(heartbeats: dict[int, tuple[str, float | None, int]], *, at: datetime) -> None:
+    """Write the last heartbeat of monitors whose status is unchanged, all of whose heartbeats are good.
+
+    Args:
+        heartbeats: by monitor id, the last message and value, and the number of heartbeats.
+    """
     run(
         _touch_statement(_is_postgresql()),
         [(monitor_id, write_time(at), *heartbeat) for monitor_id, heartbeat in heartbeats.items()],
@@ -162,7 +167,10 @@ def touch(heartbeats: dict[int, tuple[str, float | None]], *, at: datetime) -> N
 @cache
 def _touch_statement(postgresql: bool) -> str:
     names = ("monitor_id", "last_heartbeat_at", "last_message", "last_value")
-    return _update_statement({name: _STATE_COLUMNS[name] for name in names}, postgresql)
+    columns = {name: _STATE_COLUMNS[name] for name in names} | {"good": "int"}
+    # As domain.thresholds.shifted does it for each. PostgreSQL shifts by the remainder of 64.
+    outcomes = f"CASE WHEN given.good < 64 THEN {_STATES}.recent_outcomes << given.good ELSE 0 END"
+    return _update_statement(columns, postgresql, good=f"recent_outcomes = {outcomes}")
 
 
 def write_states(states: Iterable[MonitorState]) -> None:
@@ -179,6 +187,7 @@ def write_states(states: Iterable[MonitorState]) -> None:
                 state.last_value,
                 write_time(state.due_at),
                 state.fault,
+                state.recent_outcomes,
             )
             for state in states
         ],
@@ -190,8 +199,11 @@ def _write_states_statement(postgresql: bool) -> str:
     return _update_statement(_STATE_COLUMNS, postgresql)
 
 
-def _update_statement(columns: dict[str, str], postgresql: bool) -> str:
-    assignments = ", ".join(f"{name} = given.{name}" for name in columns if name != "monitor_id")
+def _update_statement(columns: dict[str, str], postgresql: bool, **others: str) -> str:
+    """Return a statement that sets each of `columns` as given, but for those of `others` as that says."""
+    assignments = ", ".join(
+        others.get(name, f"{name} = given.{name}") for name in columns if name != "monitor_id"
+    )
     given = as_select(columns, postgresql)
     return (
         f"UPDATE {_STATES} SET {assignments} FROM ({given}) AS given"

@@ -6,7 +6,9 @@ with the state rows locked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 import structlog
 from django.dispatch import Signal
@@ -21,6 +23,7 @@ from monitors.domain.state_machine import (
     HeartbeatArrived,
     Opening,
     Status,
+    ThresholdsChanged,
     decide,
 )
 from monitors.heartbeats.parser import DEFAULT_MESSAGE
@@ -38,21 +41,50 @@ def horizon(now: datetime) -> datetime:
     return now if until is None else min(now, until)
 
 
-def set_due_at(state: MonitorState, monitor: Monitor, *, now: datetime) -> None:
-    """Set `due_at` of an up monitor to its deadline, in memory.
+def set_due_at(
+    state: MonitorState,
+    monitor: Monitor,
+    *,
+    now: datetime,
+    counted: int = 0,
+    after: datetime | None = None,
+) -> None:
+    """Set `due_at` of a monitor that awaits a heartbeat to its next deadline, in memory.
 
     A schedule that can't be evaluated, for whatever reason, is noted in `fault` and tried again in an hour:
     it must neither count as silence nor stop the sweep.
+
+    Args:
+        counted: how many of the deadlines since `due_at` are among the outcomes by now.
+        after: leave out deadlines until then.
     """
-    assert state.silent_since is not None
+    if state.status == Status.DOWN and state.fault:
+        # Nothing was missed while there was no schedule.
+        after = now
     try:
-        state.due_at = monitor.schedule.due_after(state.silent_since).deadline
+        due = islice(_deadlines(state, monitor), counted, None)
+        # There may be no further deadline, if all of the set times are over.
+        state.due_at = next((deadline for deadline in due if after is None or deadline > after), None)
         state.fault = ""
     except Exception as error:
         if not isinstance(error, ScheduleError):
             log.exception("schedule can't be evaluated", monitor=str(monitor.public_id))
         state.due_at = now + QUARANTINE
         state.fault = (str(error) or type(error).__name__)[:FAULT_LENGTH]
+
+
+def _deadlines(state: MonitorState, monitor: Monitor) -> Iterator[datetime]:
+    """Yield the deadlines since the last heartbeat that are not among the outcomes yet; raises ScheduleError.
+
+    While a monitor is up, none is; while it is down, `due_at` is the first that isn't, or earlier because of
+    a gap.
+    """
+    assert state.silent_since is not None
+    first = monitor.schedule.due_after(state.silent_since).deadline
+    if state.status == Status.DOWN and state.due_at is not None and not state.fault:
+        first = max(first, state.due_at)
+    yield first
+    yield from monitor.schedule.deadlines_after(first)
 
 
 class Journal:
@@ -70,11 +102,13 @@ class Journal:
         self._new: list[Incident] = []
         self._ended: list[Incident] = []
         self._reported_again: list[Incident] = []
+        self._confirmed: list[Incident] = []
         self._transitions: list[Transition] = []
         self._by_signal: dict[Signal, list[Incident]] = {
             signals.incidents_opened: [],
             signals.incidents_passed: [],
             signals.incidents_resolved: [],
+            signals.incidents_closed: [],
         }
 
     def know_open_incidents(self, states: list[MonitorState]) -> None:
@@ -98,9 +132,16 @@ class Journal:
         `message` and `value` are the heartbeat's, where the event is one. Call `write` before the
         transaction ends.
         """
-        facts = Facts(Status(state.status), lambda: self._deadline(state, monitor))
-        decision = decide(facts, event)
         incident = self._open.get(monitor.pk)
+        facts = Facts(
+            Status(state.status),
+            lambda: self._passed(state, monitor),
+            outcomes=state.recent_outcomes,
+            # One without an incident, which nothing of ours leaves behind, needs no confirmation.
+            confirmed=state.status == Status.DOWN and (incident is None or incident.confirmed_at is not None),
+            thresholds=lambda: monitor.thresholds,
+        )
+        decision = decide(facts, event)
         if decision.opens:
             incident = self._new_incident(decision.opens, state, monitor, event, message, value)
         for change in decision.changes:
@@ -118,16 +159,43 @@ class Journal:
         opened_by_it = decision.opens is not None and decision.opens.cause is not Cause.MISSED
         if incident is not None and isinstance(event, HeartbeatArrived) and not opened_by_it:
             self._report_again(incident, event, message)
-        if decision.resolves and incident is not None:
-            self._end(incident, monitor, message, value, notifies=decision.notifies)
-        if decision.notifies and incident is not None:
+        if incident is not None:
+            incident.monitor = monitor
+            if decision.confirms:
+                self._confirm(incident)
+            if decision.resolves:
+                self._end(incident, message, value)
             self._enqueue(decision, incident)
         if decision.changes:
             state.status = decision.status.value
             state.status_changed_at = decision.changes[-1].at
-        if decision.status is not Status.UP:
+        state.recent_outcomes = decision.outcomes
+        if not decision.awaits:
+            state.due_at, state.fault = None, ""
+        elif decision.status is Status.DOWN and isinstance(event, HeartbeatArrived):
+            # Silence starts anew, and what has passed until now is counted.
             state.due_at, state.fault = None, ""
         return decision
+
+    def reconsider(self, state: MonitorState, monitor: Monitor) -> None:
+        """Apply the thresholds of `monitor`, which have changed, to its open incident."""
+        if state.status == Status.DOWN and state.due_at is not None:
+            changed = ThresholdsChanged(self.now, missed=self.last_was_missed(state, monitor))
+            self.decide(state, monitor, changed, message=state.last_message, value=state.last_value)
+
+    def last_was_missed(self, state: MonitorState, monitor: Monitor) -> bool:
+        """Return whether the last failure of a monitor that is down was a missed deadline."""
+        incident = self._open.get(monitor.pk)
+        if incident is None or state.silent_since is None or state.last_heartbeat_at is None:
+            return True
+        if state.last_heartbeat_at < incident.started_at:
+            return True
+        try:
+            first = monitor.schedule.due_after(state.silent_since).deadline
+        except Exception:  # set_due_at logs it and notes the fault
+            return False
+        # Then the deadline after the last heartbeat is counted.
+        return state.due_at is not None and state.due_at > first
 
     def _new_incident(
         self,
@@ -145,6 +213,7 @@ class Journal:
             cause=opening.cause.value,
             started_at=opening.started_at,
             detected_at=self.now,
+            confirmed_at=None,
             opening_message=message if reported else state.last_message,
             opening_value=value if reported else state.last_value,
             last_heartbeat_at=state.last_heartbeat_at,
@@ -167,54 +236,66 @@ class Journal:
         if incident.pk is not None and incident not in self._reported_again:
             self._reported_again.append(incident)
 
-    def _end(
-        self, incident: Incident, monitor: Monitor, message: str, value: float | None, *, notifies: bool
-    ) -> None:
-        incident.monitor = monitor
+    def _confirm(self, incident: Incident) -> None:
+        incident.confirmed_at = self.now
+        if incident.pk is not None:
+            self._confirmed.append(incident)
+
+    def _end(self, incident: Incident, message: str, value: float | None) -> None:
         incident.resolved_at = max(self.now, incident.started_at)
         incident.closing_message, incident.closing_value = message, value
-        del self._open[monitor.pk]
+        del self._open[incident.monitor_id]
         if incident.pk is not None:
             self._ended.append(incident)
-        elif not notifies:
-            # Opened by the same transaction that closes it without a word.
-            self._by_signal[signals.incidents_opened].remove(incident)
 
     def _enqueue(self, decision: Decision, incident: Incident) -> None:
+        if not decision.confirmed:
+            return
         match decision:
-            case Decision(opens=Opening(), resolves=True):
+            case Decision(confirms=True, resolves=True):
                 self._by_signal[signals.incidents_passed].append(incident)
-            case Decision(opens=Opening()):
+            case Decision(confirms=True):
                 self._by_signal[signals.incidents_opened].append(incident)
-            case Decision(resolves=True):
+            case Decision(resolves=True, notifies=True):
                 self._by_signal[signals.incidents_resolved].append(incident)
+            case Decision(resolves=True) if incident in self._by_signal[signals.incidents_opened]:
+                # Confirmed by the same transaction that closes it without a word.
+                self._by_signal[signals.incidents_opened].remove(incident)
+            case Decision(resolves=True):
+                self._by_signal[signals.incidents_closed].append(incident)
 
-    def _deadline(self, state: MonitorState, monitor: Monitor) -> datetime | None:
+    def _passed(self, state: MonitorState, monitor: Monitor) -> Iterator[datetime]:
+        """Yield the deadlines of a monitor that have passed and are not among its outcomes."""
         # due_at is never after the deadline, so before it there is nothing to calculate.
         if state.silent_since is None or state.due_at is None or state.due_at > self.now:
-            return None
+            return
+        if state.status == Status.DOWN and state.fault:
+            return
         try:
-            deadline = monitor.schedule.due_after(state.silent_since).deadline
+            for deadline in _deadlines(state, monitor):
+                # After the watermark, its heartbeat may have been sent and not received.
+                if deadline <= self.now and self._horizon is None:
+                    self._horizon = horizon(self.now)
+                if deadline > (self._horizon or self.now):
+                    return
+                yield deadline
         except Exception:  # set_due_at logs it and notes the fault
-            return None
-        # After the watermark, its heartbeat may have been sent and not received.
-        if deadline <= self.now and self._horizon is None:
-            self._horizon = horizon(self.now)
-        return deadline if self._horizon is None or deadline <= self._horizon else None
+            return
 
     def write(self) -> None:
         """Write incidents and transitions and send the signals, inside the caller's transaction."""
         if self._reported_again:
             Incident.objects.bulk_update(self._reported_again, ["latest_message"], batch_size=200)
-        if not self._transitions:
-            return
+        if self._confirmed:
+            Incident.objects.bulk_update(self._confirmed, ["confirmed_at"], batch_size=200)
         # Resolve first: a monitor has at most one open incident, even between two statements.
         if self._ended:
             Incident.objects.bulk_update(
                 self._ended, ["resolved_at", "closing_message", "closing_value"], batch_size=200
             )
-        Incident.objects.bulk_create(self._new)
-        Transition.objects.bulk_create(self._transitions)
+        if self._transitions:
+            Incident.objects.bulk_create(self._new)
+            Transition.objects.bulk_create(self._transitions)
         for signal, incidents in self._by_signal.items():
             if incidents:
                 signal.send(sender=Incident, incidents=incidents, at=self.now)

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("monitors", "0005_set_times"),
+        ("monitors", "0006_thresholds"),
     ]
 
     operations = [

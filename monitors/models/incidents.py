@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -29,6 +30,8 @@ class Incident(models.Model):
     cause = models.CharField(max_length=8, choices=CAUSE_LABELS)
     started_at = models.DateTimeField()
     detected_at = models.DateTimeField()
+    # The default in the database is for processes of the version before, while an upgrade goes on.
+    confirmed_at = models.DateTimeField(null=True, blank=True, db_default=Now())
     resolved_at = models.DateTimeField(null=True, blank=True)
     opening_message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     opening_value = models.FloatField(null=True, blank=True)

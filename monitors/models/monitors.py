@@ -24,6 +24,7 @@ from monitors.domain.schedules import (
     Schedule,
 )
 from monitors.domain.state_machine import Status, Urgency
+from monitors.domain.thresholds import DEFAULT_THRESHOLDS, Threshold, Thresholds, last_failed
 from monitors.domain.value_rules import ValueRules
 from monitors.models.labels import MESSAGE_LENGTH, STATUS_LABELS, URGENCY_LABELS
 from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
@@ -31,6 +32,8 @@ from monitors.querysets import MonitorQuerySet, MonitorStateQuerySet
 SLUG_LENGTH, DESCRIPTION_LENGTH, CRON_LENGTH, CALENDAR_LENGTH, FAULT_LENGTH = 60, 2000, 200, 1000, 200
 # The columns that `schedule_of` makes a schedule of.
 SCHEDULE_COLUMNS = ("kind", "timeout", "grace", "cron", "calendar", "timezone", "early")
+# What `Monitor.thresholds` needs.
+WITH_DEFAULTS = "workspace__monitor_defaults"
 MAX_TAGS, MAX_TAG_LENGTH = 20, 30
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"
 
@@ -47,7 +50,57 @@ def _seconds(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]
     ]
 
 
-class Monitor(models.Model):
+class ThresholdColumns(models.Model):
+    """Failure thresholds: `..._needed` failures of the last `..._of`, in a row if both are the same.
+
+    Recovery threshold: `recovery_needed` good heartbeats in a row. Null is the default of the level above.
+    """
+
+    missed_needed = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    missed_of = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    reported_needed = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    reported_of = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    recovery_needed = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def threshold(self, name: str) -> Threshold | None:
+        """Return its own failure threshold `name`, "missed" or "reported"."""
+        needed, of = getattr(self, f"{name}_needed"), getattr(self, f"{name}_of")
+        return None if needed is None else Threshold(needed, max(of or needed, needed))
+
+
+class MonitorDefaults(ThresholdColumns):
+    """The thresholds of a workspace's monitors without their own. Null is the product's default."""
+
+    workspace = models.OneToOneField(
+        Workspace, on_delete=models.CASCADE, primary_key=True, related_name="monitor_defaults"
+    )
+
+    class Meta:
+        verbose_name = _("monitor defaults")
+        verbose_name_plural = _("monitor defaults")
+
+    def __str__(self) -> str:
+        return f"defaults of {self.workspace_id}"
+
+
+def merge_thresholds(own: ThresholdColumns | None, defaults: ThresholdColumns | None) -> Thresholds:
+    """Return the thresholds that apply, from a monitor's own and its workspace's; either may be missing."""
+    levels = [level for level in (own, defaults) if level is not None]
+    product = DEFAULT_THRESHOLDS
+    missed = [threshold for level in levels if (threshold := level.threshold("missed"))]
+    reported = [threshold for level in levels if (threshold := level.threshold("reported"))]
+    recovery = [level.recovery_needed for level in levels if level.recovery_needed]
+    return Thresholds(
+        missed=[*missed, product.missed][0],
+        reported=[*reported, product.reported][0],
+        recovery=[*recovery, product.recovery][0],
+    )
+
+
+class Monitor(ThresholdColumns):
     """Expects heartbeats. People edit this row; recording a heartbeat never writes it.
 
     `slug` identifies it in its workspace for programs. `push_rate` is the number of pushes per minute for
@@ -151,6 +204,11 @@ class Monitor(models.Model):
     def value_rules(self) -> ValueRules:
         return ValueRules(self.value_min, self.value_max, self.value_required)
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds that apply. Two queries, unless loaded with `select_related(WITH_DEFAULTS)`."""
+        return merge_thresholds(self, getattr(self.workspace, "monitor_defaults", None))
+
 
 def schedule_of(
     *, kind: str, timeout: int, grace: int | None, cron: str, calendar: str, timezone: str, early: int | None
@@ -169,8 +227,9 @@ class MonitorState(models.Model):
 
     `due_at` may be before the deadline but never after it: an on-time heartbeat does not move it, so that
     PostgreSQL updates the row without touching its index; the sweep moves it. It is null while no
-    heartbeat is due (new, down, paused). `excused_until` is the end of the last gap in which no heartbeat
-    could be received: silence before it does not count.
+    heartbeat is due: new, paused, and down unless the incident is unconfirmed or the monitor is recovering.
+    `excused_until` is the end of the last gap in which no heartbeat could be received: silence before it does
+    not count. `recent_outcomes` are its last 64 outcomes (domain.thresholds).
     """
 
     monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
@@ -182,6 +241,8 @@ class MonitorState(models.Model):
     due_at = models.DateTimeField(null=True, blank=True)
     excused_until = models.DateTimeField(null=True, blank=True)
     fault = models.CharField(max_length=FAULT_LENGTH, blank=True)
+    # The default in the database is for processes of the version before, while an upgrade goes on.
+    recent_outcomes = models.BigIntegerField(default=0, db_default=0)
 
     objects = MonitorStateQuerySet.as_manager()
 
@@ -190,8 +251,8 @@ class MonitorState(models.Model):
         verbose_name_plural = _("monitor states")
         constraints = [
             models.CheckConstraint(
-                name="only_an_up_monitor_is_due",
-                condition=Q(due_at__isnull=True) | Q(status=Status.UP.value),
+                name="only_an_up_or_down_monitor_is_due",
+                condition=Q(due_at__isnull=True) | Q(status__in=[Status.UP.value, Status.DOWN.value]),
             )
         ]
         indexes = [
@@ -207,3 +268,11 @@ class MonitorState(models.Model):
         if self.last_heartbeat_at is None or self.excused_until is None:
             return self.last_heartbeat_at
         return max(self.last_heartbeat_at, self.excused_until)
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether it is down, and its last heartbeat was good."""
+        # A process of the version before sets neither.
+        return (
+            self.status == Status.DOWN and self.due_at is not None and not last_failed(self.recent_outcomes)
+        )

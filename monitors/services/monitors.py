@@ -18,12 +18,14 @@ from core.wakeups import wake_on_commit
 from monitors import signals
 from monitors.domain.state_machine import PauseRequested, ResumeRequested, Status, TimePassed
 from monitors.heartbeats import transitions
-from monitors.locks import lock_state
-from monitors.models import SLUG_LENGTH, Monitor, MonitorState
+from monitors.locks import lock_monitor_to_delete, lock_state
+from monitors.models import SCHEDULE_COLUMNS, SLUG_LENGTH, Monitor, MonitorState
 from monitors.services import maintenance, tokens
 
 # When several monitors with the same name are created at once, each finds its slug taken once at most.
 _SLUG_TRIES = 20
+# The columns of a state that a decision may change.
+_DECIDED = ("status", "status_changed_at", "due_at", "fault", "recent_outcomes")
 _FALLBACK_SLUG = "monitor"
 _ROOM_FOR_A_NUMBER = 7
 
@@ -123,8 +125,11 @@ def edit(
         # A deadline that passed under the old schedule was missed, even if no sweep has run since.
         book = transitions.Journal(now)
         book.know_open_incidents([state])
-        book.decide(state, monitor, TimePassed(now))
+        passed = book.decide(state, monitor, TimePassed(now))
         book.write()
+        was_missed = state.status == Status.DOWN and book.last_was_missed(state, monitor)
+        if passed.missed and passed.awaits:
+            transitions.set_due_at(state, monitor, now=now, counted=passed.missed)
         # Its tags decide which maintenance windows it is in.
         with maintenance.rescheduling_ends([monitor] if "tags" in changed else []):
             for name, value in changed.items():
@@ -133,7 +138,11 @@ def edit(
             _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
-        state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        elif passed.awaits and not changed.keys().isdisjoint(SCHEDULE_COLUMNS):
+            state.due_at, state.fault = None, ""
+            # What was missed under the old schedule isn't missed again under the new one.
+            transitions.set_due_at(state, monitor, now=now, after=now if was_missed else None)
+        state.save(update_fields=_DECIDED)
         if others or "urgency" in changed:
             signals.recipients_changed.send(sender=Monitor, monitors=[monitor.pk])
         record_change(
@@ -192,7 +201,7 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
             book.decide(state, monitor, TimePassed(at))
         book.decide(state, monitor, event(at))
         book.write()
-        state.save(update_fields=["status", "status_changed_at", "due_at", "fault"])
+        state.save(update_fields=_DECIDED)
         if state.status != before:
             record_change(monitor, by, action)
 
@@ -211,10 +220,11 @@ def delete(*, monitor: Monitor, by: Actor = COMMAND, version: int | None = None)
     """
     monitor_id = monitor.pk
     with transaction.atomic():
-        lock_state(monitor)
+        lock_monitor_to_delete(monitor)
         if version is not None and not Monitor.objects.filter(pk=monitor_id, version=version).exists():
             raise VersionConflict
         record_change(monitor, by, AuditEntry.Action.MONITOR_DELETED)
+        signals.monitor_deleting.send(sender=Monitor, monitor=monitor, at=database_now())
         monitor.delete()
         wake_on_commit("monitors.tasks.purge", monitor_id)
 

@@ -12,14 +12,13 @@ from rest_framework import serializers
 from api.fields import Boolean, Id, Integer, OneOf, StrictSerializer, Timestamp
 from api.problems import impossible
 from monitors.api.serializers import URGENCIES
+from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from notifications.models import DELAY_MAX
-from notifications.rules.effective import EVENTS, Step, Threshold
+from notifications.rules.effective import EVENTS, Step
 from notifications.services.escalation import AFTER_LEAST, STEPS_MOST
 from notifications.services.rules import (
     FLAP_LEAST,
     FLAP_MOST,
-    NEEDED_MOST,
-    OF_MOST,
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,

@@ -1,6 +1,6 @@
 """Events that neither a heartbeat nor a deadline causes: late monitors, and failing channels.
 
-They are looked for every few seconds. Each is stored under a unique key, so that it is only notified once.
+They are looked for every few seconds.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 
 from accounts.models import Workspace
 from core.clock import database_now
 from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import Shown
 from monitors.heartbeats.transitions import horizon
-from monitors.locks import keep_last_heartbeats
 from monitors.models import Monitor
 from monitors.pages.overview import filters
-from notifications.locks import lock_channels
+from notifications.dispatch import enqueue
+from notifications.locks import keep_monitors, lock_channels
 from notifications.messages.events import Event
 from notifications.models import Channel, ChannelRule, Delivery
-from notifications.rules.effective import routes_of
 
 # At most this many channels are notified that another one is failing.
 _NOTIFIED_MOST = 3
 
 
 def enqueue_all() -> int:
-    """Write deliveries for late monitors and failing channels; return how many are new."""
+    """Wake channels for late monitors, write deliveries about failing channels; return how many."""
     return enqueue_late() + enqueue_failing()
 
 
@@ -37,7 +36,7 @@ def enqueue_all() -> int:
 
 
 def enqueue_late() -> int:
-    """Write a delivery for each late monitor to each channel that is subscribed to that."""
+    """Wake each channel that is subscribed to late monitors for those that are late; return how many."""
     workspaces = set(
         Channel.objects.filter(enabled=True, on_late=True).values_list("workspace_id", flat=True)
     )
@@ -51,51 +50,19 @@ def enqueue_late() -> int:
 
 def _enqueue_late_in(workspace: Workspace) -> int:
     # After the watermark, a heartbeat may have been sent that could not be received.
-    now = horizon(database_now())
+    now = database_now()
+    until = horizon(now)
     monitors = Monitor.objects.filter(workspace=workspace)
-    seen = filters.standing(monitors, now)
+    seen = filters.standing(monitors, until)
     if not seen.counts[Shown.LATE]:
         return 0
-    late = list(filters.by_status(monitors, [Shown.LATE], now=now, seen=seen).select_related("state"))
-    routes = routes_of(late)
-    wanted = {
-        (monitor.pk, route.channel.pk)
-        for monitor in late
-        for route in routes[monitor.pk]
-        if "late" in route.events
-    }
-    known = set(
-        Delivery.objects.filter(
-            monitor__in=[monitor.pk for monitor in late],
-            event=Event.LATE,
-            occasion=F("monitor__state__last_heartbeat_at"),
-        ).values_list("monitor_id", "channel_id")
-    )
-    return _write_late(wanted - known) if wanted - known else 0
-
-
-def _write_late(pairs: set[tuple[int, int]]) -> int:
+    late = filters.by_status(monitors, [Shown.LATE], now=until, seen=seen).select_related("state")
     with transaction.atomic():
         # A monitor that is being deleted must not get new rows.
-        last_heartbeats = keep_last_heartbeats({monitor for monitor, _channel in pairs})
-        there = _lock({channel for _monitor, channel in pairs})
-        now = database_now()
-        rows = [
-            Delivery(
-                monitor_id=monitor,
-                channel_id=channel,
-                event=Event.LATE,
-                occasion=last_heartbeats[monitor],
-                created_at=now,
-                planned_at=now,
-                next_attempt_at=now,
-            )
-            for monitor, channel in sorted(pairs)
-            if last_heartbeats.get(monitor) is not None and channel in there
-        ]
-        Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+        there = keep_monitors([monitor.pk for monitor in late])
+        woken = enqueue.wake_late([monitor for monitor in late if monitor.pk in there], now)
         wake_on_commit("notifications.tasks.deliver")
-    return len(rows)
+    return woken
 
 
 # --- Failing channels ------------------------------------------------------------------------------

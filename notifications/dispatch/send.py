@@ -10,27 +10,28 @@ from __future__ import annotations
 
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import SystemRandom
 
 import structlog
-from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from core.clock import database_now
 from core.connections import release_connection
 from notifications import channel_config
-from notifications.dispatch import compose, queue
-from notifications.dispatch.queue import Claim, claim_next
+from notifications.dispatch import beliefs, compose, turn, waiting
+from notifications.dispatch.turn import Claim
 from notifications.integrations import kind_named, kinds
 from notifications.locks import keep_monitor_of, lock_channel
+from notifications.messages.events import DIGESTS
 from notifications.messages.text import one_line
 from notifications.models import DETAIL_LENGTH, Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry
-from notifications.transports.base import Failed, Outgoing, Result, Sent
+from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +44,18 @@ FAILING_AFTER = 20
 
 _rng = SystemRandom()
 _stopping = threading.Event()
-# Every tick and every hint runs deliver_due in a thread of the worker's pool. The sweep shares the pool, so
-# slow channels must leave some threads to it.
-_gate = threading.BoundedSemaphore(max(1, settings.TIANJI_WORKER_THREADS - 4))
+# A channel that hangs keeps a thread for as long; threads are only started when all others are busy.
+_MOST_THREADS = 256
+_pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="deliver")
+# The channels that threads of this process are serving.
+_served: set[int] = set()
+_serving = threading.Lock()
 
 
 def stop_soon() -> None:
-    """Make every `deliver_due` of this process return after its current attempt.
+    """Make every thread that delivers stop after its current attempt; the next worker finds the other rows.
 
-    A worker that is asked to stop waits for its tasks; the next one finds the remaining rows.
+    The process waits for them when it exits, at most as long as an attempt may take.
     """
     _stopping.set()
 
@@ -59,20 +63,50 @@ def stop_soon() -> None:
 def deliver_due() -> int:
     """Send what is due until nothing is left that may be sent now; return the number of attempts.
 
-    Safe to run many times concurrently, in one process or several. Returns 0 immediately if this process
-    already delivers in as many threads as it may: the rows wait for the next tick.
+    Safe to run many times concurrently, in one process or several.
 
     Raises:
         django.db.Error: the database is gone; a delivery in flight is sent again when its lease expires.
     """
-    if not _gate.acquire(blocking=False):
-        return 0
     attempts = 0
+    while sent := sum(_serve(channel) for channel in waiting.channels_with_something_due()):
+        attempts += sent
+    return attempts
+
+
+def start_delivering() -> int:
+    """Serve each channel with something due in a thread of its own; return how many were started.
+
+    Returns at once, so that channels that hang delay neither the others nor the sweep.
+    """
+    started = 0
+    for channel in waiting.channels_with_something_due():
+        with _serving:
+            if channel in _served or _stopping.is_set():
+                continue
+            _served.add(channel)
+        _pool.submit(_serve_in_thread, channel)
+        started += 1
+    return started
+
+
+def _serve_in_thread(channel: int) -> None:
     try:
-        while not _stopping.is_set() and (claim := claim_next()) is not None:
-            attempts += attempt(claim)
+        _serve(channel)
+    except Exception:
+        # Its rows are still due, and are found by the next tick.
+        log.exception("delivering failed", channel=channel)
     finally:
-        _gate.release()
+        with _serving:
+            _served.discard(channel)
+        connection.close()
+
+
+def _serve(channel: int) -> int:
+    """Send what `channel`, by its row id, may be sent now; return the number of attempts."""
+    attempts = 0
+    while not _stopping.is_set() and (claim := turn.take_turn(channel)) is not None:
+        attempts += attempt(claim)
     return attempts
 
 
@@ -85,7 +119,7 @@ def attempt(claim: Claim) -> bool:
     )
     if delivery is None:
         return False  # deleted with its monitor or channel
-    if delivery.event in queue.DIGESTS.values() and not delivery.members.exists():
+    if delivery.event in DIGESTS and not delivery.members.exists():
         return _drop(delivery, claim)
     started_at = database_now()
     if claim.interrupted and started_at > _first_tried_at(claim, started_at) + retry.GIVE_UP_AFTER:
@@ -169,6 +203,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             delivery.members.filter(status=Delivery.Status.MERGED).update(
                 status=outcome.status, sent_at=sent_at
             )
+            beliefs.believe(delivery, arrived=sent_at is not None, now=now)
         DeliveryAttempt.objects.create(
             delivery=delivery,
             number=claim.number,
@@ -249,4 +284,11 @@ def send_test(*, channel: Channel) -> Result:
     result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload, now))
     if isinstance(result, Sent):
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
+        kind = kinds().get(channel.kind)
+        if kind is not None and not kind.merges:
+            # It keeps a record of each outage, and nobody would close that of a test.
+            closing = Outgoing(
+                uuid.uuid4(), composed.message, composed.payload, now, thread=test_id, tone=Tone.UP
+            )
+            _transmit(channel, closing)
     return result

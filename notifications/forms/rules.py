@@ -11,15 +11,14 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from monitors.forms.fields import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
-from notifications.rules.effective import DEFAULT, EVENTS, Rules, Threshold, is_at_least, route
+from notifications.rules.effective import DEFAULT, EVENTS, Rules, is_at_least, route
 from notifications.services.rules import (
     FLAP_LEAST,
     FLAP_MOST,
-    NEEDED_MOST,
-    OF_MOST,
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,
@@ -87,9 +86,9 @@ class OwnForm(forms.Form):
         super().__init__(data, initial=_initial(own, above), prefix="own", **kwargs)
         self.version = versions(own)["rules"]
         self.words = {
-            "missed": sentences.tolerance_in_words(above.missed),
-            "reported": sentences.tolerance_in_words(above.reported),
-            "recovery": sentences.recovery_in_words(above.recovery),
+            "missed": sentences.tolerance_in_words(above.thresholds.missed),
+            "reported": sentences.tolerance_in_words(above.thresholds.reported),
+            "recovery": sentences.recovery_in_words(above.thresholds.recovery),
             "reminders": sentences.reminders_in_words(above),
             "flapping": sentences.flapping_in_words(above.flap_changes),
         }

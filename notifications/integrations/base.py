@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     StrOrPromise = str | Promise
 
+BURST_MOST = 20
 Widget = Literal["text", "url", "secret", "lines", "choice", "yes"]
 
 
@@ -49,7 +50,8 @@ class Kind:
     `where` lists the steps to find the values of the fields; `shown` turns a config without secrets into
     what pages show of it (its second argument: the reader may not change the channel). `merges`: several
     events may be sent as one digest. If it is False, the receiver keeps a record of each outage, by
-    `Outgoing.thread`. `spacing` is the number of seconds to leave between two messages.
+    `Outgoing.thread`. `spacing` is the number of seconds to leave between two messages. `burst_most` is how
+    many messages in 30 s the provider's limit allows; `Channel.burst` may be less.
     """
 
     slug: str
@@ -62,6 +64,7 @@ class Kind:
     documentation: str = ""
     merges: bool = True
     spacing: float = 0.0
+    burst_most: int = BURST_MOST
 
     def field(self, name: str) -> Field | None:
         return next((field for field in self.fields if field.name == name), None)

@@ -20,7 +20,14 @@ from notifications.transports.http import Answer, Call, posted, seconds, sender
 _TITLE = 200
 # The limit is 20 kB per request.
 _TEXT_BYTES = 8_000
-_COLOURS = {Tone.DOWN: "red", Tone.UP: "green", Tone.LATE: "orange", Tone.INFO: "blue"}
+_COLOURS = {
+    Tone.DOWN: "red",
+    Tone.UP: "green",
+    Tone.LATE: "yellow",
+    Tone.FLAPPING: "orange",
+    Tone.CLOSED: "grey",
+    Tone.INFO: "blue",
+}
 # Too many requests: the limit is 100 a minute and 5 a second.
 _TOO_MANY = 11232
 _PAUSE = timedelta(seconds=10)
@@ -33,7 +40,12 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
         for link in formatting.links(message)
     ]
     elements: list[dict[str, Any]] = [
-        {"tag": "div", "text": _plain(formatting.shorten_bytes(formatting.body(message), _TEXT_BYTES) or "…")}
+        {
+            "tag": "div",
+            "text": _plain(
+                formatting.shorten_bytes(formatting.body(message, line_urls=False), _TEXT_BYTES) or "…"
+            ),
+        }
     ]
     if buttons:
         elements.append({"tag": "action", "actions": buttons})
@@ -121,5 +133,6 @@ KIND = Kind(
         _("If you set keywords, use one that is in every message, such as the name of your workspace."),
     ),
     documentation="https://open.larksuite.com/document/client-docs/bot-v3/add-custom-bot",
+    # 100 messages a minute and 5 a second (open.larksuite.com/document/client-docs/bot-v3/add-custom-bot).
     spacing=0.6,
 )

@@ -8,12 +8,26 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from notifications.messages.single import Message
+from notifications.messages.text import Message
 from notifications.transports.base import Outgoing, Tone
 
 # Each is visible on a white and on a black background.
-COLOURS = {Tone.DOWN: 0xD1242F, Tone.UP: 0x1A7F37, Tone.LATE: 0xBF8700, Tone.INFO: 0x57606A}
-SIGNS = {Tone.DOWN: "🔴", Tone.UP: "🟢", Tone.LATE: "🟡", Tone.INFO: "🔵"}
+COLOURS = {
+    Tone.DOWN: 0xD1242F,
+    Tone.UP: 0x1A7F37,
+    Tone.LATE: 0xBF8700,
+    Tone.FLAPPING: 0xBC4C00,
+    Tone.CLOSED: 0x57606A,
+    Tone.INFO: 0x57606A,
+}
+SIGNS = {
+    Tone.DOWN: "🔴",
+    Tone.UP: "🟢",
+    Tone.LATE: "🟡",
+    Tone.FLAPPING: "🟠",
+    Tone.CLOSED: "⚪",
+    Tone.INFO: "🔵",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +51,16 @@ def shorten_bytes(text: str, most: int) -> str:
     return f"{data[: most - len('…'.encode())].decode('utf-8', 'ignore').rstrip()}…"
 
 
-def body(message: Message) -> str:
-    """Return the text below the title, without links."""
-    return message.written or "\n\n".join("\n".join(block) for block in message.blocks)
+def body(message: Message, *, line_urls: bool = True) -> str:
+    """Return the text below the title, without the links of the whole message.
+
+    Args:
+        line_urls: with the links of single lines. False where they would not be clickable or too long.
+    """
+    if message.written:
+        return message.written
+    show = message.with_url if line_urls else str
+    return "\n\n".join("\n".join(map(show, block)) for block in message.blocks)
 
 
 def links(message: Message) -> list[Link]:
@@ -66,6 +87,18 @@ def monitor_name(outgoing: Outgoing) -> str:
     """Return the name of the monitor that a message is about; empty if it isn't about one monitor."""
     monitor: Any = outgoing.payload.get("monitor")
     return str(monitor.get("name") or "") if isinstance(monitor, dict) else ""
+
+
+def is_down(outgoing: Outgoing) -> bool:
+    """Return whether something is down now: for the priorities that people set for that."""
+    flapping: Any = outgoing.payload.get("flapping")
+    return outgoing.tone is Tone.DOWN or (isinstance(flapping, dict) and flapping.get("is_down") is True)
+
+
+def urgency(outgoing: Outgoing) -> str:
+    """Return the urgency of the monitor that a message is about: "low", "normal" or "high"."""
+    monitor: Any = outgoing.payload.get("monitor")
+    return str(monitor.get("urgency") or "normal") if isinstance(monitor, dict) else "normal"
 
 
 def thread_name(outgoing: Outgoing) -> str:

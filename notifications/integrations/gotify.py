@@ -15,7 +15,7 @@ from notifications.transports.http import Answer, Call, by_status, posted, sende
 
 _TITLE, _MESSAGE = 250, 8000
 # From 8, phones make a sound and pop up the message; from 4, they only make a sound.
-_PRIORITIES = {Tone.DOWN: 8, Tone.UP: 5, Tone.LATE: 5, Tone.INFO: 4}
+_PRIORITIES = {Tone.DOWN: 8, Tone.UP: 5, Tone.LATE: 5, Tone.FLAPPING: 5, Tone.CLOSED: 4, Tone.INFO: 4}
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
@@ -24,7 +24,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     content = {
         "title": formatting.shorten(message.title, _TITLE),
         "message": f"{formatting.shorten(formatting.body(message) or message.title, _MESSAGE)}{links}",
-        "priority": _PRIORITIES[outgoing.tone],
+        "priority": _PRIORITIES[Tone.DOWN if formatting.is_down(outgoing) else outgoing.tone],
         "extras": {
             "client::display": {"contentType": "text/plain"},
             "client::notification": {"click": {"url": message.url}},

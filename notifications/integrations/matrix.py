@@ -100,5 +100,7 @@ KIND = Kind(
         _("Find the room’s ID in the room’s settings, under “Advanced”."),
     ),
     documentation="https://spec.matrix.org/latest/client-server-api/",
+    # Synapse's default is 10 messages at once and one every 5 s after that (rc_message in its configuration).
+    burst_most=10,
     spacing=1.0,
 )

@@ -20,6 +20,8 @@ _TAGS = {
     Tone.DOWN: "red_circle",
     Tone.UP: "green_circle",
     Tone.LATE: "yellow_circle",
+    Tone.FLAPPING: "orange_circle",
+    Tone.CLOSED: "white_circle",
     Tone.INFO: "information_source",
 }
 _DEFAULT_PRIORITY, _HIGH_PRIORITY = 3, "4"
@@ -27,7 +29,7 @@ _DEFAULT_PRIORITY, _HIGH_PRIORITY = 3, "4"
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message = outgoing.message
-    down = outgoing.tone is Tone.DOWN
+    down = formatting.is_down(outgoing)
     content = {
         "topic": config["topic"],
         "title": formatting.shorten(message.title, _TITLE),
@@ -105,4 +107,5 @@ KIND = Kind(
         _("For a protected topic, create an access token in your account on that server."),
     ),
     documentation="https://docs.ntfy.sh/publish/",
+    # By default a server takes 60 requests at once, then one every 5 s (docs.ntfy.sh/config).
 )

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext_lazy as _
 
+from monitors.domain.state_machine import Urgency
 from notifications.integrations import formatting
 from notifications.integrations.base import Field, Kind
 from notifications.integrations.validators import ending, matching
-from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.base import OVER, Failed, Outgoing, Result, Sent, Tone
 from notifications.transports.http import Answer, Call, posted, sender
 
 ADDRESSES = {
@@ -21,30 +22,36 @@ ADDRESSES = {
     "jsm": "https://api.atlassian.com/jsm/ops/integration",
 }
 _MESSAGE, _DESCRIPTION, _ENTITY, _NOTE, _DETAIL = 130, 15_000, 512, 25_000, 2000
-_PRIORITIES = {Tone.DOWN: "P1", Tone.LATE: "P3", Tone.INFO: "P5"}
+_PRIORITIES = {Tone.DOWN: "P1", Tone.LATE: "P3", Tone.FLAPPING: "P3", Tone.INFO: "P5"}
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message, alias = outgoing.message, formatting.thread_name(outgoing)
     base = f"{ADDRESSES[config.get('region') or 'us']}/v2/alerts"
     headers = {"Authorization": f"GenieKey {config['api_key']}"}
-    if outgoing.tone is Tone.UP:
+    if outgoing.tone in OVER:
         note = formatting.shorten(f"{message.title}\n\n{formatting.body(message)}", _NOTE)
         url = f"{base}/{quote(alias, safe='')}/close?identifierType=alias"
         return posted(url, {"source": "Tianji", "note": note}, headers)
     links = {link.label: formatting.shorten(link.url, _DETAIL) for link in formatting.links(message)}
     content = {
         "message": formatting.shorten(message.title, _MESSAGE),
-        # The same from the first notification of an outage to its recovery.
+        # The same from the first notification of an outage to the one that ends it.
         "alias": alias,
         "description": formatting.shorten(f"{formatting.body(message)}\n\n{message.url}", _DESCRIPTION),
         "entity": formatting.shorten(formatting.monitor_name(outgoing), _ENTITY),
-        "priority": _PRIORITIES[outgoing.tone],
+        "priority": _priority(outgoing),
         "source": "Tianji",
         "tags": ["tianji"],
         "details": links,
     }
     return posted(base, content, headers)
+
+
+def _priority(outgoing: Outgoing) -> str:
+    if outgoing.tone is Tone.DOWN and formatting.urgency(outgoing) == Urgency.LOW:
+        return "P3"
+    return _PRIORITIES[outgoing.tone]
 
 
 def judge(answer: Answer) -> Result:
@@ -103,5 +110,6 @@ KIND = Kind(
     ),
     documentation="https://support.atlassian.com/opsgenie/docs/create-a-default-api-integration/",
     merges=False,
+    # The limit depends on the plan and the number of users (docs.opsgenie.com/docs/api-rate-limiting).
     spacing=0.5,
 )

@@ -7,26 +7,28 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from monitors.domain.state_machine import Urgency
 from notifications.integrations import formatting
 from notifications.integrations.base import Field, Kind
 from notifications.integrations.validators import ending, matching
-from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.base import OVER, Failed, Outgoing, Result, Sent, Tone
 from notifications.transports.http import Answer, Call, posted, sender
 
 ADDRESSES = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 _SUMMARY, _SOURCE, _DETAILS = 1024, 255, 8000
-_SEVERITIES = {Tone.DOWN: "critical", Tone.LATE: "warning", Tone.INFO: "info"}
+# From "error" on, PagerDuty's dynamic notifications treat an incident as urgent.
+_SEVERITIES = {Tone.DOWN: "critical", Tone.LATE: "warning", Tone.FLAPPING: "warning", Tone.INFO: "info"}
 
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
-    message = outgoing.message
+    message, over = outgoing.message, outgoing.tone in OVER
     content: dict[str, Any] = {
         "routing_key": config["routing_key"],
-        "event_action": "resolve" if outgoing.tone is Tone.UP else "trigger",
-        # The same from the first notification of an outage to its recovery.
+        "event_action": "resolve" if over else "trigger",
+        # The same from the first notification of an outage to the one that ends it.
         "dedup_key": formatting.thread_name(outgoing),
     }
-    if outgoing.tone is not Tone.UP:
+    if not over:
         content |= {
             "client": "Tianji",
             "client_url": message.url,
@@ -34,12 +36,18 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
             "payload": {
                 "summary": formatting.shorten(message.title, _SUMMARY),
                 "source": formatting.shorten(formatting.monitor_name(outgoing) or "Tianji", _SOURCE),
-                "severity": _SEVERITIES[outgoing.tone],
+                "severity": _severity(outgoing),
                 "timestamp": formatting.occurred_at(outgoing),
                 "custom_details": {"text": formatting.shorten(formatting.body(message), _DETAILS)},
             },
         }
     return posted(f"{ADDRESSES[config.get('region') or 'us']}/v2/enqueue", content)
+
+
+def _severity(outgoing: Outgoing) -> str:
+    if outgoing.tone is Tone.DOWN and formatting.urgency(outgoing) == Urgency.LOW:
+        return "warning"
+    return _SEVERITIES[outgoing.tone]
 
 
 def judge(answer: Answer) -> Result:
@@ -91,5 +99,6 @@ KIND = Kind(
     ),
     documentation="https://support.pagerduty.com/main/docs/services-and-integrations",
     merges=False,
+    # 120 events a minute and key (developer.pagerduty.com/docs/events-api-v2-overview).
     spacing=0.5,
 )

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.integrations import formatting
 from notifications.integrations.base import Field, Kind
 from notifications.integrations.validators import ending, matching
-from notifications.transports.base import Failed, Outgoing, Result, Sent, Tone
+from notifications.transports.base import Failed, Outgoing, Result, Sent
 from notifications.transports.http import Answer, Call, posted, sender
 
 ADDRESS = "https://api.pushover.net"
@@ -25,12 +25,14 @@ _TTL = 7 * 86_400
 
 def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message = outgoing.message
-    down = outgoing.tone is Tone.DOWN
+    down = formatting.is_down(outgoing)
     priority = str(config.get("priority") or "0") if down else "0"
     acknowledge = f"\n\n{message.ack_label}: {message.ack_url}" if message.ack_url else ""
     if len(acknowledge) > _MESSAGE // 2:
         acknowledge = ""
-    text = formatting.shorten(formatting.body(message) or message.title, _MESSAGE - len(acknowledge))
+    text = formatting.shorten(
+        formatting.body(message, line_urls=False) or message.title, _MESSAGE - len(acknowledge)
+    )
     content: dict[str, Any] = {
         "token": config["token"],
         "user": config["user"],
@@ -127,5 +129,7 @@ KIND = Kind(
         _("Choose “Create an Application/API Token”, name it Tianji, and copy the API token."),
     ),
     documentation="https://pushover.net/api",
+    # 10,000 messages a month and user (pushover.net/api), so a storm should not use them up.
+    burst_most=10,
     spacing=1.0,
 )

@@ -25,7 +25,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     # Plain text is shown as it is: markup and mentions in a monitor's name have no effect.
     section = {
         "type": "plain_text",
-        "text": formatting.shorten(formatting.body(message), _SECTION) or "…",
+        "text": formatting.shorten(formatting.body(message, line_urls=False), _SECTION) or "…",
         "emoji": False,
     }
     links = " · ".join(f"<{_address(link.url)}|{_escaped(link.label)}>" for link in formatting.links(message))
@@ -88,5 +88,6 @@ KIND = Kind(
         _("Copy the webhook URL."),
     ),
     documentation="https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/",
+    # One message a second, more for a short time (docs.slack.dev/apis/web-api/rate-limits).
     spacing=1.0,
 )

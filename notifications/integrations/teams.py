@@ -16,7 +16,14 @@ from notifications.transports.http import Answer, Call, by_status, posted, sende
 _TITLE = 500
 # The limit is 28 kB per request.
 _TEXT_BYTES, _LINES = 12_000, 60
-_COLOURS = {Tone.DOWN: "attention", Tone.UP: "good", Tone.LATE: "warning", Tone.INFO: "default"}
+_COLOURS = {
+    Tone.DOWN: "attention",
+    Tone.UP: "good",
+    Tone.LATE: "warning",
+    Tone.FLAPPING: "warning",
+    Tone.CLOSED: "default",
+    Tone.INFO: "default",
+}
 _CARD = "application/vnd.microsoft.card.adaptive"
 
 
@@ -25,7 +32,9 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     message = outgoing.message
     lines = [
         line
-        for line in formatting.shorten_bytes(formatting.body(message), _TEXT_BYTES).split("\n")
+        for line in formatting.shorten_bytes(formatting.body(message, line_urls=False), _TEXT_BYTES).split(
+            "\n"
+        )
         if line.strip()
     ]
     if len(lines) > _LINES:
@@ -48,7 +57,7 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
                 {
                     "type": "RichTextBlock",
                     "spacing": "small",
-                    "inlines": [{"type": "TextRun", "text": line}],
+                    "inlines": [_run(line, message.line_urls)],
                 }
                 for line in lines
             ),
@@ -61,6 +70,13 @@ def build(config: Mapping[str, Any], outgoing: Outgoing) -> Call:
     }
     attachment = {"contentType": _CARD, "contentUrl": None, "content": card}
     return posted(config["url"], {"type": "message", "attachments": [attachment]})
+
+
+def _run(line: str, urls: Mapping[str, str]) -> dict[str, Any]:
+    run: dict[str, Any] = {"type": "TextRun", "text": line}
+    if url := urls.get(line):
+        run["selectAction"] = {"type": "Action.OpenUrl", "url": url}
+    return run
 
 
 def judge(answer: Answer) -> Result:
@@ -109,6 +125,7 @@ KIND = Kind(
         "https://support.microsoft.com/en-us/office/"
         "create-incoming-webhooks-with-workflows-for-microsoft-teams-8ae491c7-0394-4861-ba59-055e33f75498"
     ),
-    # The limit is four requests a second, and workflows are slow.
+    # Teams takes four requests a second for one channel (learn.microsoft.com/graph/throttling-limits), and
+    # workflows are slow.
     spacing=1.0,
 )

@@ -160,5 +160,8 @@ KIND = Kind(
         _("Under “Phone Numbers”, find or buy the number to send from."),
     ),
     documentation="https://www.twilio.com/docs/messaging/api/message-resource",
+    # Carriers filter a number that sends another one over 15 messages in 30 s (twilio.com/help, "Sending and
+    # Receiving Limitations"), a long text counts as several, and each costs money.
+    burst_most=5,
     spacing=1.0,
 )

@@ -52,7 +52,9 @@ SUBSCRIPTIONS = {
     Event.REMINDER: "reminder",
     Event.LATE: "late",
 }
-DIGESTS = (Event.DIGEST, Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
+# Nothing sends these any more.
+FORMER = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
+DIGESTS = (Event.DIGEST, *FORMER)
 # Events that end an outage at the receiver.
 ENDS = (Event.RESOLVED, Event.PASSED, Event.ENDED)
 

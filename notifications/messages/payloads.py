@@ -1,4 +1,4 @@
-"""The JSON payload, version 1, without a database. docs/messages.md documents every field."""
+"""The JSON payload, version 2, without a database. docs/messages.md documents every field."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ from uuid import UUID
 
 from notifications.messages import digests
 from notifications.messages.events import Event
-from notifications.messages.single import Facts, Message
-from notifications.messages.text import one_line
+from notifications.messages.incident_facts import Facts, Meanwhile
+from notifications.messages.text import Message, one_line
 
-VERSION = 1
+VERSION = 2
 
 
 def of_incident(facts: Facts, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
     """Return the JSON object of one event. Every attempt of a delivery carries the same `id`."""
-    duration = facts.duration
-    late = facts.event is Event.LATE
-    incident = {
-        "id": facts.incident_id,
-        "cause": facts.cause.value,
-        "started_at": iso(facts.started_at),
-        "detected_at": iso(facts.detected_at),
-        "resolved_at": iso(facts.resolved_at),
-        "duration_seconds": None if duration is None else round(duration.total_seconds(), 3),
-    }
     return _object(
         facts.event,
         message,
         delivery_id,
         facts.at,
         {
+            "outage": facts.outage or None,
+            "sequence": facts.sequence or None,
             "monitor": {
                 "id": facts.monitor_id,
                 "name": one_line(facts.monitor),
                 "url": facts.monitor_url,
+                "urgency": facts.urgency,
             },
-            "incident": None if late else incident,
-            "late": {"expected_by": iso(facts.started_at), "deadline": iso(facts.deadline)} if late else None,
+            "incident": _incident(facts) if facts.incident_id else None,
+            "again": facts.again,
+            "meanwhile": _meanwhile(facts.meanwhile),
+            "reason": facts.reason.value if facts.reason else None,
+            "flapping": (
+                {"changes": facts.changes, "is_down": facts.is_down}
+                if facts.event is Event.FLAPPING
+                else None
+            ),
+            "late": (
+                {"expected_by": iso(facts.started_at), "deadline": iso(facts.deadline)}
+                if facts.event is Event.LATE
+                else None
+            ),
             "message": facts.message,
             "value": facts.value,
             "last_heartbeat_at": iso(facts.last_heartbeat_at),
-            "acknowledge_url": message.ack_url or None,
             "reminder": (
                 {"number": facts.reminder, "of": facts.reminders or None}
                 if facts.event is Event.REMINDER
@@ -53,25 +57,61 @@ def of_incident(facts: Facts, message: Message, *, delivery_id: UUID) -> dict[st
     )
 
 
+def _incident(facts: Facts) -> dict[str, Any]:
+    duration = facts.duration
+    return {
+        "id": facts.incident_id,
+        "cause": facts.cause.value,
+        "started_at": iso(facts.started_at),
+        "detected_at": iso(facts.detected_at),
+        "resolved_at": iso(facts.resolved_at),
+        "duration_seconds": None if duration is None else round(duration.total_seconds(), 3),
+    }
+
+
+def _meanwhile(meanwhile: Meanwhile | None) -> dict[str, Any] | None:
+    if meanwhile is None:
+        return None
+    return {
+        "times": meanwhile.times,
+        "since": iso(meanwhile.since),
+        "longest_seconds": round(meanwhile.longest.total_seconds(), 3),
+    }
+
+
 def of_digest(facts: digests.Facts, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
-    """Return the JSON object of a digest, with at most LISTED of its monitors."""
-    listed = facts.members[: digests.LISTED]
+    """Return the JSON object of a digest, with at most LISTED of the monitors of each section."""
+    monitors = [_member(member) for _section, members in digests.sections(facts) for member in members]
     digest = {
         "count": facts.count,
-        "monitors": [
-            {
-                "id": member.monitor_id,
-                "name": one_line(member.monitor),
-                "url": member.monitor_url,
-                "cause": member.cause.value,
-                "started_at": iso(member.started_at),
-                "resolved_at": iso(member.resolved_at),
-            }
-            for member in listed
-        ],
-        "truncated": facts.count > len(listed),
+        "counts": {section.value: facts.counts.get(section, 0) for section in digests.Section},
+        "monitors": monitors,
+        "truncated": facts.count > len(monitors),
     }
-    return _object(facts.event, message, delivery_id, facts.at, {"digest": digest})
+    return _object(Event.DIGEST, message, delivery_id, facts.at, {"digest": digest})
+
+
+def _member(member: digests.Member) -> dict[str, Any]:
+    incident = {
+        "id": member.incident_id,
+        "cause": member.cause.value if member.cause else None,
+        "started_at": iso(member.started_at),
+        "resolved_at": iso(member.resolved_at),
+    }
+    return {
+        "event": member.event.value,
+        "outage": member.outage or None,
+        "sequence": member.sequence or None,
+        "id": member.monitor_id,
+        "name": one_line(member.monitor),
+        "url": member.monitor_url,
+        "urgency": member.urgency,
+        "incident": incident if member.incident_id else None,
+        "message": member.message,
+        "reason": member.reason.value if member.reason else None,
+        "flapping": {"is_down": member.is_down} if member.event is Event.FLAPPING else None,
+        "late": {"expected_by": iso(member.started_at)} if member.event is Event.LATE else None,
+    }
 
 
 def of_failing(facts: digests.FailingChannel, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
@@ -104,13 +144,19 @@ def _object(
         # What Standard Webhooks calls it.
         "type": event.value,
         "at": iso(at),
+        "outage": None,
+        "sequence": None,
         "monitor": None,
         "incident": None,
+        "again": False,
+        "meanwhile": None,
+        "reason": None,
+        "flapping": None,
         "late": None,
         "message": "",
         "value": None,
         "last_heartbeat_at": None,
-        "acknowledge_url": None,
+        "acknowledge_url": message.ack_url or None,
         "reminder": None,
         "digest": None,
         "channel": None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 
@@ -25,8 +26,9 @@ class Message:
     """A one-line title and one-line paragraphs, as plain text. `url` is the page with the details.
 
     `ack_url` is where an outage can be acknowledged. `manage_url` is the page where these notifications are
-    changed or turned off; `list_id` identifies all notifications of a channel. `written` is the whole text
-    if the channel's own template produced it; `language` is the language of the text.
+    changed or turned off; `list_id` identifies all notifications of a channel. `line_urls` has the link of
+    each line that has one. `written` is the whole text if the channel's own template produced it; `language`
+    is the language of the text.
     """
 
     title: str
@@ -37,13 +39,14 @@ class Message:
     list_id: str = ""
     written: str = ""
     language: str = "en"
+    line_urls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """The whole notification as plain text, links last."""
         if self.written:
             return self.written
-        blocks = ["\n".join(lines) for lines in self.blocks]
+        blocks = ["\n".join(map(self.with_url, lines)) for lines in self.blocks]
         links = [self.url]
         if self.ack_url:
             links.append(f"{self.ack_label}: {self.ack_url}")
@@ -57,6 +60,11 @@ class Message:
             for is_list, lines in groupby(self.lines, lambda line: line.startswith(BULLET))
             for part in ([tuple(lines)] if is_list else [(line,) for line in lines])
         ]
+
+    def with_url(self, line: str) -> str:
+        """Return `line` with its link, if it has one."""
+        url = self.line_urls.get(line)
+        return f"{line} {url}" if url else line
 
     @property
     def ack_label(self) -> str:

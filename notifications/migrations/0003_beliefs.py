@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0001_initial"),
         ("monitors", "0007_urgency"),
-        ("notifications", "0001_initial"),
+        ("notifications", "0002_thresholds_moved"),
     ]
 
     operations = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import F
 
 from monitors.domain.state_machine import Urgency
-from monitors.models import Monitor
+from monitors.domain.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from monitors.models import WITH_DEFAULTS, Monitor
 from notifications.models import Channel, ChannelRule, EscalationStep, MonitorRules, WorkspaceRules
 
 EVENTS = ("down", "recovery", "late", "reminder")
@@ -18,25 +19,15 @@ _URGENCIES = tuple(urgency.value for urgency in Urgency)
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """A failure threshold: `needed` failures of the last `of`; in a row if both are the same."""
-
-    needed: int = 1
-    of: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Rules:
     """The effective rules of one monitor.
 
-    `recovery` is the recovery threshold: good heartbeats in a row. `remind_every` is None for never. With
-    more than `flap_changes` changes in 10 minutes it is flapping; 0 turns that off. No down notifications
-    are sent until `snoozed_until`.
+    `thresholds` are for what is said about the rules: the monitors app has judged by them. `remind_every` is
+    None for never. With more than `flap_changes` changes in 10 minutes it is flapping; 0 turns that off. No
+    down notifications are sent until `snoozed_until`.
     """
 
-    missed: Threshold = Threshold()
-    reported: Threshold = Threshold()
-    recovery: int = 1
+    thresholds: Thresholds = DEFAULT_THRESHOLDS
     remind_every: timedelta | None = None
     remind_most: int = 24
     flap_changes: int = 6
@@ -73,22 +64,21 @@ class Step:
 
 def rules_of(monitors: Collection[int]) -> dict[int, Rules]:
     """Return the rules of the monitors with these row ids, by id. Three queries for any number."""
-    return _rules_of(dict(Monitor.objects.filter(pk__in=monitors).values_list("pk", "workspace_id")))
+    found = list(Monitor.objects.select_related(WITH_DEFAULTS).filter(pk__in=monitors))
+    rules = rules_of_loaded(found)
+    return {monitor.pk: replace(rules[monitor.pk], thresholds=monitor.thresholds) for monitor in found}
 
 
 def rules_of_loaded(monitors: Iterable[Monitor]) -> dict[int, Rules]:
-    """Return the rules of `monitors`, by row id. Two queries for any number."""
-    return _rules_of({monitor.pk: monitor.workspace_id for monitor in monitors})
-
-
-def _rules_of(workspaces: dict[int, int]) -> dict[int, Rules]:
+    """Return the rules of `monitors` without their thresholds, by row id. Two queries for any number."""
+    workspaces = {monitor.pk: monitor.workspace_id for monitor in monitors}
     defaults = WorkspaceRules.objects.in_bulk(set(workspaces.values()))
     own = MonitorRules.objects.in_bulk(workspaces)
     return {pk: merge_rules(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
 
 
 def rules_in(workspace: int) -> Callable[[int], Rules]:
-    """Return the rules of the monitors of a workspace (row ids). Two queries for all of them."""
+    """Return the rules of the monitors of a workspace (row ids), without thresholds. Two queries."""
     default = WorkspaceRules.objects.filter(pk=workspace).first()
     for_all = merge_rules(default, None)
     rows = MonitorRules.objects.filter(monitor__workspace=workspace)
@@ -96,7 +86,9 @@ def rules_in(workspace: int) -> Callable[[int], Rules]:
     return lambda monitor: own.get(monitor, for_all)
 
 
-def merge_rules(default: WorkspaceRules | None, own: MonitorRules | None) -> Rules:
+def merge_rules(
+    default: WorkspaceRules | None, own: MonitorRules | None, thresholds: Thresholds = DEFAULT.thresholds
+) -> Rules:
     """Return the effective rules from a workspace's and a monitor's own, either of which may be missing."""
 
     def setting(name: str, otherwise: int) -> int:
@@ -105,18 +97,9 @@ def merge_rules(default: WorkspaceRules | None, own: MonitorRules | None) -> Rul
                 return int(value)
         return otherwise
 
-    def tolerance(name: str) -> Threshold:
-        # `needed` and `of` belong together, so both come from the same row.
-        for row in (own, default):
-            if row is not None and (needed := getattr(row, f"{name}_needed")) is not None:
-                return Threshold(needed, max(getattr(row, f"{name}_of") or needed, needed))
-        return Threshold()
-
     every = setting("remind_every", 0)
     return Rules(
-        missed=tolerance("missed"),
-        reported=tolerance("reported"),
-        recovery=max(setting("recovery_needed", 1), 1),
+        thresholds=thresholds,
         remind_every=timedelta(seconds=every) if every else None,
         remind_most=setting("remind_most", DEFAULT.remind_most),
         flap_changes=setting("flap_changes", DEFAULT.flap_changes),

@@ -16,8 +16,9 @@ from django.utils.translation import ngettext
 
 from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly
 from monitors.domain.state_machine import Urgency
+from monitors.domain.thresholds import Threshold, Thresholds
 from notifications.models import Channel
-from notifications.rules.effective import DEFAULT, EVENTS, Route, Rules, Step, Threshold
+from notifications.rules.effective import DEFAULT, EVENTS, Route, Rules, Step
 
 # More channels than this are counted: "A, B, C, D and 4 more".
 _NAMED = 4
@@ -43,7 +44,8 @@ def sentences(
         )
         return [*snoozed, sentence]
     quiet = [] if urgency == Urgency.HIGH else quiet_lines(subscribed)
-    return [*snoozed, recipients(rules, subscribed), *quiet, *threshold_lines(rules), *flapping_lines(rules)]
+    thresholds = threshold_lines(rules.thresholds)
+    return [*snoozed, recipients(rules, subscribed), *quiet, *thresholds, *flapping_lines(rules)]
 
 
 def recipients(rules: Rules, routes: Sequence[Route]) -> str:
@@ -79,25 +81,25 @@ def quiet_hours(channel: Channel) -> str:
     return _("%(from)s to %(until)s (%(zone)s)") % words
 
 
-def threshold_lines(rules: Rules) -> list[str]:
+def threshold_lines(thresholds: Thresholds) -> list[str]:
     """Return the failure and recovery thresholds, if they are not 1."""
     lines = []
-    missed, reported = rules.missed.needed > 1, rules.reported.needed > 1
+    missed, reported = thresholds.missed.needed > 1, thresholds.reported.needed > 1
     if missed and reported:
-        words = {"missed": _missed(rules.missed), "reported": _reported(rules.reported)}
+        words = {"missed": _missed(thresholds.missed), "reported": _reported(thresholds.reported)}
         lines.append(_("Failure threshold: %(missed)s, or %(reported)s.") % words)
     elif missed:
-        lines.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(rules.missed)})
+        lines.append(_("Failure threshold: %(missed)s.") % {"missed": _missed(thresholds.missed)})
     elif reported:
-        words = {"reported": _reported(rules.reported)}
+        words = {"reported": _reported(thresholds.reported)}
         lines.append(_("Failure threshold: %(reported)s.") % words)
-    if rules.recovery > 1:
+    if thresholds.recovery > 1:
         sentence = ngettext(
             "Recovery threshold: %(count)d good heartbeat in a row.",
             "Recovery threshold: %(count)d good heartbeats in a row.",
-            rules.recovery,
+            thresholds.recovery,
         )
-        lines.append(sentence % {"count": rules.recovery})
+        lines.append(sentence % {"count": thresholds.recovery})
     return lines
 
 
@@ -143,7 +145,7 @@ def urgency_in_words(least: str) -> str:
 
 def defaults(rules: Rules, steps: Iterable[Step] = ()) -> list[str]:
     """Return the rules that don't depend on a monitor: thresholds, flapping, reminders, escalation."""
-    lines = [*threshold_lines(rules), *flapping_lines(rules)]
+    lines = [*threshold_lines(rules.thresholds), *flapping_lines(rules)]
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
         lines.append(clause[:1].upper() + clause[1:] + ".")

@@ -70,7 +70,8 @@ def create(
 
 def burst_most(kind: str) -> int:
     """Return the most messages in 30 s that a channel of `kind` may send each alone."""
-    return min(getattr(kinds().get(kind), "burst_most", BURST_MAX), BURST_MAX)
+    known = kinds().get(kind)
+    return min(known.burst_most, BURST_MAX) if known else BURST_MAX
 
 
 def edit(

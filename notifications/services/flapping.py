@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 
 from core.sql import among
 from monitors.models import Incident
+from notifications.rules.compare import FLAP_WINDOW
 from notifications.rules.effective import DEFAULT
-
-WINDOW = timedelta(minutes=10)
 
 
 def is_flapping(monitors: Collection[int], now: datetime) -> set[int]:
     """Return those of `monitors` (row ids) that are flapping at `now`. One query.
 
-    A monitor is flapping after more changes, down or recovered, within WINDOW than its rules allow.
+    A monitor is flapping after more changes, down or recovered, within FLAP_WINDOW than its rules allow.
     """
-    start = now - WINDOW
+    start = now - FLAP_WINDOW
     lately = Incident.objects.filter(
-        Q(detected_at__gt=start) | Q(resolved_at__gt=start), monitor__in=among(monitors)
+        Q(confirmed_at__gt=start) | Q(resolved_at__gt=start),
+        monitor__in=among(monitors),
+        confirmed_at__isnull=False,
     ).values_list(
         "monitor",
-        "detected_at",
+        "confirmed_at",
         "resolved_at",
         "monitor__rules__flap_changes",
         "monitor__workspace__rules__flap_changes",

@@ -17,24 +17,17 @@ from accounts.audit import AuditTarget
 from accounts.locks import lock_workspace
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from monitors.locks import keep_state
-from monitors.models import Monitor
+from monitors.domain.thresholds import Threshold
+from monitors.locks import lock_down_states, lock_state
+from monitors.models import Monitor, MonitorDefaults, ThresholdColumns, merge_thresholds
+from monitors.services import thresholds
+from monitors.services.thresholds import OwnThresholds
 from notifications.dispatch import enqueue
 from notifications.locks import lock_channels
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import (
-    EVENTS,
-    Route,
-    Rules,
-    Step,
-    Threshold,
-    escalated,
-    merge_rules,
-    route,
-)
+from notifications.rules.effective import EVENTS, Route, Rules, Step, escalated, merge_rules, route
 from notifications.services import escalation
 
-NEEDED_MOST, OF_MOST = 20, 50
 FLAP_LEAST, FLAP_MOST = 3, 50
 REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
 # The names of the parts of `versions` that are about no channel.
@@ -79,33 +72,30 @@ class Choice:
 # --- Reading ----------------------------------------------------------------------------------------
 
 
-def own_of(row: MonitorRules | WorkspaceRules | None) -> Own:
-    """Return the rules in a row, empty if there is no row."""
-    if row is None:
-        return Own()
-
-    def tolerance(name: str) -> Threshold | None:
-        needed, of = getattr(row, f"{name}_needed"), getattr(row, f"{name}_of")
-        return None if needed is None else Threshold(needed, max(of or needed, needed))
-
-    every, most = row.remind_every, row.remind_most
+def own_of(row: MonitorRules | WorkspaceRules | None, judged_by: ThresholdColumns | None) -> Own:
+    """Return the rules in a row of reminders and one of thresholds; either may be missing."""
+    own = thresholds.own_of(judged_by)
+    every, most = (None, None) if row is None else (row.remind_every, row.remind_most)
     return Own(
-        missed=tolerance("missed"),
-        reported=tolerance("reported"),
-        recovery=row.recovery_needed,
+        missed=own.missed,
+        reported=own.reported,
+        recovery=own.recovery,
         reminders=None if every is None else Reminders(every, most),
-        flap_changes=row.flap_changes,
+        flap_changes=None if row is None else row.flap_changes,
     )
 
 
 def own_of_monitor(monitor: Monitor) -> Own:
-    """Return the rules of `monitor` itself. One query."""
-    return own_of(MonitorRules.objects.filter(pk=monitor.pk).first())
+    """Return the rules of `monitor` itself. Two queries."""
+    # The monitor may have been loaded before its thresholds were changed.
+    row = Monitor.objects.filter(pk=monitor.pk).first()
+    return own_of(MonitorRules.objects.filter(pk=monitor.pk).first(), row)
 
 
 def own_of_workspace(workspace: Workspace) -> Own:
-    """Return the rules of `workspace` itself. One query."""
-    return own_of(WorkspaceRules.objects.filter(pk=workspace.pk).first())
+    """Return the rules of `workspace` itself. Two queries."""
+    row = MonitorDefaults.objects.filter(pk=workspace.pk).first()
+    return own_of(WorkspaceRules.objects.filter(pk=workspace.pk).first(), row)
 
 
 def choices_of(monitor: Monitor) -> list[tuple[Channel, Choice]]:
@@ -140,14 +130,17 @@ def versions(
 
 
 def rules_from(own: Own, workspace: Workspace) -> Rules:
-    """Return the effective rules of a monitor of `workspace` whose own rules are `own`. One query."""
+    """Return the effective rules of a monitor of `workspace` whose own rules are `own`. Two queries."""
     default = WorkspaceRules.objects.filter(pk=workspace.pk).first()
-    return merge_rules(default, MonitorRules(**_columns(own)))
+    judged_by = MonitorDefaults.objects.filter(pk=workspace.pk).first()
+    meant = merge_thresholds(Monitor(**_threshold_columns(own)), judged_by)
+    return merge_rules(default, MonitorRules(**_columns(own)), meant)
 
 
 def rules_from_workspace(own: Own) -> Rules:
     """Return the effective rules of monitors without rules if `own` were their workspace's."""
-    return merge_rules(WorkspaceRules(**_columns(own)), None)
+    meant = merge_thresholds(None, MonitorDefaults(**_threshold_columns(own)))
+    return merge_rules(WorkspaceRules(**_columns(own)), None, meant)
 
 
 def routes_from(monitor: Monitor, choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
@@ -175,6 +168,8 @@ def change(
 ) -> bool:
     """Change the rules of `monitor`; return whether anything changed.
 
+    Applies at once, to what is open too.
+
     Args:
         own: all of its own rules; None leaves them unchanged.
         channels: choices by public id. Other channels stay unchanged, and deleted ones are skipped.
@@ -185,13 +180,15 @@ def change(
         MonitorState.DoesNotExist: the monitor was deleted.
     """
     with transaction.atomic():
-        keep_state(monitor)
+        lock_state(monitor)
         named = Channel.objects.filter(workspace=monitor.workspace_id, public_id__in=list(channels or {}))
         held = lock_channels(named.select_related("workspace"))
         before, choices = own_of_monitor(monitor), choices_of(monitor)
         _compare(versions(before, choices), expected)
         fields = [] if own is None else _differing(before, own)
-        if fields and own is not None:
+        if own is not None and _thresholds(own) != _thresholds(before):
+            thresholds.change(monitor=monitor, own=_thresholds(own))
+        if own is not None and _columns(own) != _columns(before):
             MonitorRules.objects.update_or_create(monitor=monitor, defaults=_columns(own))
             forget_if_empty(monitor, now=database_now())
         stood = {channel.pk: choice for channel, choice in choices}
@@ -229,11 +226,15 @@ def change_workspace(
         RulesConflict: they are no longer as `expected`.
     """
     with transaction.atomic():
+        # Before the workspace: a state is locked before any row that notifications lock.
+        lock_down_states(workspace)
         lock_workspace(workspace)
         before = own_of_workspace(workspace)
         _compare(versions(before, steps=escalation.steps_of(workspace)), expected)
         fields = _differing(before, own)
-        if fields:
+        if _thresholds(own) != _thresholds(before):
+            thresholds.change_defaults(workspace=workspace, own=_thresholds(own))
+        if _columns(own) != _columns(before):
             WorkspaceRules.objects.update_or_create(workspace=workspace, defaults=_columns(own))
             WorkspaceRules.objects.filter(pk=workspace.pk, **_columns(Own())).delete()
         if steps is not None and escalation.replace(workspace, steps):
@@ -263,15 +264,18 @@ def _cleaned(choice: Choice) -> Choice:
 
 def _columns(own: Own) -> dict[str, Any]:
     return {
-        "missed_needed": own.missed.needed if own.missed else None,
-        "missed_of": own.missed.of if own.missed else None,
-        "reported_needed": own.reported.needed if own.reported else None,
-        "reported_of": own.reported.of if own.reported else None,
-        "recovery_needed": own.recovery,
         "remind_every": own.reminders.every if own.reminders else None,
         "remind_most": own.reminders.most if own.reminders else None,
         "flap_changes": own.flap_changes,
     }
+
+
+def _thresholds(own: Own) -> OwnThresholds:
+    return OwnThresholds(own.missed, own.reported, own.recovery)
+
+
+def _threshold_columns(own: Own) -> dict[str, Any]:
+    return thresholds.columns_of(_thresholds(own))
 
 
 def forget_if_empty(monitor: Monitor, *, now: datetime) -> None:

@@ -22,7 +22,14 @@ from notifications.transports.redaction import scrub
 from notifications.transports.sandbox import Fence, fenced, wait_of
 
 _SCHEMA = re.compile(r"([A-Za-z0-9]{1,24})://[^\s\x00-\x1f\x7f]*")
-_NOTIFY_TYPES = {Tone.DOWN: "failure", Tone.UP: "success", Tone.LATE: "warning", Tone.INFO: "info"}
+_NOTIFY_TYPES = {
+    Tone.DOWN: "failure",
+    Tone.UP: "success",
+    Tone.LATE: "warning",
+    Tone.FLAPPING: "warning",
+    Tone.CLOSED: "info",
+    Tone.INFO: "info",
+}
 _DETAIL_LENGTH = 300
 # Host names without a dot are shorter.
 _TOKEN_LENGTH = 20

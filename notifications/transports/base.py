@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from notifications.messages.single import Message
+from notifications.messages.digests import Section
+from notifications.messages.events import Event, Reason
+from notifications.messages.text import Message
 
 # How long one attempt may take in total, in seconds. Well within the lease of a claim.
 TOTAL_SECONDS = 15.0
@@ -19,12 +21,48 @@ RESPONSE_SECONDS = 3.0
 
 
 class Tone(StrEnum):
-    """What a message is about, for colours, priorities, and receivers that keep incidents."""
+    """What a message is about, for colours, priorities, and receivers that keep incidents.
+
+    CLOSED: no recovery, but nothing more will be said about the outage.
+    """
 
     DOWN = "down"
     UP = "up"
     LATE = "late"
+    FLAPPING = "flapping"
+    CLOSED = "closed"
     INFO = "info"
+
+
+# Receivers that keep incidents resolve them.
+OVER = (Tone.UP, Tone.CLOSED)
+_TONES = {
+    Event.OPENED: Tone.DOWN,
+    Event.REMINDER: Tone.DOWN,
+    Event.RESOLVED: Tone.UP,
+    Event.PASSED: Tone.UP,
+    Event.ENDED: Tone.CLOSED,
+    Event.FLAPPING: Tone.FLAPPING,
+    Event.LATE: Tone.LATE,
+}
+_TONES_OF_SECTIONS = {
+    Section.DOWN: Tone.DOWN,
+    Section.REMINDER: Tone.DOWN,
+    Section.FLAPPING: Tone.FLAPPING,
+    Section.LATE: Tone.LATE,
+    Section.RECOVERED: Tone.UP,
+}
+
+
+def tone_of(event: Event, reason: Reason | None = None) -> Tone:
+    """Return the tone of a message about one monitor, a channel, or a test."""
+    return Tone.UP if reason is Reason.ARRIVED else _TONES.get(event, Tone.INFO)
+
+
+def tone_of_digest(counts: Mapping[Section, int]) -> Tone:
+    """Return the tone of a digest: that of its most serious section."""
+    found = (tone for section, tone in _TONES_OF_SECTIONS.items() if counts.get(section))
+    return next(found, Tone.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +70,8 @@ class Outgoing:
     """A message ready to be sent. `id` is the same for every attempt.
 
     `at` is the time of the attempt, by the database's clock: signatures and headers have no other.
-    `thread` identifies the outage, the same from its first message to its recovery; None for a test, a
-    digest and a failing channel. `tone` is UP if the outage is over.
+    `thread` is the key of the outage, the same from its first message to the one that ends it; None for a
+    digest and a failing channel. `tone` is one of OVER if the outage is over.
     """
 
     id: UUID

@@ -20,14 +20,21 @@ from django.core.mail.message import sanitize_address
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from notifications.messages.text import BULLET
+from notifications.messages.text import BULLET, Message
 from notifications.transports.base import TOTAL_SECONDS, Failed, Outgoing, Result, Sent, Tone
 
 # The enhanced status of an address that does not exist (RFC 3463, 3.2). A rejection without it, such as
 # "relaying denied", is a misconfigured mail server, which may be fixed soon.
 _BAD_ADDRESS = re.compile(r"(?<![\d.])5\.1\.\d{1,3}(?![\d.])")
 # Each is visible on a white and on a black background.
-_COLOURS = {Tone.DOWN: "#d1242f", Tone.UP: "#1a7f37", Tone.LATE: "#bf8700", Tone.INFO: "#57606a"}
+_COLOURS = {
+    Tone.DOWN: "#d1242f",
+    Tone.UP: "#1a7f37",
+    Tone.LATE: "#bf8700",
+    Tone.FLAPPING: "#bc4c00",
+    Tone.CLOSED: "#57606a",
+    Tone.INFO: "#57606a",
+}
 
 
 class EmailTransport:
@@ -52,11 +59,22 @@ def _build(outgoing: Outgoing, addresses: list[str]) -> mail.EmailMultiAlternati
     email = mail.EmailMultiAlternatives(
         message.title, message.text, to=addresses, headers=_headers(outgoing, _domain())
     )
-    context = {"message": message, "colour": _COLOURS[outgoing.tone], "bullet": BULLET}
+    context = {"message": message, "colour": _COLOURS[outgoing.tone], "blocks": _blocks(message)}
     with translation.override(message.language):
         html = render_to_string("notifications/email.html", context)
     email.attach_alternative(html, "text/html")
     return email
+
+
+def _blocks(message: Message) -> list[tuple[bool, list[tuple[str, str]]]]:
+    """Return the paragraphs, and whether each is a list: its lines without bullets, with their links."""
+    return [
+        (
+            block[0].startswith(BULLET),
+            [(line.removeprefix(BULLET), message.line_urls.get(line, "")) for line in block],
+        )
+        for block in message.blocks
+    ]
 
 
 def _headers(outgoing: Outgoing, domain: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The page behind the link in a notification, where an incident can be acknowledged."""
+"""The page behind the link in a notification, where one incident, or all of a digest, can be acknowledged."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ _LENGTHS = {
 }
 
 
+# How many monitors the page of a digest names.
+_NAMED = 50
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """Everything the page shows of an incident to whoever has the link; times are formatted."""
@@ -49,16 +53,27 @@ class _Shown:
     snoozed: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the page of a digest shows of each incident."""
+
+    monitor: str
+    since: str
+    cause: str
+
+
 # Whoever has the URL may do what the page does, signed in or not, so there is no cookie that another site
 # could abuse; and mail programs often keep no cookies.
 @csrf_exempt
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def acknowledge(request: HttpRequest, token: str) -> HttpResponse:
-    """Show an incident and its buttons. Only a POST changes anything, because programs open links too."""
+    """Show what is down and its buttons. Only a POST changes anything, because programs open links too."""
     link = ack_links.read(token)
     if link is None:
         return _private(render(request, "notifications/acknowledge_invalid.html", status=404))
+    if isinstance(link, ack_links.LinkToAll):
+        return _private(_acknowledge_all(request, link))
     done = _do(request, link) if request.method == "POST" else ""
     context = {"shown": _shown(link.incident), "done": done, "lengths": _LENGTHS}
     return _private(render(request, "notifications/acknowledge.html", context))
@@ -76,6 +91,34 @@ def _do(request: HttpRequest, link: ack_links.Link) -> str:
     until = _end_of(wanted, database_now(), _zone_of(incident.monitor.workspace))
     snooze.snooze(monitor=incident.monitor, until=until, by=by)
     return "snoozed"
+
+
+def _acknowledge_all(request: HttpRequest, link: ack_links.LinkToAll) -> HttpResponse:
+    """Show the open incidents of a digest, and on a POST acknowledge those that are not yet."""
+    waiting = [incident for incident in link.incidents if incident.acknowledged_at is None]
+    done = 0
+    if request.method == "POST":
+        by = _actor(request, link.channel)
+        # One transaction each: what is resolved or acknowledged in the meantime is left alone.
+        done = sum(incidents.acknowledge(incident=incident, by=by) for incident in waiting)
+        waiting = []
+    context = {
+        "rows": [_row(incident) for incident in link.incidents[:_NAMED]],
+        "more": max(len(link.incidents) - _NAMED, 0),
+        "count": len(link.incidents),
+        "waiting": len(waiting),
+        "done": done,
+    }
+    return render(request, "notifications/acknowledge_all.html", context)
+
+
+def _row(incident: Incident) -> _Row:
+    with timezone.override(_zone_of(incident.monitor.workspace)):
+        return _Row(
+            monitor=incident.monitor.name,
+            since=moment(incident.started_at),
+            cause=digests.cause_of(Cause(incident.cause)),
+        )
 
 
 def _end_of(wanted: str, now: datetime, zone: zoneinfo.ZoneInfo) -> datetime:

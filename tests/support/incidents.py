@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from monitors.models import Heartbeat, Incident, MaintenanceWindow, Monitor, Mon
 from monitors.services import tokens
 from notifications.dispatch import send
 from notifications.messages.events import Event
-from notifications.models import Channel, Delivery, DeliveryAttempt, MonitorRules
+from notifications.models import Belief, Channel, Delivery, DeliveryAttempt, MonitorRules
 from tests.support.factories import make_channel, secret_of
 
 
@@ -32,50 +33,51 @@ def push(*monitors: Monitor, up: bool = True, message: str = "OK", value: float 
 def make_incident(monitor: Monitor, **fields: Any) -> Incident:
     """An incident without notifications."""
     now = database_now()
-    fields = {"cause": "reported", "started_at": now, "detected_at": now, **fields}
+    fields = {"cause": "reported", "started_at": now, "detected_at": now, "confirmed_at": now, **fields}
     return Incident.objects.create(monitor=monitor, **fields)
 
 
 def make_delivery(
     channel: Channel, monitor: Monitor | None, *, incident: Incident | None = None, **fields: Any
 ) -> Delivery:
-    """A delivery of an incident's opening that is due."""
+    """A delivery of an incident's opening that was tried once, and is due again."""
     now = database_now()
-    fields = {"event": Event.OPENED, "created_at": now, "next_attempt_at": now, **fields}
+    fields = {"event": Event.OPENED, "created_at": now, "next_attempt_at": now, "attempt_count": 1, **fields}
     fields.setdefault("planned_at", fields["next_attempt_at"] or now)
     incident = incident or make_incident(monitor)
-    fields.setdefault("thread", incident.public_id)
-    return Delivery.objects.create(
+    fields.setdefault("outage", uuid.uuid4())
+    fields.setdefault("sequence", 1)
+    delivery = Delivery.objects.create(
         incident=incident, monitor_id=incident.monitor_id, channel=channel, **fields
     )
+    if fields["next_attempt_at"] is not None:
+        Belief.objects.update_or_create(
+            channel=channel,
+            monitor_id=incident.monitor_id,
+            defaults={"outage": delivery.outage, "sequence": 1, "delivery": delivery},
+        )
+    return delivery
 
 
 def let_time_pass(**length: float) -> None:
     """Make every open delivery as much older; the clock is the database's and cannot be turned."""
-    age = timedelta(**length)
-    Delivery.objects.update(
-        created_at=F("created_at") - age,
-        planned_at=F("planned_at") - age,
-        next_attempt_at=F("next_attempt_at") - age,
-    )
-    DeliveryAttempt.objects.update(started_at=F("started_at") - age, finished_at=F("finished_at") - age)
-    Channel.objects.update(
-        paused_until=F("paused_until") - age,
-        downs_until=F("downs_until") - age,
-        ups_until=F("ups_until") - age,
-    )
+    age(**length)
 
 
 # The columns that hold a time which means something to who is told when.
 _TIMES = (
     (Heartbeat, ("received_at",)),
     (MonitorState, ("status_changed_at", "last_heartbeat_at", "due_at")),
-    (Incident, ("started_at", "detected_at", "resolved_at", "last_heartbeat_at", "acknowledged_at")),
+    (
+        Incident,
+        ("started_at", "detected_at", "confirmed_at", "resolved_at", "last_heartbeat_at", "acknowledged_at"),
+    ),
     (Transition, ("at",)),
     (MaintenanceWindow, ("starts_at", "ends_at")),
+    (Belief, ("late_after", "sent_at", "check_at")),
     (Delivery, ("occasion", "created_at", "planned_at", "next_attempt_at", "sent_at")),
     (DeliveryAttempt, ("started_at", "finished_at")),
-    (Channel, ("failing_since", "paused_until", "downs_until", "ups_until")),
+    (Channel, ("failing_since", "paused_until", "digest_at")),
     (MonitorRules, ("snoozed_until",)),
 )
 

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from monitors.domain.state_machine import Cause
 from notifications.messages import digests, payloads, single
-from notifications.messages.events import Event
+from notifications.messages.events import FORMER, Event, Reason
 from notifications.messages.single import Message
-from notifications.transports.base import Outgoing, Tone
+from notifications.transports.base import Outgoing, Tone, tone_of, tone_of_digest
 
 AT = datetime(2026, 11, 22, 15, 52, 45, 123_000, tzinfo=UTC)
 MONITOR_ID, INCIDENT_ID = str(uuid4()), str(uuid4())
 MONITOR_URL = f"https://tianji.example.com/monitors/{MONITOR_ID}/"
 ACKNOWLEDGE_URL = "https://tianji.example.com/acknowledge/signed-and-long/"
 NAME = "Café <b>nightly</b> & *backup* [a](http://x.example)"
-DIGESTS = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
-TONES = {
-    Event.RESOLVED: Tone.UP,
-    Event.PASSED: Tone.UP,
-    Event.DIGEST_UP: Tone.UP,
-    Event.LATE: Tone.LATE,
-    Event.FAILING: Tone.INFO,
-    Event.TEST: Tone.INFO,
-}
+OUTAGE = uuid4()
+# What is sent; digests of earlier versions are only in delivery logs.
+EVENTS = [event for event in Event if event not in FORMER]
 
 
 def outgoing(event: Event = Event.OPENED, *, thread: UUID | None = None, **facts: Any) -> Outgoing:
     """A message of `event`, about a monitor whose name is full of marks; `facts` are members of its facts."""
     delivery_id = uuid4()
     message, payload = _message_and_payload(event, delivery_id, facts)
-    if event in (Event.OPENED, Event.RESOLVED, Event.PASSED, Event.REMINDER):
-        thread = thread or UUID(INCIDENT_ID)
+    if event in digests.SECTIONS:
+        thread = thread or OUTAGE
     return Outgoing(
         # Receivers verify that a signature is recent.
         delivery_id,
@@ -41,8 +36,14 @@ def outgoing(event: Event = Event.OPENED, *, thread: UUID | None = None, **facts
         payload,
         datetime.now(UTC),
         thread=thread,
-        tone=TONES.get(event, Tone.DOWN),
+        tone=_tone(event, facts),
     )
+
+
+def _tone(event: Event, facts: dict[str, Any]) -> Tone:
+    if event is Event.DIGEST:
+        return tone_of_digest(digest(**facts).counts)
+    return tone_of(event, facts.get("reason"))
 
 
 def _message_and_payload(
@@ -66,8 +67,8 @@ def _message_and_payload(
         )
         message = digests.compose_failing(failing)
         return message, payloads.of_failing(failing, message, delivery_id=delivery_id)
-    if event in DIGESTS:
-        several = _digest(event, **more)
+    if event is Event.DIGEST:
+        several = digest(**more)
         message = digests.compose(several)
         return message, payloads.of_digest(several, message, delivery_id=delivery_id)
     facts = _facts(event, **more)
@@ -91,6 +92,8 @@ def _facts(event: Event, **more: Any) -> single.Facts:
         "opening_message": "disk <full> & @everyone",
         "opening_value": 97.5,
         "workspace": "Kitchen",
+        "outage": str(OUTAGE),
+        "sequence": 1,
     }
     if event in (Event.OPENED, Event.REMINDER):
         fields["acknowledge_url"] = ACKNOWLEDGE_URL
@@ -98,17 +101,44 @@ def _facts(event: Event, **more: Any) -> single.Facts:
         fields |= {"reminder": 2, "reminders": 24}
     if event in (Event.RESOLVED, Event.PASSED):
         fields |= {"resolved_at": AT, "closing_message": "good again", "closing_value": 12.0}
+    if event is Event.ENDED:
+        fields["reason"] = Reason.PAUSED
+    if event is Event.FLAPPING:
+        fields |= {"is_down": True, "changes": 7}
     if event is Event.LATE:
         fields |= {"deadline": AT + timedelta(minutes=5), "incident_id": "", "cause": Cause.MISSED}
     return single.Facts(**(fields | more))
 
 
-def _digest(event: Event, *, count: int = 3) -> digests.Facts:
-    resolved_at = AT if event is Event.DIGEST_UP else None
-    members = tuple(
-        digests.Member(f"{NAME} {i}", str(uuid4()), MONITOR_URL, Cause.MISSED, AT, resolved_at)
-        for i in range(min(count, digests.LISTED))
-    )
+def digest(*, count: int = 3) -> digests.Facts:
+    """A digest with something in every section, and `count` monitors that are down."""
+    others = [event for event in digests.SECTIONS if event is not Event.OPENED]
+    events = [Event.OPENED] * min(count, digests.LISTED) + others
+    counts = Counter(digests.section_of(event) for event in events)
+    counts[digests.Section.DOWN] = count
     return digests.Facts(
-        event, AT, AT, "Kitchen", "https://tianji.example.com/?status=down", count, members, AT, AT
+        at=AT,
+        now=AT,
+        workspace="Kitchen",
+        url="https://tianji.example.com/?status=down",
+        members=tuple(_member(event, number) for number, event in enumerate(events)),
+        counts=counts,
+        acknowledge_url=ACKNOWLEDGE_URL,
+    )
+
+
+def _member(event: Event, number: int) -> digests.Member:
+    late = event is Event.LATE
+    return digests.Member(
+        event=event,
+        monitor=f"{NAME} {number}",
+        monitor_id=str(uuid4()),
+        monitor_url=MONITOR_URL,
+        cause=None if late else Cause.MISSED,
+        started_at=AT - timedelta(minutes=1),
+        resolved_at=AT if event in (Event.RESOLVED, Event.PASSED) else None,
+        outage="" if late else str(uuid4()),
+        incident_id="" if late else str(uuid4()),
+        sequence=1,
+        reason=Reason.PAUSED if event is Event.ENDED else None,
     )

@@ -16,7 +16,7 @@ from core.sql import among
 from monitors.domain.recurrence import Stretch
 from monitors.models import Incident, Monitor
 from monitors.services import maintenance
-from notifications.dispatch.queue import STORM
+from notifications.dispatch.waiting import STORM
 from notifications.messages.events import DIGESTS, Event
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.transports import retry

@@ -1,7 +1,8 @@
-"""Anything that may happen to two monitors and their channels, against what their readers believe.
+"""Anything that may happen to two monitors and their channels, against what people and machines believe.
 
 What people believe follows from the messages that really arrived: "down" after a beginning, "up" after an
-end. Nothing of the engine is asked for it.
+end. A machine keeps the outages that were opened and not ended, by their keys. Nothing of the engine is
+asked for it.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accounts.actors import COMMAND
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold
 from monitors.heartbeats import missed as missed_heartbeats
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import late_and_failing, send
+from notifications.dispatch import enqueue, late_and_failing, send
 from notifications.integrations import kinds
-from notifications.messages.events import Event
-from notifications.models import Channel, Delivery
-from notifications.rules.effective import Threshold
+from notifications.messages.events import ENDS, Event
+from notifications.models import ChannelRule, Delivery
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
@@ -35,7 +36,7 @@ from tests.support.factories import make_channel, make_monitor, make_workspace
 from tests.support.incidents import age, push
 from tests.support.memory_integration import Memory
 
-UP, DOWN, UNKNOWN = "up", "down", "unknown"
+UP, DOWN, FLAPPING = "up", "down", "flapping"
 TOO_HIGH, GOOD = 11.0, 1.0
 TIMEOUT = 300
 # Shorter than the timeout, so that who pushes once a round is never missed.
@@ -77,8 +78,10 @@ class People(RuleBasedStateMachine):
         self.wrong: list[str] = []
         self.seen: set[object] = set()
         self.belief: dict[tuple[int, str], str] = defaultdict(lambda: UP)
-        # Incidents that were closed by a pause, of which nobody is told the end.
-        self.silenced: set[int] = set()
+        # The incident that each channel was notified of last.
+        self.incident: dict[tuple[int, str], int | None] = {}
+        # The outages that are open at each machine, with their monitors.
+        self.open: dict[str, dict[object, str]] = defaultdict(dict)
         kinds()["memory"] = self.memory.kind("memory")
         kinds()["single"] = self.memory.kind("single", merges=False)
         workspace = make_workspace()
@@ -137,7 +140,20 @@ class People(RuleBasedStateMachine):
 
     @rule(
         index=monitors,
-        action=st.sampled_from(["acknowledge", "snooze", "unsnooze", "maintain", "end", "pause", "resume"]),
+        action=st.sampled_from(
+            [
+                "acknowledge",
+                "snooze",
+                "unsnooze",
+                "maintain",
+                "end",
+                "pause",
+                "resume",
+                "delete",
+                "unsubscribe",
+                "subscribe",
+            ]
+        ),
         seconds=st.sampled_from([100, 700]),
     )
     def do(self, index, action, seconds) -> None:
@@ -188,54 +204,86 @@ class People(RuleBasedStateMachine):
         rule_service.change(monitor=monitor, own=own)
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
-        incident = self._open_incident(monitor)
         monitor_service.pause(monitor=monitor)
-        if incident is not None:
-            # Nobody hears of this end, as everybody knows who reads what a pause is.
-            for box in self.channels:
-                self.belief[monitor.pk, box] = UNKNOWN
-            self.silenced |= set(monitor.incidents.values_list("pk", flat=True))
 
     def _resume(self, monitor: Monitor, seconds: int) -> None:
         monitor_service.resume(monitor=monitor)
 
+    def _delete(self, monitor: Monitor, seconds: int) -> None:
+        """Delete it; another one takes its place."""
+        place = self.monitors.index(monitor)
+        old = monitor.pk
+        monitor_service.delete(monitor=monitor)
+        for box in self.channels:
+            self.belief.pop((old, box), None)
+        self.monitors[place] = make_monitor(
+            workspace=monitor.workspace, timeout=TIMEOUT, grace=30, value_max=10.0
+        )
+        self.rules[self.monitors[place].pk] = Rules()
+
+    def _unsubscribe(self, monitor: Monitor, seconds: int) -> None:
+        self._set_subscribed(monitor, False)
+
+    def _subscribe(self, monitor: Monitor, seconds: int) -> None:
+        self._set_subscribed(monitor, True)
+
+    def _set_subscribed(self, monitor: Monitor, subscribed: bool) -> None:
+        ChannelRule.objects.update_or_create(
+            monitor=monitor, channel=self.channels["a"], defaults={"subscribed": subscribed}
+        )
+        enqueue.recheck(monitors=[monitor.pk])
+
     def _open_incident(self, monitor: Monitor) -> Incident | None:
         return monitor.incidents.select_related("monitor__workspace").filter(resolved_at=None).first()
 
-    # --- What people hear ----------------------------------------------------------------------------
+    # --- What arrives --------------------------------------------------------------------------------
 
     def receive(self, box, outgoing) -> None:
         if outgoing.id in self.seen:
             return
         self.seen.add(outgoing.id)
         row = Delivery.objects.get(public_id=outgoing.id)
-        about = row.members.order_by("pk") if row.event.startswith("digest.") else [row]
+        about = row.members.exclude(status="skipped") if row.event == Event.DIGEST else [row]
         for each in about:
-            if each.monitor_id is not None and each.incident_id is not None:
-                self._hear_one(box, each, first=row.attempt_count == 1)
+            self._note_of_machine(box, each)
+            if each.monitor_id is not None:
+                self._note_of_people(box, each, first=row.attempt_count == 1)
 
-    def _hear_one(self, box, row, *, first) -> None:
+    def _note_of_machine(self, box, row) -> None:
+        if row.outage is None:
+            return
+        monitor = row.about["monitor_id"] if row.about else str(row.monitor.public_id)
+        if row.event in ENDS:
+            self.open[box].pop(row.outage, None)
+            return
+        others = [key for key, of in self.open[box].items() if of == monitor and key != row.outage]
+        if others:
+            self.wrong.append(f"{box} has another outage of {monitor} open")
+        self.open[box][row.outage] = monitor
+
+    def _note_of_people(self, box, row, *, first) -> None:
         who = row.monitor_id, box
         before = self.belief[who]
-        if row.incident_id in self.silenced:
-            return
-        if first and row.event != "incident.resolved" and self._should_be_quiet(row.monitor_id):
-            self.wrong.append(f"{row.event} of {who} though nobody is to hear of it now")
+        over = row.incident is not None and row.incident.resolved_at is not None
+        may_end = row.event in ENDS and (row.sequence > 1 or row.event == Event.ENDED)
+        if first and not may_end and self._should_be_quiet(row.monitor_id):
+            self.wrong.append(f"{row.event} of {who} though it is held back")
         match row.event:
-            case "incident.opened":
+            case Event.OPENED:
+                if over:
+                    self.wrong.append(f"{who} was notified that it is down, but it had recovered")
+                if before == DOWN and self.incident.get(who) == row.incident_id:
+                    self.wrong.append(f"{who} was notified twice that it is down")
                 self.belief[who] = DOWN
-                if before == DOWN:
-                    self.wrong.append(f"{who} heard twice that it is down")
-            case "incident.resolved":
-                self.belief[who] = UP
-                if before == UP:
-                    self.wrong.append(f"{who} heard that it is up again, which it believed")
-            case "incident.passed":
-                # News of both ends of an earlier outage, which a storm may hold back behind a later one:
-                # it says when that was, and neither begins nor ends what people believe.
-                pass
-            case "incident.reminder" if before == UP:
+            case Event.RESOLVED if before == UP:
+                self.wrong.append(f"{who} was notified of a recovery, but believed that it is up")
+            case Event.REMINDER if before != DOWN or over:
                 self.wrong.append(f"{who} was reminded of what it did not know")
+            case Event.FLAPPING:
+                self.belief[who] = FLAPPING
+        if row.event in ENDS:
+            self.belief[who] = UP
+        self.incident[who] = row.incident_id
 
     def _should_be_quiet(self, monitor) -> bool:
         late_enough = self.clock + SLACK
@@ -244,7 +292,7 @@ class People(RuleBasedStateMachine):
         )
 
     @invariant()
-    def nobody_hears_what_they_should_not(self) -> None:
+    def nothing_wrong_arrives(self) -> None:
         assert not getattr(self, "wrong", [])
 
     # --- The end -------------------------------------------------------------------------------------
@@ -265,6 +313,7 @@ class People(RuleBasedStateMachine):
             monitor_service.resume(monitor=monitor)
         self._run_out(mend=True)
         self._everybody_believes_what_is()
+        assert not any(self.open.values()), f"outages are still open: {dict(self.open)}"
         assert not self._open_deliveries(), [(row.event, row.note) for row in self._open_deliveries()]
 
     def _run_out(self, *, mend: bool = False) -> None:
@@ -277,30 +326,27 @@ class People(RuleBasedStateMachine):
             self._wait(ROUND)
             missed_heartbeats.declare_missed()
             send.deliver_due()
-            self.nobody_hears_what_they_should_not()
-            if number >= 3 and not any(self._is_to_end(row) for row in self._open_deliveries()):
+            self.nothing_wrong_arrives()
+            if number >= 3 and not self._open_deliveries():
                 break
 
     def _open_deliveries(self) -> list[Delivery]:
         rows = Delivery.objects.exclude(status__in=["sent", "failed", "skipped"])
         return list(rows.select_related("incident"))
 
-    def _is_to_end(self, row: Delivery) -> bool:
-        """Whether it is no reminder to come."""
-        return row.event != Event.REMINDER
-
     def _everybody_believes_what_is(self) -> None:
         for monitor in self.monitors:
             incident = self._open_incident(monitor)
+            confirmed = incident is not None and incident.confirmed_at is not None
             for box, channel in self.channels.items():
-                belief = self.belief[monitor.pk, box]
-                if belief == UNKNOWN or (incident and self._may_not_have_been_notified(channel, incident)):
+                rule = ChannelRule.objects.filter(monitor=monitor, channel=channel).first()
+                if confirmed and (
+                    (channel.delay and incident.acknowledged_at is not None) or (rule and not rule.subscribed)
+                ):
                     continue
-                expected = DOWN if incident else UP
+                expected = DOWN if confirmed else UP
+                belief = self.belief[monitor.pk, box]
                 assert belief == expected, f"{box} believes that {monitor.pk} is {belief}"
-
-    def _may_not_have_been_notified(self, channel: Channel, incident: Incident) -> bool:
-        return bool(channel.delay) and incident.acknowledged_at is not None
 
 
 @pytest.mark.slow

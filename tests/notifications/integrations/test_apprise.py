@@ -56,6 +56,8 @@ def one_second(monkeypatch):
         (Event.OPENED, "failure"),
         (Event.RESOLVED, "success"),
         (Event.LATE, "warning"),
+        (Event.FLAPPING, "warning"),
+        (Event.ENDED, "info"),
         (Event.TEST, "info"),
     ],
 )

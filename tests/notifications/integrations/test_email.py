@@ -75,6 +75,14 @@ def test_the_html_has_a_list_a_button_and_inline_styles_alone(smtp):
         assert banned not in html
 
 
+def test_a_line_with_a_link_is_one(smtp):
+    lines = ("• Oven <1>: down", "• Grill: recovered")
+    html = sent(smtp, Message("1 down", lines, URL, line_urls={lines[0]: "https://t.example/oven/"})).html
+    assert (
+        '<li><a href="https://t.example/oven/">Oven &lt;1&gt;: down</a></li><li>Grill: recovered</li>' in html
+    )
+
+
 def test_it_loads_nothing_from_anywhere(smtp):
     addresses = re.findall(r'(?:src|href)="([^"]*)"', sent(smtp).html)
     assert set(addresses) == {URL, MESSAGE.ack_url, MESSAGE.manage_url}

@@ -12,14 +12,16 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from notifications.integrations import kind_named, kinds
-from notifications.messages.events import Event
+from notifications.messages.digests import Section
+from notifications.messages.events import Event, Reason
 from notifications.messages.single import Message
+from notifications.models import BURST_MAX
 from notifications.transports import http
-from notifications.transports.base import Failed, Sent
+from notifications.transports.base import Failed, Sent, Tone, tone_of_digest
 from tests.support import sample_messages
 from tests.support.providers import FAKES
 from tests.support.providers.base import Reply
-from tests.support.providers.chats import Discord, Feishu, Matrix, Slack, Telegram
+from tests.support.providers.chats import Discord, Feishu, Matrix, Slack, Teams, Telegram
 from tests.support.providers.oncall import Opsgenie, PagerDuty
 from tests.support.providers.phones import Gotify, Ntfy, Pushover, Twilio
 
@@ -70,7 +72,7 @@ def lines_of(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", sample_messages.EVENTS)
 def test_the_provider_takes_every_event(any_fake, event):
     sent(any_fake, sample_messages.outgoing(event))
 
@@ -380,8 +382,56 @@ def test_what_is_down_is_urgent_where_people_want_it(opened):
     assert [sent(ntfy).json["priority"], sent(ntfy, up).json["priority"]] == [5, 3]
     assert [sent(pushover).json["priority"], sent(pushover, up).json["priority"]] == [2, 0]
     assert [sent(gotify).json["priority"], sent(gotify, up).json["priority"]] == [8, 5]
+    unsteady = sample_messages.outgoing(Event.FLAPPING, is_down=False)
+    assert [sent(fake, unsteady).json["priority"] for fake in (ntfy, pushover, gotify)] == [3, 0, 5]
+    unsteady = sample_messages.outgoing(Event.FLAPPING, is_down=True)
+    assert [sent(fake, unsteady).json["priority"] for fake in (ntfy, pushover, gotify)] == [5, 2, 8]
     assert sent(pushover).json["sound"] == "siren"
     assert "sound" not in sent(pushover, up).json
+
+
+def test_what_is_down_in_a_digest_is_linked_where_a_line_can_have_a_link(opened):
+    digest = sample_messages.outgoing(Event.DIGEST)
+    card = sent(opened(Teams), digest).json["attachments"][0]["content"]
+    links = [
+        run["selectAction"]["url"]
+        for block in card["body"]
+        for run in block["inlines"]
+        if "selectAction" in run
+    ]
+    assert links == [sample_messages.MONITOR_URL] * 3
+    telegram = sent(opened(Telegram), digest).json["text"]
+    assert telegram.count(f"(missed heartbeat) {sample_messages.MONITOR_URL}") == 3
+
+
+@pytest.mark.parametrize("fake_class", [Slack, Feishu, Pushover, Twilio], ids=lambda fake: fake.kind)
+def test_a_digest_has_no_links_in_lines_where_they_would_not_work_or_take_the_room(opened, fake_class):
+    fake = opened(fake_class)
+    shown_text = fake.shown_text(sent(fake, sample_messages.outgoing(Event.DIGEST)))
+    assert "3 down" in shown_text
+    assert sample_messages.MONITOR_URL not in shown_text
+
+
+@pytest.mark.parametrize(
+    ("counts", "tone"),
+    [
+        ({Section.DOWN: 1, Section.RECOVERED: 9}, Tone.DOWN),
+        ({Section.REMINDER: 1}, Tone.DOWN),
+        ({Section.FLAPPING: 1, Section.LATE: 1}, Tone.FLAPPING),
+        ({Section.LATE: 1, Section.RECOVERED: 1}, Tone.LATE),
+        ({Section.RECOVERED: 1, Section.ENDED: 1}, Tone.UP),
+        ({Section.ENDED: 1}, Tone.CLOSED),
+        ({Section.DOWN: 0, Section.RECOVERED: 1}, Tone.UP),
+    ],
+)
+def test_a_digest_has_the_tone_of_its_worst_news(counts, tone):
+    assert tone_of_digest(counts) is tone
+
+
+@pytest.mark.parametrize("kind", kinds().values(), ids=lambda kind: kind.slug)
+def test_a_kind_leaves_the_time_between_messages_that_its_limit_in_half_a_minute_needs(kind):
+    assert 1 <= kind.burst_most <= BURST_MAX
+    assert kind.burst_most * kind.spacing <= 30
 
 
 def test_ntfy_needs_no_token_where_the_topic_is_open(opened):
@@ -409,6 +459,51 @@ def test_the_end_of_an_outage_ends_its_record_there(fake_class, opened):
     sent(fake, sample_messages.outgoing(Event.RESOLVED, thread=thread))
     assert len(fake.open) == 1
     assert str(thread) not in str(fake.open)
+
+
+@pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
+@pytest.mark.parametrize("opening", [Event.OPENED, Event.FLAPPING, Event.LATE])
+@pytest.mark.parametrize(
+    ("ending", "facts"),
+    [
+        (Event.RESOLVED, {}),
+        (Event.PASSED, {}),
+        *((Event.ENDED, {"reason": reason}) for reason in Reason),
+    ],
+)
+def test_whatever_opened_a_record_there_each_end_closes_it(fake_class, opened, opening, ending, facts):
+    fake, thread = opened(fake_class), uuid4()
+    sent(fake, sample_messages.outgoing(opening, thread=thread))
+    assert len(fake.open) == 1
+    sent(fake, sample_messages.outgoing(ending, thread=thread, **facts))
+    assert fake.open == set()
+
+
+@pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)
+def test_the_record_of_a_test_can_be_closed(fake_class, opened):
+    fake, test = opened(fake_class), sample_messages.outgoing(Event.TEST)
+    sent(fake, test)
+    assert len(fake.open) == 1
+    sent(fake, replace(test, id=uuid4(), thread=test.id, tone=Tone.UP))
+    assert fake.open == set()
+
+
+@pytest.mark.parametrize(
+    ("event", "urgency", "severity", "priority"),
+    [
+        (Event.OPENED, "high", "critical", "P1"),
+        (Event.OPENED, "normal", "critical", "P1"),
+        (Event.OPENED, "low", "warning", "P3"),
+        (Event.FLAPPING, "normal", "warning", "P3"),
+        (Event.LATE, "normal", "warning", "P3"),
+    ],
+)
+def test_on_call_people_are_woken_only_for_what_is_down_and_urgent(
+    opened, event, urgency, severity, priority
+):
+    outgoing = sample_messages.outgoing(event, urgency=urgency)
+    assert sent(opened(PagerDuty), outgoing).json["payload"]["severity"] == severity
+    assert sent(opened(Opsgenie), outgoing).json["priority"] == priority
 
 
 @pytest.mark.parametrize("fake_class", [PagerDuty, Opsgenie], ids=lambda fake: fake.kind)

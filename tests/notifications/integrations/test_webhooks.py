@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -13,7 +14,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from notifications.integrations import kind_named
 from notifications.messages import digests
-from notifications.messages.events import Event
+from notifications.messages.events import Event, Reason
+from notifications.messages.single import Meanwhile
 from notifications.transports import webhook_template
 from notifications.transports.base import Failed, Sent
 from tests.support import sample_messages
@@ -50,7 +52,7 @@ def test_the_schema_is_one():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", sample_messages.EVENTS)
 def test_every_event_is_as_the_schema_says(event):
     with HttpSink() as sink:
         assert isinstance(post(sink, sample_messages.outgoing(event)), Sent)
@@ -58,11 +60,11 @@ def test_every_event_is_as_the_schema_says(event):
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(request.json)
 
 
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", sample_messages.EVENTS)
 def test_the_schema_knows_every_member_of_every_event(event):
     payload = json.loads(json.dumps(sample_messages.outgoing(event).payload))
     assert set(payload) == set(SCHEMA["properties"])
-    for name in ("monitor", "incident", "late", "reminder", "digest", "channel"):
+    for name in ("monitor", "incident", "flapping", "late", "reminder", "digest", "channel"):
         if payload[name] is not None:
             assert set(payload[name]) == set(SCHEMA["$defs"][name]["properties"]), name
     for member in (payload["digest"] or {"monitors": []})["monitors"]:
@@ -70,13 +72,51 @@ def test_the_schema_knows_every_member_of_every_event(event):
 
 
 def test_a_digest_of_very_many_is_as_the_schema_says():
-    payload = sample_messages.outgoing(Event.DIGEST_DOWN, count=digests.LISTED + 1).payload
+    payload = sample_messages.outgoing(Event.DIGEST, count=digests.LISTED + 1).payload
     Draft202012Validator(SCHEMA).validate(payload)
     assert payload["digest"]["truncated"]
 
 
 def test_the_schema_knows_every_event():
-    assert set(SCHEMA["properties"]["event"]["enum"]) == {event.value for event in Event}
+    assert set(SCHEMA["properties"]["event"]["enum"]) == set(sample_messages.EVENTS)
+
+
+def test_outages_that_were_not_notified_are_as_the_schema_says():
+    meanwhile = Meanwhile(3, sample_messages.AT, timedelta(seconds=26))
+    payload = sample_messages.outgoing(again=True, meanwhile=meanwhile).payload
+    Draft202012Validator(SCHEMA).validate(payload)
+    assert set(payload["meanwhile"]) == set(SCHEMA["$defs"]["meanwhile"]["properties"])
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_schema_knows_every_reason(reason):
+    payload = sample_messages.outgoing(Event.ENDED, reason=reason).payload
+    Draft202012Validator(SCHEMA).validate(payload)
+    assert payload["reason"] == reason.value
+
+
+def test_a_receiver_that_keys_on_the_outage_has_open_what_is_down():
+    """As docs/messages.md describes it: opened and closed by single events and by members of digests."""
+    open_alerts = {}
+
+    def receive(event):
+        for one in (event["digest"] or {"monitors": [event]})["monitors"]:
+            if one["event"] in ("incident.opened", "incident.reminder", "monitor.flapping"):
+                open_alerts[one["outage"]] = one["sequence"]
+            elif one["event"] in ("incident.resolved", "incident.passed", "incident.ended"):
+                open_alerts.pop(one["outage"], None)
+
+    first, second = str(uuid4()), str(uuid4())
+    receive(sample_messages.outgoing(Event.OPENED, outage=first).payload)
+    receive(sample_messages.outgoing(Event.FLAPPING, outage=second).payload)
+    assert set(open_alerts) == {first, second}
+    receive(sample_messages.outgoing(Event.ENDED, outage=second, sequence=2).payload)
+    digest = sample_messages.outgoing(Event.DIGEST, count=2).payload
+    receive(digest)
+    down = {one["outage"] for one in digest["digest"]["monitors"] if one["event"] == "incident.opened"}
+    assert down | {first} <= set(open_alerts)
+    receive(sample_messages.outgoing(Event.RESOLVED, outage=first, sequence=2).payload)
+    assert first not in open_alerts
 
 
 # --- Signatures ----------------------------------------------------------------------------------
@@ -203,7 +243,7 @@ def test_what_is_filled_in_becomes_neither_structure_nor_a_placeholder():
     assert request.json["msg"]["list"][0] == evil
 
 
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", sample_messages.EVENTS)
 def test_every_event_fills_every_placeholder(event):
     outgoing = sample_messages.outgoing(event)
     template = json.dumps({name: f"{{{name}}}" for name in webhook_template.placeholders(outgoing)})

@@ -27,6 +27,7 @@ def incidents(monitor, *, number, now, minutes=9):
             cause="reported",
             started_at=at,
             detected_at=at,
+            confirmed_at=at,
             resolved_at=at + timedelta(seconds=10),
         )
 

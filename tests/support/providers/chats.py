@@ -260,7 +260,8 @@ class Feishu(Fake):
             return Reply(200, {"code": 19021, "msg": self.wrong_words.removesuffix(" (19021)"), "data": {}})
         need(content["msg_type"] == "interactive", "msg_type")
         card = content["card"]
-        need(card["header"]["template"] in ("red", "green", "orange", "blue"), "template")
+        colours = ("red", "green", "yellow", "orange", "grey", "blue")
+        need(card["header"]["template"] in colours, "template")
         texts = [card["header"]["title"]]
         for element in card["elements"]:
             if element["tag"] == "div":
