@@ -114,7 +114,7 @@ class OwnSerializer(StrictSerializer):
         max_value=NEEDED_MOST,
         required=False,
         allow_null=True,
-        help_text="Recovery threshold: good heartbeats in a row before recovery is notified.",
+        help_text="Recovery threshold: good heartbeats in a row that resolve an incident.",
     )
     reminders = RemindersSerializer(required=False, allow_null=True)
     flapping = FlappingSerializer(required=False, allow_null=True)

@@ -9,8 +9,10 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import Monitor
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
+from notifications.rules.effective import Rules, routes_of, rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
@@ -25,7 +27,7 @@ OWN = {
     "reminders": {"every": 1800, "most": 10},
     "flapping": {"changes": 8},
 }
-HELD = Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10, flap_changes=8)
+HELD = Rules(Thresholds(Threshold(3, 3), Threshold(2, 5), 2), timedelta(minutes=30), 10, flap_changes=8)
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_an_edit_based_on_an_older_version_changes_nothing(writer, monitor):
     rule_service.change(monitor=monitor, own=Own(recovery=7))
     answer = writer.put(path(monitor), OWN, **{"If-Match": read})
     assert answer.status_code == 412
-    assert MonitorRules.objects.get().recovery_needed == 7
+    assert Monitor.objects.get().recovery_needed == 7
     newer = writer.get(path(monitor))["ETag"]
     assert writer.put(path(monitor), OWN, **{"If-Match": newer}).status_code == 200
 

@@ -15,7 +15,7 @@ from notifications.models import Delivery, MonitorRules
 from notifications.rules.effective import rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
-from notifications.services.rules import Own
+from notifications.services.rules import Own, Reminders
 from tests.support.factories import make_channel, make_monitor
 from tests.support.incidents import make_delivery, push
 
@@ -73,16 +73,16 @@ def test_ending_a_snooze_leaves_nothing_behind():
 
 def test_ending_a_snooze_leaves_the_rules_as_they_are():
     monitor = make_monitor()
-    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(3600, 5)))
     snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     snooze.unsnooze(monitor=monitor)
-    assert rules_of([monitor.pk])[monitor.pk].recovery == 3
+    assert rules_of([monitor.pk])[monitor.pk].remind_most == 5
 
 
 def test_changing_the_rules_does_not_end_a_snooze():
     monitor, until = make_monitor(), database_now() + HOUR
     snooze.snooze(monitor=monitor, until=until)
-    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(3600, 5)))
     rule_service.change(monitor=monitor, own=Own())
     assert until_of(monitor) == until
 

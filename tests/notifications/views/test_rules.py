@@ -11,8 +11,10 @@ from django.urls import reverse
 from django.utils.formats import date_format
 
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import MonitorDefaults
 from notifications.models import Belief, ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Step, Threshold, routes_of, rules_of
+from notifications.rules.effective import Rules, Step, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services import snooze
@@ -110,7 +112,7 @@ def test_the_summary_follows_the_form(admin, monitor):
             "own-remind_most": "10",
         },
     )
-    assert rules(monitor) == Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
+    assert rules(monitor) == Rules(Thresholds(Threshold(3, 3), Threshold(2, 5), 2), timedelta(minutes=30), 10)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +315,7 @@ def test_a_channel_deleted_meanwhile_is_left_out(admin, monitor, channel):
     channel_operations.delete(channel=channel)
     more = {of(channel, "delay"): "10 min", "own-recovery": "2"}
     assert save(admin, url(monitor), fields, **more).status_code == 303
-    assert rules(monitor).recovery == 2
+    assert rules(monitor).thresholds.recovery == 2
 
 
 def test_a_disabled_channel_is_listed_and_not_notified(admin, monitor, workspace):
@@ -364,7 +366,7 @@ def test_the_page_costs_the_same_however_many_channels_there_are(
 def test_the_workspaces_rules_are_shown(admin, monitor):
     answer = save(admin, WORKSPACE, **{"own-recovery": "3", "own-reminders": "every"})
     assert answer.url == WORKSPACE
-    assert rules(monitor).recovery == 3
+    assert rules(monitor).thresholds.recovery == 3
     assert rules(monitor).remind_every == timedelta(hours=1)
     assert "Reminders every hour until acknowledged" in admin.get(WORKSPACE).content.decode()
 
@@ -389,7 +391,7 @@ def test_two_people_at_the_workspaces_form_do_not_overwrite_each_other(admin, wo
     answer = save(admin, WORKSPACE, fields, **{"own-recovery": "3"})
     assert answer.status_code == 422
     assert "Recovery threshold: 7 good heartbeats in a row" in answer.content.decode()
-    assert WorkspaceRules.objects.get().recovery_needed == 7
+    assert MonitorDefaults.objects.get().recovery_needed == 7
 
 
 def test_errors_in_the_workspaces_form_are_reported(admin):
