@@ -173,7 +173,7 @@ class Journal:
         if not decision.awaits:
             state.due_at, state.fault = None, ""
         elif decision.status is Status.DOWN and isinstance(event, HeartbeatArrived):
-            # Silence starts anew, and what has passed until now is counted.
+            # Silence counts from this heartbeat, and what passed before it is among the outcomes.
             state.due_at, state.fault = None, ""
         return decision
 
