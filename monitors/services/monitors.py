@@ -143,6 +143,8 @@ def edit(
             # What was missed under the old schedule isn't missed again under the new one.
             transitions.set_due_at(state, monitor, now=now, after=now if was_missed else None)
         state.save(update_fields=_DECIDED)
+        if others or "urgency" in changed:
+            signals.recipients_changed.send(sender=Monitor, monitors=[monitor.pk])
         record_change(
             monitor,
             by,
