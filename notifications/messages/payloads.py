@@ -95,7 +95,7 @@ def _other(other: digests.Other) -> dict[str, Any]:
     return {
         "event": other.event.value,
         "outage": other.outage or None,
-        "sequence": other.sequence or None,
+        "sequence": other.sequence if other.outage else None,
         "id": other.monitor_id,
         "incident": {"id": other.incident_id} if other.incident_id else None,
     }
