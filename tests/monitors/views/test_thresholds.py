@@ -76,7 +76,7 @@ def test_a_page_says_how_many_good_heartbeats_a_monitor_still_needs(admin, works
 def test_an_incident_that_was_closed_unconfirmed_is_marked_everywhere(admin, workspace):
     monitor = judged(workspace, reported=(2, 2))
     push(monitor, up=False)
-    assert "unconfirmed" in text_at(admin, "log", monitor.public_id)
+    assert "Unconfirmed · Reported down" in text_at(admin, "log", monitor.public_id)
     push(monitor)
     for page in (
         incident_page(admin, monitor),
@@ -102,9 +102,10 @@ def test_the_overview_counts_and_finds_recovering_monitors(admin, workspace):
     page = text_at(admin, "overview")
     assert "0 recovering" not in page
     push(recovering, up=False)
-    push(recovering)
+    push(recovering, message="starting up")
     page = text_at(admin, "overview")
     assert "1 down 1 recovering 0 late" in page
+    assert "starting up" not in page
     assert page.index("Failing") < page.index("Mending") < page.index("Fine")
     only = text_at(admin, "overview", query="?status=recovering")
     assert "Mending" in only
