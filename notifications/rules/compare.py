@@ -188,7 +188,9 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        return _close(believed, truth, Reason.NOT_COVERED)
+        # An outage that goes on is not skipped: its recovery may be covered.
+        late = believed.state is State.LATE
+        return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest(close=late)
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
     if believed.state is State.DOWN and believed.outage == outage.number:
         return _reminder(believed, truth, outage, covered)
@@ -225,10 +227,8 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     if "recovery" not in covered.events and not truth.keeps_records:
         return Rest(close=True)
     arrived = believed.state in (State.DOWN, State.FLAPPING)
-    # A snooze holds back only bad news.
-    held = [until for until in (truth.maintenance_until, truth.quiet_until) if until]
     send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
-    return _send_at(max(held, default=truth.now), send, truth)
+    return _send_at(max(_good_news_held(truth), default=truth.now), send, truth)
 
 
 def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | None:
@@ -240,7 +240,9 @@ def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | Non
     if "down" not in covered.events:
         if "recovery" not in covered.events or last.paused:
             return Rest(_skipped(believed, truth, None))
-        return Send(Event.RESOLVED, last.number)
+        return _send_at(
+            max(_good_news_held(truth), default=truth.now), Send(Event.RESOLVED, last.number), truth
+        )
     if last.paused:
         return Rest(_skipped(believed, truth, Why.PAUSED))
     # What recovers before it may be sent is not sent.
@@ -313,6 +315,11 @@ def _bad_news_held(truth: Truth) -> list[datetime]:
         for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
         if until is not None
     ]
+
+
+def _good_news_held(truth: Truth) -> list[datetime]:
+    """Return until when maintenance and quiet hours hold back good news; a snooze doesn't."""
+    return [until for until in (truth.maintenance_until, truth.quiet_until) if until is not None]
 
 
 def _send_at(at: datetime, send: Send, truth: Truth) -> Outcome:
