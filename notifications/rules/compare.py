@@ -224,9 +224,13 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
         return _close(believed, truth, Reason.PAUSED)
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
-    if "recovery" not in covered.events and not truth.keeps_records:
-        return Rest(close=True)
     arrived = believed.state in (State.DOWN, State.FLAPPING)
+    if (
+        "recovery" not in covered.events
+        and not truth.keeps_records
+        and (arrived or "down" not in covered.events)
+    ):
+        return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
     return _send_at(max(_good_news_held(truth), default=truth.now), send, truth)
 

@@ -10,7 +10,7 @@ from core.clock import database_now
 from notifications.dispatch import enqueue, send
 from notifications.models import Channel
 from tests.support.factories import make_monitor
-from tests.support.incidents import box_for, push
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 
@@ -44,3 +44,31 @@ def test_quiet_hours_hold_back_a_recovery_too(memory):
     enqueue.recheck(workspace=monitor.workspace)
     send.deliver_due()
     assert memory.events("a") == [RESOLVED]
+
+
+def test_a_channel_without_recoveries_is_not_sent_an_old_outage_much_later(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, on_recovery=False)
+    push(monitor, up=False)
+    send.deliver_due()
+    push(monitor)
+    push(monitor, up=False)
+    push(monitor)
+    send.deliver_due()
+    age(days=7)
+    enqueue.recheck(workspace=monitor.workspace)
+    send.deliver_due()
+    assert memory.events("a") == [OPENED]
+
+
+def test_a_channel_without_recoveries_is_notified_of_an_outage_that_it_could_not_be_sent(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, on_recovery=False)
+    memory.answers = {"a": "failed"}
+    push(monitor, up=False)
+    send.deliver_due()
+    memory.answers = {}
+    push(monitor)
+    send.deliver_due()
+    deliver_after(seconds=10)
+    assert memory.events("a") == [PASSED]
