@@ -296,7 +296,8 @@ def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datet
     if not covered.flap_changes or "down" not in covered.events or not concerned or truth.paused:
         return None
     lately = changes(truth)
-    if len(lately) <= covered.flap_changes:
+    # Once it was said, it is flapping until it is steady, however slowly it still changes.
+    if not lately or (believed.state is not State.FLAPPING and len(lately) <= covered.flap_changes):
         return None
     steady_at = lately[-1] + (STEADY_DOWN if truth.open is not None else STEADY_UP)
     return steady_at if steady_at > truth.now else None

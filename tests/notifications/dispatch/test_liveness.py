@@ -72,3 +72,25 @@ def test_a_channel_without_recoveries_is_notified_of_an_outage_that_it_could_not
     send.deliver_due()
     deliver_after(seconds=10)
     assert memory.events("a") == [PASSED]
+
+
+# --- Flapping --------------------------------------------------------------------------------------
+
+
+def test_a_flapping_monitor_is_flapping_until_it_is_steady_even_if_it_slows_down(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, burst=20)
+    for _ in range(4):
+        push(monitor, up=False)
+        push(monitor)
+    send.deliver_due()
+    assert memory.events("a") == [FLAPPING]
+    # Six changes in ten minutes, and it is never steady.
+    for _ in range(10):
+        for up in (False, True):
+            age(seconds=110)
+            push(monitor, up=up)
+            send.deliver_due()
+    assert memory.events("a") == [FLAPPING]
+    deliver_after(minutes=5, seconds=1)
+    assert memory.events("a") == [FLAPPING, RESOLVED]
