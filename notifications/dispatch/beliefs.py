@@ -181,11 +181,12 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
         message = members[belief.delivery_id or 0]
         belief.delivery = None
         belief.after_incident = max(belief.after_incident, message.incident_id or 0)
-        if not arrived:
+        event = Event(message.event)
+        if not arrived and event not in (Event.LATE, Event.REMINDER):
             # Whether it is tried under another id depends on what happens next.
             continue
+        # A reminder or a late monitor is next notified at its own time, whether or not this one arrived.
         belief.sent_at, belief.check_at = now, now
-        event = Event(message.event)
         if event in ENDS:
             belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0
         elif event is Event.REMINDER:

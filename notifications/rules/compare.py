@@ -178,7 +178,9 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
         return _down(believed, truth, truth.open, truth.covered)
     if believed.opened and believed.state is not State.LATE:
         return _over(believed, truth)
-    if (missed := _missed(believed, truth, truth.covered)) is not None:
+    missed = _missed(believed, truth, truth.covered)
+    # What was opened because it is late is ended first, also if nothing is sent about a short outage since.
+    if missed is not None and not (isinstance(missed, Rest) and believed.opened):
         return missed
     return _late(believed, truth, truth.covered)
 

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from notifications.dispatch import enqueue, send
-from notifications.models import Channel
+from notifications.dispatch import enqueue, late_and_failing, send
+from notifications.models import Belief, Channel, Delivery
+from notifications.services import rules
+from notifications.services.rules import Own, Reminders
 from tests.support.factories import make_monitor
 from tests.support.incidents import age, box_for, deliver_after, push
 
@@ -16,6 +18,14 @@ pytestmark = pytest.mark.django_db
 
 OPENED, RESOLVED, PASSED = "incident.opened", "incident.resolved", "incident.passed"
 ENDED, REMINDER, LATE, FLAPPING = "incident.ended", "incident.reminder", "monitor.late", "monitor.flapping"
+
+
+def late_monitor(**fields):
+    """Past its timeout of 60 s, and a minute before the end of its grace."""
+    monitor = make_monitor(timeout=60, grace=120, **fields)
+    push(monitor)
+    age(seconds=120)
+    return monitor
 
 
 # --- Subscribed to some events ---------------------------------------------------------------------
@@ -72,6 +82,65 @@ def test_a_channel_without_recoveries_is_notified_of_an_outage_that_it_could_not
     send.deliver_due()
     deliver_after(seconds=10)
     assert memory.events("a") == [PASSED]
+
+
+# --- Failures --------------------------------------------------------------------------------------
+
+
+def test_reminders_go_on_after_one_that_could_not_be_sent(memory):
+    monitor = make_monitor(timeout=86400 * 30)
+    box_for(monitor.workspace)
+    rules.change(monitor=monitor, own=Own(reminders=Reminders(600, 5)))
+    push(monitor, up=False)
+    send.deliver_due()
+    memory.answers = {"a": "gone"}
+    deliver_after(seconds=601)
+    assert Delivery.objects.filter(event=REMINDER, status="failed").count() == 1
+    Channel.objects.update(enabled=True)
+    memory.answers = {}
+    assert send.deliver_due() == 0
+    deliver_after(seconds=601)
+    assert memory.events("a") == [OPENED, REMINDER]
+
+
+@pytest.mark.parametrize("kind", ["memory", "single"])
+def test_a_late_message_that_is_refused_is_not_sent_again_and_again(memory, monkeypatch, kind):
+    monitor = late_monitor()
+    box_for(monitor.workspace, kind=kind, on_late=True)
+    memory.answers = {"a": "gone"}
+    for _ in range(3):
+        late_and_failing.enqueue_late()
+        send.deliver_due()
+        Channel.objects.update(enabled=True)
+        age(seconds=6)
+    assert Delivery.objects.filter(event=LATE).count() == 1
+
+
+def test_a_late_message_that_may_have_arrived_is_ended_as_such(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, kind="single", on_late=True)
+    memory.answers = {"a": "lost"}
+    late_and_failing.enqueue_late()
+    send.deliver_due()
+    push(monitor)
+    memory.answers = {}
+    deliver_after(seconds=6)
+    assert memory.events("a") == [LATE, ENDED]
+    assert memory.to("a")[1].thread == memory.to("a")[0].thread
+
+
+def test_what_was_opened_as_late_is_ended_after_an_outage_too_short_for_the_delay(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, kind="single", on_late=True, delay=600)
+    late_and_failing.enqueue_late()
+    send.deliver_due()
+    push(monitor, up=False)
+    send.deliver_due()
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("a") == [LATE, ENDED]
+    assert Belief.objects.get().outage is None
+    assert Delivery.objects.get(status="skipped").note == "recovered"
 
 
 # --- Flapping --------------------------------------------------------------------------------------
