@@ -9,9 +9,9 @@ import pytest
 from core.clock import database_now
 from notifications.dispatch import enqueue, late_and_failing, send
 from notifications.models import Belief, Channel, Delivery
-from notifications.services import rules
+from notifications.services import channels, rules
 from notifications.services.rules import Own, Reminders
-from tests.support.factories import make_monitor
+from tests.support.factories import make_monitor, make_workspace
 from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,45 @@ def late_monitor(**fields):
     push(monitor)
     age(seconds=120)
     return monitor
+
+
+# --- Channels --------------------------------------------------------------------------------------
+
+
+def test_a_channel_disabled_while_a_down_was_retried_is_sent_it_when_it_is_enabled(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    memory.answers = {"a": "failed"}
+    push(monitor, up=False)
+    send.deliver_due()
+    channels.edit(channel=channel, enabled=False)
+    memory.answers = {}
+    channels.edit(channel=channel, enabled=True)
+    send.deliver_due()
+    assert memory.events("a") == [OPENED]
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("a") == [OPENED, RESOLVED]
+    assert Delivery.objects.filter(status="failed").count() == 1
+
+
+def test_the_same_for_a_digest(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(3)]
+    channel = box_for(workspace, burst=1)
+    push(monitors[0], up=False)
+    send.deliver_due()
+    memory.answers = {"a": "failed"}
+    push(*monitors[1:], up=False)
+    send.deliver_due()
+    deliver_after(seconds=31)
+    channels.edit(channel=channel, enabled=False)
+    memory.answers = {}
+    channels.edit(channel=channel, enabled=True)
+    send.deliver_due()
+    deliver_after(seconds=31)
+    deliver_after(seconds=31)
+    assert set(Belief.objects.values_list("state", flat=True)) == {"down"}
 
 
 # --- Subscribed to some events ---------------------------------------------------------------------
