@@ -28,6 +28,11 @@ def late_monitor(**fields):
     return monitor
 
 
+def subscribe(channel, monitor, subscribed):
+    choice = rules.Choice(subscribed, None, None)
+    rules.change(monitor=monitor, channels={channel.public_id: choice})
+
+
 # --- Channels --------------------------------------------------------------------------------------
 
 
@@ -65,6 +70,26 @@ def test_the_same_for_a_digest(memory):
     deliver_after(seconds=31)
     deliver_after(seconds=31)
     assert set(Belief.objects.values_list("state", flat=True)) == {"down"}
+
+
+def test_what_happened_while_a_channel_was_unsubscribed_is_not_sent_later(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    push(monitor, up=False)
+    push(monitor)
+    send.deliver_due()
+    subscribe(channel, monitor, False)
+    send.deliver_due()
+    push(monitor, up=False)
+    push(monitor)
+    send.deliver_due()
+    age(days=7)
+    subscribe(channel, monitor, True)
+    send.deliver_due()
+    assert memory.events("a") == [PASSED]
+    push(monitor, up=False)
+    send.deliver_due()
+    assert memory.events("a") == [PASSED, OPENED]
 
 
 # --- Subscribed to some events ---------------------------------------------------------------------
@@ -180,6 +205,21 @@ def test_what_was_opened_as_late_is_ended_after_an_outage_too_short_for_the_dela
     assert memory.events("a") == [LATE, ENDED]
     assert Belief.objects.get().outage is None
     assert Delivery.objects.get(status="skipped").note == "recovered"
+
+
+def test_an_outage_that_may_have_been_opened_is_ended_long_after(memory):
+    monitor = make_monitor(timeout=86400 * 30)
+    box_for(monitor.workspace, kind="single")
+    memory.answers = {"a": "gone"}
+    push(monitor, up=False)
+    send.deliver_due()
+    push(monitor)
+    age(days=2)
+    memory.answers = {}
+    Channel.objects.update(enabled=True)
+    send.deliver_due()
+    assert memory.events("a") == [PASSED]
+    assert Delivery.objects.get(event=PASSED).incident is not None
 
 
 # --- Flapping --------------------------------------------------------------------------------------
