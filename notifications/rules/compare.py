@@ -188,7 +188,8 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        return _close(believed, truth, Reason.NOT_COVERED)
+        # What was not opened there is not skipped either: its recovery may be news.
+        return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest()
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
     if believed.state is State.DOWN and believed.outage == outage.number:
         return _reminder(believed, truth, outage, covered)
@@ -223,7 +224,7 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
     if "recovery" not in covered.events and not truth.keeps_records:
-        return Rest(close=True)
+        return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     arrived = believed.state in (State.DOWN, State.FLAPPING)
     # A snooze holds back only bad news.
     held = [until for until in (truth.maintenance_until, truth.quiet_until) if until]
@@ -256,12 +257,18 @@ def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | Non
 def _late(believed: Believed, truth: Truth, covered: Covered) -> Outcome:
     still_late = truth.late_after is not None and truth.late_after == believed.late_after
     if believed.state is State.LATE and not still_late and truth.late_after is None:
-        return _close(believed, truth, Reason.ARRIVED)
+        return _close(believed, truth, _why_not_late(truth, covered))
     if truth.late_after is None or "late" not in covered.events:
         return Rest()
     if still_late:
         return Wait(truth.now + LATE_AGAIN) if believed.opened else Rest()
     return _send_at(max(_bad_news_held(truth), default=truth.now), Send(Event.LATE), truth)
+
+
+def _why_not_late(truth: Truth, covered: Covered) -> Reason:
+    if truth.paused:
+        return Reason.PAUSED
+    return Reason.ARRIVED if "late" in covered.events else Reason.NOT_COVERED
 
 
 def _close(believed: Believed, truth: Truth, reason: Reason) -> Outcome:
