@@ -151,11 +151,13 @@ class Rest:
     """Nothing to send until something happens.
 
     `skipped` are outages that it is not notified of, and why; None if it never asked to be. `close`: what it
-    was sent is over, and it is not notified of that.
+    was sent is over, and it is not notified of that. `forget`: it is not notified of this monitor any more,
+    so that what happens from now on is no news if it ever is again.
     """
 
     skipped: tuple[tuple[int, Why | None], ...] = ()
     close: bool = False
+    forget: bool = False
 
 
 Outcome = Send | Wait | Rest
@@ -274,8 +276,9 @@ def _why_not_late(truth: Truth, covered: Covered) -> Reason:
 def _close(believed: Believed, truth: Truth, reason: Reason) -> Outcome:
     """End at the receiver what was opened there."""
     if not believed.opened:
-        why = Why.UNSUBSCRIBED if truth.covered is None else None
-        return Rest(_skipped(believed, truth, why), close=believed.state is State.LATE)
+        uncovered = truth.covered is None
+        skipped = _skipped(believed, truth, Why.UNSUBSCRIBED if uncovered else None)
+        return Rest(skipped, close=believed.state is State.LATE, forget=uncovered)
     if believed.state is State.LATE:
         return Send(Event.ENDED, None, reason)
     return Send(Event.ENDED, truth.newest if believed.outage is None else believed.outage, reason)

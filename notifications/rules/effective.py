@@ -83,6 +83,7 @@ def merge_rules(
         thresholds=thresholds,
         remind_every=timedelta(seconds=every) if every else None,
         remind_most=setting("remind_most", DEFAULT.remind_most),
+        flap_changes=setting("flap_changes", DEFAULT.flap_changes),
         snoozed_until=own.snoozed_until if own is not None else None,
     )
 

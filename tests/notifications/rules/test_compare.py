@@ -278,7 +278,7 @@ CASES = {
     "the channel was unsubscribed before down was sent": (
         KNOWS_UP,
         {"outages": [down()], "covered": None},
-        Rest(((1, Why.UNSUBSCRIBED),)),
+        Rest(((1, Why.UNSUBSCRIBED),), forget=True),
     ),
     "the rules do not cover outages any more": (
         KNOWS_DOWN,
@@ -480,6 +480,7 @@ def test_a_channel_that_is_not_covered_is_sent_nothing_but_the_end_of_what_was_o
         assert outcome.event is ENDED
     else:
         assert isinstance(outcome, Rest)
+        assert outcome.forget
 
 
 @given(situations())
