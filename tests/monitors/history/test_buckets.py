@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monitors.history import rollups
 from monitors.history.buckets import INCIDENTS, RANGES, Bucket, estimated, series_of
 from monitors.models import Heartbeat, Incident, RolledUp, Rollup
+from tests.support.examples import examples
 from tests.support.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -149,7 +150,7 @@ HEARTBEATS = st.lists(
 
 @pytest.mark.slow
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
