@@ -1,7 +1,7 @@
 """`make test`: runs all linters and tests; the last lines are a summary.
 
 Linters first, then the tests of the whole product, as processes and in a real browser. These wait much of
-their time; meanwhile all other tests run on SQLite, and then those that use a database again on a real
+their time, so beside them all other tests run on SQLite, and then those that use a database again on a real
 PostgreSQL. With `--fast` (`make test-fast`), only the linters and the tests on SQLite that are not marked
 `slow`; with names of steps, only those. With TESTS_SHOTS=1 in the environment, the browser tests save
 screenshots in tests/shots/.
