@@ -194,8 +194,8 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         book = transitions.Journal(at)
         book.know_open_incidents([state])
         if event is PauseRequested and state.due_at is not None:
-            # A deadline that has passed was missed, even if no sweep has run since. It is read after the lock,
-            # because its schedule and thresholds may have changed since it was loaded.
+            # A deadline that has passed was missed, even if no sweep has run since. The schedule and the
+            # thresholds are read after the lock, because they may have changed since.
             current = Monitor.objects.select_related(WITH_DEFAULTS).get(pk=monitor.pk)
             book.decide(state, current, TimePassed(at))
         book.decide(state, monitor, event(at))
