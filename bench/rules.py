@@ -170,7 +170,7 @@ def _measure(few: Any, many: Any, pusher: _Pusher) -> list[str]:
 
 
 def _turn(channel: Any) -> tuple[float, float, int]:
-    """Make all of the channel's monitors news of a storm, take its turn; return its seconds, CPU and queries."""
+    """Make all of the monitors news of a storm, take the turn; return its seconds, CPU and queries."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
