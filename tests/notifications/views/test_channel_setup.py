@@ -324,7 +324,7 @@ def test_a_skipped_delivery_shows_the_reason(admin, workspace):
 
 def test_a_delayed_delivery_shows_its_time(admin, workspace):
     channel, later = make_channel(workspace=workspace), database_now() + timedelta(minutes=10)
-    make_delivery(channel, make_monitor(workspace=workspace), next_attempt_at=later)
+    make_delivery(channel, make_monitor(workspace=workspace), attempt_count=0, next_attempt_at=later)
     assert "Scheduled" in admin.get(url("detail", channel)).content.decode()
 
 
