@@ -12,7 +12,7 @@ from notifications.dispatch import late_and_failing, send
 from notifications.models import ChannelRule, Delivery
 from notifications.services import snooze
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 LATE, FAILING = "monitor.late", "channel.failing"
