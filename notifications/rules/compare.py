@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import chain
 
 from notifications.messages.events import Event, Reason
 
@@ -281,16 +280,24 @@ def _close(believed: Believed, truth: Truth, reason: Reason) -> Outcome:
         return Rest(skipped, close=believed.state is State.LATE, forget=uncovered)
     if believed.state is State.LATE:
         return Send(Event.ENDED, None, reason)
-    return Send(Event.ENDED, truth.newest if believed.outage is None else believed.outage, reason)
+    return Send(Event.ENDED, truth.newest, reason)
 
 
 # --- Flapping --------------------------------------------------------------------------------------
 
 
 def changes(truth: Truth) -> list[datetime]:
-    """Return when the monitor went down and recovered within FLAP_WINDOW, in order."""
-    times = chain.from_iterable((outage.confirmed_at, outage.resolved_at) for outage in truth.outages)
-    return sorted(at for at in times if at is not None and at > truth.now - FLAP_WINDOW)
+    """Return when it went down and recovered within FLAP_WINDOW and since it was steady, in order."""
+    lately: list[datetime] = []
+    for outage in truth.outages:
+        for at, steady in ((outage.confirmed_at, STEADY_UP), (outage.resolved_at, STEADY_DOWN)):
+            if at is None or at <= truth.now - FLAP_WINDOW:
+                continue
+            if lately and at - lately[-1] >= steady:
+                # The recovery of what was down for long is none of a series.
+                lately.clear()
+            lately.append(at)
+    return lately
 
 
 def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datetime | None:

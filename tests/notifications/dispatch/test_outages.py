@@ -233,7 +233,7 @@ def test_an_end_that_fails_is_retried_until_it_arrives(memory, machine):
     assert memory.to("a")[-1].payload["monitor"]["name"] == monitor.name
 
 
-def test_a_channel_subscribed_again_is_told_of_what_goes_on_under_a_new_key(memory, machine):
+def test_a_channel_subscribed_again_is_notified_of_what_goes_on_under_a_new_key(memory, machine):
     monitor = make_monitor()
     channel = box_for(monitor.workspace)
     push(monitor, up=False)

@@ -317,6 +317,11 @@ CASES = {
         {"outages": flaps(8), "maintenance_until": later(60)},
         Wait(ago(0.5) + STEADY_UP, Send(FLAPPING, 4)),
     ),
+    "it flapped, was steadily down, and recovered": (
+        replace(KNOWS_DOWN, outage=4, after=4),
+        {"outages": (*flaps(7, last=4)[:-1], over(4, 4, 0.5))},
+        Send(RESOLVED, 4),
+    ),
     "the rules never call it flapping": (
         KNOWS_UP,
         {"outages": flaps(9), "covered": Covered(ALL, flap_changes=0)},
@@ -335,12 +340,12 @@ CASES = {
     "it flapped, and was paused": (
         KNOWS_FLAPPING,
         {"outages": flaps(8), "paused": True},
-        Send(ENDED, 1, Reason.PAUSED),
+        Send(ENDED, 4, Reason.PAUSED),
     ),
     "it flapped, and the channel was unsubscribed": (
         KNOWS_FLAPPING,
         {"outages": flaps(8), "covered": None},
-        Send(ENDED, 1, Reason.UNSUBSCRIBED),
+        Send(ENDED, 4, Reason.UNSUBSCRIBED),
     ),
     # --- Late ---
     "it is late": (NEW, {"late_after": ago(9)}, Send(LATE)),
