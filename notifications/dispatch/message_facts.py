@@ -121,7 +121,7 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
 def _meanwhile(delivery: Delivery, belief: Belief, now: datetime) -> single.Meanwhile | None:
     """Return the outages that the channel was not notified of, or not of their ends, besides this one."""
     news = Incident.objects.filter(
-        Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or 0),
+        Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or -1),
         monitor=delivery.monitor_id,
         confirmed_at__isnull=False,
     ).exclude(pk=delivery.incident_id)

@@ -160,7 +160,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     if merges and _storms(channel, now):
         return None
     # In calm weather one belief is enough, and the rest can wait.
-    for most in (_FEW, _MOST):
+    for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
         news = _compare_all(channel, beliefs, now)
@@ -239,13 +239,14 @@ def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
 def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> list[News]:
     """Compare `beliefs` with the truth; settle those without news, and return the news."""
     truths = facts.Truths(channel, beliefs, now)
-    outcomes = [(each, compare(facts.believed(each), truths.about(each))) for each in beliefs]
+    true = {each.pk: truths.about(each) for each in beliefs}
+    outcomes = [(each, compare(facts.believed(each), true[each.pk])) for each in beliefs]
     if outdated := _outdated(outcomes):
         close(outdated, Delivery.Note.OUTDATED, check_at=now)
         again = lock_beliefs(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
     news = [
-        News(each, outcome, truths.about(each).late_after)
+        News(each, outcome, true[each.pk].late_after)
         for each, outcome in outcomes
         if isinstance(outcome, Send) and each.delivery_id is None
     ]
@@ -283,13 +284,14 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.after_incident = max(belief.after_incident, incident)
             if outcome.close:
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
-    Delivery.objects.bulk_create(skipped)
+    if skipped:
+        belief_rows.insert(skipped)
     belief_rows.write([belief for belief, _outcome in settled])
 
 
 def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
     """Write the message about `news`, a single one or a digest, and claim it."""
-    rows = [_delivery(each, now) for each in news]
+    rows = [_delivery(channel, each, now) for each in news]
     if len(rows) == 1:
         rows[0].status, rows[0].attempt_count, rows[0].next_attempt_at = _SENDING, 1, now + LEASE
         message = rows[0]
@@ -305,7 +307,7 @@ def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
         )
         for row in rows:
             row.status, row.digest = Delivery.Status.MERGED, message
-    Delivery.objects.bulk_create(rows, batch_size=1000)
+    belief_rows.insert(rows)
     for each, row in zip(news, rows, strict=True):
         each.belief.delivery, each.belief.check_at = row, None
         each.belief.outage, each.belief.sequence = row.outage, row.sequence
@@ -313,10 +315,10 @@ def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
     return Claim(message.pk, 1)
 
 
-def _delivery(news: News, now: datetime) -> Delivery:
+def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:
     belief, send = news.belief, news.send
     # What is late opens a record at a receiver that keeps one for each outage.
-    kind = kinds().get(belief.channel.kind)
+    kind = kinds().get(channel.kind)
     opens = send.event is not Event.LATE or (kind is not None and not kind.merges)
     outage = belief.outage or (uuid.uuid4() if opens else None)
     return Delivery(
