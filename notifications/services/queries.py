@@ -14,6 +14,8 @@ from accounts.models import Workspace
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
+from notifications.messages.digests import Section, label_of, section_of
+from notifications.messages.events import Event
 from notifications.models import Channel, ChannelRule, Delivery, DeliveryAttempt
 from notifications.rules import sentences
 from notifications.rules.effective import route
@@ -181,7 +183,7 @@ def how(channel: Channel) -> str:
 
 
 def about(delivery: Delivery) -> str:
-    """Return what `delivery` is about: a monitor, a number of monitors, a channel.
+    """Return what `delivery` is about: a monitor, also one that was deleted, a number of monitors, a channel.
 
     Load it with one of the functions above.
     """
@@ -189,8 +191,21 @@ def about(delivery: Delivery) -> str:
         return delivery.monitor.name
     if delivery.subject:
         return delivery.subject.name
+    if delivery.about:
+        return str(delivery.about["monitor"])
     number: int = getattr(delivery, "member_count", None) or 0
     return ngettext("%(count)d monitor", "%(count)d monitors", number) % {"count": number}
+
+
+def sections(delivery: Delivery) -> list[tuple[str, list[Delivery]]]:
+    """Return the named members of a digest in its sections, each with its label.
+
+    Load it with one of the functions above.
+    """
+    found: dict[Section, list[Delivery]] = {section: [] for section in Section}
+    for member in getattr(delivery, "named", ()):
+        found[section_of(Event(member.event))].append(member)
+    return [(label_of(section), members) for section, members in found.items() if members]
 
 
 def destination(channel: Channel, *, masked: bool) -> str:
