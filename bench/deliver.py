@@ -206,7 +206,12 @@ def _check(number: int, received: list[dict[str, Any]]) -> list[str]:
     counted = [one["digest"]["counts"]["down"] if one["event"] == "digest" else 1 for one in received]
     print(f"channel {number}: {len(received)} notifications for {' + '.join(map(str, counted))} monitors")
     alone = [one for one in received if one["event"] == "incident.opened"]
-    listed = [member for one in received if one["digest"] for member in one["digest"]["monitors"]]
+    listed = [
+        member
+        for one in received
+        if one["digest"]
+        for member in (*one["digest"]["monitors"], *one["digest"]["others"])
+    ]
     keys = [one["outage"] for one in (*alone, *listed)]
     failures = []
     if sum(counted) != FALLING or len(alone) != BURST or len(received) > BURST + 2:

@@ -164,13 +164,13 @@ def _measure(few: Any, many: Any, pusher: _Pusher) -> list[str]:
         failures.append(f"a turn under {TURN_SECONDS} s")
     if statistics.median(slowest) >= PUSH_SECONDS:
         failures.append(f"no push over {PUSH_SECONDS} s beside a turn")
-    if len(counts) != 1 or max(counts) > expected:
+    if len(counts) != 1 or max(counts) > expected + 1:
         failures.append(f"as many queries as with {FEW} monitors")
     return failures
 
 
 def _turn(channel: Any) -> tuple[float, float, int]:
-    """Make all of the channel's monitors news of a storm, take its turn; return its seconds, CPU and queries."""
+    """Make all of the monitors news of a storm, take the turn; return its seconds, CPU and queries."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

@@ -138,11 +138,13 @@ def edit(
             _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
-        elif passed.awaits and not changed.keys().isdisjoint(SCHEDULE_COLUMNS):
+        elif state.due_at is not None and not changed.keys().isdisjoint(SCHEDULE_COLUMNS):
             state.due_at, state.fault = None, ""
             # What was missed under the old schedule isn't missed again under the new one.
             transitions.set_due_at(state, monitor, now=now, after=now if was_missed else None)
         state.save(update_fields=_DECIDED)
+        if others or "urgency" in changed:
+            signals.recipients_changed.send(sender=Monitor, monitors=[monitor.pk])
         record_change(
             monitor,
             by,

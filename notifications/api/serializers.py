@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import NAME_LENGTH
-from api.fields import Boolean, Id, Integer, Line, OneOf, StrictSerializer, Text, Timestamp
+from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, StrictSerializer, Text, Timestamp
 from api.keyset import PageSerializer
+from core.timezones import ZONE_LENGTH
+from monitors.api.serializers import URGENCIES
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.integrations import kinds
 from notifications.messages.events import LABELS, REASON_LABELS
-from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
+from notifications.models import BURST_MAX, DELAY_MAX, TEMPLATE_LENGTH, Delivery
 from notifications.rules.effective import EVENTS as SUBSCRIBABLE
 
 MONITORS_MOST = 5000
@@ -36,11 +39,34 @@ class _MonitorIds(serializers.ListField):
         )
 
 
+class _TimeOfDay(Matching):
+    """A time of day, such as 22:00."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z",
+            gettext_lazy("Must be a time of day from 00:00 to 23:59, such as 22:00."),
+            **kwargs,
+        )
+
+
 class _Template(Text):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             max_length=TEMPLATE_LENGTH, allow_blank=True, required=False, trim_whitespace=False, **kwargs
         )
+
+
+@extend_schema_serializer(component_name="QuietHours")
+class QuietHoursSerializer(StrictSerializer):
+    """From one time of day until another, which may be on the next day."""
+
+    until = _TimeOfDay()
+    timezone = Line(max_length=ZONE_LENGTH, help_text="Such as Asia/Jakarta.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is a keyword.
+        return {"from": _TimeOfDay(), **super().get_fields()}
 
 
 @extend_schema_serializer(component_name="NewChannel")
@@ -70,6 +96,20 @@ class NewChannelSerializer(StrictSerializer):
         max_length=len(SUBSCRIBABLE),
         help_text="Events it is notified of. Default: all but late.",
     )
+    least_urgency = OneOf(
+        URGENCIES, required=False, help_text="Only monitors with this urgency or a higher one. Default: low."
+    )
+    quiet_hours = QuietHoursSerializer(
+        required=False,
+        allow_null=True,
+        help_text="Then only monitors with high urgency notify this channel. Default: null, none.",
+    )
+    burst = Integer(
+        min_value=1,
+        max_value=BURST_MAX,
+        required=False,
+        help_text="Messages in 30 seconds that are sent each alone; what follows is sent in digests.",
+    )
     title = _Template(help_text="Custom title, with {placeholders}; empty for the default.")
     body = _Template(help_text="Custom text, with {placeholders}; empty for the default.")
     failing_since = Timestamp(read_only=True)
@@ -90,6 +130,9 @@ class ChannelSerializer(serializers.Serializer[Any]):
     monitors = serializers.ListField(child=serializers.UUIDField())
     delay = serializers.IntegerField()
     events = serializers.ListField(child=serializers.ChoiceField(SUBSCRIBABLE))
+    least_urgency = serializers.ChoiceField(URGENCIES)
+    quiet_hours = QuietHoursSerializer(allow_null=True)
+    burst = serializers.IntegerField()
     title = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
     failing_since = Timestamp(

@@ -80,15 +80,25 @@ def _meanwhile(meanwhile: Meanwhile | None) -> dict[str, Any] | None:
 
 
 def of_digest(facts: digests.Facts, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
-    """Return the JSON object of a digest, with at most LISTED of the monitors of each section."""
+    """Return the JSON object of a digest, with details of at most LISTED of each section."""
     monitors = [_member(member) for _section, members in digests.sections(facts) for member in members]
     digest = {
         "count": facts.count,
         "counts": {section.value: facts.counts.get(section, 0) for section in digests.Section},
         "monitors": monitors,
-        "truncated": facts.count > len(monitors),
+        "others": [_other(other) for other in facts.others],
     }
     return _object(Event.DIGEST, message, delivery_id, facts.at, {"digest": digest})
+
+
+def _other(other: digests.Other) -> dict[str, Any]:
+    return {
+        "event": other.event.value,
+        "outage": other.outage or None,
+        "sequence": other.sequence or None,
+        "id": other.monitor_id,
+        "incident": {"id": other.incident_id} if other.incident_id else None,
+    }
 
 
 def _member(member: digests.Member) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""The upgrade from the engine that wrote its deliveries in advance: nothing is repeated, nothing forgotten."""
+"""The upgrade from the version that wrote deliveries in advance: nothing is repeated, nothing forgotten."""
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -308,7 +307,7 @@ def test_after_an_upgrade_each_channel_is_sent_only_what_it_does_not_know(before
     assert {name: memory.events(name) for name in names} == {case.__name__: then for case, _, then in CASES}
     # Under the keys that receivers know.
     for name in ("known", "retried", "relapsed", "failed"):
-        assert [each.thread for each in memory.to(name)][0] in ids
+        assert memory.to(name)[0].thread in ids
     assert not Delivery.objects.filter(next_attempt_at__isnull=False).exists()
 
 
@@ -367,8 +366,7 @@ def test_a_failure_threshold_that_was_not_reached_is_still_to_be_reached(before,
             "monitors", "Heartbeat", monitor_id=monitor.pk, received_at=before.now - 2 * MINUTE, status="down"
         )
         incident = before.incident(monitor, ago=2 * MINUTE)
-        Before_ = before.apps.get_model("monitors", "Incident").objects.filter(pk=incident.pk)
-        Before_.update(**fields)
+        before.apps.get_model("monitors", "Incident").objects.filter(pk=incident.pk).update(**fields)
         before.delivery(before.channel(monitor), incident, OPENED, "pending", next_attempt_at=before.now)
     upgrade()
     send.deliver_due()
@@ -420,4 +418,3 @@ def test_the_version_before_can_still_write_while_an_upgrade_is_running(before, 
     send.deliver_due()
     assert memory.events("old") == [OPENED, RESOLVED]
     assert len({each.thread for each in memory.to("old")}) == 1
-    assert uuid.UUID(str(memory.to("old")[0].thread))

@@ -31,6 +31,9 @@ def _empty_database(tmp_path: Path) -> Iterator[str]:
         yield "upgrade"
     finally:
         connections["upgrade"].close()
+        if ours.vendor != "sqlite":
+            # It outlives the connection, and the next test's database has the same alias.
+            connections["upgrade"].close_pool()
         del connections["upgrade"], connections.databases["upgrade"]
         if ours.vendor != "sqlite":
             with ours.cursor() as cursor:

@@ -129,6 +129,14 @@ SPECIAL: dict[str, dict[str, object]] = {
 }
 
 
+# What the models of notifications forgot, and where it is now: the database keeps the columns for a release.
+THRESHOLDS = ("missed_needed", "missed_of", "reported_needed", "reported_of", "recovery_needed")
+MOVED_TO = {
+    "notifications.monitorrules": "monitors.monitor",
+    "notifications.workspacerules": "monitors.monitordefaults",
+}
+
+
 def fill(state, alias: str) -> dict[str, models.Model]:
     """Write one row into each of our tables, as the migrations' own state has them."""
     made: dict[str, models.Model] = {}
@@ -176,6 +184,32 @@ def test_filled_tables_of_the_released_state_come_up_whole(empty_database):
     executor = MigrationExecutor(connections[empty_database])
     state = executor.migrate(executor.loader.graph.leaf_nodes()).apps
 
+    moved = {
+        (label, name): before[label].pop(name)
+        for label in ("notifications.monitorrules", "notifications.workspacerules")
+        for name in THRESHOLDS
+    }
     for label, columns in before.items():
         after = columns_of(state.get_model(label), made[label].pk, empty_database)
         assert {name: after[name] for name in columns} == columns
+    for (label, name), value in moved.items():
+        now_in, row = MOVED_TO[label], made[label]
+        assert columns_of(state.get_model(now_in), row.pk, empty_database)[name] == value
+    incident = columns_of(state.get_model("monitors.incident"), made["monitors.incident"].pk, empty_database)
+    assert incident["confirmed_at"] == incident["detected_at"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "outcomes"), [("up", 0), ("down", 1)])
+def test_what_is_down_has_failed_last_after_the_upgrade(empty_database, monkeypatch, status, outcomes):
+    due_at = NOW if status == "up" else None
+    monkeypatch.setitem(SPECIAL, "monitors.monitorstate", {"status": status, "due_at": due_at})
+    executor = MigrationExecutor(connections[empty_database])
+    rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]
+    made = fill(executor.migrate([*rest, *RELEASED]).apps, empty_database)
+
+    executor = MigrationExecutor(connections[empty_database])
+    state = executor.migrate(executor.loader.graph.leaf_nodes()).apps
+
+    label = "monitors.monitorstate"
+    assert columns_of(state.get_model(label), made[label].pk, empty_database)["recent_outcomes"] == outcomes

@@ -66,6 +66,7 @@ class TestCreating:
             "value_min": -1.5,
             "value_max": 10.0,
             "value_required": True,
+            "urgency": "high",
             "channels": [str(channel.public_id)],
         }
         answer = writer.post("monitors/", body)
@@ -115,6 +116,7 @@ class TestCreating:
         ).json()
         assert data["schedule"] == {"kind": "interval", "timeout": 90, "interval": None, "grace": None}
         assert (data["tags"], data["channels"], data["post_only"]) == ([], [], False)
+        assert data["urgency"] == "normal"
 
     def test_two_of_one_name_get_two_slugs(self, writer):
         body = {"name": "Job", "schedule": INTERVAL}
@@ -141,6 +143,7 @@ class TestCreating:
             ({"tags": [str(n) for n in range(21)]}, "tags", "20"),
             ({"slug": "Not a slug"}, "slug", "lower-case"),
             ({"post_only": "yes"}, "post_only", "boolean"),
+            ({"urgency": "urgent"}, "urgency", "low, normal, high"),
             ({"push_rate": -1}, "push_rate", "from 0 to 1000000"),
             ({"channels": ["x"]}, "channels.0", "UUID"),
             ({"schedule": None}, "schedule", ""),

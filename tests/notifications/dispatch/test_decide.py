@@ -51,9 +51,6 @@ TABLE = [
     (OPENED, {"snoozed_until": SOON}, Hold(SOON, replan=True)),
     (OPENED, {"maintenance_until": SOON, "snoozed_until": LATER}, Hold(LATER, replan=True)),
     (OPENED, {"maintenance_until": LATER, "snoozed_until": SOON}, Hold(LATER, replan=True)),
-    (OPENED, {"snoozed_until": LATER, "below_threshold_until": SOON}, Hold(LATER, replan=True)),
-    (OPENED, {"below_threshold_until": SOON}, Hold(SOON, replan=True)),
-    (OPENED, {"below_threshold_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
     (OPENED, {"snoozed_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
     (OPENED, {"maintenance_until": SOON, "resolved_at": NOW}, no(SkipReason.RECOVERED)),
     (OPENED, {"recovery_pending": True}, no(SkipReason.CONTINUES)),
@@ -69,7 +66,6 @@ TABLE = [
     (PASSED, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     (PASSED, {"maintenance_until": SOON}, no(SkipReason.RECOVERED)),
     (PASSED, {"snoozed_until": SOON}, no(SkipReason.RECOVERED)),
-    (PASSED, {"below_threshold_until": SOON}, no(SkipReason.RECOVERED)),
     (PASSED, {"recovery_pending": True}, no(SkipReason.CONTINUES)),
     (RESOLVED, {}, Send()),
     # The last word that somebody heard must not be a wrong one, whatever they want by now.
@@ -78,10 +74,8 @@ TABLE = [
     (RESOLVED, {"notified": Notified.SOON}, Hold(NOW + RECHECK_AFTER)),
     (RESOLVED, {"maintenance_until": SOON}, Hold(SOON)),
     (RESOLVED, {"snoozed_until": SOON}, Send()),
-    (RESOLVED, {"good": 2, "good_needed": 3}, Hold(NOW + RECHECK_AFTER)),
-    (RESOLVED, {"good": 3, "good_needed": 3}, Send()),
-    (RESOLVED, {"good": 0, "good_needed": 1}, Hold(NOW + RECHECK_AFTER)),
-    (RESOLVED, {"notified": Notified.NO, "good": 0, "maintenance_until": SOON}, no(SkipReason.NOT_NOTIFIED)),
+    (RESOLVED, {"down_again": True}, Hold(NOW + RECHECK_AFTER)),
+    (RESOLVED, {"notified": Notified.NO, "down_again": True}, no(SkipReason.NOT_NOTIFIED)),
     (REMINDER, {"every": EVERY}, Send()),
     (REMINDER, {"wanted": False}, no(SkipReason.UNSUBSCRIBED)),
     (REMINDER, {"resolved_at": NOW}, no(SkipReason.RECOVERED)),
@@ -126,12 +120,10 @@ SITUATIONS = st.builds(
     acknowledged_at=st.none() | past,
     maintenance_until=st.none() | future,
     snoozed_until=st.none() | future,
-    below_threshold_until=st.none() | future,
     notified=st.sampled_from(Notified),
     recovery_pending=st.booleans(),
     earlier_undecided=st.booleans(),
-    good=st.integers(0, 4),
-    good_needed=st.integers(1, 4),
+    down_again=st.booleans(),
     every=st.integers(60, 86_400).map(lambda seconds: timedelta(seconds=seconds)),
     still_late=st.booleans(),
 )
@@ -163,7 +155,7 @@ def test_a_continuing_outage_is_only_skipped_where_not_needed(facts):
 @given(SITUATIONS)
 def test_an_outage_without_a_reason_to_skip_is_sent(facts):
     ended = facts.resolved_at if facts.resolved_at and facts.resolved_at > facts.planned_at else None
-    quiet = {"maintenance_until": None, "snoozed_until": None, "below_threshold_until": None}
+    quiet = {"maintenance_until": None, "snoozed_until": None}
     plain = {"wanted": True, "delayed": False, "recovery_pending": False, "earlier_undecided": False}
     assert judge(replace(facts, event=OPENED, resolved_at=ended, **plain, **quiet)) == Send()
 
@@ -185,7 +177,7 @@ def test_no_recovery_is_sent_for_an_outage_that_was_not_notified(facts):
 def test_a_notified_outage_eventually_gets_its_recovery(facts):
     verdict = judge(replace(facts, event=RESOLVED, notified=Notified.YES))
     assert not isinstance(verdict, Skip)
-    calm = replace(facts, event=RESOLVED, notified=Notified.YES, maintenance_until=None, good=4)
+    calm = replace(facts, event=RESOLVED, notified=Notified.YES, maintenance_until=None, down_again=False)
     assert judge(calm) == Send()
 
 
@@ -221,7 +213,6 @@ def test_an_outage_held_repeatedly_is_sent_once_nothing_holds_it(facts):
             planned_at=verdict.until if verdict.replan else facts.planned_at,
             maintenance_until=_still(facts.maintenance_until, verdict.until),
             snoozed_until=_still(facts.snoozed_until, verdict.until),
-            below_threshold_until=_still(facts.below_threshold_until, verdict.until),
         )
     assert verdict == Send()
 

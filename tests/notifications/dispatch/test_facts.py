@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -10,14 +10,13 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import COMMAND
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold
 from monitors.heartbeats import missed
 from monitors.models import Monitor
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import apply, send
-from notifications.dispatch.facts import missed_at
 from notifications.models import ChannelRule, Delivery
-from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
@@ -234,138 +233,68 @@ def test_an_undetected_outage_during_a_snooze_is_not_sent(memory):
 # --- Thresholds --------------------------------------------------------------------------------------
 
 
-def test_reports_in_a_row_are_counted(memory):
-    monitor = with_rules(reported=Threshold(3, 3))
+def test_an_incident_that_was_never_confirmed_is_not_sent(memory):
+    monitor = with_rules(reported=Threshold(2, 2), missed=Threshold(2, 2))
     box_for(monitor.workspace)
     push(monitor, up=False)
-    push(monitor, up=False)
+    send.deliver_due()
+    push(monitor)
+    sweep_after(seconds=340)
+    push(monitor)
     deliver_after(seconds=3)
-    assert memory.events("a") == []
-    push(monitor, value=11.0)
+    assert monitor.incidents.count() == 2
+    assert not Delivery.objects.exists()
+
+
+def test_a_confirmed_incident_and_its_recovery_are_sent(memory):
+    monitor = with_rules(reported=Threshold(2, 3), recovery=2)
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    push(monitor)
+    push(monitor, up=False)
+    send.deliver_due()
+    assert memory.events("a") == [DOWN]
+    push(monitor)
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN]
-
-
-def test_a_good_heartbeat_in_between_begins_the_row_anew(memory):
-    monitor = with_rules(reported=Threshold(2, 2))
-    box_for(monitor.workspace)
-    for up in (False, True, False, True, False):
-        push(monitor, up=up)
-        deliver_after(seconds=3)
-    assert memory.events("a") == []
-    push(monitor, up=False)
-    deliver_after(seconds=3)
     push(monitor)
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN, UP]
 
 
-def test_so_many_of_the_last_reports_are_enough(memory):
-    monitor = with_rules(reported=Threshold(2, 3))
-    box_for(monitor.workspace)
-    for up in (False, True):
-        push(monitor, up=up)
-        deliver_after(seconds=3)
-    push(monitor, up=False)
-    deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN]
-
-
-def test_missed_heartbeats_in_a_row_are_counted_by_the_time_that_passes(memory):
+def test_missed_heartbeats_are_sent_as_soon_as_enough_are_missed(memory):
     monitor = with_rules(missed=Threshold(3, 3))
     box_for(monitor.workspace)
     push(monitor)
     assert sweep_after(seconds=340) == 0
-    assert deliver_after(seconds=300) == 0
-    assert deliver_after(seconds=280) == 0
-    assert deliver_after(seconds=30) == 1
+    assert sweep_after(seconds=300) == 0
+    assert sweep_after(seconds=280) == 0
+    assert sweep_after(seconds=30) == 1
     assert memory.events("a") == [DOWN]
 
 
-def test_so_many_missed_of_the_last_are_enough(memory):
-    monitor = with_rules(missed=Threshold(2, 3))
-    box_for(monitor.workspace)
-    push(monitor)
-    sweep_after(seconds=340)
-    push(monitor)
-    deliver_after(seconds=3)
-    assert memory.events("a") == []
-    sweep_after(seconds=340)
-    deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN]
-
-
-def test_missed_and_reported_are_counted_apart(memory):
-    monitor = with_rules(missed=Threshold(2, 2), reported=Threshold(1, 1))
-    box_for(monitor.workspace)
-    push(monitor)
-    sweep_after(seconds=340)
-    assert memory.events("a") == []
-    push(monitor)
-    push(monitor, up=False)
-    deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN]
-
-
-def test_a_down_report_after_a_tolerated_miss_is_sent_like_any_other(memory):
-    monitor = with_rules(missed=Threshold(3, 3))
-    box_for(monitor.workspace)
-    push(monitor)
-    sweep_after(seconds=340)
-    assert memory.events("a") == []
-    push(monitor, up=False)
-    deliver_after(seconds=300)
-    push(monitor)
-    deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN, UP]
-
-
-def test_reports_after_a_silence_are_no_silence(memory):
-    monitor = with_rules(missed=Threshold(2, 2), reported=Threshold(3, 3))
-    box_for(monitor.workspace)
-    push(monitor)
-    sweep_after(seconds=340)
-    for _ in range(2):
-        push(monitor, up=False)
-        deliver_after(seconds=200)
-    assert memory.events("a") == []
-    push(monitor, up=False)
-    deliver_after(seconds=300)
-    assert memory.events("a") == [DOWN]
-
-
-def test_a_short_silence_that_passed_unseen_is_tolerated(memory):
+def test_a_silence_long_enough_to_be_confirmed_that_passed_unseen_is_sent_at_once(memory):
     monitor = with_rules(missed=Threshold(2, 2))
     box_for(monitor.workspace)
     push(monitor)
-    age(seconds=340)
-    push(monitor)
-    send.deliver_due()
-    assert memory.events("a") == []
     age(seconds=1000)
     push(monitor)
     send.deliver_due()
     assert memory.events("a") == [PASSED]
 
 
-# --- Recovery ----------------------------------------------------------------------------------------
-
-
-def test_a_recovery_is_sent_once_its_threshold_is_reached(memory):
-    monitor = with_rules(recovery=3)
+def test_a_silence_that_the_push_after_it_confirms_is_sent_at_once(memory):
+    monitor = with_rules(missed=Threshold(2, 2))
     box_for(monitor.workspace)
-    push(monitor, up=False)
-    send.deliver_due()
-    for _ in range(2):
-        push(monitor)
-        deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN]
     push(monitor)
-    deliver_after(seconds=3)
-    assert memory.events("a") == [DOWN, UP]
+    sweep_after(seconds=340)
+    age(seconds=1000)
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("a") == [PASSED]
 
 
-def test_a_relapse_before_the_recovery_threshold_is_the_same_outage(memory):
+def test_a_relapse_while_it_recovers_is_the_same_incident(memory):
     monitor = with_rules(recovery=3)
     box_for(monitor.workspace)
     push(monitor, up=False)
@@ -374,15 +303,11 @@ def test_a_relapse_before_the_recovery_threshold_is_the_same_outage(memory):
         push(monitor, up=up)
         deliver_after(seconds=40)
     assert memory.events("a") == [DOWN, UP]
-    beginning, end = memory.to("a")
-    assert beginning.thread == end.thread
-    assert monitor.incidents.count() == 3
-    notes = Delivery.objects.filter(status="skipped").values_list("event", "note")
-    assert sorted(notes) == [(DOWN, Note.CONTINUES)] * 2 + [(UP, Note.DOWN_AGAIN)] * 2
+    assert monitor.incidents.count() == 1
 
 
 def test_a_relapse_that_is_looked_at_together_with_the_end_before_it_fails_nothing(memory):
-    monitor = with_rules(recovery=2)
+    monitor = make_monitor()
     box_for(monitor.workspace)
     push(monitor, up=False)
     send.deliver_due()
@@ -395,32 +320,19 @@ def test_a_relapse_that_is_looked_at_together_with_the_end_before_it_fails_nothi
     assert list(ends.values_list("status", "note")) == [("skipped", Note.DOWN_AGAIN)]
 
 
-def test_a_pause_ends_the_waiting_for_good_heartbeats(memory):
-    monitor = with_rules(recovery=3)
+def test_a_relapse_that_is_not_confirmed_does_not_hold_the_recovery_back(memory):
+    monitor = with_rules(reported=Threshold(2, 2))
     box_for(monitor.workspace)
-    push(monitor, up=False)
+    for _ in range(2):
+        push(monitor, up=False)
     send.deliver_due()
     push(monitor)
-    monitor_service.pause(monitor=monitor)
+    push(monitor, up=False)
     deliver_after(seconds=3)
     assert memory.events("a") == [DOWN, UP]
 
 
-# --- Arithmetic and cost -----------------------------------------------------------------------------
-
-
-def test_heartbeats_are_missing_one_by_one_when_the_schedule_expects_them():
-    friday = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
-    every = make_monitor(timeout=90)
-    assert missed_at(every, friday, 3) == [friday + number * timedelta(seconds=90) for number in range(3)]
-    weekdays = make_monitor(kind="cron", cron="0 9 * * 1-5", grace=300)
-    assert missed_at(weekdays, friday, 2) == [friday, friday + timedelta(days=3)]
-    timer = make_monitor(kind="oncalendar", calendar="Mon..Fri 09:00", grace=300)
-    assert missed_at(timer, friday, 2) == [friday, friday + timedelta(days=3)]
-    twice = make_monitor(kind="cron", cron="0 9,17 * * *", grace=300)
-    assert missed_at(twice, friday, 2) == [friday, friday + timedelta(hours=8)]
-    broken = make_monitor(kind="cron", cron="not a cron")
-    assert missed_at(broken, friday, 2) == [friday, friday + timedelta(hours=1)]
+# --- Cost ------------------------------------------------------------------------------------------------
 
 
 def test_judging_many_costs_as_many_queries_as_judging_few():

@@ -10,13 +10,13 @@ import pytest
 from django.db import connection, transaction
 
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold
 from monitors.models import MonitorState
 from monitors.services import maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import queue, send
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery
-from notifications.rules.effective import Threshold
 from notifications.services import channels as channel_service
 from notifications.services import rules as rule_service
 from notifications.services.rules import Own

@@ -8,11 +8,11 @@ import pytest
 
 from accounts.actors import COMMAND
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold
 from monitors.services import incidents
 from notifications.dispatch import send
 from notifications.messages.events import Event
 from notifications.models import Delivery, MonitorRules
-from notifications.rules.effective import Threshold
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders

@@ -141,11 +141,20 @@ def test_a_digest_counts_by_section():
         "late": 0,
         "closed": 1,
     }
-    assert not digest["truncated"]
+    assert digest["others"] == []
 
 
-def test_a_digest_that_lists_less_than_it_counts_says_so():
-    assert of_several(several(member(), counts={digests.Section.DOWN: 501}))["digest"]["truncated"]
+def test_a_digest_has_the_outage_of_each_monitor_that_it_does_not_list():
+    other = digests.Other(Event.OPENED, "0c7f2f0e", "5d1c", "9c41", 2)
+    assert of_several(several(member(), others=(other,)))["digest"]["others"] == [
+        {
+            "event": "incident.opened",
+            "outage": "9c41",
+            "sequence": 2,
+            "id": "0c7f2f0e",
+            "incident": {"id": "5d1c"},
+        }
+    ]
 
 
 def test_a_member_of_a_digest_has_what_a_receiver_needs_to_open_and_close_its_outage():

@@ -263,22 +263,23 @@ ENDED = replace(DOWN, event=Event.ENDED, reason=Reason.PAUSED)
 @pytest.mark.parametrize(
     ("reason", "title", "line"),
     [
-        (Reason.PAUSED, "Paused: Oven", "Oven was paused. It was down since 2026-11-22 14:03:07 UTC."),
-        (Reason.DELETED, "Deleted: Oven", "Oven was deleted. It was down since 2026-11-22 14:03:07 UTC."),
+        (Reason.PAUSED, "Paused: Oven", "Oven was paused. It had been down since 2026-11-22 14:03:07 UTC."),
+        (
+            Reason.DELETED,
+            "Deleted: Oven",
+            "Oven was deleted. It had been down since 2026-11-22 14:03:07 UTC.",
+        ),
         (
             Reason.UNSUBSCRIBED,
             "No longer notified: Oven",
-            (
-                "This channel is no longer subscribed to Oven. "
-                "It is still down, since 2026-11-22 14:03:07 UTC."
-            ),
+            ("This channel is no longer subscribed to Oven. It has been down since 2026-11-22 14:03:07 UTC."),
         ),
         (
             Reason.NOT_COVERED,
             "No longer notified: Oven",
             (
                 "The rules of this channel no longer cover Oven. "
-                "It is still down, since 2026-11-22 14:03:07 UTC."
+                "It has been down since 2026-11-22 14:03:07 UTC."
             ),
         ),
     ],
