@@ -16,29 +16,16 @@ from heapq import heappop, heappush
 from random import Random
 
 from core.sql import among
-from monitors.domain.recurrence import Stretch
-from monitors.domain.state_machine import Status
-from monitors.models import Incident, Monitor, Transition
-from monitors.services import maintenance
+from monitors.models import Monitor
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
 from notifications.dispatch.waiting import STORM
 from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
-from notifications.rules import effective
-from notifications.rules.compare import (
-    FLAP_WINDOW,
-    Covered,
-    Outage,
-    Outcome,
-    Rest,
-    Send,
-    Truth,
-    Wait,
-    compare,
-)
+from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
 from notifications.transports import retry
 from tianji.demo.channels import EMAIL, WEBHOOK
+from tianji.demo.truths import History
 
 _SENT = {
     "email": "Accepted for ops@example.com, rina@example.com.",
@@ -64,80 +51,11 @@ _Status = Delivery.Status
 
 def post(channels: Iterable[Channel], monitors: Sequence[Monitor], *, now: datetime, rng: Random) -> None:
     """Compute and write what `channels` were sent until `now`, and what they believe since."""
-    history = _History(monitors, now)
+    history = History(monitors, now)
     posts = [_Post(channel, history, rng) for channel in channels]
     for each in posts:
         each.work_out()
     _write(posts)
-
-
-class _History:
-    """What happened to `monitors` until `now`, and the rules, which never changed."""
-
-    def __init__(self, monitors: Sequence[Monitor], now: datetime) -> None:
-        self.now = now
-        start = min(monitor.created_at for monitor in monitors)
-        # Some weeks ahead, so that the end of active windows is known.
-        self._held = maintenance.of_monitors(monitors).left_out(
-            monitors, start=start, end=now + timedelta(days=30)
-        )
-        self._routes = effective.routes_of(monitors)
-        self._rules = effective.rules_of_loaded(monitors)
-        self.outages = _outages(monitors)
-
-    def covered(self, monitor: int, channel: Channel) -> Covered | None:
-        """Return how the rules cover a monitor for `channel`."""
-        route = next((each for each in self._routes[monitor] if each.channel.pk == channel.pk), None)
-        rules = self._rules[monitor]
-        if route is None:
-            return None
-        return Covered(
-            route.events,
-            route.delay,
-            remind_every=rules.remind_every,
-            remind_most=rules.remind_most,
-            flap_changes=rules.flap_changes,
-        )
-
-    def truth(self, belief: Belief, at: datetime) -> Truth:
-        """Return what was true about the monitor of `belief` then."""
-        held: Iterable[Stretch] = self._held.get(belief.monitor_id, ())
-        return Truth(
-            at,
-            self.covered(belief.monitor_id, belief.channel),
-            outages=[
-                _as_of(each, at)
-                for each in self.outages.get(belief.monitor_id, ())
-                if each.confirmed_at <= at and _matters(each, belief, at)
-            ],
-            maintenance_until=next((end for start, end in held if start <= at < end), None),
-        )
-
-
-def _outages(monitors: Iterable[Monitor]) -> dict[int, list[Outage]]:
-    incidents = Incident.objects.filter(monitor__in=among(each.pk for each in monitors))
-    paused = set(
-        Transition.objects.filter(incident__in=incidents, target=Status.PAUSED).values_list(
-            "incident", flat=True
-        )
-    )
-    found: dict[int, list[Outage]] = {}
-    for row in incidents.filter(confirmed_at__isnull=False).order_by("pk"):
-        assert row.confirmed_at is not None, "only those are read"
-        outage = Outage(row.pk, row.started_at, row.confirmed_at, row.resolved_at, paused=row.pk in paused)
-        found.setdefault(row.monitor_id, []).append(outage)
-    return found
-
-
-def _matters(outage: Outage, belief: Belief, at: datetime) -> bool:
-    lately = outage.resolved_at is None or outage.resolved_at > at - FLAP_WINDOW
-    return lately or outage.number > belief.after_incident or outage.number == belief.incident_id
-
-
-def _as_of(outage: Outage, at: datetime) -> Outage:
-    if outage.resolved_at is None or outage.resolved_at <= at:
-        return outage
-    return Outage(outage.number, outage.started_at, outage.confirmed_at)
 
 
 @dataclass(slots=True)
@@ -145,7 +63,7 @@ class _Post:
     """What one channel was sent, computed in memory. `digests` are with their members."""
 
     channel: Channel
-    history: _History
+    history: History
     rng: Random
     beliefs: dict[int, Belief] = field(default_factory=dict)
     rows: list[Delivery] = field(default_factory=list)
