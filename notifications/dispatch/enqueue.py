@@ -26,8 +26,13 @@ from notifications.rules.effective import routes_of
 
 def connect() -> None:
     """Connect to the monitors' signals; called once, when the app is ready."""
-    for name in ("incidents_opened", "incidents_passed", "incidents_resolved", "incidents_closed"):
-        getattr(signals, name).connect(_changed, dispatch_uid=f"notifications.{name}")
+    for signal in (
+        signals.incidents_opened,
+        signals.incidents_passed,
+        signals.incidents_resolved,
+        signals.incidents_closed,
+    ):
+        signal.connect(_changed, dispatch_uid="notifications.changed")
     signals.maintenance_moved.connect(_moved, dispatch_uid="notifications.maintenance_moved")
     signals.monitor_deleting.connect(_deleting, dispatch_uid="notifications.monitor_deleting")
 

@@ -19,6 +19,7 @@ from core.clock import database_now
 from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
+from notifications.dispatch.beliefs import Wake
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
 from notifications.locks import keep_monitors, lock_beliefs, lock_channel, lock_deliveries
@@ -80,6 +81,9 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
     """Claim the first delivery that is due again and not outdated; close those that are."""
     due = channel.deliveries.filter(status__in=[_SENDING, _PENDING], next_attempt_at__lte=now)
     for row in lock_deliveries(due, limit=_FEW):
+        if row.monitor_id and not row.attempt_count:
+            _take_over(row, now)
+            continue
         interrupted = row.status == _SENDING
         if interrupted:
             _note_interruption(row)
@@ -92,6 +96,17 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
         )
         return Claim(row.pk, row.attempt_count + 1, interrupted=interrupted)
     return None
+
+
+def _take_over(row: Delivery, now: datetime) -> None:
+    """Compare what is believed about a monitor instead of sending `row`.
+
+    A process of the version before wrote it while an upgrade was running: it is of an earlier time.
+    """
+    close([row], Delivery.Note.OUTDATED, check_at=now)
+    # Late monitors are found again in a few seconds.
+    if row.monitor_id and row.incident_id:
+        belief_rows.wake([Wake(row.monitor_id, row.channel_id, row.incident_id - 1)], at=now)
 
 
 def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
