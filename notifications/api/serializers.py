@@ -15,13 +15,14 @@ from core.timezones import ZONE_LENGTH
 from monitors.api.serializers import URGENCIES
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.integrations import kinds
-from notifications.messages.events import LABELS
+from notifications.messages.events import LABELS, REASON_LABELS
 from notifications.models import BURST_MAX, DELAY_MAX, TEMPLATE_LENGTH, Delivery
 from notifications.rules.effective import EVENTS as SUBSCRIBABLE
 
 MONITORS_MOST = 5000
 EVENTS = [event.value for event in LABELS]
 STATUSES = [status.value for status in Delivery.Status]
+REASONS = list(REASON_LABELS)
 NOTES = [note.value for note in Delivery.Note]
 KINDS = list(kinds())
 
@@ -169,8 +170,8 @@ class AttemptSerializer(serializers.Serializer[Any]):
 class DeliverySerializer(serializers.Serializer[Any]):
     """One event for one channel. Every attempt carries the same `id`.
 
-    Notifications that were sent as a digest share one delivery whose event begins with "digest."; each of
-    them names it as its `digest` and has its result.
+    Notifications that were sent as a digest share one delivery whose event is "digest"; each of them names it
+    as its `digest` and has its result. The events that begin with "digest." are of earlier versions.
     """
 
     id = serializers.UUIDField()
@@ -178,14 +179,26 @@ class DeliverySerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(STATUSES)
     channel = serializers.UUIDField()
     channel_name = serializers.CharField()
-    monitor = serializers.UUIDField(allow_null=True, help_text="null for a digest or a failing channel.")
+    monitor = serializers.UUIDField(
+        allow_null=True, help_text="null for a digest, a failing channel or a deleted monitor."
+    )
     monitor_name = serializers.CharField(allow_null=True)
     incident = serializers.UUIDField(allow_null=True, help_text="null also if a monitor is only late.")
     subject = serializers.UUIDField(allow_null=True, help_text="The channel that is failing.")
     digest = serializers.UUIDField(allow_null=True, help_text="The digest that it is part of.")
+    outage = serializers.UUIDField(
+        allow_null=True,
+        help_text="The outage as receivers know it: the same from the first message about it to the last.",
+    )
+    sequence = serializers.IntegerField(
+        allow_null=True, help_text="The number of the message about that outage, from 1."
+    )
+    reason = serializers.ChoiceField(
+        REASONS, allow_null=True, help_text="Why the outage was closed without a recovery (incident.ended)."
+    )
     note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was skipped.")
     created_at = Timestamp()
-    planned_at = Timestamp(allow_null=True, help_text="When the rules allow it to be sent.")
+    planned_at = Timestamp(allow_null=True, help_text="Since when the rules allow it to be sent.")
     next_attempt_at = Timestamp(allow_null=True)
     sent_at = Timestamp(allow_null=True)
     attempts = AttemptSerializer(many=True)

@@ -19,6 +19,7 @@ from core.clock import database_now
 from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
+from notifications.dispatch.beliefs import Wake
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
 from notifications.locks import keep_monitors, lock_beliefs, lock_channel, lock_deliveries
@@ -80,6 +81,9 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
     """Claim the first delivery that is due again and not outdated; close those that are."""
     due = channel.deliveries.filter(status__in=[_SENDING, _PENDING], next_attempt_at__lte=now)
     for row in lock_deliveries(due, limit=_FEW):
+        if row.monitor_id and not row.attempt_count:
+            _take_over(row, now)
+            continue
         interrupted = row.status == _SENDING
         if interrupted:
             _note_interruption(row)
@@ -92,6 +96,17 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
         )
         return Claim(row.pk, row.attempt_count + 1, interrupted=interrupted)
     return None
+
+
+def _take_over(row: Delivery, now: datetime) -> None:
+    """Compare what is believed about a monitor instead of sending `row`.
+
+    A process of the version before wrote it while an upgrade was running: it is of an earlier time.
+    """
+    close([row], Delivery.Note.OUTDATED, check_at=now)
+    # Late monitors are found again in a few seconds.
+    if row.monitor_id and row.incident_id:
+        belief_rows.wake([Wake(row.monitor_id, row.channel_id, row.incident_id - 1)], at=now)
 
 
 def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
@@ -153,7 +168,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
         news = _compare_all(channel, beliefs, now)
-        collected = _collected(channel, news) if merges else []
+        collected = _collected(channel, news, now) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
         if together and all_of_it:
             _set_digest_at(channel, now + STORM if collected else None)
@@ -190,10 +205,11 @@ def _room(channel: Channel, now: datetime) -> bool:
     return lately.count() < most
 
 
-def _collected(channel: Channel, news: Sequence[News]) -> Sequence[News]:
+def _collected(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
     """Return `news` if a storm's digest is due; empty if nothing happened since the last one."""
     at = channel.digest_at
-    return news if at is not None and any(_since(each) <= at for each in news) else ()
+    # A later one means that the clock was set back.
+    return news if at is not None and at <= now and any(_since(each) <= at for each in news) else ()
 
 
 def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
@@ -275,7 +291,10 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
     if skipped:
         belief_rows.insert(skipped)
-    belief_rows.write([belief for belief, _outcome in settled])
+    forgotten = {belief.pk for belief, outcome in settled if isinstance(outcome, Rest) and outcome.forget}
+    belief_rows.write([belief for belief, _outcome in settled if belief.pk not in forgotten])
+    if forgotten:
+        Belief.objects.filter(pk__in=among(forgotten)).delete()
 
 
 def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:

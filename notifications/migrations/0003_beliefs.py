@@ -13,14 +13,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # The columns stay in the database until a later version: processes of the version before still use
-        # them while an upgrade is running.
-        migrations.SeparateDatabaseAndState(
-            state_operations=[
-                migrations.RemoveField("channel", "downs_until"),
-                migrations.RemoveField("channel", "ups_until"),
-            ],
-        ),
         migrations.CreateModel(
             name='Belief',
             fields=[
@@ -51,15 +43,12 @@ class Migration(migrations.Migration):
             model_name='delivery',
             name='one_delivery_an_occasion_and_channel',
         ),
-        migrations.AlterField(
-            model_name='delivery',
-            name='thread',
-            field=models.UUIDField(db_column='thread', null=True),
-        ),
-        migrations.RenameField(
-            model_name='delivery',
-            old_name='thread',
-            new_name='outage',
+        # The name of the column stays.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.AlterField("delivery", "thread", models.UUIDField(db_column="thread", null=True)),
+                migrations.RenameField("delivery", "thread", "outage"),
+            ],
         ),
         migrations.AddField(
             model_name='channel',
@@ -175,5 +164,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='escalationstep',
             constraint=models.UniqueConstraint(fields=('workspace', 'channel'), name='one_escalation_step_a_workspace_and_channel'),
+        ),
+        # The columns stay in the database until a later version: processes of the version before still use
+        # them while an upgrade is running. This comes last: SQLite copies the columns that it knows into a new
+        # table when another one is added.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.RemoveField("channel", "downs_until"),
+                migrations.RemoveField("channel", "ups_until"),
+            ],
         ),
     ]

@@ -17,6 +17,8 @@ from monitors.domain.state_machine import Urgency
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
+from notifications.messages.digests import Section, label_of, section_of
+from notifications.messages.events import Event
 from notifications.models import Belief, Channel, ChannelRule, Delivery, DeliveryAttempt, EscalationStep
 from notifications.rules import sentences
 from notifications.rules.effective import route
@@ -226,7 +228,7 @@ def escalation_to(channel: Channel) -> str:
 
 
 def about(delivery: Delivery) -> str:
-    """Return what `delivery` is about: a monitor, a number of monitors, a channel.
+    """Return what `delivery` is about: a monitor, also one that was deleted, a number of monitors, a channel.
 
     Load it with one of the functions above.
     """
@@ -234,8 +236,21 @@ def about(delivery: Delivery) -> str:
         return delivery.monitor.name
     if delivery.subject:
         return delivery.subject.name
+    if delivery.about:
+        return str(delivery.about["monitor"])
     number: int = getattr(delivery, "member_count", None) or 0
     return ngettext("%(count)d monitor", "%(count)d monitors", number) % {"count": number}
+
+
+def sections(delivery: Delivery) -> list[tuple[str, list[Delivery]]]:
+    """Return the named members of a digest in its sections, each with its label.
+
+    Load it with one of the functions above.
+    """
+    found: dict[Section, list[Delivery]] = {section: [] for section in Section}
+    for member in getattr(delivery, "named", ()):
+        found[section_of(Event(member.event))].append(member)
+    return [(label_of(section), members) for section, members in found.items() if members]
 
 
 def destination(channel: Channel, *, masked: bool) -> str:

@@ -13,6 +13,10 @@ from django.db import connections, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
+from tests.support.upgrades import empty_database
+
+__all__ = ["empty_database"]
+
 OUR_APPS = ("accounts", "monitors", "notifications")
 # The state that the first release has. From here on, migrations only add.
 RELEASED = [
@@ -80,35 +84,6 @@ def test_a_migration_imports_nothing_that_may_change_under_it(path):
 
 
 # --- Filled tables ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def empty_database(tmp_path, django_db_setup, django_db_blocker):
-    """The alias of a database without any table, beside the one of the tests, and gone after the test."""
-    with django_db_blocker.unblock():
-        yield from _empty_database(tmp_path)
-
-
-def _empty_database(tmp_path):
-    ours = connections["default"]
-    name = f"upgrade_{uuid.uuid4().hex[:12]}"
-    if ours.vendor == "sqlite":
-        name = str(tmp_path / "upgrade.sqlite3")
-    else:
-        with ours.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    connections.databases["upgrade"] = {**ours.settings_dict, "NAME": name}
-    try:
-        yield "upgrade"
-    finally:
-        connections["upgrade"].close()
-        if ours.vendor != "sqlite":
-            # It outlives the connection, and the next test's database has the same alias.
-            connections["upgrade"].close_pool()
-        del connections["upgrade"], connections.databases["upgrade"]
-        if ours.vendor != "sqlite":
-            with ours.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 # What a column of each type gets, unless a constraint wants something else.

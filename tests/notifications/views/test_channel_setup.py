@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from core.clock import database_now
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
-from notifications.messages.events import Event
+from notifications.messages.events import Event, Reason
 from notifications.models import Channel, Delivery, DeliveryAttempt, EscalationStep
 from notifications.services import channels as channel_service
 from notifications.transports import signing
@@ -322,10 +323,39 @@ def test_a_skipped_delivery_shows_the_reason(admin, workspace):
         assert "No attempts yet" not in content
 
 
-def test_a_delayed_delivery_shows_its_time(admin, workspace):
-    channel, later = make_channel(workspace=workspace), database_now() + timedelta(minutes=10)
-    make_delivery(channel, make_monitor(workspace=workspace), next_attempt_at=later)
-    assert "Scheduled" in admin.get(url("detail", channel)).content.decode()
+def test_a_digest_names_its_monitors_by_what_happened_to_them(admin, workspace):
+    channel, now = make_channel(workspace=workspace), database_now()
+    digest = Delivery.objects.create(
+        channel=channel, event=Event.DIGEST, status="sent", created_at=now, attempt_count=1
+    )
+    for name, event in (("disk", Event.OPENED), ("backup", Event.RESOLVED), ("mail", Event.OPENED)):
+        make_delivery(
+            channel,
+            make_monitor(workspace=workspace, name=name),
+            event=event,
+            digest=digest,
+            status="sent",
+            next_attempt_at=None,
+        )
+    page = admin.get(url("detail", channel)).content.decode()
+    assert "Digest: 3 monitors" in page
+    words = " ".join(re.sub(r"<[^>]*>", " ", page[page.index("Digest: 3 monitors") :]).split())
+    assert "Down: disk mail Recovered: backup" in words
+
+
+def test_the_end_of_a_deleted_monitor_is_in_the_log_with_its_name_and_the_reason(admin, workspace):
+    channel, now = make_channel(workspace=workspace), database_now()
+    Delivery.objects.create(
+        channel=channel,
+        event=Event.ENDED,
+        reason=Reason.DELETED,
+        about={"monitor": "old backup"},
+        status="sent",
+        created_at=now,
+    )
+    page = admin.get(url("detail", channel)).content.decode()
+    assert "Closed: old backup" in page
+    assert "Monitor deleted" in page
 
 
 def test_the_news_that_a_channel_is_failing_leads_to_it(admin, workspace):
