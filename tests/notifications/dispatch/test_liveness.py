@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
+from monitors.services import monitors as monitor_service
 from notifications.dispatch import enqueue, late_and_failing, send
 from notifications.models import Belief, Channel, Delivery
 from notifications.services import channels, rules
@@ -210,15 +211,15 @@ def test_what_was_opened_as_late_is_ended_after_an_outage_too_short_for_the_dela
 def test_an_outage_that_may_have_been_opened_is_ended_long_after(memory):
     monitor = make_monitor(timeout=86400 * 30)
     box_for(monitor.workspace, kind="single")
-    memory.answers = {"a": "gone"}
+    memory.answers = {"a": "lost"}
     push(monitor, up=False)
     send.deliver_due()
+    Delivery.objects.update(attempt_count=99)
     push(monitor)
     age(days=2)
-    memory.answers = {}
-    Channel.objects.update(enabled=True)
+    memory.answers = {"a": "taken"}
     send.deliver_due()
-    assert memory.events("a") == [PASSED]
+    assert memory.events("a") == [OPENED, PASSED]
     assert Delivery.objects.get(event=PASSED).incident is not None
 
 
@@ -242,3 +243,26 @@ def test_a_flapping_monitor_is_flapping_until_it_is_steady_even_if_it_slows_down
     assert memory.events("a") == [FLAPPING]
     deliver_after(minutes=5, seconds=1)
     assert memory.events("a") == [FLAPPING, RESOLVED]
+
+
+# --- Deleting --------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_deleted_monitor_does_not_overtake_what_is_being_sent(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    push(monitor, up=False)
+
+    def delete(box, outgoing):
+        if outgoing.payload["event"] == OPENED:
+            monitor_service.delete(monitor=monitor)
+            # Another worker looks while this one waits for the receiver.
+            meanwhile.append(send.deliver_due())
+
+    meanwhile = []
+    memory.on_arrival = delete
+    send.deliver_due()
+    assert meanwhile == [0]
+    deliver_after(seconds=70)
+    assert memory.events("a") == [OPENED, ENDED]
+    assert channel.deliveries.get().status == "sent"
