@@ -124,9 +124,13 @@ def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
     """Close deliveries that were tried and are not sent any more; their monitors are compared again."""
     ids = [row.pk for row in rows]
-    for row in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
-        row.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
+    for closed in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
+        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
     mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    for row in rows:
+        if row.event == Event.LATE:
+            # It may have arrived, and opened a record that ends when a heartbeat arrives.
+            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
     mine.update(delivery=None, check_at=check_at)
 
 
