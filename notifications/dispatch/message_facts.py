@@ -210,7 +210,8 @@ def of_digest(delivery: Delivery, now: datetime) -> digests.Facts:
 
 def _member(row: Delivery, now: datetime) -> digests.Member:
     monitor, incident = row.monitor, row.incident
-    assert monitor is not None, "a digest is about monitors"
+    if monitor is None:
+        return _deleted_member(row)
     about = _about_incident(incident) if incident else _about_lateness(row, monitor)
     return digests.Member(
         event=Event(row.event),
@@ -227,6 +228,23 @@ def _member(row: Delivery, now: datetime) -> digests.Member:
         reason=Reason(row.reason) if row.reason else None,
         is_down=incident is not None and incident.resolved_at is None,
         urgency=monitor.urgency,
+    )
+
+
+def _deleted_member(row: Delivery) -> digests.Member:
+    facts = _of_deleted(row, row.created_at)
+    return digests.Member(
+        event=facts.event,
+        monitor=facts.monitor,
+        monitor_id=facts.monitor_id,
+        monitor_url=facts.monitor_url,
+        cause=facts.cause if facts.incident_id else None,
+        started_at=facts.started_at,
+        outage=facts.outage,
+        incident_id=facts.incident_id,
+        sequence=facts.sequence,
+        reason=facts.reason,
+        urgency=facts.urgency,
     )
 
 
