@@ -131,7 +131,8 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     for most in (_MOST,) if channel.digest_at is not None else (_FEW, _MOST):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
-        news = sorted([*ended, *_compare_all(channel, beliefs, now)], key=lambda each: each.since)
+        news: list[News | Ended] = [*ended, *_compare_all(channel, beliefs, now)]
+        news.sort(key=lambda each: each.since)
         collected = _collected(channel, news, now) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
         if together and all_of_it:
