@@ -267,7 +267,7 @@ class ChannelRule(models.Model):
 
 
 class EscalationStep(models.Model):
-    """Also notify `channel` of an outage that nobody has acknowledged `after` seconds.
+    """Also notify `channel` of an outage that no one has acknowledged within `after` seconds.
 
     For monitors of the workspace with at least `least_urgency`; the channel need not be subscribed to them.
     """

@@ -58,7 +58,7 @@ def history_days(days: int) -> int:
     """Return TIANJI_HISTORY_DAYS: 0, or enough for the statistics of the last month."""
     if days != 0 and days < HISTORY_DAYS_LEAST:
         raise ImproperlyConfigured(
-            f"TIANJI_HISTORY_DAYS is {days}; set 0 to keep everything, or at least {HISTORY_DAYS_LEAST}"
+            f"TIANJI_HISTORY_DAYS is {days}; set it to {HISTORY_DAYS_LEAST} or more, or to 0 to keep all"
         )
     return days
 

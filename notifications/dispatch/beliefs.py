@@ -181,11 +181,12 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
         message = members[belief.delivery_id or 0]
         belief.delivery = None
         belief.after_incident = max(belief.after_incident, message.incident_id or 0)
-        if not arrived:
+        event = Event(message.event)
+        if not arrived and event is not Event.REMINDER:
             # Whether it is tried under another id depends on what happens next.
             continue
+        # A reminder that failed for good counts: the next one comes after the interval.
         belief.sent_at, belief.check_at = now, now
-        event = Event(message.event)
         if event in ENDS:
             belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0
         elif event is Event.REMINDER:

@@ -99,7 +99,7 @@ def _own_words(channel: Channel, message: Message, values: Mapping[str, str]) ->
     message = _addressed(channel, message)
     values = {
         "title": message.title,
-        "text": "\n\n".join("\n".join(block) for block in message.blocks),
+        "text": message.body(),
         "workspace": one_line(channel.workspace.name),
         "url": message.url,
         "acknowledge_url": message.ack_url,

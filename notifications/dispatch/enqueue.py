@@ -170,7 +170,11 @@ def _wake_routes(
 
 def _compare_at_once(mine: QuerySet[Belief], now: datetime, *, skip_finished: bool) -> None:
     ids = among([row.pk for row in lock_beliefs(mine)])
-    Belief.objects.filter(pk__in=ids).update(check_at=now)
+    these = Belief.objects.filter(pk__in=ids)
+    these.update(check_at=now)
+    # What was given up when its channel was disabled is not retried: the present state is sent instead.
+    finished = [Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED]
+    these.filter(delivery__status__in=finished).update(delivery=None)
     if skip_finished:
         over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
         newest = Subquery(over.order_by("-pk").values("pk")[:1])

@@ -164,7 +164,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
         news = _compare_all(channel, beliefs, now)
-        collected = _collected(channel, news) if merges else []
+        collected = _collected(channel, news, now) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
         if together and all_of_it:
             _set_digest_at(channel, now + STORM if collected else None)
@@ -201,10 +201,11 @@ def _room(channel: Channel, now: datetime) -> bool:
     return lately.count() < most
 
 
-def _collected(channel: Channel, news: Sequence[News]) -> Sequence[News]:
+def _collected(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
     """Return `news` if a storm's digest is due; empty if nothing happened since the last one."""
     at = channel.digest_at
-    return news if at is not None and any(_since(each) <= at for each in news) else ()
+    # A later one means that the clock was set back.
+    return news if at is not None and at <= now and any(_since(each) <= at for each in news) else ()
 
 
 def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
@@ -286,7 +287,10 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
     if skipped:
         belief_rows.insert(skipped)
-    belief_rows.write([belief for belief, _outcome in settled])
+    forgotten = {belief.pk for belief, outcome in settled if isinstance(outcome, Rest) and outcome.forget}
+    belief_rows.write([belief for belief, _outcome in settled if belief.pk not in forgotten])
+    if forgotten:
+        Belief.objects.filter(pk__in=among(forgotten)).delete()
 
 
 def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:

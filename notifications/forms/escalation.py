@@ -33,7 +33,7 @@ class StepForm(forms.Form):
     channel = forms.ModelChoiceField(
         Channel.objects.none(),
         to_field_name="public_id",
-        label=gettext_lazy("also notify"),
+        label=gettext_lazy("Also notify"),
         required=False,
         empty_label="—",
         error_messages={
@@ -41,7 +41,7 @@ class StepForm(forms.Form):
         },
     )
     least_urgency = forms.ChoiceField(
-        label=gettext_lazy("if its urgency is at least"),
+        label=gettext_lazy("Only if its urgency is at least"),
         choices=URGENCY_LABELS,
         required=False,
         initial=Urgency.LOW.value,

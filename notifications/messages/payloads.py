@@ -24,7 +24,7 @@ def of_incident(facts: Facts, message: Message, *, delivery_id: UUID) -> dict[st
         facts.at,
         {
             "outage": facts.outage or None,
-            "sequence": facts.sequence or None,
+            "sequence": facts.sequence if facts.outage else None,
             "monitor": {
                 "id": facts.monitor_id,
                 "name": one_line(facts.monitor),
@@ -95,7 +95,7 @@ def _other(other: digests.Other) -> dict[str, Any]:
     return {
         "event": other.event.value,
         "outage": other.outage or None,
-        "sequence": other.sequence or None,
+        "sequence": other.sequence if other.outage else None,
         "id": other.monitor_id,
         "incident": {"id": other.incident_id} if other.incident_id else None,
     }
@@ -111,7 +111,7 @@ def _member(member: digests.Member) -> dict[str, Any]:
     return {
         "event": member.event.value,
         "outage": member.outage or None,
-        "sequence": member.sequence or None,
+        "sequence": member.sequence if member.outage else None,
         "id": member.monitor_id,
         "name": one_line(member.monitor),
         "url": member.monitor_url,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import chain
 
 from notifications.messages.events import Event, Reason
 
@@ -151,11 +150,13 @@ class Rest:
     """Nothing to send until something happens.
 
     `skipped` are outages that it is not notified of, and why; None if it never asked to be. `close`: what it
-    was sent is over, and it is not notified of that.
+    was sent is over, and it is not notified of that. `forget`: it is not notified of this monitor any more,
+    so that what happens from now on is no news if it ever is again.
     """
 
     skipped: tuple[tuple[int, Why | None], ...] = ()
     close: bool = False
+    forget: bool = False
 
 
 Outcome = Send | Wait | Rest
@@ -188,7 +189,8 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        return _close(believed, truth, Reason.NOT_COVERED)
+        # What was not opened there is not skipped either: its recovery may be news.
+        return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest()
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
     if believed.state is State.DOWN and believed.outage == outage.number:
         return _reminder(believed, truth, outage, covered)
@@ -223,7 +225,7 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
     if "recovery" not in covered.events and not truth.keeps_records:
-        return Rest(close=True)
+        return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     arrived = believed.state in (State.DOWN, State.FLAPPING)
     # A snooze holds back only bad news.
     held = [until for until in (truth.maintenance_until, truth.quiet_until) if until]
@@ -256,7 +258,7 @@ def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | Non
 def _late(believed: Believed, truth: Truth, covered: Covered) -> Outcome:
     still_late = truth.late_after is not None and truth.late_after == believed.late_after
     if believed.state is State.LATE and not still_late and truth.late_after is None:
-        return _close(believed, truth, Reason.ARRIVED)
+        return _close(believed, truth, _why_not_late(truth, covered))
     if truth.late_after is None or "late" not in covered.events:
         return Rest()
     if still_late:
@@ -264,23 +266,38 @@ def _late(believed: Believed, truth: Truth, covered: Covered) -> Outcome:
     return _send_at(max(_bad_news_held(truth), default=truth.now), Send(Event.LATE), truth)
 
 
+def _why_not_late(truth: Truth, covered: Covered) -> Reason:
+    if truth.paused:
+        return Reason.PAUSED
+    return Reason.ARRIVED if "late" in covered.events else Reason.NOT_COVERED
+
+
 def _close(believed: Believed, truth: Truth, reason: Reason) -> Outcome:
     """End at the receiver what was opened there."""
     if not believed.opened:
-        why = Why.UNSUBSCRIBED if truth.covered is None else None
-        return Rest(_skipped(believed, truth, why), close=believed.state is State.LATE)
+        uncovered = truth.covered is None
+        skipped = _skipped(believed, truth, Why.UNSUBSCRIBED if uncovered else None)
+        return Rest(skipped, close=believed.state is State.LATE, forget=uncovered)
     if believed.state is State.LATE:
         return Send(Event.ENDED, None, reason)
-    return Send(Event.ENDED, truth.newest if believed.outage is None else believed.outage, reason)
+    return Send(Event.ENDED, truth.newest, reason)
 
 
 # --- Flapping --------------------------------------------------------------------------------------
 
 
 def changes(truth: Truth) -> list[datetime]:
-    """Return when the monitor went down and recovered within FLAP_WINDOW, in order."""
-    times = chain.from_iterable((outage.confirmed_at, outage.resolved_at) for outage in truth.outages)
-    return sorted(at for at in times if at is not None and at > truth.now - FLAP_WINDOW)
+    """Return when it went down and recovered within FLAP_WINDOW and since it was steady, in order."""
+    lately: list[datetime] = []
+    for outage in truth.outages:
+        for at, steady in ((outage.confirmed_at, STEADY_UP), (outage.resolved_at, STEADY_DOWN)):
+            if at is None or at <= truth.now - FLAP_WINDOW:
+                continue
+            if lately and at - lately[-1] >= steady:
+                # The recovery of what was down for long is none of a series.
+                lately.clear()
+            lately.append(at)
+    return lately
 
 
 def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datetime | None:

@@ -122,16 +122,16 @@ def flapping_in_words(changes: int) -> str:
 
 
 def escalation_lines(steps: Iterable[Step]) -> list[str]:
-    """Return escalation steps, a sentence each: "On-call phone: if not acknowledged within 15 min."."""
+    """Return escalation steps, a sentence each: "Escalation: Phone if not acknowledged within 15 min."."""
     return [_escalation(step) for step in steps]
 
 
 def _escalation(step: Step) -> str:
     words = {"channel": step.channel.name, "when": unless_acknowledged_in_words(step.after)}
     if step.least_urgency == Urgency.LOW:
-        return _("%(channel)s: %(when)s.") % words
+        return _("Escalation: %(channel)s %(when)s.") % words
     words["urgency"] = urgency_in_words(step.least_urgency)
-    return _("%(channel)s: %(when)s, for monitors with %(urgency)s.") % words
+    return _("Escalation: %(channel)s %(when)s, for monitors with %(urgency)s.") % words
 
 
 def urgency_in_words(least: str) -> str:
@@ -149,10 +149,8 @@ def defaults(rules: Rules, steps: Iterable[Step] = ()) -> list[str]:
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
         lines.append(clause[:1].upper() + clause[1:] + ".")
-    lines += escalation_lines(steps)
-    return lines or [
-        _("Notifications on the first missed heartbeat and on every down report, without reminders.")
-    ]
+    usual = _("Notifications on the first missed heartbeat and on every down report, without reminders.")
+    return [*(lines or [usual]), *escalation_lines(steps)]
 
 
 def snooze(until: datetime | None, *, now: datetime) -> list[str]:

@@ -271,7 +271,8 @@ def test_nothing_comes_after_the_end_of_an_outage(world: World):
     (found,) = world.broken()
     assert found == "ended before its end: hook of silent, the outage from 2026-11-27T12:00:29.000Z"
     ended = world.rows.deliveries[-1]
-    world.rows.deliveries += [
+    world.rows.deliveries[:] = [
+        *world.rows.deliveries,
         replace(ended, status="skipped", note="outdated"),
         replace(ended, started_at=at(44), id="end"),
     ]

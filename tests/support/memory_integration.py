@@ -17,9 +17,10 @@ RETRY_AFTER = timedelta(minutes=2)
 class Memory:
     """The receiver of channels whose `config` has a `box`.
 
-    `answers` says how a box answers: "taken", "lost" (taken, but nobody hears of it), "failed", "busy"
-    (come back in RETRY_AFTER) or "gone"; one that is not named takes everything. `arrived` are (box, what)
-    in their order, a retry of what arrived before too; `heard` is called for each.
+    `answers` says how a box answers: "taken", "lost" (taken, but its answer does not arrive), "failed",
+    "busy" (come back in RETRY_AFTER), "refused" (never this message) or "gone"; one that is not named takes
+    everything. `arrived` are (box, what) in their order, a retry of what arrived before too; `on_arrival` is
+    called for each.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
@@ -37,6 +38,8 @@ class Memory:
                 return Sent("taken")
             case "busy":
                 return Failed("come back later", retry_after=RETRY_AFTER)
+            case "refused":
+                return Failed("not like this", permanent=True)
             case "gone":
                 return Failed("nobody here", permanent=True, gone=True)
         return Failed("lost" if answer == "lost" else "failed")

@@ -179,7 +179,7 @@ class HttpSink:
         self._server.daemon_threads = True
         # A test that ends must not wait for a line that hangs on purpose.
         self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
     def url(self) -> str:

@@ -135,7 +135,8 @@ def _status(row: Transition, code: str, word: str, text: str, *, message: str = 
         facts = (Fact(_("Detected"), at=incident.detected_at),)
     if incident is not None and code in OPENED:
         if incident.confirmed_at is None:
-            text = " · ".join([text, _("unconfirmed")])
+            # First, because a row of the list may be cut.
+            text = " · ".join([_("Unconfirmed"), text])
         elif incident.confirmed_at > incident.detected_at:
             facts += (Fact(_("Confirmed"), at=incident.confirmed_at),)
     return Entry(

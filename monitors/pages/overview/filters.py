@@ -240,7 +240,6 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
     "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due":
     due soonest first. A monitor without such a time comes last, in reverse order too.
 
-
     Args:
         seen: the statuses of these monitors, or more, at `now`.
     """

@@ -192,7 +192,7 @@ def _down_message(reading: Reading) -> str:
     state = reading.state
     if fault := current.fault_text(reading):
         return fault
-    if state.status != Status.DOWN or state.last_heartbeat_at is None:
+    if state.status != Status.DOWN or state.is_recovering or state.last_heartbeat_at is None:
         return ""
     is_recent = state.last_heartbeat_at >= state.status_changed_at
     return state.last_message if is_recent and state.last_message not in DEFAULT_MESSAGE.values() else ""

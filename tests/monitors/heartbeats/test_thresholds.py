@@ -198,7 +198,8 @@ def test_all_that_passed_until_now_is_counted_in_one_sweep(sent):
 def test_set_times_are_missed_at_the_deadline_of_each(sent):
     monitor = judged(missed=(3, 3), kind="cron", cron="* * * * *", grace=20)
     push(monitor)
-    let_pass(monitor, seconds=170)
+    # One or two of them have passed, by the second of the minute.
+    let_pass(monitor, seconds=130)
     missed.declare_missed()
     state = state_of(monitor)
     counted = outcomes(monitor, 3).count("F")
@@ -314,6 +315,16 @@ def test_pausing_says_nothing_of_what_it_confirms_itself(sent):
     monitor_service.pause(monitor=monitor)
     assert monitor.incidents.get().confirmed_at is not None
     assert sent == []
+
+
+def test_pausing_uses_the_thresholds_of_now(sent):
+    monitor = make_monitor(timeout=300, grace=30)
+    loaded = Monitor.objects.get(pk=monitor.pk)
+    change(monitor, missed=Threshold(2, 2))
+    push(monitor)
+    let_pass(monitor, seconds=340)
+    monitor_service.pause(monitor=loaded)
+    assert monitor.incidents.get().confirmed_at is None
 
 
 # --- Changed thresholds -----------------------------------------------------------------------------

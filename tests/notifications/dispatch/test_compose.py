@@ -43,10 +43,10 @@ def channel(workspace):
     return make_channel(workspace=workspace, name="Ops")
 
 
-def digest_of(channel, incidents, event=Event.DIGEST_DOWN, single=Event.OPENED):
+def digest_of(channel, incidents, single=Event.OPENED):
     now = database_now()
     digest = Delivery.objects.create(
-        channel=channel, event=event, status="sending", created_at=now, next_attempt_at=now
+        channel=channel, event=Event.DIGEST, status="sending", created_at=now, next_attempt_at=now
     )
     for incident in incidents:
         make_delivery(
@@ -71,17 +71,17 @@ def test_a_letter_has_the_message_the_json_the_thread_and_the_tone(channel, moni
     assert composed.message.title == "Down: Oven"
     assert composed.payload["event"] == composed.payload["type"] == "incident.opened"
     assert composed.payload["id"] == str(delivery.public_id)
-    assert (composed.thread, composed.tone) == (incident.public_id, Tone.DOWN)
-
-
-def test_the_thread_is_that_of_the_outage_people_know_of(channel, monitor):
-    known = uuid4()
-    assert compose_for(make_delivery(channel, monitor, thread=known)).thread == known
+    assert (composed.thread, composed.tone) == (delivery.outage, Tone.DOWN)
 
 
 @pytest.mark.parametrize(
     ("event", "tone"),
-    [("incident.resolved", Tone.UP), ("incident.passed", Tone.UP), ("incident.reminder", Tone.DOWN)],
+    [
+        ("incident.resolved", Tone.UP),
+        ("incident.passed", Tone.UP),
+        ("incident.reminder", Tone.DOWN),
+        ("monitor.flapping", Tone.LATE),
+    ],
 )
 def test_the_tone_distinguishes_open_from_resolved(channel, monitor, event, tone):
     now = database_now()
@@ -145,8 +145,9 @@ def test_a_reminder_says_which_of_how_many_it_is(channel, monitor):
         channel,
         monitor,
         event="incident.reminder",
-        sequence=2,
-        created_at=planned - timedelta(hours=1),
+        sequence=3,
+        reminder=2,
+        created_at=planned,
         planned_at=planned,
     )
     composed = compose_for(delivery)
@@ -228,15 +229,18 @@ def test_a_digest_names_its_monitors_and_leads_to_those_that_are_down(channel, w
         for name, cause in (("Oven", "missed"), ("Grill", "reported"))
     ]
     composed = compose_for(digest_of(channel, incidents))
-    assert composed.message.title == "Down: 2 monitors"
-    assert composed.message.lines[1:] == ("• Oven: missed heartbeat", "• Grill: reported down")
+    assert composed.message.title == "2 down"
+    oven, grill = composed.message.lines[2:]
+    assert oven.startswith("• Oven: down for ")
+    assert oven.endswith(" (missed heartbeat)")
+    assert grill.endswith(" (reported down)")
     assert composed.message.url.endswith("/?status=down")
     assert (composed.thread, composed.tone) == (None, Tone.DOWN)
     digest = composed.payload["digest"]
     assert (digest["count"], digest["truncated"]) == (2, False)
     assert [listed["name"] for listed in digest["monitors"]] == ["Oven", "Grill"]
     assert digest["monitors"][0]["id"] == str(incidents[0].monitor.public_id)
-    assert digest["monitors"][0]["started_at"] == "2026-11-22T14:03:07.000Z"
+    assert digest["monitors"][0]["incident"]["started_at"] == "2026-11-22T14:03:07.000Z"
 
 
 def test_a_digest_takes_as_many_queries_for_thirty_as_for_two(channel, workspace, django_assert_num_queries):
@@ -349,7 +353,7 @@ def test_a_digest_has_its_placeholders(channel, workspace):
     worded(channel, title="{status}: {count} ({monitor})", body="{names}")
     incidents = [make_incident(make_monitor(workspace=workspace, name=name)) for name in ("A", "B")]
     message = compose_for(digest_of(channel, incidents)).message
-    assert (message.title, message.text) == ("Down: 2 (2 monitors)", "A, B")
+    assert (message.title, message.text) == ("2 down: 2 (2 monitors)", "A, B")
 
 
 # --- Tests ---------------------------------------------------------------------------------------

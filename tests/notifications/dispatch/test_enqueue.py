@@ -1,4 +1,4 @@
-"""From an event to delivery rows."""
+"""From an event to beliefs that are to be compared, in the transaction of the event."""
 
 from __future__ import annotations
 
@@ -13,151 +13,187 @@ from monitors import signals
 from monitors.heartbeats import missed
 from monitors.models import Incident, MonitorState
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import enqueue
-from notifications.messages.events import Event
-from notifications.models import Delivery
+from notifications.dispatch import enqueue, send
+from notifications.models import Belief, ChannelRule, Delivery
 from notifications.services import channels as channel_service
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import make_incident, push
+from tests.support.incidents import age, box_for, make_incident, push
 
 pytestmark = pytest.mark.django_db
-OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
+DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"
 
 
-def events_for(channel):
-    return list(channel.deliveries.order_by("pk").values_list("event", flat=True))
+def due(channel):
+    """The monitors about which `channel` is to be compared now."""
+    rows = channel.beliefs.filter(check_at__lte=database_now())
+    return list(rows.order_by("monitor_id").values_list("monitor_id", flat=True))
 
 
-def test_going_down_and_up_owes_one_delivery_each_to_a_channel():
+def recheck(**whom):
+    with transaction.atomic():
+        enqueue.recheck(**whom)
+
+
+# --- Who is notified -------------------------------------------------------------------------------
+
+
+def test_an_outage_is_compared_at_the_time_at_which_it_was_detected():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor)
+    assert not Belief.objects.exists()
     push(monitor, up=False)
-    push(monitor, up=False)
-    push(monitor)
-    assert events_for(channel) == [OPENED, RESOLVED]
+    belief = channel.beliefs.get()
+    assert belief.check_at == monitor.incidents.get().detected_at
+    assert (belief.state, belief.outage, belief.delivery) == ("nothing", None, None)
+    assert not Delivery.objects.exists()
 
 
-def test_a_delivery_is_due_at_the_time_of_its_event():
-    monitor = make_monitor()
-    make_channel(workspace=monitor.workspace)
-    push(monitor, up=False)
-    delivery = Delivery.objects.get()
-    assert delivery.created_at == delivery.next_attempt_at == delivery.incident.detected_at
-    assert delivery.status == Delivery.Status.PENDING
-
-
-def test_silence_found_by_the_sweep_is_owed_too():
-    monitor = make_monitor(timeout=60, grace=0)
-    channel = make_channel(workspace=monitor.workspace)
+def silent(monitor):
     push(monitor)
     hour_ago = database_now() - timedelta(hours=1)
     MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
+
+
+def test_silence_found_by_the_sweep_is_notified_too(memory):
+    monitor = make_monitor(timeout=60, grace=0)
+    box_for(monitor.workspace)
+    silent(monitor)
     missed.declare_missed()
-    assert events_for(channel) == [OPENED]
+    send.deliver_due()
+    assert memory.events("a") == [DOWN]
 
 
-def test_an_outage_that_passed_unseen_is_one_delivery():
+def test_an_outage_that_passed_unseen_is_one_message(memory):
     monitor = make_monitor(timeout=60, grace=0)
-    channel = make_channel(workspace=monitor.workspace)
+    box_for(monitor.workspace)
+    silent(monitor)
     push(monitor)
-    hour_ago = database_now() - timedelta(hours=1)
-    MonitorState.objects.update(last_heartbeat_at=hour_ago, due_at=hour_ago)
-    push(monitor)
-    assert events_for(channel) == [PASSED]
+    send.deliver_due()
+    assert memory.events("a") == [PASSED]
 
 
-def test_pausing_sends_no_notification():
-    monitor = make_monitor()
-    channel = make_channel(workspace=monitor.workspace)
-    push(monitor, up=False)
-    monitor_service.pause(monitor=monitor)
-    assert events_for(channel) == [OPENED]
-
-
-def test_channels_of_other_workspaces_and_other_monitors_are_not_notified():
+def test_channels_of_other_workspaces_and_for_other_monitors_are_left_alone():
     monitor = make_monitor()
     other = make_monitor(workspace=monitor.workspace)
-    elsewhere = make_channel(workspace=make_workspace())
-    of_other = make_channel(workspace=monitor.workspace, monitors=[other])
     chosen = make_channel(workspace=monitor.workspace, monitors=[monitor, other])
-    push(monitor, up=False)
-    assert events_for(elsewhere) == []
-    assert events_for(of_other) == []
-    assert events_for(chosen) == [OPENED]
+    for channel in (
+        make_channel(workspace=make_workspace()),
+        make_channel(workspace=make_workspace(), monitors=[monitor]),
+        make_channel(workspace=monitor.workspace, monitors=[other]),
+        make_channel(workspace=monitor.workspace, enabled=False),
+    ):
+        push(monitor, up=False)
+        push(monitor)
+        assert due(channel) == []
+    assert due(chosen) == [monitor.pk]
 
 
-def test_a_channel_that_lists_a_monitor_of_another_workspace_is_not_notified():
-    monitor = make_monitor()
-    foreign = make_channel(workspace=make_workspace(), monitors=[monitor])
-    push(monitor, up=False)
-    assert events_for(foreign) == []
-
-
-def test_a_disabled_channel_is_not_notified():
-    monitor = make_monitor()
-    channel = make_channel(workspace=monitor.workspace, enabled=False)
-    push(monitor, up=False)
+def test_a_channel_that_was_notified_is_compared_though_it_is_no_longer_subscribed(memory):
+    monitor, channel = notified(memory)
+    ChannelRule.objects.create(monitor=monitor, channel=channel, subscribed=False)
     push(monitor)
-    assert events_for(channel) == []
+    assert due(channel) == [monitor.pk]
 
 
-def test_a_channel_notified_of_down_gets_the_recovery_though_no_longer_subscribed():
+def notified(memory):
     monitor = make_monitor()
-    other = make_monitor(workspace=monitor.workspace)
-    channel = make_channel(workspace=monitor.workspace, monitors=[monitor])
+    channel = box_for(monitor.workspace)
     push(monitor, up=False)
-    channel.monitors.set([other])
-    push(monitor)
-    assert events_for(channel) == [OPENED, RESOLVED]
+    send.deliver_due()
+    assert due(channel) == []
+    return monitor, channel
 
 
-def test_a_channel_added_during_an_outage_gets_no_recovery():
+def test_a_channel_added_during_an_outage_gets_no_recovery(memory):
     monitor = make_monitor()
     push(monitor, up=False)
-    channel = make_channel(workspace=monitor.workspace)
-    push(monitor)
-    assert events_for(channel) == []
+    box_for(monitor.workspace)
+    send.deliver_due()
+    assert memory.events("a") == []
 
 
-def test_a_channel_subscribed_only_to_recoveries_gets_each_of_them():
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_a_channel_for_recoveries_only_gets_each_of_them(memory, looked_at):
     monitor = make_monitor()
-    channel = make_channel(workspace=monitor.workspace, on_down=False)
+    box_for(monitor.workspace, on_down=False)
+    for _ in range(2):
+        push(monitor, up=False)
+        if looked_at:
+            send.deliver_due()
+        push(monitor)
+        send.deliver_due()
+    assert memory.events("a") == [UP, UP]
+
+
+def test_a_channel_without_recoveries_gets_each_outage(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, on_recovery=False)
+    for up in (False, True, False, True):
+        push(monitor, up=up)
+        send.deliver_due()
+    assert memory.events("a") == [DOWN, DOWN]
+    assert len({outgoing.thread for outgoing in memory.to("a")}) == 2
+
+
+def test_a_relapse_that_a_channel_without_recoveries_missed_is_not_sent_when_rules_change(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace, on_recovery=False)
     push(monitor, up=False)
-    push(monitor)
-    assert events_for(channel) == [RESOLVED]
+    send.deliver_due()
+    for up in (True, False, True):
+        push(monitor, up=up)
+    send.deliver_due()
+    recheck(channel=channel)
+    send.deliver_due()
+    assert memory.events("a") == [DOWN]
 
 
-def test_a_channel_is_notified_of_its_subscribed_events():
-    monitor = make_monitor()
-    channel = make_channel(workspace=monitor.workspace, on_recovery=False)
-    push(monitor, up=False)
-    push(monitor)
-    assert events_for(channel) == [OPENED]
-
-
-def test_a_repeated_event_makes_one_delivery():
-    monitor = make_monitor()
-    channel = make_channel(workspace=monitor.workspace)
-    incident = make_incident(monitor)
+def test_a_repeated_event_changes_nothing(memory):
+    monitor, _channel = notified(memory)
+    incident = monitor.incidents.get()
     for _ in range(2):
         signals.incidents_opened.send(Incident, incidents=[incident], at=incident.detected_at)
-    assert events_for(channel) == [OPENED]
+    send.deliver_due()
+    assert memory.events("a") == [DOWN]
 
 
-def test_the_deliveries_go_with_a_transaction_that_is_rolled_back(monkeypatch):
+def test_what_waits_for_later_is_compared_at_once_when_something_happens(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace, delay=600)
+    push(monitor, up=False)
+    send.deliver_due()
+    assert channel.beliefs.get().check_at > database_now() + timedelta(seconds=500)
+    push(monitor)
+    assert due(channel) == [monitor.pk]
+
+
+def test_what_is_due_is_not_put_off_by_what_happens_later():
+    monitor = make_monitor()
+    channel = make_channel(workspace=monitor.workspace)
+    push(monitor, up=False)
+    age(seconds=20)
+    before = channel.beliefs.get().check_at
+    push(monitor)
+    assert channel.beliefs.get().check_at == before
+
+
+# --- In the transaction ----------------------------------------------------------------------------
+
+
+def test_beliefs_go_with_a_transaction_that_is_rolled_back():
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
 
     def push_and_fail():
         with transaction.atomic():
             push(monitor, up=False)
-            assert Delivery.objects.exists()
+            assert Belief.objects.exists()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         push_and_fail()
-    assert not Delivery.objects.exists()
+    assert not Belief.objects.exists()
 
 
 def test_a_receiver_that_fails_takes_the_incident_with_it(monkeypatch):
@@ -173,7 +209,7 @@ def test_a_receiver_that_fails_takes_the_incident_with_it(monkeypatch):
     assert not Incident.objects.exists()
 
 
-def test_a_batch_costs_the_same_number_of_queries_as_one():
+def test_a_batch_costs_as_many_queries_as_one_event():
     workspace = make_workspace()
     make_channel(workspace=workspace)
     monitors = [make_monitor(workspace=workspace) for _ in range(12)]
@@ -182,13 +218,11 @@ def test_a_batch_costs_the_same_number_of_queries_as_one():
     for some in (monitors[:1], monitors[1:]):
         incidents = [make_incident(monitor) for monitor in some]
         for signal in (signals.incidents_opened, signals.incidents_resolved):
-            with CaptureQueriesContext(
-                connection,
-            ) as queries:
+            with CaptureQueriesContext(connection) as queries:
                 signal.send(Incident, incidents=incidents, at=database_now())
             counts.append(len(queries))
     assert counts[:2] == counts[2:]
-    assert Delivery.objects.count() == 2 * (12 + 5)
+    assert Belief.objects.count() == 12 + 5
 
 
 def test_a_worker_is_woken_once_for_a_batch(hinted, django_capture_on_commit_callbacks):
@@ -200,17 +234,98 @@ def test_a_worker_is_woken_once_for_a_batch(hinted, django_capture_on_commit_cal
     assert hinted == ["notifications.tasks.deliver"]
 
 
-def test_without_deliveries_no_worker_is_woken(hinted, django_capture_on_commit_callbacks):
-    monitor = make_monitor()
-    with django_capture_on_commit_callbacks(execute=True):
-        push(monitor, up=False)
-    assert hinted == []
-
-
-def test_a_deleted_channel_is_owed_nothing_more():
+def test_a_deleted_channel_is_notified_of_nothing_more():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
     channel_service.delete(channel=channel)
     push(monitor)
+    assert not Belief.objects.exists()
+
+
+# --- Comparing again -------------------------------------------------------------------------------
+
+
+def test_a_recheck_reaches_those_that_are_concerned_and_no_other(memory):
+    workspace, elsewhere = make_workspace(), make_workspace()
+    one, two = (make_monitor(workspace=workspace) for _ in range(2))
+    other = make_monitor(workspace=elsewhere)
+    a, b = (box_for(workspace, box) for box in "ab")
+    c = box_for(elsewhere, "c")
+    push(one, two, other, up=False)
+    send.deliver_due()
+    for whom, expected in (
+        ({"monitors": [one.pk]}, ([one.pk], [one.pk], [])),
+        ({"channel": a}, ([one.pk, two.pk], [], [])),
+        ({"workspace": elsewhere}, ([], [], [other.pk])),
+    ):
+        recheck(**whom)
+        assert (due(a), due(b), due(c)) == expected
+        send.deliver_due()
+    assert memory.events("a") == [DOWN, DOWN]
+
+
+def test_a_recheck_of_a_new_channel_finds_what_goes_on_but_nothing_that_is_over(memory):
+    workspace = make_workspace()
+    open_, over = (make_monitor(workspace=workspace) for _ in range(2))
+    push(open_, over, up=False)
+    push(over)
+    channel = box_for(workspace)
+    recheck(channel=channel)
+    assert due(channel) == [open_.pk]
+
+
+def test_what_happened_while_a_channel_was_disabled_is_no_news(memory):
+    monitor, channel = notified(memory)
+    push(monitor)
+    send.deliver_due()
+    channel.enabled = False
+    channel.save()
+    push(monitor, up=False)
+    push(monitor)
+    channel.enabled = True
+    channel.save()
+    recheck(channel=channel, skip_finished=True)
+    send.deliver_due()
+    assert memory.events("a") == [DOWN, UP]
+
+
+# --- Deletion --------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_deleted_monitor_is_written_in_its_transaction(memory):
+    monitor, _channel = notified(memory)
+    sent = Delivery.objects.get()
+    monitor_service.delete(monitor=monitor)
+    ended = Delivery.objects.get()
+    assert (ended.event, ended.reason, ended.status) == ("incident.ended", "deleted", "pending")
+    assert (ended.outage, ended.sequence) == (sent.outage, 2)
+    assert (ended.monitor, ended.incident) == (None, None)
+    assert ended.about["monitor"] == monitor.name
+
+
+@pytest.mark.parametrize(("kind", "count"), [("memory", 0), ("single", 1)])
+def test_a_channel_without_recoveries_is_notified_of_a_deletion_only_if_it_keeps_records(memory, kind, count):
+    monitor = make_monitor()
+    box_for(monitor.workspace, kind=kind, on_recovery=False)
+    push(monitor, up=False)
+    send.deliver_due()
+    monitor_service.delete(monitor=monitor)
+    send.deliver_due()
+    assert memory.events("a")[1:] == ["incident.ended"] * count
+
+
+def test_a_deleted_monitor_about_which_nothing_is_open_is_not_ended(memory):
+    monitor, _channel = notified(memory)
+    push(monitor)
+    send.deliver_due()
+    monitor_service.delete(monitor=monitor)
+    assert not Delivery.objects.exists()
+
+
+def test_a_disabled_channel_is_sent_no_end(memory):
+    monitor, channel = notified(memory)
+    channel.enabled = False
+    channel.save()
+    monitor_service.delete(monitor=monitor)
     assert not Delivery.objects.exists()

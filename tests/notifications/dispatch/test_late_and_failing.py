@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
+from monitors.heartbeats import missed
 from monitors.models import MonitorState
 from notifications.dispatch import late_and_failing, send
 from notifications.models import ChannelRule, Delivery
 from notifications.services import snooze
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
+from tests.support.incidents import age, box_for, deliver_after, push
 
 pytestmark = pytest.mark.django_db
 LATE, FAILING = "monitor.late", "channel.failing"
@@ -35,6 +36,7 @@ def test_a_late_monitor_is_notified_once_to_subscribed_channels(memory):
     box_for(monitor.workspace, "early", on_late=True)
     box_for(monitor.workspace, "calm")
     assert late_and_failing.enqueue_all() == 1
+    send.deliver_due()
     assert late_and_failing.enqueue_all() == 0
     send.deliver_due()
     assert memory.events("early") == [LATE]
@@ -61,7 +63,49 @@ def test_what_came_before_the_news_left_makes_it_needless(memory):
     push(monitor)
     send.deliver_due()
     assert memory.events("a") == []
-    assert Delivery.objects.get().note == Delivery.Note.NOT_LATE
+    assert not Delivery.objects.exists()
+
+
+def test_a_late_notification_that_is_outdated_at_its_retry_is_closed(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, on_late=True)
+    memory.answers = {"a": "failed"}
+    late_and_failing.enqueue_all()
+    send.deliver_due()
+    memory.answers = {}
+    push(monitor)
+    deliver_after(seconds=10)
+    assert memory.events("a") == []
+    row = Delivery.objects.get()
+    assert (row.status, row.note, row.attempts.count()) == ("skipped", Delivery.Note.OUTDATED, 1)
+
+
+def test_a_late_monitor_that_goes_down_is_notified_as_down(memory):
+    monitor = late_monitor()
+    box_for(monitor.workspace, on_late=True)
+    late_and_failing.enqueue_all()
+    send.deliver_due()
+    age(seconds=90)
+    missed.declare_missed()
+    late_and_failing.enqueue_all()
+    send.deliver_due()
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("a") == [LATE, "incident.opened", "incident.resolved"]
+
+
+def test_many_late_monitors_are_a_storm_like_any_other(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace, timeout=60, grace=600) for _ in range(8)]
+    push(*monitors)
+    age(seconds=120)
+    box_for(workspace, on_late=True)
+    assert late_and_failing.enqueue_late() == 8
+    send.deliver_due()
+    for _ in range(2):
+        late_and_failing.enqueue_late()
+        deliver_after(seconds=31)
+    assert memory.events("a") == [LATE] * 5 + ["digest"]
 
 
 def test_a_monitors_rule_can_add_the_late_event_to_a_channel(memory):
@@ -93,11 +137,9 @@ def test_monitors_of_others_and_channels_that_are_off_are_left_alone(memory):
 
 
 def fail_often(channel, times=20):
-    """Have that many deliveries of a channel fail, one after the other."""
-    workspace = channel.workspace
+    """Have that many deliveries of a channel fail, if its receiver refuses them, one after the other."""
     for _ in range(times):
-        make_delivery(channel, make_monitor(workspace=workspace), created_at=database_now())
-        Delivery.objects.filter(channel=channel, attempt_count__gt=0).delete()
+        push(make_monitor(workspace=channel.workspace), up=False)
         send.deliver_due()
         age(seconds=31)
 
@@ -106,7 +148,7 @@ def fail_often(channel, times=20):
 def test_a_channel_with_twenty_failures_in_a_row_is_notified_once_over_another(memory):
     workspace = make_workspace()
     channel = box_for(workspace, "failing", name="Ops")
-    memory.answers = {"failing": "failed"}
+    memory.answers = {"failing": "refused"}
     fail_often(channel, 19)
     channel.refresh_from_db()
     assert (channel.failures, channel.failing_since) == (19, None)
@@ -128,11 +170,11 @@ def test_a_success_ends_the_failure_and_the_next_one_is_notified_again(memory):
     channel = box_for(workspace, "failing")
     box_for(workspace, "other", on_down=False)
     for _ in range(2):
-        memory.answers = {"failing": "failed"}
+        memory.answers = {"failing": "refused"}
         fail_often(channel)
         late_and_failing.enqueue_all()
         memory.answers = {}
-        deliver_after(hours=2)
+        fail_often(channel, 1)
         channel.refresh_from_db()
         assert (channel.failures, channel.failing_since) == (0, None)
     assert memory.events("other") == [FAILING, FAILING]

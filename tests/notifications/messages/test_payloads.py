@@ -108,7 +108,8 @@ def test_an_event_has_the_key_of_its_outage_and_its_number():
 
 
 def test_what_is_not_about_an_outage_has_no_key():
-    assert (ALL["monitor.late"]["outage"], ALL["monitor.late"]["sequence"]) == (None, None)
+    late = of_one(replace(LATE, sequence=1))
+    assert (late["outage"], late["sequence"]) == (None, None)
 
 
 def test_outages_that_were_not_notified_are_counted():

@@ -216,6 +216,12 @@ def test_a_digest_has_a_section_for_each_kind_of_news_the_worst_first():
     )
 
 
+def test_a_list_stands_right_below_its_heading():
+    text = digests.compose(several(member(1), member(2, Event.RESOLVED, resolved_at=START))).text
+    assert "\n\nDown (1):\n• Oven 1" in text
+    assert "\n\nRecovered (1):\n• Oven 2" in text
+
+
 def test_what_is_down_in_a_digest_has_its_link():
     text = digests.compose(several(member(1), member(2, Event.RESOLVED, resolved_at=START))).text
     assert f"• Oven 1: down for 10 min (missed heartbeat) {URL}1/" in text

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.utils import timezone
 
 from monitors.domain.thresholds import Threshold, Thresholds
 from notifications.models import Channel
-from notifications.rules.effective import Route, Rules
+from notifications.rules.effective import Route, Rules, Step
 from notifications.rules.sentences import defaults, sentences
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -131,3 +131,38 @@ def test_the_defaults_of_a_workspace_name_no_channels():
     assert defaults(Rules()) == [
         "Notifications on the first missed heartbeat and on every down report, without reminders."
     ]
+
+
+def test_escalation_is_said_beside_the_usual():
+    phone, boss = Channel(name="Phone"), Channel(name="Boss")
+    steps = [Step(phone, timedelta(minutes=15)), Step(boss, timedelta(hours=1), "high")]
+    usual = defaults(Rules())
+    assert defaults(Rules(), steps) == [
+        *usual,
+        "Escalation: Phone if not acknowledged within 15 min.",
+        "Escalation: Boss if not acknowledged within 1 h, for monitors with high urgency.",
+    ]
+
+
+def test_an_escalated_channel_says_what_it_waits_for():
+    escalated = Route(Channel(name="Phone"), timedelta(minutes=15), USUAL, unless_acknowledged=True)
+    (sentence,) = described(None, to("Slack"), escalated, to("Mail", 15))
+    assert sentence == (
+        "Slack: immediately; Mail: if still down after 15 min; Phone: if not acknowledged within 15 min."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [(6, []), (0, ["Flapping: off."]), (10, ["Flapping: more than 10 changes in 10 minutes."])],
+)
+def test_flapping_is_said_if_it_is_unusual(changes, words):
+    assert described(Rules(flap_changes=changes), to("A")) == ["A: immediately.", *words]
+
+
+def test_quiet_hours_are_said_unless_the_monitor_is_urgent():
+    quiet = Channel(name="A", quiet_from=time(22), quiet_until=time(7), quiet_timezone="Asia/Jakarta")
+    route = Route(quiet, timedelta(0), USUAL)
+    words = "Quiet hours: A from 22:00 to 07:00 (Asia/Jakarta)."
+    assert sentences(Rules(), [route], now=NOW) == ["A: immediately.", words]
+    assert sentences(Rules(), [route], now=NOW, urgency="high") == ["A: immediately."]

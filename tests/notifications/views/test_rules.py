@@ -413,7 +413,7 @@ def test_a_step_is_added_changed_and_removed(admin, workspace, channel):
     assert save(admin, WORKSPACE, **added).status_code == 303
     assert steps_of(workspace) == [Step(channel, timedelta(minutes=15), "high")]
     page = admin.get(WORKSPACE).content.decode()
-    assert "Phone: if not acknowledged within 15 min, for monitors with high urgency." in page
+    assert "Escalation: Phone if not acknowledged within 15 min, for monitors with high urgency." in page
     save(admin, WORKSPACE, **row(0, after="1 h"))
     assert steps_of(workspace) == [Step(channel, timedelta(hours=1), "high")]
     # What is wrong in a row that is removed does not matter.
@@ -474,7 +474,7 @@ def test_two_people_do_not_overwrite_each_others_steps(admin, workspace, channel
     answer = save(admin, WORKSPACE, fields, **typed)
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "Phone: if not acknowledged within 5 min." in page
+    assert "Escalation: Phone if not acknowledged within 5 min." in page
     assert 'value="20 min"' in page
     versions = re.findall(r'name="([^"]*-version)" value="([^"]*)"', page)
     assert save(admin, WORKSPACE, {**fields, **typed, **dict(versions)}).status_code == 303
