@@ -201,7 +201,9 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         constraints = [
             models.UniqueConstraint(
-                fields=["subject", "occasion", "channel"], name="one_delivery_a_failing_channel"
+                fields=["subject", "occasion", "channel"],
+                condition=Q(subject__isnull=False),
+                name="one_delivery_a_failing_channel",
             ),
             models.CheckConstraint(
                 name="only_an_open_delivery_has_a_next_attempt",

@@ -184,6 +184,8 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
     mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
     lock_all(members)
     lock_all(mine)
+    of_deleted = members.filter(monitor=None)
+    of_deleted.update(status=Delivery.Status.PENDING, digest=None, next_attempt_at=check_at)
     for closed in (Delivery.objects.filter(pk__in=ids), members):
         closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
     for row in rows:

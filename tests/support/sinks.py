@@ -159,13 +159,10 @@ class Received:
         return json.loads(self.body)
 
 
-_TOLD_TOGETHER = {"digest.down": "incident.opened", "digest.up": "incident.resolved"}
-
-
 def notifications_in(body: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the events of a webhook with the names of their monitors, those of a digest one by one."""
     if body["digest"] is not None:
-        return [(_TOLD_TOGETHER[body["event"]], each["name"]) for each in body["digest"]["monitors"]]
+        return [(each["event"], each["name"]) for each in body["digest"]["monitors"]]
     return [(body["event"], body["monitor"]["name"])] if body["monitor"] else []
 
 
