@@ -64,7 +64,7 @@ def recheck(
     woken = _that_stay(wanted)
     beliefs.wake(woken, at=now)
     locked = [known[each[:2]] for each in woken if each[:2] in known]
-    _release(locked, skip_finished=skip_finished)
+    _release(locked, now, skip_finished=skip_finished)
     wake_on_commit("notifications.tasks.deliver")
 
 
@@ -176,9 +176,10 @@ def _newest_incidents(monitors: Collection[int]) -> dict[int, int]:
     return dict(rows.annotate(newest=Max("pk")).values_list("monitor", "newest"))
 
 
-def _release(locked: Collection[int], *, skip_finished: bool) -> None:
-    """Free locked beliefs, by their row ids, of what need not be sent any more."""
+def _release(locked: Collection[int], now: datetime, *, skip_finished: bool) -> None:
+    """Free locked beliefs, by their row ids, of what need not be sent any more; the rest is news of now."""
     these = Belief.objects.filter(pk__in=among(locked))
+    these.update(check_at=now)
     # What was given up when its channel was disabled is not retried: the present state is sent instead.
     finished = [Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED]
     these.filter(delivery__status__in=finished).update(delivery=None)

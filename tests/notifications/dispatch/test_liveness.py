@@ -8,7 +8,8 @@ import pytest
 
 from core.clock import database_now
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import enqueue, late_and_failing, send
+from notifications.dispatch import enqueue, late_and_failing, send, turn
+from notifications.dispatch.claims import LEASE
 from notifications.models import Belief, Channel, Delivery
 from notifications.services import channels, rules
 from notifications.services.rules import Own, Reminders
@@ -263,6 +264,17 @@ def test_the_end_of_a_deleted_monitor_does_not_overtake_what_is_being_sent(memor
     memory.on_arrival = delete
     send.deliver_due()
     assert meanwhile == [0]
-    deliver_after(seconds=70)
+    # As soon as its result is there.
     assert memory.events("a") == [OPENED, ENDED]
     assert channel.deliveries.get().status == "sent"
+
+
+def test_the_end_of_a_deleted_monitor_is_sent_if_the_worker_died_that_sent_the_beginning(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    push(monitor, up=False)
+    assert turn.take_turn(channel.pk) is not None
+    monitor_service.delete(monitor=monitor)
+    assert send.deliver_due() == 0
+    deliver_after(seconds=LEASE.total_seconds())
+    assert memory.events("a") == [ENDED]
