@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from random import SystemRandom
 
 import structlog
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
@@ -151,7 +151,14 @@ def _send(delivery: Delivery, now: datetime) -> Result:
     if not delivery.channel.enabled:
         # Outdated notifications must not be sent when it is enabled again.
         return Failed(_("Not sent: the channel is disabled."), permanent=True)
-    composed = compose.write(delivery)
+    try:
+        composed = compose.write(delivery)
+    except Error:
+        raise
+    except Exception as error:
+        # Without a result, it would hold up all other messages of the channel until its lease expires.
+        log.exception("composing failed", delivery=str(delivery.public_id))
+        return Failed(f"{type(error).__name__}: {error}"[:DETAIL_LENGTH])
     return _transmit(
         delivery.channel,
         Outgoing(

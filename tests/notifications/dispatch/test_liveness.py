@@ -224,6 +224,23 @@ def test_an_outage_that_may_have_been_opened_is_ended_long_after(memory):
     assert Delivery.objects.get(event=PASSED).incident is not None
 
 
+def test_a_message_that_cannot_be_written_does_not_hold_up_the_others(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(2)]
+    box_for(workspace)
+    memory.answers = {"a": "failed"}
+    push(monitors[0], up=False)
+    send.deliver_due()
+    # As of a version that knows more.
+    Delivery.objects.update(reason="unheard-of")
+    memory.answers = {}
+    age(seconds=6)
+    push(monitors[1], up=False)
+    send.deliver_due()
+    assert memory.events("a") == [OPENED]
+    assert "unheard-of" in Delivery.objects.get(status="pending").attempts.last().detail
+
+
 # --- Flapping --------------------------------------------------------------------------------------
 
 
