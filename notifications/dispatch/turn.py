@@ -112,7 +112,7 @@ def _take_over(row: Delivery, now: datetime) -> None:
 def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
     """Return whether `row`, single or a digest, no longer says how things are.
 
-    Nobody believes anything about a failing channel, or about a monitor that was deleted.
+    Nothing is believed about a failing channel, or about a monitor that was deleted.
     """
     beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row))))
     if not beliefs:

@@ -119,7 +119,7 @@ class Truth:
 
     @property
     def open(self) -> Outage | None:
-        """The outage that goes on."""
+        """The outage that is not over."""
         return self.outages[-1] if self.outages and self.outages[-1].resolved_at is None else None
 
     @property
@@ -166,7 +166,7 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
     """Return what a channel should be sent about a monitor now.
 
     1. If the rules no longer cover the monitor, what was opened at the receiver is closed there.
-    2. A monitor that is flapping is said to be so once, and nothing else until it is steady.
+    2. That a monitor is flapping is sent once, and nothing else until it is steady.
     3. If it is down: so, unless the channel knows; then reminders.
     4. If it is up: so, if the channel believes something else, or has missed an outage.
     5. If it is late: so, once for each heartbeat.
