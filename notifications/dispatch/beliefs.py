@@ -182,10 +182,10 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
         belief.delivery = None
         belief.after_incident = max(belief.after_incident, message.incident_id or 0)
         event = Event(message.event)
-        if not arrived and event is not Event.REMINDER:
+        if not arrived and event not in (Event.LATE, Event.REMINDER):
             # Whether it is tried under another id depends on what happens next.
             continue
-        # A reminder that failed for good counts: the next one comes after the interval.
+        # A reminder or a late monitor is next notified at its own time, whether or not this one arrived.
         belief.sent_at, belief.check_at = now, now
         if event in ENDS:
             belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0

@@ -169,14 +169,12 @@ def _wake_routes(
 
 
 def _compare_at_once(mine: QuerySet[Belief], now: datetime, *, skip_finished: bool) -> None:
-    ids = among([row.pk for row in lock_beliefs(mine)])
-    these = Belief.objects.filter(pk__in=ids)
-    these.update(check_at=now)
-    # What was given up when its channel was disabled is not retried: the present state is sent instead.
-    finished = [Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED]
-    these.filter(delivery__status__in=finished).update(delivery=None)
-    if skip_finished:
-        over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
-        newest = Subquery(over.order_by("-pk").values("pk")[:1])
-        unsent = Belief.objects.filter(pk__in=ids, outage=None)
-        unsent.update(after_incident=Greatest(F("after_incident"), Coalesce(newest, 0)))
+    locked = lock_beliefs(mine)
+    over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
+    newest = Subquery(over.order_by("-pk").values("pk")[:1])
+    # What has nothing to be compared was not subscribed to what happened since: that is no news now.
+    unsent = [row.pk for row in locked if row.outage is None and (skip_finished or row.check_at is None)]
+    Belief.objects.filter(pk__in=among(unsent)).update(
+        after_incident=Greatest(F("after_incident"), Coalesce(newest, 0))
+    )
+    Belief.objects.filter(pk__in=among(row.pk for row in locked)).update(check_at=now)

@@ -148,7 +148,8 @@ def _outages(channel: Channel, ids: Collection[int], now: datetime) -> dict[int,
         Incident.objects.filter(
             Q(resolved_at=None)
             | Q(resolved_at__gt=now - FLAP_WINDOW)
-            | Q(pk__gt=F("monitor__beliefs__after_incident"))
+            # The newest that is no news too: a message about its end needs one to be about.
+            | Q(pk__gte=F("monitor__beliefs__after_incident"))
             | Q(pk=F("monitor__beliefs__incident")),
             monitor__beliefs__channel=channel,
             monitor__in=among(ids),

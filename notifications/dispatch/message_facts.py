@@ -219,16 +219,23 @@ def _others(
         return ()
     rows = members.exclude(pk__in=among(listed)).order_by("pk")
     return tuple(
-        digests.Other(Event(event), str(monitor), str(incident or ""), str(outage or ""), sequence)
-        for event, monitor, incident, outage, sequence in rows.values_list(
-            "event", "monitor__public_id", "incident__public_id", "outage", "sequence"
+        digests.Other(
+            Event(event),
+            str(monitor or (about or {}).get("monitor_id", "")),
+            str(incident or (about or {}).get("incident_id", "")),
+            str(outage or ""),
+            sequence,
+        )
+        for event, monitor, incident, outage, sequence, about in rows.values_list(
+            "event", "monitor__public_id", "incident__public_id", "outage", "sequence", "about"
         )
     )
 
 
 def _member(row: Delivery, now: datetime) -> digests.Member:
     monitor, incident = row.monitor, row.incident
-    assert monitor is not None, "a digest is about monitors"
+    if monitor is None:
+        return _deleted_member(row)
     about = _about_incident(incident) if incident else _about_lateness(row, monitor)
     return digests.Member(
         event=Event(row.event),
@@ -245,6 +252,23 @@ def _member(row: Delivery, now: datetime) -> digests.Member:
         reason=Reason(row.reason) if row.reason else None,
         is_down=incident is not None and incident.resolved_at is None,
         urgency=monitor.urgency,
+    )
+
+
+def _deleted_member(row: Delivery) -> digests.Member:
+    facts = _of_deleted(row, row.created_at)
+    return digests.Member(
+        event=facts.event,
+        monitor=facts.monitor,
+        monitor_id=facts.monitor_id,
+        monitor_url=facts.monitor_url,
+        cause=facts.cause if facts.incident_id else None,
+        started_at=facts.started_at,
+        outage=facts.outage,
+        incident_id=facts.incident_id,
+        sequence=facts.sequence,
+        reason=facts.reason,
+        urgency=facts.urgency,
     )
 
 

@@ -24,7 +24,7 @@ from core.clock import database_now
 from core.connections import release_connection
 from notifications import channel_config
 from notifications.dispatch import beliefs, compose, turn, waiting
-from notifications.dispatch.turn import Claim
+from notifications.dispatch.claims import Claim
 from notifications.integrations import kind_named, kinds
 from notifications.locks import keep_monitor_of, lock_channel
 from notifications.messages.events import DIGESTS

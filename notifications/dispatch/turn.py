@@ -6,10 +6,8 @@ sent about a monitor arrives in order.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -20,32 +18,20 @@ from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
 from notifications.dispatch.beliefs import Wake
+from notifications.dispatch.claims import LEASE, Claim, Ended, News, claim
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
 from notifications.locks import keep_monitors, lock_beliefs, lock_channel, lock_deliveries
 from notifications.messages.events import Event
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
-from notifications.transports.base import TOTAL_SECONDS
 
-# Twice what an attempt may take, with room for a slow commit.
-LEASE = timedelta(seconds=2 * TOTAL_SECONDS + 5)
 # How many beliefs are compared in one turn, at first and at most.
 _FEW, _MOST = 20, 10_000
 
 _SENDING, _PENDING = Delivery.Status.SENDING, Delivery.Status.PENDING
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to make attempt `number` of a delivery, until the lease expires.
-
-    `interrupted`: the previous attempt ended without a result.
-    """
-
-    delivery_id: int
-    number: int
-    interrupted: bool = False
+# The ends of monitors that were deleted, which nobody believes anything about any more, until they are tried.
+_OF_DELETED = Q(event=Event.ENDED, monitor=None, status=_PENDING, attempt_count=0)
 
 
 def take_turn(channel_id: int) -> Claim | None:
@@ -65,8 +51,8 @@ def take_turn(channel_id: int) -> Claim | None:
         now = database_now()
         if _is_busy(channel, now):
             return None
-        claim = _try_again(channel, now)
-        return claim or (_send_news(channel, now) if channel.enabled else None)
+        tried = _try_again(channel, now)
+        return tried or (_send_news(channel, now) if channel.enabled else None)
 
 
 def _is_busy(channel: Channel, now: datetime) -> bool:
@@ -80,6 +66,8 @@ def _is_busy(channel: Channel, now: datetime) -> bool:
 def _try_again(channel: Channel, now: datetime) -> Claim | None:
     """Claim the first delivery that is due again and not outdated; close those that are."""
     due = channel.deliveries.filter(status__in=[_SENDING, _PENDING], next_attempt_at__lte=now)
+    if channel.enabled:
+        due = due.exclude(_OF_DELETED)
     for row in lock_deliveries(due, limit=_FEW):
         if row.monitor_id and not row.attempt_count:
             _take_over(row, now)
@@ -116,7 +104,7 @@ def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
     """
     beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row))))
     if not beliefs:
-        return row.event == Event.DIGEST
+        return row.event == Event.DIGEST and not row.members.filter(monitor=None).exists()
     truths = facts.Truths(channel, beliefs, now)
     return bool(_outdated((each, compare(facts.believed(each), truths.about(each))) for each in beliefs))
 
@@ -124,9 +112,15 @@ def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
     """Close deliveries that were tried and are not sent any more; their monitors are compared again."""
     ids = [row.pk for row in rows]
-    for row in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
-        row.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
+    of_deleted = Delivery.objects.filter(digest__in=ids, monitor=None)
+    of_deleted.update(status=_PENDING, digest=None, next_attempt_at=check_at)
+    for closed in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
+        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
     mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    for row in rows:
+        if row.event == Event.LATE:
+            # It may have arrived, and opened a record that ends when a heartbeat arrives.
+            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
     mine.update(delivery=None, check_at=check_at)
 
 
@@ -145,35 +139,29 @@ def _note_interruption(row: Delivery) -> None:
 # --- News ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a channel is to be sent about one monitor."""
-
-    belief: Belief
-    send: Send
-    late_after: datetime | None
-
-
 def _send_news(channel: Channel, now: datetime) -> Claim | None:
     kind = kinds().get(channel.kind)
     merges = kind is not None and kind.merges
     if merges and _storms(channel, now):
         return None
+    of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
+    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST)]
     # In calm weather one belief is enough, and the rest can wait.
     for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
-        news = _compare_all(channel, beliefs, now)
+        news: list[News | Ended] = [*ended, *_compare_all(channel, beliefs, now)]
+        news.sort(key=lambda each: each.since)
         collected = _collected(channel, news, now) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
         if together and all_of_it:
             _set_digest_at(channel, now + STORM if collected else None)
-            return _claim(channel, together, now)
+            return claim(channel, together, now)
         if news and not together:
             alone = not merges or _room(channel, now)
             # More than fits: the rest is collected until the first digest.
             _set_digest_at(channel, None if alone else now + STORM)
-            return _claim(channel, news[:1], now) if alone else None
+            return claim(channel, news[:1], now) if alone else None
         if all_of_it:
             break
     if not news:
@@ -201,14 +189,14 @@ def _room(channel: Channel, now: datetime) -> bool:
     return lately.count() < most
 
 
-def _collected(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
+def _collected(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Sequence[News | Ended]:
     """Return `news` if a storm's digest is due; empty if nothing happened since the last one."""
     at = channel.digest_at
     # A later one means that the clock was set back.
-    return news if at is not None and at <= now and any(_since(each) <= at for each in news) else ()
+    return news if at is not None and at <= now and any(each.since <= at for each in news) else ()
 
 
-def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
+def _waited(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Sequence[News | Ended]:
     """Return what of `news` waited and is sent as one message.
 
     It waited for the end of quiet hours or, longer than a storm, for a receiver that was not to be reached
@@ -216,13 +204,8 @@ def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[N
     """
     quiet = facts.quiet_hours(channel)
     ended_at = quiet.ended_at(now) if quiet else None
-    waited = [each for each in news if _since(each) <= now - STORM or _since(each) == ended_at]
+    waited = [each for each in news if each.since <= now - STORM or each.since == ended_at]
     return waited if len(waited) > 1 else ()
-
-
-def _since(news: News) -> datetime:
-    assert news.belief.check_at is not None, "it is due"
-    return news.belief.check_at
 
 
 def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
@@ -291,51 +274,3 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
     belief_rows.write([belief for belief, _outcome in settled if belief.pk not in forgotten])
     if forgotten:
         Belief.objects.filter(pk__in=among(forgotten)).delete()
-
-
-def _claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
-    """Write the message about `news`, a single one or a digest, and claim it."""
-    rows = [_delivery(channel, each, now) for each in news]
-    if len(rows) == 1:
-        rows[0].status, rows[0].attempt_count, rows[0].next_attempt_at = _SENDING, 1, now + LEASE
-        message = rows[0]
-    else:
-        message = Delivery.objects.create(
-            channel=channel,
-            event=Event.DIGEST,
-            status=_SENDING,
-            created_at=now,
-            planned_at=now,
-            next_attempt_at=now + LEASE,
-            attempt_count=1,
-        )
-        for row in rows:
-            row.status, row.digest = Delivery.Status.MERGED, message
-    belief_rows.insert(rows)
-    for each, row in zip(news, rows, strict=True):
-        each.belief.delivery, each.belief.check_at = row, None
-        each.belief.outage, each.belief.sequence = row.outage, row.sequence
-    belief_rows.write([each.belief for each in news])
-    return Claim(message.pk, 1)
-
-
-def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:
-    belief, send = news.belief, news.send
-    # What is late opens a record at a receiver that keeps one for each outage.
-    kind = kinds().get(channel.kind)
-    opens = send.event is not Event.LATE or (kind is not None and not kind.merges)
-    outage = belief.outage or (uuid.uuid4() if opens else None)
-    return Delivery(
-        channel_id=belief.channel_id,
-        monitor_id=belief.monitor_id,
-        incident_id=send.outage,
-        event=send.event.value,
-        reason=send.reason.value if send.reason else "",
-        outage=outage,
-        sequence=(belief.sequence if belief.outage else 0) + 1,
-        reminder=belief.reminders + 1 if send.event is Event.REMINDER else 0,
-        # The end of what was late has no incident either.
-        occasion=news.late_after if send.event is Event.LATE else None if send.outage else belief.late_after,
-        created_at=now,
-        planned_at=belief.check_at,
-    )

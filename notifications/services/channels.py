@@ -19,8 +19,8 @@ from monitors.models import Monitor
 from notifications import channel_config
 from notifications.dispatch import enqueue
 from notifications.integrations import kinds
-from notifications.locks import lock_channel, lock_channel_to_delete, lock_channels
-from notifications.models import BURST, BURST_MAX, Channel, Delivery, DeliveryAttempt
+from notifications.locks import lock_beliefs, lock_channel, lock_channel_to_delete, lock_channels
+from notifications.models import BURST, BURST_MAX, Belief, Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
 _COLUMNS = (
@@ -203,6 +203,10 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
         Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
     )
     now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
+    ids = [pk for pk, _count in counts]
+    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    # When it is enabled again, they are compared again.
+    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
             delivery_id=pk,

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from core.clock import database_now
 from monitors.models import MonitorState
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import send, turn
+from notifications.dispatch import claims, send, turn
 from notifications.models import Belief, Delivery
 from notifications.services import channels as channel_service
 from notifications.transports import http
@@ -338,7 +338,7 @@ def test_a_claim_whose_worker_died_is_made_again_after_its_lease(memory):
     went_down(channel)
     assert turn.take_turn(channel.pk) is not None
     assert send.deliver_due() == 0
-    lease = turn.LEASE.total_seconds()
+    lease = claims.LEASE.total_seconds()
     assert deliver_after(seconds=lease - 2) == 0
     assert deliver_after(seconds=3) == 1
     row = Delivery.objects.get()

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 SENT, FAILED, SKIPPED = Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED
 PENDING, SENDING, MERGED = Delivery.Status.PENDING, Delivery.Status.SENDING, Delivery.Status.MERGED
 DOWN, UP, PASSED, DIGEST = "incident.opened", "incident.resolved", "incident.passed", "digest"
+ENDED = "incident.ended"
 
 
 def several(count, **fields):
@@ -251,7 +252,7 @@ def test_a_provider_that_wants_room_between_messages_gets_it(memory):
     assert memory.events("a") == [DOWN, UP]
 
 
-def test_monitors_deleted_during_a_storm_are_ended_within_the_limit_of_the_channel(memory):
+def test_many_deleted_monitors_are_a_storm_like_any_other(memory):
     workspace, monitors = several(12)
     box_for(workspace)
     storm(workspace, monitors)
@@ -261,11 +262,34 @@ def test_monitors_deleted_during_a_storm_are_ended_within_the_limit_of_the_chann
         monitor_service.delete(monitor=monitor)
     before = len(memory.to("a"))
     send.deliver_due()
-    assert len(memory.to("a")) - before <= 5
-    for _ in range(4):
-        deliver_after(seconds=31)
+    assert memory.events("a")[before:] == [ENDED] * 5
+    memory.answers = {"a": "failed"}
+    deliver_after(seconds=31)
+    memory.answers = {}
+    deliver_after(seconds=31)
+    assert memory.events("a")[before:] == [ENDED] * 5 + [DIGEST]
     ended = [name for outgoing in memory.to("a")[before:] for name in named(outgoing)]
     assert sorted(ended) == sorted(monitor.name for monitor in monitors)
+    assert not Delivery.objects.exclude(status=SENT).exists()
+
+
+def test_a_deletion_in_a_digest_that_is_outdated_is_sent_with_the_next_one(memory):
+    workspace, monitors = several(7)
+    box_for(workspace, burst=1)
+    storm(workspace, monitors)
+    deliver_after(seconds=31)
+    push(monitors[0])
+    monitor_service.delete(monitor=monitors[1])
+    memory.answers = {"a": "failed"}
+    deliver_after(seconds=31)
+    memory.answers = {}
+    before = len(memory.to("a"))
+    push(monitors[0], up=False)
+    deliver_after(seconds=31)
+    for _ in range(3):
+        deliver_after(seconds=31)
+    about = [name for outgoing in memory.to("a")[before:] for name in named(outgoing)]
+    assert sorted(about) == sorted([monitors[0].name, monitors[1].name])
 
 
 # --- Digests ---------------------------------------------------------------------------------------
@@ -325,6 +349,8 @@ def test_a_member_whose_monitor_is_deleted_leaves_its_digest(memory):
     deliver_after(seconds=10)
     digest = next(each for each in memory.to("a") if each.payload["digest"])
     assert named(digest) == [monitor.name for monitor in monitors[5:7]]
+    deliver_after(seconds=31)
+    assert (memory.events("a")[-1], named(memory.to("a")[-1])) == (ENDED, [monitors[7].name])
     assert not Delivery.objects.exclude(status=SENT).exists()
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from notifications.dispatch import send, turn, waiting
+from notifications.dispatch import claims, send, turn, waiting
 from notifications.models import Belief, Channel
 from tests.support.factories import make_monitor, make_workspace
 from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
@@ -92,7 +92,7 @@ def test_a_channel_with_a_message_in_flight_has_no_turn_until_its_lease_ends(cha
         push(make_monitor(workspace=workspace), up=False)
     turn.take_turn(channel.pk)
     assert waiting.channels_with_something_due() == []
-    age(seconds=turn.LEASE.total_seconds() + 1)
+    age(seconds=claims.LEASE.total_seconds() + 1)
     assert waiting.channels_with_something_due() == [channel.pk]
 
 
