@@ -168,7 +168,8 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
         push_all()
         wait_for(lambda: len(notified()) >= 40, seconds=60, describe=stack.output)
         deliveries = stack.rows(
-            "SELECT incident_id, event FROM notifications_delivery GROUP BY 1, 2 HAVING count(*) > 1"
+            "SELECT incident_id, event FROM notifications_delivery WHERE incident_id IS NOT NULL"
+            " GROUP BY 1, 2 HAVING count(*) > 1"
         )
         assert deliveries == []
         sent = Counter(request.headers["webhook-id"] for request in web.requests)
