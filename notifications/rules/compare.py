@@ -191,7 +191,7 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        # An outage that goes on is not skipped: its recovery may be covered.
+        # An outage that is not over is not skipped: its recovery may be covered.
         late = believed.state is State.LATE
         return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest(close=late)
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
@@ -333,11 +333,8 @@ def _flapping(believed: Believed, truth: Truth, steady_at: datetime) -> Outcome:
 
 def _bad_news_held(truth: Truth) -> list[datetime]:
     """Return until when maintenance, a snooze and quiet hours hold back bad news."""
-    return [
-        until
-        for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
-        if until is not None
-    ]
+    held = (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
+    return [until for until in held if until is not None]
 
 
 def _good_news_held(truth: Truth) -> list[datetime]:
