@@ -126,7 +126,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     if merges and _storms(channel, now):
         return None
     of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
-    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST)]
+    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)]
     # In calm weather one belief is enough, and the rest can wait.
     for most in (_MOST,) if channel.digest_at is not None else (_FEW, _MOST):
         beliefs = _due(channel, now, most)
