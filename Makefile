@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
-.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-faults chaos clean
+.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-rules bench-faults chaos clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -68,6 +68,9 @@ messages: .venv/.dev-installed
 # Needs Chromium.
 pictures: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.pictures
+
+bench-rules: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.rules
 
 bench-faults: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.faults

@@ -16,7 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import P, View
 from accounts.models import Membership, Role, User, Workspace
-from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken
+from monitors.models import WITH_DEFAULTS, Incident, MaintenanceWindow, Monitor, MonitorState, PushToken
 
 
 def members_only(view: View[P]) -> View[P]:
@@ -62,7 +62,7 @@ def get_monitor_or_404(request: HttpRequest, public_id: UUID, *, role: Role = Ro
     """
     monitor = (
         Monitor.objects.visible_to(cast(User, request.user))
-        .select_related("state", "workspace")
+        .select_related("state", WITH_DEFAULTS)
         .filter(public_id=public_id)
         .first()
     )
@@ -93,7 +93,7 @@ def get_incident_or_404(request: HttpRequest, public_id: UUID) -> Incident:
         Http404: it does not exist, or the user is not a member of its workspace.
     """
     return get_object_or_404(
-        Incident.objects.select_related("monitor__workspace", "acknowledged_by"),
+        Incident.objects.select_related(f"monitor__{WITH_DEFAULTS}", "monitor__state", "acknowledged_by"),
         monitor__workspace__memberships__user=cast(User, request.user),
         public_id=public_id,
     )

@@ -17,6 +17,8 @@ incidents_passed = Signal()
 incidents_closed = Signal()
 # A monitor is about to be deleted. Sent with `monitor` and `at`.
 monitor_deleting = Signal()
+# Who is notified of monitors may have changed. Sent with `monitors`, their row ids.
+recipients_changed = Signal()
 # The end of monitors' maintenance has changed. Sent with `held` (by the monitor's row id, when it was to
 # end), `until` (when it ends now) and `at`.
 maintenance_moved = Signal()

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import admin_of
 from core.admin import LargeTableAdmin, ReadOnly, SiteAdmin
+from notifications.forms.channels import require_quiet_hours
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.services import channels as channel_service
 from notifications.services.queries import destination
@@ -19,6 +20,15 @@ from notifications.services.queries import destination
 
 class ChannelForm(forms.ModelForm):
     """The fields of a channel that may be changed here. It saves nothing itself."""
+
+    # Left empty, or not in the form at all, they stay as they are.
+    KEPT = ("least_urgency", "quiet_timezone", "burst")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.KEPT:
+            if name in self.fields:
+                self.fields[name].required = False
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -29,6 +39,10 @@ class ChannelForm(forms.ModelForm):
                 self.add_error("monitors", _("Choose at least one monitor, or all monitors."))
             elif selected.exclude(workspace=self.instance.workspace_id).exists():
                 self.add_error("monitors", _("Choose monitors in the channel's workspace."))
+        require_quiet_hours(self)
+        most = channel_service.burst_most(self.instance.kind)
+        if (cleaned.get("burst") or 1) > most:
+            self.add_error("burst", _("Enter a whole number from {low} to {high}.").format(low=1, high=most))
         return cleaned
 
 
@@ -57,6 +71,11 @@ class ChannelAdmin(SiteAdmin):
         "enabled",
         "all_monitors",
         "monitors",
+        "least_urgency",
+        "quiet_from",
+        "quiet_until",
+        "quiet_timezone",
+        "burst",
         "delay",
         "on_down",
         "on_recovery",
@@ -89,7 +108,12 @@ class ChannelAdmin(SiteAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Change it through the service, which also drops the pending deliveries of a disabled channel."""
-        changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "monitors"}
+        cleaned = form.cleaned_data
+        changes = {
+            name: cleaned[name]
+            for name in form.changed_data
+            if name != "monitors" and (cleaned[name] or name not in form.KEPT)
+        }
         monitors = form.cleaned_data["monitors"]
         channel_service.edit(channel=obj, by=admin_of(request), monitors=monitors, **changes)
 
@@ -120,6 +144,9 @@ class DeliveryAdmin(ReadOnly, LargeTableAdmin):
         "subject",
         "channel",
         "digest",
+        "outage",
+        "sequence",
+        "reason",
         "status",
         "note",
         "created_at",

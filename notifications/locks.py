@@ -75,8 +75,8 @@ def keep_channels(channels: set[int]) -> set[int]:
 
 
 def lock_beliefs(beliefs: QuerySet[Belief]) -> list[Belief]:
-    """Lock `beliefs` and return their current state, with their channels."""
-    rows = beliefs.select_for_update(no_key=True, of=("self",)).select_related("channel")
+    """Lock `beliefs` and return their current state."""
+    rows = beliefs.select_for_update(no_key=True, of=("self",))
     return list(rows.order_by("monitor_id", "channel_id"))
 
 

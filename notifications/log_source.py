@@ -11,7 +11,7 @@ from monitors.pages.log.entries import Cursor, Entry, Fact, Filter, Kind, Notifi
 from notifications.messages.events import ENDS, Event
 from notifications.models import Delivery
 
-_DOWN = (Event.OPENED, Event.REMINDER)
+_DOWN = (Event.OPENED, Event.REMINDER, Event.FLAPPING)
 _TONES = {Delivery.Status.SENT: "", Delivery.Status.SKIPPED: "", Delivery.Status.FAILED: "down"}
 
 
@@ -46,10 +46,8 @@ def _entry(row: Delivery) -> Entry:
         Delivery.Status.SKIPPED: _("skipped"),
     }
     facts = [Fact(row.channel.name, _about(row), at=row.sent_at)]
-    if row.note:
-        facts.append(Fact(_("Reason"), row.get_note_display()))
-    elif row.status == Delivery.Status.PENDING and not row.attempt_count:
-        facts.append(Fact(_("Scheduled for"), at=row.planned_at))
+    if why := row.get_note_display() or row.get_reason_display():
+        facts.append(Fact(_("Reason"), why))
     return Entry(
         at=row.created_at,
         kind=Kind.MESSAGES,
@@ -60,7 +58,7 @@ def _entry(row: Delivery) -> Entry:
         text=row.channel.name,
         incident=row.incident.public_id if row.incident else None,
         event=row.event,
-        notified=(Notified(row.channel.name, row.status),),
+        notified=() if row.status == Delivery.Status.SKIPPED else (Notified(row.channel.name, row.status),),
         facts=tuple(facts),
     )
 

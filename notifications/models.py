@@ -201,7 +201,9 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         constraints = [
             models.UniqueConstraint(
-                fields=["subject", "occasion", "channel"], name="one_delivery_a_failing_channel"
+                fields=["subject", "occasion", "channel"],
+                condition=Q(subject__isnull=False),
+                name="one_delivery_a_failing_channel",
             ),
             models.CheckConstraint(
                 name="only_an_open_delivery_has_a_next_attempt",
@@ -265,7 +267,7 @@ class ChannelRule(models.Model):
 
 
 class EscalationStep(models.Model):
-    """Also notify `channel` of an outage that nobody has acknowledged `after` seconds.
+    """Also notify `channel` of an outage that no one has acknowledged within `after` seconds.
 
     For monitors of the workspace with at least `least_urgency`; the channel need not be subscribed to them.
     """

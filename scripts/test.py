@@ -1,9 +1,10 @@
 """`make test`: runs all linters and tests; the last lines are a summary.
 
-Linters first, then all tests on SQLite, then those that use a database again on a real PostgreSQL with a real
-Redis, then the tests of the whole product, as processes and in a real browser. With `--fast`
-(`make test-fast`), only the linters and the tests on SQLite that are not marked `slow`; with names of steps,
-only those. With TESTS_SHOTS=1 in the environment, the browser tests save screenshots in tests/shots/.
+Linters first, then the tests of the whole product, as processes and in a real browser. These wait much of
+their time, so beside them all other tests run on SQLite, and then those that use a database again on a real
+PostgreSQL. With `--fast` (`make test-fast`), only the linters and the tests on SQLite that are not marked
+`slow`; with names of steps, only those. With TESTS_SHOTS=1 in the environment, the browser tests save
+screenshots in tests/shots/.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import prepared, tools
-from tests.support.servers import Postgres, Redis, postgres, redis_server
+from tests.support.servers import PORTS_BESIDE, Postgres, Redis, postgres, redis_server
 
 ROOT = Path(__file__).parent.parent
 # Tests that start the whole product and browsers are a step of their own; support has no tests.
@@ -40,17 +41,20 @@ ON_POSTGRESQL = (
     *(f"tests/tianji/{name}.py" for name in ("test_demo", "test_demo_command", "test_migrations")),
 )
 # Each file runs in one process. The longest start first, so that they don't delay the end. A process is given
-# two files at once, so the fourth of these runs after the first, in the same process.
+# two files at once: of four processes, the first runs the fifth of these after the first, and so on.
 LONGEST_FIRST = (
-    *("integration/test_chaos.py", "integration/test_notification_faults.py"),
-    "integration/test_no_token_leaks.py",
-    *("integration/test_schema.py", "e2e/test_rules.py", "integration/test_up.py"),
-    *("integration/test_compose.py", "integration/test_database_faults.py", "integration/test_wheel.py"),
-    *("integration/test_dev.py", "integration/test_snippets.py", "e2e/test_flows_everywhere.py"),
-    *("e2e/test_everywhere.py", "e2e/test_overview.py", "integration/test_examples.py", "e2e/test_flows.py"),
+    *("integration/test_notification_faults.py", "integration/test_database_faults.py"),
+    *("integration/test_chaos.py", "integration/test_clocks.py"),
+    *("integration/test_wheel.py", "integration/test_up.py", "integration/test_schema.py"),
+    *("integration/test_compose.py", "integration/test_no_token_leaks.py", "e2e/test_flows_everywhere.py"),
+    *("e2e/test_everywhere.py", "e2e/test_overview.py", "e2e/test_flows.py", "integration/test_snippets.py"),
+    *("integration/test_examples.py", "integration/test_api_docs.py", "integration/test_raw_requests.py"),
 )
-# Tests wait for clocks, disks and each other's processes about a third of their time.
-WORKERS = (os.cpu_count() or 1) + 1
+# Tests wait for clocks, disks and each other's processes: those of products about half of their time.
+PROCESSORS = os.cpu_count() or 1
+WORKERS = {"sqlite": PROCESSORS + 1, "postgres": PROCESSORS + 1, "products": PROCESSORS + 2}
+# What runs beside the products takes the processor time that they leave: they have their times to keep.
+NICE = 10
 TEMPLATE = "migrated"
 
 
@@ -68,6 +72,12 @@ class Run:
     count: Count = field(default_factory=Count)
     failures: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+
+    def add(self, other: Run) -> None:
+        self.count.passed += other.count.passed
+        self.count.failed += other.count.failed
+        self.count.skipped += other.count.skipped
+        self.failures += other.failures
 
 
 @dataclass(frozen=True)
@@ -137,8 +147,7 @@ def main() -> int:
     tests = [name for name in steps if name in STEPS]
     if tests:
         with serving(tests) as servers:
-            for name in tests:
-                test(run, name, servers, fast=options.fast)
+            run_tests(run, tests, servers, fast=options.fast)
             run.versions = servers.versions()
     report(run, time.monotonic() - started)
     failed = run.failures or run.count.failed or (tests and not run.count.passed)
@@ -178,12 +187,30 @@ def serving(steps: list[str]) -> Iterator[Servers]:
         yield Servers(folder, database, broker, chromium() if "products" in steps else None)
 
 
-def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
-    """Run a step with pytest, and add its result to `run`."""
+def run_tests(run: Run, names: list[str], servers: Servers, *, fast: bool) -> None:
+    """Run the steps one after the other, but that of products beside the others."""
+    beside = [name for name in names if name != "products"] if "products" in names else []
+    with ThreadPoolExecutor(1) as pool:
+        # Their output comes in one piece as each ends, so that it does not mix with that of the products.
+        others = [pool.submit(test, name, servers, fast=fast, beside=True) for name in beside]
+        try:
+            for name in names:
+                if name not in beside:
+                    run.add(test(name, servers, fast=fast, beside=False))
+            for other in others:
+                run.add(other.result())
+        except BaseException:
+            # Ctrl-C ends the steps that run; the others do not start.
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def test(name: str, servers: Servers, *, fast: bool, beside: bool) -> Run:
+    """Run a step with pytest and return its result; `beside` is: while the tests of products run."""
     title, given = STEPS[name]
     results = servers.folder / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", *given]
-    command += ["-n", str(WORKERS)]
+    command += ["-n", str(PROCESSORS if beside else WORKERS[name])]
     if name == "products":
         command += files_of_products()
     if fast:
@@ -191,9 +218,11 @@ def test(run: Run, name: str, servers: Servers, *, fast: bool) -> None:
     environment = servers.environment()
     if name == "postgres" and servers.database:
         environment["DATABASE_URL"] = servers.database.url("tests")
-    if not step(title, command, environment):
-        run.failures.append(title)
-    add(run.count, results)
+    if beside:
+        environment[PORTS_BESIDE] = "1"
+        command = ["nice", "-n", str(NICE), *command]
+    ok = step(title, command, environment, quiet=beside)
+    return Run(count_in(results), [] if ok else [title])
 
 
 def files_of_products() -> list[str]:
@@ -205,12 +234,23 @@ def files_of_products() -> list[str]:
     return [f"tests/{name}" for name in (*first, *(name for name in names if name not in first))]
 
 
-def step(title: str, command: list[str], environment: dict[str, str]) -> bool:
+def step(title: str, command: list[str], environment: dict[str, str], *, quiet: bool = False) -> bool:
+    """Run a step and return whether it is ok. If `quiet`, its output is printed when it has ended."""
     started = time.monotonic()
-    print(f"\n== {title}", flush=True)
-    code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-    print(f"== {title}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
-    return code == 0
+    if not quiet:
+        print(f"\n== {title}", flush=True)
+    ran = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+        check=False,
+    )
+    before = f"\n\n== {title}\n{ran.stdout}" if quiet else ""
+    word = "ok" if ran.returncode == 0 else "FAILED"
+    print(f"{before}== {title}: {word} ({time.monotonic() - started:.0f} s)", flush=True)
+    return ran.returncode == 0
 
 
 def lint() -> list[str]:
@@ -267,18 +307,15 @@ def chromium() -> str:
     sys.exit(f"The browser tests need Chromium: `apt-get install {best}` (or chromium), then run this again.")
 
 
-def add(count: Count, report: Path) -> None:
-    """Add the figures of a report; a run without a report counts as one failure."""
+def count_in(report: Path) -> Count:
+    """Return the figures of a report; a run without a report counts as one failure."""
     if not report.exists():
-        count.failed += 1
-        return
+        return Count(failed=1)
     suite = ET.parse(report).getroot().find("testsuite")
     assert suite is not None
     failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
     skipped = int(suite.get("skipped", 0))
-    count.failed += failed
-    count.skipped += skipped
-    count.passed += int(suite.get("tests", 0)) - failed - skipped
+    return Count(int(suite.get("tests", 0)) - failed - skipped, failed, skipped)
 
 
 def sqlite_version() -> str:

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import dj_email_url
 from django.core.exceptions import ImproperlyConfigured
 
+HISTORY_DAYS_LEAST = 30
 _SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # The characters of an IP address or a host name.
 _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
@@ -51,6 +52,15 @@ def public_url(value: str) -> SplitResult:
             f"TIANJI_URL is {value!r}; set it to the address people open, such as https://tianji.example.com"
         )
     return parts
+
+
+def history_days(days: int) -> int:
+    """Return TIANJI_HISTORY_DAYS: 0, or enough for the statistics of the last month."""
+    if days != 0 and days < HISTORY_DAYS_LEAST:
+        raise ImproperlyConfigured(
+            f"TIANJI_HISTORY_DAYS is {days}; set it to {HISTORY_DAYS_LEAST} or more, or to 0 to keep all"
+        )
+    return days
 
 
 def email_settings(url: str) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from bench.chaos.ledger import Attempt, Incident, Ledger, Rows, iso
 # A missed deadline is known once the watermark has passed it, which moves once a second.
 KNOWN_WITHIN = timedelta(seconds=3)
 # The reasons for which a channel need not be notified of an outage that began.
-_FAIR = {"recovered", "continues", "down_again"}
+_FAIR = {"recovered"}
+# What was tried, and then no longer said how things were. It may have arrived.
+_REPLACED = "outdated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ def broken(senders: Mapping[str, Sender], ledger: Ledger, rows: Rows) -> list[st
         *false_incidents(senders, ledger, rows),
         *missed_silences(senders, ledger, rows),
         *missed_reports(ledger, rows),
-        *repeated_deliveries(ledger),
+        *repeated_deliveries(ledger, rows),
         *incidents_without_notification(ledger, rows),
-        *unended_outages(ledger),
+        *unended_outages(ledger, rows),
     ]
 
 
@@ -164,12 +166,17 @@ def missed_reports(ledger: Ledger, rows: Rows) -> list[str]:
     return found
 
 
-def repeated_deliveries(ledger: Ledger) -> list[str]:
-    """A channel is notified of the beginning, and of the end, of an incident under one id."""
+def repeated_deliveries(ledger: Ledger, rows: Rows) -> list[str]:
+    """A channel is notified of the beginning, and of the end, of an incident under one id.
+
+    What was tried and then replaced doesn't count: nobody knows whether it arrived.
+    """
+    replaced = _replaced(rows)
     ids: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for message in ledger.messages:
         for news in message.news:
-            ids[message.channel, news.monitor, news.started_at, news.meaning].add(message.id)
+            if (message.channel, message.id) not in replaced and news.meaning != "flapping":
+                ids[message.channel, news.monitor, news.started_at, news.meaning].add(message.id)
     return [
         f"notified {len(those)} times: {channel} of {meaning} of {monitor} from {started}: {sorted(those)}"
         for (channel, monitor, started, meaning), those in ids.items()
@@ -178,57 +185,64 @@ def repeated_deliveries(ledger: Ledger) -> list[str]:
 
 
 def incidents_without_notification(ledger: Ledger, rows: Rows) -> list[str]:
-    """Every incident has a delivery to every channel that arrived, or that was skipped for a fair reason."""
+    """Each channel was notified of every incident, or of a later one, which includes what was missed before.
+
+    Everything that was sent has arrived, and what was skipped was skipped for a fair reason.
+    """
     received = {(message.channel, message.id) for message in ledger.messages}
     channels = {row.channel for row in rows.deliveries} | {message.channel for message in ledger.messages}
-    begun = {
-        (row.channel, row.monitor, row.started_at): row
-        for row in rows.deliveries
-        if row.event in ("incident.opened", "incident.passed")
-    }
+    known: dict[tuple[str, str], datetime] = {}
     found = []
     for row in rows.deliveries:
         about = f"{row.event} of {row.monitor} from {iso(row.started_at)} to {row.channel}"
-        if row.status in ("sent", "merged"):
+        if row.status == "sent":
             if (row.channel, row.id) not in received:
                 found.append(f"not received: {about}, which is {row.status} as {row.id}")
         elif row.status != "skipped":
             found.append(f"unfinished: {about} is {row.status}")
-        elif row.event != "incident.resolved" and row.note not in _FAIR:
+        elif row.note not in _FAIR | {_REPLACED}:
             found.append(f"not notified: {about} was skipped as {row.note}")
+        if row.note != _REPLACED:
+            pair = row.channel, row.monitor
+            known[pair] = max(row.started_at, known.get(pair, row.started_at))
     for incident in rows.incidents:
-        found += [
-            f"not notified: {_name(incident)} has no delivery to {channel}"
-            for channel in sorted(channels)
-            if (channel, incident.monitor, incident.started_at) not in begun
-        ]
+        for channel in sorted(channels):
+            newest = known.get((channel, incident.monitor))
+            if newest is None or newest < incident.started_at:
+                found.append(f"not notified: {_name(incident)} has no delivery to {channel}")
     return found
 
 
-def unended_outages(ledger: Ledger) -> list[str]:
-    """After a channel was notified that a monitor is down, it is notified that it is up, before the next."""
+def unended_outages(ledger: Ledger, rows: Rows) -> list[str]:
+    """What was opened at a receiver, by the key of the outage, is ended there, and nothing comes after that.
+
+    Unless the end was replaced: nobody knows whether that arrived.
+    """
+    replaced = _replaced(rows)
     found = []
-    for (channel, monitor), news in _in_turn(ledger):
-        found += [
-            f"notified twice that it is down: {channel} of {monitor}, from {first[1]} and from {second[1]}"
-            for first, second in pairwise(news)
-            if first[0] == second[0] == "down"
-        ]
-        if news[-1][0] == "down":
+    for (channel, monitor, _outage), news in _by_outage(ledger):
+        if news[-1][0] != "up":
             found.append(f"not ended: {channel} was notified that {monitor} is down from {news[-1][1]}")
+        if any(meaning == "up" and (channel, id_) not in replaced for meaning, _at, id_ in news[:-1]):
+            found.append(f"ended before its end: {channel} of {monitor}, the outage from {news[0][1]}")
     return found
 
 
-def _in_turn(ledger: Ledger) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
-    """Yield, by channel and monitor, the news in order. Of an id that came again, the first time counts."""
+def _replaced(rows: Rows) -> set[tuple[str, str]]:
+    return {(row.channel, row.id) for row in rows.deliveries if row.note == _REPLACED}
+
+
+def _by_outage(ledger: Ledger) -> Iterator[tuple[tuple[str, str, str], list[tuple[str, str, str]]]]:
+    """Yield the news of each outage in order. Of an id that came again, the first time counts."""
     seen: set[tuple[str, str]] = set()
-    turns: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    outages: dict[tuple[str, str, str], list[tuple[str, str, str]]] = defaultdict(list)
     for message in sorted(ledger.messages, key=lambda each: each.at):
         if (message.channel, message.id) not in seen:
             seen.add((message.channel, message.id))
             for news in message.news:
-                turns[message.channel, news.monitor].append((news.meaning, news.started_at))
-    yield from turns.items()
+                key = message.channel, news.monitor, news.outage
+                outages[key].append((news.meaning, news.started_at, message.id))
+    yield from outages.items()
 
 
 def figures(ledger: Ledger, rows: Rows) -> str:

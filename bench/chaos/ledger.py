@@ -12,13 +12,12 @@ from typing import Any
 
 from tests.support.sinks import Received
 
-# How a notification is understood: as the beginning of an outage, or as its end.
+# How a notification is understood: as the beginning of an outage, as a part of it, or as its end.
 _MEANINGS = {
     "incident.opened": "down",
-    "digest.down": "down",
+    "monitor.flapping": "flapping",
     "incident.resolved": "up",
     "incident.passed": "up",
-    "digest.up": "up",
 }
 
 
@@ -59,11 +58,15 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a notification says of one monitor's outage: "down" or "up", and when the outage started."""
+    """What a notification says of one monitor: "down", "flapping" or "up".
+
+    `started_at` is when the incident started that it is about, and `outage` the key of the outage.
+    """
 
     meaning: str
     monitor: str
     started_at: str
+    outage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +165,17 @@ class Ledger:
 def read_message(channel: str, request: Received) -> Message:
     """Return what a request to a sink says."""
     body = request.json
-    meaning = _MEANINGS.get(body["event"])
-    news: list[News] = []
-    if meaning and body["digest"] is not None:
-        news = [News(meaning, each["name"], each["started_at"]) for each in body["digest"]["monitors"]]
-    elif meaning:
-        news = [News(meaning, body["monitor"]["name"], body["incident"]["started_at"])]
+    parts = body["digest"]["monitors"] if body["digest"] is not None else [body]
+    news = [
+        News(
+            _MEANINGS[part["event"]],
+            part["name"] if "name" in part else part["monitor"]["name"],
+            part["incident"]["started_at"],
+            part["outage"],
+        )
+        for part in parts
+        if part["event"] in _MEANINGS
+    ]
     return Message(channel, request.headers["webhook-id"], body["event"], request.at, tuple(news))
 
 

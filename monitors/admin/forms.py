@@ -15,7 +15,7 @@ from monitors.models import SLUG_LENGTH, Monitor
 from monitors.services import tokens
 
 # Fields that are written with `lifecycle`; all others are read-only.
-ABOUT = ("name", "slug", "description", "tags")
+ABOUT = ("name", "slug", "description", "tags", "urgency")
 SCHEDULE = ("kind", "timeout", "interval", "cron", "calendar", "timezone", "grace", "early")
 PUSHES = ("post_only", "push_rate", "value_min", "value_max", "value_required")
 COLUMNS = (*ABOUT, *SCHEDULE, *PUSHES)
@@ -41,6 +41,7 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
         super().__init__(*args, **kwargs)
         self.fields["seen_version"].initial = self.instance.version
         self.fields["kind"].choices = Monitor.Kind.choices  # type: ignore[attr-defined]
+        self.fields["urgency"].required = False
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -62,7 +63,9 @@ class MonitorForm(forms.ModelForm, ScheduleForm):
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Monitor from a valid form."""
-        return {name: self.cleaned_data[name] for name in COLUMNS}
+        columns = {name: self.cleaned_data[name] for name in COLUMNS}
+        # A form without it leaves it unchanged.
+        return {name: value for name, value in columns.items() if value or name != "urgency"}
 
 
 class RotateForm(forms.Form):

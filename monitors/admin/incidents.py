@@ -22,7 +22,15 @@ class TransitionInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnly, LargeTableAdmin):
-    list_display = ("started_at", "monitor", "workspace", "cause", "detected_at", "resolved_at")
+    list_display = (
+        "started_at",
+        "monitor",
+        "workspace",
+        "cause",
+        "detected_at",
+        "confirmed_at",
+        "resolved_at",
+    )
     list_filter = ("cause", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("monitor__workspace",)
     search_fields = ("monitor__name", "monitor__workspace__name")
@@ -33,6 +41,7 @@ class IncidentAdmin(ReadOnly, LargeTableAdmin):
         "cause",
         "started_at",
         "detected_at",
+        "confirmed_at",
         "resolved_at",
         "last_heartbeat_at",
         "opening_message",

@@ -54,7 +54,7 @@ class MonitorAdmin(SiteAdmin):
     form = MonitorForm
     change_form_template = "admin/monitors/monitor/change_form.html"
     list_display = ("name", "workspace", "shown", "last_heartbeat_at", "schedule_in_short")
-    list_filter = ("state__status", "kind", "post_only")
+    list_filter = ("state__status", "urgency", "kind", "post_only")
     list_select_related = ("workspace", "state")
     search_fields = ("name", "slug", "workspace__name")
     search_help_text = gettext_lazy("Monitor name or slug, or workspace name.")

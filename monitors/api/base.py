@@ -77,6 +77,7 @@ class MonitorView(OfMonitorView):
             "name": monitor.name,
             "description": monitor.description,
             "tags": monitor.tags,
+            "urgency": monitor.urgency,
             "schedule": ScheduleField().to_representation(monitor),
             "post_only": monitor.post_only,
             "push_rate": monitor.push_rate,

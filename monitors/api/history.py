@@ -253,6 +253,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "cause": incident.cause,
         "started_at": _iso(incident.started_at),
         "detected_at": _iso(incident.detected_at),
+        "confirmed_at": _iso(incident.confirmed_at) if incident.confirmed_at else None,
         "resolved_at": _iso(ended) if ended else None,
         "duration_seconds": (ended - incident.started_at).total_seconds() if ended else None,
         "opening_message": incident.opening_message,

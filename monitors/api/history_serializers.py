@@ -82,6 +82,10 @@ class IncidentSerializer(serializers.Serializer[Any]):
     cause = serializers.ChoiceField([cause.value for cause in Cause])
     started_at = Timestamp(help_text="When the deadline passed, or down was reported.")
     detected_at = Timestamp(help_text="When Tianji detected it.")
+    confirmed_at = Timestamp(
+        allow_null=True,
+        help_text="When its failure threshold was reached; null: no notifications are, or were, sent.",
+    )
     resolved_at = Timestamp(allow_null=True)
     duration_seconds = serializers.FloatField(allow_null=True)
     opening_message = serializers.CharField(allow_blank=True)

@@ -29,7 +29,7 @@ from core.timezones import ZONE_LENGTH
 from monitors.domain.expressions import ScheduleError
 from monitors.domain.on_calendar_times import LINES_MAX, on_calendar_lines
 from monitors.domain.schedules import EARLY_MAX, GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
-from monitors.domain.state_machine import Shown
+from monitors.domain.state_machine import Shown, Urgency
 from monitors.models import (
     CALENDAR_LENGTH,
     CRON_LENGTH,
@@ -45,6 +45,7 @@ from monitors.services import tokens
 
 CHANNELS_MOST = 200
 STATUSES = [status.value for status in Shown]
+URGENCIES = [urgency.value for urgency in Urgency]
 _SOUGHT_LENGTH = 200
 
 
@@ -206,6 +207,9 @@ class MonitorSerializer(StrictSerializer):
     name = Line(max_length=NAME_LENGTH)
     description = Text(max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False)
     tags = TagsField(required=False)
+    urgency = OneOf(
+        URGENCIES, required=False, help_text="Of knowing that it is down; notification rules use it."
+    )
     schedule = ScheduleField()
     post_only = Boolean(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
     push_rate = Integer(

@@ -177,8 +177,12 @@ class Decision:
 
         While a monitor is down it counts until the incident is confirmed, and again while it recovers.
         """
-        undecided = not (self.confirmed and last_failed(self.outcomes))
-        return self.status is Status.UP or (self.status is Status.DOWN and undecided)
+        return _awaits(self.status, self.outcomes, confirmed=self.confirmed)
+
+
+def _awaits(status: Status, outcomes: int, *, confirmed: bool) -> bool:
+    undecided = not (confirmed and last_failed(outcomes))
+    return status is Status.UP or (status is Status.DOWN and undecided)
 
 
 def decide(facts: Facts, event: Event) -> Decision:
@@ -222,7 +226,8 @@ def _silence(facts: Facts, at: datetime) -> Decision:
     """
     outcomes, confirmed, missed = facts.outcomes, facts.confirmed, 0
     first: datetime | None = None
-    for deadline in facts.deadlines():
+    counts = _awaits(facts.status, facts.outcomes, confirmed=facts.confirmed)
+    for deadline in facts.deadlines() if counts else ():
         if deadline >= at:
             break
         first = first or deadline
@@ -304,9 +309,12 @@ def shown(
 
     `expected_by` is the end of the timeout (or the scheduled time), `deadline` the end of the grace period.
     After `settled` (default: `now`) a heartbeat may have been sent that could not be received, so that a
-    deadline which passed since does not count yet.
+    deadline which passed since does not count yet. `recovering`: it is down, and its last outcome is good.
     """
-    if status is Status.UP and deadline is not None and deadline < (settled or now):
+    overdue = deadline is not None and deadline < (settled or now)
+    if status is Status.DOWN and recovering and not overdue:
+        return Shown.RECOVERING
+    if status is Status.UP and overdue:
         return Shown.DOWN
     if status is Status.UP and expected_by is not None and expected_by < now:
         return Shown.LATE

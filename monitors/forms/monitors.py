@@ -10,12 +10,20 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, PUSH_RATE_MAX
+from monitors.domain.state_machine import Urgency
 from monitors.forms.fields import TagsField
 from monitors.forms.schedules import ScheduleForm
-from monitors.models import DESCRIPTION_LENGTH, SCHEDULE_COLUMNS, SLUG, SLUG_LENGTH, Monitor
+from monitors.models import (
+    DESCRIPTION_LENGTH,
+    SCHEDULE_COLUMNS,
+    SLUG,
+    SLUG_LENGTH,
+    URGENCY_LABELS,
+    Monitor,
+)
 
 _COLUMNS = (
-    *("name", "description", "tags", "slug", "post_only", "push_rate"),
+    *("name", "description", "tags", "slug", "urgency", "post_only", "push_rate"),
     *(*SCHEDULE_COLUMNS, "interval"),
     *("value_min", "value_max", "value_required"),
 )
@@ -62,6 +70,16 @@ class MonitorForm(ScheduleForm):
             )
         ],
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
+    urgency = forms.ChoiceField(
+        label=_("Urgency"),
+        choices=URGENCY_LABELS,
+        required=False,
+        initial=Urgency.NORMAL.value,
+        help_text=_(
+            "How urgent it is to know when it is down. Channels can be limited to urgent monitors, and "
+            "during quiet hours only high urgency notifies."
+        ),
     )
     post_only = forms.BooleanField(
         label=_("Only accept POST"),
@@ -120,6 +138,5 @@ class MonitorForm(ScheduleForm):
     def columns(self) -> dict[str, Any]:
         """Return the columns of Monitor that a valid form sets; those of other kinds get defaults."""
         columns = {**self.cleaned_data, **self.schedule_columns()}
-        if not columns["slug"]:
-            del columns["slug"]
-        return columns
+        # A form without them leaves them unchanged.
+        return {name: value for name, value in columns.items() if value or name not in ("slug", "urgency")}

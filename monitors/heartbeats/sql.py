@@ -200,7 +200,7 @@ def _write_states_statement(postgresql: bool) -> str:
 
 
 def _update_statement(columns: dict[str, str], postgresql: bool, **others: str) -> str:
-    """Return a statement that sets each of `columns` as given, but for those of `others` as that says."""
+    """Return a statement that sets each of `columns` as given, except for those in `others`."""
     assignments = ", ".join(
         others.get(name, f"{name} = given.{name}") for name in columns if name != "monitor_id"
     )

@@ -173,7 +173,7 @@ class Journal:
         if not decision.awaits:
             state.due_at, state.fault = None, ""
         elif decision.status is Status.DOWN and isinstance(event, HeartbeatArrived):
-            # Silence starts anew, and what has passed until now is counted.
+            # Silence counts from this heartbeat, and what passed before it is among the outcomes.
             state.due_at, state.fault = None, ""
         return decision
 
@@ -186,16 +186,7 @@ class Journal:
     def last_was_missed(self, state: MonitorState, monitor: Monitor) -> bool:
         """Return whether the last failure of a monitor that is down was a missed deadline."""
         incident = self._open.get(monitor.pk)
-        if incident is None or state.silent_since is None or state.last_heartbeat_at is None:
-            return True
-        if state.last_heartbeat_at < incident.started_at:
-            return True
-        try:
-            first = monitor.schedule.due_after(state.silent_since).deadline
-        except Exception:  # set_due_at logs it and notes the fault
-            return False
-        # Then the deadline after the last heartbeat is counted.
-        return state.due_at is not None and state.due_at > first
+        return incident is None or last_failure_was_missed(incident, state, monitor)
 
     def _new_incident(
         self,
@@ -299,3 +290,17 @@ class Journal:
         for signal, incidents in self._by_signal.items():
             if incidents:
                 signal.send(sender=Incident, incidents=incidents, at=self.now)
+
+
+def last_failure_was_missed(incident: Incident, state: MonitorState, monitor: Monitor) -> bool:
+    """Return whether the last failure during the open `incident` was a missed deadline."""
+    if state.silent_since is None or state.last_heartbeat_at is None:
+        return True
+    if state.last_heartbeat_at < incident.started_at:
+        return True
+    try:
+        first = monitor.schedule.due_after(state.silent_since).deadline
+    except Exception:  # set_due_at logs it and notes the fault
+        return False
+    # Then the deadline after the last heartbeat is counted.
+    return state.due_at is not None and state.due_at > first

@@ -28,6 +28,7 @@ from monitors.models import Monitor, MonitorState
 
 SHOWN_LABELS = {
     Shown.DOWN: gettext_lazy("Down"),
+    Shown.RECOVERING: gettext_lazy("Recovering"),
     Shown.LATE: gettext_lazy("Late"),
     Shown.UP: gettext_lazy("Up"),
     Shown.NEW: gettext_lazy("New"),
@@ -40,8 +41,8 @@ _PREVIEWED_TIMES = 3
 class Reading:
     """A monitor's status at one moment.
 
-    `expected_by` and `deadline` are set while the monitor is up or late; `since` is when the status
-    changed to the current one: a stored time, or the deadline that passed.
+    `expected_by` and `deadline` are set while the monitor is up, late or recovering; `since` is when the
+    status changed to the current one: a stored time, or the deadline that passed.
     """
 
     monitor: Monitor
@@ -56,13 +57,21 @@ def read(monitor: Monitor, now: datetime) -> Reading:
     """Return the status of `monitor`, loaded with its state, at `now` (the database's time)."""
     state = monitor.state
     due = None
-    if state.status == Status.UP and state.silent_since is not None:
+    if (state.status == Status.UP or state.is_recovering) and state.silent_since is not None:
         due = _due(monitor.schedule, state.silent_since)
     expected_by, deadline = (due.expected_by, due.deadline) if due else (None, None)
     seen = shown(
-        Status(state.status), now=now, expected_by=expected_by, deadline=deadline, settled=settled(now)
+        Status(state.status),
+        now=now,
+        expected_by=expected_by,
+        # That of a monitor that is down is exact.
+        deadline=state.due_at if state.is_recovering else deadline,
+        settled=settled(now),
+        recovering=state.is_recovering,
     )
     since = state.status_changed_at
+    if seen is Shown.DOWN and state.status == Status.DOWN:
+        expected_by, deadline = None, None
     if seen is Shown.DOWN and deadline is not None:
         # Overdue: no sweep has seen it yet, and the incident will start at the deadline.
         since, expected_by, deadline = deadline, None, None

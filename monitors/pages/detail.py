@@ -16,7 +16,7 @@ from accounts.models import AuditEntry
 from monitors.domain.durations import MINUTE, about, units
 from monitors.domain.recurrence import Stretch
 from monitors.domain.schedules import IntervalSchedule
-from monitors.domain.state_machine import Shown
+from monitors.domain.state_machine import Shown, Status
 from monitors.domain.time_slots import DEFAULT_SPAN, SPANS, Slot
 from monitors.domain.timeout_advice import Advice, Rhythm, advise
 from monitors.domain.uptime import Onset, uptime
@@ -187,6 +187,8 @@ def version(monitor: Monitor, selected: Range, *, now: datetime, may_change: boo
     facts = (
         *(monitor.version, state.status, state.status_changed_at, state.last_heartbeat_at, state.fault),
         *(shown, rejected if shown in _SILENT else None),
+        # What counts towards a threshold; of a monitor that is up, each heartbeat changes it.
+        state.recent_outcomes if state.status == Status.DOWN else None,
         *newest.values(),
         *_notification_version(newest.get("incident")),
         *(selected.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
@@ -212,6 +214,7 @@ def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
             ),
             acknowledged=Subquery(incidents.values("acknowledged_at")[:1]),
             note=Subquery(incidents.values("note")[:1]),
+            confirmed=Subquery(incidents.values("confirmed_at")[:1]),
         )
         .first()
     )

@@ -58,6 +58,18 @@ def remove_tag(monitors: Iterable[Monitor], tag: str, *, by: Actor) -> Outcomes:
     return _each(monitors, lambda monitor: _retag(monitor, wanted, by))
 
 
+def set_urgency(monitors: Iterable[Monitor], urgency: str, *, by: Actor) -> Outcomes:
+    """Give each of `monitors` this urgency."""
+
+    def given(monitor: Monitor) -> Outcome:
+        if Monitor.objects.values_list("urgency", flat=True).get(pk=monitor.pk) == urgency:
+            return Outcome.SAME
+        monitor_service.edit(monitor=monitor, by=by, urgency=urgency)
+        return Outcome.DONE
+
+    return _each(monitors, given)
+
+
 def delete(monitors: Iterable[Monitor], *, by: Actor) -> Outcomes:
     """Delete each of `monitors` with all that belongs to it."""
 

@@ -19,7 +19,7 @@ from monitors import signals
 from monitors.domain.state_machine import PauseRequested, ResumeRequested, Status, TimePassed
 from monitors.heartbeats import transitions
 from monitors.locks import lock_monitor_to_delete, lock_state
-from monitors.models import SCHEDULE_COLUMNS, SLUG_LENGTH, Monitor, MonitorState
+from monitors.models import SCHEDULE_COLUMNS, SLUG_LENGTH, WITH_DEFAULTS, Monitor, MonitorState
 from monitors.services import maintenance, tokens
 
 # When several monitors with the same name are created at once, each finds its slug taken once at most.
@@ -138,11 +138,13 @@ def edit(
             _save(monitor, [*changed, "version", "updated_at"])
         if state.status == Status.UP and state.last_heartbeat_at:
             transitions.set_due_at(state, monitor, now=now)
-        elif passed.awaits and not changed.keys().isdisjoint(SCHEDULE_COLUMNS):
+        elif state.due_at is not None and not changed.keys().isdisjoint(SCHEDULE_COLUMNS):
             state.due_at, state.fault = None, ""
             # What was missed under the old schedule isn't missed again under the new one.
             transitions.set_due_at(state, monitor, now=now, after=now if was_missed else None)
         state.save(update_fields=_DECIDED)
+        if others or "urgency" in changed:
+            signals.recipients_changed.send(sender=Monitor, monitors=[monitor.pk])
         record_change(
             monitor,
             by,
@@ -194,9 +196,11 @@ def _apply(monitor: Monitor, event: type[PauseRequested | ResumeRequested], by: 
         at = database_now()
         book = transitions.Journal(at)
         book.know_open_incidents([state])
-        if event is PauseRequested:
-            # A deadline that has passed was missed, even if no sweep has run since.
-            book.decide(state, monitor, TimePassed(at))
+        if event is PauseRequested and state.due_at is not None:
+            # A deadline that has passed was missed, even if no sweep has run since. The schedule and the
+            # thresholds are read after the lock, because they may have changed since.
+            current = Monitor.objects.select_related(WITH_DEFAULTS).get(pk=monitor.pk)
+            book.decide(state, current, TimePassed(at))
         book.decide(state, monitor, event(at))
         book.write()
         state.save(update_fields=_DECIDED)

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from monitors.domain import durations
 from monitors.domain.state_machine import Shown
 from monitors.domain.time_slots import Slot
-from monitors.history import current
+from monitors.history import current, progress
 from monitors.history.current import SHOWN_LABELS, schedule_in_short
 from monitors.models import Incident, Monitor
 from monitors.pages.charts import status_bar
@@ -28,6 +28,8 @@ register = template.Library()
 register.filter("duration", durations.exactly)
 register.filter("schedule_in_short", schedule_in_short)
 register.filter("fault_text", current.fault_text)
+register.filter("recovery_text", progress.recovery_text)
+register.filter("progress_text", progress.progress_text)
 register.filter("cron_in_words", durations.cron_in_words)
 register.filter("deed_in_words", audit_text.in_words)
 
@@ -37,6 +39,7 @@ def status_word(status: str, number: int) -> str:
     """The word for `number` monitors with `status` in a sentence: "3 up"."""
     words_of = {
         Shown.DOWN: ngettext("down", "down", number),
+        Shown.RECOVERING: ngettext("recovering", "recovering", number),
         Shown.LATE: ngettext("late", "late", number),
         Shown.UP: ngettext("up", "up", number),
         Shown.NEW: ngettext("new", "new", number),

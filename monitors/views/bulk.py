@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -19,7 +20,7 @@ from accounts.actors import Actor, actor_of
 from accounts.models import Workspace
 from monitors.access import members_only
 from monitors.forms.fields import TagsField
-from monitors.models import Monitor
+from monitors.models import URGENCY_LABELS, Monitor
 from monitors.pages.overview.params import OverviewParams
 from monitors.pages.overview.versions import ROWS
 from monitors.services import bulk
@@ -29,12 +30,15 @@ _NAMED = 10
 
 
 class BulkForm(forms.Form):
-    """The action for the selected monitors, and its tag if it needs one."""
+    """The action for the selected monitors, with its tag or urgency if it needs one."""
 
     action = forms.ChoiceField(
-        choices=[(name, name) for name in ("pause", "resume", "add_tag", "remove_tag", "delete")]
+        choices=[
+            (name, name) for name in ("pause", "resume", "add_tag", "remove_tag", "set_urgency", "delete")
+        ]
     )
     tag = TagsField(required=False)
+    urgency = forms.ChoiceField(choices=URGENCY_LABELS, required=False)
     sure = forms.BooleanField(required=False)
 
     def clean(self) -> dict[str, object]:
@@ -45,6 +49,10 @@ class BulkForm(forms.Form):
             self.cleaned_data["tag"] = []
         elif len(self.cleaned_data.get("tag", [""])) != 1:
             raise ValidationError({"tag": gettext_lazy("Enter one tag.")})
+        if self.cleaned_data.get("action") != "set_urgency":
+            self.errors.pop("urgency", None)
+        elif not self.cleaned_data.get("urgency"):
+            raise ValidationError({"urgency": gettext_lazy("Choose an urgency.")})
         return self.cleaned_data
 
 
@@ -63,8 +71,7 @@ def do(request: HttpRequest) -> HttpResponse:
     elif form.cleaned_data["action"] == "delete" and not form.cleaned_data["sure"]:
         return _ask(request, selected, back)
     else:
-        tag = next(iter(form.cleaned_data["tag"]), "")
-        _do(request, form.cleaned_data["action"], selected, tag, actor_of(request))
+        _do(request, form.cleaned_data, selected, actor_of(request))
     return HttpResponseRedirect(back, status=303)
 
 
@@ -99,12 +106,14 @@ def _ask(request: HttpRequest, selected: list[Monitor], back: str) -> HttpRespon
     return render(request, "monitors/overview/bulk_delete.html", context)
 
 
-def _do(request: HttpRequest, action: str, selected: list[Monitor], tag: str, by: Actor) -> None:
+def _do(request: HttpRequest, cleaned: dict[str, Any], selected: list[Monitor], by: Actor) -> None:
+    action, tag, urgency = cleaned["action"], next(iter(cleaned["tag"]), ""), cleaned.get("urgency", "")
     operations: dict[str, Callable[[], Outcomes]] = {
         "pause": lambda: bulk.pause(selected, by=by),
         "resume": lambda: bulk.resume(selected, by=by),
         "add_tag": lambda: bulk.add_tag(selected, tag, by=by),
         "remove_tag": lambda: bulk.remove_tag(selected, tag, by=by),
+        "set_urgency": lambda: bulk.set_urgency(selected, urgency, by=by),
         "delete": lambda: bulk.delete(selected, by=by),
     }
     outcomes = operations[action]()
@@ -127,6 +136,9 @@ def _done(action: str, number: int, tag: str) -> str:
             "“%(tag)s” removed from %(number)d monitor.",
             "“%(tag)s” removed from %(number)d monitors.",
             number,
+        ),
+        "set_urgency": ngettext(
+            "Urgency of %(number)d monitor changed.", "Urgency of %(number)d monitors changed.", number
         ),
         "delete": ngettext("%(number)d monitor deleted.", "%(number)d monitors deleted.", number),
     }

@@ -20,7 +20,7 @@ from monitors.domain.state_machine import Status
 from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
 from monitors.history import current
-from monitors.models import MESSAGE_LENGTH, Monitor
+from monitors.models import MESSAGE_LENGTH, Monitor, MonitorState
 from monitors.views.detail import workspace_context
 from monitors.views.responses import redirect_to_monitor
 
@@ -61,7 +61,7 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except recorder.TooManyTestHeartbeats:
         level, words = messages.WARNING, _("A test heartbeat was just sent. Wait a few seconds.")
     else:
-        level, words = messages.SUCCESS, _in_words(push, status)
+        level, words = messages.SUCCESS, _in_words(push, status, recovering=_is_recovering(monitor))
     if request.htmx:  # type: ignore[attr-defined]
         response = render(request, "monitors/detail/_waiting.html#test_result", {"words": words})
         response["HX-Trigger"] = json.dumps({"tianji:tick": {}})
@@ -70,14 +70,20 @@ def test_heartbeat(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return redirect_to_monitor(monitor)
 
 
-def _in_words(push: Push, status: Status) -> str:
+def _in_words(push: Push, status: Status, *, recovering: bool) -> str:
     if status is Status.PAUSED:
         return _("Test heartbeat recorded. The monitor stays paused.")
+    if push.up and status is Status.DOWN and recovering:
+        return _("Test heartbeat received. The monitor recovers after more good heartbeats.")
     if push.up and status is Status.DOWN:
         return _("The test heartbeat has no value, but one is required: the monitor is down.")
     if push.up:
         return _("Test heartbeat received.")
     return _("Test heartbeat received: the monitor is down until the next good heartbeat.")
+
+
+def _is_recovering(monitor: Monitor) -> bool:
+    return bool(MonitorState.objects.get(monitor=monitor).is_recovering)
 
 
 def _ask(request: HttpRequest, monitor: Monitor, *, up: bool) -> HttpResponse:

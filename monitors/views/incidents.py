@@ -20,6 +20,8 @@ from accounts.models import Membership
 from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
 from monitors.forms.log import NoteForm
+from monitors.history import current
+from monitors.history.progress import progress_text
 from monitors.models import Incident
 from monitors.pages.incidents import BadCursor, incidents_of
 from monitors.pages.log import feed
@@ -43,7 +45,11 @@ def incident_list(request: HttpRequest) -> HttpResponse:
     except BadCursor as error:
         raise Http404 from error
     shown = [
-        (row.pk, row.resolved_at, row.acknowledged_at, bool(row.note), row.monitor.name) for row in page.rows
+        (
+            *(row.pk, row.confirmed_at, row.resolved_at, row.acknowledged_at),
+            *(bool(row.note), row.monitor.name),
+        )
+        for row in page.rows
     ]
     version = feed.version(feed.Page([]), shown, page.more)
     if shows(request, version):
@@ -92,8 +98,13 @@ def _incident_page(
 ) -> HttpResponse:
     criteria = Filter(incident=found.public_id)
     entries: list[Entry] = list(islice(feed.entries(found.monitor, criteria), _ENTRIES))[::-1]
+    now = database_now()
+    reading = current.read(found.monitor, now)
     version = feed.version(
-        feed.Page(entries), found.resolved_at, found.acknowledged_at, found.note, membership.may_change
+        feed.Page(entries),
+        *(found.confirmed_at, found.resolved_at, found.acknowledged_at, found.note),
+        *(reading.state.is_recovering, membership.may_change),
+        None if found.resolved_at else progress_text(reading, found),
     )
     if shows(request, version):
         return HttpResponse(status=204)
@@ -103,7 +114,8 @@ def _incident_page(
         "entries": entries,
         "form": form or NoteForm(initial={"note": found.note}),
         "version": version,
-        "now": database_now(),
+        "reading": reading,
+        "now": now,
         "membership": membership,
         "workspace": membership.workspace,
         "may_change": membership.may_change,

@@ -17,7 +17,7 @@ from accounts.access import membership_of
 from accounts.models import Membership, Workspace
 from monitors.access import members_only
 from monitors.forms.monitors import MonitorForm
-from monitors.models import PushToken
+from monitors.models import URGENCY_LABELS, PushToken
 from monitors.pages.overview import announcements, versions
 from monitors.pages.overview import page as overview_page
 from monitors.pages.overview.params import OverviewParams
@@ -67,6 +67,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         _announce(response, workspace, request.headers.get(_NEWS, ""), until=newest)
         return response
     context = _context(workspace, params)
+    context["urgencies"] = URGENCY_LABELS
     if membership.may_change and workspace.token_age_days is not None:
         context["tokens_to_change"] = PushToken.objects.to_change(workspace, context["now"]).count()
     return render(request, "monitors/overview/page.html", context)

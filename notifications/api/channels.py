@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import time
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from api.fields import in_utc
 from api.keyset import PageSerializer
 from api.problems import Problem, impossible
 from api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, answers, paged
+from monitors.domain.expressions import is_time_zone
 from monitors.models import Monitor
 from notifications.api import configs
 from notifications.api.serializers import (
@@ -70,6 +72,9 @@ class ChannelView(ApiView):
                 "monitors": [str(monitor.public_id) for monitor in channel.monitors.all()],
                 "delay": channel.delay,
                 "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
+                "least_urgency": channel.least_urgency,
+                "quiet_hours": _quiet_hours(channel),
+                "burst": channel.burst,
                 "title": channel.title,
                 "body": channel.body,
                 "failing_since": in_utc(channel.failing_since),
@@ -87,8 +92,15 @@ class ChannelView(ApiView):
 
     def columns(self, data: dict[str, Any], *, kind: str, before: Channel | None = None) -> dict[str, Any]:
         """Return the arguments for `services.channels`, from the cleaned data. Raises Problem."""
-        columns = {name: value for name, value in data.items() if name not in ("kind", "events")}
+        columns = {
+            name: value for name, value in data.items() if name not in ("kind", "events", "quiet_hours")
+        }
         _checked(data)
+        if "quiet_hours" in data:
+            columns |= _quiet_columns(data["quiet_hours"])
+        if (most := channel_service.burst_most(kind)) < data.get("burst", 1):
+            sentence = _("Must be a whole number from %(low)d to %(high)d.")
+            raise impossible("burst", sentence % {"low": 1, "high": most})
         if "config" in data:
             columns["config"] = configs.cleaned(kind, data["config"], before=before)
         if "events" in data:
@@ -112,6 +124,31 @@ def _checked(data: dict[str, Any]) -> None:
     for name in ("title", "body"):
         for error in templates.check(data.get(name, "")):
             raise impossible(name, error)
+
+
+def _quiet_hours(channel: Channel) -> dict[str, str] | None:
+    if channel.quiet_from is None or channel.quiet_until is None:
+        return None
+    return {
+        "from": f"{channel.quiet_from:%H:%M}",
+        "until": f"{channel.quiet_until:%H:%M}",
+        "timezone": channel.quiet_timezone,
+    }
+
+
+def _quiet_columns(data: dict[str, str] | None) -> dict[str, Any]:
+    if data is None:
+        return {"quiet_from": None, "quiet_until": None}
+    if data["from"] == data["until"]:
+        raise impossible("quiet_hours.until", _("Must not be the time at which they begin."))
+    if not is_time_zone(data["timezone"]):
+        sentence = _("Unknown time zone. Use one such as UTC or Asia/Jakarta.")
+        raise impossible("quiet_hours.timezone", sentence)
+    return {
+        "quiet_from": time.fromisoformat(data["from"]),
+        "quiet_until": time.fromisoformat(data["until"]),
+        "quiet_timezone": data["timezone"],
+    }
 
 
 class ChannelList(ChannelView):

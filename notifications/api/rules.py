@@ -4,174 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2s
 from typing import Any
 from uuid import UUID
 
 from django.http import Http404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
-from rest_framework import serializers
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.base import ApiView, etag, expected_version
-from api.fields import Boolean, Id, Integer, OneOf, StrictSerializer, Timestamp, in_utc
+from api.fields import in_utc
 from api.problems import Problem, impossible
 from api.schema import ETAG, IF_MATCH, answers
 from core.clock import database_now
 from monitors.api.base import OfMonitorView
-from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
+from monitors.domain.state_machine import Urgency
 from monitors.models import Monitor, MonitorState
-from notifications.models import DELAY_MAX, Channel
-from notifications.rules.effective import EVENTS
+from notifications.api.rules_serializers import (
+    RulesSerializer,
+    WorkspaceRulesSerializer,
+    own_from,
+    own_shown,
+    step_shown,
+)
+from notifications.models import Channel
+from notifications.rules.effective import Step
 from notifications.services import rules as rule_service
 from notifications.services import snooze
-from notifications.services.rules import (
-    REMIND_LEAST,
-    REMIND_LONGEST,
-    REMIND_MOST,
-    Choice,
-    Own,
-    Reminders,
-    RulesConflict,
-)
+from notifications.services.escalation import steps_of
+from notifications.services.rules import Choice, RulesConflict
 
 TAG = "channels"
-CHANNELS_MOST = 1000
-
-
-# --- Bodies -----------------------------------------------------------------------------------------
-
-
-class ToleranceSerializer(StrictSerializer):
-    """A failure threshold: `needed` failures among the last `of` heartbeats."""
-
-    needed = Integer(min_value=1, max_value=NEEDED_MOST)
-    of = Integer(
-        min_value=1,
-        max_value=OF_MOST,
-        required=False,
-        help_text="At least `needed`. If left out, equal to `needed`: failures in a row.",
-    )
-
-
-class RemindersSerializer(StrictSerializer):
-    """How often reminders are sent while a monitor is down."""
-
-    every = Integer(
-        min_value=0,
-        max_value=REMIND_LONGEST,
-        help_text=f"In seconds, at least {REMIND_LEAST}; 0 means never.",
-    )
-    most = Integer(
-        min_value=1,
-        max_value=REMIND_MOST,
-        required=False,
-        allow_null=True,
-        help_text="Maximum number of reminders. Left out or null: the default.",
-    )
-
-
-class ChoiceSerializer(StrictSerializer):
-    """How one channel is notified of a monitor."""
-
-    channel = Id()
-    subscribed = Boolean(required=False, help_text="Whether it is subscribed to the monitor. Default: true.")
-    delay = Integer(
-        min_value=0,
-        max_value=DELAY_MAX,
-        required=False,
-        allow_null=True,
-        help_text="In seconds: notified only if still down after that. null: the channel's own delay.",
-    )
-    events = serializers.ListField(
-        child=OneOf(EVENTS),
-        required=False,
-        allow_null=True,
-        min_length=1,
-        max_length=len(EVENTS),
-        help_text="Events it is notified of. null: the channel's own events.",
-    )
-
-
-@extend_schema_serializer(component_name="WorkspaceRules")
-class OwnSerializer(StrictSerializer):
-    """Notification defaults of a workspace. Fields that are left out or null have the product's default."""
-
-    missed = ToleranceSerializer(
-        required=False, allow_null=True, help_text="Failure threshold for missed heartbeats."
-    )
-    reported = ToleranceSerializer(
-        required=False,
-        allow_null=True,
-        help_text="Failure threshold for down reports and values out of range.",
-    )
-    recovery = Integer(
-        min_value=1,
-        max_value=NEEDED_MOST,
-        required=False,
-        allow_null=True,
-        help_text="Recovery threshold: good heartbeats in a row before recovery is notified.",
-    )
-    reminders = RemindersSerializer(required=False, allow_null=True)
-
-
-@extend_schema_serializer(component_name="MonitorRules")
-class RulesSerializer(OwnSerializer):
-    """Notification rules of a monitor. Fields that are left out or null have the workspace's default."""
-
-    channels = ChoiceSerializer(  # type: ignore[call-arg]
-        many=True,
-        required=False,
-        max_length=CHANNELS_MOST,
-        help_text="All channels of the workspace. Channels that are left out of a change stay unchanged.",
-    )
-    snoozed_until = Timestamp(
-        read_only=True, allow_null=True, help_text="No down notifications are sent until then."
-    )
-
-
-def _own(data: Mapping[str, Any]) -> Own:
-    """Return the rules in a request body. Raises Problem."""
-    return Own(
-        missed=_tolerance("missed", data),
-        reported=_tolerance("reported", data),
-        recovery=data.get("recovery"),
-        reminders=_reminders(data),
-    )
-
-
-def _tolerance(name: str, data: Mapping[str, Any]) -> Threshold | None:
-    given = data.get(name)
-    if given is None:
-        return None
-    needed, of = given["needed"], given.get("of", given["needed"])
-    if of < needed:
-        raise impossible(
-            f"{name}.of", _("Must be a whole number from {low} to {high}.").format(low=needed, high=OF_MOST)
-        )
-    return Threshold(needed, of)
-
-
-def _reminders(data: Mapping[str, Any]) -> Reminders | None:
-    given = data.get("reminders")
-    if given is None:
-        return None
-    every = given["every"]
-    if 0 < every < REMIND_LEAST:
-        sentence = _("Must be 0 for never, or a whole number from {low} to {high}.")
-        raise impossible("reminders.every", sentence.format(low=REMIND_LEAST, high=REMIND_LONGEST))
-    return Reminders(every, given.get("most"))
-
-
-def _shown(own: Own) -> dict[str, Any]:
-    return {
-        "missed": own.missed and {"needed": own.missed.needed, "of": own.missed.of},
-        "reported": own.reported and {"needed": own.reported.needed, "of": own.reported.of},
-        "recovery": own.recovery,
-        "reminders": own.reminders and {"every": own.reminders.every, "most": own.reminders.most},
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +78,7 @@ class MonitorRulesView(OfMonitorView):
     def put(self, request: Request, public_id: UUID) -> Response:
         monitor = self.monitor(public_id)
         data = self.read(RulesSerializer)
-        own, choices = _own(data), self._choices(data.get("channels", ()))
+        own, choices = own_from(data), self._choices(data.get("channels", ()))
         state = self._state(monitor)
         version = expected_version(request, state)  # type: ignore[arg-type]
         try:
@@ -253,7 +119,7 @@ class MonitorRulesView(OfMonitorView):
         own, choices = rule_service.own_of_monitor(monitor), rule_service.choices_of(monitor)
         state = _State(rule_service.versions(own, choices))
         content = {
-            **_shown(own),
+            **own_shown(own),
             "channels": [
                 {
                     "channel": str(channel.public_id),
@@ -273,9 +139,9 @@ class WorkspaceRulesView(ApiView):
         tags=[TAG],
         operation_id="read_rules",
         summary="Get the notification defaults",
-        description="They apply to monitors without rules of their own.",
+        description="They apply to monitors without rules of their own; escalation steps to all monitors.",
         parameters=[ETAG],
-        responses=answers(200, OwnSerializer),
+        responses=answers(200, WorkspaceRulesSerializer),
     )
     def get(self, request: Request) -> Response:
         return self._answer()
@@ -285,18 +151,20 @@ class WorkspaceRulesView(ApiView):
         operation_id="replace_rules",
         summary="Replace the notification defaults",
         description="They apply to monitors without rules of their own, from now on.",
-        request=OwnSerializer,
+        request=WorkspaceRulesSerializer,
         parameters=[IF_MATCH, ETAG],
-        responses=answers(200, OwnSerializer, writes=True, matched=True),
+        responses=answers(200, WorkspaceRulesSerializer, writes=True, matched=True),
     )
     def put(self, request: Request) -> Response:
-        own = _own(self.read(OwnSerializer))
-        state = _State(rule_service.versions(rule_service.own_of_workspace(self.workspace)))
+        data = self.read(WorkspaceRulesSerializer)
+        own, steps = own_from(data), self._steps(data["escalation"]) if "escalation" in data else None
+        state = self._state()
         version = expected_version(request, state)  # type: ignore[arg-type]
         try:
             rule_service.change_workspace(
                 workspace=self.workspace,
                 own=own,
+                steps=steps,
                 by=self.actor,
                 expected=None if version is None else state.parts,
             )
@@ -304,6 +172,31 @@ class WorkspaceRulesView(ApiView):
             raise Problem("precondition-failed") from None
         return self._answer()
 
-    def _answer(self) -> Response:
+    def _steps(self, data: Sequence[Mapping[str, Any]]) -> list[Step]:
+        named = [one["channel"] for one in data]
+        if twice := next((public_id for public_id in named if named.count(public_id) > 1), None):
+            raise impossible("escalation", _("Duplicate channel: %s.") % twice)
+        channels = {
+            channel.public_id: channel
+            for channel in Channel.objects.filter(workspace=self.workspace, public_id__in=named)
+        }
+        if unknown := set(named) - channels.keys():
+            sentence = _("No such channel in this workspace: %s.")
+            raise impossible("escalation", sentence % ", ".join(sorted(map(str, unknown))[:5]))
+        return [
+            Step(
+                channels[one["channel"]],
+                timedelta(seconds=one["after"]),
+                one.get("least_urgency", Urgency.LOW.value),
+            )
+            for one in data
+        ]
+
+    def _state(self) -> _State:
         own = rule_service.own_of_workspace(self.workspace)
-        return Response(_shown(own), headers={"ETag": etag(_State(rule_service.versions(own)))})
+        return _State(rule_service.versions(own, steps=steps_of(self.workspace)))
+
+    def _answer(self) -> Response:
+        own, steps = rule_service.own_of_workspace(self.workspace), steps_of(self.workspace)
+        content = {**own_shown(own), "escalation": [step_shown(step) for step in steps]}
+        return Response(content, headers={"ETag": etag(_State(rule_service.versions(own, steps=steps)))})

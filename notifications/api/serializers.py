@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import NAME_LENGTH
-from api.fields import Boolean, Id, Integer, Line, OneOf, StrictSerializer, Text, Timestamp
+from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, StrictSerializer, Text, Timestamp
 from api.keyset import PageSerializer
+from core.timezones import ZONE_LENGTH
+from monitors.api.serializers import URGENCIES
 from notifications.api.configs import ConfigField, ShownConfigField
 from notifications.integrations import kinds
-from notifications.messages.events import LABELS
-from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Delivery
+from notifications.messages.events import LABELS, REASON_LABELS
+from notifications.models import BURST_MAX, DELAY_MAX, TEMPLATE_LENGTH, Delivery
 from notifications.rules.effective import EVENTS as SUBSCRIBABLE
 
 MONITORS_MOST = 5000
 EVENTS = [event.value for event in LABELS]
 STATUSES = [status.value for status in Delivery.Status]
+REASONS = list(REASON_LABELS)
 NOTES = [note.value for note in Delivery.Note]
 KINDS = list(kinds())
 
@@ -35,11 +39,34 @@ class _MonitorIds(serializers.ListField):
         )
 
 
+class _TimeOfDay(Matching):
+    """A time of day, such as 22:00."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z",
+            gettext_lazy("Must be a time of day from 00:00 to 23:59, such as 22:00."),
+            **kwargs,
+        )
+
+
 class _Template(Text):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             max_length=TEMPLATE_LENGTH, allow_blank=True, required=False, trim_whitespace=False, **kwargs
         )
+
+
+@extend_schema_serializer(component_name="QuietHours")
+class QuietHoursSerializer(StrictSerializer):
+    """From one time of day until another, which may be on the next day."""
+
+    until = _TimeOfDay()
+    timezone = Line(max_length=ZONE_LENGTH, help_text="Such as Asia/Jakarta.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is a keyword.
+        return {"from": _TimeOfDay(), **super().get_fields()}
 
 
 @extend_schema_serializer(component_name="NewChannel")
@@ -69,6 +96,20 @@ class NewChannelSerializer(StrictSerializer):
         max_length=len(SUBSCRIBABLE),
         help_text="Events it is notified of. Default: all but late.",
     )
+    least_urgency = OneOf(
+        URGENCIES, required=False, help_text="Only monitors with this urgency or a higher one. Default: low."
+    )
+    quiet_hours = QuietHoursSerializer(
+        required=False,
+        allow_null=True,
+        help_text="Then only monitors with high urgency notify this channel. Default: null, none.",
+    )
+    burst = Integer(
+        min_value=1,
+        max_value=BURST_MAX,
+        required=False,
+        help_text="Messages in 30 seconds that are sent each alone; what follows is sent in digests.",
+    )
     title = _Template(help_text="Custom title, with {placeholders}; empty for the default.")
     body = _Template(help_text="Custom text, with {placeholders}; empty for the default.")
     failing_since = Timestamp(read_only=True)
@@ -89,6 +130,9 @@ class ChannelSerializer(serializers.Serializer[Any]):
     monitors = serializers.ListField(child=serializers.UUIDField())
     delay = serializers.IntegerField()
     events = serializers.ListField(child=serializers.ChoiceField(SUBSCRIBABLE))
+    least_urgency = serializers.ChoiceField(URGENCIES)
+    quiet_hours = QuietHoursSerializer(allow_null=True)
+    burst = serializers.IntegerField()
     title = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
     failing_since = Timestamp(
@@ -126,8 +170,8 @@ class AttemptSerializer(serializers.Serializer[Any]):
 class DeliverySerializer(serializers.Serializer[Any]):
     """One event for one channel. Every attempt carries the same `id`.
 
-    Notifications that were sent as a digest share one delivery whose event begins with "digest."; each of
-    them names it as its `digest` and has its result.
+    Notifications that were sent as a digest share one delivery whose event is "digest"; each of them names it
+    as its `digest` and has its result. The events that begin with "digest." are of earlier versions.
     """
 
     id = serializers.UUIDField()
@@ -135,14 +179,26 @@ class DeliverySerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(STATUSES)
     channel = serializers.UUIDField()
     channel_name = serializers.CharField()
-    monitor = serializers.UUIDField(allow_null=True, help_text="null for a digest or a failing channel.")
+    monitor = serializers.UUIDField(
+        allow_null=True, help_text="null for a digest, a failing channel or a deleted monitor."
+    )
     monitor_name = serializers.CharField(allow_null=True)
     incident = serializers.UUIDField(allow_null=True, help_text="null also if a monitor is only late.")
     subject = serializers.UUIDField(allow_null=True, help_text="The channel that is failing.")
     digest = serializers.UUIDField(allow_null=True, help_text="The digest that it is part of.")
+    outage = serializers.UUIDField(
+        allow_null=True,
+        help_text="The outage as receivers know it: the same from the first message about it to the last.",
+    )
+    sequence = serializers.IntegerField(
+        allow_null=True, help_text="The number of the message about that outage, from 1."
+    )
+    reason = serializers.ChoiceField(
+        REASONS, allow_null=True, help_text="Why the outage was closed without a recovery (incident.ended)."
+    )
     note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was skipped.")
     created_at = Timestamp()
-    planned_at = Timestamp(allow_null=True, help_text="When the rules allow it to be sent.")
+    planned_at = Timestamp(allow_null=True, help_text="Since when the rules allow it to be sent.")
     next_attempt_at = Timestamp(allow_null=True)
     sent_at = Timestamp(allow_null=True)
     attempts = AttemptSerializer(many=True)

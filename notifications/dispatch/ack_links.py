@@ -122,9 +122,8 @@ def _that_continue(channel: Channel, keys: QuerySet[Delivery, Any]) -> QuerySet[
     notification may not have been sent yet.
     """
     monitors = Belief.objects.filter(channel=channel, outage__in=keys).values("monitor")
-    return Incident.objects.select_related("monitor__workspace").filter(
-        resolved_at=None, monitor__in=monitors
-    )
+    found = Incident.objects.filter(resolved_at=None, confirmed_at__isnull=False, monitor__in=monitors)
+    return found.select_related("monitor__workspace")
 
 
 def _signer() -> signing.TimestampSigner:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -34,6 +35,25 @@ _WRITTEN = {
     "sent_at": "timestamptz",
     "delivery_id": "bigint",
     "check_at": "timestamptz",
+}
+
+
+_INSERTED = {
+    "public_id": "uuid",
+    "monitor_id": "bigint",
+    "incident_id": "bigint",
+    "channel_id": "bigint",
+    "digest_id": "bigint",
+    "event": "text",
+    "sequence": "integer",
+    "occasion": "timestamptz",
+    "thread": "uuid",
+    "reason": "text",
+    "reminder": "integer",
+    "status": "text",
+    "note": "text",
+    "created_at": "timestamptz",
+    "planned_at": "timestamptz",
 }
 
 
@@ -96,6 +116,49 @@ def _write_statement(postgresql: bool) -> str:
     return f"UPDATE {_TABLE} SET {assignments} FROM ({given}) AS given WHERE {_TABLE}.id = given.id"
 
 
+def insert(deliveries: Sequence[Delivery]) -> None:
+    """Insert new deliveries, in one statement if there are many, and set their row ids."""
+    if len(deliveries) == 1:
+        deliveries[0].save(force_insert=True)
+        return
+    statement = _insert_statement(connection.vendor == "postgresql")
+    rows = [
+        [
+            row.public_id.hex,
+            row.monitor_id,
+            row.incident_id,
+            row.channel_id,
+            row.digest_id,
+            row.event,
+            row.sequence,
+            sql.write_time(row.occasion),
+            row.outage.hex if row.outage else None,
+            row.reason,
+            row.reminder,
+            row.status,
+            row.note,
+            sql.write_time(row.created_at),
+            sql.write_time(row.planned_at),
+        ]
+        for row in deliveries
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [json.dumps(rows)])
+        ids = {str(public_id).replace("-", ""): pk for pk, public_id in cursor.fetchall()}
+    for row in deliveries:
+        row.pk = ids[row.public_id.hex]
+
+
+@cache
+def _insert_statement(postgresql: bool) -> str:
+    names = ", ".join(_INSERTED)
+    return (
+        f"INSERT INTO {Delivery._meta.db_table} ({names}, attempt_count)"
+        f" SELECT {names}, 0 FROM ({sql.as_select(_INSERTED, postgresql)}) AS given"
+        " RETURNING id, public_id"
+    )
+
+
 def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery:
     """Return the record of an outage that a channel is not notified of, not yet saved."""
     return Delivery(
@@ -119,10 +182,10 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
         belief.delivery = None
         belief.after_incident = max(belief.after_incident, message.incident_id or 0)
         event = Event(message.event)
-        if not arrived and event is not Event.REMINDER:
+        if not arrived and event not in (Event.LATE, Event.REMINDER):
             # Whether it is tried under another id depends on what happens next.
             continue
-        # A reminder that failed for good counts: the next one comes after the interval.
+        # A reminder or a late monitor is next notified at its own time, whether or not this one arrived.
         belief.sent_at, belief.check_at = now, now
         if event in ENDS:
             belief.state, belief.outage, belief.incident_id, belief.reminders = Belief.State.UP, None, None, 0

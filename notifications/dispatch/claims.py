@@ -58,7 +58,7 @@ class Ended:
 
 def claim(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Claim:
     """Write the message about `news`, a single one or a digest, and claim it."""
-    rows = [each.delivery if isinstance(each, Ended) else _delivery(each, now) for each in news]
+    rows = [each.delivery if isinstance(each, Ended) else _delivery(channel, each, now) for each in news]
     if len(rows) == 1:
         message = rows[0]
         message.status, message.attempt_count = Delivery.Status.SENDING, 1
@@ -75,7 +75,8 @@ def claim(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Clai
         )
         for row in rows:
             row.status, row.digest, row.next_attempt_at = Delivery.Status.MERGED, message, None
-    Delivery.objects.bulk_create([row for row in rows if row.pk is None], batch_size=1000)
+    if new := [row for row in rows if row.pk is None]:
+        belief_rows.insert(new)
     _write_ended([each.delivery for each in news if isinstance(each, Ended)])
     beliefs = []
     for each, row in zip(news, rows, strict=True):
@@ -97,10 +98,10 @@ def _write_ended(rows: Sequence[Delivery]) -> None:
         )
 
 
-def _delivery(news: News, now: datetime) -> Delivery:
+def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:
     belief, send = news.belief, news.send
     # What is late opens a record at a receiver that keeps one for each outage.
-    kind = kinds().get(belief.channel.kind)
+    kind = kinds().get(channel.kind)
     opens = send.event is not Event.LATE or (kind is not None and not kind.merges)
     outage = belief.outage or (uuid.uuid4() if opens else None)
     return Delivery(

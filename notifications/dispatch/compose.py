@@ -19,22 +19,11 @@ from core.clock import database_now
 from core.timezones import known_zones
 from notifications.dispatch import message_facts
 from notifications.messages import digests, payloads, placeholders, single, templates
-from notifications.messages.digests import Section
-from notifications.messages.events import DIGESTS, Event
+from notifications.messages.events import DIGESTS, Event, Reason
 from notifications.messages.single import Message
 from notifications.messages.text import cut, one_line, plain
 from notifications.models import Channel, Delivery
-from notifications.transports.base import Tone
-
-_TONES = {
-    Event.OPENED: Tone.DOWN,
-    Event.REMINDER: Tone.DOWN,
-    Event.RESOLVED: Tone.UP,
-    Event.PASSED: Tone.UP,
-    Event.ENDED: Tone.UP,
-    Event.FLAPPING: Tone.LATE,
-    Event.LATE: Tone.LATE,
-}
+from notifications.transports.base import Tone, tone_of, tone_of_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +46,13 @@ def write(delivery: Delivery) -> Composed:
     """
     event = Event(delivery.event)
     now = database_now()
-    tone = _TONES.get(event, Tone.INFO)
+    tone = tone_of(event, Reason(delivery.reason) if delivery.reason else None)
     with _voice_of(delivery.channel.workspace):
         if event in DIGESTS:
             several = message_facts.of_digest(delivery, now)
             message = _own_words(delivery.channel, digests.compose(several), placeholders.of_digest(several))
             payload = payloads.of_digest(several, message, delivery_id=delivery.public_id)
-            bad = {Section.DOWN, Section.REMINDER, Section.FLAPPING} & several.counts.keys()
-            tone = Tone.DOWN if bad else Tone.UP
+            tone = tone_of_digest(several.counts)
         elif event is Event.FAILING:
             failing = message_facts.of_failing(delivery)
             # Never in the channel's custom text: it must be understood.
@@ -111,7 +99,7 @@ def _own_words(channel: Channel, message: Message, values: Mapping[str, str]) ->
     message = _addressed(channel, message)
     values = {
         "title": message.title,
-        "text": "\n\n".join("\n".join(block) for block in message.blocks),
+        "text": message.body(),
         "workspace": one_line(channel.workspace.name),
         "url": message.url,
         "acknowledge_url": message.ack_url,

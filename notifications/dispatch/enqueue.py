@@ -26,8 +26,13 @@ from notifications.rules.effective import routes_of
 
 def connect() -> None:
     """Connect to the monitors' signals; called once, when the app is ready."""
-    for name in ("incidents_opened", "incidents_passed", "incidents_resolved", "incidents_closed"):
-        getattr(signals, name).connect(_changed, dispatch_uid=f"notifications.{name}")
+    for signal in (
+        signals.incidents_opened,
+        signals.incidents_passed,
+        signals.incidents_resolved,
+        signals.incidents_closed,
+    ):
+        signal.connect(_changed, dispatch_uid="notifications.changed")
     signals.maintenance_moved.connect(_moved, dispatch_uid="notifications.maintenance_moved")
     signals.monitor_deleting.connect(_deleting, dispatch_uid="notifications.monitor_deleting")
 
@@ -164,14 +169,12 @@ def _wake_routes(
 
 
 def _compare_at_once(mine: QuerySet[Belief], now: datetime, *, skip_finished: bool) -> None:
-    ids = among([row.pk for row in lock_beliefs(mine)])
-    these = Belief.objects.filter(pk__in=ids)
-    these.update(check_at=now)
-    # What was given up when its channel was disabled is not retried: the present state is sent instead.
-    finished = [Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED]
-    these.filter(delivery__status__in=finished).update(delivery=None)
-    if skip_finished:
-        over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
-        newest = Subquery(over.order_by("-pk").values("pk")[:1])
-        unsent = Belief.objects.filter(pk__in=ids, outage=None)
-        unsent.update(after_incident=Greatest(F("after_incident"), Coalesce(newest, 0)))
+    locked = lock_beliefs(mine)
+    over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
+    newest = Subquery(over.order_by("-pk").values("pk")[:1])
+    # What has nothing to be compared was not subscribed to what happened since: that is no news now.
+    unsent = [row.pk for row in locked if row.outage is None and (skip_finished or row.check_at is None)]
+    Belief.objects.filter(pk__in=among(unsent)).update(
+        after_incident=Greatest(F("after_incident"), Coalesce(newest, 0))
+    )
+    Belief.objects.filter(pk__in=among(row.pk for row in locked)).update(check_at=now)

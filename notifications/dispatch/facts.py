@@ -5,7 +5,7 @@ The number of queries does not depend on the number of monitors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -56,10 +56,15 @@ class Truths:
     def __init__(self, channel: Channel, beliefs: Sequence[Belief], now: datetime) -> None:
         self.channel, self.now = channel, now
         ids = [belief.monitor_id for belief in beliefs]
-        self._monitors: Mapping[int, Monitor] = (
-            Monitor.objects.select_related("state").in_bulk(ids) if ids else {}
-        )
+        monitors = Monitor.objects.filter(pk__in=among(ids)).only("workspace_id", "urgency", "tags")
+        self._monitors = {monitor.pk: monitor for monitor in monitors}
         self._routes = _routes(channel, self._monitors.values())
+        self._paused = set(
+            MonitorState.objects.filter(monitor__in=among(ids), status=Status.PAUSED).values_list(
+                "monitor_id", flat=True
+            )
+        )
+        self._late_after = self._find_late()
         self._rules = effective.rules_in(channel.workspace_id)
         self._maintenance = maintenance.held_until(ids, now)
         self._outages = _outages(channel, ids, now)
@@ -67,10 +72,19 @@ class Truths:
         self._keeps_records = kind is not None and not kind.merges
         quiet = quiet_hours(channel)
         self._quiet_until = quiet.until(now) if quiet else None
-        self._horizon = horizon(now) if channel.on_late or self._is_any_late_wanted() else None
 
-    def _is_any_late_wanted(self) -> bool:
-        return any("late" in route.events for route in self._routes.values())
+    def _find_late(self) -> dict[int, datetime]:
+        """Return the last heartbeat of each monitor that is late, of those that it is to be notified of."""
+        wanted = [pk for pk, route in self._routes.items() if "late" in route.events]
+        if not wanted:
+            return {}
+        until = horizon(self.now)
+        states = MonitorState.objects.filter(monitor__in=among(wanted), status=Status.UP)
+        found = {}
+        for state in states.select_related("monitor"):
+            if (at := _late_after(state, until)) is not None:
+                found[state.monitor_id] = at
+        return found
 
     def about(self, belief: Belief) -> Truth:
         """Return the truth about the monitor of one of the beliefs."""
@@ -82,26 +96,25 @@ class Truths:
             now=self.now,
             covered=_covered(route, rules) if route is not None else None,
             outages=self._outages.get(belief.monitor_id, ()),
-            paused=monitor is not None and monitor.state.status == Status.PAUSED,
-            late_after=self._late_after(monitor) if route and "late" in route.events and monitor else None,
+            paused=belief.monitor_id in self._paused,
+            late_after=self._late_after.get(belief.monitor_id),
             quiet_until=None if urgent else self._quiet_until,
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
             maintenance_until=self._maintenance.get(belief.monitor_id),
             keeps_records=self._keeps_records,
         )
 
-    def _late_after(self, monitor: Monitor) -> datetime | None:
-        state: MonitorState = monitor.state
-        if state.status != Status.UP or state.silent_since is None:
-            return None
-        try:
-            due = monitor.schedule.due_after(state.silent_since)
-        except ScheduleError:
-            return None
-        now = shown(
-            Status.UP, now=self._horizon or self.now, expected_by=due.expected_by, deadline=due.deadline
-        )
-        return state.last_heartbeat_at if now in (Shown.LATE, Shown.DOWN) else None
+
+def _late_after(state: MonitorState, until: datetime) -> datetime | None:
+    """Return the last heartbeat of a monitor that is up, if the next one is late."""
+    if state.silent_since is None:
+        return None
+    try:
+        due = state.monitor.schedule.due_after(state.silent_since)
+    except ScheduleError:
+        return None
+    now = shown(Status.UP, now=until, expected_by=due.expected_by, deadline=due.deadline)
+    return state.last_heartbeat_at if now in (Shown.LATE, Shown.DOWN) else None
 
 
 def _covered(route: Route, rules: Rules) -> Covered:
@@ -135,29 +148,23 @@ def _outages(channel: Channel, ids: Collection[int], now: datetime) -> dict[int,
         Incident.objects.filter(
             Q(resolved_at=None)
             | Q(resolved_at__gt=now - FLAP_WINDOW)
-            | Q(pk__gt=F("monitor__beliefs__after_incident"))
+            # The newest that is no news too: a message about its end needs one to be about.
+            | Q(pk__gte=F("monitor__beliefs__after_incident"))
             | Q(pk=F("monitor__beliefs__incident")),
             monitor__beliefs__channel=channel,
             monitor__in=among(ids),
             confirmed_at__isnull=False,
         )
         .order_by("pk")
-        .only("pk", "monitor", "started_at", "confirmed_at", "resolved_at", "acknowledged_at")
+        .values_list("pk", "monitor_id", "started_at", "confirmed_at", "resolved_at", "acknowledged_at")
     )
-    over = among(row.pk for row in rows if row.resolved_at is not None)
-    paused = set(
-        Transition.objects.filter(incident__in=over, target=Status.PAUSED).values_list("incident", flat=True)
-    )
-    for row in rows:
-        assert row.confirmed_at is not None, "only those are read"
-        found.setdefault(row.monitor_id, []).append(
-            Outage(
-                number=row.pk,
-                started_at=row.started_at,
-                confirmed_at=row.confirmed_at,
-                resolved_at=row.resolved_at,
-                acknowledged=row.acknowledged_at is not None,
-                paused=row.pk in paused,
-            )
+    over = [pk for pk, _monitor, _start, _confirmed, resolved_at, _by in rows if resolved_at is not None]
+    ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED)
+    paused = set(ended.values_list("incident", flat=True)) if over else set()
+    for pk, monitor, started_at, confirmed_at, resolved_at, acknowledged_at in rows:
+        assert confirmed_at is not None, "only those are read"
+        outage = Outage(
+            pk, started_at, confirmed_at, resolved_at, acknowledged_at is not None, paused=pk in paused
         )
+        found.setdefault(monitor, []).append(outage)
     return found

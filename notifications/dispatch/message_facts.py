@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
+from core.sql import among
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause
 from monitors.history.rejected import rejected_since
@@ -121,10 +123,10 @@ def _about_incident(incident: Incident) -> dict[str, Any]:
 def _meanwhile(delivery: Delivery, belief: Belief, now: datetime) -> single.Meanwhile | None:
     """Return the outages that the channel was not notified of, or not of their ends, besides this one."""
     news = Incident.objects.filter(
-        Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or 0),
+        Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or -1),
         monitor=delivery.monitor_id,
         confirmed_at__isnull=False,
-    ).exclude(pk=delivery.incident_id)
+    ).exclude(pk=delivery.incident_id or -1)
     found = list(news.order_by("pk").values_list("started_at", "resolved_at"))
     if not found:
         return None
@@ -191,20 +193,42 @@ def of_digest(delivery: Delivery, now: datetime) -> digests.Facts:
     for event, count in members.order_by().values_list("event").annotate(count=Count("pk")):
         section = section_of(Event(event))
         counts[section] = counts.get(section, 0) + count
-    listed: list[digests.Member] = []
+    listed: list[Delivery] = []
     rows = members.select_related("incident", "monitor__state").order_by("incident__started_at", "pk")
     for section in counts:
         events = [event for event in Event if event in SECTIONS and section_of(event) is section]
-        listed += [_member(row, now) for row in rows.filter(event__in=events)[: digests.LISTED]]
+        listed += rows.filter(event__in=events)[: digests.LISTED]
     down = Section.DOWN in counts or Section.REMINDER in counts
     return digests.Facts(
         at=delivery.created_at,
         now=now,
         workspace=delivery.channel.workspace.name,
         url=f"{url('monitors:overview')}{'?status=down' if down else ''}",
-        members=tuple(listed),
+        members=tuple(_member(row, now) for row in listed),
         counts=counts,
+        others=_others(members, counts, [row.pk for row in listed]),
         acknowledge_url=ack_links.acknowledge_all_url(delivery) if down else "",
+    )
+
+
+def _others(
+    members: QuerySet[Delivery], counts: Mapping[Section, int], listed: list[int]
+) -> tuple[digests.Other, ...]:
+    """Return those beyond the listed ones: programs must know the outage of each."""
+    if sum(counts.values()) == len(listed):
+        return ()
+    rows = members.exclude(pk__in=among(listed)).order_by("pk")
+    return tuple(
+        digests.Other(
+            Event(event),
+            str(monitor or about["monitor_id"]),
+            str(incident or (about or {}).get("incident_id", "")),
+            str(outage or ""),
+            sequence,
+        )
+        for event, monitor, incident, outage, sequence, about in rows.values_list(
+            "event", "monitor__public_id", "incident__public_id", "outage", "sequence", "about"
+        )
     )
 
 

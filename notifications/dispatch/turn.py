@@ -17,6 +17,7 @@ from core.clock import database_now
 from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
+from notifications.dispatch.beliefs import Wake
 from notifications.dispatch.claims import LEASE, Claim, Ended, News, claim
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
@@ -68,6 +69,9 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
     if channel.enabled:
         due = due.exclude(_OF_DELETED)
     for row in lock_deliveries(due, limit=_FEW):
+        if row.monitor_id and not row.attempt_count:
+            _take_over(row, now)
+            continue
         interrupted = row.status == _SENDING
         if interrupted:
             _note_interruption(row)
@@ -80,6 +84,17 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
         )
         return Claim(row.pk, row.attempt_count + 1, interrupted=interrupted)
     return None
+
+
+def _take_over(row: Delivery, now: datetime) -> None:
+    """Compare what is believed about a monitor instead of sending `row`.
+
+    A process of the version before wrote it while an upgrade was running: it is of an earlier time.
+    """
+    close([row], Delivery.Note.OUTDATED, check_at=now)
+    # Late monitors are found again in a few seconds.
+    if row.monitor_id and row.incident_id:
+        belief_rows.wake([Wake(row.monitor_id, row.channel_id, row.incident_id - 1)], at=now)
 
 
 def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
@@ -99,9 +114,13 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
     ids = [row.pk for row in rows]
     of_deleted = Delivery.objects.filter(digest__in=ids, monitor=None)
     of_deleted.update(status=_PENDING, digest=None, next_attempt_at=check_at)
-    for row in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
-        row.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
+    for closed in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
+        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
     mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    for row in rows:
+        if row.event == Event.LATE:
+            # It may have arrived, and opened a record that ends when a heartbeat arrives.
+            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
     mine.update(delivery=None, check_at=check_at)
 
 
@@ -128,7 +147,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
     ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)]
     # In calm weather one belief is enough, and the rest can wait.
-    for most in (_MOST,) if channel.digest_at is not None else (_FEW, _MOST):
+    for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
         news: list[News | Ended] = [*ended, *_compare_all(channel, beliefs, now)]
@@ -204,13 +223,14 @@ def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
 def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> list[News]:
     """Compare `beliefs` with the truth; settle those without news, and return the news."""
     truths = facts.Truths(channel, beliefs, now)
-    outcomes = [(each, compare(facts.believed(each), truths.about(each))) for each in beliefs]
+    true = {each.pk: truths.about(each) for each in beliefs}
+    outcomes = [(each, compare(facts.believed(each), true[each.pk])) for each in beliefs]
     if outdated := _outdated(outcomes):
         close(outdated, Delivery.Note.OUTDATED, check_at=now)
         again = lock_beliefs(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
     news = [
-        News(each, outcome, truths.about(each).late_after)
+        News(each, outcome, true[each.pk].late_after)
         for each, outcome in outcomes
         if isinstance(outcome, Send) and each.delivery_id is None
     ]
@@ -248,7 +268,8 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.after_incident = max(belief.after_incident, incident)
             if outcome.close:
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
-    Delivery.objects.bulk_create(skipped)
+    if skipped:
+        belief_rows.insert(skipped)
     forgotten = {belief.pk for belief, outcome in settled if isinstance(outcome, Rest) and outcome.forget}
     belief_rows.write([belief for belief, _outcome in settled if belief.pk not in forgotten])
     if forgotten:

@@ -13,14 +13,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import NAME_LENGTH, Workspace
+from core.timezones import ZONE_LENGTH
+from monitors.domain.expressions import is_time_zone
+from monitors.domain.state_machine import Urgency
 from monitors.forms.fields import DurationField, MonitorsField
 from notifications import channel_config
+from notifications.forms.integration_fields import as_typed, form_field, removal_of
+from notifications.forms.rules import NumberField
 from notifications.integrations import Field, Kind
 from notifications.messages import templates
-from notifications.models import DELAY_MAX, TEMPLATE_LENGTH, Channel
+from notifications.models import BURST, DELAY_MAX, TEMPLATE_LENGTH, Channel
 from notifications.rules import sentences
 from notifications.rules.effective import EVENTS
+from notifications.services.channels import burst_most
 
+QUIET = ("quiet_from", "quiet_until", "quiet_timezone")
 EMAIL_URL_EXAMPLE = "submission://user:password@mail.example.com:587"
 
 
@@ -33,6 +40,21 @@ class _EventsField(forms.MultipleChoiceField):
     def clean(self, value: Any) -> Any:
         given = [value] if isinstance(value, str) else list(value or ())
         return super().clean([name for name in given if name]) if given else list(self.initial)
+
+
+def require_quiet_hours(form: forms.BaseForm) -> None:
+    """Add errors to `form` unless its quiet hours have two different times and a time zone, or no times."""
+    begin, end, zone = (form.cleaned_data.get(name) for name in QUIET)
+    if form.errors.keys() & set(QUIET) or (begin is None and end is None):
+        return
+    if begin is None or end is None:
+        missing = "quiet_from" if begin is None else "quiet_until"
+        form.add_error(missing, _("Enter both times, or leave both empty."))
+    elif begin == end:
+        form.add_error("quiet_until", _("Must not be the time at which they begin."))
+    if not is_time_zone(zone or ""):
+        unknown = _("Unknown time zone “%(zone)s”. Use one such as UTC or Asia/Jakarta.")
+        form.add_error("quiet_timezone", unknown % {"zone": zone})
 
 
 class TemplateField(forms.CharField):
@@ -89,6 +111,32 @@ class ChannelForm(forms.Form):
             "For example 10 min, to be notified of longer outages only. Empty: immediately."
         ),
     )
+    least_urgency = forms.ChoiceField(
+        label=gettext_lazy("Only monitors with an urgency of at least"),
+        choices=[
+            (Urgency.LOW.value, gettext_lazy("Low: all of them")),
+            (Urgency.NORMAL.value, gettext_lazy("Normal")),
+            (Urgency.HIGH.value, gettext_lazy("High")),
+        ],
+        required=False,
+        initial=Urgency.LOW.value,
+    )
+    quiet_from = forms.TimeField(
+        label=gettext_lazy("From"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+    )
+    quiet_until = forms.TimeField(
+        label=gettext_lazy("Until"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+    )
+    quiet_timezone = forms.CharField(
+        label=gettext_lazy("Time zone"),
+        max_length=ZONE_LENGTH,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false", "autocomplete": "off"}),
+    )
     title = TemplateField(label=gettext_lazy("Title"), widget=forms.TextInput)
     body = TemplateField(label=gettext_lazy("Text"), widget=forms.Textarea(attrs={"rows": 4}))
     enabled = forms.BooleanField(
@@ -117,12 +165,25 @@ class ChannelForm(forms.Form):
         monitors = self.fields["monitors"]
         assert isinstance(monitors, MonitorsField)
         monitors.offer(workspace)
+        self.fields["quiet_timezone"].initial = workspace.timezone
+        if kind.merges:
+            self._offer_burst()
         self._destination: list[str] = []
         for field in kind.fields:
             if field.editable:
                 self._add(field)
         for name in ("name", "delay", "title", "body"):
             self.fields[name].widget.attrs.setdefault("autocomplete", "off")
+
+    def _offer_burst(self) -> None:
+        most = burst_most(self.kind.slug)
+        self.fields["burst"] = NumberField(
+            label=_("Messages in 30 seconds before a digest"),
+            low=1,
+            high=most,
+            initial=min(BURST, most),
+            help_text=_("Up to so many are sent each alone, what follows in one digest every 30 seconds."),
+        )
 
     def _add(self, field: Field) -> None:
         stored = (
@@ -131,10 +192,10 @@ class ChannelForm(forms.Form):
         self.fields[field.name] = form_field(field, stored=stored)
         self._destination.append(field.name)
         if stored and not field.required:
-            self.fields[_removal(field)] = forms.BooleanField(
+            self.fields[removal_of(field)] = forms.BooleanField(
                 label=_("Remove: %(label)s") % {"label": field.label}, required=False
             )
-            self._destination.append(_removal(field))
+            self._destination.append(removal_of(field))
 
     def destination(self) -> Iterator[BoundField]:
         """The fields of the integration."""
@@ -145,25 +206,40 @@ class ChannelForm(forms.Form):
         """Whether there is a custom title or text to show, valid or not."""
         return any(self[name].value() or self[name].errors for name in ("title", "body"))
 
+    @property
+    def quiet_words(self) -> str:
+        """The quiet hours when the form was opened; empty if there are none."""
+        return sentences.quiet_hours(self.channel) if self.channel else ""
+
+    @property
+    def shows_quiet_hours(self) -> bool:
+        """Whether there are quiet hours to show, valid or not."""
+        return any(self[name].value() for name in QUIET[:2]) or any(self[name].errors for name in QUIET)
+
     def _initial(self, channel: Channel) -> dict[str, Any]:
         editable = {field.name: field for field in self.kind.fields if field.editable and not field.secret}
         stored = channel_config.well_formed(channel.kind, channel.config)
         config = {name: value for name, value in stored.items() if name in editable}
-        return {name: _as_typed(value) for name, value in config.items()} | {
-            "name": channel.name,
-            "scope": self.ALL if channel.all_monitors else self.SOME,
-            "monitors": list(channel.monitors.values_list("public_id", flat=True)),
-            "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
-            "delay": channel.delay or None,
-            "title": channel.title,
-            "body": channel.body,
-            "enabled": channel.enabled,
-        }
+        return (
+            {name: as_typed(value) for name, value in config.items()}
+            | {
+                "name": channel.name,
+                "scope": self.ALL if channel.all_monitors else self.SOME,
+                "monitors": list(channel.monitors.values_list("public_id", flat=True)),
+                "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
+                "delay": channel.delay or None,
+                "title": channel.title,
+                "body": channel.body,
+                "enabled": channel.enabled,
+            }
+            | {name: getattr(channel, name) for name in ("least_urgency", "burst", *QUIET)}
+        )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"]:
             self.add_error("monitors", _("Choose at least one monitor, or all monitors above."))
+        require_quiet_hours(self)
         if self.channel is None and self.kind.slug == "email" and not settings.TIANJI_EMAIL_URL:
             self.add_error(None, email_is_not_set_up())
         return cleaned
@@ -172,6 +248,17 @@ class ChannelForm(forms.Form):
         super().full_clean()
         if self.is_bound and self.errors:
             self._ask_for_secrets_again()
+
+    def ask_about_conflict(self) -> None:
+        """Say that someone else has changed the channel, and keep everything that was typed but secrets."""
+        self.add_error(
+            None,
+            _(
+                "Someone else changed this channel in the meantime. Nothing has been saved yet; your changes "
+                "are below. Save again to overwrite theirs, or reload the page to see them."
+            ),
+        )
+        self._ask_for_secrets_again()
 
     def _ask_for_secrets_again(self) -> None:
         """Secrets are the only input that is lost when the form is shown again: say so."""
@@ -182,7 +269,8 @@ class ChannelForm(forms.Form):
                 and self.data.get(field.name)
                 and field.name not in self.errors
             ):
-                self.fields[field.name].help_text = _("Enter it again: secrets are never shown.")
+                # The bound field has kept the text from before.
+                self[field.name].help_text = _("Enter it again: secrets are never shown.")
 
     def config(self) -> dict[str, Any]:
         """Return the config for `channels.create` and `channels.edit`, from a valid form."""
@@ -193,23 +281,32 @@ class ChannelForm(forms.Form):
             value = self.cleaned_data[field.name]
             if value not in (None, "", []):
                 config[field.name] = value
-            elif not field.secret or self.cleaned_data.get(_removal(field)):
+            elif not field.secret or self.cleaned_data.get(removal_of(field)):
                 config[field.name] = None
         return config
 
     def columns(self) -> dict[str, Any]:
         """Return the arguments for `channels.create` and `channels.edit`, from a valid form."""
         cleaned = self.cleaned_data
-        return {
-            "name": cleaned["name"],
-            "config": self.config(),
-            "enabled": cleaned["enabled"],
-            "all_monitors": cleaned["scope"] == self.ALL,
-            "monitors": cleaned["monitors"],
-            "delay": cleaned["delay"] or 0,
-            "title": cleaned["title"],
-            "body": cleaned["body"],
-        } | {f"on_{name}": name in cleaned["events"] for name in EVENTS}
+        # A form without them leaves them unchanged.
+        kept = ("least_urgency", "burst", "quiet_timezone")
+        optional = {name: cleaned[name] for name in kept if cleaned.get(name)}
+        return (
+            optional
+            | {
+                "name": cleaned["name"],
+                "config": self.config(),
+                "enabled": cleaned["enabled"],
+                "all_monitors": cleaned["scope"] == self.ALL,
+                "monitors": cleaned["monitors"],
+                "delay": cleaned["delay"] or 0,
+                "quiet_from": cleaned["quiet_from"],
+                "quiet_until": cleaned["quiet_until"],
+                "title": cleaned["title"],
+                "body": cleaned["body"],
+            }
+            | {f"on_{name}": name in cleaned["events"] for name in EVENTS}
+        )
 
 
 class AssignForm(forms.Form):
@@ -232,89 +329,6 @@ class AssignForm(forms.Form):
         channels = self.fields["channels"]
         assert isinstance(channels, forms.ModelMultipleChoiceField)
         channels.queryset = workspace.channels.filter(all_monitors=False).order_by("name", "id")
-
-
-# --- From an integration's field to a form's -------------------------------------------------------
-
-
-class _Unshown:
-    """A control that browsers neither fill in nor offer to save, and that never renders its value."""
-
-    def get_context(self, name: str, value: Any, attrs: Any) -> Any:
-        return super().get_context(name, None, attrs)  # type: ignore[misc]  # a widget's, next in line
-
-
-class SecretLine(_Unshown, forms.TextInput):
-    input_type = "password"
-
-
-class SecretAddress(_Unshown, forms.TextInput):
-    """Visible while it is typed: a long URL is hard to type without seeing it."""
-
-
-class SecretLines(_Unshown, forms.Textarea):
-    pass
-
-
-def form_field(field: Field, *, stored: bool) -> forms.Field:
-    """Return the form field for an integration's; `stored`: it has a secret, which is kept if left empty."""
-    common: dict[str, Any] = {
-        "label": field.label,
-        "help_text": _help(field, stored=stored),
-        "required": field.required and not stored,
-        "initial": field.default,
-    }
-    if field.widget == "yes":
-        return forms.BooleanField(**{**common, "required": False})
-    if field.widget == "choice":
-        empty = [] if field.required or field.default is not None else [("", "—")]
-        made: forms.Field = forms.ChoiceField(choices=[*empty, *field.choices], **common)
-    else:
-        made = forms.CharField(max_length=field.max_length, widget=_widget(field), **common)
-    if clean := field.clean:
-        made.clean = _cleaning(made, clean)  # type: ignore[method-assign]
-    return made
-
-
-def _cleaning(made: forms.Field, clean: Any) -> Any:
-    plain = made.clean
-
-    def cleaned(value: Any) -> Any:
-        text = plain(value)
-        return clean(text) if text not in made.empty_values else text
-
-    return cleaned
-
-
-def _widget(field: Field) -> forms.Widget:
-    attrs = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
-    if field.placeholder:
-        attrs["placeholder"] = field.placeholder
-    if field.widget == "lines":
-        return (SecretLines if field.secret else forms.Textarea)(attrs={**attrs, "rows": "3"})
-    if field.widget == "url":
-        return (SecretAddress if field.secret else forms.TextInput)(attrs={**attrs, "inputmode": "url"})
-    if field.secret or field.widget == "secret":
-        # A browser must neither offer to save it nor fill in a password.
-        return SecretLine(attrs={**attrs, "autocomplete": "new-password"})
-    return forms.TextInput(attrs=attrs)
-
-
-def _help(field: Field, *, stored: bool) -> str:
-    more = ""
-    if stored:
-        more = _("A value is set but never shown. Leave this empty to keep it.")
-    elif not field.required and field.widget not in ("yes", "choice"):
-        more = _("Optional.")
-    return f"{field.help} {more}".strip()
-
-
-def _removal(field: Field) -> str:
-    return f"{field.name}-remove"
-
-
-def _as_typed(value: Any) -> Any:
-    return "\n".join(map(str, value)) if isinstance(value, list) else value
 
 
 def email_is_not_set_up() -> str:

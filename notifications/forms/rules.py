@@ -15,8 +15,10 @@ from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from monitors.forms.fields import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
 from notifications.rules import sentences
-from notifications.rules.effective import DEFAULT, EVENTS, Rules, route
+from notifications.rules.effective import DEFAULT, EVENTS, Rules, is_at_least, route
 from notifications.services.rules import (
+    FLAP_LEAST,
+    FLAP_MOST,
     REMIND_LEAST,
     REMIND_LONGEST,
     REMIND_MOST,
@@ -27,6 +29,7 @@ from notifications.services.rules import (
 )
 
 IN_A_ROW, OF_THE_LAST, OWN, NEVER, EVERY = "row", "of", "own", "never", "every"
+OFF, MORE_THAN = "off", "more"
 
 
 class NumberField(forms.IntegerField):
@@ -45,7 +48,7 @@ class NumberField(forms.IntegerField):
 
 
 class OwnForm(forms.Form):
-    """The rules of a monitor or a workspace itself: thresholds and reminders."""
+    """The rules of a monitor or a workspace itself: thresholds, reminders, flapping."""
 
     missed = forms.ChoiceField(label=gettext_lazy("Failure threshold for missed heartbeats"), required=False)
     missed_needed = NumberField(label=gettext_lazy("Failures"), low=1, high=NEEDED_MOST)
@@ -63,6 +66,14 @@ class OwnForm(forms.Form):
         help_text=gettext_lazy("For example 30 min, 1 h or 1 d."),
     )
     remind_most = NumberField(label=gettext_lazy("Maximum reminders"), low=1, high=REMIND_MOST)
+    flapping = forms.ChoiceField(
+        label=gettext_lazy("When it keeps changing"),
+        required=False,
+        help_text=gettext_lazy(
+            "A flapping monitor sends one notification that says so, and the next one when it is steady."
+        ),
+    )
+    flap_changes = NumberField(label=gettext_lazy("Changes in 10 minutes"), low=FLAP_LEAST, high=FLAP_MOST)
 
     def __init__(
         self, data: Any = None, *, own: Own, above: Rules, workspace: bool = False, **kwargs: Any
@@ -79,6 +90,7 @@ class OwnForm(forms.Form):
             "reported": sentences.tolerance_in_words(above.thresholds.reported),
             "recovery": sentences.recovery_in_words(above.thresholds.recovery),
             "reminders": sentences.reminders_in_words(above),
+            "flapping": sentences.flapping_in_words(above.flap_changes),
         }
         usual = _("Default (%(what)s)") if workspace else _("Workspace default (%(what)s)")
         nothing = {name: [("", usual % {"what": words})] for name, words in self.words.items()}
@@ -90,6 +102,11 @@ class OwnForm(forms.Form):
             self._offer(name, nothing[name] + several)
         self._offer(
             "reminders", nothing["reminders"] + [(NEVER, _("Never")), (EVERY, _("At a regular interval"))]
+        )
+        self._offer(
+            "flapping",
+            nothing["flapping"]
+            + [(OFF, _("Notify every change")), (MORE_THAN, _("After more changes than this"))],
         )
         empty = (
             _("Leave empty for the default: %(what)s.")
@@ -110,6 +127,10 @@ class OwnForm(forms.Form):
             forget(self, "remind_every", "remind_most")
         else:
             self._require("remind_every", _("Enter an interval, for example 1 h."))
+        if self.cleaned_data.get("flapping") != MORE_THAN:
+            forget(self, "flap_changes")
+        else:
+            self._require("flap_changes", _("Enter the number of changes."))
         return self.cleaned_data
 
     def _clean_tolerance(self, name: str) -> None:
@@ -141,7 +162,13 @@ class OwnForm(forms.Form):
             reminders = Reminders(0)
         elif cleaned["reminders"] == EVERY:
             reminders = Reminders(cleaned["remind_every"], cleaned["remind_most"] or DEFAULT.remind_most)
-        return Own(self._tolerance("missed"), self._tolerance("reported"), cleaned["recovery"], reminders)
+        return Own(
+            missed=self._tolerance("missed"),
+            reported=self._tolerance("reported"),
+            recovery=cleaned["recovery"],
+            reminders=reminders,
+            flap_changes=0 if cleaned["flapping"] == OFF else cleaned["flap_changes"],
+        )
 
     def _tolerance(self, name: str) -> Threshold | None:
         if not self.cleaned_data[name]:
@@ -157,6 +184,7 @@ class OwnForm(forms.Form):
             "reported": (_("Down reports"), ("reported", "reported_needed", "reported_of")),
             "recovery": (_("Recovery"), ("recovery",)),
             "reminders": (_("Reminders"), ("reminders", "remind_every", "remind_most")),
+            "flapping": (_("Flapping"), ("flapping", "flap_changes")),
         }
         return [
             {
@@ -182,8 +210,11 @@ class ChoiceForm(forms.Form):
         label=gettext_lazy("Only these"), required=False, widget=forms.CheckboxSelectMultiple
     )
 
-    def __init__(self, data: Any = None, *, channel: Channel, choice: Choice, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Any = None, *, channel: Channel, choice: Choice, urgency: str, **kwargs: Any
+    ) -> None:
         self.channel = channel
+        self.is_too_low = not is_at_least(urgency, channel.least_urgency)
         usual = route(channel, None)
         self.usual_delay = sentences.delay_in_words(usual.delay)
         self.usual_events = sentences.events_in_words(usual.events)
@@ -253,12 +284,15 @@ class MonitorRulesForm:
         own: Own,
         above: Rules,
         choices: Iterable[tuple[Channel, Choice]],
+        urgency: str,
     ) -> None:
         self._data = data
         self._choices = list(choices)
         self.own_form = OwnForm(data, own=own, above=above)
         self.channels = [
-            ChoiceForm(data if self._was_shown(channel) else None, channel=channel, choice=choice)
+            ChoiceForm(
+                data if self._was_shown(channel) else None, channel=channel, choice=choice, urgency=urgency
+            )
             for channel, choice in self._choices
         ]
 
@@ -308,4 +342,7 @@ def _initial(own: Own, above: Rules) -> dict[str, Any]:
     initial["reminders"] = "" if reminders is None else EVERY if reminders.every else NEVER
     initial["remind_every"] = reminders.every if reminders and reminders.every else 3600
     initial["remind_most"] = (reminders and reminders.most) or above.remind_most
+    changes = own.flap_changes
+    initial["flapping"] = "" if changes is None else MORE_THAN if changes else OFF
+    initial["flap_changes"] = changes or above.flap_changes or DEFAULT.flap_changes
     return initial

@@ -57,10 +57,7 @@ def body(message: Message, *, line_urls: bool = True) -> str:
     Args:
         line_urls: with the links of single lines. False where they would not be clickable or too long.
     """
-    if message.written:
-        return message.written
-    show = message.with_url if line_urls else str
-    return "\n\n".join("\n".join(map(show, block)) for block in message.blocks)
+    return message.written or message.body(line_urls=line_urls)
 
 
 def links(message: Message) -> list[Link]:

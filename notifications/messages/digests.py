@@ -76,8 +76,19 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """One of the monitors beyond LISTED: what a program needs to open and end its outage."""
+
+    event: Event
+    monitor_id: str
+    incident_id: str = ""
+    outage: str = ""
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a digest needs. `members` are at most LISTED of each section; `counts` counts all of them.
+    """Everything a digest needs. `members` are at most LISTED of each section, `others` the rest of them.
 
     `acknowledge_url` is where everything in it that is down can be acknowledged.
     """
@@ -89,6 +100,7 @@ class Facts:
     members: tuple[Member, ...]
     counts: Mapping[Section, int]
     acknowledge_url: str = ""
+    others: tuple[Other, ...] = ()
 
     @property
     def count(self) -> int:

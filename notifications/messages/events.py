@@ -52,7 +52,7 @@ SUBSCRIPTIONS = {
     Event.REMINDER: "reminder",
     Event.LATE: "late",
 }
-# Nothing sends these any more.
+# No longer sent.
 FORMER = (Event.DIGEST_DOWN, Event.DIGEST_UP, Event.DIGEST_REMINDER)
 DIGESTS = (Event.DIGEST, *FORMER)
 # Events that end an outage at the receiver.

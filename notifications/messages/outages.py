@@ -35,7 +35,7 @@ def reasons(facts: Facts) -> list[str]:
 
 
 def meanwhile(facts: Facts) -> list[str]:
-    """Return a sentence about the outages that nobody was notified of, if there were any."""
+    """Return a sentence about the outages without notifications, if there were any."""
     if (more := facts.meanwhile) is None:
         return []
     if facts.event in (Event.OPENED, Event.REMINDER):

@@ -24,7 +24,7 @@ def of_incident(facts: Facts, message: Message, *, delivery_id: UUID) -> dict[st
         facts.at,
         {
             "outage": facts.outage or None,
-            "sequence": facts.sequence or None,
+            "sequence": facts.sequence if facts.outage else None,
             "monitor": {
                 "id": facts.monitor_id,
                 "name": one_line(facts.monitor),
@@ -80,15 +80,25 @@ def _meanwhile(meanwhile: Meanwhile | None) -> dict[str, Any] | None:
 
 
 def of_digest(facts: digests.Facts, message: Message, *, delivery_id: UUID) -> dict[str, Any]:
-    """Return the JSON object of a digest, with at most LISTED of the monitors of each section."""
+    """Return the JSON object of a digest, with details of at most LISTED of each section."""
     monitors = [_member(member) for _section, members in digests.sections(facts) for member in members]
     digest = {
         "count": facts.count,
         "counts": {section.value: facts.counts.get(section, 0) for section in digests.Section},
         "monitors": monitors,
-        "truncated": facts.count > len(monitors),
+        "others": [_other(other) for other in facts.others],
     }
     return _object(Event.DIGEST, message, delivery_id, facts.at, {"digest": digest})
+
+
+def _other(other: digests.Other) -> dict[str, Any]:
+    return {
+        "event": other.event.value,
+        "outage": other.outage or None,
+        "sequence": other.sequence if other.outage else None,
+        "id": other.monitor_id,
+        "incident": {"id": other.incident_id} if other.incident_id else None,
+    }
 
 
 def _member(member: digests.Member) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def _member(member: digests.Member) -> dict[str, Any]:
     return {
         "event": member.event.value,
         "outage": member.outage or None,
-        "sequence": member.sequence or None,
+        "sequence": member.sequence if member.outage else None,
         "id": member.monitor_id,
         "name": one_line(member.monitor),
         "url": member.monitor_url,

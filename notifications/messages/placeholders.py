@@ -28,7 +28,7 @@ def of_incident(facts: Facts) -> dict[str, str]:
         "last_heartbeat": "" if facts.last_heartbeat_at is None else moment(facts.last_heartbeat_at),
         "urgency": _urgency(facts.urgency),
         "outage": facts.outage,
-        "sequence": str(facts.sequence) if facts.sequence else "",
+        "sequence": str(facts.sequence) if facts.outage else "",
         "count": "1",
         "names": one_line(facts.monitor),
     }

@@ -187,9 +187,9 @@ def _state_at_the_end(facts: Facts) -> str:
         )
     elif gone:
         # A pause resolves the incident, which is no recovery.
-        pattern = _("It was down since %(time)s.")
+        pattern = _("It had been down since %(time)s.")
     elif facts.resolved_at is None:
-        pattern = _("It is still down, since %(time)s.")
+        pattern = _("It has been down since %(time)s.")
     else:
         return _("It recovered at %(time)s.") % {"time": moment(facts.resolved_at)}
     return pattern % {"time": moment(facts.started_at)}

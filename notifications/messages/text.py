@@ -46,11 +46,23 @@ class Message:
         """The whole notification as plain text, links last."""
         if self.written:
             return self.written
-        blocks = ["\n".join(map(self.with_url, lines)) for lines in self.blocks]
         links = [self.url]
         if self.ack_url:
             links.append(f"{self.ack_label}: {self.ack_url}")
-        return "\n\n".join((*blocks, *links))
+        return "\n\n".join(part for part in (self.body(), *links) if part)
+
+    def body(self, *, line_urls: bool = True) -> str:
+        """Return the lines as plain text: paragraphs, with each list right below its heading.
+
+        Args:
+            line_urls: with the links of single lines.
+        """
+        text = ""
+        for block in self.blocks:
+            if text:
+                text += "\n" if text.endswith(":") and block[0].startswith(BULLET) else "\n\n"
+            text += "\n".join(map(self._with_url, block) if line_urls else block)
+        return text
 
     @property
     def blocks(self) -> list[tuple[str, ...]]:
@@ -61,8 +73,7 @@ class Message:
             for part in ([tuple(lines)] if is_list else [(line,) for line in lines])
         ]
 
-    def with_url(self, line: str) -> str:
-        """Return `line` with its link, if it has one."""
+    def _with_url(self, line: str) -> str:
         url = self.line_urls.get(line)
         return f"{line} {url}" if url else line
 

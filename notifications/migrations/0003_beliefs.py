@@ -3,6 +3,27 @@
 import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+
+class RemoveConstraint(migrations.RemoveConstraint):
+    """On SQLite, the constraint goes when the table is copied for AddField: copying a long log takes long."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.connection.vendor != "sqlite":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+
+class AddColumn(migrations.AddField):
+    """A column with a constant default, which SQLite can add without copying the table."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.connection.vendor != "sqlite":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        before, after = (state.apps.get_model(app_label, self.model_name) for state in (from_state, to_state))
+        BaseDatabaseSchemaEditor.add_field(schema_editor, before, after._meta.get_field(self.name))
+
 
 class Migration(migrations.Migration):
 
@@ -13,14 +34,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # The columns stay in the database until a later version: processes of the version before still use
-        # them while an upgrade is running.
-        migrations.SeparateDatabaseAndState(
-            state_operations=[
-                migrations.RemoveField("channel", "downs_until"),
-                migrations.RemoveField("channel", "ups_until"),
-            ],
-        ),
         migrations.CreateModel(
             name='Belief',
             fields=[
@@ -43,23 +56,20 @@ class Migration(migrations.Migration):
                 ('least_urgency', models.CharField(choices=[('low', 'Low'), ('normal', 'Normal'), ('high', 'High')], default='low', max_length=6, verbose_name='monitors with an urgency of at least')),
             ],
         ),
-        migrations.RemoveConstraint(
+        RemoveConstraint(
             model_name='delivery',
             name='one_delivery_an_event_and_channel',
         ),
-        migrations.RemoveConstraint(
+        RemoveConstraint(
             model_name='delivery',
             name='one_delivery_an_occasion_and_channel',
         ),
-        migrations.AlterField(
-            model_name='delivery',
-            name='thread',
-            field=models.UUIDField(db_column='thread', null=True),
-        ),
-        migrations.RenameField(
-            model_name='delivery',
-            old_name='thread',
-            new_name='outage',
+        # The name of the column stays.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.AlterField("delivery", "thread", models.UUIDField(db_column="thread", null=True)),
+                migrations.RenameField("delivery", "thread", "outage"),
+            ],
         ),
         migrations.AddField(
             model_name='channel',
@@ -101,7 +111,7 @@ class Migration(migrations.Migration):
             name='reason',
             field=models.CharField(blank=True, choices=[('paused', 'Monitor paused'), ('deleted', 'Monitor deleted'), ('unsubscribed', 'Channel unsubscribed'), ('not_covered', 'No longer covered by the rules'), ('arrived', 'A heartbeat arrived')], db_default='', default='', max_length=12),
         ),
-        migrations.AddField(
+        AddColumn(
             model_name='delivery',
             name='reminder',
             field=models.PositiveSmallIntegerField(db_default=0, default=0),
@@ -132,7 +142,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('subject', 'occasion', 'channel'), name='one_delivery_a_failing_channel'),
+            constraint=models.UniqueConstraint(condition=models.Q(('subject__isnull', False)), fields=('subject', 'occasion', 'channel'), name='one_delivery_a_failing_channel'),
         ),
         migrations.AddField(
             model_name='belief',
@@ -175,5 +185,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='escalationstep',
             constraint=models.UniqueConstraint(fields=('workspace', 'channel'), name='one_escalation_step_a_workspace_and_channel'),
+        ),
+        # The columns stay in the database until a later version: processes of the version before still use
+        # them while an upgrade is running. This comes last: SQLite copies the columns that it knows into a new
+        # table when another one is added.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.RemoveField("channel", "downs_until"),
+                migrations.RemoveField("channel", "ups_until"),
+            ],
         ),
     ]

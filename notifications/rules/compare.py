@@ -179,7 +179,9 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
         return _down(believed, truth, truth.open, truth.covered)
     if believed.opened and believed.state is not State.LATE:
         return _over(believed, truth)
-    if (missed := _missed(believed, truth, truth.covered)) is not None:
+    missed = _missed(believed, truth, truth.covered)
+    # What was opened because it is late is ended first, also if nothing is sent about a short outage since.
+    if missed is not None and not (isinstance(missed, Rest) and believed.opened):
         return missed
     return _late(believed, truth, truth.covered)
 
@@ -189,8 +191,9 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        # What was not opened there is not skipped either: its recovery may be news.
-        return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest()
+        # An outage that goes on is not skipped: its recovery may be covered.
+        late = believed.state is State.LATE
+        return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest(close=late)
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
     if believed.state is State.DOWN and believed.outage == outage.number:
         return _reminder(believed, truth, outage, covered)
@@ -224,13 +227,15 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
         return _close(believed, truth, Reason.PAUSED)
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
-    if "recovery" not in covered.events and not truth.keeps_records:
-        return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     arrived = believed.state in (State.DOWN, State.FLAPPING)
-    # A snooze holds back only bad news.
-    held = [until for until in (truth.maintenance_until, truth.quiet_until) if until]
+    if (
+        "recovery" not in covered.events
+        and not truth.keeps_records
+        and (arrived or "down" not in covered.events)
+    ):
+        return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
-    return _send_at(max(held, default=truth.now), send, truth)
+    return _send_at(max(_good_news_held(truth), default=truth.now), send, truth)
 
 
 def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | None:
@@ -242,7 +247,9 @@ def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | Non
     if "down" not in covered.events:
         if "recovery" not in covered.events or last.paused:
             return Rest(_skipped(believed, truth, None))
-        return Send(Event.RESOLVED, last.number)
+        return _send_at(
+            max(_good_news_held(truth), default=truth.now), Send(Event.RESOLVED, last.number), truth
+        )
     if last.paused:
         return Rest(_skipped(believed, truth, Why.PAUSED))
     # What recovers before it may be sent is not sent.
@@ -307,7 +314,8 @@ def _flapping_until(believed: Believed, truth: Truth, covered: Covered) -> datet
     if not covered.flap_changes or "down" not in covered.events or not concerned or truth.paused:
         return None
     lately = changes(truth)
-    if len(lately) <= covered.flap_changes:
+    # Once it was said, it is flapping until it is steady, however slowly it still changes.
+    if not lately or (believed.state is not State.FLAPPING and len(lately) <= covered.flap_changes):
         return None
     steady_at = lately[-1] + (STEADY_DOWN if truth.open is not None else STEADY_UP)
     return steady_at if steady_at > truth.now else None
@@ -330,6 +338,11 @@ def _bad_news_held(truth: Truth) -> list[datetime]:
         for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
         if until is not None
     ]
+
+
+def _good_news_held(truth: Truth) -> list[datetime]:
+    """Return until when maintenance and quiet hours hold back good news; a snooze doesn't."""
+    return [until for until in (truth.maintenance_until, truth.quiet_until) if until is not None]
 
 
 def _send_at(at: datetime, send: Send, truth: Truth) -> Outcome:

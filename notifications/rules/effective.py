@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import F
 
+from monitors.domain.state_machine import Urgency
 from monitors.domain.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from monitors.models import WITH_DEFAULTS, Monitor
-from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
+from notifications.models import Channel, ChannelRule, EscalationStep, MonitorRules, WorkspaceRules
 
 EVENTS = ("down", "recovery", "late", "reminder")
+# From the lowest to the highest.
+_URGENCIES = tuple(urgency.value for urgency in Urgency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Rules:
     """The effective rules of one monitor.
 
     `thresholds` are for what is said about the rules: the monitors app has judged by them. `remind_every` is
-    None for never. No down notifications are sent until `snoozed_until`.
+    None for never. With more than `flap_changes` changes in 10 minutes it is flapping; 0 turns that off. No
+    down notifications are sent until `snoozed_until`.
     """
 
     thresholds: Thresholds = DEFAULT_THRESHOLDS
@@ -35,12 +39,27 @@ DEFAULT = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one channel is notified of one monitor: `delay` after it went down, and of which EVENTS."""
+    """How one channel is notified of one monitor: `delay` after it went down, and of which EVENTS.
+
+    `unless_acknowledged`: by an escalation step, so only if no one has acknowledged the incident by then.
+    """
 
     channel: Channel
     delay: timedelta
     events: frozenset[str]
     unless_acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Also notify `channel` of an outage that no one has acknowledged within `after`.
+
+    For monitors with an urgency of at least `least_urgency`.
+    """
+
+    channel: Channel
+    after: timedelta
+    least_urgency: str = Urgency.LOW.value
 
 
 def rules_of(monitors: Collection[int]) -> dict[int, Rules]:
@@ -89,7 +108,10 @@ def merge_rules(
 
 
 def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
-    """Return the routes of the enabled channels for each of `monitors`, by row id. Three queries in total."""
+    """Return the routes of the enabled channels for each of `monitors`, by row id. Four queries in total.
+
+    Escalation steps are included. A channel has no route to monitors below its `least_urgency`.
+    """
     monitors = list(monitors)
     ids = {monitor.pk for monitor in monitors}
     enabled = Channel.objects.filter(enabled=True)
@@ -109,17 +131,64 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
         .order_by("channel_id")
     ):
         selected.setdefault(link.monitor_id, []).append(link.channel)
-    own = {
-        (rule.monitor_id, rule.channel_id): rule for rule in ChannelRule.objects.filter(monitor_id__in=ids)
-    }
-    return {
-        monitor.pk: [
+    steps = _steps_in(workspaces)
+    own: dict[int, dict[int, ChannelRule]] = {}
+    for rule in ChannelRule.objects.filter(monitor_id__in=ids):
+        own.setdefault(rule.monitor_id, {})[rule.channel_id] = rule
+
+    def routes(monitor: Monitor) -> list[Route]:
+        mine = own.get(monitor.pk, {})
+        named = (*for_all.get(monitor.workspace_id, ()), *selected.get(monitor.pk, ()))
+        subscribed = [
             route(channel, rule)
-            for channel in (*for_all.get(monitor.workspace_id, ()), *selected.get(monitor.pk, ()))
-            if (rule := own.get((monitor.pk, channel.pk))) is None or rule.subscribed
+            for channel in named
+            if (rule := mine.get(channel.pk)) is None or rule.subscribed
         ]
-        for monitor in monitors
-    }
+        return escalated(subscribed, steps.get(monitor.workspace_id, ()), urgency=monitor.urgency, own=mine)
+
+    return {monitor.pk: routes(monitor) for monitor in monitors}
+
+
+def _steps_in(workspaces: Collection[int]) -> dict[int, list[Step]]:
+    steps: dict[int, list[Step]] = {}
+    rows = EscalationStep.objects.filter(
+        workspace__in=workspaces, channel__enabled=True, channel__workspace_id=F("workspace_id")
+    )
+    for row in rows.select_related("channel").order_by("after", "pk"):
+        steps.setdefault(row.workspace_id, []).append(step_of(row))
+    return steps
+
+
+def step_of(row: EscalationStep) -> Step:
+    """Return the step in a row that was loaded with its channel."""
+    return Step(row.channel, timedelta(seconds=row.after), row.least_urgency)
+
+
+def escalated(
+    routes: Iterable[Route], steps: Iterable[Step], *, urgency: str, own: Mapping[int, ChannelRule]
+) -> list[Route]:
+    """Return the routes to a monitor of this `urgency`: those of subscriptions, and those of `steps`.
+
+    A step for a channel that is notified as soon without it changes nothing. `own` are the monitor's rules
+    for channels, by their row ids.
+    """
+    found = {route.channel.pk: route for route in routes}
+    for step in steps:
+        if not is_at_least(urgency, step.least_urgency):
+            continue
+        known = found.get(step.channel.pk)
+        if known is not None and "down" in known.events and known.delay <= step.after:
+            continue
+        events = known.events if known else route(step.channel, own.get(step.channel.pk)).events - {"late"}
+        found[step.channel.pk] = Route(
+            step.channel, step.after, events | {"down", "recovery"}, unless_acknowledged=True
+        )
+    return [route for route in found.values() if is_at_least(urgency, route.channel.least_urgency)]
+
+
+def is_at_least(urgency: str, least: str) -> bool:
+    """Return whether `urgency` is `least` or higher."""
+    return _URGENCIES.index(urgency) >= _URGENCIES.index(least)
 
 
 def route(channel: Channel, rule: ChannelRule | None) -> Route:

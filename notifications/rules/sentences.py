@@ -5,7 +5,7 @@ Defaults are left out: each sentence is about a setting that was changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -15,19 +15,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from monitors.domain.durations import DAY, HOUR, MINUTE, about, exactly
+from monitors.domain.state_machine import Urgency
 from monitors.domain.thresholds import Threshold, Thresholds
-from notifications.rules.effective import EVENTS, Route, Rules
+from notifications.models import Channel
+from notifications.rules.effective import DEFAULT, EVENTS, Route, Rules, Step
 
 # More channels than this are counted: "A, B, C, D and 4 more".
 _NAMED = 4
 
 
-def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[str]:
+def sentences(
+    rules: Rules, routes: Sequence[Route], *, now: datetime, urgency: str = Urgency.NORMAL.value
+) -> list[str]:
     """Return the rules of one monitor in plain sentences; never empty.
 
     Args:
-        routes: the enabled channels that are subscribed to it.
+        routes: the enabled channels that are subscribed to it, or notified if no one acknowledges.
         now: the database's time, to tell whether a snooze is still running.
+        urgency: of the monitor. A high one notifies during quiet hours too.
     """
     snoozed = snooze(rules.snoozed_until, now=now)
     subscribed = [route for route in routes if _is_subscribed(route, rules)]
@@ -38,7 +43,9 @@ def sentences(rules: Rules, routes: Sequence[Route], *, now: datetime) -> list[s
             else _("No notifications: no channel is subscribed to this monitor.")
         )
         return [*snoozed, sentence]
-    return [*snoozed, recipients(rules, subscribed), *threshold_lines(rules.thresholds)]
+    quiet = [] if urgency == Urgency.HIGH else quiet_lines(subscribed)
+    thresholds = threshold_lines(rules.thresholds)
+    return [*snoozed, recipients(rules, subscribed), *quiet, *thresholds, *flapping_lines(rules)]
 
 
 def recipients(rules: Rules, routes: Sequence[Route]) -> str:
@@ -50,6 +57,28 @@ def recipients(rules: Rules, routes: Sequence[Route]) -> str:
         names = [] if len(reminded) == len(ordered) else [route.channel.name for route in reminded]
         clauses.append(_reminded(rules, names))
     return "; ".join(clauses) + "."
+
+
+def quiet_lines(routes: Iterable[Route]) -> list[str]:
+    """Return the quiet hours of channels, in one sentence; empty if none has any."""
+    clauses = [
+        _("%(channel)s from %(hours)s") % {"channel": route.channel.name, "hours": hours}
+        for route in sorted(routes, key=lambda route: route.channel.name)
+        if (hours := quiet_hours(route.channel))
+    ]
+    return [_("Quiet hours: %(channels)s.") % {"channels": "; ".join(clauses)}] if clauses else []
+
+
+def quiet_hours(channel: Channel) -> str:
+    """Return the quiet hours of `channel`: "22:00 to 07:00 (Asia/Jakarta)"; empty if it has none."""
+    if channel.quiet_from is None or channel.quiet_until is None:
+        return ""
+    words = {
+        "from": f"{channel.quiet_from:%H:%M}",
+        "until": f"{channel.quiet_until:%H:%M}",
+        "zone": channel.quiet_timezone,
+    }
+    return _("%(from)s to %(until)s (%(zone)s)") % words
 
 
 def threshold_lines(thresholds: Thresholds) -> list[str]:
@@ -74,15 +103,54 @@ def threshold_lines(thresholds: Thresholds) -> list[str]:
     return lines
 
 
-def defaults(rules: Rules) -> list[str]:
-    """Return the rules that don't depend on a channel: thresholds and reminders."""
-    lines = threshold_lines(rules.thresholds)
+def flapping_lines(rules: Rules) -> list[str]:
+    """Return when the monitor is flapping, if that is not the default."""
+    if rules.flap_changes == DEFAULT.flap_changes:
+        return []
+    sentence = _("Flapping: %(what)s.") % {"what": flapping_in_words(rules.flap_changes)}
+    return [sentence]
+
+
+def flapping_in_words(changes: int) -> str:
+    """Return when a monitor is flapping: "off", "more than 6 changes in 10 minutes"."""
+    if not changes:
+        return _("off")
+    sentence = ngettext(
+        "more than %(count)d change in 10 minutes", "more than %(count)d changes in 10 minutes", changes
+    )
+    return sentence % {"count": changes}
+
+
+def escalation_lines(steps: Iterable[Step]) -> list[str]:
+    """Return escalation steps, a sentence each: "Escalation: Phone if not acknowledged within 15 min."."""
+    return [_escalation(step) for step in steps]
+
+
+def _escalation(step: Step) -> str:
+    words = {"channel": step.channel.name, "when": unless_acknowledged_in_words(step.after)}
+    if step.least_urgency == Urgency.LOW:
+        return _("Escalation: %(channel)s %(when)s.") % words
+    words["urgency"] = urgency_in_words(step.least_urgency)
+    return _("Escalation: %(channel)s %(when)s, for monitors with %(urgency)s.") % words
+
+
+def urgency_in_words(least: str) -> str:
+    """Return the least urgency that a channel or step needs: "any urgency", "high urgency"."""
+    return {
+        Urgency.LOW.value: _("any urgency"),
+        Urgency.NORMAL.value: _("normal or high urgency"),
+        Urgency.HIGH.value: _("high urgency"),
+    }[least]
+
+
+def defaults(rules: Rules, steps: Iterable[Step] = ()) -> list[str]:
+    """Return the rules that don't depend on a monitor: thresholds, flapping, reminders, escalation."""
+    lines = [*threshold_lines(rules.thresholds), *flapping_lines(rules)]
     if rules.remind_every is not None:
         clause = _reminded(rules, [])
         lines.append(clause[:1].upper() + clause[1:] + ".")
-    return lines or [
-        _("Notifications on the first missed heartbeat and on every down report, without reminders.")
-    ]
+    usual = _("Notifications on the first missed heartbeat and on every down report, without reminders.")
+    return [*(lines or [usual]), *escalation_lines(steps)]
 
 
 def snooze(until: datetime | None, *, now: datetime) -> list[str]:
@@ -106,6 +174,11 @@ def delay_in_words(delay: timedelta) -> str:
     if not delay:
         return _("immediately")
     return _("if still down after %(delay)s") % {"delay": _exactly(delay)}
+
+
+def unless_acknowledged_in_words(after: timedelta) -> str:
+    """Return when a channel is notified by an escalation step: "if not acknowledged within 15 min"."""
+    return _("if not acknowledged within %(time)s") % {"time": _exactly(after)}
 
 
 def events_in_words(events: frozenset[str]) -> str:
@@ -156,20 +229,21 @@ def _is_subscribed(route: Route, rules: Rules) -> bool:
     return bool(wanted)
 
 
-def _how(route: Route) -> tuple[timedelta, tuple[str, ...]]:
+def _how(route: Route) -> tuple[timedelta, bool, tuple[str, ...]]:
     # Reminders get their own clause, unless they are the only event.
     others = tuple(name for name in EVENTS if name in route.events and name != "reminder")
-    return route.delay, others
+    return route.delay, route.unless_acknowledged, others
 
 
-def _clause(names: Sequence[str], delay: timedelta, events: Sequence[str]) -> str:
+def _clause(names: Sequence[str], delay: timedelta, unless_acknowledged: bool, events: Sequence[str]) -> str:
     channels = _list(names)
     if "down" not in events:
         if not events:
             return _("%(channels)s: reminders only") % {"channels": channels}
         words = {"channels": channels, "events": events_in_words(frozenset(events))}
         return _("%(channels)s: %(events)s only") % words
-    clause = _("%(channels)s: %(when)s") % {"channels": channels, "when": delay_in_words(delay)}
+    when = unless_acknowledged_in_words(delay) if unless_acknowledged else delay_in_words(delay)
+    clause = _("%(channels)s: %(when)s") % {"channels": channels, "when": when}
     asides = []
     if "late" in events:
         asides.append(_("also when late"))

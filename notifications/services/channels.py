@@ -17,13 +17,16 @@ from core.clock import database_now
 from monitors.locks import keep_states
 from monitors.models import Monitor
 from notifications import channel_config
-from notifications.locks import lock_channel, lock_channel_to_delete, lock_channels
-from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.dispatch import enqueue
+from notifications.integrations import kinds
+from notifications.locks import lock_beliefs, lock_channel, lock_channel_to_delete, lock_channels
+from notifications.models import BURST, BURST_MAX, Belief, Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
 _COLUMNS = (
     *("name", "config", "enabled", "all_monitors", "delay", "title", "body"),
     *("on_down", "on_recovery", "on_late", "on_reminder"),
+    *("least_urgency", "quiet_from", "quiet_until", "quiet_timezone", "burst"),
 )
 
 
@@ -46,8 +49,10 @@ def create(
 
     Args:
         config: as cleaned by the fields of `kind`, secrets in the clear.
-        columns: `enabled`, `delay` in seconds, `on_...`, `title` and `body`, if not the defaults.
+        columns: `enabled`, `delay` in seconds, `on_...`, `title`, `body`, `least_urgency`, `quiet_...` and
+            `burst`, if not the defaults.
     """
+    columns.setdefault("burst", min(BURST, burst_most(kind)))
     with transaction.atomic():
         channel = Channel.objects.create(
             workspace=workspace,
@@ -59,7 +64,14 @@ def create(
         )
         channel.monitors.set([] if all_monitors else monitors)
         _record(channel, by, AuditEntry.Action.CHANNEL_CREATED)
+        enqueue.recheck(channel=channel)
     return channel
+
+
+def burst_most(kind: str) -> int:
+    """Return the most messages in 30 s that a channel of `kind` may send each alone."""
+    known = kinds().get(kind)
+    return min(known.burst_most, BURST_MAX) if known else BURST_MAX
 
 
 def edit(
@@ -109,6 +121,8 @@ def edit(
             channel.version += 1
             channel.save(update_fields=columns)
             _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=sorted(changed))
+            # What happened while it was disabled is not sent later.
+            enqueue.recheck(channel=channel, skip_finished="enabled" in changed)
         if not channel.enabled:
             _give_up_pending(channel, monitors=held)
     return channel
@@ -134,7 +148,7 @@ def assign(
     """Subscribe `channels` to `monitors`, or unsubscribe them (`subscribed`); return how many pairs changed.
 
     All or nothing; channels and monitors that were deleted in the meantime are skipped, and a channel for all
-    monitors stays unchanged. Open incidents are not affected.
+    monitors stays unchanged.
     """
     with transaction.atomic():
         named = set(keep_states({monitor.pk for monitor in monitors}))
@@ -147,6 +161,7 @@ def assign(
                 channel.version += 1
                 channel.save(update_fields=["version", "updated_at"])
                 _record(channel, by, AuditEntry.Action.CHANNEL_CHANGED, fields=["monitors"])
+                enqueue.recheck(channel=channel)
         touched = Monitor.objects.filter(pk__in=set().union(*new.values())).select_related("workspace")
         for monitor in touched.order_by("pk"):
             target = AuditTarget(monitor.public_id, monitor.name, {"fields": ["channels"]})
@@ -188,6 +203,10 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
         Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
     )
     now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
+    ids = [pk for pk, _count in counts]
+    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    # When it is enabled again, they are compared again.
+    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
             delivery_id=pk,

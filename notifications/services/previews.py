@@ -33,6 +33,7 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
         cause=Cause.MISSED,
         started_at=now - _LASTED,
         detected_at=now - _LASTED,
+        confirmed_at=now - _LASTED,
         last_heartbeat_at=now - _SILENT,
         opening_message=_("Copied 412 files"),
     )
@@ -42,6 +43,7 @@ def messages(workspace: Workspace, *, name: str, title: str, body: str, now: dat
         cause=Cause.MISSED,
         started_at=down.started_at,
         detected_at=down.detected_at,
+        confirmed_at=down.confirmed_at,
         last_heartbeat_at=down.last_heartbeat_at,
         resolved_at=now,
         closing_message=_("Copied 412 files"),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Workspace
+from monitors.domain.state_machine import Urgency
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
-from notifications.models import Channel, ChannelRule, Delivery, DeliveryAttempt
+from notifications.messages.digests import Section, label_of, section_of
+from notifications.messages.events import Event
+from notifications.models import Belief, Channel, ChannelRule, Delivery, DeliveryAttempt, EscalationStep
 from notifications.rules import sentences
 from notifications.rules.effective import route
 
@@ -115,11 +120,39 @@ def _attempts(before: str = "") -> Prefetch[str]:
 
 def _subscribed_to(monitor: Monitor) -> QuerySet[Channel]:
     silent = ChannelRule.objects.filter(monitor=monitor, channel=OuterRef("pk"), subscribed=False)
+    subscribed = Q(all_monitors=True) | Q(pk__in=monitor.channels.values("pk"))
     return Channel.objects.filter(
-        Q(all_monitors=True) | Q(pk__in=monitor.channels.values("pk")),
-        ~Exists(silent),
+        (subscribed & ~Exists(silent)) | Q(escalation_steps__workspace=monitor.workspace_id),
         workspace_id=monitor.workspace_id,
     )
+
+
+# --- Waiting ---------------------------------------------------------------------------------------
+
+
+def waiting_for(monitor: Monitor, *, now: datetime) -> list[str]:
+    """Return until when messages about `monitor` wait: "Ops Slack: not before 14:12". One query.
+
+    Reminders are left out: the rules say when they are sent.
+    """
+    waiting = (
+        Belief.objects.filter(monitor=monitor, channel__enabled=True, delivery=None, check_at__gt=now)
+        .exclude(state=Belief.State.DOWN, incident__resolved_at=None)
+        .select_related("channel")
+        .order_by("check_at", "channel__name")
+    )
+    return [
+        _("%(channel)s: not before %(time)s")
+        % {"channel": row.channel.name, "time": _clock(row.check_at, now)}
+        for row in waiting
+        if row.check_at is not None
+    ]
+
+
+def _clock(at: datetime, now: datetime) -> str:
+    here = timezone.localtime(at)
+    today = here.date() == timezone.localtime(now).date()
+    return f"{here:%H:%M}" if today else date_format(here, "j M Y, H:i")
 
 
 # --- Failing channels ------------------------------------------------------------------------------
@@ -180,8 +213,22 @@ def how(channel: Channel) -> str:
     }
 
 
+def escalation_to(channel: Channel) -> str:
+    """Return when escalation notifies `channel`: "if not acknowledged within 15 min"; empty if it doesn't."""
+    row = EscalationStep.objects.filter(channel=channel).first()
+    if row is None:
+        return ""
+    when = sentences.unless_acknowledged_in_words(timedelta(seconds=row.after))
+    if row.least_urgency == Urgency.LOW:
+        return when
+    return _("%(when)s, for monitors with %(urgency)s") % {
+        "when": when,
+        "urgency": sentences.urgency_in_words(row.least_urgency),
+    }
+
+
 def about(delivery: Delivery) -> str:
-    """Return what `delivery` is about: a monitor, a number of monitors, a channel.
+    """Return what `delivery` is about: a monitor, also one that was deleted, a number of monitors, a channel.
 
     Load it with one of the functions above.
     """
@@ -189,8 +236,21 @@ def about(delivery: Delivery) -> str:
         return delivery.monitor.name
     if delivery.subject:
         return delivery.subject.name
+    if delivery.about:
+        return str(delivery.about["monitor"])
     number: int = getattr(delivery, "member_count", None) or 0
     return ngettext("%(count)d monitor", "%(count)d monitors", number) % {"count": number}
+
+
+def sections(delivery: Delivery) -> list[tuple[str, list[Delivery]]]:
+    """Return the named members of a digest in its sections, each with its label.
+
+    Load it with one of the functions above.
+    """
+    found: dict[Section, list[Delivery]] = {section: [] for section in Section}
+    for member in getattr(delivery, "named", ()):
+        found[section_of(Event(member.event))].append(member)
+    return [(label_of(section), members) for section, members in found.items() if members]
 
 
 def destination(channel: Channel, *, masked: bool) -> str:

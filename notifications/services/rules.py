@@ -22,13 +22,16 @@ from monitors.locks import lock_down_states, lock_state
 from monitors.models import Monitor, MonitorDefaults, ThresholdColumns, merge_thresholds
 from monitors.services import thresholds
 from monitors.services.thresholds import OwnThresholds
+from notifications.dispatch import enqueue
 from notifications.locks import lock_channels
 from notifications.models import Channel, ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import EVENTS, Route, Rules, merge_rules, route
+from notifications.rules.effective import EVENTS, Route, Rules, Step, escalated, merge_rules, route
+from notifications.services import escalation
 
+FLAP_LEAST, FLAP_MOST = 3, 50
 REMIND_LEAST, REMIND_LONGEST, REMIND_MOST = 60, 7 * 86_400, 100
-# The name of the part of `versions` that is about no channel.
-_OWN = "rules"
+# The names of the parts of `versions` that are about no channel.
+_OWN, _ESCALATION = "rules", "escalation"
 
 
 class RulesConflict(Exception):
@@ -45,12 +48,16 @@ class Reminders:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The rules of a monitor or a workspace itself; None is the default of the level above."""
+    """The rules of a monitor or a workspace itself; None is the default of the level above.
+
+    `flap_changes`: with more changes in 10 minutes it is flapping; 0 is never.
+    """
 
     missed: Threshold | None = None
     reported: Threshold | None = None
     recovery: int | None = None
     reminders: Reminders | None = None
+    flap_changes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ def own_of(row: MonitorRules | WorkspaceRules | None, judged_by: ThresholdColumn
         reported=own.reported,
         recovery=own.recovery,
         reminders=None if every is None else Reminders(every, most),
+        flap_changes=None if row is None else row.flap_changes,
     )
 
 
@@ -110,9 +118,13 @@ def _choice(channel: Channel, selected: set[int], rule: ChannelRule | None) -> C
     )
 
 
-def versions(own: Own, choices: Iterable[tuple[Channel, Choice]] = ()) -> dict[str, str]:
-    """Return a version of each part, which changes whenever the part does."""
+def versions(
+    own: Own, choices: Iterable[tuple[Channel, Choice]] = (), steps: Iterable[Step] | None = None
+) -> dict[str, str]:
+    """Return a version of each part, which changes whenever the part does. `steps`: None if it has none."""
     parts: dict[str, object] = {_OWN: own}
+    if steps is not None:
+        parts[_ESCALATION] = sorted((step.channel.pk, step.after, step.least_urgency) for step in steps)
     parts |= {str(channel.public_id): choice for channel, choice in choices}
     return {name: blake2s(repr(part).encode(), digest_size=6).hexdigest() for name, part in parts.items()}
 
@@ -131,13 +143,16 @@ def rules_from_workspace(own: Own) -> Rules:
     return merge_rules(WorkspaceRules(**_columns(own)), None, meant)
 
 
-def routes_from(choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
-    """Return the routes of the enabled channels if these were the choices."""
-    return [
-        route(channel, ChannelRule(delay=choice.delay, events=_listed(choice.events)))
-        for channel, choice in choices
-        if channel.enabled and choice.subscribed
-    ]
+def routes_from(monitor: Monitor, choices: Iterable[tuple[Channel, Choice]]) -> list[Route]:
+    """Return the routes of the enabled channels to `monitor` if these were the choices. One query."""
+    enabled = [(channel, choice) for channel, choice in choices if channel.enabled]
+    rules = {
+        channel.pk: ChannelRule(delay=choice.delay, events=_listed(choice.events))
+        for channel, choice in enabled
+    }
+    subscribed = [route(channel, rules[channel.pk]) for channel, choice in enabled if choice.subscribed]
+    steps = [step for step in escalation.steps_of(monitor.workspace) if step.channel.enabled]
+    return escalated(subscribed, steps, urgency=monitor.urgency, own=rules)
 
 
 # --- Changing ---------------------------------------------------------------------------------------
@@ -153,7 +168,7 @@ def change(
 ) -> bool:
     """Change the rules of `monitor`; return whether anything changed.
 
-    Thresholds apply to an open incident at once, the rest to events from now on.
+    Applies at once, to what is open too.
 
     Args:
         own: all of its own rules; None leaves them unchanged.
@@ -173,7 +188,7 @@ def change(
         fields = [] if own is None else _differing(before, own)
         if own is not None and _thresholds(own) != _thresholds(before):
             thresholds.change(monitor=monitor, own=_thresholds(own))
-        if own is not None and "reminders" in fields:
+        if own is not None and _columns(own) != _columns(before):
             MonitorRules.objects.update_or_create(monitor=monitor, defaults=_columns(own))
             forget_if_empty(monitor, now=database_now())
         stood = {channel.pk: choice for channel, choice in choices}
@@ -189,13 +204,23 @@ def change(
             audit.record(
                 workspace=monitor.workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, target=target
             )
+            enqueue.recheck(monitors=[monitor.pk])
     return bool(fields or names)
 
 
 def change_workspace(
-    *, workspace: Workspace, own: Own, by: Actor = COMMAND, expected: Mapping[str, str] | None = None
+    *,
+    workspace: Workspace,
+    own: Own,
+    steps: Iterable[Step] | None = None,
+    by: Actor = COMMAND,
+    expected: Mapping[str, str] | None = None,
 ) -> bool:
     """Change the defaults of `workspace` for its monitors; return whether anything changed.
+
+    Args:
+        steps: all escalation steps; None leaves them unchanged.
+        expected: as for `change`.
 
     Raises:
         RulesConflict: they are no longer as `expected`.
@@ -205,16 +230,19 @@ def change_workspace(
         lock_down_states(workspace)
         lock_workspace(workspace)
         before = own_of_workspace(workspace)
-        _compare(versions(before), expected)
+        _compare(versions(before, steps=escalation.steps_of(workspace)), expected)
         fields = _differing(before, own)
         if _thresholds(own) != _thresholds(before):
             thresholds.change_defaults(workspace=workspace, own=_thresholds(own))
-        if "reminders" in fields:
+        if _columns(own) != _columns(before):
             WorkspaceRules.objects.update_or_create(workspace=workspace, defaults=_columns(own))
             WorkspaceRules.objects.filter(pk=workspace.pk, **_columns(Own())).delete()
+        if steps is not None and escalation.replace(workspace, steps):
+            fields.append(_ESCALATION)
         if fields:
             target = AuditTarget(workspace.public_id, workspace.name, {"fields": fields})
             audit.record(workspace=workspace, by=by, action=AuditEntry.Action.RULES_CHANGED, target=target)
+            enqueue.recheck(workspace=workspace)
     return bool(fields)
 
 
@@ -238,6 +266,7 @@ def _columns(own: Own) -> dict[str, Any]:
     return {
         "remind_every": own.reminders.every if own.reminders else None,
         "remind_most": own.reminders.most if own.reminders else None,
+        "flap_changes": own.flap_changes,
     }
 
 

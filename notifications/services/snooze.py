@@ -38,10 +38,10 @@ def snooze(*, monitor: Monitor, until: datetime, by: Actor = COMMAND) -> None:
         now = database_now()
         if not now < until <= now + LONGEST:
             raise NoSuchTime
-        before = snoozed_until(monitor, now=now)
-        if before == until:
+        if snoozed_until(monitor, now=now) == until:
             return
         MonitorRules.objects.update_or_create(monitor=monitor, defaults={"snoozed_until": until})
+        enqueue.recheck(monitors=[monitor.pk])
         record_change(monitor, by, AuditEntry.Action.MONITOR_SNOOZED, until=until.isoformat())
 
 
@@ -54,8 +54,7 @@ def unsnooze(*, monitor: Monitor, by: Actor = COMMAND) -> bool:
     with transaction.atomic():
         keep_state(monitor)
         now = database_now()
-        before = snoozed_until(monitor, now=now)
-        if before is None:
+        if snoozed_until(monitor, now=now) is None:
             return False
         MonitorRules.objects.filter(pk=monitor.pk).update(snoozed_until=None)
         forget_if_empty(monitor, now=now)

@@ -11,6 +11,7 @@ from notifications.services import queries
 
 register = template.Library()
 register.filter("subject_of", queries.about)
+register.filter("sections_of", queries.sections)
 
 
 @register.simple_tag(takes_context=True)

@@ -9,7 +9,7 @@ from django import template
 
 from monitors.models import Monitor
 from monitors.pages.overview.page import Row
-from notifications.services import snooze
+from notifications.services import flapping, snooze
 
 register = template.Library()
 
@@ -18,6 +18,12 @@ register = template.Library()
 def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
     """When the snooze of `monitor` ends; None if there is none. One query."""
     return snooze.snoozed_until(monitor, now=now)
+
+
+@register.simple_tag
+def is_flapping(monitor: Monitor, now: datetime) -> bool:
+    """Whether `monitor` keeps going down and recovering. One query."""
+    return monitor.pk in flapping.is_flapping([monitor.pk], now)
 
 
 @register.simple_tag

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.access import require_change
 from accounts.actors import actor_of
 from core.clock import database_now
+from core.timezones import offered_zones
 from monitors.access import members_only
 from notifications import channel_config
 from notifications.access import get_channel_to_change
@@ -77,9 +78,19 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if _PREVIEW in request.POST:
         return _form_page(request, form, status=200)
     if form.is_valid():
-        channel_service.edit(channel=channel, by=actor_of(request), **form.columns())
-        messages.success(request, _("Saved."))
-        return redirect("notifications:detail", channel.public_id)
+        seen = request.POST.get("version", "")
+        version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
+        try:
+            channel_service.edit(channel=channel, by=actor_of(request), version=version, **form.columns())
+        except channel_service.VersionConflict:
+            # Read again, so that the next save is compared with the current version.
+            channel.refresh_from_db()
+            form.ask_about_conflict()
+        except Channel.DoesNotExist:
+            raise Http404("The channel was deleted.") from None
+        else:
+            messages.success(request, _("Saved."))
+            return redirect("notifications:detail", channel.public_id)
     return _form_page(request, form, status=422 if form.is_bound else 200)
 
 
@@ -99,6 +110,7 @@ def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpR
         "notice": email_is_not_set_up() if lacks_a_server else "",
         "previews": _previews(form),
         "placeholders": templates.placeholders(),
+        "zones": offered_zones(),
     }
     return render(request, part(request, "notifications/form.html", "preview"), context, status=status)
 

@@ -17,12 +17,14 @@ from accounts.access import membership_of, require_change
 from accounts.actors import actor_of
 from core.clock import database_now
 from monitors.access import get_incident_or_404, members_only, membership_in
+from monitors.domain.state_machine import Urgency
 from monitors.views.bulk import requested_url, selected_monitors
 from monitors.views.detail import workspace_context
 from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.dispatch import send
 from notifications.forms.channels import AssignForm
+from notifications.rules import sentences
 from notifications.services import channels as channel_service
 from notifications.services import queries
 from notifications.transports.base import Sent
@@ -121,6 +123,11 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "destination": queries.destination(channel, masked=masked),
         "fault": channel_config.fault(channel),
         "how": queries.how(channel),
+        "least_urgency": (
+            "" if channel.least_urgency == Urgency.LOW else sentences.urgency_in_words(channel.least_urgency)
+        ),
+        "quiet_hours": sentences.quiet_hours(channel),
+        "escalation": queries.escalation_to(channel),
         "failing": queries.failing_of(channel, masked=masked),
         "can_sign": channel_config.can_sign(channel.kind),
         "overlap_ends": channel_config.overlap_ends(channel, now),

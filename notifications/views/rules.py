@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,14 +25,17 @@ from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.models import Monitor
 from monitors.views.detail import workspace_context
 from monitors.views.responses import redirect_to_monitor
+from notifications.forms.escalation import EscalationForm, enabled
 from notifications.forms.rules import MonitorRulesForm, OwnForm, expected
 from notifications.rules import sentences
-from notifications.rules.effective import DEFAULT, routes_of, rules_of
+from notifications.rules.effective import DEFAULT, Step, routes_of, rules_of
+from notifications.services import queries
 from notifications.services import rules as rule_service
 from notifications.services import snooze as snooze_service
+from notifications.services.escalation import steps_of
 from notifications.services.rules import Own, RulesConflict
 
-_PREVIEW = "preview"
+_PREVIEW, _MORE = "preview", "more"
 
 
 @require_GET
@@ -43,7 +47,10 @@ def for_monitor(request: HttpRequest, public_id: UUID) -> HttpResponse:
     routes = routes_of([monitor])[monitor.pk]
     context = {
         "monitor": monitor,
-        "sentences": sentences.sentences(rules_of([monitor.pk])[monitor.pk], routes, now=now),
+        "sentences": sentences.sentences(
+            rules_of([monitor.pk])[monitor.pk], routes, now=now, urgency=monitor.urgency
+        ),
+        "waiting": queries.waiting_for(monitor, now=now),
         "nobody": not routes,
         "snoozed": snooze_service.snoozed_until(monitor, now=now),
         "may_change": membership_in(request, monitor.workspace).may_change,
@@ -90,12 +97,13 @@ def _form(monitor: Monitor, data: Any) -> MonitorRulesForm:
         own=rule_service.own_of_monitor(monitor),
         above=rule_service.rules_from(Own(), monitor.workspace),
         choices=rule_service.choices_of(monitor),
+        urgency=monitor.urgency,
     )
 
 
 def _current_summary(monitor: Monitor) -> list[str]:
     held, routes = rules_of([monitor.pk])[monitor.pk], routes_of([monitor])[monitor.pk]
-    return sentences.sentences(held, routes, now=database_now())
+    return sentences.sentences(held, routes, now=database_now(), urgency=monitor.urgency)
 
 
 def _page(
@@ -125,7 +133,8 @@ def _summary(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
     if not form.is_valid():
         return []
     meant = rule_service.rules_from(form.own(), monitor.workspace)
-    return sentences.sentences(meant, rule_service.routes_from(form.outcome()), now=database_now())
+    routes = rule_service.routes_from(monitor, form.outcome())
+    return sentences.sentences(meant, routes, now=database_now(), urgency=monitor.urgency)
 
 
 # --- The workspace ----------------------------------------------------------------------------------
@@ -134,47 +143,67 @@ def _summary(monitor: Monitor, form: MonitorRulesForm) -> list[str]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @members_only
 def workspace_rules(request: HttpRequest) -> HttpResponse:
-    """The defaults for monitors without rules of their own; as above, without channels."""
+    """The defaults for monitors without rules of their own; as above, with escalation instead of channels."""
     posted = request.method == "POST"
     workspace = (require_change(request) if posted else membership_of(request)).workspace
-    form = _workspace_form(workspace, request.POST if posted else None)
+    forms_ = _workspace_forms(workspace, request.POST if posted else None)
+    own, escalation = forms_
+    if _MORE in request.POST:
+        escalation.add_row()
+        return _workspace_page(request, *forms_)
     if not posted or _PREVIEW in request.POST:
-        return _workspace_page(request, form)
-    if not form.is_valid():
-        return _workspace_page(request, form, status=422)
+        return _workspace_page(request, *forms_)
+    if not all([own.is_valid(), escalation.is_valid()]):
+        return _workspace_page(request, *forms_, status=422)
     try:
         changed = rule_service.change_workspace(
-            workspace=workspace, own=form.own(), by=actor_of(request), expected=expected(request.POST)
+            workspace=workspace,
+            own=own.own(),
+            steps=escalation.steps(),
+            by=actor_of(request),
+            expected=expected(request.POST),
         )
     except RulesConflict:
-        theirs = sentences.defaults(
-            rule_service.rules_from_workspace(rule_service.own_of_workspace(workspace))
-        )
-        form = _workspace_form(workspace, request.POST)
-        return _workspace_page(request, form, theirs=theirs, status=422)
+        forms_ = _workspace_forms(workspace, request.POST)
+        theirs = _workspace_summary(rule_service.own_of_workspace(workspace), steps_of(workspace))
+        return _workspace_page(request, *forms_, theirs=theirs, status=422)
     messages.success(request, _("Saved.") if changed else _("Nothing to change."))
     return HttpResponseRedirect(reverse("notifications:workspace_rules"), status=303)
 
 
-def _workspace_form(workspace: Workspace, data: Any) -> OwnForm:
+def _workspace_forms(workspace: Workspace, data: Any) -> tuple[OwnForm, EscalationForm]:
     own = rule_service.own_of_workspace(workspace)
-    return OwnForm(data, own=own, above=DEFAULT, workspace=True)
+    return (
+        OwnForm(data, own=own, above=DEFAULT, workspace=True),
+        EscalationForm(data, workspace=workspace, steps=steps_of(workspace)),
+    )
+
+
+def _workspace_summary(own: Own, steps: Iterable[Step]) -> list[str]:
+    return sentences.defaults(rule_service.rules_from_workspace(own), enabled(steps))
 
 
 def _workspace_page(
-    request: HttpRequest, form: OwnForm, *, theirs: list[str] | None = None, status: int = 200
+    request: HttpRequest,
+    form: OwnForm,
+    escalation: EscalationForm,
+    *,
+    theirs: list[str] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     summary: list[str] = []
+    workspace = membership_of(request).workspace
     if not form.is_bound:
-        own = rule_service.own_of_workspace(membership_of(request).workspace)
-        summary = sentences.defaults(rule_service.rules_from_workspace(own))
-    elif form.is_valid():
-        summary = sentences.defaults(rule_service.rules_from_workspace(form.own()))
+        summary = _workspace_summary(rule_service.own_of_workspace(workspace), steps_of(workspace))
+    elif all([form.is_valid(), escalation.is_valid()]):
+        steps = escalation.steps()
+        summary = _workspace_summary(form.own(), steps_of(workspace) if steps is None else steps)
     preview = request.headers.get("HX-Request") == "true" and _PREVIEW in request.POST
     template = (
         "notifications/workspace_rules.html#summary" if preview else "notifications/workspace_rules.html"
     )
-    return render(request, template, {"form": form, "summary": summary, "theirs": theirs}, status=status)
+    context = {"form": form, "escalation": escalation, "summary": summary, "theirs": theirs}
+    return render(request, template, context, status=status)
 
 
 # --- Snooze -----------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
+def news(meaning: str, monitor: str, start: float, *, outage: str = "") -> News:
+    return News(meaning, monitor, iso(at(start)), outage or f"{monitor}-{start:g}")
+
+
 class World:
     """A run in which all went well: a reported outage and a silence, both notified and ended.
 
@@ -69,10 +73,10 @@ class World:
             self.rows.deliveries.append(
                 Delivery("hook", monitor, at(start), f"incident.{event}", "sent", "", id_)
             )
-            self.tell(id_, f"incident.{event}", when, News(meaning, monitor, iso(at(start))))
+            self.tell(id_, f"incident.{event}", when, news(meaning, monitor, start))
 
-    def tell(self, id_: str, event: str, second: float, *news: News) -> None:
-        self.ledger.write(Message("hook", id_, event, second, news))
+    def tell(self, id_: str, event: str, second: float, *said: News) -> None:
+        self.ledger.write(Message("hook", id_, event, second, said))
 
     def broken(self) -> list[str]:
         return invariants.broken(SENDERS, self.ledger, self.rows)
@@ -187,12 +191,20 @@ def test_who_is_silent_at_the_end_must_be_down():
 
 
 def test_a_second_id_for_the_same_news_is_a_second_delivery(world: World):
-    world.tell("another", "incident.opened", 21.5, News("down", "reports", iso(at(20.5))))
+    world.tell("another", "incident.opened", 21.5, news("down", "reports", 20.5))
     assert any(each.startswith("notified 2 times: hook of down of reports") for each in world.broken())
 
 
+def test_what_was_replaced_may_have_arrived(world: World):
+    world.tell("another", "incident.opened", 21.5, news("down", "reports", 20.5))
+    world.rows.deliveries.append(
+        Delivery("hook", "reports", at(20.5), "incident.opened", "skipped", "outdated", "another")
+    )
+    assert world.broken() == []
+
+
 def test_news_in_a_digest_and_by_itself_are_two_deliveries(world: World):
-    world.tell("digest", "digest.up", 50, News("up", "reports", iso(at(20.5))))
+    world.tell("digest", "digest", 50, news("up", "reports", 20.5))
     assert any(each.startswith("notified 2 times: hook of up of reports") for each in world.broken())
 
 
@@ -213,13 +225,25 @@ def test_every_delivery_is_finished(world: World, status: str):
 
 
 def test_an_incident_is_notified_unless_it_was_over_before(world: World):
-    opened, resolved = world.rows.deliveries[:2]
+    opened = world.rows.deliveries[0]
     world.ledger.messages[:] = [each for each in world.ledger.messages if "reports" not in each.id]
-    world.rows.deliveries[1] = replace(resolved, status="skipped", note="not_notified")
+    del world.rows.deliveries[1]
     world.rows.deliveries[0] = replace(opened, status="skipped", note="recovered")
     assert world.broken() == []
     world.rows.deliveries[0] = replace(opened, status="skipped", note="unsubscribed")
     assert any(each.startswith("not notified: incident.opened of reports") for each in world.broken())
+
+
+def test_a_later_notification_includes_what_was_missed_before(world: World):
+    world.rows.incidents.append(Incident("silent", "missed", at(25), at(26), "silent 15", "silent 17"))
+    assert world.broken() == []
+    world.rows.incidents[-1] = replace(world.rows.incidents[-1], started_at=at(50), resolved_at=at(51))
+    assert any(each.startswith("not notified: missed incident of silent") for each in world.broken())
+
+
+def test_what_was_replaced_is_no_notification(world: World):
+    world.rows.deliveries[:2] = [replace(world.rows.deliveries[0], status="skipped", note="outdated")]
+    assert any(each.startswith("not notified: reported incident of reports") for each in world.broken())
 
 
 def test_an_incident_without_a_delivery_is_not_notified(world: World):
@@ -232,9 +256,24 @@ def test_what_was_announced_is_ended(world: World):
     assert "not ended: hook was notified that silent is down from 2026-11-27T12:00:29.000Z" in world.broken()
 
 
-def test_an_outage_is_ended_before_the_next_is_announced(world: World):
+def test_a_relapse_belongs_to_its_outage_until_that_is_ended(world: World):
     moved = next(each for each in world.ledger.messages if each.id == "silent-29-resolved")
     world.ledger.messages.remove(moved)
-    world.tell("early", "incident.opened", 45, News("down", "silent", iso(at(44))))
+    world.tell("again", "incident.opened", 45, news("down", "silent", 44, outage="silent-29"))
+    world.tell("flapping", "monitor.flapping", 45.5, news("flapping", "silent", 44, outage="silent-29"))
     world.ledger.write(replace(moved, at=46))
-    assert any(each.startswith("notified twice that it is down: hook of silent") for each in world.broken())
+    assert world.broken() == []
+
+
+def test_nothing_comes_after_the_end_of_an_outage(world: World):
+    world.tell("again", "incident.opened", 45, news("down", "silent", 44, outage="silent-29"))
+    world.tell("end", "incident.resolved", 46, news("up", "silent", 44, outage="silent-29"))
+    (found,) = world.broken()
+    assert found == "ended before its end: hook of silent, the outage from 2026-11-27T12:00:29.000Z"
+    ended = world.rows.deliveries[-1]
+    world.rows.deliveries[:] = [
+        *world.rows.deliveries,
+        replace(ended, status="skipped", note="outdated"),
+        replace(ended, started_at=at(44), id="end"),
+    ]
+    assert world.broken() == []

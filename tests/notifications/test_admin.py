@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -38,6 +40,19 @@ def test_switching_it_off_gives_up_what_waits(samples: Samples, root: Client):
     samples.channel.refresh_from_db()
     assert not samples.channel.enabled
     assert Delivery.objects.get().status == "failed"
+
+
+def test_urgency_quiet_hours_and_the_size_of_a_storm_are_changed(samples: Samples, root: Client):
+    fields = {"name": "Bell", "enabled": "on", "all_monitors": "on"}
+    quiet = {"quiet_from": "22:00", "quiet_until": "07:00", "quiet_timezone": "Asia/Jakarta"}
+    wrong = root.post(page_of(samples.channel), {**fields, **quiet, "quiet_until": "22:00", "burst": "21"})
+    assert {"quiet_until", "burst"} <= wrong.context["adminform"].form.errors.keys()
+    right = root.post(page_of(samples.channel), {**fields, **quiet, "burst": "20", "least_urgency": "high"})
+    assert right.status_code == 302
+    samples.channel.refresh_from_db()
+    channel = samples.channel
+    assert (channel.quiet_from, channel.quiet_until) == (time(22), time(7))
+    assert (channel.quiet_timezone, channel.burst, channel.least_urgency) == ("Asia/Jakarta", 20, "high")
 
 
 def test_it_accepts_only_monitors_of_its_own_workspace(samples: Samples, root: Client):

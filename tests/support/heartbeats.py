@@ -59,7 +59,7 @@ def let_pass(monitor: Monitor, **length: float) -> None:
     for model, columns in (
         (MonitorState, ["status_changed_at", "last_heartbeat_at", "due_at"]),
         (Heartbeat, ["received_at"]),
-        (Incident, ["started_at", "detected_at", "resolved_at", "last_heartbeat_at"]),
+        (Incident, ["started_at", "detected_at", "confirmed_at", "resolved_at", "last_heartbeat_at"]),
         (Transition, ["at"]),
     ):
         model.objects.filter(monitor=monitor).update(**{name: F(name) - age for name in columns})

@@ -123,6 +123,12 @@ def digest(*, count: int = 3) -> digests.Facts:
         url="https://tianji.example.com/?status=down",
         members=tuple(_member(event, number) for number, event in enumerate(events)),
         counts=counts,
+        others=tuple(
+            digests.Other(
+                Event.OPENED, str(UUID(int=9000 + n)), str(UUID(int=8000 + n)), str(UUID(int=7000 + n)), 1
+            )
+            for n in range(digests.LISTED, count)
+        ),
         acknowledge_url=ACKNOWLEDGE_URL,
     )
 

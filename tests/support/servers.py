@@ -27,13 +27,16 @@ _START_WITHIN = 30.0
 # Below what Linux gives to outgoing connections: nobody takes a port while its server restarts.
 _FIRST_PORT, _LAST_PORT = 15_000, 32_000
 _MOST_WORKERS = 32
+# Set for a test run beside another one, whose ports it must leave alone.
+PORTS_BESIDE = "TESTS_PORTS_BESIDE"
 _given: set[int] = set()
 
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that is free, and that no other test of this run has been given."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = list(range(_FIRST_PORT + worker, _LAST_PORT, _MOST_WORKERS))
+    first = _FIRST_PORT + worker + (_MOST_WORKERS if PORTS_BESIDE in os.environ else 0)
+    ports = list(range(first, _LAST_PORT, 2 * _MOST_WORKERS))
     random.SystemRandom().shuffle(ports)
     for port in ports:
         if port not in _given and _is_free(port):

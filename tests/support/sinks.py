@@ -159,13 +159,10 @@ class Received:
         return json.loads(self.body)
 
 
-_TOLD_TOGETHER = {"digest.down": "incident.opened", "digest.up": "incident.resolved"}
-
-
 def notifications_in(body: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the events of a webhook with the names of their monitors, those of a digest one by one."""
     if body["digest"] is not None:
-        return [(_TOLD_TOGETHER[body["event"]], each["name"]) for each in body["digest"]["monitors"]]
+        return [(each["event"], each["name"]) for each in body["digest"]["monitors"]]
     return [(body["event"], body["monitor"]["name"])] if body["monitor"] else []
 
 
@@ -182,7 +179,7 @@ class HttpSink:
         self._server.daemon_threads = True
         # A test that ends must not wait for a line that hangs on purpose.
         self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
     def url(self) -> str:

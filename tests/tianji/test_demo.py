@@ -20,9 +20,9 @@ from monitors.domain.state_machine import Shown
 from monitors.heartbeats import missed
 from monitors.history import current, rollups, status_bars, uptimes
 from monitors.models import Heartbeat, Incident, Monitor, RejectedPush, RolledUp, Transition
-from notifications.dispatch import queue
+from notifications.dispatch import waiting
 from notifications.messages.events import Event
-from notifications.models import Channel, Delivery
+from notifications.models import Belief, Channel, Delivery
 from tests.support.demo import DAYS, PASSWORD, demo, monitors_of, rows
 from tests.support.sinks import HttpSink, wait_until
 from tianji.demo import live, people
@@ -94,7 +94,7 @@ def test_there_are_incidents_of_each_cause_acknowledged_and_noted(sample):
 def test_messages_were_sent_one_is_retried_and_one_was_given_up(sample):
     deliveries = Delivery.objects.filter(channel__workspace=sample)
     assert set(deliveries.values_list("status", flat=True)) == {"sent", "failed", "pending", "skipped"}
-    assert deliveries.filter(event=Event.DIGEST_UP).exists()
+    assert deliveries.filter(event=Event.DIGEST).exists()
     retried = deliveries.get(status="pending", attempt_count__gt=0)
     assert retried.channel.failures == retried.attempts.count() == retried.attempt_count
     assert retried.next_attempt_at > database_now()
@@ -102,6 +102,22 @@ def test_messages_were_sent_one_is_retried_and_one_was_given_up(sample):
         last = list(delivery.attempts.all())[-1]
         assert last.ok
         assert last.finished_at == delivery.sent_at
+
+
+def test_each_channel_believes_what_it_was_sent_last(sample):
+    goes_on = set(
+        Incident.objects.filter(monitor__workspace=sample, resolved_at=None).values_list("pk", flat=True)
+    )
+    believed = Belief.objects.filter(channel__workspace=sample)
+    for belief in believed.filter(state="down", delivery=None):
+        sent = Delivery.objects.filter(channel=belief.channel, monitor=belief.monitor, status="sent").latest(
+            "pk"
+        )
+        assert (sent.event, sent.incident, sent.outage) == (Event.OPENED, belief.incident, belief.outage)
+        assert belief.incident_id in goes_on
+    assert believed.filter(state="down").count() >= len(goes_on)
+    retried = believed.get(delivery__isnull=False)
+    assert retried.delivery.status == "pending"
 
 
 def test_deliveries_are_in_the_order_of_their_times(sample):
@@ -135,7 +151,7 @@ def test_nothing_lies_in_the_future_or_before_its_monitor(sample):
 def test_the_product_finds_nothing_left_to_do(sample):
     # Frequent pushers fall due within a minute: whoever is looked at is only looked at again.
     assert missed.declare_missed().missed == 0
-    assert queue.claim_next() is None
+    assert waiting.channels_with_something_due() == []
     # Unless another half hour has ended meanwhile.
     assert rollups.roll_up() <= 1
 

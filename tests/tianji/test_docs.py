@@ -20,7 +20,8 @@ from monitors.domain.state_machine import Cause
 from monitors.heartbeats.parser import PUSH_BODY_LIMIT, Push, parse_push
 from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
 from monitors.models import MESSAGE_LENGTH
-from notifications.messages import payloads, single, templates
+from notifications.messages import digests, payloads, single, templates
+from notifications.messages.events import FORMER, Event
 from notifications.transports.retry import WAITS
 from tianji.runtime.processes import ROLES
 
@@ -316,7 +317,7 @@ def test_the_webhook_example_is_what_is_sent():
     documented: dict[str, Any] = json.loads(written)
     ended = datetime(2026, 11, 22, 2, 47, 31, 204_000, tzinfo=UTC)
     facts = single.Facts(
-        event=single.Event.RESOLVED,
+        event=Event.RESOLVED,
         at=ended,
         monitor="Nightly backup",
         monitor_id=documented["monitor"]["id"],
@@ -330,14 +331,37 @@ def test_the_webhook_example_is_what_is_sent():
         opening_message="OK",
         closing_message="Backup done",
         closing_value=412.5,
+        outage=documented["outage"],
+        sequence=2,
     )
     sent = payloads.of_incident(facts, single.compose(facts), delivery_id=UUID(documented["id"]))
     assert documented == sent
 
 
+def test_the_example_of_a_member_of_a_digest_is_what_is_sent():
+    (written,) = fences(read("docs/messages.md"), "json")
+    documented: dict[str, Any] = json.loads(written)
+    member = digests.Member(
+        event=Event.OPENED,
+        monitor=documented["name"],
+        monitor_id=documented["id"],
+        monitor_url=documented["url"],
+        cause=Cause.REPORTED,
+        started_at=datetime(2026, 11, 22, 2, 5, tzinfo=UTC),
+        outage=documented["outage"],
+        incident_id=documented["incident"]["id"],
+        sequence=1,
+        message=documented["message"],
+    )
+    at = datetime(2026, 11, 22, 2, 6, tzinfo=UTC)
+    facts = digests.Facts(at, at, "Ours", "https://t.example/", (member,), {digests.Section.DOWN: 1})
+    sent = payloads.of_digest(facts, digests.compose(facts), delivery_id=UUID(int=1))
+    assert sent["digest"]["monitors"] == [documented]
+
+
 def test_every_event_of_a_webhook_is_documented():
     page = read("docs/messages.md")
-    for event in single.Event:
+    for event in set(Event) - set(FORMER):
         assert f"`{event.value}`" in page
 
 

@@ -13,6 +13,10 @@ from django.db import connections, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
+from tests.support.upgrades import empty_database
+
+__all__ = ["empty_database"]
+
 OUR_APPS = ("accounts", "monitors", "notifications")
 # The state that the first release has. From here on, migrations only add.
 RELEASED = [
@@ -82,32 +86,6 @@ def test_a_migration_imports_nothing_that_may_change_under_it(path):
 # --- Filled tables ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def empty_database(tmp_path, django_db_setup, django_db_blocker):
-    """The alias of a database without any table, beside the one of the tests, and gone after the test."""
-    with django_db_blocker.unblock():
-        yield from _empty_database(tmp_path)
-
-
-def _empty_database(tmp_path):
-    ours = connections["default"]
-    name = f"upgrade_{uuid.uuid4().hex[:12]}"
-    if ours.vendor == "sqlite":
-        name = str(tmp_path / "upgrade.sqlite3")
-    else:
-        with ours.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    connections.databases["upgrade"] = {**ours.settings_dict, "NAME": name}
-    try:
-        yield "upgrade"
-    finally:
-        connections["upgrade"].close()
-        del connections["upgrade"], connections.databases["upgrade"]
-        if ours.vendor != "sqlite":
-            with ours.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 # What a column of each type gets, unless a constraint wants something else.
 VALUES: list[tuple[type[models.Field], object]] = [
     (models.DateTimeField, NOW),
@@ -148,6 +126,14 @@ SPECIAL: dict[str, dict[str, object]] = {
     "monitors.monitorstate": {"status": "up", "due_at": NOW},
     "monitors.incident": {"started_at": NOW, "detected_at": NOW, "resolved_at": NOW},
     "notifications.delivery": {"status": "sent", "next_attempt_at": None, "digest_id": None},
+}
+
+
+# What the models of notifications forgot, and where it is now: the database keeps the columns for a release.
+THRESHOLDS = ("missed_needed", "missed_of", "reported_needed", "reported_of", "recovery_needed")
+MOVED_TO = {
+    "notifications.monitorrules": "monitors.monitor",
+    "notifications.workspacerules": "monitors.monitordefaults",
 }
 
 
@@ -198,6 +184,32 @@ def test_filled_tables_of_the_released_state_come_up_whole(empty_database):
     executor = MigrationExecutor(connections[empty_database])
     state = executor.migrate(executor.loader.graph.leaf_nodes()).apps
 
+    moved = {
+        (label, name): before[label].pop(name)
+        for label in ("notifications.monitorrules", "notifications.workspacerules")
+        for name in THRESHOLDS
+    }
     for label, columns in before.items():
         after = columns_of(state.get_model(label), made[label].pk, empty_database)
         assert {name: after[name] for name in columns} == columns
+    for (label, name), value in moved.items():
+        now_in, row = MOVED_TO[label], made[label]
+        assert columns_of(state.get_model(now_in), row.pk, empty_database)[name] == value
+    incident = columns_of(state.get_model("monitors.incident"), made["monitors.incident"].pk, empty_database)
+    assert incident["confirmed_at"] == incident["detected_at"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "outcomes"), [("up", 0), ("down", 1)])
+def test_what_is_down_has_failed_last_after_the_upgrade(empty_database, monkeypatch, status, outcomes):
+    due_at = NOW if status == "up" else None
+    monkeypatch.setitem(SPECIAL, "monitors.monitorstate", {"status": status, "due_at": due_at})
+    executor = MigrationExecutor(connections[empty_database])
+    rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]
+    made = fill(executor.migrate([*rest, *RELEASED]).apps, empty_database)
+
+    executor = MigrationExecutor(connections[empty_database])
+    state = executor.migrate(executor.loader.graph.leaf_nodes()).apps
+
+    label = "monitors.monitorstate"
+    assert columns_of(state.get_model(label), made[label].pk, empty_database)["recent_outcomes"] == outcomes

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Model
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -282,6 +286,23 @@ ALL = [*rows(PAGES), *rows(API), *rows(OPEN)]
 OF = {row.address: row.of for row in ALL}
 
 
+# What a workspace consists of, with the path to the workspace.
+PARTS: tuple[tuple[type[Model], str], ...] = (
+    (Workspace, "pk"),
+    (Membership, "workspace"),
+    (Monitor, "workspace"),
+    (MonitorState, "monitor__workspace"),
+    (PushToken, "monitor__workspace"),
+    (Incident, "monitor__workspace"),
+    (Transition, "monitor__workspace"),
+    (Channel, "workspace"),
+    (Delivery, "channel__workspace"),
+    (ApiKey, "workspace"),
+    (AuditEntry, "workspace"),
+    (MaintenanceWindow, "workspace"),
+)
+
+
 @dataclass
 class Scenario:
     """A workspace with one of everything, and another one."""
@@ -292,6 +313,8 @@ class Scenario:
     people: dict[str, User]
     keys: dict[str, str]
     arguments: dict[str, list[Any]]
+    # Signed in once: doing so takes longer than most requests.
+    cookies: dict[str, str] = field(default_factory=dict)
     _before: list[Any] | None = None
 
     def url(self, address: str, of: str) -> str:
@@ -302,9 +325,15 @@ class Scenario:
 
     def client(self, role: str) -> Client:
         client = Client(raise_request_exception=False)
-        if role in self.people:
+        if role in self.cookies:
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.cookies[role]
+        elif role in self.people:
             client.force_login(self.people[role])
         return client
+
+    def sign_in(self) -> None:
+        for role in self.people:
+            self.cookies[role] = self.client(role).cookies[settings.SESSION_COOKIE_NAME].value
 
     def ask(
         self, role: str, method: str, url: str, body: dict[str, Any] | None, *, htmx: bool = False
@@ -321,7 +350,8 @@ class Scenario:
 
     def contents(self) -> list[Any]:
         """Everything in the workspace, to see whether anything changed."""
-        return [list(model.objects.filter(**where).order_by("pk").values()) for model, where in self._parts()]
+        with connection.cursor() as cursor:
+            return [cursor.execute(*query).fetchall() for query in self._queries]
 
     def contents_before(self) -> list[Any]:
         """The contents at the first call: each request of a test starts from the same."""
@@ -329,29 +359,41 @@ class Scenario:
             self._before = self.contents()
         return self._before
 
-    def _parts(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for model, path in (
-            (Workspace, "pk"),
-            (Membership, "workspace"),
-            (Monitor, "workspace"),
-            (MonitorState, "monitor__workspace"),
-            (PushToken, "monitor__workspace"),
-            (Incident, "monitor__workspace"),
-            (Transition, "monitor__workspace"),
-            (Channel, "workspace"),
-            (Delivery, "channel__workspace"),
-            (ApiKey, "workspace"),
-            (AuditEntry, "workspace"),
-            (MaintenanceWindow, "workspace"),
-        ):
-            yield model, {path: self.workspace.pk}
+    @cached_property
+    def _queries(self) -> list[tuple[str, tuple[Any, ...]]]:
+        # As SQL: they are asked hundreds of times, and to put one together takes longer than to run it.
+        return [
+            model.objects.filter(**{path: self.workspace.pk}).order_by("pk").values().query.sql_with_params()
+            for model, path in PARTS
+        ]
+
+
+@pytest.fixture(scope="module")
+def made(django_db_setup, django_db_blocker) -> Iterator[Scenario]:
+    """The scenario of all tests, which roll back what they change."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        django_db_blocker.unblock(),
+        transaction.atomic(),
+    ):
+        patch.setattr(wakeups, "_publish", lambda task, args: None)
+        scenario = make_scenario()
+        scenario.sign_in()
+        yield scenario
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
-def scenario(db, settings, monkeypatch) -> Scenario:
-    monkeypatch.setattr(wakeups, "_publish", lambda task, args: None)
+def scenario(made: Scenario, db, monkeypatch) -> Scenario:
     # These tests make more requests per minute than a user or key may.
-    settings.TIANJI_API_RATE = 0
+    monkeypatch.setattr(settings, "TIANJI_API_RATE", 0)
+    # So that the last use, which is updated once a minute, does not look like a change.
+    for key in made.keys.values():
+        api_keys.find(key, address="127.0.0.1")
+    return replace(made, people=dict(made.people), arguments=deepcopy(made.arguments))
+
+
+def make_scenario() -> Scenario:
     ours, theirs = make_workspace("Ours"), make_workspace("Theirs")
     people = {
         "owner": make_user(workspace=ours, email="owner@example.com"),
@@ -382,9 +424,6 @@ def scenario(db, settings, monkeypatch) -> Scenario:
             ("theirs", theirs, "write"),
         )
     }
-    # So that the last use, which is updated once a minute, does not look like a change.
-    for key in issued.values():
-        api_keys.find(key.secret, address="127.0.0.1")
     return Scenario(
         workspace=ours,
         monitor=monitor,

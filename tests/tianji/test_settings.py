@@ -35,6 +35,8 @@ def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Compl
         ("TIANJI_PUSH_BATCH", "0"),
         ("TIANJI_WORKER_THREADS", "0"),
         ("TIANJI_RETENTION_DAYS", "0"),
+        ("TIANJI_HISTORY_DAYS", "29"),
+        ("TIANJI_HISTORY_DAYS", "-1"),
         ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "10.0.0.0/8,10.0.0.0/99"),
         ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "https://chat.example.com/"),
         ("TIANJI_EMAIL_URL", "imap://mail.example.com:143"),

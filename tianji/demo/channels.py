@@ -18,6 +18,7 @@ EMAIL, PHONE, WEBHOOK = "Operations mail", "On-call phone", "Incident bridge"
 # The on-call phone is only notified of these monitors, and only of outages that last.
 _WAKES = "production"
 _PHONE_DELAY = 300
+_BRIDGE_BURST = 2
 
 
 def create(people: People, monitors: Sequence[Monitor], *, leading_to: str, at: datetime) -> None:
@@ -52,4 +53,7 @@ def create(people: People, monitors: Sequence[Monitor], *, leading_to: str, at: 
             config={"url": f"{leading_to}/bridge", **channel_config.new_signing_secret()},
             by=people.admin,
         )
-    Channel.objects.filter(workspace=people.workspace).update(created_at=at)
+    created = Channel.objects.filter(workspace=people.workspace)
+    created.update(created_at=at)
+    # The warehouse's monitors recover together: a digest.
+    created.filter(name=WEBHOOK).update(burst=_BRIDGE_BURST)

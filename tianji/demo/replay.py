@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitors.domain.state_machine import Cause, Event, HeartbeatArrived, PauseRequested, Status, TimePassed
+from monitors.domain.thresholds import shifted
 from monitors.heartbeats import transitions
 from monitors.models import Monitor, MonitorState
 from tianji.demo.past import Pushed
@@ -59,7 +60,10 @@ def _walk(watched: Watched, now: datetime) -> Iterator[_Step]:
     for pushed in watched.pushes:
         yield from _until(watched, pushed.at)
         came = HeartbeatArrived(pushed.at, pushed.report.up, rules.allow(pushed.report.value))
-        if not _is_quiet(state, came.fault):
+        if _is_quiet(state, came.fault):
+            if state.status != Status.PAUSED:
+                state.recent_outcomes = shifted(state.recent_outcomes, failed=came.fault is not None)
+        else:
             yield _Step(pushed.at, watched, came, pushed.report.message, pushed.report.value)
         state.last_heartbeat_at = pushed.at
         state.last_message, state.last_value = pushed.report.message, pushed.report.value

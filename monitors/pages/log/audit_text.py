@@ -72,6 +72,8 @@ def _rules(details: dict[str, Any]) -> str:
         "reported": _("reported failures"),
         "recovery": _("recovery"),
         "reminders": _("reminders"),
+        "flap_changes": _("flapping"),
+        "escalation": _("escalation"),
     }
     names = [words.get(name, str(name)) for name in details.get("fields", ())]
     names += [_("“%(channel)s”") % {"channel": name} for name in details.get("channels", ())]

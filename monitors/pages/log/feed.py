@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2s
 from itertools import islice
 from typing import Any
@@ -29,6 +29,8 @@ NEWEST = 20
 # How many more entries are read, so that those that belong to the last row are found.
 _FOLLOWING = 12
 CHUNK = 1000
+# Channels are notified of the same within this time, each in its turn.
+_TOGETHER = timedelta(seconds=30)
 # Longer than this is too long for a page.
 _SEARCH_MS = 5000
 
@@ -165,7 +167,8 @@ def _together(newer: Entry, older: Entry) -> Entry | None:
     """Return the two entries merged if they belong together, else None."""
     match newer.kind, older.kind:
         case Kind.MESSAGES, Kind.MESSAGES:
-            same = (newer.at, newer.incident, newer.event) == (older.at, older.incident, older.event)
+            same = (newer.incident, newer.event) == (older.incident, older.event)
+            same = same and newer.at - older.at <= _TOGETHER
             # The older one was written first, so it is named first.
             notified, facts = older.notified + newer.notified, older.facts + newer.facts
             return newer.taking(older, notified=notified, facts=facts) if same else None

@@ -89,6 +89,8 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
             return _status(row, "value", _("value"), " · ".join(parts), message=incident.opening_message)
         case Reason.HEARTBEAT, Incident() as incident:
             parts = [_("Recovered after %(length)s") % {"length": length(incident.started_at, row.at)}]
+            if incident.confirmed_at is None:
+                parts.append(_("Closed as unconfirmed: no notifications were sent"))
             if message := _unless_default(incident.closing_message, up=True):
                 parts.append(f"“{message}”")
             return _status(
@@ -99,6 +101,10 @@ def _transition(row: Transition, rules: ValueRules) -> Entry:
             if incident is not None:
                 after = length(incident.started_at, row.at)
                 text = _("Paused, which closed the incident after %(length)s") % {"length": after}
+                if incident.confirmed_at is None:
+                    text = _("Paused, which closed the unconfirmed incident after %(length)s") % {
+                        "length": after
+                    }
             return _status(row, "paused", _("paused"), text)
         case Reason.RESUMED, _incident:
             return _status(row, "resumed", _("resumed"), _("Resumed: waiting for the next heartbeat"))
@@ -127,6 +133,12 @@ def _status(row: Transition, code: str, word: str, text: str, *, message: str = 
     facts: tuple[Fact, ...] = ()
     if incident is not None and code == Cause.MISSED and incident.detected_at > row.at:
         facts = (Fact(_("Detected"), at=incident.detected_at),)
+    if incident is not None and code in OPENED:
+        if incident.confirmed_at is None:
+            # First, because a row of the list may be cut.
+            text = " · ".join([_("Unconfirmed"), text])
+        elif incident.confirmed_at > incident.detected_at:
+            facts += (Fact(_("Confirmed"), at=incident.confirmed_at),)
     return Entry(
         at=row.at,
         kind=Kind.STATUS,

@@ -33,8 +33,9 @@ from monitors.history import current
 from monitors.models import SCHEDULE_COLUMNS, Monitor, schedule_of
 
 SORTS = ("status", "name", "-name", "last", "-last", "due", "-due")
-_BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN}
+_BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN, Shown.RECOVERING}
 _UP = Q(state__status=Status.UP.value)
+_DOWN = Q(state__status=Status.DOWN.value)
 
 
 class Epoch(Func):
@@ -91,7 +92,7 @@ class StatusCounts:
 def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     at_set_times = _at_set_times(monitors, now)
-    seen = _intervals_seen(now)
+    seen, recovering = _intervals_seen(now), _recovering(now)
     stored = list(
         _with_deadlines(monitors)
         .order_by()
@@ -108,6 +109,8 @@ def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
             # If one is added and another removed, the counts stay the same.
             which_late=Sum("pk", filter=_UP & seen[Shown.LATE]),
             which_overdue=Sum("pk", filter=_UP & seen[Shown.DOWN]),
+            recovering=Count("pk", filter=recovering),
+            which_recovering=Sum("pk", filter=recovering),
         )
         .order_by("state__status")
     )
@@ -117,7 +120,8 @@ def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     counts = {shown: numbers.get(shown.value, 0) for shown in current.SHOWN_LABELS}
     counts[Shown.UP] -= late + overdue
     counts[Shown.LATE] += late
-    counts[Shown.DOWN] += overdue
+    counts[Shown.RECOVERING] = sum(row["recovering"] for row in stored)
+    counts[Shown.DOWN] += overdue - counts[Shown.RECOVERING]
     mark = (*(tuple(map(str, row.values())) for row in stored), at_set_times)
     return StatusCounts(counts, at_set_times, mark)
 
@@ -134,13 +138,14 @@ def by_status(
 
     Mostly that is the stored status. Of those that are up, time decides which are late or overdue: the
     database computes it for intervals, like history.current.read, and set times are evaluated one by one.
+    Those that are down may be recovering.
 
     Args:
         seen: the statuses of these monitors, or more, at `now`, if known.
     """
     wanted = set(shown)
     found = Q(pk__in=[])
-    if stored := [status.value for status in wanted & {Shown.NEW, Shown.PAUSED, Shown.DOWN}]:
+    if stored := [status.value for status in wanted & {Shown.NEW, Shown.PAUSED}]:
         found |= Q(state__status__in=stored)
     if wanted & _BY_THE_CLOCK:
         at_set_times = seen.at_set_times if seen else _at_set_times(monitors, now)
@@ -156,6 +161,7 @@ def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     return monitors.alias(
         expected_by=_SecondsAfter(last, F("timeout")),
         deadline=_SecondsAfter(last, F("timeout") + Coalesce(F("grace"), automatic)),
+        newest_outcome=F("state__recent_outcomes").bitand(1),
     )
 
 
@@ -175,14 +181,24 @@ def _intervals_seen(now: datetime) -> dict[Shown, Q]:
     }
 
 
+def _recovering(now: datetime) -> Q:
+    """Return the condition of `current.read` for a monitor that is recovering."""
+    return _DOWN & Q(newest_outcome=0, state__due_at__gte=current.settled(now))
+
+
 def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
-    """Return conditions for the current status of those stored as up; they need `_with_deadlines`."""
+    """Return conditions for the current status of those stored as up or down; see `_with_deadlines`."""
     by_interval = _intervals_seen(now)
+    # Not the negation of what is recovering, which is null where nothing is due.
+    failing = _DOWN & (
+        Q(newest_outcome=1) | Q(state__due_at=None) | Q(state__due_at__lt=current.settled(now))
+    )
     on_time = ~Q(kind=Monitor.Kind.INTERVAL) & ~Q(pk__in=[*at_set_times.late, *at_set_times.overdue])
     return {
         Shown.UP: _UP & (by_interval[Shown.UP] | on_time),
         Shown.LATE: (_UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
-        Shown.DOWN: (_UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
+        Shown.DOWN: failing | (_UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
+        Shown.RECOVERING: _recovering(now),
     }
 
 
@@ -221,8 +237,8 @@ def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
 def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: datetime) -> QuerySet[Any]:
     """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
 
-    "status": down first, then late, then the rest. "last": latest heartbeat first. "due": due soonest
-    first. A monitor without such a time comes last, in reverse order too.
+    "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due":
+    due soonest first. A monitor without such a time comes last, in reverse order too.
 
     Args:
         seen: the statuses of these monitors, or more, at `now`.
@@ -246,9 +262,10 @@ def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: dat
             return monitors.order_by(soonest, *by_name)
     are = _seen(seen.at_set_times, now)
     rank = Case(
-        When(Q(state__status=Status.DOWN.value) | are[Shown.DOWN], then=Value(0)),
-        When(are[Shown.LATE], then=Value(1)),
-        default=Value(2),
+        When(are[Shown.DOWN], then=Value(0)),
+        When(are[Shown.RECOVERING], then=Value(1)),
+        When(are[Shown.LATE], then=Value(2)),
+        default=Value(3),
     )
     return _with_deadlines(monitors).order_by(rank, *by_name)
 

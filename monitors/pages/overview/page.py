@@ -22,7 +22,9 @@ from monitors.pages.overview.params import OverviewParams
 from monitors.services import maintenance
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
-_COUNTED = (Shown.DOWN, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
+_COUNTED = (Shown.DOWN, Shown.RECOVERING, Shown.LATE, Shown.UP, Shown.PAUSED, Shown.NEW)
+# Counted only if there are any: most workspaces have no recovery threshold.
+_RARE = {Shown.RECOVERING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Overview:
     """A page of the overview at one moment.
 
     `total` counts all monitors of the workspace, `matching` those that pass the filters; `rows` are those
-    from `first` to `last`. `down` counts the whole workspace. `notice` is what to say above it of a gap, if
-    anything. `now` is the database's time.
+    from `first` to `last`. `down` counts the whole workspace, and those that recover too. `notice` is what to
+    say above it of a gap, if anything. `now` is the database's time.
     """
 
     params: OverviewParams
@@ -138,10 +140,11 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
         counts=[
             Count(shown, counts[shown], shown in params.statuses, params.toggled(shown).url)
             for shown in _COUNTED
+            if counts[shown] or shown in params.statuses or shown not in _RARE
         ],
         total=snapshot.whole.total,
         matching=selection.number,
-        down=snapshot.whole.counts[Shown.DOWN],
+        down=snapshot.whole.counts[Shown.DOWN] + snapshot.whole.counts[Shown.RECOVERING],
         pages=selection.pages,
         version=version,
         notice=snapshot.notice,
@@ -189,7 +192,7 @@ def _down_message(reading: Reading) -> str:
     state = reading.state
     if fault := current.fault_text(reading):
         return fault
-    if state.status != Status.DOWN or state.last_heartbeat_at is None:
+    if state.status != Status.DOWN or state.is_recovering or state.last_heartbeat_at is None:
         return ""
     is_recent = state.last_heartbeat_at >= state.status_changed_at
     return state.last_message if is_recent and state.last_message not in DEFAULT_MESSAGE.values() else ""

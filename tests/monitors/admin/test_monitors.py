@@ -61,6 +61,12 @@ def test_a_new_monitor_has_a_state_a_token_and_an_audit_entry(root: Client, supe
     assert (entry.via, entry.user) == ("admin", superuser)
 
 
+def test_the_urgency_can_be_changed(root: Client, monitor):
+    assert root.post(page_of(monitor), fields_of(root, monitor, urgency="low")).status_code == 302
+    monitor.refresh_from_db()
+    assert monitor.urgency == "low"
+
+
 @pytest.mark.parametrize(
     ("typed", "field"),
     [

@@ -363,6 +363,7 @@ def test_an_incident_has_its_history(reader, monitor):
         "cause": "reported",
         "started_at": in_utc(incident.started_at),
         "detected_at": in_utc(incident.detected_at),
+        "confirmed_at": in_utc(incident.confirmed_at),
         "resolved_at": in_utc(incident.resolved_at),
         "duration_seconds": (incident.resolved_at - incident.started_at).total_seconds(),
         "opening_message": "Disk full",

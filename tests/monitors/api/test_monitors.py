@@ -11,6 +11,8 @@ from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.models import Monitor, MonitorState
 from monitors.services import monitors as monitor_service
+from monitors.services import thresholds
+from monitors.services.thresholds import OwnThresholds
 from tests.support.callers import Caller
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import push
@@ -66,6 +68,7 @@ class TestCreating:
             "value_min": -1.5,
             "value_max": 10.0,
             "value_required": True,
+            "urgency": "high",
             "channels": [str(channel.public_id)],
         }
         answer = writer.post("monitors/", body)
@@ -115,6 +118,7 @@ class TestCreating:
         ).json()
         assert data["schedule"] == {"kind": "interval", "timeout": 90, "interval": None, "grace": None}
         assert (data["tags"], data["channels"], data["post_only"]) == ([], [], False)
+        assert data["urgency"] == "normal"
 
     def test_two_of_one_name_get_two_slugs(self, writer):
         body = {"name": "Job", "schedule": INTERVAL}
@@ -141,6 +145,7 @@ class TestCreating:
             ({"tags": [str(n) for n in range(21)]}, "tags", "20"),
             ({"slug": "Not a slug"}, "slug", "lower-case"),
             ({"post_only": "yes"}, "post_only", "boolean"),
+            ({"urgency": "urgent"}, "urgency", "low, normal, high"),
             ({"push_rate": -1}, "push_rate", "from 0 to 1000000"),
             ({"channels": ["x"]}, "channels.0", "UUID"),
             ({"schedule": None}, "schedule", ""),
@@ -240,16 +245,19 @@ class TestReading:
         assert errors_of(answer)
 
     def test_status_is_the_one_that_is_shown_now(self, writer, workspace):
-        _new, up, late, overdue, down, paused, cron, timer = (
+        _new, up, late, overdue, down, recovering, paused, cron, timer = (
             make_monitor(workspace=workspace, name=name, timeout=60, **more)
             for name, more in [
-                *((name, {}) for name in ("new", "up", "late", "overdue", "down", "paused")),
+                *((name, {}) for name in ("new", "up", "late", "overdue", "down", "recovering", "paused")),
                 ("cron", {"kind": "cron", "cron": "* * * * *", "grace": 600}),
                 ("timer", {"kind": "oncalendar", "calendar": "minutely", "grace": 600}),
             ]
         )
         push(up)
         push(down, up=False)
+        thresholds.change(monitor=recovering, own=OwnThresholds(recovery=2))
+        push(recovering, up=False)
+        push(recovering)
         silent_for(late, 62)
         silent_for(overdue, 90)
         silent_for(cron, 150)
@@ -257,12 +265,12 @@ class TestReading:
         monitor_service.pause(monitor=paused)
         shown = {row["name"]: row["status"] for row in writer.get("monitors/").json()["results"]}
         assert shown == {
-            **{name: name for name in ("new", "up", "late", "down", "paused")},
+            **{name: name for name in ("new", "up", "late", "down", "recovering", "paused")},
             "overdue": "down",
             "cron": "late",
             "timer": "late",
         }
-        for status in ("new", "up", "late", "down", "paused"):
+        for status in ("new", "up", "late", "down", "recovering", "paused"):
             expected = {name for name, seen in shown.items() if seen == status}
             assert set(names(writer.get(f"monitors/?status={status}"))) == expected
         assert set(names(writer.get("monitors/?status=down,late"))) == {

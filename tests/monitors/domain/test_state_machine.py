@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,10 +21,12 @@ from monitors.domain.state_machine import (
     ResumeRequested,
     Shown,
     Status,
+    ThresholdsChanged,
     TimePassed,
     decide,
     shown,
 )
+from monitors.domain.thresholds import Threshold, Thresholds, last_failed
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 AGO = NOW - timedelta(minutes=5)
@@ -38,12 +41,31 @@ LOOK = TimePassed(NOW)
 PAUSE, RESUME = PauseRequested(NOW), ResumeRequested(NOW)
 
 
-def facts(status, deadline=None):
-    return Facts(status, lambda: deadline)
+def facts(status, *deadlines, outcomes=None, confirmed=None, missed=(1, 1), reported=(1, 1), recovery=1):
+    """What is known; a monitor that is down failed last, and its incident is confirmed, unless given."""
+    is_down = status is DOWN
+    thresholds = Thresholds(Threshold(*missed), Threshold(*reported), recovery)
+    return Facts(
+        status,
+        lambda: [deadline for deadline in deadlines if deadline is not None],
+        outcomes=int(is_down) if outcomes is None else outcomes,
+        confirmed=is_down if confirmed is None else confirmed,
+        thresholds=lambda: thresholds,
+    )
 
 
 def never_asked():
     raise AssertionError("the deadline was asked for though nothing depends on it")
+
+
+def went_down(*changes, opens, outcomes=0b1):
+    """What follows when an incident is opened and confirmed at once."""
+    return Decision(DOWN, changes, outcomes, opens=opens, confirmed=True, confirms=True)
+
+
+def missed_once(*changes, outcomes=0b1):
+    """The same, for the first deadline that passed."""
+    return replace(went_down(*changes, opens=Opening(Cause.MISSED, AGO), outcomes=outcomes), missed=1)
 
 
 def change(source, target, reason, at=NOW):
@@ -59,13 +81,13 @@ TABLE = [
         NEW,
         None,
         DOWN_PUSH,
-        Decision(DOWN, (change(NEW, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
+        went_down(change(NEW, DOWN, Reason.REPORTED), opens=Opening(Cause.REPORTED, NOW)),
     ),
     (
         NEW,
         None,
         BAD_PUSH,
-        Decision(DOWN, (change(NEW, DOWN, Reason.VALUE),), opens=Opening(Cause.VALUE, NOW)),
+        went_down(change(NEW, DOWN, Reason.VALUE), opens=Opening(Cause.VALUE, NOW)),
     ),
     (NEW, None, LOOK, Decision(NEW)),
     (NEW, None, PAUSE, Decision(PAUSED, (change(NEW, PAUSED, Reason.PAUSED),), notifies=False)),
@@ -75,29 +97,41 @@ TABLE = [
         UP,
         SOON,
         DOWN_PUSH,
-        Decision(DOWN, (change(UP, DOWN, Reason.REPORTED),), opens=Opening(Cause.REPORTED, NOW)),
+        went_down(change(UP, DOWN, Reason.REPORTED), opens=Opening(Cause.REPORTED, NOW)),
     ),
     (
         UP,
         SOON,
         BAD_PUSH,
-        Decision(DOWN, (change(UP, DOWN, Reason.VALUE),), opens=Opening(Cause.VALUE, NOW)),
+        went_down(change(UP, DOWN, Reason.VALUE), opens=Opening(Cause.VALUE, NOW)),
     ),
     (UP, SOON, LOOK, Decision(UP)),
-    (UP, AGO, LOOK, Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))),
+    (UP, AGO, LOOK, missed_once(MISSED)),
     (UP, SOON, PAUSE, Decision(PAUSED, (change(UP, PAUSED, Reason.PAUSED),), notifies=False)),
     (UP, SOON, RESUME, Decision(UP)),
-    (DOWN, None, UP_PUSH, Decision(UP, (change(DOWN, UP, Reason.HEARTBEAT),), resolves=True)),
-    (DOWN, None, DOWN_PUSH, Decision(DOWN)),
-    (DOWN, None, BAD_PUSH, Decision(DOWN)),
-    (DOWN, None, LOOK, Decision(DOWN)),
+    (
+        DOWN,
+        None,
+        UP_PUSH,
+        Decision(UP, (change(DOWN, UP, Reason.HEARTBEAT),), 0b10, confirmed=True, resolves=True),
+    ),
+    (DOWN, None, DOWN_PUSH, Decision(DOWN, (), 0b11, confirmed=True)),
+    (DOWN, None, BAD_PUSH, Decision(DOWN, (), 0b11, confirmed=True)),
+    (DOWN, None, LOOK, Decision(DOWN, (), 0b1, confirmed=True)),
     (
         DOWN,
         None,
         PAUSE,
-        Decision(PAUSED, (change(DOWN, PAUSED, Reason.PAUSED),), resolves=True, notifies=False),
+        Decision(
+            PAUSED,
+            (change(DOWN, PAUSED, Reason.PAUSED),),
+            0b1,
+            confirmed=True,
+            resolves=True,
+            notifies=False,
+        ),
     ),
-    (DOWN, None, RESUME, Decision(DOWN)),
+    (DOWN, None, RESUME, Decision(DOWN, (), 0b1, confirmed=True)),
     (PAUSED, None, UP_PUSH, Decision(PAUSED)),
     (PAUSED, None, DOWN_PUSH, Decision(PAUSED)),
     (PAUSED, None, BAD_PUSH, Decision(PAUSED)),
@@ -118,17 +152,14 @@ def test_the_table_has_a_row_for_each_status_and_kind_of_event():
 
 
 def test_an_up_push_after_an_unseen_deadline_leaves_a_pair_and_an_incident_that_is_over():
-    assert decide(facts(UP, AGO), UP_PUSH) == Decision(
-        UP,
-        (MISSED, change(DOWN, UP, Reason.HEARTBEAT)),
-        opens=Opening(Cause.MISSED, AGO),
-        resolves=True,
-    )
+    back = change(DOWN, UP, Reason.HEARTBEAT)
+    passed = missed_once(MISSED, back, outcomes=0b10)
+    assert decide(facts(UP, AGO), UP_PUSH) == replace(passed, status=UP, resolves=True)
 
 
 @pytest.mark.parametrize("event", [DOWN_PUSH, BAD_PUSH])
 def test_a_failure_after_an_unseen_deadline_opens_the_incident_at_the_deadline(event):
-    assert decide(facts(UP, AGO), event) == Decision(DOWN, (MISSED,), opens=Opening(Cause.MISSED, AGO))
+    assert decide(facts(UP, AGO), event) == missed_once(MISSED, outcomes=0b11)
 
 
 def test_a_down_report_is_reported_whatever_its_value():
@@ -149,7 +180,7 @@ def test_a_monitor_that_is_up_without_a_deadline_is_left_alone(event):
 @pytest.mark.parametrize("status", [NEW, DOWN, PAUSED])
 @pytest.mark.parametrize("event", [UP_PUSH, DOWN_PUSH, BAD_PUSH, LOOK, PAUSE, RESUME])
 def test_the_deadline_is_not_calculated_where_it_does_not_matter(status, event):
-    decide(Facts(status, never_asked), event)
+    decide(Facts(status, never_asked, outcomes=0b1, confirmed=True), event)
 
 
 def test_pausing_needs_no_deadline():
@@ -162,8 +193,20 @@ events = st.one_of(
     st.builds(TimePassed, times),
     st.builds(PauseRequested, times),
     st.builds(ResumeRequested, times),
+    st.builds(ThresholdsChanged, times, st.booleans()),
 )
-all_facts = st.builds(facts, st.sampled_from(Status), st.none() | times)
+outcomes = st.integers(-(2**63), 2**63 - 1)
+threshold = st.tuples(st.integers(1, 4), st.integers(4, 50))
+all_facts = st.builds(
+    lambda status, deadlines, **known: facts(status, *sorted(deadlines), **known),
+    st.sampled_from(Status),
+    st.lists(times, max_size=6),
+    outcomes=outcomes,
+    confirmed=st.booleans(),
+    missed=threshold,
+    reported=threshold,
+    recovery=st.integers(1, 20),
+)
 
 
 @given(all_facts, events)
@@ -245,3 +288,98 @@ def test_time_does_not_change_what_is_shown_of_a_monitor_that_is_not_up(status):
 
 def test_up_without_a_deadline_is_shown_as_up():
     assert shown(UP, now=NOW, expected_by=None, deadline=None) is Shown.UP
+
+
+# --- Thresholds ------------------------------------------------------------------------------------
+
+LATER = [AGO, AGO + timedelta(minutes=1), AGO + timedelta(minutes=2), SOON]
+
+
+def test_an_incident_below_the_failure_threshold_is_open_and_not_confirmed():
+    decision = decide(facts(UP, SOON, reported=(2, 3)), DOWN_PUSH)
+    assert (decision.status, decision.opens) == (DOWN, Opening(Cause.REPORTED, NOW))
+    assert not decision.confirmed
+    assert decision.awaits
+
+
+def test_the_failure_that_reaches_the_threshold_confirms_the_incident():
+    decision = decide(facts(DOWN, SOON, outcomes=0b10, confirmed=False, reported=(2, 3)), DOWN_PUSH)
+    assert decision == Decision(DOWN, (), 0b101, confirmed=True, confirms=True)
+    assert not decision.awaits
+
+
+def test_the_kind_of_the_last_failure_says_which_threshold_applies():
+    known = facts(DOWN, AGO, outcomes=0b1, confirmed=False, missed=(2, 2), reported=(5, 5))
+    assert decide(known, LOOK).confirms
+    assert not decide(replace(known, deadlines=list), DOWN_PUSH).confirms
+
+
+def test_all_deadlines_that_passed_count_until_the_incident_is_confirmed():
+    below = decide(facts(UP, *LATER, missed=(4, 4)), LOOK)
+    assert (below.missed, below.outcomes, below.confirmed) == (3, 0b111, False)
+    reached = decide(facts(UP, *LATER, missed=(2, 2)), LOOK)
+    assert (reached.missed, reached.outcomes, reached.confirms) == (2, 0b11, True)
+    assert reached.opens == Opening(Cause.MISSED, AGO)
+
+
+def test_a_good_heartbeat_below_the_recovery_threshold_leaves_the_incident_open():
+    decision = decide(facts(DOWN, recovery=2), UP_PUSH)
+    assert decision == Decision(DOWN, (), 0b10, confirmed=True)
+    assert decision.awaits
+
+
+def test_the_heartbeat_that_reaches_the_recovery_threshold_resolves_the_incident():
+    decision = decide(facts(DOWN, SOON, outcomes=0b10, recovery=2), UP_PUSH)
+    assert decision.resolves
+    assert decision.status is UP
+
+
+def test_silence_while_it_recovers_is_a_failure():
+    decision = decide(facts(DOWN, *LATER, outcomes=0b10, recovery=3), LOOK)
+    assert (decision.status, decision.outcomes, decision.missed) == (DOWN, 0b101, 1)
+    assert not decision.awaits
+
+
+def test_a_late_push_below_the_recovery_threshold_leaves_its_incident_open():
+    decision = decide(facts(UP, AGO, recovery=2), UP_PUSH)
+    assert (decision.status, decision.outcomes, decision.resolves) == (DOWN, 0b10, False)
+    assert decision.opens == Opening(Cause.MISSED, AGO)
+
+
+def test_a_late_push_below_the_failure_threshold_leaves_an_incident_that_was_never_confirmed():
+    decision = decide(facts(UP, AGO, missed=(2, 2)), UP_PUSH)
+    assert decision.resolves
+    assert not decision.confirmed
+
+
+def test_a_resumed_monitor_forgets_its_outcomes():
+    assert decide(facts(PAUSED, outcomes=0b111), RESUME).outcomes == 0
+
+
+@pytest.mark.parametrize(("missed", "confirms"), [(True, False), (False, True)])
+def test_changed_thresholds_confirm_what_reaches_them(missed, confirms):
+    known = facts(DOWN, outcomes=0b11, confirmed=False, missed=(3, 3), reported=(2, 2))
+    assert decide(known, ThresholdsChanged(NOW, missed)).confirms is confirms
+
+
+def test_changed_thresholds_resolve_what_has_recovered_by_them():
+    known = facts(DOWN, outcomes=0b100, recovery=2)
+    assert decide(known, ThresholdsChanged(NOW, missed=True)).resolves
+    assert decide(facts(DOWN, outcomes=0b10, recovery=2), ThresholdsChanged(NOW, missed=True)).changes == ()
+
+
+@given(all_facts, events)
+def test_an_incident_stays_confirmed_and_is_confirmed_by_a_failure_only(before, event):
+    decision = decide(before, event)
+    if before.status is DOWN and before.confirmed:
+        assert decision.confirmed
+        assert not decision.confirms
+    if decision.confirms and not decision.resolves:
+        assert last_failed(decision.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(AGO, Shown.RECOVERING), (SOON, Shown.RECOVERING), (SOON + TICK, Shown.DOWN)]
+)
+def test_a_recovering_monitor_is_shown_as_down_after_its_deadline(now, expected):
+    assert shown(DOWN, now=now, expected_by=AGO, deadline=SOON, recovering=True) is expected

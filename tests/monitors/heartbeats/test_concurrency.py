@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from accounts.models import AuditEntry
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold, failures
 from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.listening import Listener
@@ -24,7 +25,8 @@ from monitors.heartbeats.recorder import Limited, Outcome
 from monitors.heartbeats.rejections import RejectionLog
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import monitors as monitor_service
-from monitors.services import tokens
+from monitors.services import thresholds, tokens
+from monitors.services.thresholds import OwnThresholds
 from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import TooFast, arrival, let_pass, push, state_of, transitions_of
@@ -174,6 +176,37 @@ def test_downs_reported_at_once_open_one_incident():
     assert Delivery.objects.count() == 1
     assert Heartbeat.objects.count() == 7
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
+
+
+def test_failures_reported_at_once_are_all_counted_and_confirm_once():
+    monitor = make_monitor()
+    make_channel(workspace=monitor.workspace)
+    strict = OwnThresholds(missed=Threshold(6, 6), reported=Threshold(6, 6))
+    thresholds.change(monitor=monitor, own=strict)
+    at_once(*[lambda: push(monitor, up=False)] * 5)
+    assert failures(state_of(monitor).recent_outcomes, 64) == 5
+    assert Incident.objects.get().confirmed_at is None
+    at_once(*[lambda: push(monitor, up=False)] * 3)
+    assert Incident.objects.get().confirmed_at is not None
+    assert Delivery.objects.count() == 1
+
+
+def test_sweeps_pushes_and_changed_thresholds_at_once_leave_what_the_thresholds_say():
+    monitor = silent()
+    make_channel(workspace=monitor.workspace)
+    thresholds.change(monitor=monitor, own=OwnThresholds(missed=Threshold(20, 20)))
+    at_once(
+        missed.declare_missed,
+        lambda: push(monitor, up=False),
+        missed.declare_missed,
+        lambda: thresholds.change(monitor=monitor, own=OwnThresholds(missed=Threshold(2, 2))),
+    )
+    # By now either threshold is reached: that for missed heartbeats, or that for reports.
+    assert Incident.objects.get().confirmed_at is not None
+    assert Delivery.objects.filter(event="incident.opened").count() == 1
+    assert state_of(monitor).due_at is None
+    # Ten minutes are ten deadlines, each of which counts once at most.
+    assert failures(state_of(monitor).recent_outcomes, 64) <= 11
 
 
 def test_ups_and_downs_at_once_leave_a_chain_without_a_gap():

@@ -23,6 +23,8 @@ from monitors.history import current, gaps
 from monitors.history.uptimes import uptimes
 from monitors.models import Gap, Incident, Monitor, MonitorState, PushTally, Watermark
 from monitors.services import monitors as services
+from monitors.services import thresholds
+from monitors.services.thresholds import OwnThresholds
 from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_workspace
 from tests.support.heartbeats import arrival, let_pass, push, state_of, transitions_of
@@ -271,6 +273,38 @@ def test_a_clock_that_is_set_back_loses_no_deadline_and_is_noted(listener):
     state = state_of(monitor)
     assert state.last_heartbeat_at == gap.ended_at
     assert state.due_at == gap.ended_at + timedelta(seconds=60)
+
+
+def recovering(*, silent: float) -> Monitor:
+    """A monitor that is down until three good heartbeats have arrived, and was heard so many seconds ago."""
+    monitor = make_monitor(timeout=50, grace=10)
+    thresholds.change(monitor=monitor, own=OwnThresholds(recovery=3))
+    push(monitor, up=False)
+    push(monitor)
+    let_pass(monitor, seconds=silent)
+    return monitor
+
+
+def test_a_recovering_monitor_has_its_whole_timeout_again_after_a_gap(listener):
+    monitor = recovering(silent=100)
+    outcomes = state_of(monitor).recent_outcomes
+    received_until(100)
+    listener.look()
+    missed.declare_missed()
+    state = state_of(monitor)
+    assert state.recent_outcomes == outcomes
+    assert state.due_at == Gap.objects.get().ended_at + timedelta(seconds=60)
+
+
+def test_a_recovering_monitor_misses_nothing_because_a_clock_is_set_back(listener):
+    monitor = recovering(silent=-3590)
+    outcomes = state_of(monitor).recent_outcomes
+    Watermark.objects.create(until=database_now() + timedelta(hours=1))
+    assert isinstance(listener.look(), ClockSetBack)
+    missed.declare_missed()
+    state = state_of(monitor)
+    assert state.recent_outcomes == outcomes
+    assert state.due_at == Gap.objects.get().ended_at + timedelta(seconds=60)
 
 
 # --- Partial deafness ----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from notifications.messages.events import Event
 from notifications.models import Delivery
+from tests.support.examples import examples
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import arrival, let_look, let_pass
 
@@ -260,5 +261,5 @@ class Monitors(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_whatever_happens_to_monitors_the_promises_hold():
     run_state_machine_as_test(
-        Monitors, settings=settings(max_examples=50, stateful_step_count=25, deadline=None)
+        Monitors, settings=settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
     )

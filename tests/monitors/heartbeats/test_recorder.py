@@ -17,6 +17,7 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import tokens
 from notifications.models import Delivery
+from tests.support.examples import examples
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import Queries, arrival, let_pass, push, state_of, transitions_of
 
@@ -487,7 +488,7 @@ def test_any_text_and_number_that_a_push_may_hold_survives_the_database():
     monitor = make_monitor()
     text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=500)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(text, st.none() | st.floats(allow_nan=False, allow_infinity=False))
     def survives(message, value):
         assert push(monitor, message=message, value=value) is RECORDED

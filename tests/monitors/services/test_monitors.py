@@ -17,6 +17,7 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
+from monitors.signals import recipients_changed
 from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.support.heartbeats import let_pass, push, state_of, transitions_of
@@ -147,6 +148,22 @@ def test_an_edit_changes_only_what_it_names():
     monitor_service.edit(monitor=stale, timeout=120)
     monitor.refresh_from_db()
     assert (monitor.name, monitor.timeout) == ("New", 120)
+
+
+@pytest.mark.parametrize(("change", "announced"), [({"urgency": "high"}, 1), ({"name": "Other"}, 0)])
+def test_a_change_of_urgency_is_announced_within_its_transaction(change, announced):
+    monitor = make_monitor()
+    heard: list[tuple[list[int], str]] = []
+
+    def receiver(monitors, **kwargs):
+        heard.append((monitors, Monitor.objects.get(pk=monitors[0]).urgency))
+
+    recipients_changed.connect(receiver)
+    try:
+        monitor_service.edit(monitor=monitor, **change)
+    finally:
+        recipients_changed.disconnect(receiver)
+    assert heard == [([monitor.pk], "high")] * announced
 
 
 def test_an_edit_notes_its_time():

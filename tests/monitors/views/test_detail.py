@@ -21,7 +21,7 @@ from tests.support.incidents import make_delivery, make_incident, push
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 # Of a poll that finds something new, with a session and who it is.
-QUERIES = 25
+QUERIES = 26
 CHANGES = ["pause", "resume", "delete", "issue_token", "import_token"]
 
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from core.clock import database_now
 from monitors.models import Gap, Heartbeat
 from monitors.pages.log import feed
+from notifications.dispatch import send
 from tests.support.factories import make_channel, make_monitor, secret_of
 from tests.support.heartbeats import push
 
@@ -65,6 +66,7 @@ def test_everything_is_in_one_log_newest_first(admin, monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, message="fine", value=0.5)
     push(monitor, up=False, message="disk full")
+    send.deliver_due()
     shown = texts(get(admin, monitor))
     assert shown[0] == "Reported down: “disk full” · sending to Ops"
     assert shown[1] == "First heartbeat received: monitoring started · “fine”"
@@ -265,6 +267,7 @@ def test_a_csv_is_safe_for_spreadsheets(admin, monitor):
 def test_an_ndjson_has_every_entry_by_itself(admin, monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False, message="broken")
+    send.deliver_due()
     response = get(admin, monitor, "format=ndjson")
     assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
     rows = [json.loads(line) for line in lines(response).splitlines()]

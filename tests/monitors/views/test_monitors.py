@@ -280,6 +280,25 @@ def test_a_taken_slug_is_reported_at_its_field(admin, workspace):
     assert other.slug == "mine"
 
 
+def test_the_urgency_is_chosen_and_kept(admin):
+    create(admin, **INTERVAL, urgency="high")
+    monitor = Monitor.objects.get()
+    assert monitor.urgency == "high"
+    page = admin.get(edit_url(monitor)).content.decode()
+    assert '<option value="high" selected>' in page
+    # A form that was opened before there were urgencies.
+    admin.post(edit_url(monitor), INTERVAL)
+    monitor.refresh_from_db()
+    assert monitor.urgency == "high"
+
+
+def test_only_an_unusual_urgency_is_on_the_monitors_page(admin, workspace):
+    usual, urgent = (make_monitor(workspace=workspace, urgency=urgency) for urgency in ("normal", "high"))
+    for monitor, shown in ((usual, False), (urgent, True)):
+        page = admin.get(reverse("monitors:detail", args=[monitor.public_id])).content.decode()
+        assert ("<dt>Urgency</dt>" in page) is shown
+
+
 def test_a_slug_that_is_cleared_stays_as_it_was(admin, workspace):
     monitor = make_monitor(workspace=workspace, slug="kept")
     admin.post(edit_url(monitor), INTERVAL | {"slug": "", "push_rate": "5"})

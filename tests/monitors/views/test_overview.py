@@ -704,6 +704,20 @@ class TestBulk:
         assert messages == ["1 already has the maximum number of tags."]
         assert Monitor.objects.get(pk=monitor.pk).tags == tags
 
+    def test_several_get_an_urgency(self, admin, workspace):
+        first, second = (make_monitor(workspace=workspace) for _ in range(2))
+        urgent = make_monitor(workspace=workspace, urgency="high")
+        response = self.do(admin, "set_urgency", first, second, urgent, urgency="high")
+        assert self.messages(response) == ["Urgency of 2 monitors changed. 1 unchanged."]
+        assert set(Monitor.objects.values_list("urgency", flat=True)) == {"high"}
+
+    @pytest.mark.parametrize("urgency", ["", "urgent"])
+    def test_what_is_no_urgency_changes_nothing(self, admin, workspace, urgency):
+        monitor = make_monitor(workspace=workspace)
+        (message,) = self.messages(self.do(admin, "set_urgency", monitor, urgency=urgency))
+        assert message
+        assert Monitor.objects.get(pk=monitor.pk).urgency == "normal"
+
     def test_deleting_asks_first_and_counts(self, admin, workspace):
         doomed = [make_monitor(workspace=workspace) for _ in range(12)]
         snapshot = make_monitor(workspace=workspace, name="Kept")

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import uuid
+from datetime import time
 
 import pytest
 
@@ -32,8 +33,12 @@ SHOWN = f"https://chat.example.com/{MASK}"
 BODY = {"name": "Chat", "kind": "webhook", "config": {"url": URL}}
 # What is shown of what nobody said.
 NOTHING = {"secret": None, "headers": None, "template": None}
+QUIET = {"from": "22:00", "until": "07:00", "timezone": "Asia/Jakarta"}
 USUAL = {
     "delay": 0,
+    "least_urgency": "low",
+    "quiet_hours": None,
+    "burst": 5,
     "events": ["down", "recovery", "reminder"],
     "title": "",
     "body": "",
@@ -136,6 +141,13 @@ def test_without_a_mail_server_an_email_channel_cannot_be_created(writer, settin
         ({"events": []}, "events"),
         ({"events": ["up"]}, "events.0"),
         ({"title": None}, "title"),
+        ({"least_urgency": "urgent"}, "least_urgency"),
+        ({"burst": 0}, "burst"),
+        ({"burst": 21}, "burst"),
+        ({"quiet_hours": {"from": "22:00", "until": "7:00", "timezone": "UTC"}}, "quiet_hours.until"),
+        ({"quiet_hours": {"from": "24:00", "until": "07:00", "timezone": "UTC"}}, "quiet_hours.from"),
+        ({"quiet_hours": {"from": "22:00", "until": "07:00"}}, "quiet_hours.timezone"),
+        ({"quiet_hours": "22:00"}, "quiet_hours"),
         ({"config": {"url": URL, "secret": f"{SECRET}\n"}}, "config.secret"),
     ],
 )
@@ -157,6 +169,8 @@ def test_what_is_not_allowed_is_named(writer, changes, field):
         ({"config": {"url": URL, "secret": "hunter2"}}, "config.secret"),
         ({"config": {"url": URL, "secret": "whsec_c2hvcnQ="}}, "config.secret"),
         ({"title": "{pigeon}"}, "title"),
+        ({"quiet_hours": {**QUIET, "until": "22:00"}}, "quiet_hours.until"),
+        ({"quiet_hours": {**QUIET, "timezone": "Mars/Olympus"}}, "quiet_hours.timezone"),
         ({"body": "{"}, "body"),
     ],
 )
@@ -294,6 +308,18 @@ def test_what_was_read_can_be_written_back_and_changes_nothing(writer, workspace
     assert answer.json() == data.json()
     assert answer["ETag"] == data["ETag"]
     assert not AuditEntry.objects.filter(action="channel.changed").exists()
+
+
+def test_urgency_quiet_hours_and_the_size_of_a_storm_are_changed(writer, workspace):
+    channel = make_channel(workspace=workspace, config={"url": URL})
+    body = {"least_urgency": "high", "quiet_hours": QUIET, "burst": 12}
+    data = writer.patch(path(channel), body).json()
+    assert {name: data[name] for name in body} == body
+    channel.refresh_from_db()
+    assert (channel.quiet_from, channel.quiet_until) == (time(22), time(7))
+    assert writer.patch(path(channel), {"quiet_hours": None}).json()["quiet_hours"] is None
+    channel.refresh_from_db()
+    assert (channel.quiet_from, channel.quiet_until) == (None, None)
 
 
 def test_monitors_are_chosen_and_all_of_them_again(writer, workspace):

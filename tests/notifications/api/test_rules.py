@@ -9,22 +9,25 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.clock import database_now
+from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import Monitor
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
+from notifications.rules.effective import Rules, routes_of, rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own
 from tests.support.factories import make_channel, make_monitor
 
 pytestmark = pytest.mark.django_db
-NOTHING = {"missed": None, "reported": None, "recovery": None, "reminders": None}
+NOTHING = {"missed": None, "reported": None, "recovery": None, "reminders": None, "flapping": None}
 OWN = {
     "missed": {"needed": 3, "of": 3},
     "reported": {"needed": 2, "of": 5},
     "recovery": 2,
     "reminders": {"every": 1800, "most": 10},
+    "flapping": {"changes": 8},
 }
-HELD = Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
+HELD = Rules(Thresholds(Threshold(3, 3), Threshold(2, 5), 2), timedelta(minutes=30), 10, flap_changes=8)
 
 
 @pytest.fixture
@@ -98,6 +101,9 @@ def test_a_snooze_is_shown(reader, monitor):
         ({"reminders": {"every": 59}}, "reminders.every", 422),
         ({"reminders": {"every": 604_801}}, "reminders.every", 400),
         ({"reminders": {"every": 60, "most": 101}}, "reminders.most", 400),
+        ({"flapping": {"changes": 2}}, "flapping.changes", 422),
+        ({"flapping": {"changes": 51}}, "flapping.changes", 400),
+        ({"flapping": 0}, "flapping", 400),
         ({"missing": 1}, "missing", 400),
     ],
 )
@@ -121,19 +127,72 @@ def test_an_edit_based_on_an_older_version_changes_nothing(writer, monitor):
     rule_service.change(monitor=monitor, own=Own(recovery=7))
     answer = writer.put(path(monitor), OWN, **{"If-Match": read})
     assert answer.status_code == 412
-    assert MonitorRules.objects.get().recovery_needed == 7
+    assert Monitor.objects.get().recovery_needed == 7
     newer = writer.get(path(monitor))["ETag"]
     assert writer.put(path(monitor), OWN, **{"If-Match": newer}).status_code == 200
 
 
 def test_the_workspaces_rules_are_read_and_replaced(writer, reader, monitor):
-    assert reader.get("rules/").json() == NOTHING
+    assert reader.get("rules/").json() == {**NOTHING, "escalation": []}
     first = reader.get("rules/")["ETag"]
-    assert writer.put("rules/", OWN, **{"If-Match": first}).json() == OWN
+    assert writer.put("rules/", OWN, **{"If-Match": first}).json() == {**OWN, "escalation": []}
     assert rules_of([monitor.pk])[monitor.pk] == HELD
     assert writer.put("rules/", {}, **{"If-Match": first}).status_code == 412
-    assert writer.put("rules/", {}).json() == NOTHING
+    assert writer.put("rules/", {}).json() == {**NOTHING, "escalation": []}
     assert not WorkspaceRules.objects.exists()
+
+
+def test_flapping_is_turned_off_with_zero(writer, monitor):
+    assert writer.put(path(monitor), {"flapping": {"changes": 0}}).json()["flapping"] == {"changes": 0}
+    assert rules_of([monitor.pk])[monitor.pk].flap_changes == 0
+
+
+def test_escalation_steps_are_replaced_and_read_back(writer, workspace):
+    phone, boss = (str(make_channel(workspace=workspace).public_id) for _ in range(2))
+    steps = [
+        {"channel": phone, "after": 900, "least_urgency": "high"},
+        {"channel": boss, "after": 3600, "least_urgency": "low"},
+    ]
+    answer = writer.put("rules/", {"escalation": [steps[0], {"channel": boss, "after": 3600}]})
+    assert answer.json() == {**NOTHING, "escalation": steps}
+    # As it was read, it changes nothing.
+    assert writer.put("rules/", answer.json())["ETag"] == answer["ETag"]
+    # Left out, they stay.
+    assert writer.put("rules/", OWN).json()["escalation"] == steps
+    assert writer.put("rules/", {"escalation": []}).json()["escalation"] == []
+
+
+def test_a_change_of_escalation_steps_is_seen_by_the_next_one(writer, workspace):
+    read = writer.get("rules/")["ETag"]
+    step = {"channel": str(make_channel(workspace=workspace).public_id), "after": 900}
+    assert writer.put("rules/", {"escalation": [step]}).status_code == 200
+    assert writer.put("rules/", {"escalation": []}, **{"If-Match": read}).status_code == 412
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "status"),
+    [
+        ({"after": 59}, "escalation.0.after", 400),
+        ({"after": 604_801}, "escalation.0.after", 400),
+        ({"least_urgency": "urgent"}, "escalation.0.least_urgency", 400),
+        ({"channel": "7"}, "escalation.0.channel", 400),
+        ({"channel": str(uuid.uuid4())}, "escalation", 422),
+    ],
+)
+def test_an_invalid_step_is_rejected_with_its_field(writer, channel, change, field, status):
+    step = {"channel": str(channel.public_id), "after": 900, **change}
+    assert field in problem(writer.put("rules/", {"escalation": [step]}), status)
+
+
+def test_a_channel_has_at_most_one_step(writer, channel):
+    steps = [{"channel": str(channel.public_id), "after": after} for after in (900, 1800)]
+    assert "Duplicate channel" in problem(writer.put("rules/", {"escalation": steps}))["escalation"]
+
+
+def test_a_step_for_a_channel_elsewhere_is_rejected(writer):
+    theirs = make_channel(workspace=make_monitor().workspace)
+    steps = [{"channel": str(theirs.public_id), "after": 900}]
+    assert "No such channel" in problem(writer.put("rules/", {"escalation": steps}))["escalation"]
 
 
 def test_the_rules_of_a_monitor_elsewhere_are_not_found(writer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -13,13 +14,12 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from notifications.dispatch import ack_links, send
-from notifications.models import MonitorRules
-from notifications.services import rules as rule_service
+from notifications.dispatch import ack_links
+from notifications.messages.events import Event
+from notifications.models import Belief, Delivery, MonitorRules
 from notifications.services import snooze
-from notifications.services.rules import Own
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import box_for, deliver_after, make_incident, push
+from tests.support.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,19 @@ def client():
 def targets():
     """What was done by way of a link."""
     return AuditEntry.objects.filter(via=AuditEntry.Via.LINK)
+
+
+def make_delivery(channel, incident, **fields):
+    """A delivery about `incident` that was sent."""
+    given = {"event": Event.OPENED, "status": Delivery.Status.SENT, "created_at": database_now()}
+    about = {"monitor": incident.monitor, "incident": incident} if incident else {}
+    return Delivery.objects.create(channel=channel, **{**given, **about, **fields})
+
+
+def acknowledged(*incidents):
+    for incident in incidents:
+        incident.refresh_from_db()
+    return [incident.acknowledged_at is not None for incident in incidents]
 
 
 def text_of(response):
@@ -136,23 +149,44 @@ def test_what_is_over_says_so(client, path, incident):
     assert not targets().exists()
 
 
-def test_the_link_of_an_outage_that_went_on_without_a_notification_is_about_what_is_down_now(
-    client, memory, workspace
+def resolve(incident):
+    type(incident).objects.filter(pk=incident.pk).update(resolved_at=database_now())
+
+
+def test_the_link_of_an_outage_that_went_on_is_about_what_is_down_now(
+    client, path, incident, monitor, channel
 ):
-    monitor = make_monitor(workspace=workspace)
-    rule_service.change(monitor=monitor, own=Own(recovery=3))
-    box_for(workspace)
-    push(monitor, up=False)
-    send.deliver_due()
-    push(monitor)
-    push(monitor, up=False)
-    (notification,) = memory.to("a")
-    path = urlsplit(notification.payload["acknowledge_url"]).path
-    for _ in range(2):
-        assert f"{monitor.name} is down" in text_of(client.get(path))
-        deliver_after(seconds=31)
+    key = uuid4()
+    make_delivery(channel, incident, outage=key)
+    Belief.objects.create(channel=channel, monitor=monitor, outage=key, state=Belief.State.DOWN)
+    resolve(incident)
+    assert "Oven has recovered" in text_of(client.get(path))
+    relapse = make_incident(monitor, cause="reported")
+    assert "Oven is down" in text_of(client.get(path))
     client.post(path)
-    assert monitor.incidents.get(resolved_at=None).acknowledged_at is not None
+    assert acknowledged(relapse) == [True]
+
+
+@pytest.mark.parametrize("believed", [None, uuid4()])
+def test_the_link_of_an_outage_that_was_ended_at_the_receiver_is_not_about_the_next_one(
+    client, path, incident, monitor, channel, believed
+):
+    make_delivery(channel, incident, outage=uuid4())
+    Belief.objects.create(channel=channel, monitor=monitor, outage=believed)
+    resolve(incident)
+    make_incident(monitor)
+    assert "Oven has recovered" in text_of(client.get(path))
+
+
+def test_a_relapse_that_is_not_confirmed_is_not_what_the_link_is_about(
+    client, path, incident, monitor, channel
+):
+    key = uuid4()
+    make_delivery(channel, incident, outage=key)
+    Belief.objects.create(channel=channel, monitor=monitor, outage=key)
+    resolve(incident)
+    make_incident(monitor, confirmed_at=None)
+    assert "Oven has recovered" in text_of(client.get(path))
 
 
 def test_the_log_of_the_monitor_says_by_way_of_which_channel(client, path, monitor, admin):
@@ -187,6 +221,138 @@ def test_a_length_that_is_not_offered_does_nothing(client, path, incident):
     assert client.post(path, {"snooze": "400d"}).status_code == 200
     assert not MonitorRules.objects.exists()
     assert not targets().exists()
+
+
+# --- Everything in a digest ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def digest(channel):
+    return make_delivery(channel, None, event=Event.DIGEST)
+
+
+@pytest.fixture
+def all_path(digest):
+    return urlsplit(ack_links.acknowledge_all_url(digest)).path
+
+
+@pytest.fixture
+def member(workspace, channel, digest):
+    """Make a monitor with an incident that is part of the digest, and return the incident."""
+
+    def make(name, *, event=Event.OPENED, outage=None, **fields):
+        incident = make_incident(make_monitor(workspace=workspace, name=name), **fields)
+        make_delivery(
+            channel, incident, event=event, outage=outage, digest=digest, status=Delivery.Status.MERGED
+        )
+        return incident
+
+    return make
+
+
+def test_the_page_of_a_digest_names_what_is_down(client, all_path, member):
+    member("Oven", cause="missed")
+    member("Grill", event=Event.REMINDER)
+    member("Fridge", event=Event.FLAPPING)
+    text = text_of(client.get(all_path))
+    assert "3 monitors are down" in text
+    assert "missed heartbeat, since" in text
+    assert all(name in text for name in ("Oven", "Grill", "Fridge", "Acknowledge 3 incidents"))
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_looking_at_the_page_of_a_digest_acknowledges_nothing(client, all_path, member, method):
+    incident = member("Oven")
+    assert getattr(client, method)(all_path).status_code == 200
+    assert acknowledged(incident) == [False]
+
+
+def test_one_button_acknowledges_everything_in_a_digest(client, all_path, member, monitor):
+    incidents = [member("Grill"), member("Fridge", event=Event.REMINDER)]
+    other = make_incident(monitor)
+    assert "2 incidents acknowledged." in text_of(client.post(all_path))
+    assert acknowledged(*incidents, other) == [True, True, False]
+    assert {entry.actor for entry in targets()} == {"via the channel “Ops” (link)"}
+    assert targets().count() == 2
+
+
+def test_what_of_a_digest_was_acknowledged_before_stays_as_it_was(client, all_path, member):
+    first, second = member("Oven"), member("Grill")
+    at = database_now() - timedelta(minutes=3)
+    type(first).objects.filter(pk=first.pk).update(acknowledged_at=at)
+    assert "Acknowledge 1 incident" in text_of(client.get(all_path))
+    for _ in range(2):
+        client.post(all_path)
+    assert acknowledged(first, second) == [True, True]
+    assert first.acknowledged_at == at
+    assert targets().count() == 1
+    page = client.get(all_path)
+    assert "Already acknowledged." in text_of(page)
+    assert "<button" not in page.content.decode().split("<main")[1]
+
+
+def test_what_of_a_digest_has_recovered_is_not_on_its_page(client, all_path, member):
+    resolve(member("Oven"))
+    assert "Nothing is down now" in text_of(client.get(all_path))
+    member("Grill")
+    text = text_of(client.post(all_path))
+    assert "1 incident acknowledged." in text
+    assert "Oven" not in text
+
+
+def test_what_of_a_digest_went_down_again_is_acknowledged_too(client, all_path, member, channel):
+    key = uuid4()
+    incident = member("Oven", outage=key)
+    Belief.objects.create(channel=channel, monitor=incident.monitor, outage=key, state=Belief.State.DOWN)
+    resolve(incident)
+    relapse = make_incident(incident.monitor)
+    client.post(all_path)
+    assert acknowledged(relapse) == [True]
+
+
+def test_what_had_recovered_in_a_digest_is_not_acknowledged_when_it_goes_down_again(
+    client, all_path, member, channel
+):
+    key = uuid4()
+    incident = member("Oven", event=Event.RESOLVED, outage=key)
+    Belief.objects.create(channel=channel, monitor=incident.monitor, outage=key)
+    resolve(incident)
+    later = make_incident(incident.monitor)
+    client.post(all_path)
+    assert acknowledged(later) == [False]
+
+
+def test_the_page_of_a_long_digest_names_some_and_reads_them_at_once(
+    client, all_path, member, django_assert_max_num_queries
+):
+    for number in range(60):
+        member(f"Oven {number}")
+    with django_assert_max_num_queries(5):
+        text = text_of(client.get(all_path))
+    assert "60 monitors are down" in text
+    assert "Oven 49 " in text
+    assert "Oven 50 " not in text
+    assert "and 10 more" in text
+
+
+def test_the_page_of_a_digest_shows_nothing_else_of_the_workspace(
+    client, all_path, member, workspace, channel, monitor
+):
+    incident = member("Grill")
+    page = client.get(all_path).content.decode()
+    for hidden in (monitor.name, workspace.name, channel.name, str(incident.monitor.public_id)):
+        assert hidden not in page
+    assert all_path not in page
+
+
+def test_the_link_of_a_digest_works_only_for_its_own_channel(client, digest, workspace):
+    digest.channel = make_channel(workspace=workspace)
+    gone(client, urlsplit(ack_links.acknowledge_all_url(digest)).path)
+
+
+def test_the_link_of_a_digest_that_was_deleted_does_not_work(client, digest, all_path):
+    digest.delete()
+    gone(client, all_path)
 
 
 # --- Links that do not work ----------------------------------------------------------------------

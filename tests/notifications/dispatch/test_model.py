@@ -32,6 +32,7 @@ from notifications.models import ChannelRule, Delivery
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
+from tests.support.examples import examples
 from tests.support.factories import make_channel, make_monitor, make_workspace
 from tests.support.incidents import age, push
 from tests.support.memory_integration import Memory
@@ -41,7 +42,7 @@ TOO_HIGH, GOOD = 11.0, 1.0
 TIMEOUT = 300
 # Shorter than the timeout, so that who pushes once a round is never missed.
 ROUND = 240
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", examples(20)))
 # Shrinking a failure takes an hour; MODEL_SHRINK=0 leaves it out.
 PHASES = [each for each in Phase if each is not Phase.shrink or os.environ.get("MODEL_SHRINK") != "0"]
 # Seconds that a test may really take, for comparing its own clock with the database's.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 from environs import Env
 
@@ -9,7 +11,7 @@ from notifications import channel_config
 from notifications.forms.channels import EMAIL_URL_EXAMPLE, ChannelForm
 from notifications.integrations import Field, Kind, kind_named, kinds
 from notifications.services import channels as channel_service
-from tests.support.factories import make_monitor, make_workspace
+from tests.support.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -153,6 +155,63 @@ def test_the_example_for_the_mail_server_is_one_that_works_and_is_encrypted(monk
     assert parsed["EMAIL_USE_TLS"]
 
 
+# --- Urgency, quiet hours, storms ----------------------------------------------------------------
+
+QUIET = {"quiet_from": "22:00", "quiet_until": "07:00", "quiet_timezone": "Asia/Jakarta"}
+
+
+def test_urgency_quiet_hours_and_the_size_of_a_storm_are_chosen():
+    form = webhook_form("https://example.com/", least_urgency="high", burst="3", **QUIET)
+    assert form.is_valid(), form.errors
+    channel = channel_service.create(workspace=make_workspace(), kind="webhook", **form.columns())
+    assert (channel.least_urgency, channel.burst) == ("high", 3)
+    assert (channel.quiet_from, channel.quiet_until) == (time(22), time(7))
+    assert channel.quiet_timezone == "Asia/Jakarta"
+    shown = ChannelForm(kind=kind_named("webhook"), workspace=channel.workspace, channel=channel)
+    assert [shown[name].value() for name in ("least_urgency", "burst")] == ["high", 3]
+    assert 'value="22:00"' in str(shown["quiet_from"])
+
+
+def test_a_form_without_them_keeps_urgency_and_the_size_of_a_storm():
+    channel = make_channel(workspace=make_workspace(), least_urgency="high", burst=3)
+    data = {"name": "Chat", "url": "https://example.com/"}
+    form = form_of("webhook", data, channel=channel)
+    assert form.is_valid(), form.errors
+    changed = channel_service.edit(channel=channel, **form.columns())
+    assert (changed.least_urgency, changed.burst) == ("high", 3)
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({"quiet_until": ""}, "quiet_until", "Enter both times, or leave both empty."),
+        ({"quiet_from": ""}, "quiet_from", "Enter both times, or leave both empty."),
+        ({"quiet_until": "22:00"}, "quiet_until", "Must not be the time at which they begin."),
+        ({"quiet_timezone": "Mars/Olympus"}, "quiet_timezone", "Unknown time zone “Mars/Olympus”."),
+        ({"quiet_timezone": ""}, "quiet_timezone", "Unknown time zone “”."),
+        ({"quiet_from": "late"}, "quiet_from", "Enter a valid time."),
+        ({"burst": "0"}, "burst", "Enter a whole number from 1 to 20."),
+        ({"burst": "21"}, "burst", "Enter a whole number from 1 to 20."),
+        ({"least_urgency": "urgent"}, "least_urgency", "not one of the available choices"),
+    ],
+)
+def test_what_cannot_be_is_reported_at_its_field(typed, field, words):
+    form = webhook_form("https://example.com/", **{**QUIET, **typed})
+    assert words in form.errors[field][0]
+
+
+def test_what_keeps_a_record_of_each_outage_has_no_digest_to_set():
+    form = ChannelForm(kind=kind_named("pagerduty"), workspace=make_workspace())
+    assert "burst" not in form.fields
+
+
+def test_the_time_zone_offered_is_that_of_the_workspace():
+    workspace = make_workspace()
+    workspace.timezone = "Asia/Jakarta"
+    form = ChannelForm(kind=kind_named("webhook"), workspace=workspace)
+    assert form["quiet_timezone"].value() == "Asia/Jakarta"
+
+
 # --- The secret ----------------------------------------------------------------------------------
 
 SECRET = "whsec_" + "QUJD" * 8
@@ -188,8 +247,8 @@ def test_a_secret_that_is_none_is_refused_and_not_shown_again():
 def test_a_secret_must_be_entered_again_after_an_error():
     form = webhook_form("https://example.com/hidden", secret=SECRET, name="")
     assert not form.is_valid()
-    assert "Enter it again" in str(form.fields["secret"].help_text)
-    assert "Enter it again" not in str(form.fields["headers"].help_text)
+    assert "Enter it again" in str(form["secret"].help_text)
+    assert "Enter it again" not in str(form["headers"].help_text)
     assert "hidden" not in form.as_p()
 
 

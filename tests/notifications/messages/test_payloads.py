@@ -108,7 +108,8 @@ def test_an_event_has_the_key_of_its_outage_and_its_number():
 
 
 def test_what_is_not_about_an_outage_has_no_key():
-    assert (ALL["monitor.late"]["outage"], ALL["monitor.late"]["sequence"]) == (None, None)
+    late = of_one(replace(LATE, sequence=1))
+    assert (late["outage"], late["sequence"]) == (None, None)
 
 
 def test_outages_that_were_not_notified_are_counted():
@@ -141,11 +142,20 @@ def test_a_digest_counts_by_section():
         "late": 0,
         "closed": 1,
     }
-    assert not digest["truncated"]
+    assert digest["others"] == []
 
 
-def test_a_digest_that_lists_less_than_it_counts_says_so():
-    assert of_several(several(member(), counts={digests.Section.DOWN: 501}))["digest"]["truncated"]
+def test_a_digest_has_the_outage_of_each_monitor_that_it_does_not_list():
+    other = digests.Other(Event.OPENED, "0c7f2f0e", "5d1c", "9c41", 2)
+    assert of_several(several(member(), others=(other,)))["digest"]["others"] == [
+        {
+            "event": "incident.opened",
+            "outage": "9c41",
+            "sequence": 2,
+            "id": "0c7f2f0e",
+            "incident": {"id": "5d1c"},
+        }
+    ]
 
 
 def test_a_member_of_a_digest_has_what_a_receiver_needs_to_open_and_close_its_outage():

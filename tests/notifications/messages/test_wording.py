@@ -216,6 +216,12 @@ def test_a_digest_has_a_section_for_each_kind_of_news_the_worst_first():
     )
 
 
+def test_a_list_stands_right_below_its_heading():
+    text = digests.compose(several(member(1), member(2, Event.RESOLVED, resolved_at=START))).text
+    assert "\n\nDown (1):\n• Oven 1" in text
+    assert "\n\nRecovered (1):\n• Oven 2" in text
+
+
 def test_what_is_down_in_a_digest_has_its_link():
     text = digests.compose(several(member(1), member(2, Event.RESOLVED, resolved_at=START))).text
     assert f"• Oven 1: down for 10 min (missed heartbeat) {URL}1/" in text
@@ -263,22 +269,23 @@ ENDED = replace(DOWN, event=Event.ENDED, reason=Reason.PAUSED)
 @pytest.mark.parametrize(
     ("reason", "title", "line"),
     [
-        (Reason.PAUSED, "Paused: Oven", "Oven was paused. It was down since 2026-11-22 14:03:07 UTC."),
-        (Reason.DELETED, "Deleted: Oven", "Oven was deleted. It was down since 2026-11-22 14:03:07 UTC."),
+        (Reason.PAUSED, "Paused: Oven", "Oven was paused. It had been down since 2026-11-22 14:03:07 UTC."),
+        (
+            Reason.DELETED,
+            "Deleted: Oven",
+            "Oven was deleted. It had been down since 2026-11-22 14:03:07 UTC.",
+        ),
         (
             Reason.UNSUBSCRIBED,
             "No longer notified: Oven",
-            (
-                "This channel is no longer subscribed to Oven. "
-                "It is still down, since 2026-11-22 14:03:07 UTC."
-            ),
+            ("This channel is no longer subscribed to Oven. It has been down since 2026-11-22 14:03:07 UTC."),
         ),
         (
             Reason.NOT_COVERED,
             "No longer notified: Oven",
             (
                 "The rules of this channel no longer cover Oven. "
-                "It is still down, since 2026-11-22 14:03:07 UTC."
+                "It has been down since 2026-11-22 14:03:07 UTC."
             ),
         ),
     ],

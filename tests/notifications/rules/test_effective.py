@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import AuditEntry
+from monitors.domain.thresholds import Threshold, Thresholds
 from monitors.models import MonitorState
 from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
+from notifications.rules.effective import Rules, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services.rules import Choice, Own, Reminders, RulesConflict, versions
@@ -17,7 +18,11 @@ from tests.support.factories import make_channel, make_monitor, make_workspace
 
 pytestmark = pytest.mark.django_db
 OWN = Own(
-    missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2, reminders=Reminders(every=3600, most=5)
+    missed=Threshold(3, 3),
+    reported=Threshold(2, 5),
+    recovery=2,
+    reminders=Reminders(every=3600, most=5),
+    flap_changes=10,
 )
 
 
@@ -45,11 +50,10 @@ def test_a_monitors_own_rules_apply():
     monitor = make_monitor()
     assert change(monitor, own=OWN)
     assert rules(monitor) == Rules(
-        missed=Threshold(3, 3),
-        reported=Threshold(2, 5),
-        recovery=2,
+        thresholds=Thresholds(Threshold(3, 3), Threshold(2, 5), 2),
         remind_every=timedelta(hours=1),
         remind_most=5,
+        flap_changes=10,
     )
     assert rule_service.own_of_monitor(monitor) == OWN
 
@@ -58,8 +62,8 @@ def test_a_monitor_inherits_the_workspaces_rules():
     monitor = make_monitor()
     rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(recovery=4))
-    assert rules(monitor).recovery == 4
-    assert rules(monitor).missed == Threshold(3, 3)
+    assert rules(monitor).thresholds.recovery == 4
+    assert rules(monitor).thresholds.missed == Threshold(3, 3)
 
 
 def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
@@ -67,6 +71,15 @@ def test_a_monitor_can_have_no_reminders_where_its_workspace_has_them():
     rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
     change(monitor, own=Own(reminders=Reminders(0)))
     assert rules(monitor).remind_every is None
+
+
+def test_flapping_can_be_off_where_the_workspace_has_it():
+    monitor = make_monitor()
+    assert rules(monitor).flap_changes == 6
+    rule_service.change_workspace(workspace=monitor.workspace, own=OWN)
+    assert rules(monitor).flap_changes == 10
+    change(monitor, own=Own(flap_changes=0))
+    assert rules(monitor).flap_changes == 0
 
 
 def test_a_monitor_without_rules_has_no_row():
@@ -202,7 +215,7 @@ def test_the_second_of_two_edits_is_a_conflict():
     change(monitor, own=Own(recovery=3), expected=shown)
     with pytest.raises(RulesConflict):
         change(monitor, own=Own(recovery=5), expected=shown)
-    assert rules(monitor).recovery == 3
+    assert rules(monitor).thresholds.recovery == 3
 
 
 @pytest.mark.parametrize("what", ["rule", "assigned"])
@@ -252,7 +265,10 @@ def test_the_preview_says_what_will_hold():
     monitor = make_monitor()
     channel = make_channel(workspace=monitor.workspace, delay=60)
     choice = Choice(delay=600, events=("down",))
-    meant = rule_service.rules_from(OWN, monitor.workspace), rule_service.routes_from([(channel, choice)])
+    meant = (
+        rule_service.rules_from(OWN, monitor.workspace),
+        rule_service.routes_from(monitor, [(channel, choice)]),
+    )
     change(monitor, {channel: choice}, own=OWN)
     held = rules(monitor), routes_of([monitor])[monitor.pk]
     assert meant == held

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.utils import timezone
 
+from monitors.domain.thresholds import Threshold, Thresholds
 from notifications.models import Channel
-from notifications.rules.effective import Route, Rules, Threshold
+from notifications.rules.effective import Route, Rules, Step
 from notifications.rules.sentences import defaults, sentences
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -21,6 +23,10 @@ def to(name: str, minutes: int = 0, events: frozenset[str] = USUAL) -> Route:
 
 def described(rules: Rules | None = None, *routes: Route) -> list[str]:
     return sentences(rules or Rules(), routes, now=NOW)
+
+
+def judged(**thresholds):
+    return Rules(thresholds=Thresholds(**thresholds))
 
 
 def test_recipients_and_delays_are_one_sentence():
@@ -37,7 +43,7 @@ def test_defaults_are_left_out():
 
 
 def test_without_a_subscribed_channel_there_are_no_notifications():
-    assert described(Rules(recovery=3)) == ["No notifications: no channel is subscribed to this monitor."]
+    assert described(judged(recovery=3)) == ["No notifications: no channel is subscribed to this monitor."]
 
 
 def test_without_a_subscribed_event_there_are_no_notifications():
@@ -84,7 +90,7 @@ def test_reminders_name_their_channels_if_not_all_get_them():
 
 
 def test_both_failure_thresholds_are_one_sentence():
-    rules = Rules(missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2)
+    rules = judged(missed=Threshold(3, 3), reported=Threshold(2, 5), recovery=2)
     _who, failures, recovery = described(rules, to("A"))
     assert failures == (
         "Failure threshold: 3 missed heartbeats in a row, or 2 down reports within the last 5 heartbeats."
@@ -93,16 +99,16 @@ def test_both_failure_thresholds_are_one_sentence():
 
 
 def test_a_single_failure_threshold_stands_alone():
-    assert described(Rules(missed=Threshold(2, 4)), to("A"))[1:] == [
+    assert described(judged(missed=Threshold(2, 4)), to("A"))[1:] == [
         "Failure threshold: 2 missed heartbeats within the last 4."
     ]
-    assert described(Rules(reported=Threshold(2, 2)), to("A"))[1:] == [
+    assert described(judged(reported=Threshold(2, 2)), to("A"))[1:] == [
         "Failure threshold: 2 down reports in a row."
     ]
 
 
 def test_one_of_several_is_the_first():
-    assert described(Rules(missed=Threshold(1, 5)), to("A")) == ["A: immediately."]
+    assert described(judged(missed=Threshold(1, 5)), to("A")) == ["A: immediately."]
 
 
 def test_a_snooze_comes_first_in_the_readers_time():
@@ -118,10 +124,45 @@ def test_a_snooze_that_is_over_is_left_out():
 
 
 def test_the_defaults_of_a_workspace_name_no_channels():
-    assert defaults(Rules(missed=Threshold(2, 2), remind_every=timedelta(days=1))) == [
+    assert defaults(replace(judged(missed=Threshold(2, 2)), remind_every=timedelta(days=1))) == [
         "Failure threshold: 2 missed heartbeats in a row.",
         "Reminders every day until acknowledged, at most 24 times.",
     ]
     assert defaults(Rules()) == [
         "Notifications on the first missed heartbeat and on every down report, without reminders."
     ]
+
+
+def test_escalation_is_said_beside_the_usual():
+    phone, boss = Channel(name="Phone"), Channel(name="Boss")
+    steps = [Step(phone, timedelta(minutes=15)), Step(boss, timedelta(hours=1), "high")]
+    usual = defaults(Rules())
+    assert defaults(Rules(), steps) == [
+        *usual,
+        "Escalation: Phone if not acknowledged within 15 min.",
+        "Escalation: Boss if not acknowledged within 1 h, for monitors with high urgency.",
+    ]
+
+
+def test_an_escalated_channel_says_what_it_waits_for():
+    escalated = Route(Channel(name="Phone"), timedelta(minutes=15), USUAL, unless_acknowledged=True)
+    (sentence,) = described(None, to("Slack"), escalated, to("Mail", 15))
+    assert sentence == (
+        "Slack: immediately; Mail: if still down after 15 min; Phone: if not acknowledged within 15 min."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [(6, []), (0, ["Flapping: off."]), (10, ["Flapping: more than 10 changes in 10 minutes."])],
+)
+def test_flapping_is_said_if_it_is_unusual(changes, words):
+    assert described(Rules(flap_changes=changes), to("A")) == ["A: immediately.", *words]
+
+
+def test_quiet_hours_are_said_unless_the_monitor_is_urgent():
+    quiet = Channel(name="A", quiet_from=time(22), quiet_until=time(7), quiet_timezone="Asia/Jakarta")
+    route = Route(quiet, timedelta(0), USUAL)
+    words = "Quiet hours: A from 22:00 to 07:00 (Asia/Jakarta)."
+    assert sentences(Rules(), [route], now=NOW) == ["A: immediately.", words]
+    assert sentences(Rules(), [route], now=NOW, urgency="high") == ["A: immediately."]

@@ -11,13 +11,13 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from core.clock import database_now
 from monitors.pages.log import audit_text
-from notifications.models import Delivery, MonitorRules
+from notifications.models import Belief, MonitorRules
 from notifications.rules.effective import rules_of
 from notifications.services import rules as rule_service
 from notifications.services import snooze
-from notifications.services.rules import Own
+from notifications.services.rules import Own, Reminders
 from tests.support.factories import make_channel, make_monitor
-from tests.support.incidents import make_delivery, push
+from tests.support.incidents import make_incident, push
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -73,46 +73,45 @@ def test_ending_a_snooze_leaves_nothing_behind():
 
 def test_ending_a_snooze_leaves_the_rules_as_they_are():
     monitor = make_monitor()
-    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(3600, 5)))
     snooze.snooze(monitor=monitor, until=database_now() + HOUR)
     snooze.unsnooze(monitor=monitor)
-    assert rules_of([monitor.pk])[monitor.pk].recovery == 3
+    assert rules_of([monitor.pk])[monitor.pk].remind_most == 5
 
 
 def test_changing_the_rules_does_not_end_a_snooze():
     monitor, until = make_monitor(), database_now() + HOUR
     snooze.snooze(monitor=monitor, until=until)
-    rule_service.change(monitor=monitor, own=Own(recovery=3))
+    rule_service.change(monitor=monitor, own=Own(reminders=Reminders(3600, 5)))
     rule_service.change(monitor=monitor, own=Own())
     assert until_of(monitor) == until
 
 
+def held_back(monitor, until):
+    """What a channel believes of a monitor that is down, while a snooze holds the notification back."""
+    make_incident(monitor)
+    channel = make_channel(workspace=monitor.workspace)
+    return Belief.objects.create(channel=channel, monitor=monitor, check_at=until)
+
+
 def test_ending_a_snooze_wakes_what_it_held_back(hinted, django_capture_on_commit_callbacks):
     monitor, until = make_monitor(), database_now() + HOUR
-    channel = make_channel(workspace=monitor.workspace)
     snooze.snooze(monitor=monitor, until=until)
-    held = make_delivery(channel, monitor, next_attempt_at=until, planned_at=until)
-    delayed = make_delivery(make_channel(workspace=monitor.workspace), monitor, incident=held.incident)
-    Delivery.objects.filter(pk=delayed.pk).update(next_attempt_at=until + HOUR, planned_at=until + HOUR)
-    Delivery.objects.update(monitor=monitor)
+    belief = held_back(monitor, until)
     with django_capture_on_commit_callbacks(execute=True):
         snooze.unsnooze(monitor=monitor)
-    held.refresh_from_db()
-    delayed.refresh_from_db()
-    assert held.next_attempt_at <= database_now()
-    assert held.planned_at <= database_now()
-    assert delayed.next_attempt_at == until + HOUR
+    belief.refresh_from_db()
+    assert belief.check_at <= database_now()
     assert hinted == ["notifications.tasks.deliver"]
 
 
-def test_a_shorter_snooze_brings_forward_what_the_longer_one_held_back():
+def test_a_shorter_snooze_has_what_the_longer_one_held_back_compared_again():
     monitor, until = make_monitor(), database_now() + HOUR
     snooze.snooze(monitor=monitor, until=until + HOUR)
-    held = make_delivery(make_channel(workspace=monitor.workspace), monitor, next_attempt_at=until + HOUR)
-    Delivery.objects.update(monitor=monitor)
+    belief = held_back(monitor, until + HOUR)
     snooze.snooze(monitor=monitor, until=until)
-    held.refresh_from_db()
-    assert held.next_attempt_at == until
+    belief.refresh_from_db()
+    assert belief.check_at <= database_now()
 
 
 def test_a_snooze_is_in_the_audit_log():

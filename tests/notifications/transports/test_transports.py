@@ -332,7 +332,7 @@ def test_an_email_channel_without_addresses_is_a_failure(smtp, config):
 
 
 def test_an_attempt_ends_well_before_its_lease():
-    from notifications.dispatch.queue import LEASE
+    from notifications.dispatch.turn import LEASE
 
     assert timedelta(seconds=base.TOTAL_SECONDS * 2) < LEASE
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import time, timedelta
 
 import pytest
 from django.urls import reverse
@@ -11,8 +12,9 @@ from core.clock import database_now
 from monitors.models import Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
-from notifications.messages.events import Event
-from notifications.models import Channel, Delivery, DeliveryAttempt
+from notifications.messages.events import Event, Reason
+from notifications.models import Channel, Delivery, DeliveryAttempt, EscalationStep
+from notifications.services import channels as channel_service
 from notifications.transports import signing
 from tests.support.factories import make_channel, make_monitor, make_workspace
 from tests.support.incidents import make_delivery, make_incident
@@ -118,6 +120,43 @@ def test_the_preview_is_in_the_language_and_the_zone_of_the_workspace(admin, wor
     workspace.timezone = "Asia/Jakarta"
     workspace.save(update_fields=["timezone"])
     assert "WIB" in admin.get(url("create", "webhook")).content.decode()
+
+
+def test_the_second_of_two_edits_sees_that_and_keeps_its_input(admin, workspace):
+    channel = make_channel(workspace=workspace, name="Chat")
+    page = admin.get(url("edit", channel)).content.decode()
+    assert 'name="version" value="1"' in page
+    channel_service.edit(channel=channel, name="Theirs")
+    data = {**DATA, "name": "Mine", "version": "1", "secret": "whsec_" + "QUJD" * 8}
+    answer = admin.post(url("edit", channel), data)
+    page = text(answer)
+    assert answer.status_code == 422
+    assert "Someone else changed this channel in the meantime." in page
+    assert 'value="Mine"' in answer.content.decode()
+    # Only a secret has to be typed again, because it is never shown.
+    assert "Enter it again: secrets are never shown." in page
+    channel.refresh_from_db()
+    assert channel.name == "Theirs"
+    # Who saves again means it.
+    assert 'name="version" value="2"' in answer.content.decode()
+    assert admin.post(url("edit", channel), {**data, "version": "2"}).status_code == 302
+    channel.refresh_from_db()
+    assert channel.name == "Mine"
+
+
+def test_the_page_of_a_channel_says_for_what_and_when_it_is(admin, workspace):
+    channel = make_channel(
+        workspace=workspace,
+        least_urgency="high",
+        quiet_from=time(22),
+        quiet_until=time(7),
+        quiet_timezone="Asia/Jakarta",
+    )
+    EscalationStep.objects.create(workspace=workspace, channel=channel, after=900, least_urgency="high")
+    page = text(admin.get(url("detail", channel)))
+    assert "<dt>Only monitors with</dt> <dd>high urgency</dd>" in page
+    assert "22:00 to 07:00 (Asia/Jakarta)" in page
+    assert "if not acknowledged within 15 min, for monitors with high urgency" in page
 
 
 def test_a_viewer_gets_no_preview(viewer):
@@ -284,10 +323,39 @@ def test_a_skipped_delivery_shows_the_reason(admin, workspace):
         assert "No attempts yet" not in content
 
 
-def test_a_delayed_delivery_shows_its_time(admin, workspace):
-    channel, later = make_channel(workspace=workspace), database_now() + timedelta(minutes=10)
-    make_delivery(channel, make_monitor(workspace=workspace), next_attempt_at=later)
-    assert "Scheduled" in admin.get(url("detail", channel)).content.decode()
+def test_a_digest_names_its_monitors_by_what_happened_to_them(admin, workspace):
+    channel, now = make_channel(workspace=workspace), database_now()
+    digest = Delivery.objects.create(
+        channel=channel, event=Event.DIGEST, status="sent", created_at=now, attempt_count=1
+    )
+    for name, event in (("disk", Event.OPENED), ("backup", Event.RESOLVED), ("mail", Event.OPENED)):
+        make_delivery(
+            channel,
+            make_monitor(workspace=workspace, name=name),
+            event=event,
+            digest=digest,
+            status="sent",
+            next_attempt_at=None,
+        )
+    page = admin.get(url("detail", channel)).content.decode()
+    assert "Digest: 3 monitors" in page
+    words = " ".join(re.sub(r"<[^>]*>", " ", page[page.index("Digest: 3 monitors") :]).split())
+    assert "Down: disk mail Recovered: backup" in words
+
+
+def test_the_end_of_a_deleted_monitor_is_in_the_log_with_its_name_and_the_reason(admin, workspace):
+    channel, now = make_channel(workspace=workspace), database_now()
+    Delivery.objects.create(
+        channel=channel,
+        event=Event.ENDED,
+        reason=Reason.DELETED,
+        about={"monitor": "old backup"},
+        status="sent",
+        created_at=now,
+    )
+    page = admin.get(url("detail", channel)).content.decode()
+    assert "Closed: old backup" in page
+    assert "Monitor deleted" in page
 
 
 def test_the_news_that_a_channel_is_failing_leads_to_it(admin, workspace):

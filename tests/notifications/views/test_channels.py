@@ -298,7 +298,7 @@ def failed_once(workspace):
     with HttpSink(default=Answer(500, body=b"broken inside")) as sink:
         channel = make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
         monitor = make_monitor(workspace=workspace, name="Backup")
-        make_delivery(channel, monitor)
+        make_delivery(channel, monitor, attempt_count=0)
         sender.deliver_due()
     return channel, monitor
 
@@ -306,14 +306,14 @@ def failed_once(workspace):
 def test_a_channel_shows_each_delivery_with_its_attempts(admin, workspace):
     channel, _ = failed_once(workspace)
     page = admin.get(url("detail", channel)).content.decode()
-    for words in ("Backup", "Down", "Pending", "Attempt 1 failed", "HTTP 500", "broken inside"):
+    for words in ("Backup", "Down", "Pending", "Attempt 2 failed", "HTTP 500", "broken inside"):
         assert words in page
 
 
 def test_a_viewer_sees_that_it_failed_but_not_the_response(viewer, workspace):
     channel, _ = failed_once(workspace)
     page = viewer.get(url("detail", channel)).content.decode()
-    assert "Attempt 1 failed" in page
+    assert "Attempt 2 failed" in page
     assert "broken inside" not in page
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from html import unescape
 
 import pytest
 from django.urls import reverse
+from django.utils.formats import date_format
 
 from core.clock import database_now
-from notifications.models import ChannelRule, MonitorRules, WorkspaceRules
-from notifications.rules.effective import Rules, Threshold, routes_of, rules_of
+from monitors.domain.thresholds import Threshold, Thresholds
+from monitors.models import MonitorDefaults
+from notifications.models import Belief, ChannelRule, MonitorRules, WorkspaceRules
+from notifications.rules.effective import Rules, Step, routes_of, rules_of
 from notifications.services import channels as channel_operations
 from notifications.services import rules as rule_service
 from notifications.services import snooze
+from notifications.services.escalation import steps_of
 from notifications.services.rules import Choice, Own
 from tests.support.factories import make_channel, make_monitor
 
@@ -84,7 +88,7 @@ def test_saving_what_is_there_changes_nothing(admin, monitor, channel):
 
 
 def test_saving_what_is_unusual_again_changes_nothing(admin, monitor, channel):
-    own = Own(Threshold(3, 3), Threshold(2, 5), 2, rule_service.Reminders(1800, 7))
+    own = Own(Threshold(3, 3), Threshold(2, 5), 2, rule_service.Reminders(1800, 7), 9)
     choice = Choice(delay=600, events=("down", "late"))
     rule_service.change(monitor=monitor, own=own, channels={channel.public_id: choice})
     before = rules(monitor), route(monitor)
@@ -108,7 +112,76 @@ def test_the_summary_follows_the_form(admin, monitor):
             "own-remind_most": "10",
         },
     )
-    assert rules(monitor) == Rules(Threshold(3, 3), Threshold(2, 5), 2, timedelta(minutes=30), 10)
+    assert rules(monitor) == Rules(Thresholds(Threshold(3, 3), Threshold(2, 5), 2), timedelta(minutes=30), 10)
+
+
+@pytest.mark.parametrize(
+    ("typed", "changes", "words"),
+    [
+        ({"own-flapping": "off"}, 0, "Flapping: off."),
+        (
+            {"own-flapping": "more", "own-flap_changes": "10"},
+            10,
+            "Flapping: more than 10 changes in 10 minutes.",
+        ),
+        ({"own-flapping": "", "own-flap_changes": "10"}, 6, ""),
+    ],
+)
+def test_flapping_is_the_default_off_or_a_number_of_changes(admin, monitor, channel, typed, changes, words):
+    save(admin, url(monitor), **typed)
+    assert rules(monitor).flap_changes == changes
+    page = admin.get(url(monitor)).content.decode()
+    assert words in page
+    # Saved as it is shown, it stays.
+    save(admin, url(monitor))
+    assert rules(monitor).flap_changes == changes
+
+
+def test_a_channel_for_more_urgent_monitors_says_so(admin, monitor, workspace):
+    make_channel(workspace=workspace, least_urgency="high")
+    page = admin.get(url(monitor)).content.decode()
+    assert "this channel is only for monitors with a higher urgency" in page
+    assert "No notifications: no channel is subscribed to this monitor." in page
+
+
+def test_escalation_is_part_of_the_summary(admin, monitor, channel, workspace):
+    boss = make_channel(workspace=workspace, name="Boss", monitors=[])
+    step = Step(boss, timedelta(minutes=15))
+    rule_service.change_workspace(workspace=workspace, own=Own(), steps=[step])
+    summary = "Phone: immediately; Boss: if not acknowledged within 15 min."
+    for address in (url(monitor), reverse("notifications:for_monitor", args=[monitor.public_id])):
+        assert summary in admin.get(address).content.decode()
+
+
+def test_quiet_hours_are_part_of_the_summary_unless_the_monitor_is_urgent(admin, workspace):
+    make_channel(
+        workspace=workspace,
+        name="Chat",
+        quiet_from=time(22),
+        quiet_until=time(7),
+        quiet_timezone="Asia/Jakarta",
+    )
+    usual, urgent = (make_monitor(workspace=workspace, urgency=urgency) for urgency in ("normal", "high"))
+    words = "Quiet hours: Chat from 22:00 to 07:00 (Asia/Jakarta)."
+    assert words in admin.get(url(usual)).content.decode()
+    assert words not in admin.get(url(urgent)).content.decode()
+
+
+def test_a_message_that_waits_shows_until_when(admin, monitor, channel):
+    now = database_now()
+    at = now + timedelta(days=2)
+    Belief.objects.create(channel=channel, monitor=monitor, check_at=at)
+    page = reverse("notifications:for_monitor", args=[monitor.public_id])
+    assert f"Phone: not before {date_format(at, 'j M Y, H:i')}" in admin.get(page).content.decode()
+    Belief.objects.update(check_at=now)
+    assert "not before" not in admin.get(page).content.decode()
+
+
+def test_a_reminder_is_not_listed_as_waiting(admin, monitor, channel):
+    now = database_now()
+    Belief.objects.create(channel=channel, monitor=monitor, state="down", check_at=now + timedelta(hours=1))
+    page = reverse("notifications:for_monitor", args=[monitor.public_id])
+    assert "not before" not in admin.get(page).content.decode()
 
 
 def test_a_channel_gets_a_delay_and_fewer_events(admin, monitor, channel):
@@ -155,6 +228,8 @@ def test_the_form_names_what_lies_above(admin, monitor, workspace):
             "Enter a whole number from 3 to 50.",
         ),
         ({"own-recovery": "0"}, "Enter a whole number from 1 to 20."),
+        ({"own-flapping": "more", "own-flap_changes": ""}, "Enter the number of changes."),
+        ({"own-flapping": "more", "own-flap_changes": "2"}, "Enter a whole number from 3 to 50."),
         ({"own-reminders": "every", "own-remind_every": ""}, "Enter an interval, for example 1 h."),
         ({"own-reminders": "every", "own-remind_every": "59 s"}, "Enter 60 s to 7 d"),
         (
@@ -240,7 +315,7 @@ def test_a_channel_deleted_meanwhile_is_left_out(admin, monitor, channel):
     channel_operations.delete(channel=channel)
     more = {of(channel, "delay"): "10 min", "own-recovery": "2"}
     assert save(admin, url(monitor), fields, **more).status_code == 303
-    assert rules(monitor).recovery == 2
+    assert rules(monitor).thresholds.recovery == 2
 
 
 def test_a_disabled_channel_is_listed_and_not_notified(admin, monitor, workspace):
@@ -291,7 +366,7 @@ def test_the_page_costs_the_same_however_many_channels_there_are(
 def test_the_workspaces_rules_are_shown(admin, monitor):
     answer = save(admin, WORKSPACE, **{"own-recovery": "3", "own-reminders": "every"})
     assert answer.url == WORKSPACE
-    assert rules(monitor).recovery == 3
+    assert rules(monitor).thresholds.recovery == 3
     assert rules(monitor).remind_every == timedelta(hours=1)
     assert "Reminders every hour until acknowledged" in admin.get(WORKSPACE).content.decode()
 
@@ -316,13 +391,103 @@ def test_two_people_at_the_workspaces_form_do_not_overwrite_each_other(admin, wo
     answer = save(admin, WORKSPACE, fields, **{"own-recovery": "3"})
     assert answer.status_code == 422
     assert "Recovery threshold: 7 good heartbeats in a row" in answer.content.decode()
-    assert WorkspaceRules.objects.get().recovery_needed == 7
+    assert MonitorDefaults.objects.get().recovery_needed == 7
 
 
 def test_errors_in_the_workspaces_form_are_reported(admin):
     answer = save(admin, WORKSPACE, **{"own-recovery": "21"})
     assert answer.status_code == 422
     assert "Enter a whole number from 1 to 20." in answer.content.decode()
+
+
+# --- Escalation -----------------------------------------------------------------------------------
+
+
+def row(number, **fields):
+    """The fields of a row of the escalation form."""
+    return {f"escalation-{number}-{name}": value for name, value in fields.items()}
+
+
+def test_a_step_is_added_changed_and_removed(admin, workspace, channel):
+    added = row(0, channel=str(channel.public_id), after="15 min", least_urgency="high")
+    assert save(admin, WORKSPACE, **added).status_code == 303
+    assert steps_of(workspace) == [Step(channel, timedelta(minutes=15), "high")]
+    page = admin.get(WORKSPACE).content.decode()
+    assert "Escalation: Phone if not acknowledged within 15 min, for monitors with high urgency." in page
+    save(admin, WORKSPACE, **row(0, after="1 h"))
+    assert steps_of(workspace) == [Step(channel, timedelta(hours=1), "high")]
+    # What is wrong in a row that is removed does not matter.
+    save(admin, WORKSPACE, **row(0, after="soon", remove="on"))
+    assert steps_of(workspace) == []
+
+
+def test_saving_steps_as_they_are_changes_nothing(admin, workspace, channel):
+    step = Step(channel, timedelta(minutes=90), "normal")
+    rule_service.change_workspace(workspace=workspace, own=Own(), steps=[step])
+    save(admin, WORKSPACE)
+    assert steps_of(workspace) == [step]
+
+
+def test_another_row_is_offered_and_nothing_typed_is_lost(admin, workspace, channel):
+    typed = row(0, channel=str(channel.public_id), after="20 min")
+    page = save(admin, WORKSPACE, more="yes", **typed).content.decode()
+    assert 'value="20 min"' in page
+    assert 'name="escalation-1-channel"' in page
+    assert 'name="escalation-rows" value="2"' in page
+    assert steps_of(workspace) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"after": ""}, "Enter a time, for example 15 min."),
+        ({"after": "59 s"}, "Enter 60 s to 7 d"),
+        ({"channel": "00000000-0000-0000-0000-000000000000"}, "This channel no longer exists."),
+    ],
+)
+def test_an_invalid_step_is_reported_at_its_field(admin, workspace, channel, typed, words):
+    fields = {"channel": str(channel.public_id), "after": "15 min", **typed}
+    answer = save(admin, WORKSPACE, **row(0, **fields))
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert steps_of(workspace) == []
+
+
+def test_a_channel_cannot_have_two_steps(admin, workspace, channel):
+    named = {"channel": str(channel.public_id), "after": "15 min"}
+    answer = save(admin, WORKSPACE, **{"escalation-rows": "2"}, **row(0, **named), **row(1, **named))
+    assert answer.status_code == 422
+    assert "This channel already has a step." in answer.content.decode()
+
+
+def test_a_channel_of_another_workspace_cannot_be_chosen(admin, workspace, channel):
+    theirs = make_channel(workspace=make_monitor().workspace)
+    answer = save(admin, WORKSPACE, **row(0, channel=str(theirs.public_id), after="15 min"))
+    assert answer.status_code == 422
+    assert steps_of(workspace) == []
+
+
+def test_two_people_do_not_overwrite_each_others_steps(admin, workspace, channel):
+    fields = form_of(admin, WORKSPACE)
+    rule_service.change_workspace(workspace=workspace, own=Own(), steps=[Step(channel, timedelta(minutes=5))])
+    typed = row(0, channel=str(channel.public_id), after="20 min")
+    answer = save(admin, WORKSPACE, fields, **typed)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Escalation: Phone if not acknowledged within 5 min." in page
+    assert 'value="20 min"' in page
+    versions = re.findall(r'name="([^"]*-version)" value="([^"]*)"', page)
+    assert save(admin, WORKSPACE, {**fields, **typed, **dict(versions)}).status_code == 303
+    assert steps_of(workspace) == [Step(channel, timedelta(minutes=20))]
+
+
+def test_a_form_without_steps_leaves_them_as_they_are(admin, workspace, channel):
+    step = Step(channel, timedelta(minutes=5))
+    rule_service.change_workspace(workspace=workspace, own=Own(), steps=[step])
+    fields = form_of(admin, WORKSPACE)
+    others = {name: value for name, value in fields.items() if not name.startswith("escalation")}
+    assert save(admin, WORKSPACE, others, **{"own-recovery": "2"}).status_code == 303
+    assert steps_of(workspace) == [step]
 
 
 def test_a_viewer_can_read_the_workspaces_rules(viewer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitors.domain.durations import DAY, HOUR, MINUTE
-from monitors.domain.state_machine import Cause
+from monitors.domain.state_machine import Cause, Urgency
 from tianji.demo.catalogue.zones import BERLIN, JAKARTA, SINGAPORE
 from tianji.demo.curves import daily, growing, spiky
 from tianji.demo.jobs import Fate, Job, Mishap, Voice
@@ -38,7 +38,7 @@ SHOP = (
                 Cause.VALUE, 2.71, 9, note="A long report locked the orders table. Moved it to the replica."
             ),
         ),
-        settings=(("value_max", 500.0), ("timeout", 90)),
+        settings=(("value_max", 500.0), ("timeout", 90), ("urgency", Urgency.HIGH.value)),
     ),
     Job(
         "Storefront",
@@ -59,7 +59,7 @@ SHOP = (
             ),
             Mishap(Cause.REPORTED, 0.87, 3, message="Cart: no answer within 10 s"),
         ),
-        settings=(("timeout", 150),),
+        settings=(("timeout", 150), ("urgency", Urgency.HIGH.value)),
     ),
     Job(
         "Checkout queue worker",
@@ -108,6 +108,7 @@ SHOP = (
             Mishap(Cause.REPORTED, 6.7, 1),
             Mishap(Cause.MISSED, 3.1, 3),
         ),
+        settings=(("urgency", Urgency.LOW.value),),
     ),
     Job(
         "Newsletter dispatch",

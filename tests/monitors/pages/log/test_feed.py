@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.actors import Actor
@@ -21,6 +22,7 @@ from notifications.dispatch import send
 from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_user
 from tests.support.heartbeats import let_pass, push
+from tests.support.sinks import HttpSink
 
 pytestmark = pytest.mark.django_db
 
@@ -71,13 +73,15 @@ def test_a_missed_deadline_says_for_how_long_nothing_came_and_the_last_message(m
 
 
 def test_a_recovery_shows_its_duration_message_and_notified_channels(monitor, workspace):
-    make_channel(workspace=workspace, name="Ops Slack")
-    make_channel(workspace=workspace, name="on-call")
     push(monitor)
-    push(monitor, up=False)
-    let_pass(monitor, minutes=19)
-    push(monitor, message="fixed")
-    Delivery.objects.update(status=Delivery.Status.SENT, next_attempt_at=None, sent_at=database_now())
+    with HttpSink() as sink:
+        for name in ("Ops Slack", "on-call"):
+            make_channel(workspace=workspace, name=name, config={"url": sink.url})
+        push(monitor, up=False)
+        send.deliver_due()
+        let_pass(monitor, minutes=19)
+        push(monitor, message="fixed")
+        send.deliver_due()
     row, *_older = rows_of(monitor)
     assert (row.word, row.tone) == ("recovered", "up")
     assert row.text == "Recovered after 19 min · “fixed” · notified Ops Slack, on-call"
@@ -96,6 +100,7 @@ def test_of_messages_it_says_which_are_on_their_way_and_which_were_given_up(moni
     for name in ("Mail", "Pager", "Slack"):
         make_channel(workspace=workspace, name=name)
     push(monitor, up=False, message="Reported down")
+    send.deliver_due()
     deliveries = Delivery.objects.filter(channel__name="Pager")
     deliveries.update(status=Delivery.Status.FAILED, next_attempt_at=None)
     Delivery.objects.filter(channel__name="Mail").update(
@@ -175,7 +180,31 @@ def test_a_heartbeat_of_the_same_moment_with_another_message_stays(monitor):
 def test_a_delivery_filtered_alone_is_a_row_of_its_own(monitor, workspace):
     make_channel(workspace=workspace, name="Ops")
     push(monitor, up=False)
+    send.deliver_due()
     assert texts_of(monitor, kinds=(Kind.MESSAGES,)) == [("pending", "Sending to Ops")]
+
+
+def test_a_notification_that_was_skipped_says_why(monitor, workspace):
+    make_channel(workspace=workspace, name="Ops", delay=600)
+    push(monitor, up=False)
+    push(monitor)
+    send.deliver_due()
+    (row,) = rows_of(monitor, kinds=(Kind.MESSAGES,))
+    assert (row.word, row.text, row.notified) == ("skipped", "Ops", ())
+    assert [(fact.label, fact.text) for fact in row.facts] == [
+        ("Ops", "Down: Skipped, 0 attempts"),
+        ("Reason", "Recovered before it was sent"),
+    ]
+
+
+def test_channels_notified_a_while_apart_are_rows_of_their_own(monitor, workspace):
+    for name in ("Ops", "Pager"):
+        make_channel(workspace=workspace, name=name)
+    push(monitor, up=False)
+    send.deliver_due()
+    assert len(rows_of(monitor, kinds=(Kind.MESSAGES,))) == 1
+    Delivery.objects.filter(channel__name="Ops").update(created_at=F("created_at") - timedelta(minutes=1))
+    assert len(rows_of(monitor, kinds=(Kind.MESSAGES,))) == 2
 
 
 # --- Filters -------------------------------------------------------------------------------------
@@ -185,6 +214,7 @@ def test_a_delivery_filtered_alone_is_a_row_of_its_own(monitor, workspace):
 def test_a_filter_by_kind_lets_only_that_through(monitor, workspace, kind):
     make_channel(workspace=workspace)
     push(monitor, up=False)
+    send.deliver_due()
     gap(database_now() - timedelta(hours=1), database_now())
     rows = feed.page(monitor, Filter(kinds=(kind,))).rows
     assert {row.kind for row in rows} == {kind}
@@ -194,6 +224,7 @@ def test_a_filter_by_status_leaves_out_what_has_none(monitor, workspace):
     make_channel(workspace=workspace)
     push(monitor)
     push(monitor, up=False)
+    send.deliver_due()
     kinds = {entry.code.partition(" ")[0] for entry in feed.entries(monitor, Filter(status="down"))}
     assert kinds == {"down", "incident.opened"}
 
@@ -216,6 +247,7 @@ def test_people_and_channels_are_found_by_name(monitor, workspace):
     make_channel(workspace=workspace, name="Ops Slack")
     make_channel(workspace=workspace, name="Mail")
     push(monitor, up=False)
+    send.deliver_due()
     assert len(rows_of(monitor, text="slack", kinds=(Kind.MESSAGES,))[0].notified) == 1
     assert rows_of(monitor, text="command", kinds=(Kind.CHANGES,))
 
@@ -255,6 +287,7 @@ def test_each_entry_is_on_exactly_one_page_also_at_equal_times(monitor, workspac
     for n in range(4):
         push(monitor, message=f"up {n}")
         push(monitor, up=False, message=f"down {n}")
+        send.deliver_due()
     # All in one moment: only kinds and row ids tell them apart.
     now = database_now()
     Heartbeat.objects.update(received_at=now)
@@ -308,9 +341,10 @@ def test_a_cursor_reads_back_what_it_says():
 def test_the_version_changes_with_what_is_shown(monitor, workspace):
     make_channel(workspace=workspace)
     push(monitor, up=False)
+    send.deliver_due()
     before = feed.version(feed.page(monitor, Filter()))
     assert feed.version(feed.page(monitor, Filter())) == before
-    send.deliver_due()
+    Delivery.objects.update(status=Delivery.Status.SENT, next_attempt_at=None)
     assert feed.version(feed.page(monitor, Filter())) != before
 
 
