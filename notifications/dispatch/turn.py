@@ -253,7 +253,10 @@ def _outdated(outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
 def _still_says(message: Delivery, outcome: Outcome) -> bool:
     # It may have arrived, so a snooze or quiet hours that began since don't stop it.
     send = outcome.send if isinstance(outcome, Wait) else outcome
-    return isinstance(send, Send) and (send.event, send.outage) == (message.event, message.incident_id)
+    if not isinstance(send, Send) or send.event != message.event:
+        return False
+    # One more change is no news about a monitor that is flapping, and may come sooner than the retry.
+    return send.event is Event.FLAPPING or send.outage == message.incident_id
 
 
 def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: datetime) -> None:
