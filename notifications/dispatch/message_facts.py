@@ -221,7 +221,7 @@ def _others(
     return tuple(
         digests.Other(
             Event(event),
-            str(monitor or about["monitor_id"]),
+            str(monitor or (about or {}).get("monitor_id", "")),
             str(incident or (about or {}).get("incident_id", "")),
             str(outage or ""),
             sequence,
