@@ -30,7 +30,7 @@ from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
 _FEW, _MOST = 20, 10_000
 
 _SENDING, _PENDING = Delivery.Status.SENDING, Delivery.Status.PENDING
-# The ends of monitors that were deleted, which nobody believes anything about any more, until they are tried.
+# The ends of monitors that were deleted, until they are tried; their beliefs are deleted.
 _OF_DELETED = Q(event=Event.ENDED, monitor=None, status=_PENDING, attempt_count=0)
 
 

@@ -1,4 +1,4 @@
-"""What messages say: the present state, and what happened meanwhile. Nothing over is titled "Down"."""
+"""What messages say: the present state, and what happened before. Nothing over is titled "Down"."""
 
 from __future__ import annotations
 
