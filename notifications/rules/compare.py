@@ -227,11 +227,8 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
     arrived = believed.state in (State.DOWN, State.FLAPPING)
-    if (
-        "recovery" not in covered.events
-        and not truth.keeps_records
-        and (arrived or "down" not in covered.events)
-    ):
+    wanted = "recovery" in covered.events or truth.keeps_records
+    if not wanted and (arrived or "down" not in covered.events):
         return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
     return _send_at(_good_news_held(truth), send, truth)
