@@ -1,4 +1,4 @@
-"""What a message says, read when it is written: the present state, and what happened since the last one."""
+"""What a message says, read when it is written: the present state, and what happened before."""
 
 from __future__ import annotations
 
