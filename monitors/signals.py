@@ -7,14 +7,10 @@ never exists without its deliveries. Nothing is sent for an incident that is not
 
 from django.dispatch import Signal
 
-# The incidents are confirmed: their failure thresholds are reached, and notifications should be sent.
-incidents_opened = Signal()
-# Confirmed incidents are resolved: the monitors recovered, and notifications should be sent.
-incidents_resolved = Signal()
-# A deadline had passed unnoticed before the push that ended the silence: confirmed and resolved at once.
-incidents_passed = Signal()
-# Confirmed incidents are closed because their monitors were paused.
-incidents_closed = Signal()
+# Incidents were confirmed, because their failure thresholds were reached, or confirmed ones were resolved, or
+# closed because their monitors were paused. Sent once a transaction, so that its receivers can take their
+# locks in one order.
+incidents_changed = Signal()
 # A monitor is about to be deleted. Sent with `monitor` and `at`.
 monitor_deleting = Signal()
 # Who is notified of monitors may have changed. Sent with `monitors`, their row ids.

@@ -11,11 +11,16 @@ joined tables, such as the channel's workspace.
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TypeVar
+
 from django.db import connection
 from django.db.models import QuerySet
 
 from monitors.locks import keep_states
 from notifications.models import Belief, Channel, Delivery
+
+Row = TypeVar("Row", Belief, Delivery)
 
 # --- Channels ---------------------------------------------------------------------------------------
 
@@ -74,10 +79,32 @@ def keep_channels(channels: set[int]) -> set[int]:
 # --- Beliefs ----------------------------------------------------------------------------------------
 
 
-def lock_beliefs(beliefs: QuerySet[Belief]) -> list[Belief]:
-    """Lock `beliefs` and return their current state."""
-    rows = beliefs.select_for_update(no_key=True, of=("self",))
+def lock_beliefs(beliefs: QuerySet[Belief], *, skip_locked: bool = False) -> list[Belief]:
+    """Lock `beliefs` and return their current state.
+
+    Args:
+        skip_locked: leave out those that are locked; a turn finds them the next time.
+    """
+    rows = beliefs.select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
     return list(rows.order_by("monitor_id", "channel_id"))
+
+
+class Locked(Exception):
+    """Another transaction has locked a row that is needed; it wakes a worker when it is done."""
+
+
+def lock_all(rows: QuerySet[Row]) -> list[Row]:
+    """Lock all of these beliefs, or deliveries, without waiting.
+
+    For turns, which have locked others by then, in another order.
+
+    Raises:
+        Locked: one of them is locked.
+    """
+    locked = list(rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("pk"))
+    if len(locked) < rows.count():
+        raise Locked
+    return locked
 
 
 def keep_monitors(monitors: list[int]) -> set[int]:
@@ -108,6 +135,19 @@ def keep_monitor_of(delivery: Delivery) -> None:
 def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int) -> list[Delivery]:
     """Lock those of `deliveries` that are not locked yet, oldest first, at most `limit`; return them."""
     return list(_unlocked(deliveries)[:limit])
+
+
+def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
+    """Lock the unfinished deliveries about `monitor`, which is being deleted.
+
+    Returns until when one is in flight, by channel. Before the beliefs, which Django deletes first: a
+    transaction that has locked one of these deliveries waits for its belief.
+    """
+    unfinished = [Delivery.Status.PENDING, Delivery.Status.SENDING, Delivery.Status.MERGED]
+    rows = Delivery.objects.filter(monitor=monitor, status__in=unfinished)
+    locked = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    sending = [row for row in locked if row.status == Delivery.Status.SENDING]
+    return {row.channel_id: row.next_attempt_at for row in sending if row.next_attempt_at is not None}
 
 
 def lock_delivery_ids(deliveries: QuerySet[Delivery]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Turns decisions into rows: incidents, transitions, and the signals that create notifications.
+"""Turns decisions into rows: incidents, transitions, and the signal that wakes notifications.
 
 The recorder, the sweep and the lifecycle operations all go through here, inside their own transaction and
 with the state rows locked.
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 import structlog
-from django.dispatch import Signal
 
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
@@ -104,12 +103,7 @@ class Journal:
         self._reported_again: list[Incident] = []
         self._confirmed: list[Incident] = []
         self._transitions: list[Transition] = []
-        self._by_signal: dict[Signal, list[Incident]] = {
-            signals.incidents_opened: [],
-            signals.incidents_passed: [],
-            signals.incidents_resolved: [],
-            signals.incidents_closed: [],
-        }
+        self._changed: list[Incident] = []
 
     def know_open_incidents(self, states: list[MonitorState]) -> None:
         """Load the open incidents of the states that are down: one query for the whole batch."""
@@ -165,7 +159,8 @@ class Journal:
                 self._confirm(incident)
             if decision.resolves:
                 self._end(incident, message, value)
-            self._enqueue(decision, incident)
+            if decision.confirmed and (decision.confirms or decision.resolves):
+                self._changed.append(incident)
         if decision.changes:
             state.status = decision.status.value
             state.status_changed_at = decision.changes[-1].at
@@ -239,22 +234,6 @@ class Journal:
         if incident.pk is not None:
             self._ended.append(incident)
 
-    def _enqueue(self, decision: Decision, incident: Incident) -> None:
-        if not decision.confirmed:
-            return
-        match decision:
-            case Decision(confirms=True, resolves=True):
-                self._by_signal[signals.incidents_passed].append(incident)
-            case Decision(confirms=True):
-                self._by_signal[signals.incidents_opened].append(incident)
-            case Decision(resolves=True, notifies=True):
-                self._by_signal[signals.incidents_resolved].append(incident)
-            case Decision(resolves=True) if incident in self._by_signal[signals.incidents_opened]:
-                # Confirmed by the same transaction that closes it without a word.
-                self._by_signal[signals.incidents_opened].remove(incident)
-            case Decision(resolves=True):
-                self._by_signal[signals.incidents_closed].append(incident)
-
     def _passed(self, state: MonitorState, monitor: Monitor) -> Iterator[datetime]:
         """Yield the deadlines of a monitor that have passed and are not among its outcomes."""
         # due_at is never after the deadline, so before it there is nothing to calculate.
@@ -274,7 +253,7 @@ class Journal:
             return
 
     def write(self) -> None:
-        """Write incidents and transitions and send the signals, inside the caller's transaction."""
+        """Write incidents and transitions and send the signal, inside the caller's transaction."""
         if self._reported_again:
             Incident.objects.bulk_update(self._reported_again, ["latest_message"], batch_size=200)
         if self._confirmed:
@@ -287,9 +266,8 @@ class Journal:
         if self._transitions:
             Incident.objects.bulk_create(self._new)
             Transition.objects.bulk_create(self._transitions)
-        for signal, incidents in self._by_signal.items():
-            if incidents:
-                signal.send(sender=Incident, incidents=incidents, at=self.now)
+        if self._changed:
+            signals.incidents_changed.send(sender=Incident, incidents=self._changed, at=self.now)
 
 
 def last_failure_was_missed(incident: Incident, state: MonitorState, monitor: Monitor) -> bool:

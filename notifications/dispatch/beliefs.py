@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Q
 
 from core import sql
-from notifications.locks import lock_beliefs
+from notifications.locks import lock_all, lock_beliefs
 from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Delivery
 
@@ -171,6 +171,28 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
         created_at=now,
         planned_at=belief.check_at,
     )
+
+
+def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
+    """Close deliveries that were tried and are not sent any more; their monitors are compared again.
+
+    Raises:
+        Locked: another transaction changes what is believed about one of them.
+    """
+    ids = [row.pk for row in rows]
+    members = Delivery.objects.filter(digest__in=ids)
+    mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    lock_all(members)
+    lock_all(mine)
+    of_deleted = members.filter(monitor=None)
+    of_deleted.update(status=Delivery.Status.PENDING, digest=None, next_attempt_at=check_at)
+    for closed in (Delivery.objects.filter(pk__in=ids), members):
+        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
+    for row in rows:
+        if row.event == Event.LATE:
+            # It may have arrived, and opened a record that ends when a heartbeat arrives.
+            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
+    mine.update(delivery=None, check_at=check_at)
 
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Max, OuterRef, QuerySet, Subquery
+from django.db.models import F, Max, OuterRef, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from accounts.models import Workspace
@@ -18,7 +18,7 @@ from monitors.models import Incident, Monitor
 from notifications.dispatch import beliefs
 from notifications.dispatch.beliefs import Wake
 from notifications.integrations import kinds
-from notifications.locks import keep_channels, lock_beliefs
+from notifications.locks import keep_channels, keep_monitors, lock_unfinished_of
 from notifications.messages.events import Event, Reason
 from notifications.models import Belief, Channel, Delivery
 from notifications.rules.effective import routes_of
@@ -26,13 +26,7 @@ from notifications.rules.effective import routes_of
 
 def connect() -> None:
     """Connect to the monitors' signals; called once, when the app is ready."""
-    for signal in (
-        signals.incidents_opened,
-        signals.incidents_passed,
-        signals.incidents_resolved,
-        signals.incidents_closed,
-    ):
-        signal.connect(_changed, dispatch_uid="notifications.changed")
+    signals.incidents_changed.connect(_changed, dispatch_uid="notifications.incidents_changed")
     signals.maintenance_moved.connect(_moved, dispatch_uid="notifications.maintenance_moved")
     signals.monitor_deleting.connect(_deleting, dispatch_uid="notifications.monitor_deleting")
 
@@ -62,8 +56,15 @@ def recheck(
     else:
         mine = mine.filter(channel__workspace=workspace)
         goes_on = goes_on.filter(monitor__workspace=workspace)
-    _compare_at_once(mine, now, skip_finished=skip_finished)
-    _wake_routes(goes_on.select_related("monitor"), now, only=channel)
+    known = {(row.monitor_id, row.channel_id): row.pk for row in mine.only("monitor", "channel")}
+    newest = _newest_incidents({monitor for monitor, _channel in known})
+    wanted = {pair: newest.get(pair[0], 0) for pair in known}
+    wanted |= _routed(goes_on.select_related("monitor"), only=channel)
+    # All in one statement: what is locked before would be locked in another order.
+    woken = _that_stay(wanted)
+    beliefs.wake(woken, at=now)
+    locked = [known[each[:2]] for each in woken if each[:2] in known]
+    _release(locked, now, skip_finished=skip_finished)
     wake_on_commit("notifications.tasks.deliver")
 
 
@@ -71,7 +72,10 @@ def _changed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     """Some monitors went down, recovered, or were paused while they were down."""
     # Also a channel that is no longer subscribed: its last notification must not be wrong.
     opened = Belief.objects.filter(monitor__in=[each.monitor_id for each in incidents], outage__isnull=False)
-    _wake_routes(incidents, at, also=opened)
+    wanted = dict.fromkeys(opened.values_list("monitor_id", "channel_id"), 0)
+    wanted |= _routed(incidents)
+    there = keep_channels({channel for _monitor, channel in wanted})
+    beliefs.wake((Wake(*pair, after) for pair, after in wanted.items() if pair[1] in there), at=at)
     wake_on_commit("notifications.tasks.deliver")
 
 
@@ -83,6 +87,8 @@ def _moved(until: dict[int, datetime], **kwargs: Any) -> None:
 def _deleting(monitor: Monitor, at: datetime, **kwargs: Any) -> None:
     """End at each receiver what was opened there, with what is left of the monitor."""
     opened = Belief.objects.filter(monitor=monitor, outage__isnull=False, channel__enabled=True)
+    there = keep_channels(set(opened.values_list("channel", flat=True)))
+    in_flight = lock_unfinished_of(monitor.pk)
     rows = []
     for belief in opened.select_related("channel", "incident"):
         kind = kinds().get(belief.channel.kind)
@@ -107,11 +113,11 @@ def _deleting(monitor: Monitor, at: datetime, **kwargs: Any) -> None:
                 about=about,
                 created_at=at,
                 planned_at=at,
-                next_attempt_at=at,
+                # Not while a message about it is on its way, which would then come last.
+                next_attempt_at=max(at, in_flight.get(belief.channel_id, at)),
             )
         )
     if rows:
-        there = keep_channels({row.channel_id for row in rows})
         Delivery.objects.bulk_create([row for row in rows if row.channel_id in there])
         wake_on_commit("notifications.tasks.deliver")
 
@@ -125,12 +131,7 @@ def wake_late(monitors: Iterable[Monitor], at: datetime) -> int:
         for route in mine
         if "late" in route.events
     }
-    newest = dict(
-        Incident.objects.filter(monitor__in=among({monitor for monitor, _channel in pairs}))
-        .values("monitor")
-        .annotate(newest=Max("pk"))
-        .values_list("monitor", "newest")
-    )
+    newest = _newest_incidents({monitor for monitor, _channel in pairs})
     known = Belief.objects.filter(
         monitor__in=among({monitor for monitor, _channel in pairs}),
         late_after=F("monitor__state__last_heartbeat_at"),
@@ -142,39 +143,48 @@ def wake_late(monitors: Iterable[Monitor], at: datetime) -> int:
     return len(woken)
 
 
-def _wake_routes(
-    incidents: Iterable[Incident],
-    at: datetime,
-    *,
-    also: QuerySet[Belief] | None = None,
-    only: Channel | None = None,
-) -> None:
-    """Compare what the channels of these monitors believe, and `also` these beliefs."""
+def _routed(incidents: Iterable[Incident], *, only: Channel | None = None) -> dict[tuple[int, int], int]:
+    """Return the monitor and channel of each route of these incidents, and up to which incident is no news.
+
+    A channel that has never been notified of the monitor is to be notified of this incident.
+    """
     incidents = list(incidents)
     routes = routes_of({each.monitor_id: each.monitor for each in incidents}.values())
-    # A channel that has never been notified of this monitor is to be notified of this incident.
     wanted: dict[tuple[int, int], int] = {}
     for each in incidents:
         for route in routes.get(each.monitor_id, ()):
             pair = each.monitor_id, route.channel.pk
             if only is None or only.pk == route.channel.pk:
                 wanted[pair] = min(each.pk - 1, wanted.get(pair, each.pk))
-    for monitor, channel in also.values_list("monitor_id", "channel_id") if also is not None else ():
-        wanted.setdefault((monitor, channel), 0)
-    there = keep_channels({channel for _monitor, channel in wanted})
-    beliefs.wake(
-        (Wake(*pair, after) for pair, after in wanted.items() if pair[1] in there),
-        at=at,
-    )
+    return wanted
 
 
-def _compare_at_once(mine: QuerySet[Belief], now: datetime, *, skip_finished: bool) -> None:
-    locked = lock_beliefs(mine)
-    over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
-    newest = Subquery(over.order_by("-pk").values("pk")[:1])
-    # What has nothing to be compared was not subscribed to what happened since: that is no news now.
-    unsent = [row.pk for row in locked if row.outage is None and (skip_finished or row.check_at is None)]
-    Belief.objects.filter(pk__in=among(unsent)).update(
-        after_incident=Greatest(F("after_incident"), Coalesce(newest, 0))
-    )
-    Belief.objects.filter(pk__in=among(row.pk for row in locked)).update(check_at=now)
+def _that_stay(wanted: Mapping[tuple[int, int], int]) -> list[Wake]:
+    """Return those whose channel and monitor are not being deleted, and keep these."""
+    channels = keep_channels({channel for _monitor, channel in wanted})
+    monitors = keep_monitors(list({monitor for monitor, _channel in wanted}))
+    return [
+        Wake(monitor, channel, after)
+        for (monitor, channel), after in wanted.items()
+        if monitor in monitors and channel in channels
+    ]
+
+
+def _newest_incidents(monitors: Collection[int]) -> dict[int, int]:
+    """Return the row id of the newest incident of each of `monitors` that has one."""
+    rows = Incident.objects.filter(monitor__in=among(monitors)).values("monitor")
+    return dict(rows.annotate(newest=Max("pk")).values_list("monitor", "newest"))
+
+
+def _release(locked: Collection[int], now: datetime, *, skip_finished: bool) -> None:
+    """Free locked beliefs, by their row ids, of what need not be sent any more; the rest is news of now."""
+    these = Belief.objects.filter(pk__in=among(locked))
+    these.update(check_at=now)
+    # What was given up when its channel was disabled is not retried: the present state is sent instead.
+    finished = [Delivery.Status.SENT, Delivery.Status.FAILED, Delivery.Status.SKIPPED]
+    these.filter(delivery__status__in=finished).update(delivery=None)
+    if skip_finished:
+        over = Incident.objects.filter(monitor=OuterRef("monitor"), resolved_at__isnull=False)
+        newest = Subquery(over.order_by("-pk").values("pk")[:1])
+        unsent = these.filter(outage=None)
+        unsent.update(after_incident=Greatest(F("after_incident"), Coalesce(newest, 0)))

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from random import SystemRandom
 
 import structlog
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
@@ -151,7 +151,14 @@ def _send(delivery: Delivery, now: datetime) -> Result:
     if not delivery.channel.enabled:
         # Outdated notifications must not be sent when it is enabled again.
         return Failed(_("Not sent: the channel is disabled."), permanent=True)
-    composed = compose.write(delivery)
+    try:
+        composed = compose.write(delivery)
+    except Error:
+        raise
+    except Exception as error:
+        # Without a result, it would hold up all other messages of the channel until its lease expires.
+        log.exception("composing failed", delivery=str(delivery.public_id))
+        return Failed(f"{type(error).__name__}: {error}"[:DETAIL_LENGTH])
     return _transmit(
         delivery.channel,
         Outgoing(
@@ -196,6 +203,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
         ).update(status=outcome.status, next_attempt_at=outcome.next_attempt_at, sent_at=sent_at)
         if recorded != 1:
+            _send_end_of_deleted(delivery, now)
             log.warning("result of a lost claim dropped", delivery=str(delivery.public_id))
             return False
         if outcome.next_attempt_at is None:
@@ -221,6 +229,13 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
         status=outcome.status.value,
     )
     return True
+
+
+def _send_end_of_deleted(delivery: Delivery, now: datetime) -> None:
+    """Send at once what had to wait for `delivery`, if its monitor was deleted while it was in flight."""
+    ended = Delivery.objects.filter(channel=delivery.channel_id, outage=delivery.outage, monitor=None)
+    if delivery.outage is not None:
+        ended.filter(status=Delivery.Status.PENDING, attempt_count=0).update(next_attempt_at=now)
 
 
 def _note_on_channel(channel: Channel, result: Result, outcome: _Outcome, now: datetime) -> None:

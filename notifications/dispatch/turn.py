@@ -7,6 +7,7 @@ sent about a monitor arrives in order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from django.db import transaction
@@ -21,7 +22,14 @@ from notifications.dispatch.beliefs import Wake
 from notifications.dispatch.claims import LEASE, Claim, Ended, News, claim
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
-from notifications.locks import keep_monitors, lock_beliefs, lock_channel, lock_deliveries
+from notifications.locks import (
+    Locked,
+    keep_monitors,
+    lock_all,
+    lock_beliefs,
+    lock_channel,
+    lock_deliveries,
+)
 from notifications.messages.events import Event
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
@@ -43,7 +51,7 @@ def take_turn(channel_id: int) -> Claim | None:
     3. What the channel believes about each monitor with news is compared with the truth.
     4. In calm weather, the first news is sent alone. In a storm, all of it is sent as one digest.
     """
-    with transaction.atomic():
+    with suppress(Locked), transaction.atomic():
         # Two workers may pick the same channel: its lock lets one of them through.
         channel = lock_channel(channel_id, skip_locked=True)
         if channel is None:
@@ -53,6 +61,7 @@ def take_turn(channel_id: int) -> Claim | None:
             return None
         tried = _try_again(channel, now)
         return tried or (_send_news(channel, now) if channel.enabled else None)
+    return None
 
 
 def _is_busy(channel: Channel, now: datetime) -> bool:
@@ -77,7 +86,7 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
             _note_interruption(row)
         # What was tried through a channel that is disabled now fails in its attempt.
         if channel.enabled and _is_outdated(channel, row, now):
-            close([row], Delivery.Note.OUTDATED, check_at=now)
+            belief_rows.close([row], Delivery.Note.OUTDATED, check_at=now)
             continue
         Delivery.objects.filter(pk=row.pk).update(
             status=_SENDING, attempt_count=F("attempt_count") + 1, next_attempt_at=now + LEASE
@@ -91,7 +100,7 @@ def _take_over(row: Delivery, now: datetime) -> None:
 
     A process of the version before wrote it while an upgrade was running: it is of an earlier time.
     """
-    close([row], Delivery.Note.OUTDATED, check_at=now)
+    belief_rows.close([row], Delivery.Note.OUTDATED, check_at=now)
     # Late monitors are found again in a few seconds.
     if row.monitor_id and row.incident_id:
         belief_rows.wake([Wake(row.monitor_id, row.channel_id, row.incident_id - 1)], at=now)
@@ -102,26 +111,11 @@ def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
 
     Nothing is believed about a failing channel, or about a monitor that was deleted.
     """
-    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row))))
+    beliefs = lock_all(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row)))
     if not beliefs:
         return row.event == Event.DIGEST and not row.members.filter(monitor=None).exists()
     truths = facts.Truths(channel, beliefs, now)
     return bool(_outdated((each, compare(facts.believed(each), truths.about(each))) for each in beliefs))
-
-
-def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
-    """Close deliveries that were tried and are not sent any more; their monitors are compared again."""
-    ids = [row.pk for row in rows]
-    of_deleted = Delivery.objects.filter(digest__in=ids, monitor=None)
-    of_deleted.update(status=_PENDING, digest=None, next_attempt_at=check_at)
-    for closed in (Delivery.objects.filter(pk__in=ids), Delivery.objects.filter(digest__in=ids)):
-        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
-    mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    for row in rows:
-        if row.event == Event.LATE:
-            # It may have arrived, and opened a record that ends when a heartbeat arrives.
-            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
-    mine.update(delivery=None, check_at=check_at)
 
 
 def _note_interruption(row: Delivery) -> None:
@@ -216,7 +210,8 @@ def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
     due = Belief.objects.filter(channel=channel, check_at__lte=now).order_by("check_at", "pk")
     ids = list(due.values_list("monitor_id", flat=True)[:most])
     there = keep_monitors(ids)
-    rows = lock_beliefs(Belief.objects.filter(channel=channel, check_at__lte=now, monitor__in=among(there)))
+    mine = Belief.objects.filter(channel=channel, check_at__lte=now, monitor__in=among(there))
+    rows = lock_beliefs(mine, skip_locked=True)
     return sorted(rows, key=lambda row: (row.check_at, row.pk))
 
 
@@ -226,8 +221,8 @@ def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> 
     true = {each.pk: truths.about(each) for each in beliefs}
     outcomes = [(each, compare(facts.believed(each), true[each.pk])) for each in beliefs]
     if outdated := _outdated(outcomes):
-        close(outdated, Delivery.Note.OUTDATED, check_at=now)
-        again = lock_beliefs(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
+        belief_rows.close(outdated, Delivery.Note.OUTDATED, check_at=now)
+        again = lock_all(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
     news = [
         News(each, outcome, true[each.pk].late_after)

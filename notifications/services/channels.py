@@ -203,10 +203,6 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
         Q(monitor__in=monitors) | Q(monitor=None), status=Delivery.Status.PENDING
     )
     now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
-    ids = [pk for pk, _count in counts]
-    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    # When it is enabled again, they are compared again.
-    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
             delivery_id=pk,
@@ -222,6 +218,10 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     members = channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=waiting.values("pk"))
     members.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
+    # Last, as everywhere. When it is enabled again, they are compared again.
+    ids = [pk for pk, _count in counts]
+    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
+    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:

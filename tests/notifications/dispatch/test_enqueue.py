@@ -153,7 +153,7 @@ def test_a_repeated_event_changes_nothing(memory):
     monitor, _channel = notified(memory)
     incident = monitor.incidents.get()
     for _ in range(2):
-        signals.incidents_opened.send(Incident, incidents=[incident], at=incident.detected_at)
+        signals.incidents_changed.send(Incident, incidents=[incident], at=incident.detected_at)
     send.deliver_due()
     assert memory.events("a") == [DOWN]
 
@@ -217,9 +217,9 @@ def test_a_batch_costs_as_many_queries_as_one_event():
     counts = []
     for some in (monitors[:1], monitors[1:]):
         incidents = [make_incident(monitor) for monitor in some]
-        for signal in (signals.incidents_opened, signals.incidents_resolved):
+        for _ in ("opened", "resolved"):
             with CaptureQueriesContext(connection) as queries:
-                signal.send(Incident, incidents=incidents, at=database_now())
+                signals.incidents_changed.send(Incident, incidents=incidents, at=database_now())
             counts.append(len(queries))
     assert counts[:2] == counts[2:]
     assert Belief.objects.count() == 12 + 5

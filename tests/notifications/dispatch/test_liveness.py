@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from notifications.dispatch import enqueue, late_and_failing, send
+from monitors.services import monitors as monitor_service
+from notifications.dispatch import enqueue, late_and_failing, send, turn
+from notifications.dispatch.claims import LEASE
 from notifications.models import Belief, Channel, Delivery
 from notifications.services import channels, rules
 from notifications.services.rules import Own, Reminders
@@ -210,16 +212,33 @@ def test_what_was_opened_as_late_is_ended_after_an_outage_too_short_for_the_dela
 def test_an_outage_that_may_have_been_opened_is_ended_long_after(memory):
     monitor = make_monitor(timeout=86400 * 30)
     box_for(monitor.workspace, kind="single")
-    memory.answers = {"a": "gone"}
+    memory.answers = {"a": "lost"}
     push(monitor, up=False)
     send.deliver_due()
+    Delivery.objects.update(attempt_count=99)
     push(monitor)
     age(days=2)
-    memory.answers = {}
-    Channel.objects.update(enabled=True)
+    memory.answers = {"a": "taken"}
     send.deliver_due()
-    assert memory.events("a") == [PASSED]
+    assert memory.events("a") == [OPENED, PASSED]
     assert Delivery.objects.get(event=PASSED).incident is not None
+
+
+def test_a_message_that_cannot_be_written_does_not_hold_up_the_others(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(2)]
+    box_for(workspace)
+    memory.answers = {"a": "failed"}
+    push(monitors[0], up=False)
+    send.deliver_due()
+    # As of a version that knows more.
+    Delivery.objects.update(reason="unheard-of")
+    memory.answers = {}
+    age(seconds=6)
+    push(monitors[1], up=False)
+    send.deliver_due()
+    assert memory.events("a") == [OPENED]
+    assert "unheard-of" in Delivery.objects.get(status="pending").attempts.last().detail
 
 
 # --- Flapping --------------------------------------------------------------------------------------
@@ -242,3 +261,37 @@ def test_a_flapping_monitor_is_flapping_until_it_is_steady_even_if_it_slows_down
     assert memory.events("a") == [FLAPPING]
     deliver_after(minutes=5, seconds=1)
     assert memory.events("a") == [FLAPPING, RESOLVED]
+
+
+# --- Deleting --------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_deleted_monitor_does_not_overtake_what_is_being_sent(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    push(monitor, up=False)
+
+    def delete(box, outgoing):
+        if outgoing.payload["event"] == OPENED:
+            monitor_service.delete(monitor=monitor)
+            # Another worker looks while this one waits for the receiver.
+            meanwhile.append(send.deliver_due())
+
+    meanwhile = []
+    memory.on_arrival = delete
+    send.deliver_due()
+    assert meanwhile == [0]
+    # As soon as its result is there.
+    assert memory.events("a") == [OPENED, ENDED]
+    assert channel.deliveries.get().status == "sent"
+
+
+def test_the_end_of_a_deleted_monitor_is_sent_if_the_worker_died_that_sent_the_beginning(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    push(monitor, up=False)
+    assert turn.take_turn(channel.pk) is not None
+    monitor_service.delete(monitor=monitor)
+    assert send.deliver_due() == 0
+    deliver_after(seconds=LEASE.total_seconds())
+    assert memory.events("a") == [ENDED]
