@@ -2,7 +2,8 @@
 
 On SQLite, where a turn keeps pushes waiting, 600 monitors are down with thresholds, reminders, delays,
 maintenance by tag, snoozes, urgencies and an escalation step. Measures the turn that finds the digest of
-them, its queries compared with those for 2 monitors, and the pushes that a web process answers meanwhile.
+them, its queries compared with those for 2 monitors, and the pushes that a web process answers in the
+meantime.
 """
 
 from __future__ import annotations

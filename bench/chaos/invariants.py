@@ -169,7 +169,7 @@ def missed_reports(ledger: Ledger, rows: Rows) -> list[str]:
 def repeated_deliveries(ledger: Ledger, rows: Rows) -> list[str]:
     """A channel is notified of the beginning, and of the end, of an incident under one id.
 
-    What was tried and then replaced doesn't count: nobody knows whether it arrived.
+    What was tried and then replaced doesn't count: it may have arrived or not.
     """
     replaced = _replaced(rows)
     ids: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
@@ -216,7 +216,7 @@ def incidents_without_notification(ledger: Ledger, rows: Rows) -> list[str]:
 def unended_outages(ledger: Ledger, rows: Rows) -> list[str]:
     """What was opened at a receiver, by the key of the outage, is ended there, and nothing comes after that.
 
-    Unless the end was replaced: nobody knows whether that arrived.
+    Unless the end was replaced: that may have arrived or not.
     """
     replaced = _replaced(rows)
     found = []

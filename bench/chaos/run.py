@@ -178,8 +178,10 @@ class Run:
         return [f"not acknowledged within a minute after all had healed: {name}" for name in late]
 
     def _nothing_to_send(self, made: Installation) -> bool:
+        """Whether all is sent, and nothing waits for a digest or for the end of flapping."""
         return not made.query(
-            "SELECT 1 FROM notifications_delivery WHERE status IN ('pending', 'sending', 'merged') LIMIT 1"
+            "SELECT 1 FROM notifications_delivery WHERE status IN ('pending', 'sending', 'merged')"
+            " UNION SELECT 1 FROM notifications_belief WHERE check_at IS NOT NULL LIMIT 1"
         )
 
     def _wait(self, until: Any, seconds: float) -> bool:

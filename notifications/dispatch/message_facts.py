@@ -1,4 +1,4 @@
-"""What a message says, read when it is written: the present state, and what happened meanwhile."""
+"""What a message says, read when it is written: the present state, and what happened before."""
 
 from __future__ import annotations
 

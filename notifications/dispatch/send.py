@@ -301,7 +301,7 @@ def send_test(*, channel: Channel) -> Result:
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
         kind = kinds().get(channel.kind)
         if kind is not None and not kind.merges:
-            # It keeps a record of each outage, and nobody would close that of a test.
+            # It keeps a record of each outage, and no one would close that of a test.
             closing = Outgoing(
                 uuid.uuid4(), composed.message, composed.payload, now, thread=test_id, tone=Tone.UP
             )

@@ -38,7 +38,7 @@ from notifications.rules.compare import Outcome, Rest, Send, Wait, compare
 _FEW, _MOST = 20, 10_000
 
 _SENDING, _PENDING = Delivery.Status.SENDING, Delivery.Status.PENDING
-# The ends of monitors that were deleted, which nobody believes anything about any more, until they are tried.
+# The ends of monitors that were deleted, until they are tried; their beliefs are deleted.
 _OF_DELETED = Q(event=Event.ENDED, monitor=None, status=_PENDING, attempt_count=0)
 
 
@@ -109,7 +109,7 @@ def _take_over(row: Delivery, now: datetime) -> None:
 def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
     """Return whether `row`, single or a digest, no longer says how things are.
 
-    Nobody believes anything about a failing channel, or about a monitor that was deleted.
+    Nothing is believed about a failing channel, or about a monitor that was deleted.
     """
     beliefs = lock_all(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row)))
     if not beliefs:
@@ -139,7 +139,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
     if merges and _storms(channel, now):
         return None
     of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
-    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST)]
+    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)]
     # In calm weather one belief is enough, and the rest can wait.
     for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
@@ -248,7 +248,10 @@ def _outdated(outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
 def _still_says(message: Delivery, outcome: Outcome) -> bool:
     # It may have arrived, so a snooze or quiet hours that began since don't stop it.
     send = outcome.send if isinstance(outcome, Wait) else outcome
-    return isinstance(send, Send) and (send.event, send.outage) == (message.event, message.incident_id)
+    if not isinstance(send, Send) or send.event != message.event:
+        return False
+    # One more change is no news about a monitor that is flapping, and may come sooner than the retry.
+    return send.event is Event.FLAPPING or send.outage == message.incident_id
 
 
 def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: datetime) -> None:

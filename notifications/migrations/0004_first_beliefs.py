@@ -31,6 +31,11 @@ class Sent:
     reminders: list = field(default_factory=list)
 
 
+def rows_of(apps, schema_editor, app, model):
+    """Return the manager of a model in the database that is migrated."""
+    return apps.get_model(app, model)._default_manager.db_manager(schema_editor.connection.alias)
+
+
 def is_tried(row):
     """Whether it is being sent or retried, alone or in a digest, so that it may have arrived."""
     return row.status == "merged" or (row.status in ("pending", "sending") and row.attempt_count > 0)
@@ -93,15 +98,15 @@ def end(belief, sent):
 
 def about_incidents(Belief, Delivery, Incident):
     """Return beliefs about all outages that go on, or of which a notification is not finished."""
-    unfinished = Delivery.objects.filter(
+    unfinished = Delivery.filter(
         Q(next_attempt_at__isnull=False) | Q(status="merged"), incident__isnull=False
     )
-    incidents = Incident.objects.filter(Q(resolved_at=None) | Q(pk__in=unfinished.values("incident")))
+    incidents = Incident.filter(Q(resolved_at=None) | Q(pk__in=unfinished.values("incident")))
     known = {}
     for pk, public_id, resolved_at in incidents.values_list("pk", "public_id", "resolved_at"):
         known[pk] = (public_id, resolved_at is None)
     pairs = {}
-    rows = Delivery.objects.filter(incident__in=incidents.values("pk"), monitor__isnull=False)
+    rows = Delivery.filter(incident__in=incidents.values("pk"), monitor__isnull=False)
     for row in rows.order_by("incident_id", "pk").iterator(chunk_size=BATCH):
         public_id, goes_on = known[row.incident_id]
         mine = pairs.setdefault((row.monitor_id, row.channel_id), {})
@@ -113,7 +118,7 @@ def about_incidents(Belief, Delivery, Incident):
     beliefs = {}
     for (monitor, channel), mine in pairs.items():
         first = min(mine)
-        belief = Belief(monitor_id=monitor, channel_id=channel, after_incident=first - 1)
+        belief = Belief.model(monitor_id=monitor, channel_id=channel, after_incident=first - 1)
         for incident in sorted(mine):
             begin(belief, mine[incident])
             remind(belief, mine[incident])
@@ -131,24 +136,24 @@ def about_others(beliefs, Belief, Channel, Incident):
     They were not subscribed when it began, so its end is no news.
     """
     channels = {}
-    for pk, workspace in Channel.objects.values_list("pk", "workspace"):
+    for pk, workspace in Channel.values_list("pk", "workspace"):
         channels.setdefault(workspace, []).append(pk)
-    goes_on = Incident.objects.filter(resolved_at=None).values_list("pk", "monitor", "monitor__workspace")
+    goes_on = Incident.filter(resolved_at=None).values_list("pk", "monitor", "monitor__workspace")
     for incident, monitor, workspace in goes_on:
         for channel in channels.get(workspace, ()):
             if (monitor, channel) not in beliefs:
-                beliefs[monitor, channel] = Belief(
+                beliefs[monitor, channel] = Belief.model(
                     monitor_id=monitor, channel_id=channel, after_incident=incident
                 )
 
 
 def about_late(beliefs, Belief, Delivery, Incident):
     """Add what was sent about monitors that are late."""
-    late = Delivery.objects.filter(
+    late = Delivery.filter(
         event=LATE, occasion=F("monitor__state__last_heartbeat_at"), monitor__state__status="up"
     ).exclude(status="skipped")
     newest = dict(
-        Incident.objects.filter(monitor__in=late.values("monitor"))
+        Incident.filter(monitor__in=late.values("monitor"))
         .values("monitor")
         .annotate(newest=Max("pk"))
         .values_list("monitor", "newest")
@@ -156,7 +161,7 @@ def about_late(beliefs, Belief, Delivery, Incident):
     for row in late:
         belief = beliefs.get((row.monitor_id, row.channel_id))
         if belief is None:
-            belief = Belief(
+            belief = Belief.model(
                 monitor_id=row.monitor_id,
                 channel_id=row.channel_id,
                 after_incident=newest.get(row.monitor_id, 0),
@@ -178,12 +183,13 @@ def unconfirm(apps, schema_editor):
     expect heartbeats at set times stay confirmed, because their next deadline isn't known here: they are
     notified early rather than never.
     """
-    get = apps.get_model
-    Delivery, Incident = get("notifications", "Delivery"), get("monitors", "Incident")
-    openings = Delivery.objects.filter(event=OPENED)
+    Delivery = rows_of(apps, schema_editor, "notifications", "Delivery")
+    Incident = rows_of(apps, schema_editor, "monitors", "Incident")
+    MonitorState = rows_of(apps, schema_editor, "monitors", "MonitorState")
+    openings = Delivery.filter(event=OPENED)
     waiting = openings.filter(status="pending", attempt_count=0)
     reached = openings.exclude(pk__in=waiting.values("pk")).exclude(status="skipped")
-    held = Incident.objects.filter(
+    held = Incident.filter(
         resolved_at=None,
         pk__in=waiting.values("incident"),
         cause__in=["missed", "reported"],
@@ -191,7 +197,7 @@ def unconfirm(apps, schema_editor):
         monitor__state__status="down",
         monitor__state__last_heartbeat_at__isnull=False,
     ).exclude(Exists(reached.filter(incident=OuterRef("pk"))))
-    defaults = get("monitors", "MonitorDefaults").objects.in_bulk()
+    defaults = rows_of(apps, schema_editor, "monitors", "MonitorDefaults").in_bulk()
     now = held.annotate(now=Now()).values_list("now", flat=True).first()
     for incident in held.select_related("monitor__state"):
         monitor, state = incident.monitor, incident.monitor.state
@@ -216,31 +222,32 @@ def unconfirm(apps, schema_editor):
                 # A sender that reported a failure and then fell silent was not waited for.
                 continue
         if failures < needed:
-            Incident.objects.filter(pk=incident.pk).update(confirmed_at=None)
+            Incident.filter(pk=incident.pk).update(confirmed_at=None)
             outcomes = (1 << max(failures, 1)) - 1
-            type(state).objects.filter(pk=state.pk).update(recent_outcomes=outcomes, due_at=next_at)
+            MonitorState.filter(pk=state.pk).update(recent_outcomes=outcomes, due_at=next_at)
 
 
 def believe(apps, schema_editor):
     """Derive the beliefs, and close the deliveries that nothing will send any more."""
-    Belief, Delivery = (apps.get_model("notifications", name) for name in ("Belief", "Delivery"))
-    Channel, Incident = apps.get_model("notifications", "Channel"), apps.get_model("monitors", "Incident")
+    Belief, Channel, Delivery = (
+        rows_of(apps, schema_editor, "notifications", name) for name in ("Belief", "Channel", "Delivery")
+    )
+    Incident = rows_of(apps, schema_editor, "monitors", "Incident")
     beliefs = about_incidents(Belief, Delivery, Incident)
     about_others(beliefs, Belief, Channel, Incident)
     about_late(beliefs, Belief, Delivery, Incident)
-    Belief.objects.bulk_create([beliefs[pair] for pair in sorted(beliefs)], batch_size=BATCH)
+    Belief.bulk_create([beliefs[pair] for pair in sorted(beliefs)], batch_size=BATCH)
 
-    retried = Delivery.objects.filter(Exists(Belief.objects.filter(delivery=OuterRef("pk"))))
+    retried = Delivery.filter(Exists(Belief.filter(delivery=OuterRef("pk"))))
     retried.filter(event=REMINDER).update(reminder=F("sequence"))
-    unfinished = Delivery.objects.filter(Q(next_attempt_at__isnull=False) | Q(status="merged"))
+    unfinished = Delivery.filter(Q(next_attempt_at__isnull=False) | Q(status="merged"))
     unfinished.filter(event__startswith="digest.").update(event="digest")
     stale = unfinished.exclude(event__in=["digest", FAILING])
-    stale = stale.exclude(pk__in=Belief.objects.filter(delivery__isnull=False).values("delivery"))
+    stale = stale.exclude(pk__in=Belief.filter(delivery__isnull=False).values("delivery"))
     stale.update(status="skipped", note="outdated", next_attempt_at=None)
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("notifications", "0003_beliefs"),
     ]

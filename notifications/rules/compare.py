@@ -5,7 +5,7 @@ Pure: no database, no clock. docs/rules.md has the same as a table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -119,7 +119,7 @@ class Truth:
 
     @property
     def open(self) -> Outage | None:
-        """The outage that goes on."""
+        """The outage that is not over."""
         return self.outages[-1] if self.outages and self.outages[-1].resolved_at is None else None
 
     @property
@@ -166,7 +166,7 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
     """Return what a channel should be sent about a monitor now.
 
     1. If the rules no longer cover the monitor, what was opened at the receiver is closed there.
-    2. A monitor that is flapping is said to be so once, and nothing else until it is steady.
+    2. That a monitor is flapping is sent once, and nothing else until it is steady.
     3. If it is down: so, unless the channel knows; then reminders.
     4. If it is up: so, if the channel believes something else, or has missed an outage.
     5. If it is late: so, once for each heartbeat.
@@ -191,7 +191,7 @@ def compare(believed: Believed, truth: Truth) -> Outcome:
 
 def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
     if "down" not in covered.events:
-        # An outage that goes on is not skipped: its recovery may be covered.
+        # An outage that is not over is not skipped: its recovery may be covered.
         late = believed.state is State.LATE
         return _close(believed, truth, Reason.NOT_COVERED) if believed.opened else Rest(close=late)
     knows_one = believed.state in (State.DOWN, State.FLAPPING)
@@ -200,8 +200,7 @@ def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) ->
     if not knows_one and covered.unless_acknowledged and outage.acknowledged:
         return Rest(_skipped(believed, truth, Why.ACKNOWLEDGED))
     due_at = outage.confirmed_at if knows_one else max(outage.confirmed_at, outage.started_at + covered.delay)
-    until = max((due_at, *_bad_news_held(truth)))
-    return _send_at(until, Send(Event.OPENED, outage.number), truth)
+    return _send_at((due_at, *_bad_news_held(truth)), Send(Event.OPENED, outage.number), truth)
 
 
 def _reminder(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:
@@ -213,8 +212,8 @@ def _reminder(believed: Believed, truth: Truth, outage: Outage, covered: Covered
         or believed.sent_at is None
     ):
         return Rest()
-    until = max((believed.sent_at + covered.remind_every, *_bad_news_held(truth)))
-    return _send_at(until, Send(Event.REMINDER, outage.number), truth)
+    due_at = believed.sent_at + covered.remind_every
+    return _send_at((due_at, *_bad_news_held(truth)), Send(Event.REMINDER, outage.number), truth)
 
 
 # --- Up --------------------------------------------------------------------------------------------
@@ -228,14 +227,11 @@ def _over(believed: Believed, truth: Truth) -> Outcome:
     covered = truth.covered
     assert covered is not None, "otherwise it is closed"
     arrived = believed.state in (State.DOWN, State.FLAPPING)
-    if (
-        "recovery" not in covered.events
-        and not truth.keeps_records
-        and (arrived or "down" not in covered.events)
-    ):
+    wanted = "recovery" in covered.events or truth.keeps_records
+    if not wanted and (arrived or "down" not in covered.events):
         return Rest(_skipped(believed, truth, Why.RECOVERED), close=True)
     send = Send(Event.RESOLVED if arrived else Event.PASSED, truth.newest)
-    return _send_at(max(_good_news_held(truth), default=truth.now), send, truth)
+    return _send_at(_good_news_held(truth), send, truth)
 
 
 def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | None:
@@ -247,9 +243,7 @@ def _missed(believed: Believed, truth: Truth, covered: Covered) -> Outcome | Non
     if "down" not in covered.events:
         if "recovery" not in covered.events or last.paused:
             return Rest(_skipped(believed, truth, None))
-        return _send_at(
-            max(_good_news_held(truth), default=truth.now), Send(Event.RESOLVED, last.number), truth
-        )
+        return _send_at(_good_news_held(truth), Send(Event.RESOLVED, last.number), truth)
     if last.paused:
         return Rest(_skipped(believed, truth, Why.PAUSED))
     # What recovers before it may be sent is not sent.
@@ -270,7 +264,7 @@ def _late(believed: Believed, truth: Truth, covered: Covered) -> Outcome:
         return Rest()
     if still_late:
         return Wait(truth.now + LATE_AGAIN) if believed.opened else Rest()
-    return _send_at(max(_bad_news_held(truth), default=truth.now), Send(Event.LATE), truth)
+    return _send_at(_bad_news_held(truth), Send(Event.LATE), truth)
 
 
 def _why_not_late(truth: Truth, covered: Covered) -> Reason:
@@ -325,7 +319,7 @@ def _flapping(believed: Believed, truth: Truth, steady_at: datetime) -> Outcome:
     if believed.state is State.FLAPPING:
         return Wait(steady_at)
     until = min(max(_bad_news_held(truth), default=truth.now), steady_at)
-    return _send_at(until, Send(Event.FLAPPING, truth.newest), truth)
+    return _send_at((until,), Send(Event.FLAPPING, truth.newest), truth)
 
 
 # --- Both ------------------------------------------------------------------------------------------
@@ -333,11 +327,8 @@ def _flapping(believed: Believed, truth: Truth, steady_at: datetime) -> Outcome:
 
 def _bad_news_held(truth: Truth) -> list[datetime]:
     """Return until when maintenance, a snooze and quiet hours hold back bad news."""
-    return [
-        until
-        for until in (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
-        if until is not None
-    ]
+    held = (truth.maintenance_until, truth.snoozed_until, truth.quiet_until)
+    return [until for until in held if until is not None]
 
 
 def _good_news_held(truth: Truth) -> list[datetime]:
@@ -345,7 +336,9 @@ def _good_news_held(truth: Truth) -> list[datetime]:
     return [until for until in (truth.maintenance_until, truth.quiet_until) if until is not None]
 
 
-def _send_at(at: datetime, send: Send, truth: Truth) -> Outcome:
+def _send_at(times: Iterable[datetime], send: Send, truth: Truth) -> Outcome:
+    """Return `send` at the last of `times`, now if there are none."""
+    at = max(times, default=truth.now)
     return send if at <= truth.now else Wait(at, send)
 
 

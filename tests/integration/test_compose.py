@@ -157,7 +157,7 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
             return Counter(each for request in list(web.requests) for each in notifications_in(request.json))
 
         push_all()
-        # The first of them at once, the others together when 30 s have passed.
+        # The first five at once, the others together when 30 s have passed.
         wait_for(lambda: len(notified()) >= 20, seconds=60, describe=stack.output)
         assert len(web.requests) < 20
         # Time enough for anything that would be told twice.
@@ -168,7 +168,8 @@ def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: St
         push_all()
         wait_for(lambda: len(notified()) >= 40, seconds=60, describe=stack.output)
         deliveries = stack.rows(
-            "SELECT incident_id, event FROM notifications_delivery GROUP BY 1, 2 HAVING count(*) > 1"
+            "SELECT incident_id, event FROM notifications_delivery WHERE incident_id IS NOT NULL"
+            " GROUP BY 1, 2 HAVING count(*) > 1"
         )
         assert deliveries == []
         sent = Counter(request.headers["webhook-id"] for request in web.requests)

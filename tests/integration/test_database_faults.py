@@ -246,6 +246,5 @@ def test_a_worker_whose_connections_hang_goes_on_with_new_ones(
         assert proxy.swallow() > 0
         silent = plant.monitor("silent")
         plant.query("UPDATE monitors_monitor SET timeout = 2, grace = 0 WHERE name = 'silent'")
-        plant.query("UPDATE notifications_channel SET downs_until = NULL")
         requests.post(silent, timeout=10)
         sink.wait_for(2, seconds=60)

@@ -325,13 +325,16 @@ def test_misbehaving_receivers_delay_no_other_channel_and_get_it_eventually(plan
         plant.start("worker")
         # It has delivered before, so that nothing of its start is measured.
         plant.add_channels(fine.url)
-        requests.post(f"{plant.monitor('first')}?status=down", timeout=10)
+        first = plant.monitor("first")
+        requests.post(f"{first}?status=down", timeout=10)
         fine.wait_for(1, seconds=40)
+        requests.post(first, timeout=10)
+        fine.wait_for(2, seconds=20)
         plant.add_channels(*(sink.url for sink in sinks.values()), tls.url, nowhere)
         began = time.monotonic()
         requests.post(f"{push_url}?status=down", timeout=10)
-        fine.wait_for(2, seconds=20)
-        assert fine.requests[1].at - began < 3
+        fine.wait_for(3, seconds=20)
+        assert fine.requests[2].at - began < 3
         for name, sink in sinks.items():
             sink.wait_for(1, seconds=60)
             sink.answers.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core import wakeups
+from tests.support.announced import Announced
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +14,10 @@ def hinted(monkeypatch):
     given: list[tuple[str, tuple[object, ...]]] = []
     monkeypatch.setattr(wakeups, "_publish", lambda task, args: given.append((task, args)))
     return given
+
+
+@pytest.fixture
+def announced():
+    """What the monitors app says about incidents."""
+    with Announced() as announced:
+        yield announced

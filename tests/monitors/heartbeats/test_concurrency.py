@@ -27,7 +27,6 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.services import monitors as monitor_service
 from monitors.services import thresholds, tokens
 from monitors.services.thresholds import OwnThresholds
-from notifications.models import Delivery
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import TooFast, arrival, let_pass, push, state_of, transitions_of
 
@@ -77,7 +76,7 @@ def silent(**fields):
     return monitor
 
 
-def test_two_sweeps_at_once_open_one_incident():
+def test_two_sweeps_at_once_open_one_incident(announced):
     workspace = make_workspace()
     make_channel(workspace=workspace)
     for _ in range(10):
@@ -85,7 +84,7 @@ def test_two_sweeps_at_once_open_one_incident():
     swept = at_once(*[lambda: missed.declare_missed(batch=3)] * 3)
     assert sum(each.missed for each in swept) == 10
     assert Incident.objects.count() == 10
-    assert Delivery.objects.count() == 10
+    assert announced.events() == ["opened"] * 10
 
 
 def test_one_locked_state_delays_its_own_pushes_only():
@@ -125,7 +124,7 @@ def test_an_unknown_token_is_unknown_whether_or_not_it_waits_for_locks():
         assert recorder.record([strange], wait=wait) == [Outcome.UNKNOWN_TOKEN]
 
 
-def test_a_push_that_commits_first_keeps_the_monitor_up():
+def test_a_push_that_commits_first_keeps_the_monitor_up(announced):
     monitor = silent()
     make_channel(workspace=monitor.workspace)
     pushed = threading.Event()
@@ -142,10 +141,10 @@ def test_a_push_that_commits_first_keeps_the_monitor_up():
         assert swept.result(_PATIENCE).missed == 0
     assert state_of(monitor).status == "up"
     # The silence before the push is told as what it was: over.
-    assert [delivery.event for delivery in Delivery.objects.all()] == ["incident.passed"]
+    assert announced.events() == ["passed"]
 
 
-def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened():
+def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened(announced):
     monitor = silent()
     make_channel(workspace=monitor.workspace)
     swept = threading.Event()
@@ -163,22 +162,21 @@ def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened():
     incident, state = Incident.objects.get(), state_of(monitor)
     assert state.status == "up"
     assert incident.resolved_at == state.last_heartbeat_at > incident.detected_at
-    events = [delivery.event for delivery in Delivery.objects.order_by("id")]
-    assert events == ["incident.opened", "incident.resolved"]
+    assert announced.events() == ["opened", "resolved"]
 
 
-def test_downs_reported_at_once_open_one_incident():
+def test_downs_reported_at_once_open_one_incident(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor)
     at_once(*[lambda: push(monitor, up=False)] * 6)
     assert Incident.objects.count() == 1
-    assert Delivery.objects.count() == 1
+    assert announced.events() == ["opened"]
     assert Heartbeat.objects.count() == 7
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
 
 
-def test_failures_reported_at_once_are_all_counted_and_confirm_once():
+def test_failures_reported_at_once_are_all_counted_and_confirm_once(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     strict = OwnThresholds(missed=Threshold(6, 6), reported=Threshold(6, 6))
@@ -188,10 +186,10 @@ def test_failures_reported_at_once_are_all_counted_and_confirm_once():
     assert Incident.objects.get().confirmed_at is None
     at_once(*[lambda: push(monitor, up=False)] * 3)
     assert Incident.objects.get().confirmed_at is not None
-    assert Delivery.objects.count() == 1
+    assert announced.events() == ["opened"]
 
 
-def test_sweeps_pushes_and_changed_thresholds_at_once_leave_what_the_thresholds_say():
+def test_sweeps_pushes_and_changed_thresholds_at_once_leave_what_the_thresholds_say(announced):
     monitor = silent()
     make_channel(workspace=monitor.workspace)
     thresholds.change(monitor=monitor, own=OwnThresholds(missed=Threshold(20, 20)))
@@ -203,13 +201,13 @@ def test_sweeps_pushes_and_changed_thresholds_at_once_leave_what_the_thresholds_
     )
     # By now either threshold is reached: that for missed heartbeats, or that for reports.
     assert Incident.objects.get().confirmed_at is not None
-    assert Delivery.objects.filter(event="incident.opened").count() == 1
+    assert announced.events() == ["opened"]
     assert state_of(monitor).due_at is None
     # Ten minutes are ten deadlines, each of which counts once at most.
     assert failures(state_of(monitor).recent_outcomes, 64) <= 11
 
 
-def test_ups_and_downs_at_once_leave_a_chain_without_a_gap():
+def test_ups_and_downs_at_once_leave_a_chain_without_a_gap(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     at_once(*[lambda up=up: push(monitor, up=up) for up in (True, False) * 6])
@@ -219,7 +217,7 @@ def test_ups_and_downs_at_once_leave_a_chain_without_a_gap():
     assert Heartbeat.objects.count() == 12
     falls = sum(target == "down" for _, target, _ in chain)
     assert Incident.objects.count() == falls
-    assert Delivery.objects.filter(event="incident.opened").count() == falls
+    assert announced.events().count("opened") == falls
 
 
 def test_batches_that_share_monitors_in_opposite_order_do_not_lock_each_other_out():
@@ -274,7 +272,7 @@ def up_push_that_waits_for(act, monitor):
         assert waiting.result(_PATIENCE) is Outcome.RECORDED
 
 
-def test_an_up_push_that_waits_for_a_down_one_resolves_its_incident():
+def test_an_up_push_that_waits_for_a_down_one_resolves_its_incident(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor)
@@ -283,7 +281,7 @@ def test_an_up_push_that_waits_for_a_down_one_resolves_its_incident():
     incident = Incident.objects.get()
     assert incident.closing_message == "waited"
     assert incident.resolved_at >= incident.started_at
-    assert Delivery.objects.filter(event="incident.resolved").count() == 1
+    assert announced.events().count("resolved") == 1
 
 
 def test_an_up_push_that_waits_for_a_pause_finds_the_monitor_paused():

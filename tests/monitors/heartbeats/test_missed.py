@@ -13,7 +13,7 @@ from monitors.domain.state_machine import Cause
 from monitors.heartbeats import missed
 from monitors.heartbeats.missed import Swept
 from monitors.models import Incident, Monitor, MonitorState, Transition
-from notifications.models import Delivery
+from notifications.models import Belief
 from tests.support.factories import make_channel, make_monitor, make_workspace
 from tests.support.heartbeats import Queries, let_look, let_pass, push, state_of, transitions_of
 
@@ -47,12 +47,11 @@ def test_a_passed_deadline_opens_an_incident_that_starts_at_the_deadline():
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "missed")]
 
 
-def test_a_missed_deadline_is_notified_once_however_often_the_sweep_runs():
-    monitor = silent()
-    channel = make_channel(workspace=monitor.workspace)
+def test_a_missed_deadline_is_notified_once_however_often_the_sweep_runs(announced):
+    silent()
     for _ in range(3):
         missed.declare_missed()
-    assert [delivery.event for delivery in channel.deliveries.all()] == ["incident.opened"]
+    assert announced.events() == ["opened"]
     assert Incident.objects.count() == 1
 
 
@@ -94,18 +93,14 @@ def test_a_monitor_that_is_not_up_is_never_due(status):
     assert missed.declare_missed() == Swept()
 
 
-def test_the_next_heartbeat_after_a_missed_deadline_resolves_the_incident():
+def test_the_next_heartbeat_after_a_missed_deadline_resolves_the_incident(announced):
     monitor = silent()
-    channel = make_channel(workspace=monitor.workspace)
     missed.declare_missed()
     push(monitor, message="back")
     incident = Incident.objects.get()
     assert incident.closing_message == "back"
     assert incident.resolved_at == state_of(monitor).last_heartbeat_at
-    assert [delivery.event for delivery in channel.deliveries.order_by("id")] == [
-        "incident.opened",
-        "incident.resolved",
-    ]
+    assert announced.events() == ["opened", "resolved"]
 
 
 def test_a_cron_monitor_is_missed_at_its_time_plus_grace():
@@ -122,9 +117,8 @@ def test_a_cron_monitor_is_missed_at_its_time_plus_grace():
 @pytest.mark.parametrize(
     ("calendar", "distance"), [("minutely", 60), ("*:*:0/30", 30), ("hourly\n*:*:00", 60)]
 )
-def test_an_oncalendar_monitor_is_missed_at_its_time_plus_grace(calendar, distance):
+def test_an_oncalendar_monitor_is_missed_at_its_time_plus_grace(calendar, distance, announced):
     monitor = make_monitor(kind="oncalendar", calendar=calendar, grace=30, early=0)
-    channel = make_channel(workspace=monitor.workspace)
     push(monitor)
     let_pass(monitor, minutes=10)
     heard_at = state_of(monitor).last_heartbeat_at.replace(second=0, microsecond=1000)
@@ -132,7 +126,7 @@ def test_an_oncalendar_monitor_is_missed_at_its_time_plus_grace(calendar, distan
     missed.declare_missed()
     time = heard_at.replace(microsecond=0) + timedelta(seconds=distance)
     assert Incident.objects.get().started_at == time + timedelta(seconds=30)
-    assert [delivery.event for delivery in channel.deliveries.all()] == ["incident.opened"]
+    assert announced.events() == ["opened"]
 
 
 @pytest.mark.parametrize("kind", ["cron", "oncalendar"])
@@ -262,7 +256,7 @@ def test_fifty_missed_deadlines_cost_as_many_statements_as_one():
             assert missed.declare_missed() == Swept(missed=number)
         counts.append(len(queries.statements))
     assert counts[0] == counts[1] <= 16
-    assert Delivery.objects.count() == 51
+    assert Belief.objects.count() == 51
 
 
 def test_the_task_sweeps():

@@ -18,13 +18,12 @@ from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
-from notifications.messages.events import Event
-from notifications.models import Delivery
+from tests.support.announced import Announced
 from tests.support.examples import examples
-from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
+from tests.support.factories import make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import arrival, let_look, let_pass
 
-OPENED, RESOLVED, PASSED = Event.OPENED, Event.RESOLVED, Event.PASSED
+OPENED, RESOLVED, PASSED = "opened", "resolved", "passed"
 
 # Silence comes in multiples of 300 s and every deadline lies halfway between two of them, so that the
 # seconds a test takes never decide. Columns of Monitor, and after how much silence it is overdue.
@@ -114,14 +113,17 @@ schedules = st.sampled_from(SCHEDULES)
 
 
 class Monitors(RuleBasedStateMachine):
-    """Three monitors of one workspace, a channel for all and one for two of them."""
+    """Three monitors of one workspace."""
 
     def __init__(self) -> None:
         super().__init__()
         self._transaction = transaction.atomic()
         self._transaction.__enter__()
+        self.announced = Announced()
+        self.announced.__enter__()
 
     def teardown(self) -> None:
+        self.announced.__exit__()
         transaction.set_rollback(True)
         self._transaction.__exit__(None, None, None)
 
@@ -133,8 +135,6 @@ class Monitors(RuleBasedStateMachine):
         self.secrets = [
             [secret_of(monitor), tokens.issue(monitor=monitor).secret] for monitor in self.monitors
         ]
-        self.for_all = make_channel(workspace=workspace)
-        self.for_some = make_channel(workspace=workspace, monitors=self.monitors[:2])
 
     @rule(
         pushes=st.lists(
@@ -233,13 +233,12 @@ class Monitors(RuleBasedStateMachine):
             assert all(incident.started_at <= incident.detected_at for incident in incidents)
 
     @invariant()
-    def what_must_be_notified_has_one_delivery_for_each_channel(self) -> None:
-        deliveries = Delivery.objects.select_related("incident")
-        for monitor, model, owed in self._each(deliveries, "incident.monitor_id"):
-            for channel, listens in ((self.for_all, True), (self.for_some, monitor in self.monitors[:2])):
-                notified = [(each.incident_id, each.event) for each in owed if each.channel_id == channel.pk]
-                assert len(notified) == len(set(notified))
-                assert Counter(event for _, event in notified) == (model.notified if listens else Counter())
+    def each_incident_is_announced_once_and_so_is_its_end(self) -> None:
+        told = [(event, incident.monitor_id, incident.pk) for event, incident in self.announced.all]
+        assert len(told) == len(set(told))
+        for monitor, model in zip(self.monitors, self.models, strict=True):
+            mine = Counter(event for event, of, _incident in told if of == monitor.pk and event != "closed")
+            assert mine == model.notified
 
     @invariant()
     def a_due_time_is_never_later_than_the_deadline(self) -> None:

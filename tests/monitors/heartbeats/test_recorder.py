@@ -16,17 +16,12 @@ from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.recorder import Outcome
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import tokens
-from notifications.models import Delivery
 from tests.support.examples import examples
 from tests.support.factories import make_channel, make_monitor, make_workspace, secret_of
 from tests.support.heartbeats import Queries, arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 RECORDED, UNKNOWN, POST_ONLY = Outcome.RECORDED, Outcome.UNKNOWN_TOKEN, Outcome.POST_ONLY
-
-
-def notified_events():
-    return list(Delivery.objects.order_by("id").values_list("event", flat=True))
 
 
 # --- one push
@@ -45,7 +40,7 @@ def test_a_heartbeat_is_stored_with_all_its_fields():
     assert before - timedelta(milliseconds=1) <= heartbeat.received_at <= database_now()
 
 
-def test_the_first_heartbeat_brings_a_new_monitor_up_without_a_notification():
+def test_the_first_heartbeat_brings_a_new_monitor_up_without_a_notification(announced):
     monitor = make_monitor(timeout=60, grace=30)
     make_channel(workspace=monitor.workspace)
     push(monitor, message="hello", value=1.0)
@@ -54,7 +49,7 @@ def test_the_first_heartbeat_brings_a_new_monitor_up_without_a_notification():
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=90)
     assert transitions_of(monitor) == [("new", "up", "heartbeat")]
     assert not Incident.objects.exists()
-    assert notified_events() == []
+    assert announced.events() == []
 
 
 def test_an_on_time_heartbeat_leaves_the_due_time_where_it_is():
@@ -76,7 +71,7 @@ def test_a_heartbeat_without_a_value_clears_the_last_one():
     assert state_of(monitor).last_value is None
 
 
-def test_a_reported_down_opens_an_incident_with_its_message_and_value():
+def test_a_reported_down_opens_an_incident_with_its_message_and_value(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, message="fine")
@@ -90,7 +85,7 @@ def test_a_reported_down_opens_an_incident_with_its_message_and_value():
     assert incident.resolved_at is None
     assert state_of(monitor).due_at is None
     assert transitions_of(monitor) == [("new", "up", "heartbeat"), ("up", "down", "reported")]
-    assert notified_events() == ["incident.opened"]
+    assert announced.events() == ["opened"]
 
 
 def test_a_new_monitor_may_report_down_at_once():
@@ -100,7 +95,7 @@ def test_a_new_monitor_may_report_down_at_once():
     assert Incident.objects.get().last_heartbeat_at is None
 
 
-def test_a_further_down_is_kept_and_changes_nothing():
+def test_a_further_down_is_kept_and_changes_nothing(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False, message="first")
@@ -109,7 +104,7 @@ def test_a_further_down_is_kept_and_changes_nothing():
     assert Incident.objects.get().opening_message == "first"
     assert state_of(monitor).last_message == "second"
     assert Transition.objects.count() == 1
-    assert notified_events() == ["incident.opened"]
+    assert announced.events() == ["opened"]
 
 
 def test_a_further_report_with_another_message_is_the_incidents_latest():
@@ -165,7 +160,7 @@ def test_a_report_after_a_missed_heartbeat_says_why(swept):
     assert (incident.cause, incident.latest_message) == ("missed", "out of memory")
 
 
-def test_an_up_after_a_down_resolves_the_incident_and_is_notified():
+def test_an_up_after_a_down_resolves_the_incident_and_is_notified(announced):
     monitor = make_monitor(timeout=60, grace=0)
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False)
@@ -175,10 +170,10 @@ def test_an_up_after_a_down_resolves_the_incident_and_is_notified():
     assert incident.resolved_at == state.status_changed_at == state.last_heartbeat_at
     assert (incident.closing_message, incident.closing_value) == ("better", 3.0)
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=60)
-    assert notified_events() == ["incident.opened", "incident.resolved"]
+    assert announced.events() == ["opened", "resolved"]
 
 
-def test_an_up_after_an_unseen_deadline_leaves_an_incident_from_the_deadline_to_the_push():
+def test_an_up_after_an_unseen_deadline_leaves_an_incident_from_the_deadline_to_the_push(announced):
     monitor = make_monitor(timeout=60, grace=30)
     make_channel(workspace=monitor.workspace)
     push(monitor, message="before", value=1.0)
@@ -195,10 +190,10 @@ def test_an_up_after_an_unseen_deadline_leaves_an_incident_from_the_deadline_to_
     assert state.due_at == state.last_heartbeat_at + timedelta(seconds=90)
     assert transitions_of(monitor)[1:] == [("up", "down", "missed"), ("down", "up", "heartbeat")]
     assert set(Transition.objects.order_by("id")[1:].values_list("incident", flat=True)) == {incident.pk}
-    assert notified_events() == ["incident.passed"]
+    assert announced.events() == ["passed"]
 
 
-def test_a_down_after_an_unseen_deadline_opens_one_incident_at_the_deadline():
+def test_a_down_after_an_unseen_deadline_opens_one_incident_at_the_deadline(announced):
     monitor = make_monitor(timeout=60, grace=30)
     make_channel(workspace=monitor.workspace)
     push(monitor)
@@ -207,7 +202,7 @@ def test_a_down_after_an_unseen_deadline_opens_one_incident_at_the_deadline():
     incident = Incident.objects.get()
     assert (incident.cause, incident.resolved_at) == (Cause.MISSED, None)
     assert state_of(monitor).status == "down"
-    assert notified_events() == ["incident.opened"]
+    assert announced.events() == ["opened"]
 
 
 def test_a_heartbeat_inside_the_grace_changes_nothing_though_it_is_late():
@@ -230,7 +225,7 @@ def test_a_heartbeat_of_a_state_that_is_due_early_moves_it_on():
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_a_push_to_a_paused_monitor_is_kept_and_it_stays_paused(up):
+def test_a_push_to_a_paused_monitor_is_kept_and_it_stays_paused(up, announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     MonitorState.objects.update(status="paused")
@@ -239,7 +234,7 @@ def test_a_push_to_a_paused_monitor_is_kept_and_it_stays_paused(up):
     state = state_of(monitor)
     assert (state.status, state.due_at, state.last_message) == ("paused", None, "still here")
     assert not Transition.objects.exists()
-    assert notified_events() == []
+    assert announced.events() == []
 
 
 def test_a_cron_monitor_is_due_after_its_next_time_in_its_zone():
@@ -379,19 +374,21 @@ def test_of_a_monitor_in_a_batch_twice_the_last_push_is_the_last_heartbeat():
     ],
 )
 @pytest.mark.parametrize("status", ["new", "up"])
-def test_the_pushes_of_one_monitor_in_one_batch_are_decided_one_after_the_other(status, pushes, events):
+def test_the_pushes_of_one_monitor_in_one_batch_are_decided_one_after_the_other(
+    status, pushes, events, announced
+):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     if status == "up":
         push(monitor)
     recorder.record([arrival(monitor, up=up) for up in pushes])
-    assert sorted(notified_events()) == [f"incident.{event}" for event in events]
+    assert sorted(announced.events()) == sorted(events)
     assert state_of(monitor).status == ("up" if pushes[-1] else "down")
     assert Incident.objects.count() == events.count("opened")
     assert Incident.objects.filter(resolved_at=None).count() == (not pushes[-1])
 
 
-def test_an_open_incident_ends_and_another_begins_in_one_batch():
+def test_an_open_incident_ends_and_another_begins_in_one_batch(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False, message="first")
@@ -399,16 +396,16 @@ def test_an_open_incident_ends_and_another_begins_in_one_batch():
     first, second = Incident.objects.order_by("id")
     assert first.resolved_at is not None
     assert (second.opening_message, second.resolved_at) == ("second", None)
-    assert sorted(notified_events()) == ["incident.opened", "incident.opened", "incident.resolved"]
+    assert sorted(announced.events()) == ["opened", "opened", "resolved"]
 
 
-def test_a_batch_after_an_unseen_deadline_leaves_one_pair():
+def test_a_batch_after_an_unseen_deadline_leaves_one_pair(announced):
     monitor = make_monitor(timeout=60, grace=0)
     make_channel(workspace=monitor.workspace)
     push(monitor)
     let_pass(monitor, minutes=10)
     recorder.record([arrival(monitor), arrival(monitor), arrival(monitor, up=False)])
-    assert sorted(notified_events()) == ["incident.opened", "incident.passed"]
+    assert sorted(announced.events()) == ["opened", "passed"]
     assert [cause for (cause,) in Incident.objects.order_by("started_at").values_list("cause")] == [
         "missed",
         "reported",
@@ -511,13 +508,13 @@ def test_nothing_of_a_batch_is_kept_when_its_transaction_fails(monkeypatch):
     monitor, other = make_monitor(), make_monitor()
     make_channel(workspace=monitor.workspace)
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE notifications_delivery RENAME TO notifications_gone")
+        cursor.execute("ALTER TABLE notifications_belief RENAME TO notifications_gone")
     try:
-        with pytest.raises(Exception, match="notifications_delivery"):
+        with pytest.raises(Exception, match="notifications_belief"):
             recorder.record([arrival(other), arrival(monitor, up=False)])
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE notifications_gone RENAME TO notifications_delivery")
+            cursor.execute("ALTER TABLE notifications_gone RENAME TO notifications_belief")
     assert not Heartbeat.objects.exists()
     assert not Incident.objects.exists()
     assert state_of(other).status == "new"

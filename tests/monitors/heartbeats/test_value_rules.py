@@ -15,9 +15,7 @@ from monitors.models import Incident
 from monitors.pages.log import feed
 from monitors.services import monitors as monitor_service
 from monitors.services.tokens import digest_of
-from notifications.messages.events import Event
-from notifications.models import Delivery
-from tests.support.factories import make_channel, make_monitor, secret_of
+from tests.support.factories import make_monitor, secret_of
 from tests.support.heartbeats import Queries, TooFast, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
@@ -122,15 +120,11 @@ def test_what_says_down_with_a_bad_value_is_reported():
     assert Incident.objects.get().cause == "reported"
 
 
-def test_people_are_owed_a_message_of_it_and_of_its_end():
+def test_people_are_owed_a_message_of_it_and_of_its_end(announced):
     monitor = make_monitor(value_max=10)
-    make_channel(workspace=monitor.workspace)
     push(monitor, value=12)
     push(monitor, value=1)
-    assert set(Delivery.objects.values_list("event", flat=True)) == {
-        Event.OPENED,
-        Event.RESOLVED,
-    }
+    assert announced.events() == ["opened", "resolved"]
 
 
 def test_a_bad_value_that_comes_too_fast_is_recorded_because_it_may_change_something():

@@ -18,7 +18,7 @@ from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToke
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
 from monitors.signals import recipients_changed
-from notifications.models import Delivery
+from notifications.models import Belief
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.support.heartbeats import let_pass, push, state_of, transitions_of
 
@@ -274,7 +274,7 @@ def test_a_pause_is_a_transition_and_ends_the_deadline(status):
     assert transitions_of(monitor)[-1] == (status, "paused", "paused")
 
 
-def test_a_pause_closes_the_incident_without_a_notification():
+def test_a_pause_closes_the_incident_without_a_recovery(announced):
     monitor = make_monitor()
     make_channel(workspace=monitor.workspace)
     push(monitor, up=False, message="broken")
@@ -283,7 +283,7 @@ def test_a_pause_closes_the_incident_without_a_notification():
     assert incident.resolved_at == state_of(monitor).status_changed_at
     assert incident.closing_message == ""
     assert Transition.objects.order_by("id").last().incident == incident
-    assert [delivery.event for delivery in Delivery.objects.all()] == ["incident.opened"]
+    assert announced.events() == ["opened", "closed"]
 
 
 def test_a_paused_monitor_is_not_missed():
@@ -346,7 +346,7 @@ def test_a_deleted_monitor_takes_all_that_belongs_to_it_along():
         push(each, up=False)
     secret = secret_of(monitor)
     monitor_service.delete(monitor=monitor)
-    for model in (Monitor, MonitorState, PushToken, Incident, Transition, Delivery):
+    for model in (Monitor, MonitorState, PushToken, Incident, Transition, Belief):
         assert model.objects.count() == 1, model
     assert push(secret) is Outcome.UNKNOWN_TOKEN
     assert push(other) is Outcome.RECORDED

@@ -17,7 +17,6 @@ from monitors.models import Heartbeat, Incident, MonitorState
 from monitors.pages import tokens as token_page
 from monitors.pages.tokens import push_lines
 from monitors.services import tokens
-from notifications.models import Delivery
 from tests.monitors.heartbeats.test_concurrency import at_once
 from tests.support.factories import make_channel, make_monitor, secret_of
 from tests.support.heartbeats import let_pass, push, state_of, transitions_of
@@ -66,17 +65,16 @@ def test_a_heartbeat_by_hand_re_arms_a_monitor_that_is_up(monitor):
     assert state_of(monitor).last_message == "by hand"
 
 
-def test_a_test_heartbeat_down_opens_an_incident_and_notifies_and_up_resolves_it(monitor, monkeypatch):
+def test_a_test_heartbeat_down_opens_an_incident_and_notifies_and_up_resolves_it(
+    monitor, monkeypatch, announced
+):
     make_channel(workspace=monitor.workspace)
     push(monitor)
     assert send_test_heartbeat(monitor, DOWN) is Status.DOWN
     let_pass(monitor, seconds=10)
     assert send_test_heartbeat(monitor) is Status.UP
     assert Incident.objects.get().opening_message == "by hand"
-    assert [delivery.event for delivery in Delivery.objects.order_by("pk")] == [
-        "incident.opened",
-        "incident.resolved",
-    ]
+    assert announced.events() == ["opened", "resolved"]
 
 
 def test_a_deadline_that_passed_unseen_is_not_covered_up_by_hand(monitor):

@@ -80,12 +80,15 @@ def test_a_letter_has_the_message_the_json_the_thread_and_the_tone(channel, moni
         ("incident.resolved", Tone.UP),
         ("incident.passed", Tone.UP),
         ("incident.reminder", Tone.DOWN),
-        ("monitor.flapping", Tone.LATE),
+        ("monitor.flapping", Tone.FLAPPING),
+        ("incident.ended", Tone.CLOSED),
     ],
 )
 def test_the_tone_distinguishes_open_from_resolved(channel, monitor, event, tone):
     now = database_now()
-    incident = make_incident(monitor, started_at=now, resolved_at=now if tone is Tone.UP else None)
+    incident = make_incident(
+        monitor, started_at=now, resolved_at=now if tone in (Tone.UP, Tone.CLOSED) else None
+    )
     assert compose_for(make_delivery(channel, monitor, incident=incident, event=event)).tone is tone
 
 
@@ -237,7 +240,7 @@ def test_a_digest_names_its_monitors_and_leads_to_those_that_are_down(channel, w
     assert composed.message.url.endswith("/?status=down")
     assert (composed.thread, composed.tone) == (None, Tone.DOWN)
     digest = composed.payload["digest"]
-    assert (digest["count"], digest["truncated"]) == (2, False)
+    assert digest["count"] == 2
     assert [listed["name"] for listed in digest["monitors"]] == ["Oven", "Grill"]
     assert digest["monitors"][0]["id"] == str(incidents[0].monitor.public_id)
     assert digest["monitors"][0]["incident"]["started_at"] == "2026-11-22T14:03:07.000Z"
@@ -251,11 +254,17 @@ def test_a_digest_takes_as_many_queries_for_thirty_as_for_two(channel, workspace
             compose.write(delivery)
 
 
-def test_the_payload_marks_a_truncated_list(channel, workspace, monkeypatch):
-    monkeypatch.setattr("notifications.messages.digests.LISTED", 3)
+def test_the_payload_has_the_outages_beyond_the_listed_ones(channel, workspace, monkeypatch):
+    monkeypatch.setattr("notifications.messages.digests.LISTED", 2)
     incidents = [make_incident(make_monitor(workspace=workspace)) for _ in range(4)]
-    digest = compose_for(digest_of(channel, incidents)).payload["digest"]
-    assert (digest["count"], len(digest["monitors"]), digest["truncated"]) == (4, 3, True)
+    delivery = digest_of(channel, incidents)
+    digest = compose_for(delivery).payload["digest"]
+    assert (digest["count"], len(digest["monitors"]), len(digest["others"])) == (4, 2, 2)
+    outages = {each["outage"] for each in digest["monitors"] + digest["others"]}
+    assert outages == {str(row.outage) for row in delivery.members.all()}
+    assert {each["id"] for each in digest["others"]} == {
+        str(each.monitor.public_id) for each in incidents[2:]
+    }
 
 
 # --- Channels ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from monitors.models import Monitor
 from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import enqueue, facts, send
-from notifications.models import Belief, ChannelRule, Delivery
+from notifications.models import Belief, ChannelRule, Delivery, EscalationStep
 from notifications.services import rules as rule_service
 from notifications.services import snooze
 from notifications.services.rules import Own, Reminders
@@ -322,6 +322,70 @@ def test_quiet_hours_in_a_time_zone_that_is_gone_are_those_of_utc(workspace):
     channel = box_for(workspace, **quiet_for())
     channel.quiet_timezone = "Mars/Olympus"
     assert facts.quiet_hours(channel).zone == ZoneInfo("UTC")
+
+
+# --- Urgency and escalation --------------------------------------------------------------------------
+
+
+def test_a_channel_is_notified_of_what_is_as_urgent_as_it_asks_for(memory):
+    workspace = make_workspace()
+    box_for(workspace, "phone", least_urgency="high")
+    box_for(workspace, "chat")
+    for urgency in ("low", "normal", "high"):
+        went_down(make_monitor(workspace=workspace, name=urgency, urgency=urgency))
+    assert [outgoing.payload["monitor"]["name"] for outgoing in memory.to("phone")] == ["high"]
+    assert len(memory.to("chat")) == 3
+
+
+def test_what_is_less_urgent_than_before_is_ended_there(memory):
+    monitor = make_monitor(urgency="high")
+    box_for(monitor.workspace, least_urgency="high")
+    went_down(monitor)
+    monitor_service.edit(monitor=monitor, urgency="low")
+    send.deliver_due()
+    assert memory.events("a") == [DOWN, "incident.ended"]
+    assert len({outgoing.thread for outgoing in memory.to("a")}) == 1
+
+
+def escalated(monitor, **fields):
+    """A channel that is not subscribed, but notified of what nobody has acknowledged for 10 minutes."""
+    channel = box_for(monitor.workspace, "boss", monitors=[])
+    EscalationStep.objects.create(workspace=monitor.workspace, channel=channel, after=600, **fields)
+    return channel
+
+
+def test_an_outage_that_nobody_acknowledges_is_escalated_and_its_end_too(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, "chat")
+    escalated(monitor)
+    went_down(monitor)
+    assert deliver_after(minutes=9, seconds=58) == 0
+    assert deliver_after(seconds=4) == 1
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("chat") == memory.events("boss") == [DOWN, UP]
+
+
+def test_an_outage_that_somebody_acknowledged_is_not_escalated(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, "chat")
+    escalated(monitor)
+    went_down(monitor)
+    deliver_after(minutes=9)
+    incidents.acknowledge(incident=monitor.incidents.get(), by=COMMAND)
+    deliver_after(minutes=2)
+    push(monitor)
+    send.deliver_due()
+    assert memory.events("chat") == [DOWN, UP]
+    assert memory.events("boss") == []
+
+
+def test_a_step_for_urgent_monitors_leaves_the_others_alone(memory):
+    monitor = make_monitor(urgency="normal")
+    escalated(monitor, least_urgency="high")
+    went_down(monitor)
+    deliver_after(minutes=11)
+    assert memory.events("boss") == []
 
 
 # --- Rules that change -------------------------------------------------------------------------------

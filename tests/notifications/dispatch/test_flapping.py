@@ -185,6 +185,23 @@ def test_a_monitor_that_is_resumed_is_not_called_flapping_for_what_was_before(wa
     assert memory.events("a")[7:] == ["incident.ended"]
 
 
+def test_a_message_that_is_retried_keeps_its_id_while_it_goes_on_flapping(watch, monitor, memory):
+    box_for(monitor.workspace)
+    watch.flap(monitor, 6)
+    memory.answers = {"a": "lost"}
+    watch.wait(STEP)
+    watch.flap(monitor, 6)
+    memory.answers = {}
+    watch.wait(120)
+    tried = memory.to("a")[6:]
+    assert {outgoing.payload["event"] for outgoing in tried} == {FLAPPING}
+    assert len(tried) > 1
+    assert len({outgoing.id for outgoing in tried}) == 1
+    watch.wait(300)
+    assert memory.events("a")[-1] == UP
+    assert len({outgoing.thread for outgoing in memory.to("a")[6:]}) == 1
+
+
 def test_flaps_that_nobody_looked_at_are_one_message_that_says_so(memory, monitor):
     box_for(monitor.workspace)
     for number in range(10):

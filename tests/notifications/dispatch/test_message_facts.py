@@ -1,4 +1,4 @@
-"""What messages say: the present state, and what happened meanwhile. Nothing over is titled "Down"."""
+"""What messages say: the present state, and what happened before. Nothing over is titled "Down"."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_the_end_of_an_outage_is_not_titled_down(memory, monitor, end, title, ar
     message = last(memory).message
     assert message.title.startswith(title)
     assert "Oven" in message.title
-    assert last(memory).tone == "up"
+    assert last(memory).tone == ("up" if end is recovered else "closed")
 
 
 def test_a_deleted_monitor_is_named_and_leads_to_the_overview(memory, monitor):

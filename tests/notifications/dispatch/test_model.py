@@ -69,7 +69,8 @@ delays = st.sampled_from([0, 0, 60, 600])
 class People(RuleBasedStateMachine):
     """One workspace, two monitors, three channels.
 
-    The first sends one message in 30 s alone, and collects the rest. The last one sends no digests.
+    The first sends one message in 30 s alone, and collects the rest. The second is notified of a monitor only
+    while its urgency isn't low. The last one sends no digests.
     """
 
     def __init__(self) -> None:
@@ -107,6 +108,7 @@ class People(RuleBasedStateMachine):
                 delay=delay,
                 on_late=box != "a",
                 burst=1 if box == "a" else 5,
+                least_urgency="normal" if box == "b" else "low",
             )
             for box, delay in zip("abc", delays, strict=True)
         }
@@ -162,6 +164,8 @@ class People(RuleBasedStateMachine):
                 "delete",
                 "unsubscribe",
                 "subscribe",
+                "lower",
+                "raise",
             ]
         ),
         seconds=st.sampled_from([100, 700]),
@@ -230,6 +234,12 @@ class People(RuleBasedStateMachine):
             workspace=monitor.workspace, timeout=TIMEOUT, grace=30, value_max=10.0
         )
         self.rules[self.monitors[place].pk] = Rules()
+
+    def _lower(self, monitor: Monitor, seconds: int) -> None:
+        monitor_service.edit(monitor=monitor, urgency="low")
+
+    def _raise(self, monitor: Monitor, seconds: int) -> None:
+        monitor_service.edit(monitor=monitor, urgency="normal")
 
     def _unsubscribe(self, monitor: Monitor, seconds: int) -> None:
         self._set_subscribed(monitor, False)
@@ -356,7 +366,9 @@ class People(RuleBasedStateMachine):
             for box, channel in self.channels.items():
                 rule = ChannelRule.objects.filter(monitor=monitor, channel=channel).first()
                 if confirmed and (
-                    (channel.delay and incident.acknowledged_at is not None) or (rule and not rule.subscribed)
+                    (channel.delay and incident.acknowledged_at is not None)
+                    or (rule and not rule.subscribed)
+                    or (box == "b" and Monitor.objects.get(pk=monitor.pk).urgency == "low")
                 ):
                     continue
                 expected = DOWN if confirmed else UP
