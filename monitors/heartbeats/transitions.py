@@ -159,7 +159,14 @@ class Journal:
                 self._confirm(incident)
             if decision.resolves:
                 self._end(incident, message, value)
-            if decision.confirmed and (decision.confirms or decision.resolves):
+            if decision.resolves and not decision.notifies and incident in self._changed:
+                # Confirmed by the same transaction that closes it without a word.
+                self._changed.remove(incident)
+            elif (
+                decision.confirmed
+                and (decision.confirms or decision.resolves)
+                and incident not in self._changed
+            ):
                 self._changed.append(incident)
         if decision.changes:
             state.status = decision.status.value

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Self
 
 from monitors import signals
-from monitors.models import Incident
-
-_SIGNALS = {
-    "opened": signals.incidents_opened,
-    "resolved": signals.incidents_resolved,
-    "passed": signals.incidents_passed,
-    "closed": signals.incidents_closed,
-}
+from monitors.domain.state_machine import Status
+from monitors.models import Incident, Transition
 
 
 class Announced:
-    """Keeps the signals that are sent in the block: each event, with its incident."""
+    """Keeps what is sent in the block: each event, with its incident."""
 
     def __init__(self) -> None:
         self.all: list[tuple[str, Incident]] = []
-        self._receivers: dict[str, Callable[..., None]] = {}
 
     def events(self) -> list[str]:
-        """The events in the order of their signals."""
+        """The events in their order."""
         return [event for event, _incident in self.all]
 
     def __enter__(self) -> Self:
-        for event, signal in _SIGNALS.items():
-            self._receivers[event] = self._receiver(event)
-            # The only reference to it is ours.
-            signal.connect(self._receivers[event], weak=False)
+        signals.incidents_changed.connect(self._receive)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for event, signal in _SIGNALS.items():
-            signal.disconnect(self._receivers[event])
+        signals.incidents_changed.disconnect(self._receive)
 
-    def _receiver(self, event: str) -> Callable[..., None]:
-        def receive(incidents: list[Incident], **_arguments: Any) -> None:
-            self.all += [(event, incident) for incident in incidents]
-
-        return receive
+    def _receive(self, incidents: list[Incident], at: datetime, **_arguments: Any) -> None:
+        for incident in incidents:
+            if incident.confirmed_at == at:
+                self.all.append(("opened", incident))
+            if incident.resolved_at is not None:
+                paused = Transition.objects.filter(incident=incident, target=Status.PAUSED).exists()
+                self.all.append(("closed" if paused else "resolved", incident))
