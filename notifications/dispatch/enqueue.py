@@ -56,7 +56,8 @@ def recheck(
     else:
         mine = mine.filter(channel__workspace=workspace)
         goes_on = goes_on.filter(monitor__workspace=workspace)
-    known = {(row.monitor_id, row.channel_id): row.pk for row in mine.only("monitor", "channel")}
+    rows = mine.values_list("monitor_id", "channel_id", "pk")
+    known = {(monitor, channel_): pk for monitor, channel_, pk in rows}
     newest = _newest_incidents({monitor for monitor, _channel in known})
     wanted = {pair: newest.get(pair[0], 0) for pair in known}
     wanted |= _routed(goes_on.select_related("monitor"), only=channel)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import chain
 from zoneinfo import ZoneInfo
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from core.sql import among
 from monitors.domain.expressions import is_time_zone
@@ -67,7 +68,7 @@ class Truths:
         self._late_after = self._find_late()
         self._rules = effective.rules_in(channel.workspace_id)
         self._maintenance = maintenance.held_until(ids, now)
-        self._outages = _outages(channel, ids, now)
+        self._outages = _outages(channel, beliefs, now)
         kind = kinds().get(channel.kind)
         self._keeps_records = kind is not None and not kind.merges
         quiet = quiet_hours(channel)
@@ -139,25 +140,25 @@ def _routes(channel: Channel, monitors: Collection[Monitor]) -> dict[int, Route]
     }
 
 
-def _outages(channel: Channel, ids: Collection[int], now: datetime) -> dict[int, list[Outage]]:
+def _outages(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> dict[int, list[Outage]]:
     """Return the confirmed incidents of these monitors that matter to `channel`, oldest first."""
     found: dict[int, list[Outage]] = {}
-    if not ids:
+    if not beliefs:
         return found
-    rows = list(
-        Incident.objects.filter(
-            Q(resolved_at=None)
-            | Q(resolved_at__gt=now - FLAP_WINDOW)
-            # The newest that is no news too: a message about its end needs one to be about.
-            | Q(pk__gte=F("monitor__beliefs__after_incident"))
-            | Q(pk=F("monitor__beliefs__incident")),
-            monitor__beliefs__channel=channel,
-            monitor__in=among(ids),
-            confirmed_at__isnull=False,
-        )
-        .order_by("pk")
-        .values_list("pk", "monitor_id", "started_at", "confirmed_at", "resolved_at", "acknowledged_at")
+    ids = among([belief.monitor_id for belief in beliefs])
+    known = among({belief.incident_id for belief in beliefs if belief.incident_id is not None})
+    of_these = Incident.objects.filter(monitor__in=ids, confirmed_at__isnull=False)
+    # Several queries, each with an index: one for all of it would read the whole history of each monitor.
+    parts = (
+        of_these.filter(resolved_at=None),
+        # What was down for longer than FLAP_WINDOW before is none of a series of changes.
+        of_these.filter(started_at__gt=now - 2 * FLAP_WINDOW, resolved_at__gt=now - FLAP_WINDOW),
+        # The newest that is no news too: a message about its end needs one to be about.
+        of_these.filter(monitor__beliefs__channel=channel, pk__gte=F("monitor__beliefs__after_incident")),
+        Incident.objects.filter(pk__in=known, confirmed_at__isnull=False),
     )
+    columns = ("pk", "monitor_id", "started_at", "confirmed_at", "resolved_at", "acknowledged_at")
+    rows = sorted(set(chain.from_iterable(part.values_list(*columns) for part in parts)))
     over = [pk for pk, _monitor, _start, _confirmed, resolved_at, _by in rows if resolved_at is not None]
     ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED)
     paused = set(ended.values_list("incident", flat=True)) if over else set()
