@@ -12,15 +12,13 @@ joined tables, such as the channel's workspace.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from monitors.locks import keep_states
 from notifications.models import Belief, Channel, Delivery
-
-Row = TypeVar("Row", Belief, Delivery)
 
 # --- Channels ---------------------------------------------------------------------------------------
 
@@ -93,7 +91,7 @@ class Locked(Exception):
     """Another transaction has locked a row that is needed; it wakes a worker when it is done."""
 
 
-def lock_all(rows: QuerySet[Row]) -> list[Row]:
+def lock_all(rows: QuerySet[Belief] | QuerySet[Delivery]) -> list[Any]:
     """Lock all of these beliefs, or deliveries, without waiting.
 
     For turns, which have locked others by then, in another order.

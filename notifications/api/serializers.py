@@ -194,7 +194,7 @@ class DeliverySerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="The number of the message about that outage, from 1."
     )
     reason = serializers.ChoiceField(
-        REASONS, allow_null=True, help_text="Why the outage was closed without a recovery (incident.ended)."
+        REASONS, allow_null=True, help_text="Why the outage was closed without a recovery."
     )
     note = serializers.ChoiceField(NOTES, allow_null=True, help_text="Why it was skipped.")
     created_at = Timestamp()

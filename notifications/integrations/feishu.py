@@ -133,6 +133,6 @@ KIND = Kind(
         _("If you set keywords, use one that is in every message, such as the name of your workspace."),
     ),
     documentation="https://open.larksuite.com/document/client-docs/bot-v3/add-custom-bot",
-    # 100 messages a minute and 5 a second (open.larksuite.com/document/client-docs/bot-v3/add-custom-bot).
+    # 100 messages a minute and 5 a second (https://open.larksuite.com/document/client-docs/bot-v3/add-custom-bot).
     spacing=0.6,
 )

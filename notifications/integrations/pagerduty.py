@@ -99,6 +99,6 @@ KIND = Kind(
     ),
     documentation="https://support.pagerduty.com/main/docs/services-and-integrations",
     merges=False,
-    # 120 events a minute and key (developer.pagerduty.com/docs/events-api-v2-overview).
+    # 120 events a minute and key (https://developer.pagerduty.com/docs/events-api-v2-overview).
     spacing=0.5,
 )

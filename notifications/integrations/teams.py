@@ -125,7 +125,7 @@ KIND = Kind(
         "https://support.microsoft.com/en-us/office/"
         "create-incoming-webhooks-with-workflows-for-microsoft-teams-8ae491c7-0394-4861-ba59-055e33f75498"
     ),
-    # Teams takes four requests a second for one channel (learn.microsoft.com/graph/throttling-limits), and
+    # Four requests a second for one channel (https://learn.microsoft.com/graph/throttling-limits), and
     # workflows are slow.
     spacing=1.0,
 )

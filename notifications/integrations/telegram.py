@@ -111,7 +111,7 @@ KIND = Kind(
         _("For a topic, copy the link of a message in it: the number in the middle is the topic’s."),
     ),
     documentation="https://core.telegram.org/bots/features#botfather",
-    # 20 messages a minute in one group (core.telegram.org/bots/faq, "My bot is hitting limits").
+    # 20 messages a minute in one group (https://core.telegram.org/bots/faq, "My bot is hitting limits").
     burst_most=10,
     spacing=3.0,
 )
