@@ -9,7 +9,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from core.clock import database_now
-from monitors import signals
 from monitors.domain.state_machine import Shown
 from monitors.domain.thresholds import Threshold, shifted
 from monitors.heartbeats import missed, recorder
@@ -18,27 +17,18 @@ from monitors.models import Gap, Monitor, MonitorState, Watermark
 from monitors.services import monitors as monitor_service
 from monitors.services import thresholds
 from monitors.services.thresholds import OwnThresholds
+from tests.support.announced import Names
 from tests.support.factories import make_monitor, make_workspace
 from tests.support.heartbeats import arrival, let_pass, push, state_of, transitions_of
 
 pytestmark = pytest.mark.django_db
 
-SENT = ("opened", "resolved", "passed", "closed")
-
 
 @pytest.fixture(autouse=True)
 def sent():
-    """The names of the signals, with the incidents that they are about."""
-    heard: list[tuple[str, int]] = []
-    listeners = {
-        name: lambda incidents, name=name, **kwargs: heard.extend((name, one.pk) for one in incidents)
-        for name in SENT
-    }
-    for name, listener in listeners.items():
-        getattr(signals, f"incidents_{name}").connect(listener)
-    yield heard
-    for name, listener in listeners.items():
-        getattr(signals, f"incidents_{name}").disconnect(listener)
+    """What is sent about incidents, with their row ids."""
+    with Names() as names:
+        yield names.all
 
 
 def names(sent):

@@ -12,13 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from monitors import signals
 from monitors.domain.thresholds import Threshold, shifted
 from monitors.heartbeats import missed, recorder
 from monitors.models import MonitorState
 from monitors.services import monitors as monitor_service
 from monitors.services import thresholds
 from monitors.services.thresholds import OwnThresholds
+from tests.support.announced import Names
 from tests.support.factories import make_monitor, secret_of
 from tests.support.heartbeats import arrival, let_pass
 
@@ -26,7 +26,6 @@ from tests.support.heartbeats import arrival, let_pass
 STEP, GRACE = 300, 150
 TIMEOUTS = [300, 600, 1500]
 NONE = (1, 1), (1, 1), 1
-SIGNALS = ("opened", "resolved", "passed", "closed")
 
 
 @dataclass
@@ -152,19 +151,17 @@ class Monitor(RuleBasedStateMachine):
         super().__init__()
         self._transaction = transaction.atomic()
         self._transaction.__enter__()
-        self.heard: list[str] = []
-        self._listeners = {name: self._listener(name) for name in SIGNALS}
-        for name, listener in self._listeners.items():
-            getattr(signals, f"incidents_{name}").connect(listener)
+        self._names = Names()
+        self._names.__enter__()
 
     def teardown(self) -> None:
-        for name, listener in self._listeners.items():
-            getattr(signals, f"incidents_{name}").disconnect(listener)
+        self._names.__exit__()
         transaction.set_rollback(True)
         self._transaction.__exit__(None, None, None)
 
-    def _listener(self, name):
-        return lambda incidents, **kwargs: self.heard.extend([name] * len(incidents))
+    @property
+    def heard(self) -> list[str]:
+        return [name for name, _incident in self._names.all]
 
     @initialize(timeout=st.sampled_from(TIMEOUTS), own=own_thresholds, of_workspace=st.booleans())
     def make(self, timeout, own, of_workspace) -> None:
@@ -176,7 +173,7 @@ class Monitor(RuleBasedStateMachine):
 
     @rule(reports=st.lists(st.sampled_from(["good", "good", "down", "value"]), min_size=1, max_size=5))
     def push(self, reports) -> None:
-        self.heard.clear()
+        self._names.all.clear()
         self.model.sent.clear()
         recorder.record(
             [arrival(self.secret, up=one != "down", value=11.0 if one == "value" else 1.0) for one in reports]
@@ -185,7 +182,7 @@ class Monitor(RuleBasedStateMachine):
             self.model.push(good=one == "good")
         # Of a batch, all that is opened is sent before what is resolved.
         assert sorted(self.heard) == sorted(self.model.sent)
-        self.heard.clear()
+        self._names.all.clear()
         self.model.sent.clear()
 
     @rule(steps=st.integers(1, 8))
