@@ -148,11 +148,6 @@ def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
     return {row.channel_id: row.next_attempt_at for row in sending if row.next_attempt_at is not None}
 
 
-def lock_delivery_ids(deliveries: QuerySet[Delivery]) -> list[int]:
-    """Lock those of `deliveries` that are not locked yet, and return their row ids."""
-    return list(_unlocked(deliveries).values_list("pk", flat=True))
-
-
 def _unlocked(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """SKIP LOCKED: rows may be locked by the deletion of their monitor, which may be waiting for us."""
     return deliveries.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")

@@ -17,7 +17,6 @@ from monitors import signals
 from monitors.models import Incident, Monitor
 from notifications.dispatch import beliefs
 from notifications.dispatch.beliefs import Wake
-from notifications.integrations import kinds
 from notifications.locks import keep_channels, keep_monitors, lock_unfinished_of
 from notifications.messages.events import Event, Reason
 from notifications.models import Belief, Channel, Delivery
@@ -92,9 +91,6 @@ def _deleting(monitor: Monitor, at: datetime, **kwargs: Any) -> None:
     in_flight = lock_unfinished_of(monitor.pk)
     rows = []
     for belief in opened.select_related("channel", "incident"):
-        kind = kinds().get(belief.channel.kind)
-        if not belief.channel.on_recovery and (kind is None or kind.merges):
-            continue
         incident = belief.incident or monitor.incidents.order_by("-pk").first()
         about = {"monitor": monitor.name, "monitor_id": str(monitor.public_id), "urgency": monitor.urgency}
         if incident is not None:

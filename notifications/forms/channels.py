@@ -143,7 +143,10 @@ class ChannelForm(forms.Form):
         label=gettext_lazy("Enabled"),
         required=False,
         initial=True,
-        help_text=gettext_lazy("While it is disabled, notifications are dropped, not kept for later."),
+        help_text=gettext_lazy(
+            "While it is disabled, nothing is sent through it. Monitors that are still down when it is"
+            " enabled again are notified then."
+        ),
     )
 
     field_order = ("name",)
