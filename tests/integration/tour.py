@@ -268,6 +268,9 @@ class _Guide:
 
     def make_incidents(self) -> None:
         self.sender.get(f"/api/push/{self.newest}?status=down&msg=It+broke")
+        # The test of a channel, and down to two webhooks; otherwise one message says that it was down.
+        self.receiver.wait_for(3, seconds=40)
+        self.mail.wait_for(1, seconds=40)
         self.sender.get(f"/api/push/{self.newest}?msg=Back")
         form = {"name": "Silent", "kind": "interval", "timeout": "1", "grace": "0"}
         page = self.owner.submit("/monitors/new/", data=form, shows=True)

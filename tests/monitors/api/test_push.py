@@ -473,12 +473,12 @@ def test_a_message_that_nobody_can_be_owed_is_no_recorded_heartbeat(client):
     make_channel(workspace=monitor.workspace)
     url = f"/api/push/{secret_of(monitor)}"
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE notifications_delivery RENAME TO notifications_gone")
+        cursor.execute("ALTER TABLE notifications_belief RENAME TO notifications_gone")
     try:
         response = client.get(url + "?status=down")
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE notifications_gone RENAME TO notifications_delivery")
+            cursor.execute("ALTER TABLE notifications_gone RENAME TO notifications_belief")
     assert refused(response, 503, UNRECORDED)
     assert state_of(monitor).status == "new"
     assert not Heartbeat.objects.exists()

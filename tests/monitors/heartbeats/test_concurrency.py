@@ -141,7 +141,7 @@ def test_a_push_that_commits_first_keeps_the_monitor_up(announced):
         assert swept.result(_PATIENCE).missed == 0
     assert state_of(monitor).status == "up"
     # The silence before the push is told as what it was: over.
-    assert announced.events() == ["passed"]
+    assert announced.events() == ["opened", "resolved"]
 
 
 def test_a_push_that_waits_for_the_sweep_resolves_what_the_sweep_opened(announced):

@@ -298,7 +298,7 @@ def failed_once(workspace):
     with HttpSink(default=Answer(500, body=b"broken inside")) as sink:
         channel = make_channel(workspace=workspace, name="Chat", config={"url": sink.url})
         monitor = make_monitor(workspace=workspace, name="Backup")
-        make_delivery(channel, monitor, attempt_count=0)
+        make_delivery(channel, monitor)
         sender.deliver_due()
     return channel, monitor
 
