@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Max, OuterRef, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
@@ -21,6 +22,9 @@ from notifications.locks import keep_channels, keep_monitors, lock_unfinished_of
 from notifications.messages.events import Event, Reason
 from notifications.models import Belief, Channel, Delivery
 from notifications.rules.effective import routes_of
+
+# How long ago an incident was confirmed that a channel may have overlooked.
+_OVERLOOKED = (timedelta(seconds=90), timedelta(seconds=30))
 
 
 def connect() -> None:
@@ -137,6 +141,31 @@ def wake_late(monitors: Iterable[Monitor], at: datetime) -> int:
     there = keep_channels({channel for _monitor, channel in pairs})
     woken = [Wake(monitor, channel, newest.get(monitor, 0)) for monitor, channel in pairs if channel in there]
     beliefs.wake(woken, at=at)
+    return len(woken)
+
+
+def wake_overlooked() -> int:
+    """Wake channels that were subscribed while an incident was being recorded; return how many.
+
+    Neither transaction saw the other. Looked for half a minute after the incident, when both have ended.
+    """
+    now = database_now()
+    since, until = (now - ago for ago in _OVERLOOKED)
+    goes_on = Incident.objects.filter(resolved_at=None, confirmed_at__range=(since, until))
+    wanted = _routed(goes_on.select_related("monitor"))
+    rows = Belief.objects.filter(monitor__in=among({monitor for monitor, _channel in wanted}))
+    known = {
+        (monitor, channel)
+        for monitor, channel, after, outage, check_at in rows.values_list(
+            "monitor_id", "channel_id", "after_incident", "outage", "check_at"
+        )
+        if outage or check_at or after > wanted.get((monitor, channel), after)
+    }
+    with transaction.atomic():
+        woken = _that_stay({pair: after for pair, after in wanted.items() if pair not in known})
+        beliefs.wake(woken, at=now)
+        if woken:
+            wake_on_commit("notifications.tasks.deliver")
     return len(woken)
 
 

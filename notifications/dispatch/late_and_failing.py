@@ -28,8 +28,8 @@ _NOTIFIED_MOST = 3
 
 
 def enqueue_all() -> int:
-    """Wake channels for late monitors, write deliveries about failing channels; return how many."""
-    return enqueue_late() + enqueue_failing()
+    """Wake channels for late monitors and what was overlooked, and for failing ones; return how many."""
+    return enqueue_late() + enqueue.wake_overlooked() + enqueue_failing()
 
 
 # --- Late ------------------------------------------------------------------------------------------

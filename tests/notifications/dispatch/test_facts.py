@@ -497,6 +497,20 @@ def test_an_acknowledged_incident_gets_its_recovery(memory):
     assert memory.events("a") == [DOWN, UP]
 
 
+def test_an_acknowledgement_survives_a_relapse_within_the_recovery_threshold(memory):
+    monitor = with_rules(recovery=2, reminders=Reminders(600, 3))
+    box_for(monitor.workspace)
+    box_for(monitor.workspace, "later", delay=300)
+    went_down(monitor)
+    acknowledge(monitor)
+    push(monitor)
+    push(monitor, up=False)
+    deliver_after(seconds=601)
+    deliver_after(seconds=601)
+    assert monitor.incidents.get().acknowledged_at is not None
+    assert (memory.events("a"), memory.events("later")) == ([DOWN], [])
+
+
 def test_a_channel_that_wants_no_reminders_gets_none(memory):
     monitor = with_rules(reminders=Reminders(600, 3))
     box_for(monitor.workspace, "calm", on_reminder=False)

@@ -295,3 +295,44 @@ def test_the_end_of_a_deleted_monitor_is_sent_if_the_worker_died_that_sent_the_b
     assert send.deliver_due() == 0
     deliver_after(seconds=LEASE.total_seconds())
     assert memory.events("a") == [ENDED]
+
+
+# --- Subscribed while an incident was being recorded -----------------------------------------------
+
+
+def test_a_channel_that_a_push_did_not_see_is_notified_within_a_minute_and_once(memory):
+    monitor = make_monitor()
+    push(monitor, up=False)
+    # As if the transaction that added it had committed after the push read who is notified.
+    box_for(monitor.workspace)
+    age(seconds=20)
+    assert late_and_failing.enqueue_all() == 0
+    age(seconds=20)
+    assert late_and_failing.enqueue_all() == 1
+    send.deliver_due()
+    assert late_and_failing.enqueue_all() == 0
+    assert memory.events("a") == [OPENED]
+
+
+def test_a_channel_that_was_subscribed_again_meanwhile_is_notified_too(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    send.deliver_due()
+    push(monitor)
+    send.deliver_due()
+    push(monitor, up=False)
+    Belief.objects.update(check_at=None)
+    age(seconds=40)
+    assert late_and_failing.enqueue_all() == 1
+    send.deliver_due()
+    assert memory.events("a") == [OPENED, RESOLVED, OPENED]
+
+
+def test_what_a_channel_is_not_to_be_notified_of_is_not_overlooked(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace, delay=600)
+    push(monitor, up=False)
+    send.deliver_due()
+    age(seconds=40)
+    assert late_and_failing.enqueue_all() == 0
