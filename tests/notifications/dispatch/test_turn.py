@@ -480,8 +480,8 @@ def test_a_rate_limited_channel_gets_everything_later_and_merged():
         send.deliver_due()
         for monitor in monitors[1:]:
             push(monitor, up=False)
-            assert deliver_after(seconds=14) == 0
-        deliver_after(seconds=20)
+            assert deliver_after(seconds=12) == 0
+        deliver_after(seconds=30)
         for _ in range(2):
             deliver_after(seconds=31)
         bodies = [request.json for request in sink.requests]
