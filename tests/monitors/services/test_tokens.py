@@ -500,7 +500,7 @@ def test_each_viewing_is_recorded_per_actor_and_token(monitor, by):
 def test_tokens_of_many_monitors_are_shown_with_as_many_statements_as_one(by):
     workspace = make_workspace()
     monitors = [make_monitor(workspace=workspace) for _ in range(20)]
-    rows = list(PushToken.objects.filter(monitor__in=monitors))
+    rows = list(PushToken.objects.filter(monitor__in=monitors).order_by("monitor"))
 
     def cost(monitors, rows):
         with Queries() as queries:
