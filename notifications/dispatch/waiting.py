@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, Min, OuterRef
+from django.db.models import Exists, Min, OuterRef, QuerySet
 
 from core.clock import database_now
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 
 # More than `Channel.burst` messages in this time are a storm, in which a digest is sent as often.
 STORM = timedelta(seconds=30)
+# How many attempts are looked at for the channels that were served lately; they have no index by time.
+_ATTEMPTS_LOOKED_AT = 2000
 
 
 def channels_with_something_due() -> list[int]:
@@ -24,10 +26,7 @@ def channels_with_something_due() -> list[int]:
     # During a storm, only the end of its window is a turn for news; a later one means a clock set back.
     calm = free.filter(enabled=True).exclude(digest_at__gt=now, digest_at__lte=now + STORM)
     beliefs = Belief.objects.filter(check_at__lte=now, channel__in=calm)
-    since: dict[int, datetime] = {}
-    for rows, column in ((deliveries, "next_attempt_at"), (beliefs, "check_at")):
-        for channel, at in rows.values("channel").annotate(at=Min(column)).values_list("channel", "at"):
-            since[channel] = min(at, since.get(channel, at))
+    since = _oldest(beliefs, deliveries)
     return sorted(since, key=lambda channel: (since[channel], channel))
 
 
@@ -37,17 +36,31 @@ def neglected_since(limit: datetime, now: datetime) -> datetime | None:
     What waits for its receiver is not neglected: a channel that is paused, in a storm, or was served since
     `limit`.
     """
-    served = Delivery.objects.filter(channel=OuterRef("pk"), created_at__gt=limit, attempt_count__gt=0)
-    tried = DeliveryAttempt.objects.filter(delivery__channel=OuterRef("pk"), finished_at__gt=limit)
     idle = (
-        Channel.objects.filter(~Exists(served), ~Exists(tried), enabled=True)
+        Channel.objects.filter(enabled=True)
         .exclude(paused_until__gt=limit)
         .exclude(digest_at__gt=limit, digest_at__lte=now + STORM)
     )
-    beliefs = Belief.objects.filter(check_at__lt=limit, channel__in=idle)
-    deliveries = Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle)
-    oldest = (
-        beliefs.aggregate(at=Min("check_at"))["at"],
-        deliveries.aggregate(at=Min("next_attempt_at"))["at"],
+    since = _oldest(
+        Belief.objects.filter(check_at__lt=limit, channel__in=idle),
+        Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle),
     )
-    return min((at for at in oldest if at is not None), default=None)
+    if not since:
+        return None
+    lately = Delivery.objects.filter(channel__in=list(since), created_at__gt=limit, attempt_count__gt=0)
+    served = set(lately.values_list("channel", flat=True))
+    newest = DeliveryAttempt.objects.order_by("-pk").values_list("delivery__channel", "finished_at")
+    served |= {channel for channel, at in newest[:_ATTEMPTS_LOOKED_AT] if at > limit}
+    return min((at for channel, at in since.items() if channel not in served), default=None)
+
+
+def _oldest(beliefs: QuerySet[Belief], deliveries: QuerySet[Delivery]) -> dict[int, datetime]:
+    """Return since when the oldest of these have waited, by the row id of their channel."""
+    since: dict[int, datetime] = {}
+    pairs = [
+        *beliefs.values("channel").annotate(at=Min("check_at")).values_list("channel", "at"),
+        *deliveries.values("channel").annotate(at=Min("next_attempt_at")).values_list("channel", "at"),
+    ]
+    for channel, at in pairs:
+        since[channel] = min(at, since.get(channel, at))
+    return since
