@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from monitors.models import GAP_DAYS, ROLLUP_DAYS, Gap, Heartbeat, RejectedPush,
 from monitors.services import partitions
 
 BATCH = 1000
+# SQLite has one lock for all writers, and those that wait for it look for it ever more rarely.
+_REST_SECONDS = 0.02
 
 _to_purge: deque[int] = deque()
 _purging = threading.Lock()
@@ -51,6 +54,7 @@ def _delete_oldest(table: str, before: datetime, batch: int) -> int:
             total += cursor.rowcount
             if cursor.rowcount < batch:
                 return total
+        _let_others_write()
 
 
 def delete_old_rollups(*, batch: int = BATCH) -> int:
@@ -106,6 +110,7 @@ def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
         between = (found[0][1], found[-1][1])
         ids = [pk for pk, _received_at in found]
         total += Heartbeat.objects.filter(pk__in=ids, received_at__range=between).delete()[0]
+        _let_others_write()
     return total
 
 
@@ -118,4 +123,11 @@ def _delete_all(rows: QuerySet[Any], batch: int) -> int:
     total = 0
     while ids := list(rows.values_list("pk", flat=True)[:batch]):
         total += rows.model._default_manager.filter(pk__in=ids).delete()[0]
+        _let_others_write()
     return total
+
+
+def _let_others_write() -> None:
+    """Leave SQLite's lock to the pushes that wait for it, between two batches."""
+    if connection.vendor == "sqlite":
+        time.sleep(_REST_SECONDS)

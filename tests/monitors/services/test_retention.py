@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+from django.db import connection
 
 from accounts.models import StoredResponse
 from core.clock import database_now
@@ -53,6 +56,30 @@ def test_many_go_in_small_batches():
     assert len(batches) >= 3
     assert all("LIMIT 10" in sql for sql in batches)
     assert not Heartbeat.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL locks rows, not the database")
+@pytest.mark.parametrize("delete", ["old", "of a monitor"])
+def test_between_two_batches_others_get_the_lock_of_sqlite(delete):
+    monitor = make_monitor()
+    make_heartbeats(monitor, count=25, days=40)
+    times = []
+
+    def note(execute, sql, *args):
+        began = time.monotonic()
+        result = execute(sql, *args)
+        if sql.startswith("DELETE"):
+            times.append((began, time.monotonic()))
+        return result
+
+    with connection.execute_wrapper(note):
+        if delete == "old":
+            retention.delete_old_heartbeats(batch=10)
+        else:
+            retention.delete_heartbeats_of(monitor_id=monitor.pk, batch=10)
+    assert len(times) == 3
+    for (_began, ended), (began, _ended) in pairwise(times):
+        assert began - ended >= 0.02
 
 
 def test_commits_that_overtook_each_other_leave_nothing_behind_for_long():
