@@ -477,6 +477,25 @@ def test_nothing_is_lost_of_what_arrives_while_the_default_partition_is_emptied(
     assert partitions.fault() == ""
 
 
+@pytest.mark.usefixtures("transactional_db")
+def test_prepare_goes_on_where_a_lock_is_not_available(monkeypatch, settings, capsys):
+    settings.TIANJI_ADMIN_EMAIL = "owner@example.com"
+    settings.TIANJI_ADMIN_PASSWORD = "correct horse battery"
+    monkeypatch.setattr(partitions, "_TRIES", 2)
+    missing = _drop_newest()
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"BEGIN; LOCK TABLE {DEFAULT} IN ACCESS SHARE MODE")
+        call_command("prepare")
+    finally:
+        other.close()
+    assert "Warning: the partitions for heartbeats could not be made" in capsys.readouterr().out
+    assert missing not in names()
+    call_command("prepare")
+    assert missing in names()
+
+
 @pytest.mark.usefixtures("far_days")
 def test_two_processes_make_days_at_once():
     failed = []

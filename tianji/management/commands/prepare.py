@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import OperationalError, connection
 
 from accounts.services import setup
 from monitors.services import partitions
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         with _one_at_a_time():
             static_files.collect()
             call_command("migrate", interactive=False, verbosity=0)
-            partitions.make_ahead()
+            self._make_partitions()
             for fault in beat_schedule.faults():
                 self.stdout.write(f"Warning: {fault}")
             if not setup.is_needed():
@@ -52,6 +52,13 @@ class Command(BaseCommand):
                 self.stdout.write(f"Created the owner account {owner}.")
                 return
             self.stdout.write(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
+
+    def _make_partitions(self) -> None:
+        try:
+            partitions.make_ahead()
+        except OperationalError as error:
+            # Nothing has to wait for them: a worker tries again, and heartbeats are stored without them.
+            self.stdout.write(f"Warning: the partitions for heartbeats could not be made: {error}")
 
 
 @contextmanager
