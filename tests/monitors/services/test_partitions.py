@@ -158,6 +158,18 @@ def test_rows_of_days_that_are_over_leave_it_too():
     assert partitions.fault() == ""
 
 
+def test_its_rows_are_not_read_under_a_lock():
+    make_heartbeat(make_monitor(), NOON)
+    said = []
+    connection.connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL client_min_messages = debug1")
+        make_ahead(now=NOON)
+        cursor.execute("SET LOCAL client_min_messages = notice")
+    name = f"{name_of(NOON)}_to_{NOON + DAY:%Y%m%d}"
+    assert f'partition constraint for table "{name}" is implied by existing constraints' in said
+
+
 def test_it_can_be_emptied_again_and_again():
     monitor = make_monitor()
     for number in range(3):
