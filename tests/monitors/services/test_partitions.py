@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from structlog.testing import capture_logs
 
 from core.clock import database_now
@@ -408,11 +408,19 @@ def test_pushes_are_recorded_while_a_day_is_being_made():
 
 
 def impatiently(act):
-    """Do it on a connection that fails if it waits for a lock for longer than 50 ms."""
+    """Do it on a connection that fails if it ever waits for a lock for 50 ms."""
+
+    def never_waits(execute, *statement):
+        try:
+            return execute(*statement)
+        except OperationalError as error:
+            raise AssertionError("waited for 50 ms") from error
+
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = 50")
     try:
-        act()
+        with connection.execute_wrapper(never_waits):
+            act()
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
