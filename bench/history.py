@@ -229,7 +229,7 @@ def _of_a_past_day() -> str:
 
 
 def _change(monitors: list[Any]) -> list[str]:
-    """Measure making and dropping days, and the pushes that go on."""
+    """Measure making and dropping days, and pushes at the same time."""
     from core.clock import database_now
     from monitors.services import partitions
 
