@@ -4,7 +4,7 @@ from celery import shared_task
 
 from api import idempotency
 from monitors.heartbeats import missed as sweep_
-from monitors.history import rollups
+from monitors.history import rollup_turn
 from monitors.services import retention as retention_
 
 
@@ -29,4 +29,4 @@ def purge(monitor_id: int) -> None:
 
 @shared_task
 def roll_up() -> None:
-    rollups.roll_up()
+    rollup_turn.take_turn()
