@@ -18,6 +18,7 @@ def retention() -> None:
     idempotency.forget_old()
     retention_.delete_old_heartbeats()
     retention_.delete_old_rollups()
+    retention_.delete_old_daily_rollups()
     retention_.delete_old_gaps()
     retention_.delete_old_rejected_pushes()
 

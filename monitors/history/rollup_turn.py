@@ -184,10 +184,12 @@ class _Turn:
         have times that had passed when they were stored: the clock was set back, or a history was imported.
         """
         rolled_up = RolledUp.objects.order_by("-start").first()
-        closed = rolled_up.start + rollups.HALF_HOUR if rolled_up else None
+        closed = midnight(self._progress.days_until + DAY)
+        if rolled_up is not None:
+            closed = max(closed, rolled_up.start + rollups.HALF_HOUR)
         while (done := self._progress.heartbeat_done) < self._found.heartbeat and self._has_time():
             through = min(done + _SEARCHED, self._found.heartbeat)
-            late = self._late_among(done, through, closed) if closed else []
+            late = self._late_among(done, through, closed)
             if len(late) == _ROWS:
                 through = late[-1][0]
             self._roll_up_again(late)
