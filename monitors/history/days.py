@@ -1,6 +1,6 @@
 """Reads daily rollups: long ranges need neither heartbeats, nor half hours, nor status changes.
 
-A day is one of UTC, so that everybody reads the same rows. Whatever isn't calculated yet, or not any more, is
+A day is one of UTC, so that everyone reads the same rows. Whatever isn't calculated yet, or not any more, is
 read from what days are made of.
 """
 

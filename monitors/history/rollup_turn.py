@@ -161,10 +161,10 @@ class _Turn:
         return time.monotonic() < self._until
 
     def _advance(self, **changes: Any) -> None:
-        """Change the progress, in the same transaction as what it is about; nobody else changes it meanwhile.
+        """Change the progress, in the same transaction as what it is about.
 
         Raises:
-            _TurnLostError: another process may have.
+            _TurnLostError: another process may have changed it.
         """
         changes.setdefault("turn_until", self._found.now + self._passed() + _TURN)
         if not RollupProgress.objects.filter(pk=RollupProgress.ROW, turn=self._key).update(**changes):

@@ -69,12 +69,13 @@ def both(monitor, start, end):
 
 # Whole and half days, so that much of it coincides, and any time.
 AGES = st.one_of(
-    st.integers(0, 2 * LENGTH).map(lambda half: half * DAY / 2),
-    st.integers(1, LENGTH * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+    st.integers(2, 2 * LENGTH).map(lambda half: half * DAY / 2),
+    st.integers(43_200, LENGTH * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
 )
 STRETCHES = st.tuples(AGES, AGES).map(sorted)
+CHANGES = st.tuples(st.just("change"), AGES, st.sampled_from(["down", "up", "down", "paused", "new"]))
 STEPS = st.one_of(
-    st.tuples(st.just("change"), AGES, st.sampled_from(["up", "down", "paused", "new"])),
+    CHANGES,
     st.tuples(st.just("gap"), STRETCHES),
     st.tuples(st.just("once"), STRETCHES, st.booleans()),
     st.tuples(st.just("weekly"), st.sets(st.integers(0, 6), min_size=1), st.integers(1, 3 * 86_400)),
@@ -148,15 +149,16 @@ def do(monitor, step, base):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    history=st.lists(STEPS, max_size=8),
-    late=st.lists(STEPS, max_size=5),
+    changes=st.lists(CHANGES, min_size=3, max_size=12),
+    others=st.lists(STEPS, max_size=4),
+    late=st.lists(STEPS, min_size=1, max_size=5),
     ranges=st.lists(st.tuples(AGES, AGES).map(sorted), min_size=1, max_size=4),
 )
-def test_uptime_from_days_is_uptime_from_status_changes(history, late, ranges):
+def test_uptime_from_days_is_uptime_from_status_changes(changes, others, late, ranges):
     with transaction.atomic():
         monitor = old_monitor()
         base = midnight(0) + DAY
-        for step in history:
+        for step in [*changes, *others]:
             do(monitor, step, base)
         roll_up()
         for step in late:
