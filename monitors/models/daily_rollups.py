@@ -62,8 +62,8 @@ class OutdatedDays(models.Model):
     """Days from `first` to `last` whose rollups are missing or no longer true, and are calculated next.
 
     Of one monitor, of all of a workspace, or, without both, of all. Written in the transaction that changes
-    what they are calculated from, except for what comes late. `after` is the last monitor for which `first` has
-    been calculated.
+    what they are calculated from, except for what comes late. `after` is the last monitor for which `first`
+    has been calculated.
     """
 
     monitor = models.ForeignKey(
