@@ -77,6 +77,7 @@ CHANGES = st.tuples(st.just("change"), AGES, st.sampled_from(["down", "up", "dow
 STEPS = st.one_of(
     CHANGES,
     st.tuples(st.just("gap"), STRETCHES),
+    st.tuples(st.just("gap"), STRETCHES),
     st.tuples(st.just("once"), STRETCHES, st.booleans()),
     st.tuples(st.just("weekly"), st.sets(st.integers(0, 6), min_size=1), st.integers(1, 3 * 86_400)),
     st.tuples(st.just("shift"), st.integers(-30, 30)),
