@@ -4,7 +4,7 @@ from celery import shared_task
 
 from api import idempotency
 from monitors.heartbeats import missed as sweep_
-from monitors.history import rollups
+from monitors.history import rollup_turn
 from monitors.services import partitions
 from monitors.services import retention as retention_
 
@@ -19,6 +19,7 @@ def retention() -> None:
     idempotency.forget_old()
     retention_.delete_old_heartbeats()
     retention_.delete_old_rollups()
+    retention_.delete_old_daily_rollups()
     retention_.delete_old_gaps()
     retention_.delete_old_rejected_pushes()
 
@@ -35,4 +36,4 @@ def purge(monitor_id: int) -> None:
 
 @shared_task
 def roll_up() -> None:
-    rollups.roll_up()
+    rollup_turn.take_turn()

@@ -36,7 +36,7 @@ from monitors.api.history_serializers import (
     TransitionSerializer,
     UptimeSerializer,
 )
-from monitors.history import uptimes
+from monitors.history import days, uptimes
 from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 
@@ -325,7 +325,7 @@ class Uptime(HistoryView):
         end: datetime = params.get("to", now)
         start: datetime = params.get("from") or _earlier(end, UPTIME_OF)
         _require_order(start, end)
-        measured = uptimes.uptimes([monitor], start=start, end=end, now=now)[monitor.pk]
+        measured = days.uptime_of(monitor, start=start, end=end, now=now)
         return Response(
             {
                 "from": _iso(start),

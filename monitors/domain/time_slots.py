@@ -19,6 +19,7 @@ SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
     "90d": timedelta(days=90),
+    "1y": timedelta(days=365),
 }
 DEFAULT_SPAN = "24h"
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,8 +82,13 @@ def worst_of(onsets: Iterable[Onset], bounds: Sequence[datetime]) -> list[Status
         while left and left[0].at < end:
             current = left.popleft().status
             there.append(current)
-        found.append(max(there, key=_BADNESS.__getitem__, default=None))
+        found.append(worst_among(there))
     return found
+
+
+def worst_among(statuses: Iterable[Status]) -> Status | None:
+    """Return the most significant of `statuses`, None if there are none."""
+    return max(statuses, key=_BADNESS.__getitem__, default=None)
 
 
 def mostly_in(stretches: Sequence[Stretch], bounds: Sequence[datetime]) -> list[bool]:

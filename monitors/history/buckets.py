@@ -12,14 +12,16 @@ from django.db import connection
 
 from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import SPANS, edges
+from monitors.history.days import days_of
 from monitors.history.gaps import between
 from monitors.history.rollups import HALF_HOUR, clamped, sums
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
+from monitors.services.outdated_days import day_of, midnight
 
 # More than this makes no visible difference in a picture of that size.
 INCIDENTS = 500
-_HALF_HOUR = int(HALF_HOUR.total_seconds())
+_HALF_HOUR, _DAY = int(HALF_HOUR.total_seconds()), 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Range:
     """The time range of a chart, in `buckets` equal parts.
 
     `counted` ranges are read from the heartbeats themselves; the others from rollups, so their buckets are
-    multiples of half an hour.
+    multiples of half an hour, or of a day of UTC.
     """
 
     slug: str
@@ -43,7 +45,8 @@ RANGES = {
         Range("24h", SPANS["24h"], 144, counted=True),
         Range("7d", SPANS["7d"], 168),
         Range("30d", SPANS["30d"], 180),
-        Range("90d", SPANS["90d"], 180),
+        Range("90d", SPANS["90d"], 90),
+        Range("1y", SPANS["1y"], 73),
     )
 }
 
@@ -86,11 +89,12 @@ class Series:
 def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
     """Return the data for the charts of `monitor` up to `now`, the database's time.
 
-    Three queries for a counted range, five for others. If gaps are not measured, their mean is estimated from
-    the number of heartbeats and the longest is unknown. At most `INCIDENTS` incidents.
+    Three queries for a counted range, five for others, seven if buckets are of days. If gaps are not
+    measured, their mean is estimated from the number of heartbeats and the longest is unknown. At most
+    `INCIDENTS` incidents.
     """
     bounds = edges(now, span=wanted.span, slots=wanted.buckets)
-    found = _counted(monitor.pk, bounds) if wanted.counted else _added_up(monitor.pk, bounds, now)
+    found = _counted(monitor.pk, bounds) if wanted.counted else _added_up(monitor, bounds, now)
     buckets = [found.get(int(start.timestamp())) or Bucket(start, end) for start, end in pairwise(bounds)]
     if not wanted.counted:
         buckets = estimated(buckets, now)
@@ -188,19 +192,31 @@ def _counted_statement(postgresql: bool) -> str:
 _Part = tuple[int, int, int, float | None, float | None, float | None]
 
 
-def _added_up(monitor_id: int, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
+def _added_up(monitor: Monitor, bounds: Sequence[datetime], now: datetime) -> dict[int, Bucket]:
     """Like `_counted`, but without gaps, from rollups and from heartbeats not rolled up yet."""
+    parts: list[_Part] = []
+    seconds = int((bounds[1] - bounds[0]).total_seconds())
+    if seconds % _DAY == 0:
+        days = days_of([monitor], first=day_of(bounds[0]), now=now)
+        for row in days.rows[monitor.pk]:
+            start = int(midnight(row.day).timestamp())
+            of_values = (row.value_count, row.value_min, row.value_max, row.value_sum)
+            parts.append((start, row.ups + row.downs, *of_values))
+        rest = midnight(days.until)
+        bounds = [rest, *(bound for bound in bounds if bound > rest)]
     # Read before the rollups, and only these are used: those written in between would count twice.
     done = _rolled_up(bounds)
-    parts = [part for part in _rollups(monitor_id, bounds) if part[0] in done]
+    parts += [part for part in _rollups(monitor.pk, bounds) if part[0] in done]
     stretches = _not_rolled_up(bounds, done, now)
-    for each in sums([monitor_id], stretches):
+    for each in sums([monitor.pk], stretches):
         start = int(stretches[each.stretch][0].timestamp())
         heartbeats = each.ups + each.downs
         parts.append((start, heartbeats, each.value_count, each.value_min, each.value_max, each.value_sum))
-    seconds = int((bounds[1] - bounds[0]).total_seconds())
     grouped: dict[int, list[_Part]] = {}
     for part in parts:
+        # Without heartbeats there is no bucket.
+        if not part[1]:
+            continue
         grouped.setdefault(part[0] // seconds * seconds, []).append(part)
     return {epoch: _merged(epoch, seconds, group) for epoch, group in grouped.items()}
 

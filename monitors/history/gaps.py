@@ -16,8 +16,17 @@ def between(start: datetime, end: datetime) -> list[Stretch]:
 
     If pushes fail at `end`, the gap that has not ended yet is the last one.
     """
+    return together(
+        (max(begin, start), stop)
+        for begin, stop in [*stored(start, end), (current.settled(end), end)]
+        if begin < stop
+    )
+
+
+def stored(start: datetime, end: datetime) -> list[Stretch]:
+    """Like `between`, but a gap counts only once it has ended. One query."""
     rows = Gap.objects.filter(ended_at__gt=start, started_at__lt=end)
-    found = [*rows.values_list("started_at", "ended_at"), (current.settled(end), end)]
+    found = rows.values_list("started_at", "ended_at")
     return together((max(begin, start), min(stop, end)) for begin, stop in found if begin < stop)
 
 

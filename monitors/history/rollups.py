@@ -13,8 +13,10 @@ from itertools import islice
 from django.db import connection
 
 from core.clock import database_now
+from monitors.domain import intervals
 from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import begin_of_slot
+from monitors.history import commits
 from monitors.models import ROLLUP_DAYS, Heartbeat, Monitor, RolledUp, Rollup
 
 HALF_HOUR = timedelta(minutes=30)
@@ -24,6 +26,9 @@ CLOSED_AFTER = timedelta(minutes=1)
 # The limit of one call, so that it finishes before the next tick and leaves the database to pushes.
 _AT_MOST = 48
 _SECONDS = 10.0
+_CALCULATED = [
+    *("ups", "downs", "last_message", "value_count", "value_min", "value_max", "value_sum", "intervals")
+]
 # A sum of any number of these does not overflow.
 _HUGE = "1e300"
 
@@ -49,17 +54,22 @@ class Sum:
 def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int = BATCH) -> int:
     """Roll up the half hours that are over and not yet rolled up, newest first; return how many.
 
-    At most `at_most`, and no new one after some seconds: the next call continues. Safe to run twice at
-    once: both read the same heartbeats, and the first to write a row wins. Heartbeats are read outside
-    transactions, and each batch of `batch` monitors is written in its own transaction, so that no push
-    waits for it.
+    A half hour is left for later while a transaction is under way that began before its end: its heartbeats
+    may not be committed yet. At most `at_most`, and no new one after some seconds: the next call continues.
+    Safe to run twice at once: both read the same heartbeats, and the first to write a row wins. Heartbeats
+    are read outside transactions, and each batch of `batch` monitors is written in its own transaction, so
+    that no push waits for it.
 
     Args:
         now: the database's time, if the caller knows it.
     """
     began = time.monotonic()
     rolled = 0
-    for start in islice(_missing(now or database_now()), at_most):
+    missing = list(islice(missing_half_hours(now or database_now()), at_most))
+    over = commits.all_committed_before() if missing else None
+    for start in missing:
+        if over is not None and start + HALF_HOUR > over:
+            continue
         _roll_up_from(start, batch)
         rolled += 1
         if time.monotonic() - began > _SECONDS:
@@ -67,12 +77,31 @@ def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int 
     return rolled
 
 
+def roll_up_again(monitor_ids: Sequence[int], start: datetime, *, batch: int = BATCH) -> None:
+    """Roll up the half hour from `start` again for monitors whose heartbeats came late.
+
+    All of its heartbeats must still be there.
+    """
+    for first in range(0, len(monitor_ids), batch):
+        Rollup.objects.bulk_create(
+            _rollups_of(monitor_ids[first : first + batch], start),
+            update_conflicts=True,
+            unique_fields=["monitor", "start"],
+            update_fields=_CALCULATED,
+        )
+
+
 def half_hour_of(at: datetime) -> datetime:
     """Return the start of the half hour that contains `at`."""
     return begin_of_slot(at, HALF_HOUR)
 
 
-def _missing(now: datetime) -> Iterator[datetime]:
+def closed_until(now: datetime) -> datetime:
+    """Return the end of the newest half hour that is over for good, if no transaction takes longer."""
+    return half_hour_of(now - CLOSED_AFTER)
+
+
+def missing_half_hours(now: datetime) -> Iterator[datetime]:
     """Yield the half hours that have to be rolled up, newest first."""
     # The oldest row has the oldest time, apart from commits that overtook each other by moments.
     oldest = Heartbeat.objects.order_by("pk").values_list("received_at", flat=True).first()
@@ -80,7 +109,7 @@ def _missing(now: datetime) -> Iterator[datetime]:
         return
     first = max(half_hour_of(oldest) - HALF_HOUR, half_hour_of(now - timedelta(days=ROLLUP_DAYS)) + HALF_HOUR)
     done = set(RolledUp.objects.filter(start__gte=first).values_list("start", flat=True))
-    start = half_hour_of(now - CLOSED_AFTER) - HALF_HOUR
+    start = closed_until(now) - HALF_HOUR
     while start >= first:
         if start not in done:
             yield start
@@ -94,25 +123,49 @@ def _roll_up_from(start: datetime, batch: int) -> None:
     ):
         after = ids[-1]
         # An earlier run saw the same heartbeats, or more: since then old ones may have been deleted, but
-        # none can have been added.
-        Rollup.objects.bulk_create(
-            (
-                Rollup(
-                    monitor_id=sum_.monitor_id,
-                    start=start,
-                    ups=sum_.ups,
-                    downs=sum_.downs,
-                    last_message=sum_.last_message,
-                    value_count=sum_.value_count,
-                    value_min=sum_.value_min,
-                    value_max=sum_.value_max,
-                    value_sum=sum_.value_sum,
-                )
-                for sum_ in sums(ids, [(start, start + HALF_HOUR)])
-            ),
-            ignore_conflicts=True,
-        )
+        # ones that were added late are rolled up again.
+        Rollup.objects.bulk_create(_rollups_of(ids, start), ignore_conflicts=True)
     RolledUp.objects.bulk_create([RolledUp(start=start)], ignore_conflicts=True)
+
+
+def _rollups_of(monitor_ids: Sequence[int], start: datetime) -> list[Rollup]:
+    """Return the rollups of monitors in the half hour from `start`, not saved. Two queries."""
+    found = sums(monitor_ids, [(start, start + HALF_HOUR)])
+    counts = intervals_in([sum_.monitor_id for sum_ in found], (start, start + HALF_HOUR))
+    return [
+        Rollup(
+            monitor_id=sum_.monitor_id,
+            start=start,
+            ups=sum_.ups,
+            downs=sum_.downs,
+            last_message=sum_.last_message,
+            value_count=sum_.value_count,
+            value_min=sum_.value_min,
+            value_max=sum_.value_max,
+            value_sum=sum_.value_sum,
+            intervals=intervals.write(counts.get(sum_.monitor_id, {})),
+        )
+        for sum_ in found
+    ]
+
+
+def intervals_in(monitor_ids: Sequence[int], stretch: Stretch) -> dict[int, dict[int, int]]:
+    """Return how many intervals between heartbeats ended in `stretch`, by the monitor's row id and bucket.
+
+    One query; the buckets are those of `monitors/domain/intervals.py`. What came before the oldest heartbeat
+    that is kept is not known.
+    """
+    if not monitor_ids:
+        return {}
+    postgresql = connection.vendor == "postgresql"
+    start, end = (connection.ops.adapt_datetimefield_value(at) for at in stretch)
+    given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
+    found: dict[int, dict[int, int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_intervals_statement(postgresql), [given, start, start, end, start])
+        for monitor_id, bucket, number in cursor.fetchall():
+            found.setdefault(monitor_id, {})[int(bucket)] = number
+    return found
 
 
 def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
@@ -212,4 +265,33 @@ def _sums_statement(postgresql: bool) -> str:
         " FROM json_each(%s) AS given CROSS JOIN json_each(%s) AS stretch"
         f" CROSS JOIN {heartbeats} h WHERE {among.format('h')}"
         " GROUP BY given.value, stretch.key"
+    )
+
+
+@cache
+def _intervals_statement(postgresql: bool) -> str:
+    heartbeats = Heartbeat._meta.db_table
+    # Each monitor's heartbeats, beginning with the last one before the stretch.
+    among = (
+        "h.monitor_id = given.{id} AND h.received_at >= COALESCE("
+        f"(SELECT b.received_at FROM {heartbeats} b WHERE b.monitor_id = given.{{id}}"
+        " AND b.received_at < %s ORDER BY b.received_at DESC LIMIT 1), %s) AND h.received_at < %s"
+    )
+    bucket = f"CAST(floor(ln({{}}({{}}, {intervals.LEAST})) * {intervals.SCALE!r}) AS integer)"
+    if postgresql:
+        length = bucket.format("greatest", "extract(epoch FROM said.length)::float8")
+        return (
+            f"SELECT given.id, {length} AS bucket, count(*)"
+            " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
+            "SELECT h.received_at, h.received_at - lag(h.received_at) OVER (ORDER BY h.received_at) AS length"
+            f" FROM {heartbeats} h WHERE {among.format(id='id')}) AS said"
+            " WHERE said.received_at >= %s AND said.length IS NOT NULL GROUP BY 1, 2"
+        )
+    length = bucket.format("max", "said.length * 86400")
+    return (
+        f"SELECT said.id, {length} AS bucket, count(*) FROM ("
+        "SELECT given.value AS id, h.received_at, julianday(h.received_at) - lag(julianday(h.received_at))"
+        " OVER (PARTITION BY given.value ORDER BY h.received_at) AS length"
+        f" FROM json_each(%s) AS given CROSS JOIN {heartbeats} h WHERE {among.format(id='value')}) AS said"
+        " WHERE said.received_at >= %s AND said.length IS NOT NULL GROUP BY 1, 2"
     )

@@ -11,15 +11,17 @@ from operator import itemgetter
 
 from monitors.domain.recurrence import Stretch
 from monitors.domain.state_machine import Status
-from monitors.domain.time_slots import Slot, edges, mostly_in, worst_of
+from monitors.domain.time_slots import Slot, edges, mostly_in, worst_among, worst_of
+from monitors.domain.uptime import Onset
 from monitors.history import gaps
+from monitors.history.days import Days, days_of
 from monitors.history.rollups import HALF_HOUR, rollups_in, sums
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
+from monitors.services.outdated_days import DAY, day_of, midnight
 
 __all__ = ["Slot", "bars_of"]
 
-DAY = timedelta(days=1)
 SLOTS = 48
 
 
@@ -50,9 +52,10 @@ def bars_of(
 ) -> dict[int, list[Slot]]:
     """Return the bar of each of `monitors` by row id: `slots` slots, oldest first, `now` in the last.
 
-    Six queries for any number of monitors. The worst status comes from the status changes, so a silent
-    monitor is down in slots without a heartbeat. Heartbeats are counted from rollups if a slot consists of
-    whole half hours, and one by one for what is not rolled up yet.
+    Six queries for any number of monitors, and two more if a slot consists of whole days. The worst status
+    comes from the status changes, so a silent monitor is down in slots without a heartbeat. Heartbeats are
+    counted from rollups if a slot consists of whole half hours, and one by one for what is not rolled up yet.
+    If it consists of whole days, both come from daily rollups, as far as these are up to date.
 
     Args:
         monitors: loaded with their states.
@@ -64,18 +67,45 @@ def bars_of(
         return {}
     ids = [monitor.pk for monitor in monitors]
     bounds = edges(now, span=span, slots=slots)
-    tallies = _count(ids, bounds, now)
-    onsets = onsets_of(monitors, start=bounds[0], end=now, now=now)
+    days = None
+    rest = bounds[0]
+    if not (bounds[1] - bounds[0]) % DAY:
+        days = days_of(monitors, first=day_of(bounds[0]), now=now)
+        rest = midnight(days.until)
+    tallies = _count(ids, bounds, now, days)
+    onsets = onsets_of(monitors, start=rest, end=now, now=now)
     in_gaps = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
     return {
         pk: [
             _slot(start, end, worst, tallies.get((pk, number)), in_gap)
             for number, ((start, end), worst, in_gap) in enumerate(
-                zip(pairwise(bounds), worst_of(onsets[pk], bounds), in_gaps, strict=True)
+                zip(pairwise(bounds), _worst(pk, onsets[pk], bounds, days), in_gaps, strict=True)
             )
         ]
         for pk in ids
     }
+
+
+def _worst(
+    pk: int, onsets: Sequence[Onset], bounds: Sequence[datetime], days: Days | None
+) -> list[Status | None]:
+    """Return the worst status of a monitor in each slot: in `days`, and after them by its `onsets`."""
+    if days is None:
+        return worst_of(onsets, bounds)
+    rest = midnight(days.until)
+    found: list[list[Status]] = [[] for _ in bounds[1:]]
+    for row in days.rows[pk]:
+        found[_number(midnight(row.day), bounds)].append(row.worst)
+    open_ = [rest, *(bound for bound in bounds if bound > rest)]
+    for number, status in zip(range(_number(rest, bounds), len(found)), worst_of(onsets, open_), strict=True):
+        if status is not None:
+            found[number].append(status)
+    return [worst_among(each) for each in found]
+
+
+def _number(at: datetime, bounds: Sequence[datetime]) -> int:
+    """Return which slot `at` is in."""
+    return (at - bounds[0]) // (bounds[1] - bounds[0])
 
 
 def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | None, in_gap: bool) -> Slot:
@@ -86,12 +116,32 @@ def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | 
     return Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean, in_gap=hatched)
 
 
-def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[int, int], _Tally]:
+def _count(
+    ids: list[int], bounds: list[datetime], now: datetime, days: Days | None
+) -> dict[tuple[int, int], _Tally]:
     """Return the heartbeats of each monitor in each slot that has any, by row id and slot."""
     width = bounds[1] - bounds[0]
+    zero, seconds = bounds[0].timestamp(), width.total_seconds()
     rolled_up: set[datetime] = set()
     # Start (in seconds since 1970), monitor, number of ups and downs, message, number of values, their sum.
     parts: list[tuple[float, int, int, int, str, int, float | None]] = []
+    if days is not None:
+        parts += [
+            (
+                midnight(row.day).timestamp(),
+                pk,
+                row.ups,
+                row.downs,
+                row.last_message,
+                row.value_count,
+                row.value_sum,
+            )
+            for pk, rows in days.rows.items()
+            for row in rows
+            if row.ups or row.downs
+        ]
+        rest = midnight(days.until)
+        bounds = [rest, *(bound for bound in bounds if bound > rest)]
     if not width % HALF_HOUR:
         made = RolledUp.objects.filter(start__gte=bounds[0], start__lt=bounds[-1])
         rolled_up = set(made.values_list("start", flat=True))
@@ -108,7 +158,6 @@ def _count(ids: list[int], bounds: list[datetime], now: datetime) -> dict[tuple[
         for sum_ in sums(ids, stretches)
     ]
     tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
-    zero, seconds = bounds[0].timestamp(), width.total_seconds()
     for start, pk, ups, downs, message, values, value_sum in sorted(parts, key=itemgetter(0)):
         tallies[pk, int((start - zero) // seconds)].add(ups, downs, message, values, value_sum)
     return tallies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -45,34 +45,39 @@ def onsets_of(
 ) -> dict[int, list[Onset]]:
     """Return the statuses of each of `monitors` from `start` to `end`, by row id. Two queries.
 
-    For several ranges of the same monitors, call it once for the longest.
+    For several ranges of the same monitors, call it once for the longest. The status at `start` begins just
+    before it, so that a change at `start` is a change.
     """
+    stored = stored_onsets(monitors, start=start, end=end)
+    for monitor in monitors:
+        stored[monitor.pk] += _unswept(monitor, stored[monitor.pk], now)
+    return stored
+
+
+def stored_onsets(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, list[Onset]]:
+    """Like `onsets_of`, but a deadline that passed counts only once it was swept. Two queries."""
     ids = [monitor.pk for monitor in monitors]
-    before = Transition.objects.filter(monitor=OuterRef("pk"), at__lte=start).order_by("-at", "-pk")
+    before = Transition.objects.filter(monitor=OuterRef("pk"), at__lt=start).order_by("-at", "-pk")
     at_start = dict(
         Monitor.objects.filter(pk__in=ids)
         .annotate(status_at_start=Subquery(before.values("target")[:1]))
         .values_list("pk", "status_at_start")
     )
     changes: dict[int, list[tuple[datetime, str, str]]] = {pk: [] for pk in ids}
-    during = Transition.objects.filter(monitor__in=ids, at__gt=start, at__lt=end).order_by("at", "pk")
+    during = Transition.objects.filter(monitor__in=ids, at__gte=start, at__lt=end).order_by("at", "pk")
     for pk, at, source, target in during.values_list("monitor", "at", "source", "target"):
         changes[pk].append((at, source, target))
     return {
-        monitor.pk: list(_onsets(monitor, at_start.get(monitor.pk), changes[monitor.pk], start, now))
+        monitor.pk: list(_stored(monitor, at_start.get(monitor.pk), changes[monitor.pk], start))
         for monitor in monitors
     }
 
 
-def _onsets(
-    monitor: Monitor,
-    at_start: str | None,
-    changes: list[tuple[datetime, str, str]],
-    start: datetime,
-    now: datetime,
+def _stored(
+    monitor: Monitor, at_start: str | None, changes: list[tuple[datetime, str, str]], start: datetime
 ) -> Iterator[Onset]:
     if at_start is not None:
-        yield Onset(start, Status(at_start))
+        yield Onset(start - timedelta.resolution, Status(at_start))
     elif changes:
         _at, source, _target = changes[0]
         yield Onset(monitor.created_at, Status(source))
@@ -81,11 +86,20 @@ def _onsets(
         yield Onset(monitor.state.status_changed_at, Status(monitor.state.status))
     for at, _source, target in changes:
         yield Onset(at, Status(target))
+
+
+def unswept_since(monitor: Monitor, now: datetime) -> datetime | None:
+    """Return the deadline that `monitor`, loaded with its state, has missed if that is not stored yet."""
     reading = current.read(monitor, now)
-    unswept = monitor.state.status == Status.UP and reading.shown is Shown.DOWN
+    return reading.since if monitor.state.status == Status.UP and reading.shown is Shown.DOWN else None
+
+
+def _unswept(monitor: Monitor, stored: Sequence[Onset], now: datetime) -> list[Onset]:
+    since = unswept_since(monitor, now)
     # A later change was written between reading the state and reading the changes.
-    if unswept and (not changes or changes[-1][0] < reading.since):
-        yield Onset(reading.since, Status.DOWN)
+    if since is not None and (not stored or stored[-1].at < since):
+        return [Onset(since, Status.DOWN)]
+    return []
 
 
 def in_chunks(rows: QuerySet[Any, dict[str, Any]], *, time: str, size: int = _EXPORT_ROWS) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """The tables of the monitors app; docs/architecture.md explains which are hot and which are cold."""
 
+from monitors.models.daily_rollups import DailyRollup, OutdatedDays, RollupProgress
 from monitors.models.heartbeats import ROLLUP_DAYS, Heartbeat, RolledUp, Rollup
 from monitors.models.incidents import NOTE_LENGTH, Incident, Transition
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS, URGENCY_LABELS
@@ -46,6 +47,7 @@ __all__ = [
     "TOKEN_LABEL_LENGTH",
     "URGENCY_LABELS",
     "WITH_DEFAULTS",
+    "DailyRollup",
     "Gap",
     "Heartbeat",
     "Incident",
@@ -53,11 +55,13 @@ __all__ = [
     "Monitor",
     "MonitorDefaults",
     "MonitorState",
+    "OutdatedDays",
     "PushTally",
     "PushToken",
     "RejectedPush",
     "RolledUp",
     "Rollup",
+    "RollupProgress",
     "ThresholdColumns",
     "Transition",
     "Watermark",

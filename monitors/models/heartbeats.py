@@ -1,4 +1,4 @@
-"""Heartbeats, and the rollups that are kept after they are deleted."""
+"""Heartbeats, and their totals per half hour, which are kept after they are deleted."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ class Rollup(models.Model):
     """Totals of a monitor's heartbeats in one half hour; missing if there were no heartbeats.
 
     `start` is a full or half hour in UTC. `last_message` is that of the last down heartbeat, else of the
-    last up one. `value_sum` is only too small if a value is beyond 1e300. Without a foreign-key
-    constraint, for the same reason as heartbeats.
+    last up one. `value_sum` is only too small if a value is beyond 1e300. `intervals` are the times from
+    each heartbeat's predecessor, as `monitors/domain/intervals.py` writes them; null in rows of
+    earlier versions. Without a foreign-key constraint, for the same reason as heartbeats.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -74,6 +75,8 @@ class Rollup(models.Model):
     value_min = models.FloatField(null=True, blank=True)
     value_max = models.FloatField(null=True, blank=True)
     value_sum = models.FloatField(null=True, blank=True)
+    # Adding a column that may be null takes no time, however many rows there are.
+    intervals = models.TextField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("rollup")

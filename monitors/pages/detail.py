@@ -10,26 +10,30 @@ from typing import Any
 
 from django.db.models import Count, Max, OuterRef, QuerySet, Subquery, Sum
 from django.utils.formats import number_format
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 
 from accounts.models import AuditEntry
+from monitors.domain.daily_uptime import added, part_of
 from monitors.domain.durations import MINUTE, about, units
-from monitors.domain.recurrence import Stretch
+from monitors.domain.recurrence import together
 from monitors.domain.schedules import IntervalSchedule
 from monitors.domain.state_machine import Shown, Status
 from monitors.domain.time_slots import DEFAULT_SPAN, SPANS, Slot
 from monitors.domain.timeout_advice import Advice, Rhythm, advise
-from monitors.domain.uptime import Onset, uptime
+from monitors.domain.uptime import Onset, Uptime, uptime
 from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
+from monitors.history.days import days_of
 from monitors.history.rejected import rejected_since
 from monitors.history.status_bars import bars_of
 from monitors.history.uptimes import onsets_of
 from monitors.models import Gap, Heartbeat, Incident, Monitor, RejectedPush, Transition
 from monitors.pages.charts.window import Window, scheduled_around, window
 from monitors.services import maintenance
+from monitors.services.maintenance import Windows
+from monitors.services.outdated_days import day_of, midnight
 
-_MONTH, _QUARTER = SPANS["30d"], SPANS["90d"]
+_MONTH, _YEAR = SPANS["30d"], SPANS["1y"]
 # Content that only changes with time may be this old, in seconds.
 _STALE_AFTER = 60
 # Fewer gaps than this don't show how often heartbeats arrive.
@@ -48,12 +52,14 @@ class Range:
 
     @property
     def words(self) -> str:
+        if self.name == "1y":
+            return gettext("1 y")
         day, hour, _minute, _second = units()
         return f"{self.name[:-1]} {day if self.name.endswith('d') else hour}"
 
 
-# From a day up, slots are multiples of half an hour, so that rollups can be used.
-_SLOTS = {"1h": 60, "24h": 48, "7d": 56, "30d": 60, "90d": 45}
+# From a day up, slots are multiples of half an hour, so that rollups can be used; of long ranges, of a day.
+_SLOTS = {"1h": 60, "24h": 48, "7d": 56, "30d": 60, "90d": 45, "1y": 73}
 RANGES = {name: Range(name, span, _SLOTS[name]) for name, span in SPANS.items()}
 
 
@@ -101,14 +107,14 @@ class DetailPage:
 def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     """Return what the page of `monitor`, loaded with its state, shows at `now` (the database's time).
 
-    Eleven queries, one more for an interval whose timeout may be badly chosen, and one more if the workspace
-    has maintenance windows; one more while it is late or down.
+    Thirteen queries, two more for a bar of whole days, one more for an interval whose timeout may be badly
+    chosen, one more if the workspace has maintenance windows, and one more while it is late or down.
     """
     reading = current.read(monitor, now)
-    onsets = onsets_of([monitor], start=now - _QUARTER, end=now, now=now)[monitor.pk]
     windows = maintenance.of_monitors([monitor])
-    without = gaps.left_out(windows, [monitor], start=now - _QUARTER, end=now)[monitor.pk]
-    month = uptime(onsets, start=now - _MONTH, end=now, without=without)
+    watched = _Watched(monitor, windows, now)
+    onsets = watched.onsets
+    month = watched.since(now - _MONTH)
     seen = rhythm.rhythm_of(monitor, onsets, now=now)
     typical = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
     picture, times = _window(reading, now)
@@ -120,7 +126,7 @@ def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
         slots=bars_of([monitor], now=now, span=selected.span, slots=selected.slots)[monitor.pk],
         window=picture,
         times=times,
-        uptimes=[_figure(onsets, without, one, now) for one in RANGES.values() if one.span >= SPANS["24h"]],
+        uptimes=[_figure(watched, one, now) for one in RANGES.values() if one.span >= SPANS["24h"]],
         incidents=month.incidents,
         down=about(month.down.total_seconds()),
         median=_seconds(typical.median) if typical else "",
@@ -132,8 +138,35 @@ def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     )
 
 
-def _figure(onsets: Sequence[Onset], without: Sequence[Stretch], of: Range, now: datetime) -> Figure:
-    share = uptime(onsets, start=now - of.span, end=now, without=without).share
+class _Watched:
+    """The uptimes of one monitor up to `now`: from status changes up to a month, and else from days."""
+
+    def __init__(self, monitor: Monitor, windows: Windows, now: datetime) -> None:
+        days = days_of([monitor], first=day_of(now - _YEAR), now=now)
+        self._rows, self._rest, self._now = days.rows[monitor.pk], midnight(days.until), now
+        start = min(now - _MONTH, self._rest)
+        self.onsets: Sequence[Onset] = onsets_of([monitor], start=start, end=now, now=now)[monitor.pk]
+        self._gaps = gaps.between(start, now)
+        self._planned = windows.left_out([monitor], start=start, end=now).get(monitor.pk, ())
+
+    def since(self, start: datetime) -> Uptime:
+        """Return the uptime since `start`; if that is more than a month ago, since its day began."""
+        if self._now - start <= _MONTH:
+            without = together([*self._gaps, *self._planned])
+            return uptime(self.onsets, start=start, end=self._now, without=without)
+        first = midnight(day_of(start))
+        rest = part_of(
+            self.onsets,
+            start=max(first, self._rest),
+            end=self._now,
+            gaps=self._gaps,
+            planned=self._planned,
+        )
+        return added([*(row.part for row in self._rows if row.day >= first.date()), rest])
+
+
+def _figure(watched: _Watched, of: Range, now: datetime) -> Figure:
+    share = watched.since(now - of.span).share
     return Figure(of.words, current.percent(share), share == 1)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from core.clock import database_now
 from monitors.domain.recurrence import current
 from monitors.locks import lock_window
 from monitors.models import MaintenanceWindow, Monitor
-from monitors.services import maintenance
+from monitors.services import maintenance, outdated_days
 
 
 def plan(
@@ -124,9 +124,12 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
             window.delete()
 
 
-def _rescheduling_ends(workspace_id: int) -> AbstractContextManager[None]:
+@contextmanager
+def _rescheduling_ends(workspace_id: int) -> Iterator[None]:
+    """Let others know which ends of maintenance, and which past days, the context changes."""
     monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
-    return maintenance.rescheduling_ends(list(monitors))
+    with maintenance.rescheduling_ends(list(monitors)), outdated_days.noting_maintenance(workspace_id):
+        yield
 
 
 def _record(window: MaintenanceWindow, by: Actor, action: str, **details: Any) -> None:

@@ -20,7 +20,7 @@ from monitors.domain.state_machine import PauseRequested, ResumeRequested, Statu
 from monitors.heartbeats import transitions
 from monitors.locks import lock_monitor_to_delete, lock_state
 from monitors.models import SCHEDULE_COLUMNS, SLUG_LENGTH, WITH_DEFAULTS, Monitor, MonitorState
-from monitors.services import maintenance, tokens
+from monitors.services import maintenance, outdated_days, tokens
 
 # When several monitors with the same name are created at once, each finds its slug taken once at most.
 _SLUG_TRIES = 20
@@ -131,7 +131,8 @@ def edit(
         if passed.missed and passed.awaits:
             transitions.set_due_at(state, monitor, now=now, counted=passed.missed)
         # Its tags decide which maintenance windows it is in.
-        with maintenance.rescheduling_ends([monitor] if "tags" in changed else []):
+        retagged = [monitor] if "tags" in changed else []
+        with maintenance.rescheduling_ends(retagged), outdated_days.noting_tags(retagged):
             for name, value in changed.items():
                 setattr(monitor, name, value)
             monitor.version += 1

@@ -13,7 +13,16 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from core.clock import database_now
-from monitors.models import GAP_DAYS, ROLLUP_DAYS, Gap, Heartbeat, RejectedPush, RolledUp, Rollup
+from monitors.models import (
+    GAP_DAYS,
+    ROLLUP_DAYS,
+    DailyRollup,
+    Gap,
+    Heartbeat,
+    RejectedPush,
+    RolledUp,
+    Rollup,
+)
 from monitors.services import partitions
 
 BATCH = 1000
@@ -63,6 +72,12 @@ def delete_old_rollups(*, batch: int = BATCH) -> int:
     total = _delete_all(Rollup.objects.filter(start__lt=limit), batch)
     RolledUp.objects.filter(start__lt=limit).delete()
     return total
+
+
+def delete_old_daily_rollups(*, batch: int = BATCH) -> int:
+    """Delete the daily rollups older than TIANJI_DAILY_ROLLUP_DAYS; return how many."""
+    limit = (database_now() - timedelta(days=settings.TIANJI_DAILY_ROLLUP_DAYS)).date()
+    return _delete_all(DailyRollup.objects.filter(day__lt=limit), batch)
 
 
 def delete_old_gaps(*, batch: int = BATCH) -> int:
@@ -116,7 +131,8 @@ def delete_heartbeats_of(*, monitor_id: int, batch: int = BATCH) -> int:
 
 def delete_rollups_of(*, monitor_id: int, batch: int = BATCH) -> int:
     """Delete the rollups of a deleted monitor; return how many."""
-    return _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
+    days = _delete_all(DailyRollup.objects.filter(monitor_id=monitor_id), batch)
+    return days + _delete_all(Rollup.objects.filter(monitor_id=monitor_id), batch)
 
 
 def _delete_all(rows: QuerySet[Any], batch: int) -> int:

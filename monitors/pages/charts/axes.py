@@ -137,12 +137,18 @@ def times(start: datetime, end: datetime) -> list[tuple[datetime, str]]:
     """Return round times between `start` and `end`, in the current time zone, with their labels.
 
     Every 10 minutes in an hour, 3 hours in a day; midnights in a week, Mondays in a month, every other
-    Monday in a quarter.
+    Monday in a quarter, the first of each month in a year.
     """
     span = end - start
     if span <= timedelta(days=2):
         minutes = 10 if span <= timedelta(hours=2) else 180
         return [(at, f"{local:%H:%M}") for at, local in _walls(start, end, minutes)]
+    if span > timedelta(days=120):
+        return [
+            (at, day_and_month(local.date()))
+            for at, local in _walls(start, end, DAY // MINUTE)
+            if local.day == 1
+        ]
     weeks = 0 if span <= timedelta(days=10) else 1 if span <= timedelta(days=40) else 2
     return [
         (at, day_and_month(local.date()))

@@ -28,6 +28,7 @@ LABELS = {
     "7d": gettext_lazy("7 days"),
     "30d": gettext_lazy("30 days"),
     "90d": gettext_lazy("90 days"),
+    "1y": gettext_lazy("1 year"),
 }
 WHATS = ("value", "interval")
 _CAUSES = {

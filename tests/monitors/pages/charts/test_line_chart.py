@@ -148,6 +148,11 @@ def test_a_quarter_has_every_other_monday():
     assert len(shown(START, timedelta(days=90))) in (6, 7)
 
 
+def test_a_year_has_the_first_of_each_month():
+    found = shown(START, timedelta(days=365))
+    assert (len(found), found[0], found[-1]) == (12, "1 Feb", "1 Jan")
+
+
 def test_an_hour_that_the_clock_skips_has_no_label():
     # In Berlin the clock goes from 02:00 to 03:00 on 29 March 2026.
     start = datetime(2026, 3, 29, 0, 45, tzinfo=UTC)
