@@ -23,7 +23,8 @@ from django.utils.translation import gettext as _
 from core.clock import database_now
 from core.connections import release_connection
 from notifications import channel_config
-from notifications.dispatch import beliefs, compose, turn, waiting
+from notifications.composing import compose
+from notifications.dispatch import beliefs, turn, waiting
 from notifications.dispatch.claims import Claim
 from notifications.integrations import kind_named, kinds
 from notifications.locks import keep_monitor_of, lock_channel

@@ -17,7 +17,7 @@ from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause
 from monitors.history.rejected import rejected_since
 from monitors.models import Incident, Monitor
-from notifications.dispatch import ack_links
+from notifications.composing import ack_links
 from notifications.messages import digests, single
 from notifications.messages.digests import SECTIONS, Section, section_of
 from notifications.messages.events import Event, Reason
