@@ -1,8 +1,7 @@
-"""Writing beliefs: thousands of rows at once, while a sweep or a turn holds its locks."""
+"""What channels believe: when to compare it, and what a message that arrived or was closed leaves behind."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
@@ -22,38 +21,6 @@ _WOKEN = {
     "channel_id": "bigint",
     "after_incident": "bigint",
     "check_at": "timestamptz",
-}
-_WRITTEN = {
-    "id": "bigint",
-    "state": "text",
-    "outage": "uuid",
-    "sequence": "integer",
-    "incident_id": "bigint",
-    "after_incident": "bigint",
-    "reminders": "integer",
-    "late_after": "timestamptz",
-    "sent_at": "timestamptz",
-    "delivery_id": "bigint",
-    "check_at": "timestamptz",
-}
-
-
-_INSERTED = {
-    "public_id": "uuid",
-    "monitor_id": "bigint",
-    "incident_id": "bigint",
-    "channel_id": "bigint",
-    "digest_id": "bigint",
-    "event": "text",
-    "sequence": "integer",
-    "occasion": "timestamptz",
-    "thread": "uuid",
-    "reason": "text",
-    "reminder": "integer",
-    "status": "text",
-    "note": "text",
-    "created_at": "timestamptz",
-    "planned_at": "timestamptz",
 }
 
 
@@ -83,79 +50,6 @@ def _wake_statement(postgresql: bool) -> str:
         f" SELECT {names}, 'nothing', 0, 0 FROM ({sql.as_select(_WOKEN, postgresql)}) AS given"
         # Without a WHERE, SQLite parses ON as the start of a join.
         f" WHERE true ON CONFLICT (monitor_id, channel_id) DO UPDATE SET check_at = {earlier}"
-    )
-
-
-def write(beliefs: Iterable[Belief]) -> None:
-    """Write beliefs that the caller has locked, in one statement."""
-    sql.run(
-        _write_statement(connection.vendor == "postgresql"),
-        [
-            (
-                row.pk,
-                row.state,
-                row.outage.hex if row.outage else None,
-                row.sequence,
-                row.incident_id,
-                row.after_incident,
-                row.reminders,
-                sql.write_time(row.late_after),
-                sql.write_time(row.sent_at),
-                row.delivery_id,
-                sql.write_time(row.check_at),
-            )
-            for row in beliefs
-        ],
-    )
-
-
-@cache
-def _write_statement(postgresql: bool) -> str:
-    assignments = ", ".join(f"{name} = given.{name}" for name in _WRITTEN if name != "id")
-    given = sql.as_select(_WRITTEN, postgresql)
-    return f"UPDATE {_TABLE} SET {assignments} FROM ({given}) AS given WHERE {_TABLE}.id = given.id"
-
-
-def insert(deliveries: Sequence[Delivery]) -> None:
-    """Insert new deliveries, in one statement if there are many, and set their row ids."""
-    if len(deliveries) == 1:
-        deliveries[0].save(force_insert=True)
-        return
-    statement = _insert_statement(connection.vendor == "postgresql")
-    rows = [
-        [
-            row.public_id.hex,
-            row.monitor_id,
-            row.incident_id,
-            row.channel_id,
-            row.digest_id,
-            row.event,
-            row.sequence,
-            sql.write_time(row.occasion),
-            row.outage.hex if row.outage else None,
-            row.reason,
-            row.reminder,
-            row.status,
-            row.note,
-            sql.write_time(row.created_at),
-            sql.write_time(row.planned_at),
-        ]
-        for row in deliveries
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [json.dumps(rows)])
-        ids = {str(public_id).replace("-", ""): pk for pk, public_id in cursor.fetchall()}
-    for row in deliveries:
-        row.pk = ids[row.public_id.hex]
-
-
-@cache
-def _insert_statement(postgresql: bool) -> str:
-    names = ", ".join(_INSERTED)
-    return (
-        f"INSERT INTO {Delivery._meta.db_table} ({names}, attempt_count)"
-        f" SELECT {names}, 0 FROM ({sql.as_select(_INSERTED, postgresql)}) AS given"
-        " RETURNING id, public_id"
     )
 
 
@@ -197,7 +91,7 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
     """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
+    beliefs = lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery)))
     members = {row.pk: row for row in [delivery, *delivery.members.all()]}
     for belief in beliefs:
         message = members[belief.delivery_id or 0]
@@ -219,4 +113,4 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
             down = event is Event.OPENED
             belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
             belief.incident_id, belief.reminders = message.incident_id, 0
-    write(beliefs)
+    sql.update(beliefs)

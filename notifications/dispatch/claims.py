@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from core.sql import among
-from notifications.dispatch import beliefs as belief_rows
+from core import sql
 from notifications.integrations import kinds
 from notifications.messages.events import Event
 from notifications.models import Belief, Channel, Delivery
@@ -59,43 +58,25 @@ class Ended:
 def claim(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Claim:
     """Write the message about `news`, a single one or a digest, and claim it."""
     rows = [each.delivery if isinstance(each, Ended) else _delivery(channel, each, now) for each in news]
-    if len(rows) == 1:
-        message = rows[0]
-        message.status, message.attempt_count = Delivery.Status.SENDING, 1
-        message.next_attempt_at = now + LEASE
-    else:
-        message = Delivery.objects.create(
-            channel=channel,
-            event=Event.DIGEST,
-            status=Delivery.Status.SENDING,
-            created_at=now,
-            planned_at=now,
-            next_attempt_at=now + LEASE,
-            attempt_count=1,
-        )
+    message = rows[0]
+    if len(rows) > 1:
+        message = Delivery(channel=channel, event=Event.DIGEST, created_at=now, planned_at=now)
+    message.status, message.attempt_count = Delivery.Status.SENDING, 1
+    message.next_attempt_at = now + LEASE
+    if len(rows) > 1:
+        sql.insert([message])
         for row in rows:
             row.status, row.digest, row.next_attempt_at = Delivery.Status.MERGED, message, None
-    if new := [row for row in rows if row.pk is None]:
-        belief_rows.insert(new)
-    _write_ended([each.delivery for each in news if isinstance(each, Ended)])
+    sql.insert([row for row in rows if row.pk is None])
+    sql.update([each.delivery for each in news if isinstance(each, Ended)])
     beliefs = []
     for each, row in zip(news, rows, strict=True):
         if isinstance(each, News):
             each.belief.delivery, each.belief.check_at = row, None
             each.belief.outage, each.belief.sequence = row.outage, row.sequence
             beliefs.append(each.belief)
-    belief_rows.write(beliefs)
+    sql.update(beliefs)
     return Claim(message.pk, 1)
-
-
-def _write_ended(rows: Sequence[Delivery]) -> None:
-    if rows:
-        Delivery.objects.filter(pk__in=among(row.pk for row in rows)).update(
-            status=rows[0].status,
-            digest=rows[0].digest,
-            attempt_count=rows[0].attempt_count,
-            next_attempt_at=rows[0].next_attempt_at,
-        )
 
 
 def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:

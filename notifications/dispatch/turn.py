@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
+from core import sql
 from core.clock import database_now
 from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
@@ -266,9 +267,8 @@ def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: da
                 belief.after_incident = max(belief.after_incident, incident)
             if outcome.close:
                 belief.state, belief.outage, belief.incident_id = Belief.State.UP, None, None
-    if skipped:
-        belief_rows.insert(skipped)
+    sql.insert(skipped)
     forgotten = {belief.pk for belief, outcome in settled if isinstance(outcome, Rest) and outcome.forget}
-    belief_rows.write([belief for belief, _outcome in settled if belief.pk not in forgotten])
+    sql.update([belief for belief, _outcome in settled if belief.pk not in forgotten])
     if forgotten:
         Belief.objects.filter(pk__in=among(forgotten)).delete()
