@@ -8,9 +8,10 @@ from functools import cache
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from core import sql
+from core.sql import among
 from notifications.locks import lock_all, lock_beliefs
 from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Delivery
@@ -70,22 +71,23 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
     """Close deliveries that were tried and are not sent any more; their monitors are compared again.
 
+    What else is in a digest of which they are members stays in it.
+
     Raises:
         Locked: another transaction changes what is believed about one of them.
     """
     ids = [row.pk for row in rows]
-    members = Delivery.objects.filter(digest__in=ids)
-    mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    lock_all(members)
+    closed, mine = Delivery.objects.filter(pk__in=among(ids)), Belief.objects.filter(delivery__in=among(ids))
+    lock_all(closed)
     lock_all(mine)
-    of_deleted = members.filter(monitor=None)
-    of_deleted.update(status=Delivery.Status.PENDING, digest=None, next_attempt_at=check_at)
-    for closed in (Delivery.objects.filter(pk__in=ids), members):
-        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
-    for row in rows:
-        if row.event == Event.LATE:
-            # It may have arrived, and opened a record that ends when a heartbeat arrives.
-            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
+    skipped = {"status": Delivery.Status.SKIPPED, "note": note, "next_attempt_at": None}
+    closed.update(**skipped)
+    remaining = Delivery.objects.filter(digest=OuterRef("pk"), status=Delivery.Status.MERGED)
+    digests = Delivery.objects.filter(pk__in={row.digest_id for row in rows if row.digest_id})
+    digests.filter(~Exists(remaining)).update(**skipped)
+    # It may have arrived, and opened a record that ends when a heartbeat arrives.
+    occasion = Subquery(Delivery.objects.filter(pk=OuterRef("delivery")).values("occasion"))
+    mine.filter(delivery__event=Event.LATE).update(state=Belief.State.LATE, late_after=occasion)
     mine.update(delivery=None, check_at=check_at)
 
 

@@ -120,7 +120,7 @@ def attempt(claim: Claim) -> bool:
     )
     if delivery is None:
         return False  # deleted with its monitor or channel
-    if delivery.event in DIGESTS and not delivery.members.exists():
+    if delivery.event in DIGESTS and not delivery.members.filter(status=Delivery.Status.MERGED).exists():
         return _drop(delivery, claim)
     started_at = database_now()
     if claim.interrupted and started_at > _first_tried_at(claim, started_at) + retry.GIVE_UP_AFTER:
@@ -300,9 +300,8 @@ def send_test(*, channel: Channel) -> Result:
     result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload, now))
     if isinstance(result, Sent):
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
-        kind = kinds().get(channel.kind)
-        if kind is not None and not kind.merges:
-            # It keeps a record of each outage, and no one would close that of a test.
+        if channel.keeps_records:
+            # No one would close that of a test.
             closing = Outgoing(
                 uuid.uuid4(), composed.message, composed.payload, now, thread=test_id, tone=Tone.UP
             )

@@ -20,7 +20,7 @@ from core.sql import among
 from notifications.dispatch import beliefs as belief_rows
 from notifications.dispatch import facts
 from notifications.dispatch.beliefs import Wake
-from notifications.dispatch.claims import LEASE, Claim, Ended, News, claim
+from notifications.dispatch.claims import LEASE, Claim, News, claim, news_of
 from notifications.dispatch.waiting import STORM
 from notifications.integrations import kinds
 from notifications.locks import (
@@ -86,8 +86,7 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
         if interrupted:
             _note_interruption(row)
         # What was tried through a channel that is disabled now fails in its attempt.
-        if channel.enabled and _is_outdated(channel, row, now):
-            belief_rows.close([row], Delivery.Note.OUTDATED, check_at=now)
+        if channel.enabled and _closed_as_outdated(channel, row, now):
             continue
         Delivery.objects.filter(pk=row.pk).update(
             status=_SENDING, attempt_count=F("attempt_count") + 1, next_attempt_at=now + LEASE
@@ -107,16 +106,18 @@ def _take_over(row: Delivery, now: datetime) -> None:
         belief_rows.wake([Wake(row.monitor_id, row.channel_id, row.incident_id - 1)], at=now)
 
 
-def _is_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
-    """Return whether `row`, single or a digest, no longer says how things are.
+def _closed_as_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
+    """Close what of `row`, single or a digest, no longer says how things are; return whether it is all of it.
 
     Nothing is believed about a failing channel, or about a monitor that was deleted.
     """
     beliefs = lock_all(Belief.objects.filter(Q(delivery=row) | Q(delivery__digest=row)))
-    if not beliefs:
-        return row.event == Event.DIGEST and not row.members.filter(monitor=None).exists()
     truths = facts.Truths(channel, beliefs, now)
-    return bool(_outdated((each, compare(facts.believed(each), truths.about(each))) for each in beliefs))
+    outdated = _outdated((each, compare(facts.believed(each), truths.about(each))) for each in beliefs)
+    if not outdated:
+        return False
+    belief_rows.close(outdated, Delivery.Note.OUTDATED, check_at=now)
+    return not row.members.filter(status=Delivery.Status.MERGED).exists()
 
 
 def _note_interruption(row: Delivery) -> None:
@@ -135,17 +136,17 @@ def _note_interruption(row: Delivery) -> None:
 
 
 def _send_news(channel: Channel, now: datetime) -> Claim | None:
-    kind = kinds().get(channel.kind)
-    merges = kind is not None and kind.merges
+    merges = not channel.keeps_records
     if merges and _storms(channel, now):
         return None
     of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
-    ended = [Ended(row) for row in lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)]
+    rows = lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)
+    ended = [News(row, since=row.created_at) for row in rows]
     # In calm weather one belief is enough, and the rest can wait.
     for most in (_FEW, _MOST) if channel.digest_at is None else (_MOST,):
         beliefs = _due(channel, now, most)
         all_of_it = len(beliefs) < most or most == _MOST
-        news: list[News | Ended] = [*ended, *_compare_all(channel, beliefs, now)]
+        news = [*ended, *_compare_all(channel, beliefs, now)]
         news.sort(key=lambda each: each.since)
         collected = _collected(channel, news, now) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
@@ -177,21 +178,21 @@ def _storms(channel: Channel, now: datetime) -> bool:
 def _room(channel: Channel, now: datetime) -> bool:
     """Return whether another message may be sent alone."""
     kind = kinds().get(channel.kind)
-    most = min(channel.burst, getattr(kind, "burst_most", channel.burst))
+    most = min(channel.burst, kind.burst_most) if kind else channel.burst
     lately = channel.deliveries.filter(
         digest=None, attempt_count__gt=0, created_at__gt=now - STORM, created_at__lte=now
     )
     return lately.count() < most
 
 
-def _collected(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Sequence[News | Ended]:
+def _collected(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
     """Return `news` if a storm's digest is due; empty if nothing happened since the last one."""
     at = channel.digest_at
     # A later one means that the clock was set back.
     return news if at is not None and at <= now and any(each.since <= at for each in news) else ()
 
 
-def _waited(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Sequence[News | Ended]:
+def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
     """Return what of `news` waited and is sent as one message.
 
     It waited for the end of quiet hours or, longer than a storm, for a receiver that was not to be reached
@@ -225,25 +226,25 @@ def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> 
         belief_rows.close(outdated, Delivery.Note.OUTDATED, check_at=now)
         again = lock_all(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
-    news = [
-        News(each, outcome, true[each.pk].late_after)
-        for each, outcome in outcomes
-        if isinstance(outcome, Send) and each.delivery_id is None
-    ]
-    fresh = {each.belief.pk for each in news}
-    # What was tried is tried again at its own time.
-    settled = [
-        (each, Rest() if each.delivery_id else outcome) for each, outcome in outcomes if each.pk not in fresh
-    ]
-    _settle(channel, settled, now)
+    news: list[News] = []
+    settled: list[tuple[Belief, Wait | Rest]] = []
+    for each, outcome in outcomes:
+        if each.delivery_id is not None:
+            # What was tried is tried again at its own time.
+            settled.append((each, Rest()))
+        elif isinstance(outcome, Send):
+            news.append(news_of(each, outcome, true[each.pk]))
+        else:
+            settled.append((each, outcome))
+    _settle(settled, now)
     return news
 
 
 def _outdated(outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
-    """Return the messages that were tried and no longer say how things are; digests as a whole."""
+    """Return what was tried, alone or in a digest, and no longer says how things are."""
     tried = {each.delivery_id: outcome for each, outcome in outcomes if each.delivery_id is not None}
-    rows = Delivery.objects.filter(pk__in=among(tried)).select_related("digest") if tried else ()
-    return [row.digest or row for row in rows if not _still_says(row, tried[row.pk])]
+    rows = Delivery.objects.filter(pk__in=among(tried)) if tried else ()
+    return [row for row in rows if not _still_says(row, tried[row.pk])]
 
 
 def _still_says(message: Delivery, outcome: Outcome) -> bool:
@@ -255,7 +256,7 @@ def _still_says(message: Delivery, outcome: Outcome) -> bool:
     return send.event is Event.FLAPPING or send.outage == message.incident_id
 
 
-def _settle(channel: Channel, settled: Sequence[tuple[Belief, Outcome]], now: datetime) -> None:
+def _settle(settled: Sequence[tuple[Belief, Wait | Rest]], now: datetime) -> None:
     """Write when these beliefs are compared again, and what was skipped."""
     skipped = []
     for belief, outcome in settled:
