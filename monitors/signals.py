@@ -16,3 +16,5 @@ monitor_deleting = Signal()
 # Who is notified of monitors may have changed, or when, because their maintenance ends at another time. Sent
 # with `monitors`, their row ids.
 recipients_changed = Signal()
+# The database's clock was set back, by `by`: times that were planned before are too late by as much.
+clock_set_back = Signal()

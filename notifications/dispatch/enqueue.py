@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, Max, OuterRef, Subquery
@@ -17,7 +17,14 @@ from monitors import signals
 from monitors.models import Incident, Monitor
 from notifications.composing import message_facts
 from notifications.dispatch.beliefs import Wake, wake
-from notifications.locks import keep_channels, keep_monitors, lock_unfinished_of
+from notifications.locks import (
+    keep_channels,
+    keep_monitors,
+    lock_beliefs,
+    lock_channels,
+    lock_deliveries,
+    lock_unfinished_of,
+)
 from notifications.messages.events import Event, Reason
 from notifications.models import Belief, Channel, Delivery
 from notifications.rules.effective import routes_of
@@ -28,6 +35,7 @@ def connect() -> None:
     signals.incidents_changed.connect(_changed, dispatch_uid="notifications.incidents_changed")
     signals.recipients_changed.connect(_recipients_changed, dispatch_uid="notifications.recipients_changed")
     signals.monitor_deleting.connect(_deleting, dispatch_uid="notifications.monitor_deleting")
+    signals.clock_set_back.connect(_clock_set_back, dispatch_uid="notifications.clock_set_back")
 
 
 def recheck(
@@ -70,6 +78,19 @@ def recheck(
 
 def _recipients_changed(monitors: list[int], **kwargs: Any) -> None:
     recheck(monitors=monitors)
+
+
+def _clock_set_back(by: timedelta, **kwargs: Any) -> None:
+    """What waits for a time goes on waiting for as long as it would have."""
+    now = database_now()
+    lock_channels(Channel.objects.all())
+    Channel.objects.filter(paused_until__gt=now).update(paused_until=F("paused_until") - by)
+    Channel.objects.filter(digest_at__gt=now).update(digest_at=F("digest_at") - by)
+    deliveries = lock_deliveries(Delivery.objects.filter(next_attempt_at__gt=now))
+    these = Delivery.objects.filter(pk__in=among(row.pk for row in deliveries))
+    these.update(next_attempt_at=F("next_attempt_at") - by)
+    beliefs = lock_beliefs(Belief.objects.filter(check_at__gt=now))
+    Belief.objects.filter(pk__in=among(row.pk for row in beliefs)).update(check_at=F("check_at") - by)
 
 
 def _changed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:

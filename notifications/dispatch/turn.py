@@ -137,7 +137,7 @@ def _note_interruption(row: Delivery) -> None:
 
 def _send_news(channel: Channel, now: datetime) -> Claim | None:
     merges = not channel.keeps_records
-    if merges and _storms(channel, now):
+    if merges and channel.digest_at is not None and channel.digest_at > now:
         return None
     of_deleted = channel.deliveries.filter(_OF_DELETED, next_attempt_at__lte=now)
     rows = lock_deliveries(of_deleted, limit=_MOST if merges else _FEW)
@@ -148,7 +148,7 @@ def _send_news(channel: Channel, now: datetime) -> Claim | None:
         all_of_it = len(beliefs) < most or most == _MOST
         news = [*ended, *_compare_all(channel, beliefs, now)]
         news.sort(key=lambda each: each.since)
-        collected = _collected(channel, news, now) if merges else []
+        collected = _collected(channel, news) if merges else []
         together = collected or (_waited(channel, news, now) if merges else [])
         if together and all_of_it:
             _set_digest_at(channel, now + STORM if collected else None)
@@ -170,11 +170,6 @@ def _set_digest_at(channel: Channel, at: datetime | None) -> None:
         Channel.objects.filter(pk=channel.pk).update(digest_at=at)
 
 
-def _storms(channel: Channel, now: datetime) -> bool:
-    """Return whether a digest is being collected; a later end means that the clock was set back."""
-    return channel.digest_at is not None and now < channel.digest_at <= now + STORM
-
-
 def _room(channel: Channel, now: datetime) -> bool:
     """Return whether another message may be sent alone."""
     kind = kinds().get(channel.kind)
@@ -185,11 +180,10 @@ def _room(channel: Channel, now: datetime) -> bool:
     return lately.count() < most
 
 
-def _collected(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:
+def _collected(channel: Channel, news: Sequence[News]) -> Sequence[News]:
     """Return `news` if a storm's digest is due; empty if nothing happened since the last one."""
     at = channel.digest_at
-    # A later one means that the clock was set back.
-    return news if at is not None and at <= now and any(each.since <= at for each in news) else ()
+    return news if at is not None and any(each.since <= at for each in news) else ()
 
 
 def _waited(channel: Channel, news: Sequence[News], now: datetime) -> Sequence[News]:

@@ -218,16 +218,6 @@ def test_acknowledging_during_a_storm_leaves_a_delayed_channel_alone(memory):
     assert memory.events("phone") == [DOWN] * 5
 
 
-def test_a_storm_does_not_go_on_because_the_clock_was_set_back(memory):
-    workspace, [monitor] = several(1)
-    box_for(workspace, digest_at=database_now() + timedelta(days=1))
-    push(monitor, up=False)
-    send.deliver_due()
-    push(monitor)
-    send.deliver_due()
-    assert memory.events("a") == [DOWN, UP]
-
-
 def test_a_receiver_that_keeps_records_is_sent_each_outage_alone_in_a_storm(memory):
     workspace, monitors = several(30)
     box_for(workspace, kind="single")
