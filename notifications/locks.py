@@ -139,6 +139,14 @@ def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int | None = None)
     return list(rows.order_by("pk")[:limit])
 
 
+def lock_in_order(deliveries: QuerySet[Delivery]) -> list[Delivery]:
+    """Lock `deliveries` and return their current state, in the order in which all do who wait for several.
+
+    An UPDATE of several, such as the members of a digest, would lock them in any order.
+    """
+    return list(deliveries.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+
+
 def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
     """Lock the unfinished deliveries about `monitor`, which is being deleted.
 
@@ -146,7 +154,6 @@ def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
     transaction that has locked one of these deliveries waits for its belief.
     """
     unfinished = [Delivery.Status.PENDING, Delivery.Status.SENDING, Delivery.Status.MERGED]
-    rows = Delivery.objects.filter(monitor=monitor, status__in=unfinished)
-    locked = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    locked = lock_in_order(Delivery.objects.filter(monitor=monitor, status__in=unfinished))
     sending = [row for row in locked if row.status == Delivery.Status.SENDING]
     return {row.channel_id: row.next_attempt_at for row in sending if row.next_attempt_at is not None}

@@ -22,12 +22,13 @@ from django.utils.translation import gettext as _
 
 from core.clock import database_now
 from core.connections import release_connection
+from core.sql import among
 from notifications import channel_config
 from notifications.composing import compose
 from notifications.dispatch import beliefs, turn, waiting
 from notifications.dispatch.claims import Claim
 from notifications.integrations import kind_named, kinds
-from notifications.locks import keep_monitor_of, lock_channel
+from notifications.locks import keep_monitor_of, lock_channel, lock_in_order
 from notifications.messages.events import DIGESTS
 from notifications.messages.text import one_line
 from notifications.models import DETAIL_LENGTH, Channel, Delivery, DeliveryAttempt
@@ -209,9 +210,9 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             return False
         if outcome.next_attempt_at is None:
             # The members of a digest share its result.
-            delivery.members.filter(status=Delivery.Status.MERGED).update(
-                status=outcome.status, sent_at=sent_at
-            )
+            members = lock_in_order(delivery.members.filter(status=Delivery.Status.MERGED))
+            these = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+            these.update(status=outcome.status, sent_at=sent_at)
             beliefs.believe(delivery, arrived=sent_at is not None, now=now)
         DeliveryAttempt.objects.create(
             delivery=delivery,
