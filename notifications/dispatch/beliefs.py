@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from core import sql
 from core.sql import among
@@ -68,6 +68,11 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
     )
 
 
+def about(deliveries: Collection[int]) -> QuerySet[Belief]:
+    """Return what is believed about what these deliveries (row ids), single or digests, are about."""
+    return Belief.objects.filter(Q(delivery__in=deliveries) | Q(delivery__digest__in=deliveries))
+
+
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
     """Close deliveries that were tried and are not sent any more; their monitors are compared again.
 
@@ -93,7 +98,7 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
     """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery)))
+    beliefs = lock_beliefs(about([delivery.pk]))
     members = {row.pk: row for row in [delivery, *delivery.members.all()]}
     for belief in beliefs:
         message = members[belief.delivery_id or 0]

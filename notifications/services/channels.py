@@ -18,7 +18,7 @@ from core.sql import among
 from monitors.locks import keep_states
 from monitors.models import Monitor
 from notifications import channel_config
-from notifications.dispatch import enqueue
+from notifications.dispatch import beliefs, enqueue
 from notifications.integrations import kinds
 from notifications.locks import (
     lock_beliefs,
@@ -228,8 +228,8 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     merged.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
     # Last, as everywhere. When it is enabled again, they are compared again.
-    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
+    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids)))
+    Belief.objects.filter(pk__in=tried).update(delivery=None, check_at=now)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:
