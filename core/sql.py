@@ -1,4 +1,4 @@
-"""Many rows in one statement whose text never changes: they are passed as one JSON parameter.
+"""Many rows in one statement whose text never changes: their number is not part of it.
 
 With the ORM, building such a statement takes several times as long as the database takes to run it.
 """
@@ -18,26 +18,46 @@ from django.db.models.expressions import RawSQL
 
 
 def as_select(columns: Mapping[str, str], postgresql: bool) -> str:
-    """Return the rows of a JSON array of arrays as a SELECT of `columns`.
+    """Return the rows that `as_parameters` passes as a SELECT of `columns`.
 
     Args:
         columns: names with their PostgreSQL types; SQLite uses the JSON types.
     """
     if postgresql:
-        picked = ", ".join(
-            f"(value->>{at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items())
-        )
-        return f"SELECT {picked} FROM json_array_elements(%s::json)"
+        arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+        return f"SELECT * FROM unnest({arrays}) AS given ({', '.join(columns)})"
     picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns))
     return f"SELECT {picked} FROM json_each(%s)"
 
 
-def run(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def as_parameters(rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the parameters of `as_select` for `rows`, of which there must be one at least.
+
+    Columns have text, numbers, booleans or None. For PostgreSQL that is an array for each column: of one row,
+    they cost a fifth of what JSON costs.
+    """
+    if connection.vendor != "postgresql":
+        return [json.dumps(rows)]
+    return [as_array(column) for column in zip(*rows, strict=True)]
+
+
+def as_array(values: Sequence[Any]) -> Any:
+    """Return a parameter for an array of PostgreSQL: text, numbers, booleans or None.
+
+    Numbers are written out, because psycopg's type for them depends on the largest, and PostgreSQL plans a
+    statement again for each type.
+    """
+    if any(isinstance(value, str) for value in values):
+        return list(values)
+    return f"{{{','.join('NULL' if value is None else str(value) for value in values)}}}"
+
+
+def run(statement: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run a statement built around `as_select` with `rows`; does nothing without rows."""
     if not rows:
         return
     with connection.cursor() as cursor:
-        cursor.execute(statement, [json.dumps(rows)])
+        cursor.execute(statement, as_parameters(rows))
 
 
 def insert(rows: Sequence[Model]) -> None:
@@ -46,7 +66,7 @@ def insert(rows: Sequence[Model]) -> None:
         return
     columns, inserting, _updating = _statements(type(rows[0]), connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(inserting, [_as_json(rows, columns)])
+        cursor.execute(inserting, as_parameters(_values(rows, columns)))
         # In the order of `rows`, as Django's bulk_create expects too.
         for row, (pk,) in zip(rows, cursor.fetchall(), strict=True):
             row.pk = pk
@@ -58,7 +78,7 @@ def update(rows: Sequence[Model]) -> None:
         return
     columns, _inserting, updating = _statements(type(rows[0]), connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(updating, [_as_json(rows, ("id", *columns))])
+        cursor.execute(updating, as_parameters(_values(rows, ("id", *columns))))
 
 
 @cache
@@ -78,12 +98,22 @@ def _statements(model: type[Model], vendor: str) -> tuple[tuple[str, ...], str, 
     )
 
 
-def _as_json(rows: Sequence[Model], columns: Sequence[str]) -> str:
-    return json.dumps([[getattr(row, name) for name in columns] for row in rows], default=_stored)
+def _values(rows: Sequence[Model], columns: Sequence[str]) -> list[list[Any]]:
+    return [[_stored(getattr(row, name)) for name in columns] for row in rows]
 
 
-def _stored(value: object) -> str | None:
-    return value.hex if isinstance(value, UUID) else write_time(value)  # type: ignore[arg-type]
+def _stored(value: Any) -> Any:
+    match value:
+        case datetime():
+            return write_time(value)
+        case UUID():
+            return value.hex
+        case str():
+            # Members of enums are no text to psycopg.
+            return str(value)
+        case dict() | list():
+            return json.dumps(value)
+    return value
 
 
 def write_time(value: datetime | None) -> str | None:
