@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
+from django.db.models import Model
 from django.db.models.expressions import RawSQL
 
 
@@ -55,6 +58,62 @@ def run(statement: str, rows: Sequence[Sequence[Any]]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(statement, as_parameters(rows))
+
+
+def insert(rows: Sequence[Model]) -> None:
+    """Insert new rows of one table, in one statement, and set their row ids."""
+    if not rows:
+        return
+    columns, inserting, _updating = _statements(type(rows[0]), connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(inserting, as_parameters(_values(rows, columns)))
+        # In the order of `rows`, as Django's bulk_create expects too.
+        for row, (pk,) in zip(rows, cursor.fetchall(), strict=True):
+            row.pk = pk
+
+
+def update(rows: Sequence[Model]) -> None:
+    """Write all columns of rows of one table, which the caller has locked, in one statement."""
+    if not rows:
+        return
+    columns, _inserting, updating = _statements(type(rows[0]), connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(updating, as_parameters(_values(rows, ("id", *columns))))
+
+
+@cache
+def _statements(model: type[Model], vendor: str) -> tuple[tuple[str, ...], str, str]:
+    """Return the columns of `model` as attributes, without the id, and how to insert and to update them."""
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    # Without lengths, at which a cast would cut a text.
+    types = {str(field.column): str(field.db_type(connection)).partition("(")[0] for field in fields}
+    table, names, postgresql = model._meta.db_table, ", ".join(types), vendor == "postgresql"
+    inserted = as_select(types, postgresql)
+    updated = as_select({"id": "bigint"} | types, postgresql)
+    assignments = ", ".join(f"{name} = given.{name}" for name in types)
+    return (
+        tuple(field.attname for field in fields),
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM ({inserted}) AS given RETURNING id",
+        f"UPDATE {table} SET {assignments} FROM ({updated}) AS given WHERE {table}.id = given.id",
+    )
+
+
+def _values(rows: Sequence[Model], columns: Sequence[str]) -> list[list[Any]]:
+    return [[_stored(getattr(row, name)) for name in columns] for row in rows]
+
+
+def _stored(value: Any) -> Any:
+    match value:
+        case datetime():
+            return write_time(value)
+        case UUID():
+            return value.hex
+        case str():
+            # Members of enums are no text to psycopg.
+            return str(value)
+        case dict() | list():
+            return json.dumps(value)
+    return value
 
 
 def write_time(value: datetime | None) -> str | None:

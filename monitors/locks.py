@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
 
 from accounts.models import Workspace
 from monitors.domain.state_machine import Status
@@ -94,29 +93,16 @@ def keep_state(monitor: Monitor) -> None:
     MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
 
 
-def keep_states(monitors: Any, *, skip_locked: bool = False) -> list[int]:
+def keep_states(monitors: Any) -> list[int]:
     """Keep monitors from being deleted, as `keep_state` does; return the ids of those that exist.
 
     A monitor that is being deleted must not get new rows, which would make its deletion fail.
 
     Args:
         monitors: their ids, or a query for them.
-        skip_locked: leave out those that are locked, for callers that must not wait, because they have locked
-            a channel or try again in a few seconds.
     """
-    return list(_locked_states(monitors, skip_locked=skip_locked).values_list("monitor_id", flat=True))
-
-
-def keep_last_heartbeats(monitors: Any) -> dict[int, datetime | None]:
-    """Keep the monitors that are not locked, as `keep_states` does; return each one's last heartbeat."""
-    locked = _locked_states(monitors, skip_locked=True)
-    return dict(locked.values_list("monitor_id", "last_heartbeat_at"))
-
-
-def _locked_states(monitors: Any, *, skip_locked: bool) -> QuerySet[MonitorState]:
-    states = MonitorState.objects.select_for_update(no_key=True, skip_locked=skip_locked)
-    locked: QuerySet[MonitorState] = states.filter(monitor__in=monitors).order_by("monitor_id")
-    return locked
+    locked = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=monitors)
+    return list(locked.order_by("monitor_id").values_list("monitor_id", flat=True))
 
 
 def lock_window(window: MaintenanceWindow) -> MaintenanceWindow:

@@ -13,8 +13,8 @@ from django.dispatch import Signal
 incidents_changed = Signal()
 # A monitor is about to be deleted. Sent with `monitor` and `at`.
 monitor_deleting = Signal()
-# Who is notified of monitors may have changed. Sent with `monitors`, their row ids.
+# Who is notified of monitors may have changed, or when, because their maintenance ends at another time. Sent
+# with `monitors`, their row ids.
 recipients_changed = Signal()
-# The end of monitors' maintenance has changed. Sent with `held` (by the monitor's row id, when it was to
-# end), `until` (when it ends now) and `at`.
-maintenance_moved = Signal()
+# The database's clock was set back, by `by`: times that were planned before are too late by as much.
+clock_set_back = Signal()

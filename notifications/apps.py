@@ -10,14 +10,8 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         # These import models, which exist only once all apps are loaded.
-        from monitors import signals
         from notifications import log_source
         from notifications.dispatch import enqueue
 
         enqueue.connect()
         log_source.connect()
-
-        def recheck(monitors: list[int], **kwargs: object) -> None:
-            enqueue.recheck(monitors=monitors)
-
-        signals.recipients_changed.connect(recheck, weak=False, dispatch_uid="notifications.recheck")

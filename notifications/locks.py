@@ -130,9 +130,21 @@ def keep_monitor_of(delivery: Delivery) -> None:
         keep_states([delivery.monitor_id])
 
 
-def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int) -> list[Delivery]:
-    """Lock those of `deliveries` that are not locked yet, oldest first, at most `limit`; return them."""
-    return list(_unlocked(deliveries)[:limit])
+def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int | None = None) -> list[Delivery]:
+    """Lock those of `deliveries` that are not locked yet, oldest first, at most `limit`; return them.
+
+    SKIP LOCKED: rows may be locked by the deletion of their monitor, which may be waiting for us.
+    """
+    rows = deliveries.select_for_update(skip_locked=True, of=("self",), no_key=True)
+    return list(rows.order_by("pk")[:limit])
+
+
+def lock_in_order(deliveries: QuerySet[Delivery]) -> list[Delivery]:
+    """Lock `deliveries` and return their current state, in the order in which all do who wait for several.
+
+    An UPDATE of several, such as the members of a digest, would lock them in any order.
+    """
+    return list(deliveries.select_for_update(no_key=True, of=("self",)).order_by("pk"))
 
 
 def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
@@ -142,12 +154,6 @@ def lock_unfinished_of(monitor: int) -> dict[int, datetime]:
     transaction that has locked one of these deliveries waits for its belief.
     """
     unfinished = [Delivery.Status.PENDING, Delivery.Status.SENDING, Delivery.Status.MERGED]
-    rows = Delivery.objects.filter(monitor=monitor, status__in=unfinished)
-    locked = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    locked = lock_in_order(Delivery.objects.filter(monitor=monitor, status__in=unfinished))
     sending = [row for row in locked if row.status == Delivery.Status.SENDING]
     return {row.channel_id: row.next_attempt_at for row in sending if row.next_attempt_at is not None}
-
-
-def _unlocked(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    """SKIP LOCKED: rows may be locked by the deletion of their monitor, which may be waiting for us."""
-    return deliveries.select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("pk")

@@ -96,6 +96,12 @@ class Channel(models.Model):
         known = kinds().get(self.kind)
         return str(known.label) if known else self.kind
 
+    @property
+    def keeps_records(self) -> bool:
+        """Whether the receiver keeps a record of each outage, so that each message must be sent alone."""
+        known = kinds().get(self.kind)
+        return known is not None and not known.merges
+
 
 class Belief(models.Model):
     """What a channel was last sent about a monitor, and when to compare that with the present state.

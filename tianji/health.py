@@ -227,7 +227,7 @@ def _sweep() -> str:
 
 def _deliveries() -> str:
     now = database_now()
-    oldest = waiting.neglected_since(now - DELIVERIES_ARE_BEHIND_AFTER, now)
+    oldest = waiting.neglected_since(now - DELIVERIES_ARE_BEHIND_AFTER)
     return _("Running %(time)s behind.") % {"time": _long(now - oldest)} if oldest else ""
 
 

@@ -15,6 +15,7 @@ from django.db import Error, transaction
 from django.db.models import F
 
 from core.clock import database_now, steady_seconds
+from monitors import signals
 from monitors.domain.listening import (
     GAP_LEAST,
     ClockSetBack,
@@ -246,6 +247,7 @@ def _set_back(now: datetime, step: timedelta) -> None:
     # Of a monitor that is down, an early `due_at` is no longer than the silence before it.
     awaited.filter(due_at__gt=now, status=Status.DOWN.value).update(excused_until=now)
     awaited.filter(due_at__gt=now).update(due_at=now)
+    signals.clock_set_back.send(sender=Watermark, by=-step)
 
 
 def _seconds(step: timedelta | None) -> int | None:

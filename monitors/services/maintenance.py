@@ -151,16 +151,11 @@ def of_monitors(monitors: Iterable[Monitor]) -> Windows:
 
 @contextmanager
 def rescheduling_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
-    """Send `maintenance_moved` for monitors whose maintenance end is changed inside the context."""
+    """Send `recipients_changed` for monitors whose maintenance end is changed inside the context."""
     now = database_now()
     before = of_monitors(monitors).held_until(monitors, now)
     yield
     after = of_monitors(monitors).held_until(monitors, now) if before else {}
-    moved = {pk: until for pk, until in before.items() if after.get(pk, now) != until}
+    moved = [pk for pk, until in before.items() if after.get(pk, now) != until]
     if moved:
-        signals.maintenance_moved.send(
-            sender=MaintenanceWindow,
-            held=moved,
-            until={pk: after.get(pk, now) for pk in moved},
-            at=now,
-        )
+        signals.recipients_changed.send(sender=MaintenanceWindow, monitors=moved)

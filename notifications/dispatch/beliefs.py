@@ -1,16 +1,17 @@
-"""Writing beliefs: thousands of rows at once, while a sweep or a turn holds its locks."""
+"""What channels believe: when to compare it, and what a message that arrived or was closed leaves behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from core import sql
+from core.sql import among
 from notifications.locks import lock_all, lock_beliefs
 from notifications.messages.events import ENDS, Event
 from notifications.models import Belief, Delivery
@@ -21,38 +22,6 @@ _WOKEN = {
     "channel_id": "bigint",
     "after_incident": "bigint",
     "check_at": "timestamptz",
-}
-_WRITTEN = {
-    "id": "bigint",
-    "state": "text",
-    "outage": "uuid",
-    "sequence": "integer",
-    "incident_id": "bigint",
-    "after_incident": "bigint",
-    "reminders": "integer",
-    "late_after": "timestamptz",
-    "sent_at": "timestamptz",
-    "delivery_id": "bigint",
-    "check_at": "timestamptz",
-}
-
-
-_INSERTED = {
-    "public_id": "uuid",
-    "monitor_id": "bigint",
-    "incident_id": "bigint",
-    "channel_id": "bigint",
-    "digest_id": "bigint",
-    "event": "text",
-    "sequence": "integer",
-    "occasion": "timestamptz",
-    "thread": "uuid",
-    "reason": "text",
-    "reminder": "integer",
-    "status": "text",
-    "note": "text",
-    "created_at": "timestamptz",
-    "planned_at": "timestamptz",
 }
 
 
@@ -85,79 +54,6 @@ def _wake_statement(postgresql: bool) -> str:
     )
 
 
-def write(beliefs: Iterable[Belief]) -> None:
-    """Write beliefs that the caller has locked, in one statement."""
-    sql.run(
-        _write_statement(connection.vendor == "postgresql"),
-        [
-            (
-                row.pk,
-                row.state,
-                row.outage.hex if row.outage else None,
-                row.sequence,
-                row.incident_id,
-                row.after_incident,
-                row.reminders,
-                sql.write_time(row.late_after),
-                sql.write_time(row.sent_at),
-                row.delivery_id,
-                sql.write_time(row.check_at),
-            )
-            for row in beliefs
-        ],
-    )
-
-
-@cache
-def _write_statement(postgresql: bool) -> str:
-    assignments = ", ".join(f"{name} = given.{name}" for name in _WRITTEN if name != "id")
-    given = sql.as_select(_WRITTEN, postgresql)
-    return f"UPDATE {_TABLE} SET {assignments} FROM ({given}) AS given WHERE {_TABLE}.id = given.id"
-
-
-def insert(deliveries: Sequence[Delivery]) -> None:
-    """Insert new deliveries, in one statement if there are many, and set their row ids."""
-    if len(deliveries) == 1:
-        deliveries[0].save(force_insert=True)
-        return
-    statement = _insert_statement(connection.vendor == "postgresql")
-    rows = [
-        [
-            row.public_id.hex,
-            row.monitor_id,
-            row.incident_id,
-            row.channel_id,
-            row.digest_id,
-            row.event,
-            row.sequence,
-            sql.write_time(row.occasion),
-            row.outage.hex if row.outage else None,
-            row.reason,
-            row.reminder,
-            row.status,
-            row.note,
-            sql.write_time(row.created_at),
-            sql.write_time(row.planned_at),
-        ]
-        for row in deliveries
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, sql.as_parameters(rows))
-        ids = {str(public_id).replace("-", ""): pk for pk, public_id in cursor.fetchall()}
-    for row in deliveries:
-        row.pk = ids[row.public_id.hex]
-
-
-@cache
-def _insert_statement(postgresql: bool) -> str:
-    names = ", ".join(_INSERTED)
-    return (
-        f"INSERT INTO {Delivery._meta.db_table} ({names}, attempt_count)"
-        f" SELECT {names}, 0 FROM ({sql.as_select(_INSERTED, postgresql)}) AS given"
-        " RETURNING id, public_id"
-    )
-
-
 def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery:
     """Return the record of an outage that a channel is not notified of, not yet saved."""
     return Delivery(
@@ -172,31 +68,37 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
     )
 
 
+def about(deliveries: Collection[int]) -> QuerySet[Belief]:
+    """Return what is believed about what these deliveries (row ids), single or digests, are about."""
+    return Belief.objects.filter(Q(delivery__in=deliveries) | Q(delivery__digest__in=deliveries))
+
+
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
     """Close deliveries that were tried and are not sent any more; their monitors are compared again.
+
+    What else is in a digest of which they are members stays in it.
 
     Raises:
         Locked: another transaction changes what is believed about one of them.
     """
     ids = [row.pk for row in rows]
-    members = Delivery.objects.filter(digest__in=ids)
-    mine = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    lock_all(members)
+    closed, mine = Delivery.objects.filter(pk__in=among(ids)), Belief.objects.filter(delivery__in=among(ids))
+    lock_all(closed)
     lock_all(mine)
-    of_deleted = members.filter(monitor=None)
-    of_deleted.update(status=Delivery.Status.PENDING, digest=None, next_attempt_at=check_at)
-    for closed in (Delivery.objects.filter(pk__in=ids), members):
-        closed.update(status=Delivery.Status.SKIPPED, note=note, next_attempt_at=None)
-    for row in rows:
-        if row.event == Event.LATE:
-            # It may have arrived, and opened a record that ends when a heartbeat arrives.
-            mine.filter(delivery=row).update(state=Belief.State.LATE, late_after=row.occasion)
+    skipped = {"status": Delivery.Status.SKIPPED, "note": note, "next_attempt_at": None}
+    closed.update(**skipped)
+    remaining = Delivery.objects.filter(digest=OuterRef("pk"), status=Delivery.Status.MERGED)
+    digests = Delivery.objects.filter(pk__in={row.digest_id for row in rows if row.digest_id})
+    digests.filter(~Exists(remaining)).update(**skipped)
+    # It may have arrived, and opened a record that ends when a heartbeat arrives.
+    occasion = Subquery(Delivery.objects.filter(pk=OuterRef("delivery")).values("occasion"))
+    mine.filter(delivery__event=Event.LATE).update(state=Belief.State.LATE, late_after=occasion)
     mine.update(delivery=None, check_at=check_at)
 
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
     """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = list(lock_beliefs(Belief.objects.filter(Q(delivery=delivery) | Q(delivery__digest=delivery))))
+    beliefs = lock_beliefs(about([delivery.pk]))
     members = {row.pk: row for row in [delivery, *delivery.members.all()]}
     for belief in beliefs:
         message = members[belief.delivery_id or 0]
@@ -218,4 +120,4 @@ def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
             down = event is Event.OPENED
             belief.state = Belief.State.DOWN if down else Belief.State.FLAPPING
             belief.incident_id, belief.reminders = message.incident_id, 0
-    write(beliefs)
+    sql.update(beliefs)

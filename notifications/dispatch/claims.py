@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from core.sql import among
-from notifications.dispatch import beliefs as belief_rows
-from notifications.integrations import kinds
+from core import sql
 from notifications.messages.events import Event
 from notifications.models import Belief, Channel, Delivery
-from notifications.rules.compare import Send
+from notifications.rules.compare import Send, Truth
 from notifications.transports.base import TOTAL_SECONDS
 
 # Twice what an attempt may take, with room for a slow commit.
@@ -33,88 +31,57 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a channel is to be sent about one monitor."""
+    """A message that a channel is to be sent about one monitor, and since when it waits.
 
-    belief: Belief
-    send: Send
-    late_after: datetime | None
-
-    @property
-    def since(self) -> datetime:
-        assert self.belief.check_at is not None, "it is due"
-        return self.belief.check_at
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The end of a monitor that was deleted; its delivery was written then."""
+    `belief` is None for the end of a monitor that was deleted; its delivery was written then.
+    """
 
     delivery: Delivery
-
-    @property
-    def since(self) -> datetime:
-        return self.delivery.created_at
+    since: datetime
+    belief: Belief | None = None
 
 
-def claim(channel: Channel, news: Sequence[News | Ended], now: datetime) -> Claim:
-    """Write the message about `news`, a single one or a digest, and claim it."""
-    rows = [each.delivery if isinstance(each, Ended) else _delivery(channel, each, now) for each in news]
-    if len(rows) == 1:
-        message = rows[0]
-        message.status, message.attempt_count = Delivery.Status.SENDING, 1
-        message.next_attempt_at = now + LEASE
-    else:
-        message = Delivery.objects.create(
-            channel=channel,
-            event=Event.DIGEST,
-            status=Delivery.Status.SENDING,
-            created_at=now,
-            planned_at=now,
-            next_attempt_at=now + LEASE,
-            attempt_count=1,
-        )
-        for row in rows:
-            row.status, row.digest, row.next_attempt_at = Delivery.Status.MERGED, message, None
-    if new := [row for row in rows if row.pk is None]:
-        belief_rows.insert(new)
-    _write_ended([each.delivery for each in news if isinstance(each, Ended)])
-    beliefs = []
-    for each, row in zip(news, rows, strict=True):
-        if isinstance(each, News):
-            each.belief.delivery, each.belief.check_at = row, None
-            each.belief.outage, each.belief.sequence = row.outage, row.sequence
-            beliefs.append(each.belief)
-    belief_rows.write(beliefs)
-    return Claim(message.pk, 1)
-
-
-def _write_ended(rows: Sequence[Delivery]) -> None:
-    if rows:
-        Delivery.objects.filter(pk__in=among(row.pk for row in rows)).update(
-            status=rows[0].status,
-            digest=rows[0].digest,
-            attempt_count=rows[0].attempt_count,
-            next_attempt_at=rows[0].next_attempt_at,
-        )
-
-
-def _delivery(channel: Channel, news: News, now: datetime) -> Delivery:
-    belief, send = news.belief, news.send
+def news_of(belief: Belief, send: Send, truth: Truth) -> News:
+    """Return what the channel of `belief`, which is due, is to be sent."""
+    assert belief.check_at is not None, "it is due"
     # What is late opens a record at a receiver that keeps one for each outage.
-    kind = kinds().get(channel.kind)
-    opens = send.event is not Event.LATE or (kind is not None and not kind.merges)
-    outage = belief.outage or (uuid.uuid4() if opens else None)
-    return Delivery(
+    opens = send.event is not Event.LATE or truth.keeps_records
+    # The end of what was late has no incident either.
+    late_after = truth.late_after if send.event is Event.LATE else belief.late_after
+    delivery = Delivery(
         channel_id=belief.channel_id,
         monitor_id=belief.monitor_id,
         incident_id=send.outage,
         event=send.event.value,
         reason=send.reason.value if send.reason else "",
-        outage=outage,
+        outage=belief.outage or (uuid.uuid4() if opens else None),
         sequence=(belief.sequence if belief.outage else 0) + 1,
         reminder=belief.reminders + 1 if send.event is Event.REMINDER else 0,
-        # The end of what was late has no incident either.
-        occasion=news.late_after if send.event is Event.LATE else None if send.outage else belief.late_after,
-        created_at=now,
+        occasion=None if send.outage else late_after,
+        created_at=truth.now,
         planned_at=belief.check_at,
     )
+    return News(delivery, belief.check_at, belief)
+
+
+def claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
+    """Write the message about `news`, a single one or a digest, and claim it."""
+    rows = [each.delivery for each in news]
+    message = rows[0]
+    if len(rows) > 1:
+        message = Delivery(channel=channel, event=Event.DIGEST, created_at=now, planned_at=now)
+    message.status, message.attempt_count = Delivery.Status.SENDING, 1
+    message.next_attempt_at = now + LEASE
+    if len(rows) > 1:
+        sql.insert([message])
+        for row in rows:
+            row.status, row.digest, row.next_attempt_at = Delivery.Status.MERGED, message, None
+    sql.insert([each.delivery for each in news if each.belief])
+    sql.update([each.delivery for each in news if not each.belief])
+    beliefs = [each.belief for each in news if each.belief]
+    for each in news:
+        if each.belief:
+            each.belief.delivery, each.belief.check_at = each.delivery, None
+            each.belief.outage, each.belief.sequence = each.delivery.outage, each.delivery.sequence
+    sql.update(beliefs)
+    return Claim(message.pk, 1)

@@ -5,9 +5,9 @@ The number of queries does not depend on the number of monitors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
-from itertools import chain
 from zoneinfo import ZoneInfo
 
 from django.db.models import F
@@ -19,7 +19,6 @@ from monitors.domain.state_machine import Shown, Status, Urgency, shown
 from monitors.heartbeats.transitions import horizon
 from monitors.models import Incident, Monitor, MonitorState, Transition
 from monitors.services import maintenance
-from notifications.integrations import kinds
 from notifications.models import Belief, Channel
 from notifications.rules import effective
 from notifications.rules.compare import FLAP_WINDOW, Believed, Covered, Outage, State, Truth
@@ -57,65 +56,41 @@ class Truths:
     def __init__(self, channel: Channel, beliefs: Sequence[Belief], now: datetime) -> None:
         self.channel, self.now = channel, now
         ids = [belief.monitor_id for belief in beliefs]
-        monitors = Monitor.objects.filter(pk__in=among(ids)).only("workspace_id", "urgency", "tags")
-        self._monitors = {monitor.pk: monitor for monitor in monitors}
-        self._routes = _routes(channel, self._monitors.values())
-        self._paused = set(
-            MonitorState.objects.filter(monitor__in=among(ids), status=Status.PAUSED).values_list(
-                "monitor_id", flat=True
-            )
+        monitors = Monitor.objects.filter(pk__in=among(ids)).only("workspace_id", "urgency")
+        self._urgent = {monitor.pk for monitor in monitors if monitor.urgency == Urgency.HIGH}
+        self._routes = {
+            pk: route
+            for pk, routes in effective.routes_of(monitors).items()
+            for route in routes
+            if route.channel == channel
+        }
+        self._rules = effective.rules_of_loaded(monitors)
+        states = MonitorState.objects.filter(monitor__in=among(ids), status=Status.PAUSED)
+        self._paused = set(states.values_list("monitor_id", flat=True))
+        self._late_after = _late_after(
+            [pk for pk, route in self._routes.items() if "late" in route.events], now
         )
-        self._late_after = self._find_late()
-        self._rules = effective.rules_in(channel.workspace_id)
         self._maintenance = maintenance.held_until(ids, now)
         self._outages = _outages(channel, beliefs, now)
-        kind = kinds().get(channel.kind)
-        self._keeps_records = kind is not None and not kind.merges
         quiet = quiet_hours(channel)
         self._quiet_until = quiet.until(now) if quiet else None
 
-    def _find_late(self) -> dict[int, datetime]:
-        """Return the last heartbeat of each monitor that is late, of those that it is to be notified of."""
-        wanted = [pk for pk, route in self._routes.items() if "late" in route.events]
-        if not wanted:
-            return {}
-        until = horizon(self.now)
-        states = MonitorState.objects.filter(monitor__in=among(wanted), status=Status.UP)
-        found = {}
-        for state in states.select_related("monitor"):
-            if (at := _late_after(state, until)) is not None:
-                found[state.monitor_id] = at
-        return found
-
     def about(self, belief: Belief) -> Truth:
         """Return the truth about the monitor of one of the beliefs."""
-        monitor = self._monitors.get(belief.monitor_id)
-        rules, route = self._rules(belief.monitor_id), self._routes.get(belief.monitor_id)
+        monitor = belief.monitor_id
+        rules, route = self._rules[monitor], self._routes.get(monitor)
         snoozed = rules.snoozed_until
-        urgent = monitor is not None and monitor.urgency == Urgency.HIGH
         return Truth(
             now=self.now,
             covered=_covered(route, rules) if route is not None else None,
-            outages=self._outages.get(belief.monitor_id, ()),
-            paused=belief.monitor_id in self._paused,
-            late_after=self._late_after.get(belief.monitor_id),
-            quiet_until=None if urgent else self._quiet_until,
+            outages=self._outages.get(monitor, ()),
+            paused=monitor in self._paused,
+            late_after=self._late_after.get(monitor),
+            quiet_until=None if monitor in self._urgent else self._quiet_until,
             snoozed_until=snoozed if snoozed is not None and snoozed > self.now else None,
-            maintenance_until=self._maintenance.get(belief.monitor_id),
-            keeps_records=self._keeps_records,
+            maintenance_until=self._maintenance.get(monitor),
+            keeps_records=self.channel.keeps_records,
         )
-
-
-def _late_after(state: MonitorState, until: datetime) -> datetime | None:
-    """Return the last heartbeat of a monitor that is up, if the next one is late."""
-    if state.silent_since is None:
-        return None
-    try:
-        due = state.monitor.schedule.due_after(state.silent_since)
-    except ScheduleError:
-        return None
-    now = shown(Status.UP, now=until, expected_by=due.expected_by, deadline=due.deadline)
-    return state.last_heartbeat_at if now in (Shown.LATE, Shown.DOWN) else None
 
 
 def _covered(route: Route, rules: Rules) -> Covered:
@@ -130,42 +105,46 @@ def _covered(route: Route, rules: Rules) -> Covered:
     )
 
 
-def _routes(channel: Channel, monitors: Collection[Monitor]) -> dict[int, Route]:
-    """Return the route of `channel` for each of the monitors that it is notified of."""
-    return {
-        pk: route
-        for pk, routes in effective.routes_of(monitors).items()
-        for route in routes
-        if route.channel.pk == channel.pk
-    }
+def _late_after(monitors: Sequence[int], now: datetime) -> dict[int, datetime]:
+    """Return the last heartbeat of each of `monitors` that is up and whose next one is late."""
+    if not monitors:
+        return {}
+    until, found = horizon(now), {}
+    states = MonitorState.objects.filter(monitor__in=among(monitors), status=Status.UP)
+    for state in states.select_related("monitor"):
+        if state.silent_since is None or state.last_heartbeat_at is None:
+            continue
+        with suppress(ScheduleError):
+            due = state.monitor.schedule.due_after(state.silent_since)
+            is_shown = shown(Status.UP, now=until, expected_by=due.expected_by, deadline=due.deadline)
+            if is_shown in (Shown.LATE, Shown.DOWN):
+                found[state.monitor_id] = state.last_heartbeat_at
+    return found
 
 
 def _outages(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> dict[int, list[Outage]]:
     """Return the confirmed incidents of these monitors that matter to `channel`, oldest first."""
-    found: dict[int, list[Outage]] = {}
-    if not beliefs:
-        return found
-    ids = among([belief.monitor_id for belief in beliefs])
-    known = among({belief.incident_id for belief in beliefs if belief.incident_id is not None})
-    of_these = Incident.objects.filter(monitor__in=ids, confirmed_at__isnull=False)
-    # Several queries, each with an index: one for all of it would read the whole history of each monitor.
+    confirmed = Incident.objects.filter(confirmed_at__isnull=False)
+    of_these = confirmed.filter(monitor__in=among([belief.monitor_id for belief in beliefs]))
+    known = among([belief.incident_id for belief in beliefs if belief.incident_id is not None])
+    # Parts that have an index each: one query for all of it would read the whole history of each monitor.
     parts = (
         of_these.filter(resolved_at=None),
         # What was down for longer than FLAP_WINDOW before is none of a series of changes.
         of_these.filter(started_at__gt=now - 2 * FLAP_WINDOW, resolved_at__gt=now - FLAP_WINDOW),
         # The newest that is no news too: a message about its end needs one to be about.
         of_these.filter(monitor__beliefs__channel=channel, pk__gte=F("monitor__beliefs__after_incident")),
-        Incident.objects.filter(pk__in=known, confirmed_at__isnull=False),
+        confirmed.filter(pk__in=known),
     )
-    columns = ("pk", "monitor_id", "started_at", "confirmed_at", "resolved_at", "acknowledged_at")
-    rows = sorted(set(chain.from_iterable(part.values_list(*columns) for part in parts)))
-    over = [pk for pk, _monitor, _start, _confirmed, resolved_at, _by in rows if resolved_at is not None]
-    ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED)
-    paused = set(ended.values_list("incident", flat=True)) if over else set()
-    for pk, monitor, started_at, confirmed_at, resolved_at, acknowledged_at in rows:
+    columns = ("pk", "started_at", "confirmed_at", "resolved_at", "acknowledged_at", "monitor_id")
+    first, *others = (part.values_list(*columns) for part in parts)
+    rows = list(first.union(*others).order_by("pk"))
+    over = [row[0] for row in rows if row[3] is not None]
+    ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED) if over else None
+    paused = set(ended.values_list("incident", flat=True)) if ended is not None else set()
+    found: dict[int, list[Outage]] = {}
+    for pk, started_at, confirmed_at, resolved_at, acknowledged_at, monitor in rows:
         assert confirmed_at is not None, "only those are read"
-        outage = Outage(
-            pk, started_at, confirmed_at, resolved_at, acknowledged_at is not None, paused=pk in paused
-        )
+        outage = Outage(pk, started_at, confirmed_at, resolved_at, acknowledged_at is not None, pk in paused)
         found.setdefault(monitor, []).append(outage)
     return found

@@ -1,49 +1,44 @@
-"""Events that neither a heartbeat nor a deadline causes: late monitors, and failing channels.
-
-They are looked for every few seconds.
-"""
+"""What is looked for every few seconds, as no transaction notes it: late monitors and failing channels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 
 from accounts.models import Workspace
 from core.clock import database_now
+from core.sql import among
 from core.wakeups import wake_on_commit
 from monitors.domain.state_machine import Shown
 from monitors.heartbeats.transitions import horizon
-from monitors.models import Monitor
+from monitors.models import Incident, Monitor
 from monitors.pages.overview import filters
 from notifications.dispatch import enqueue
-from notifications.locks import keep_monitors, lock_channels
+from notifications.locks import lock_channels
 from notifications.messages.events import Event
-from notifications.models import Channel, ChannelRule, Delivery
+from notifications.models import Belief, Channel, ChannelRule, Delivery
+from notifications.rules.effective import routes_of
 
+# How long ago an incident was confirmed that a channel may have overlooked.
+_OVERLOOKED = (timedelta(seconds=90), timedelta(seconds=30))
 # At most this many channels are notified that another one is failing.
 _NOTIFIED_MOST = 3
 
 
 def enqueue_all() -> int:
     """Wake channels for late monitors and what was overlooked, and for failing ones; return how many."""
-    return enqueue_late() + enqueue.wake_overlooked() + enqueue_failing()
-
-
-# --- Late ------------------------------------------------------------------------------------------
+    return enqueue_late() + wake_overlooked() + enqueue_failing()
 
 
 def enqueue_late() -> int:
     """Wake each channel that is subscribed to late monitors for those that are late; return how many."""
-    workspaces = set(
-        Channel.objects.filter(enabled=True, on_late=True).values_list("workspace_id", flat=True)
-    )
-    for workspace, events in ChannelRule.objects.filter(
-        subscribed=True, events__isnull=False, channel__enabled=True
-    ).values_list("channel__workspace_id", "events"):
-        if isinstance(events, list) and "late" in events:
+    working = Channel.objects.filter(enabled=True)
+    workspaces = set(working.filter(on_late=True).values_list("workspace_id", flat=True))
+    rules = ChannelRule.objects.filter(subscribed=True, events__isnull=False, channel__in=working)
+    for workspace, events in rules.values_list("channel__workspace_id", "events"):
+        if "late" in (events or ()):
             workspaces.add(workspace)
     return sum(_enqueue_late_in(workspace) for workspace in Workspace.objects.filter(pk__in=workspaces))
 
@@ -56,16 +51,43 @@ def _enqueue_late_in(workspace: Workspace) -> int:
     seen = filters.standing(monitors, until)
     if not seen.counts[Shown.LATE]:
         return 0
-    late = filters.by_status(monitors, [Shown.LATE], now=until, seen=seen).select_related("state")
+    late = filters.by_status(monitors, [Shown.LATE], now=until, seen=seen)
+    pairs = {
+        (monitor, route.channel.pk)
+        for monitor, routes in routes_of(late).items()
+        for route in routes
+        if "late" in route.events
+    }
+    known = Belief.objects.filter(
+        monitor__in=among({monitor for monitor, _channel in pairs}),
+        late_after=F("monitor__state__last_heartbeat_at"),
+    )
+    pairs -= set(known.values_list("monitor_id", "channel_id"))
     with transaction.atomic():
-        # A monitor that is being deleted must not get new rows.
-        there = keep_monitors([monitor.pk for monitor in late])
-        woken = enqueue.wake_late([monitor for monitor in late if monitor.pk in there], now)
+        woken = enqueue.wake_that_stay(enqueue.up_to_newest(pairs), at=now)
         wake_on_commit("notifications.tasks.deliver")
-    return woken
+    return len(woken)
 
 
-# --- Failing channels ------------------------------------------------------------------------------
+def wake_overlooked() -> int:
+    """Wake channels that were subscribed while an incident was being recorded; return how many.
+
+    Neither transaction saw the other. Looked for half a minute after the incident, when both have ended.
+    """
+    now = database_now()
+    since, until = (now - ago for ago in _OVERLOOKED)
+    going_on = Incident.objects.filter(resolved_at=None, confirmed_at__range=(since, until))
+    wanted = enqueue.routed(going_on.select_related("monitor"))
+    rows = Belief.objects.filter(monitor__in=among({monitor for monitor, _channel in wanted}))
+    for row in rows:
+        after = wanted.get((row.monitor_id, row.channel_id), row.after_incident)
+        if row.outage or row.check_at or row.after_incident > after:
+            wanted.pop((row.monitor_id, row.channel_id), None)
+    with transaction.atomic():
+        woken = enqueue.wake_that_stay(wanted, at=now)
+        if woken:
+            wake_on_commit("notifications.tasks.deliver")
+    return len(woken)
 
 
 def enqueue_failing() -> int:
@@ -80,31 +102,27 @@ def enqueue_failing() -> int:
 def _enqueue_failing_channel(failing: Channel) -> int:
     others = Channel.objects.filter(workspace=failing.workspace_id, enabled=True, failing_since=None)
     # Channels for all monitors are the most likely to be read.
-    candidates = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk").values_list("pk", flat=True)
+    candidates = others.exclude(pk=failing.pk).order_by("-all_monitors", "pk")[:_NOTIFIED_MOST]
     with transaction.atomic():
-        there = _lock({failing.pk, *candidates[:_NOTIFIED_MOST]})
-        if failing.pk not in there:
+        # Those that are locked are found the next time.
+        wanted = Channel.objects.filter(pk__in={failing.pk, *(channel.pk for channel in candidates)})
+        there = lock_channels(wanted, skip_locked=True)
+        if failing not in there:
             return 0
         now = database_now()
-        rows = [_failing_delivery(failing, channel, now) for channel in sorted(there - {failing.pk})]
+        rows = [
+            Delivery(
+                channel=channel,
+                subject=failing,
+                occasion=failing.failing_since,
+                event=Event.FAILING,
+                created_at=now,
+                planned_at=now,
+                next_attempt_at=now,
+            )
+            for channel in there
+            if channel != failing
+        ]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         wake_on_commit("notifications.tasks.deliver")
     return len(rows)
-
-
-def _failing_delivery(failing: Channel, channel: int, now: datetime) -> Delivery:
-    return Delivery(
-        channel_id=channel,
-        subject=failing,
-        occasion=failing.failing_since,
-        event=Event.FAILING,
-        created_at=now,
-        planned_at=now,
-        next_attempt_at=now,
-    )
-
-
-def _lock(channels: Iterable[int]) -> set[int]:
-    """Lock those of `channels` that are not locked yet, so that none is deleted in the meantime."""
-    wanted = Channel.objects.filter(pk__in=set(channels))
-    return {channel.pk for channel in lock_channels(wanted, skip_locked=True)}

@@ -22,11 +22,13 @@ from django.utils.translation import gettext as _
 
 from core.clock import database_now
 from core.connections import release_connection
+from core.sql import among
 from notifications import channel_config
-from notifications.dispatch import beliefs, compose, turn, waiting
+from notifications.composing import compose
+from notifications.dispatch import beliefs, turn, waiting
 from notifications.dispatch.claims import Claim
 from notifications.integrations import kind_named, kinds
-from notifications.locks import keep_monitor_of, lock_channel
+from notifications.locks import keep_monitor_of, lock_channel, lock_in_order
 from notifications.messages.events import DIGESTS
 from notifications.messages.text import one_line
 from notifications.models import DETAIL_LENGTH, Channel, Delivery, DeliveryAttempt
@@ -119,7 +121,7 @@ def attempt(claim: Claim) -> bool:
     )
     if delivery is None:
         return False  # deleted with its monitor or channel
-    if delivery.event in DIGESTS and not delivery.members.exists():
+    if delivery.event in DIGESTS and not delivery.members.filter(status=Delivery.Status.MERGED).exists():
         return _drop(delivery, claim)
     started_at = database_now()
     if claim.interrupted and started_at > _first_tried_at(claim, started_at) + retry.GIVE_UP_AFTER:
@@ -208,9 +210,9 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
             return False
         if outcome.next_attempt_at is None:
             # The members of a digest share its result.
-            delivery.members.filter(status=Delivery.Status.MERGED).update(
-                status=outcome.status, sent_at=sent_at
-            )
+            members = lock_in_order(delivery.members.filter(status=Delivery.Status.MERGED))
+            these = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+            these.update(status=outcome.status, sent_at=sent_at)
             beliefs.believe(delivery, arrived=sent_at is not None, now=now)
         DeliveryAttempt.objects.create(
             delivery=delivery,
@@ -299,9 +301,8 @@ def send_test(*, channel: Channel) -> Result:
     result = _transmit(channel, Outgoing(test_id, composed.message, composed.payload, now))
     if isinstance(result, Sent):
         Channel.objects.filter(pk=channel.pk, failures__gt=0).update(failures=0, failing_since=None)
-        kind = kinds().get(channel.kind)
-        if kind is not None and not kind.merges:
-            # It keeps a record of each outage, and no one would close that of a test.
+        if channel.keeps_records:
+            # No one would close that of a test.
             closing = Outgoing(
                 uuid.uuid4(), composed.message, composed.payload, now, thread=test_id, tone=Tone.UP
             )

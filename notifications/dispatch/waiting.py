@@ -23,24 +23,21 @@ def channels_with_something_due() -> list[int]:
     )
     free = Channel.objects.filter(~Exists(in_flight)).exclude(paused_until__gt=now)
     deliveries = Delivery.objects.filter(next_attempt_at__lte=now, channel__in=free)
-    # During a storm, only the end of its window is a turn for news; a later one means a clock set back.
-    calm = free.filter(enabled=True).exclude(digest_at__gt=now, digest_at__lte=now + STORM)
+    # During a storm, only the end of its window is a turn for news.
+    calm = free.filter(enabled=True).exclude(digest_at__gt=now)
     beliefs = Belief.objects.filter(check_at__lte=now, channel__in=calm)
     since = _oldest(beliefs, deliveries)
     return sorted(since, key=lambda channel: (since[channel], channel))
 
 
-def neglected_since(limit: datetime, now: datetime) -> datetime | None:
+def neglected_since(limit: datetime) -> datetime | None:
     """Return since when the oldest message has waited for us; None if none has since before `limit`.
 
     What waits for its receiver is not neglected: a channel that is paused, in a storm, or was served since
     `limit`.
     """
-    idle = (
-        Channel.objects.filter(enabled=True)
-        .exclude(paused_until__gt=limit)
-        .exclude(digest_at__gt=limit, digest_at__lte=now + STORM)
-    )
+    working = Channel.objects.filter(enabled=True)
+    idle = working.exclude(paused_until__gt=limit).exclude(digest_at__gt=limit)
     since = _oldest(
         Belief.objects.filter(check_at__lt=limit, channel__in=idle),
         Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle),

@@ -23,8 +23,8 @@ from notifications.forms.rules import NumberField
 from notifications.integrations import Field, Kind
 from notifications.messages import templates
 from notifications.models import BURST, DELAY_MAX, TEMPLATE_LENGTH, Channel
-from notifications.rules import sentences
 from notifications.rules.effective import EVENTS
+from notifications.services import sentences
 from notifications.services.channels import burst_most
 
 QUIET = ("quiet_from", "quiet_until", "quiet_timezone")

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from monitors.domain.thresholds import NEEDED_MOST, OF_MOST, Threshold
 from monitors.forms.fields import DurationField, forget
 from notifications.models import DELAY_MAX, Channel, ChannelRule
-from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, EVENTS, Rules, is_at_least, route
+from notifications.services import sentences
 from notifications.services.rules import (
     FLAP_LEAST,
     FLAP_MOST,

@@ -199,8 +199,8 @@ def _down(believed: Believed, truth: Truth, outage: Outage, covered: Covered) ->
         return _reminder(believed, truth, outage, covered)
     if not knows_one and covered.unless_acknowledged and outage.acknowledged:
         return Rest(_skipped(believed, truth, Why.ACKNOWLEDGED))
-    due_at = outage.confirmed_at if knows_one else max(outage.confirmed_at, outage.started_at + covered.delay)
-    return _send_at((due_at, *_bad_news_held(truth)), Send(Event.OPENED, outage.number), truth)
+    delayed = [outage.started_at + covered.delay] if covered.delay and not knows_one else []
+    return _send_at((*delayed, *_bad_news_held(truth)), Send(Event.OPENED, outage.number), truth)
 
 
 def _reminder(believed: Believed, truth: Truth, outage: Outage, covered: Covered) -> Outcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import F
 
+from core.sql import among
 from monitors.domain.state_machine import Urgency
 from monitors.domain.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from monitors.models import WITH_DEFAULTS, Monitor
@@ -73,17 +74,8 @@ def rules_of_loaded(monitors: Iterable[Monitor]) -> dict[int, Rules]:
     """Return the rules of `monitors` without their thresholds, by row id. Two queries for any number."""
     workspaces = {monitor.pk: monitor.workspace_id for monitor in monitors}
     defaults = WorkspaceRules.objects.in_bulk(set(workspaces.values()))
-    own = MonitorRules.objects.in_bulk(workspaces)
+    own = {row.pk: row for row in MonitorRules.objects.filter(pk__in=among(workspaces))}
     return {pk: merge_rules(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
-
-
-def rules_in(workspace: int) -> Callable[[int], Rules]:
-    """Return the rules of the monitors of a workspace (row ids), without thresholds. Two queries."""
-    default = WorkspaceRules.objects.filter(pk=workspace).first()
-    for_all = merge_rules(default, None)
-    rows = MonitorRules.objects.filter(monitor__workspace=workspace)
-    own = {row.pk: merge_rules(default, row) for row in rows}
-    return lambda monitor: own.get(monitor, for_all)
 
 
 def merge_rules(
@@ -113,7 +105,7 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
     Escalation steps are included. A channel has no route to monitors below its `least_urgency`.
     """
     monitors = list(monitors)
-    ids = {monitor.pk for monitor in monitors}
+    ids = among({monitor.pk for monitor in monitors})
     enabled = Channel.objects.filter(enabled=True)
     for_all: dict[int, list[Channel]] = {}
     workspaces = {monitor.workspace_id for monitor in monitors}
@@ -193,10 +185,8 @@ def is_at_least(urgency: str, least: str) -> bool:
 
 def route(channel: Channel, rule: ChannelRule | None) -> Route:
     """Return the route of `channel` for a monitor with this `rule`, or without one."""
-    delay, events = channel.delay, None
-    if rule is not None:
-        delay = channel.delay if rule.delay is None else rule.delay
-        events = rule.events
-    if not isinstance(events, list):
-        events = [name for name in EVENTS if getattr(channel, f"on_{name}")]
-    return Route(channel, timedelta(seconds=delay), frozenset(events) & frozenset(EVENTS))
+    delay = channel.delay if rule is None or rule.delay is None else rule.delay
+    events = [name for name in EVENTS if getattr(channel, f"on_{name}")]
+    if rule is not None and rule.events is not None:
+        events = [name for name in EVENTS if name in rule.events]
+    return Route(channel, timedelta(seconds=delay), frozenset(events))

@@ -14,12 +14,19 @@ from accounts.actors import COMMAND, Actor
 from accounts.audit import AuditTarget
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
+from core.sql import among
 from monitors.locks import keep_states
 from monitors.models import Monitor
 from notifications import channel_config
-from notifications.dispatch import enqueue
+from notifications.dispatch import beliefs, enqueue
 from notifications.integrations import kinds
-from notifications.locks import lock_beliefs, lock_channel, lock_channel_to_delete, lock_channels
+from notifications.locks import (
+    lock_beliefs,
+    lock_channel,
+    lock_channel_to_delete,
+    lock_channels,
+    lock_in_order,
+)
 from notifications.models import BURST, BURST_MAX, Belief, Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
@@ -215,13 +222,14 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
         for pk, count in counts
     )
     # The members of a digest share its result.
-    members = channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=waiting.values("pk"))
-    members.update(status=Delivery.Status.FAILED)
+    ids = [pk for pk, _count in counts]
+    members = lock_in_order(channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=ids))
+    merged = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+    merged.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
     # Last, as everywhere. When it is enabled again, they are compared again.
-    ids = [pk for pk, _count in counts]
-    tried = Belief.objects.filter(Q(delivery__in=ids) | Q(delivery__digest__in=ids))
-    Belief.objects.filter(pk__in=[row.pk for row in lock_beliefs(tried)]).update(delivery=None, check_at=now)
+    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids)))
+    Belief.objects.filter(pk__in=tried).update(delivery=None, check_at=now)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Workspace
 from monitors.domain.state_machine import Cause
 from monitors.models import Incident, Monitor
-from notifications.dispatch import compose
+from notifications.composing import compose
 from notifications.messages.events import Event
 from notifications.messages.text import Message
 from notifications.models import Channel, Delivery

@@ -20,8 +20,8 @@ from notifications.integrations import kinds
 from notifications.messages.digests import Section, label_of, section_of
 from notifications.messages.events import Event
 from notifications.models import Belief, Channel, ChannelRule, Delivery, DeliveryAttempt, EscalationStep
-from notifications.rules import sentences
 from notifications.rules.effective import route
+from notifications.services import sentences
 
 # How many members of a digest are named.
 NAMED = 50

@@ -24,9 +24,8 @@ from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.dispatch import send
 from notifications.forms.channels import AssignForm
-from notifications.rules import sentences
 from notifications.services import channels as channel_service
-from notifications.services import queries
+from notifications.services import queries, sentences
 from notifications.transports.base import Sent
 from notifications.views.channel_setup import lacks_a_mail_server, part
 

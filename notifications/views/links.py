@@ -23,7 +23,7 @@ from core.timezones import known_zones
 from monitors.domain.state_machine import Cause
 from monitors.models import Incident
 from monitors.services import incidents
-from notifications.dispatch import ack_links
+from notifications.composing import ack_links
 from notifications.messages import digests
 from notifications.messages.text import moment
 from notifications.models import Channel

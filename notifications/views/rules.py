@@ -27,9 +27,8 @@ from monitors.views.detail import workspace_context
 from monitors.views.responses import redirect_to_monitor
 from notifications.forms.escalation import EscalationForm, enabled
 from notifications.forms.rules import MonitorRulesForm, OwnForm, expected
-from notifications.rules import sentences
 from notifications.rules.effective import DEFAULT, Step, routes_of, rules_of
-from notifications.services import queries
+from notifications.services import queries, sentences
 from notifications.services import rules as rule_service
 from notifications.services import snooze as snooze_service
 from notifications.services.escalation import steps_of

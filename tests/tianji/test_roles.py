@@ -27,7 +27,7 @@ from core import wakeups
 from core.clock import database_now
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
 from monitors.services import maintenance_windows, tokens
-from notifications.dispatch import ack_links
+from notifications.composing import ack_links
 from notifications.models import Channel, Delivery
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace, secret_of
 from tests.support.heartbeats import push

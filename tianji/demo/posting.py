@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from random import Random
 
+from core import sql
 from core.sql import among
 from monitors.models import Monitor
 from notifications.dispatch import beliefs as belief_rows
@@ -270,4 +271,4 @@ def _write(posts: Sequence[_Post]) -> None:
     found = [belief for each in posts for belief in each.beliefs.values()]
     for belief in found:
         belief.delivery_id = belief.delivery.pk if belief.delivery else None
-    belief_rows.write(found)
+    sql.update(found)

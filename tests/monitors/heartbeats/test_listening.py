@@ -10,6 +10,7 @@ from django.db import OperationalError
 from django.db.models import F
 
 from core.clock import database_now
+from monitors import signals
 from monitors.domain.listening import ClockSetBack, Failing, GapEnded, Listening
 from monitors.domain.state_machine import Shown
 from monitors.heartbeats import missed
@@ -263,8 +264,16 @@ def test_a_clock_that_is_set_back_loses_no_deadline_and_is_noted(listener):
     let_pass(monitor, hours=-1)
     ahead = database_now() + timedelta(hours=1)
     Watermark.objects.create(until=ahead)
+    steps = []
+
+    def note(by, **arguments):
+        steps.append(by)
+
+    signals.clock_set_back.connect(note)
     assert isinstance(listener.look(), ClockSetBack)
+    signals.clock_set_back.disconnect(note)
     gap, state = Gap.objects.get(), state_of(monitor)
+    assert [step.total_seconds() for step in steps] == [pytest.approx(3600, abs=2)]
     assert gap.started_at == gap.ended_at
     assert gap.clock_step == pytest.approx(-3600, abs=2)
     # Without it, the outage of a sender that is silent from now on would be found an hour late.

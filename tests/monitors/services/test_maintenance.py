@@ -325,15 +325,15 @@ class TestUptime:
 
 @pytest.fixture
 def freed():
-    """What was told of maintenance that ends at another time."""
+    """The monitors whose maintenance ends at another time, by their row ids, for each signal."""
     released = []
 
-    def receive(sender, **arguments):
-        released.append(arguments)
+    def receive(sender, monitors, **arguments):
+        released.append(monitors)
 
-    signals.maintenance_moved.connect(receive)
+    signals.recipients_changed.connect(receive)
     yield released
-    signals.maintenance_moved.disconnect(receive)
+    signals.recipients_changed.disconnect(receive)
 
 
 def actions():
@@ -358,9 +358,7 @@ class TestPlanning:
         window = make_window(monitor.workspace)
         assert maintenance_windows.end_now(window=window)
         assert held(monitor) == {}
-        (released,) = freed
-        assert released["held"] == {monitor.pk: window.ends_at}
-        assert released["until"] == {monitor.pk: released["at"]}
+        assert freed == [[monitor.pk]]
         assert not maintenance_windows.end_now(window=window)
 
     def test_a_monitor_in_another_window_is_not_released(self, freed):
@@ -369,7 +367,7 @@ class TestPlanning:
         longer = make_window(monitor.workspace, minutes=90)
         maintenance_windows.end_now(window=window)
         assert held(monitor) == {monitor.pk: longer.ends_at}
-        assert [released["until"] for released in freed] == [{monitor.pk: longer.ends_at}]
+        assert freed == [[monitor.pk]]
 
     def test_what_repeats_ends_now_and_comes_again(self):
         monitor = make_monitor()
@@ -396,7 +394,7 @@ class TestPlanning:
     def test_a_deleted_one_frees_those_that_it_held(self, freed):
         monitor = make_monitor()
         maintenance_windows.delete(window=make_window(monitor.workspace))
-        assert list(freed[0]["held"]) == [monitor.pk]
+        assert freed == [[monitor.pk]]
 
     def test_a_window_that_has_not_begun_releases_no_monitor(self, freed):
         maintenance_windows.delete(window=make_window(make_monitor().workspace, starts=10))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from django.db import transaction
@@ -67,25 +66,6 @@ def test_waking_a_thousand_is_one_query(workspace, channel, django_assert_num_qu
     with django_assert_num_queries(1):
         beliefs.wake([Wake(one.pk, other.pk, 0) for one in monitors for other in channels], at=now)
     assert Belief.objects.filter(check_at=now).count() == 12
-
-
-def test_what_is_written_is_read_back_as_it_was(workspace, channel, django_assert_num_queries):
-    now = database_now()
-    rows = []
-    for number in range(3):
-        monitor = make_monitor(workspace=workspace)
-        belief = Belief.objects.create(monitor=monitor, channel=channel)
-        delivery = make_delivery(channel, monitor, next_attempt_at=None, status="sent")
-        belief.state, belief.outage, belief.sequence = "flapping", uuid4(), number
-        belief.incident, belief.after_incident, belief.reminders = delivery.incident, 5, 2
-        belief.late_after, belief.sent_at, belief.check_at = now, now - timedelta(hours=1), None
-        belief.delivery = delivery
-        rows.append(belief)
-    with django_assert_num_queries(1):
-        beliefs.write(rows)
-    names = [field.attname for field in Belief._meta.concrete_fields]
-    read = {belief.pk: [getattr(belief, name) for name in names] for belief in Belief.objects.all()}
-    assert read == {belief.pk: [getattr(belief, name) for name in names] for belief in rows}
 
 
 # --- Believing -------------------------------------------------------------------------------------

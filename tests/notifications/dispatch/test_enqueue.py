@@ -17,7 +17,7 @@ from notifications.dispatch import enqueue, send
 from notifications.models import Belief, ChannelRule, Delivery
 from notifications.services import channels as channel_service
 from tests.support.factories import make_channel, make_monitor, make_workspace
-from tests.support.incidents import age, box_for, make_incident, push
+from tests.support.incidents import age, box_for, deliver_after, make_incident, push
 
 pytestmark = pytest.mark.django_db
 DOWN, UP, PASSED = "incident.opened", "incident.resolved", "incident.passed"
@@ -288,6 +288,54 @@ def test_what_happened_while_a_channel_was_disabled_is_no_news(memory):
     recheck(channel=channel, skip_finished=True)
     send.deliver_due()
     assert memory.events("a") == [DOWN, UP]
+
+
+# --- A clock that is set back -----------------------------------------------------------------------
+
+
+def set_clock_back(**length):
+    """What happened before is in the future, by the clock as it is now, and a web process notices it."""
+    by = timedelta(**length)
+    age(seconds=-by.total_seconds())
+    with transaction.atomic():
+        signals.clock_set_back.send(sender=None, by=by)
+
+
+def test_what_happened_before_a_clock_is_set_back_is_sent_at_once(memory):
+    monitor = make_monitor()
+    box_for(monitor.workspace)
+    push(monitor, up=False)
+    set_clock_back(hours=1)
+    send.deliver_due()
+    assert memory.events("a") == [DOWN]
+
+
+def test_a_retry_and_a_pause_last_no_longer_because_a_clock_is_set_back(memory):
+    monitor = make_monitor()
+    channel = box_for(monitor.workspace)
+    memory.answers = {"a": "busy"}
+    push(monitor, up=False)
+    send.deliver_due()
+    memory.answers = {}
+    channel.refresh_from_db()
+    wait = channel.paused_until - database_now()
+    set_clock_back(hours=1)
+    channel.refresh_from_db()
+    assert channel.paused_until - database_now() <= wait
+    deliver_after(seconds=wait.total_seconds() + 1)
+    assert memory.events("a") == [DOWN]
+
+
+def test_a_storm_lasts_no_longer_because_a_clock_is_set_back(memory):
+    workspace = make_workspace()
+    monitors = [make_monitor(workspace=workspace) for _ in range(7)]
+    box_for(workspace)
+    push(*monitors, up=False)
+    send.deliver_due()
+    set_clock_back(days=1)
+    assert send.deliver_due() == 0
+    deliver_after(seconds=31)
+    assert memory.events("a") == [DOWN] * 5 + ["digest"]
 
 
 # --- Deletion --------------------------------------------------------------------------------------

@@ -3,11 +3,25 @@
 What people believe follows from the messages that really arrived: "down" after a beginning, "up" after an
 end. A machine keeps the outages that were opened and not ended, by their keys. Nothing of the engine is
 asked for it.
+
+No message is later than PROMISED after the last change. Later is a message that did not arrive though a
+worker looked, and though PROMISED had passed since its first look after the last of these:
+
+- a change of the monitor (an incident is confirmed, acknowledged or over; it is paused, resumed or deleted),
+  or of its rules, subscriptions, snooze, maintenance or urgency, by a person;
+- for what is late, the end of its timeout, and the heartbeat that ends that;
+- the end of what was to hold the message back: the delay of its channel, maintenance, for bad news also a
+  snooze, and for a monitor that was said to be flapping the 5 minutes in which it must be up, or 2 down;
+- trouble of the channel's receiver: an attempt that failed, until nothing waits for its retry or for the end
+  of a pause that the receiver asked for.
+
+Reminders are due at an interval and are not counted.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +41,7 @@ from monitors.services import incidents, maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import enqueue, late_and_failing, send
 from notifications.integrations import kinds
-from notifications.messages.events import ENDS, Event
+from notifications.messages.events import ENDS, Event, Reason
 from notifications.models import ChannelRule, Delivery
 from notifications.services import rules as rule_service
 from notifications.services import snooze
@@ -47,6 +61,11 @@ EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", examples(20)))
 PHASES = [each for each in Phase if each is not Phase.shrink or os.environ.get("MODEL_SHRINK") != "0"]
 # Seconds that a test may really take, for comparing its own clock with the database's.
 SLACK = 60
+# Within so many seconds a message arrives after the last change: a storm collects for 30 of them.
+PROMISED = 60
+# How long a monitor that is flapping must be up, and down.
+STEADY = {True: 300, False: 120}
+BAD_NEWS = (Event.OPENED, Event.LATE, Event.FLAPPING)
 
 
 @dataclass
@@ -80,7 +99,14 @@ class People(RuleBasedStateMachine):
 
     @initialize(delays=st.tuples(delays, delays, delays))
     def make(self, delays) -> None:
-        self.clock = 0.0
+        self.clock, self.began = 0.0, time.monotonic()
+        # When a worker looked, each monitor was last pushed and changed, by its public id, and each receiver
+        # last gave trouble.
+        self.looks: list[float] = []
+        self.pushed: dict[str, float] = defaultdict(float)
+        self.changed: dict[str, float] = defaultdict(float)
+        self.incidents: dict[str, object] = {}
+        self.trouble: dict[str, float] = defaultdict(float)
         self.memory = Memory(on_arrival=self.receive)
         self.wrong: list[str] = []
         self.seen: set[object] = set()
@@ -133,12 +159,18 @@ class People(RuleBasedStateMachine):
     @rule(seconds=lengths, given=boxes_answer)
     def wait_and_deliver(self, seconds, given) -> None:
         self._wait(seconds)
-        missed_heartbeats.declare_missed()
-        late_and_failing.enqueue_late()
+        self._sweep()
         self._deliver(given)
 
     def _push(self, which: list[Monitor], report: str) -> None:
         push(*which, up=report != "down", value=TOO_HIGH if report == "value" else GOOD)
+        for monitor in which:
+            self.pushed[str(monitor.public_id)] = self._now()
+        self._note_changes()
+
+    def _sweep(self) -> None:
+        missed_heartbeats.declare_missed()
+        self._note_changes()
 
     def _wait(self, seconds: int) -> None:
         age(seconds=seconds)
@@ -146,7 +178,32 @@ class People(RuleBasedStateMachine):
 
     def _deliver(self, given: dict[str, str]) -> None:
         self.memory.answers = given
+        looked_at = self._now()
+        late_and_failing.enqueue_late()
         send.deliver_due()
+        self.looks.append(looked_at)
+        for box, channel in self.channels.items():
+            channel.refresh_from_db()
+            rests = channel.paused_until is not None and channel.paused_until > database_now()
+            retries = channel.deliveries.filter(next_attempt_at__isnull=False, attempt_count__gt=0)
+            if rests or given.get(box, "taken") != "taken" or retries.exists():
+                self.trouble[box] = self._now()
+
+    def _now(self) -> float:
+        """The seconds that have passed, in the model and really."""
+        return self.clock + time.monotonic() - self.began
+
+    def _note_changes(self, *whatever: Monitor) -> None:
+        """Note which monitors have changed since the last time, and that these have."""
+        for monitor in self.monitors:
+            confirmed = monitor.incidents.filter(confirmed_at__isnull=False).order_by("-pk")
+            found = [
+                (each.pk, each.resolved_at is None, each.acknowledged_at is None) for each in confirmed[:2]
+            ]
+            name = str(monitor.public_id)
+            if monitor in whatever or self.incidents.get(name) != found:
+                self.changed[name] = self._now()
+            self.incidents[name] = found
 
     # --- What people do ------------------------------------------------------------------------------
 
@@ -171,7 +228,11 @@ class People(RuleBasedStateMachine):
         seconds=st.sampled_from([100, 700]),
     )
     def do(self, index, action, seconds) -> None:
+        # Whatever it comes to; maintenance may be about both.
+        before = list(self.monitors)
         getattr(self, f"_{action}")(self.monitors[index], seconds)
+        for monitor in before:
+            self.changed[str(monitor.public_id)] = self._now()
 
     def _acknowledge(self, monitor: Monitor, seconds: int) -> None:
         incident = self._open_incident(monitor)
@@ -216,6 +277,7 @@ class People(RuleBasedStateMachine):
         monitor = self.monitors[index]
         own = Own(Threshold(*missed), Threshold(*reported), recovery, Reminders(every, 2))
         rule_service.change(monitor=monitor, own=own)
+        self._note_changes(monitor)
 
     def _pause(self, monitor: Monitor, seconds: int) -> None:
         monitor_service.pause(monitor=monitor)
@@ -259,15 +321,52 @@ class People(RuleBasedStateMachine):
     # --- What arrives --------------------------------------------------------------------------------
 
     def receive(self, box, outgoing) -> None:
+        self._note_what_is_finished(box, outgoing.payload)
         if outgoing.id in self.seen:
             return
         self.seen.add(outgoing.id)
         row = Delivery.objects.get(public_id=outgoing.id)
         about = row.members.exclude(status="skipped") if row.event == Event.DIGEST else [row]
         for each in about:
+            self._note_what_is_late(box, each)
             self._note_of_machine(box, each)
             if each.monitor_id is not None:
                 self._note_of_people(box, each, first=row.attempt_count == 1)
+
+    def _note_what_is_finished(self, box, payload) -> None:
+        """Nothing finished is announced as down, whether at the first attempt or at a retry."""
+        digest = payload["digest"]
+        for each in digest["monitors"] if digest else [payload]:
+            if each["event"] not in (Event.OPENED, Event.REMINDER):
+                continue
+            incident = Incident.objects.get(public_id=each["incident"]["id"])
+            if incident.resolved_at is not None or each["incident"]["resolved_at"] is not None:
+                self.wrong.append(f"{box} was sent {each['event']} of what is over")
+
+    def _note_what_is_late(self, box, row) -> None:
+        if row.event == Event.REMINDER or not self.looks:
+            return
+        name = row.about["monitor_id"] if row.about else str(row.monitor.public_id)
+        since = [self.changed[name], self.trouble[box]]
+        since += [until for named, until in self.windows.values() if row.monitor_id in named]
+        if row.event in BAD_NEWS and row.monitor_id is not None:
+            since.append(self.rules[row.monitor_id].snoozed_until)
+        if row.incident is not None and self.channels[box].delay:
+            since.append(self._when(row.incident.started_at) + self.channels[box].delay)
+        if row.event == Event.LATE:
+            since.append(self._when(row.occasion) + TIMEOUT)
+        if row.reason == Reason.ARRIVED:
+            since.append(self.pushed[name])
+        if self.belief.get((row.monitor_id, box)) == FLAPPING:
+            since.append(self.changed[name] + STEADY[self._open_incident(row.monitor) is None])
+        # Where a worker looks each second, the first of these looks is at once.
+        late_by = self.looks[-1] - next((look for look in self.looks if look >= max(since)), self.looks[-1])
+        if late_by > PROMISED:
+            self.wrong.append(f"{row.event} of {name} to {box} is more than {late_by:.0f} s late")
+
+    def _when(self, time_) -> float:
+        """Return a time of the database's clock by that of the model."""
+        return self._now() - (database_now() - time_).total_seconds()
 
     def _note_of_machine(self, box, row) -> None:
         if row.outage is None:
@@ -336,6 +435,7 @@ class People(RuleBasedStateMachine):
         self._everybody_believes_what_is()
         for monitor in self.monitors:
             monitor_service.resume(monitor=monitor)
+        self._note_changes(*self.monitors)
         self._run_out(mend=True)
         self._everybody_believes_what_is()
         assert not any(self.open.values()), f"outages are still open: {dict(self.open)}"
@@ -348,9 +448,11 @@ class People(RuleBasedStateMachine):
             up = set(states.filter(status=UP).values_list("pk", flat=True))
             if fine := [monitor for monitor in self.monitors if mend or monitor.pk in up]:
                 self._push(fine, "up")
-            self._wait(ROUND)
-            missed_heartbeats.declare_missed()
-            send.deliver_due()
+            # In parts, so that a worker looks before and after a message would be too late.
+            for seconds in (10, PROMISED + 10, ROUND - PROMISED - 20):
+                self._wait(seconds)
+                self._sweep()
+                self._deliver({})
             self.nothing_wrong_arrives()
             if number >= 3 and not self._open_deliveries():
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -117,6 +118,40 @@ def test_a_digest_of_which_a_monitor_is_being_changed_is_left_for_the_next_turn(
     send.deliver_due()
     digest.refresh_from_db()
     assert (digest.status, digest.note) == ("skipped", "outdated")
+
+
+@pytest.mark.parametrize("end", ["recorded", "given up"])
+def test_the_members_of_a_digest_are_locked_in_the_order_in_which_a_deletion_locks_deliveries(
+    memory, row_locks, end
+):
+    """Two deletions and two digests could wait for each other in a circle otherwise."""
+    workspace, monitors = several(3)
+    channel = box_for(workspace, burst=1)
+    push(*monitors, up=False)
+    send.deliver_due()
+    age(seconds=31)
+    claim = turn.take_turn(channel.pk)
+    if end == "given up":
+        memory.answers = {"a": "failed"}
+        send.attempt(claim)
+    first, second = Delivery.objects.filter(digest__event=DIGEST).order_by("pk")
+    # It is behind the second one in the table now, where an update finds it.
+    Delivery.objects.filter(pk=first.pk).update(created_at=first.created_at - timedelta(seconds=1))
+
+    def finish():
+        if end == "given up":
+            channels.edit(channel=channel, enabled=False)
+        else:
+            send.attempt(claim)
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            list(Delivery.objects.select_for_update().filter(pk=first.pk))
+            finished = pool.submit(in_thread, finish)
+            time.sleep(1)
+            assert list(Delivery.objects.select_for_update(nowait=True).filter(pk=second.pk))
+        finished.result(20)
+    assert Delivery.objects.get(pk=second.pk).status == ("failed" if end == "given up" else "sent")
 
 
 def test_rules_that_change_while_a_monitor_is_deleted_leave_it_out(row_locks):

@@ -28,7 +28,7 @@ def channel(memory, workspace):
 def neglected_for():
     """How many seconds the oldest message has waited for us, if that is more than a minute."""
     now = database_now()
-    since = waiting.neglected_since(now - timedelta(minutes=1), now)
+    since = waiting.neglected_since(now - timedelta(minutes=1))
     return None if since is None else round((now - since).total_seconds())
 
 
@@ -71,8 +71,6 @@ def test_what_is_not_due_yet_is_no_turn(channel, monitor):
         ({"paused_until": -1}, True),
         ({"digest_at": 20}, False),
         ({"digest_at": -1}, True),
-        # The clock was set back.
-        ({"digest_at": 600}, True),
         ({"enabled": False}, False),
     ],
 )

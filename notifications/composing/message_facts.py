@@ -17,7 +17,7 @@ from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import Cause
 from monitors.history.rejected import rejected_since
 from monitors.models import Incident, Monitor
-from notifications.dispatch import ack_links
+from notifications.composing import ack_links
 from notifications.messages import digests, single
 from notifications.messages.digests import SECTIONS, Section, section_of
 from notifications.messages.events import Event, Reason
@@ -102,6 +102,24 @@ def _of_deleted(delivery: Delivery, now: datetime) -> single.Facts:
         reason=Reason.DELETED,
         urgency=about.get("urgency", "normal"),
     )
+
+
+def left_of(monitor: Monitor, incident: Incident | None) -> dict[str, str]:
+    """Return what is kept of `monitor`, which is being deleted, for the message that ends its outage.
+
+    Args:
+        incident: that the channel was notified of last, if there is one; otherwise it is the newest.
+    """
+    about = {"monitor": monitor.name, "monitor_id": str(monitor.public_id), "urgency": monitor.urgency}
+    incident = incident or monitor.incidents.order_by("-pk").first()
+    if incident is None:
+        return about
+    return about | {
+        "incident_id": str(incident.public_id),
+        "cause": incident.cause,
+        "started_at": incident.started_at.isoformat(),
+        "detected_at": incident.detected_at.isoformat(),
+    }
 
 
 def _about_incident(incident: Incident) -> dict[str, Any]:

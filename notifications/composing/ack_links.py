@@ -24,10 +24,9 @@ from notifications.models import Belief, Channel, Delivery
 
 # Outages may last, and people find the notification when they are back from holiday.
 VALID = timedelta(days=90)
+# A former name of this module; links in notifications that were sent stay valid.
 _SALT = "notifications.dispatch.ack_links.acknowledge"
 _UUID_BYTES = 16
-
-
 # In front of the ids of a link that is about a digest.
 _ALL = b"a"
 # The events whose incidents the link of a digest acknowledges.

@@ -12,7 +12,7 @@ from django.utils import translation
 from accounts.models import Workspace
 from core.clock import database_now
 from monitors.models import Incident, MonitorState, RejectedPush
-from notifications.dispatch import compose
+from notifications.composing import compose
 from notifications.messages.events import Event
 from notifications.models import Channel, Delivery, DeliveryAttempt, WorkspaceRules
 from notifications.transports.base import Tone

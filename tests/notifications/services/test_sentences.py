@@ -11,7 +11,7 @@ from django.utils import timezone
 from monitors.domain.thresholds import Threshold, Thresholds
 from notifications.models import Channel
 from notifications.rules.effective import Route, Rules, Step
-from notifications.rules.sentences import defaults, sentences
+from notifications.services.sentences import defaults, sentences
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 USUAL = frozenset({"down", "recovery", "reminder"})

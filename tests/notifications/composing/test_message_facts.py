@@ -11,7 +11,8 @@ from core.clock import database_now
 from monitors.models import Monitor
 from monitors.services import incidents
 from monitors.services import monitors as monitor_service
-from notifications.dispatch import compose, late_and_failing, message_facts, send
+from notifications.composing import compose, message_facts
+from notifications.dispatch import late_and_failing, send
 from notifications.messages.events import Event
 from notifications.models import Delivery
 from tests.support.factories import make_monitor

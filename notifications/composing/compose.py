@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Workspace
 from core.clock import database_now
 from core.timezones import known_zones
-from notifications.dispatch import message_facts
+from notifications.composing import message_facts
 from notifications.messages import digests, payloads, placeholders, single, templates
 from notifications.messages.events import DIGESTS, Event, Reason
 from notifications.messages.single import Message

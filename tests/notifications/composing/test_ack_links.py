@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
-from notifications.dispatch import ack_links
+from notifications.composing import ack_links
 from notifications.messages.events import Event
 from notifications.models import Belief, Delivery, MonitorRules
 from notifications.services import snooze
