@@ -153,6 +153,9 @@ def wake_overlooked() -> int:
     since, until = (now - ago for ago in _OVERLOOKED)
     goes_on = Incident.objects.filter(resolved_at=None, confirmed_at__range=(since, until))
     wanted = _routed(goes_on.select_related("monitor"))
+    if not wanted:
+        # Without a transaction, which on SQLite would take the only write lock.
+        return 0
     rows = Belief.objects.filter(monitor__in=among({monitor for monitor, _channel in wanted}))
     known = {
         (monitor, channel)
