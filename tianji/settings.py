@@ -86,7 +86,8 @@ INSTALLED_APPS = [
     "accounts",
     "monitors",
     "notifications",
-    "django.contrib.admin",
+    # Without the pages, which tianji/urls.py loads: workers and Celery Beat have none.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
