@@ -107,7 +107,7 @@ class Scheduler(DatabaseScheduler):
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> Any:
         queue = (entry.options or {}).get("queue") or self.app.conf.task_default_queue
-        if self._gate.lets_through(entry.task) and not self._is_full(producer, queue):
+        if self._gate.lets_through(str(entry.task)) and not self._is_full(producer, queue):
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         # As after a tick that was sent: Celery Beat runs, whether or not a worker does.
         self._tasks_since_sync += 1

@@ -94,7 +94,7 @@ class Command(BaseCommand):
         self.stdout.write(line)
         self.stdout.flush()
 
-    def _apart(self, name: str, run: Callable[[], None]) -> None:
+    def _apart(self, name: str, run: Callable[[], object]) -> None:
         """Call `run` in a fork, so that this process keeps neither its connections nor its memory.
 
         Raises:
