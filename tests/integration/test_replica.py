@@ -52,6 +52,10 @@ def page(plant: Plant) -> str:
         " SELECT id, now() - interval '1 hour' - n * interval '1 minute', 'up', 'n' || n, n"
         f" FROM monitors_monitor, generate_series(1, {ROWS}) AS n"
     )
+    # What is written now under an old time is what it can't know of.
+    with psycopg.connect(plant.environment["DATABASE_REPLICA_URL"], autocommit=True) as connection:
+        count = "SELECT count(*) > %s FROM monitors_heartbeat"
+        wait_for(lambda: connection.execute(count, [ROWS]).fetchone() == (True,), seconds=60)
     (row,) = plant.query("SELECT public_id FROM monitors_monitor")
     return f"/monitors/{row['public_id']}/"
 
