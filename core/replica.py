@@ -22,8 +22,8 @@ ALIAS = "replica"
 
 # A transaction may commit so long after the time that it wrote; longer statements are cancelled.
 _COMMITTED_WITHIN = timedelta(seconds=30)
-# For how long an answer counts, and a replica that didn't respond is left alone.
-_ASK_EVERY_SECONDS = 5.0
+# For how long an answer counts, and a replica that didn't respond is left alone: waiting for one takes long.
+_ASK_EVERY_SECONDS, _LEAVE_ALONE_SECONDS = 5.0, 30.0
 # The time of the primary's last commit that was replayed. A primary in its place has all.
 _REPLAYED = (
     "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() ELSE clock_timestamp() END"
@@ -35,7 +35,7 @@ class _Known:
     """What the replica has replayed, as this process last asked; nothing while it is away."""
 
     replayed: datetime | None = None
-    asked_at: float | None = None
+    ask_at: float = 0.0
 
 
 _known = _Known()
@@ -53,6 +53,12 @@ def reading(*, complete_until: datetime) -> Iterator[bool]:
         yield False
         return
     replica = connections[ALIAS]
+    try:
+        replica.ensure_connection()
+    except Error as error:
+        _leave_alone(error)
+        yield False
+        return
     connections[DEFAULT_DB_ALIAS] = replica
     try:
         yield True
@@ -63,23 +69,24 @@ def reading(*, complete_until: datetime) -> Iterator[bool]:
 
 
 def _has_all(*, until: datetime) -> bool:
-    now = time.monotonic()
-    if _known.asked_at is None or now - _known.asked_at >= _ASK_EVERY_SECONDS:
-        _known.replayed = _ask()
-        _known.asked_at = time.monotonic()
+    if time.monotonic() >= _known.ask_at:
+        _ask()
     return _known.replayed is not None and _known.replayed - _COMMITTED_WITHIN >= until
 
 
-def _ask() -> datetime | None:
+def _ask() -> None:
     replica = connections[ALIAS]
     try:
         with replica.cursor() as cursor:
             cursor.execute(_REPLAYED)
-            (replayed,) = cursor.fetchone()
+            (_known.replayed,) = cursor.fetchone()
+            _known.ask_at = time.monotonic() + _ASK_EVERY_SECONDS
     except Error as error:
-        log.warning("the replica is not read", error=str(error).strip())
-        return None
+        _leave_alone(error)
     finally:
         replica.close()
-    found: datetime | None = replayed
-    return found
+
+
+def _leave_alone(error: Error) -> None:
+    log.warning("the replica is not read", error=str(error).strip())
+    _known.replayed, _known.ask_at = None, time.monotonic() + _LEAVE_ALONE_SECONDS

@@ -137,10 +137,10 @@ def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up
 def test_a_process_of_the_web_server_that_dies_is_replaced_by_one_that_serves(running: Up):
     web = child(running.process, "tianji web")
     before = {process.pid for process in web.children()}
-    assert len(before) == 2
+    assert before
     for process in web.children():
         process.kill()
-    wait_for(lambda: len({process.pid for process in web.children()} - before) == 2, seconds=20)
+    wait_for(lambda: len({process.pid for process in web.children()} - before) == len(before), seconds=20)
     wait_for(lambda: is_ready(running.url), seconds=20)
     with Person(running.url) as person:
         push_url = person.create_monitor("after the fork").push_url
@@ -152,7 +152,7 @@ def test_its_processes_share_the_program_in_memory(running: Up):
     """Each would need about 70 MB of its own."""
     wait_for(lambda: is_ready(running.url), seconds=20)
     family = family_of(running.process)
-    assert len(family) >= 5
+    assert len(family) >= 4
     own = {found.pid: found.memory_full_info().uss / 2**20 for found in family}
     assert max(own.values()) < 45, own
 
