@@ -160,8 +160,7 @@ def _written(
         release_connection()
         yield [_heartbeat(row, tokens) for row in rows]
         # What was received lately is in the first chunk.
-        oldest = rows[-1]["received_at"] if rows else database_now()
-        with replica.reading(complete_until=oldest):
+        with replica.reading(complete_until=rows[-1]["received_at"] if rows else database_now()):
             rows = next(remaining, None)
 
 
