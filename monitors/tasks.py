@@ -6,6 +6,7 @@ from api import idempotency
 from monitors.heartbeats import due
 from monitors.heartbeats import missed as sweep_
 from monitors.history import rollups
+from monitors.services import partitions
 from monitors.services import retention as retention_
 
 
@@ -22,6 +23,11 @@ def retention() -> None:
     retention_.delete_old_rollups()
     retention_.delete_old_gaps()
     retention_.delete_old_rejected_pushes()
+
+
+@shared_task
+def make_partitions() -> None:
+    partitions.make_ahead()
 
 
 @shared_task

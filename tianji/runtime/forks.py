@@ -21,7 +21,7 @@ AVAILABLE = sys.platform == "linux"
 
 # What the roles import when they start. A fork that imports has the memory for it to itself.
 _OF_ROLES = (
-    *("granian.cli", "granian.server", "a2wsgi", "monitors.heartbeats.gateway"),
+    *("granian.cli", "granian.server", "tianji.runtime.pages"),
     *("celery.bin.celery", "celery.apps.worker", "celery.apps.beat", "celery.concurrency.thread"),
     "tianji.runtime.beat",
 )
