@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from api import idempotency
+from monitors.heartbeats import due
 from monitors.heartbeats import missed as sweep_
 from monitors.history import rollup_turn
 from monitors.services import partitions
@@ -11,7 +12,8 @@ from monitors.services import retention as retention_
 
 @shared_task
 def sweep() -> None:
-    sweep_.declare_missed()
+    if due.something_is_due():
+        sweep_.declare_missed()
 
 
 @shared_task

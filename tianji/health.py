@@ -45,8 +45,9 @@ SWEEP_IS_BEHIND_AFTER = timedelta(seconds=30)
 CLOCK_STEP_IS_NEWS_FOR, CLOCK_STEP_IS_NEWS_AT_MOST = timedelta(minutes=10), timedelta(hours=1)
 # If more channels hang than a worker has threads, the others wait for the timeouts.
 DELIVERIES_ARE_BEHIND_AFTER = timedelta(seconds=60)
-# Ticks come once a second; this many in the queue mean that no worker is running.
-TICKS_WAIT_MOST = 60
+# Ticks come once a second, or every 3 s while nothing is due; this many in the queue mean that no worker is
+# running.
+TICKS_WAIT_MOST = 30
 # Each web process commits about once a second.
 COMMITTED_WITHIN_SECONDS = 10.0
 _BROKER_SECONDS = 1.0

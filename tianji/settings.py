@@ -86,7 +86,8 @@ INSTALLED_APPS = [
     "accounts",
     "monitors",
     "notifications",
-    "django.contrib.admin",
+    # Without the pages, which tianji/urls.py loads: workers and Celery Beat have none.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -160,12 +161,8 @@ _IDLE_IN_TRANSACTION_MS = 15_000
 # Longer than any statement may run: then the server, or what is between, hangs.
 _RESPOND_SECONDS = 20.0
 
-if _DATABASE_URL:
-    DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
-else:
-    DATABASES = {
-        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
-    }
+_sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
+DATABASES = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _sqlite}
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
     from core.postgresql import responding_within
@@ -179,9 +176,9 @@ if _database["ENGINE"].endswith("postgresql"):
             "keepalives_interval": 5,
             "keepalives_count": 2,
             # Repeated statements are planned once per connection. A pooler between Tianji and
-            # PostgreSQL must support prepared statements (docs/operations.md).
+            # PostgreSQL must support prepared statements (docs/operations.md), or be spared them.
             "server_side_binding": True,
-            "prepare_threshold": 5,
+            **({"prepare_threshold": 5} if env.bool("TIANJI_DB_PREPARE", True) else {}),
             "options": (
                 f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
                 f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
@@ -199,6 +196,10 @@ if _database["ENGINE"].endswith("postgresql"):
     )
     _database["CONN_MAX_AGE"] = 0
     _database["CONN_HEALTH_CHECKS"] = True
+    # They live outside transactions, where a pooler may give the next statement another connection.
+    _database["DISABLE_SERVER_SIDE_CURSORS"] = True
+    if env.str("DATABASE_REPLICA_URL", ""):
+        DATABASES["replica"] = environment.replica_of(_database, env.dj_db_url("DATABASE_REPLICA_URL"))
 elif _database["ENGINE"].endswith("sqlite3"):
     _database.setdefault("OPTIONS", {}).update(
         {

@@ -10,6 +10,7 @@ from core import theme
 from notifications.views import links
 from tianji import health
 
+admin.autodiscover()
 # The admin site's own sign-in form has neither the second factor nor the limit on failed sign-ins.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.site_header = admin.site.site_title = "Tianji"

@@ -23,6 +23,7 @@ from api import keyset
 from api.base import ApiView
 from api.problems import impossible
 from api.schema import answers, paged, problem_response
+from core import replica
 from core.clock import database_now
 from core.connections import release_connection
 from monitors.api.history_serializers import (
@@ -152,10 +153,15 @@ class Heartbeats(HistoryView):
 def _written(
     chunks: Iterable[list[dict[str, Any]]], tokens: dict[int, str]
 ) -> Iterator[list[dict[str, Any]]]:
-    for rows in chunks:
+    remaining = iter(chunks)
+    rows = next(remaining, None)
+    while rows is not None:
         # A slow reader must not hold a pooled connection.
         release_connection()
         yield [_heartbeat(row, tokens) for row in rows]
+        # What was received lately is in the first chunk.
+        with replica.reading(complete_until=rows[-1]["received_at"] if rows else database_now()):
+            rows = next(remaining, None)
 
 
 def _columns(row: Heartbeat) -> dict[str, Any]:

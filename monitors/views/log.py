@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEntry
+from core import replica
 from core.clock import database_now
 from core.connections import release_connection
 from core.pagination import PAGE, Page, page_of
@@ -116,11 +117,17 @@ def _export(monitor: Monitor, criteria: Filter, file_format: str) -> StreamingHt
 def _written(first: list[Entry], rows: Iterator[Entry], language: str) -> Iterator[list[dict[str, Any]]]:
     chunk = first
     while chunk:
+        oldest = chunk[-1].at
         # A slow reader must not hold a pooled connection.
         release_connection()
         yield [_line(entry) for entry in chunk]
         # This runs after the response has started, when the reader's language is no longer active.
-        with translation.override(language), timezone.override(UTC):
+        with (
+            translation.override(language),
+            timezone.override(UTC),
+            # What was written lately is in the first chunk.
+            replica.reading(complete_until=oldest),
+        ):
             chunk = list(islice(rows, feed.CHUNK))
 
 

@@ -81,6 +81,8 @@ def start_delivering() -> int:
 
     Returns at once, so that channels that hang delay neither the others nor the sweep.
     """
+    if not waiting.something_is_due():
+        return 0
     started = 0
     for channel in waiting.channels_with_something_due():
         with _serving:

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 
+from django.db import connection
 from django.db.models import Exists, Min, OuterRef, QuerySet
 
-from core.clock import database_now
+from core.clock import database_now, sql_now
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 
 # More than `Channel.burst` messages in this time are a storm, in which a digest is sent as often.
 STORM = timedelta(seconds=30)
 # How many attempts are looked at for the channels that were served lately; they have no index by time.
 _ATTEMPTS_LOOKED_AT = 2000
+
+
+def something_is_due() -> bool:
+    """Return whether any message or comparison is due, even of a channel whose turn it isn't.
+
+    One query on indexes, made every second; `channels_with_something_due` costs ten times as much.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_is_due_statement(connection.vendor), [])
+        return bool(cursor.fetchone()[0])
+
+
+@cache
+def _is_due_statement(vendor: str) -> str:
+    # In a SELECT of its own, the time is computed once, before the indexes are searched for it.
+    now = f"(SELECT {sql_now()})"
+    beliefs, channels = Belief._meta.db_table, Channel._meta.db_table
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM {Delivery._meta.db_table} WHERE next_attempt_at <= {now})"
+        # By channel, as in the index.
+        f" OR EXISTS (SELECT 1 FROM {channels} AS c WHERE EXISTS"
+        f" (SELECT 1 FROM {beliefs} AS b WHERE b.channel_id = c.id AND b.check_at <= {now}))"
+    )
 
 
 def channels_with_something_due() -> list[int]:

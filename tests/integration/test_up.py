@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,10 +128,9 @@ def test_killing_the_supervisor_itself_takes_the_children_with_it():
         wait_for(lambda: all_gone(family), seconds=20)
 
 
-@pytest.mark.parametrize(
-    ("role", "part"), [("beat", " beat "), ("worker", " worker "), ("web", "runtime.web")]
-)
-def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up, role: str, part: str):
+@pytest.mark.parametrize("role", ["beat", "worker", "web"])
+def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up, role: str):
+    part = f"tianji {role}"
     dead = child(running.process, part)
     dead.kill()
     running.process.line_with(f"{role} was killed by SIGKILL; restarting in 1 s.")
@@ -150,7 +150,7 @@ def test_a_child_that_dies_is_started_again_and_the_fault_is_printed(running: Up
 
 
 def test_a_process_of_the_web_server_that_dies_is_replaced_by_one_that_serves(running: Up):
-    web = child(running.process, "runtime.web")
+    web = child(running.process, "tianji web")
     before = {process.pid for process in web.children()}
     assert len(before) == 1
     for process in web.children():
@@ -160,6 +160,15 @@ def test_a_process_of_the_web_server_that_dies_is_replaced_by_one_that_serves(ru
     with Person(running.url) as person:
         push_url = person.create_monitor("after the fork").push_url
     assert [requests.post(push_url, timeout=10).status_code for _ in range(8)] == [200] * 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process loads the program")
+def test_its_processes_share_the_program_in_memory(running: Up):
+    """Each would need about 70 MB of its own. What serves pages needs more with every page."""
+    wait_for(lambda: is_ready(running.url), seconds=20)
+    roles = [child(running.process, f"tianji {role}") for role in ("web", "worker", "beat")]
+    own = {found.pid: found.memory_full_info().uss / 2**20 for found in roles}
+    assert max(own.values()) < 40, own
 
 
 def test_a_second_start_on_the_same_data_folder_is_refused_with_a_clear_line(running: Up):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.test import Client
 
@@ -20,6 +21,9 @@ from monitors.services import tokens
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.services import channels as channel_service
 from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace, secret_of
+
+# The pages are registered with the URLs.
+admin.autodiscover()
 
 
 def make_staff(*, superuser: bool = False, email: str = "") -> User:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pwd
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -15,11 +16,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import redis
+from psycopg.rows import dict_row
 
 _START_WITHIN = 30.0
 
@@ -165,6 +169,31 @@ class Postgres:
         _end(self._process, signal.SIGQUIT if crash else signal.SIGINT)
         self._process = None
 
+    def replica(self, folder: Path) -> Postgres:
+        """Return a streaming replica of this server, which runs; it isn't started yet."""
+        made = Postgres.__new__(Postgres)
+        made._as, made._folder, made._process = _Unprivileged(folder), folder, None
+        made._settings, made.port, made.log = dict(self._settings), free_port(), folder / "postgres.log"
+        subprocess.run(
+            [
+                *(made._as.binaries / "pg_basebackup", "-D", folder / "data", "--write-recovery-conf"),
+                *(
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(self.port),
+                    "-U",
+                    "postgres",
+                    "--checkpoint=fast",
+                    "--no-sync",
+                ),
+            ],
+            check=True,
+            capture_output=True,
+            **made._as.options,
+        )
+        return made
+
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """Create an empty database, or a copy of one that nobody uses now, and return its URL."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
@@ -173,6 +202,71 @@ class Postgres:
 
     def binary(self, name: str) -> Path:
         return self._as.binaries / name
+
+
+class PgBouncer:
+    """A PgBouncer with transaction pooling in front of a PostgreSQL, over few connections.
+
+    Configured as docs/operations.md says, except that it lets everyone in.
+    """
+
+    def __init__(self, folder: Path, program: str, server: str, *, connections: int) -> None:
+        self._folder, self._program = folder, program
+        self._server = urlsplit(server)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        (folder / "users.txt").write_text(f'"{self._server.username}" ""\n')
+        (folder / "pgbouncer.ini").write_text(
+            "[databases]\n"
+            f"* = host={self._server.hostname} port={self._server.port} user={self._server.username}\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            f"auth_type = trust\nauth_file = {folder}/users.txt\nadmin_users = {self._server.username}\n"
+            f"pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 500\n"
+            "ignore_startup_parameters = extra_float_digits, options\n"
+            f"logfile = {folder}/pgbouncer.log\n"
+            + ("max_prepared_statements = 200\n" if self.prepares else "")
+        )
+
+    @property
+    def version(self) -> tuple[int, int]:
+        shown = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=True)
+        major, minor = re.findall(r"\d+", shown.stdout)[:2]
+        return int(major), int(minor)
+
+    @cached_property
+    def prepares(self) -> bool:
+        """Whether it supports prepared statements."""
+        return self.version >= (1, 21)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{self._server.username}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        # It does not run as root either.
+        options: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            for path in (self._folder, *self._folder.iterdir()):
+                shutil.chown(path, nobody.pw_uid, nobody.pw_gid)
+            options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._process = subprocess.Popen(
+            [self._program, "-q", self._folder / "pgbouncer.ini"], cwd=self._folder, **options
+        )
+        _wait_until(
+            lambda: psycopg.connect(self.url("pgbouncer"), connect_timeout=2).close(),
+            psycopg.OperationalError,
+        )
+
+    def show(self, what: str) -> list[dict[str, Any]]:
+        """Return what SHOW says on its console."""
+        with psycopg.connect(self.url("pgbouncer"), autocommit=True, row_factory=dict_row) as connection:
+            # It understands simple queries only.
+            return connection.cursor(binary=False).execute(f"SHOW {what}", prepare=False).fetchall()  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        _end(self._process, signal.SIGKILL)
+        self._process = None
 
 
 class Redis:
@@ -246,6 +340,30 @@ def postgres(*, durable: bool = False) -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def replica_of(server: Postgres) -> Iterator[Postgres]:
+    """A running replica of `server`."""
+    with _folder() as folder:
+        made = server.replica(folder)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+@contextlib.contextmanager
+def pgbouncer(program: str, server: str, *, connections: int) -> Iterator[PgBouncer]:
+    """A running PgBouncer in front of the PostgreSQL at `server`, with so many `connections` a database."""
+    with _folder() as folder:
+        made = PgBouncer(folder, program, server, connections=connections)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
 
 
 @contextlib.contextmanager

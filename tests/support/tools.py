@@ -19,6 +19,7 @@ PACKAGES = {
     "go": ("golang-go",),
     "javac": ("default-jdk-headless",),
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-net-http4.0-cil"),
+    "pgbouncer": ("pgbouncer",),
 }
 
 # The former is the same browser without the windows around its pages, which nobody sees here: opening
@@ -30,6 +31,11 @@ def browser() -> str | None:
     """Return the path of the browser to test with, where there is one."""
     configured = os.environ.get("TESTS_CHROMIUM")
     return configured or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def pgbouncer() -> str | None:
+    """Return the path of PgBouncer, where there is one."""
+    return os.environ.get("TESTS_PGBOUNCER") or shutil.which("pgbouncer")
 
 
 def install_missing(programs: Iterable[str]) -> None:
@@ -47,7 +53,8 @@ def install(*packages: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return
     print(f"== Installing {', '.join(packages)} with apt-get", flush=True)  # noqa: T201
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # In run level 1, packages don't start their services, such as PgBouncer's.
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
     for each in (["apt-get", "update", "-qq"], command):
         subprocess.run(each, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

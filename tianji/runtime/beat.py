@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,11 +15,14 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from core import wakeups
 from core.clock import database_now, steady_seconds
+from tianji.runtime.beat_gate import Gate
 
 log = structlog.get_logger(__name__)
 
 # A clock that is read again differs a little; this much means that it was set.
 _STEP = timedelta(seconds=2)
+# Celery Beat would ask several times a second whether someone has changed its schedule.
+_LOOK_FOR_CHANGES_EVERY_SECONDS = 5.0
 
 
 class _Clock:
@@ -71,7 +75,10 @@ class Entry(ModelEntry):
 
 
 class Scheduler(DatabaseScheduler):
-    """Celery Beat's schedule in the database. No tick is added to a queue that no worker works off."""
+    """Celery Beat's schedule in the database.
+
+    No tick is sent while nothing is due, nor added to a queue that no worker works off.
+    """
 
     Entry = Entry
     _heap: Any
@@ -80,8 +87,17 @@ class Scheduler(DatabaseScheduler):
     _tasks_since_sync: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._gate = Gate()
+        self._looked_at = -_LOOK_FOR_CHANGES_EVERY_SECONDS
         self._read_clock()
         super().__init__(*args, **kwargs)
+
+    def schedule_changed(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_FOR_CHANGES_EVERY_SECONDS:
+            return False
+        self._looked_at = now
+        return bool(super().schedule_changed())
 
     def sync(self) -> None:
         super().sync()
@@ -91,7 +107,7 @@ class Scheduler(DatabaseScheduler):
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> Any:
         queue = (entry.options or {}).get("queue") or self.app.conf.task_default_queue
-        if not self._is_full(producer, queue):
+        if self._gate.lets_through(str(entry.task)) and not self._is_full(producer, queue):
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         # As after a tick that was sent: Celery Beat runs, whether or not a worker does.
         self._tasks_since_sync += 1

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+
+from tianji.runtime.forks import Fork, die_with_parent
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A child that ran this long had started properly, so its next exit resets the backoff.
 SETTLED_AFTER = 60.0
 STOP_WITHIN = 10.0
 _POLL_EVERY = 0.1
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
 class Child:
-    """One process to keep running: its name, its command and, while it runs, its handle.
+    """One process to keep running: its name, what it does and, while it runs, its handle.
 
-    One that isn't `essential` is left alone when it ends.
+    Args:
+        run: what a fork of this process does. Without it, `argv` is started.
+        essential: otherwise it is left alone when it ends.
     """
 
     name: str
-    argv: Sequence[str]
+    argv: Sequence[str] = ()
+    run: Callable[[], None] | None = None
     essential: bool = True
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Fork | None = None
     started_at: float = 0.0
     backoff: float = BACKOFF_FIRST
     restart_at: float = 0.0
@@ -84,13 +86,16 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.started_at = time.monotonic()
+        if child.run is not None:
+            child.process = Fork(child.name, child.run)
+            return
         # A separate process group, so that Ctrl-C in a terminal reaches only the supervisor, which then
         # stops the children in order.
         child.process = subprocess.Popen(
             child.argv,
             env=dict(self.environment),
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
+            preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
         )
 
     def _supervise(self, child: Child) -> None:
@@ -138,9 +143,3 @@ def _how_it_ended(code: int) -> str:
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _die_with_parent() -> None:
-    """Have Linux terminate this child when the supervisor exits for any reason."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -35,14 +35,21 @@ def load() -> None:
     # shared.
     gc.disable()
     django.setup()
-    # The views, the middleware, the gateway and the templates: otherwise the first requests load them.
+    load_pages()
+    gc.freeze()
+    gc.enable()
+
+
+def load_pages() -> None:
+    """Import the views, the middleware and the gateway, and compile the templates.
+
+    Otherwise the first requests do it.
+    """
     assert get_resolver().url_patterns
     get_wsgi_application()
     importlib.import_module("tianji.runtime.pages")
     for path in (settings.BASE_DIR / "templates").rglob("*.html"):
         get_template(path.relative_to(settings.BASE_DIR / "templates").as_posix())
-    gc.freeze()
-    gc.enable()
 
 
 if __name__ == "__main__":

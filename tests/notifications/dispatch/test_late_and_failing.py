@@ -28,6 +28,14 @@ def late_monitor(**fields):
     return monitor
 
 
+def test_with_nobody_to_notify_looking_is_one_query(memory, workspace, django_assert_num_queries):
+    monitor = late_monitor(workspace=workspace)
+    box_for(workspace, "calm")
+    push(monitor)
+    with django_assert_num_queries(1):
+        assert late_and_failing.enqueue_all() == 0
+
+
 # --- Late ------------------------------------------------------------------------------------------
 
 

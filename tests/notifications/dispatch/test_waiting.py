@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from core.clock import database_now
 from notifications.dispatch import claims, send, turn, waiting
-from notifications.models import Belief, Channel
+from notifications.models import Belief, Channel, Delivery
 from tests.support.factories import make_monitor, make_workspace
 from tests.support.incidents import age, box_for, deliver_after, make_delivery, push
 
@@ -104,6 +105,38 @@ def test_it_takes_as_many_queries_for_many_channels_as_for_one(
         push(monitor)
         with django_assert_num_queries(3):
             waiting.channels_with_something_due()
+
+
+def test_something_is_due_with_the_first_news_and_not_before(channel, monitor):
+    assert not waiting.something_is_due()
+    push(monitor, up=False)
+    assert waiting.something_is_due()
+    send.deliver_due()
+    assert not waiting.something_is_due()
+
+
+def test_a_delivery_is_due_at_its_time(channel, monitor):
+    delivery = make_delivery(channel, monitor, next_attempt_at=database_now() + timedelta(seconds=20))
+    assert not waiting.something_is_due()
+    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=database_now())
+    assert waiting.something_is_due()
+
+
+def test_without_anything_due_delivering_is_one_query(channel, monitor, django_assert_num_queries):
+    push(monitor)
+    with django_assert_num_queries(1):
+        assert send.start_delivering() == 0
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="EXPLAIN of PostgreSQL")
+def test_both_indexes_are_searched(channel, monitor):
+    with connection.cursor() as cursor:
+        # The tables are so small that reading all of them is cheaper.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {waiting._is_due_statement('postgresql')}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "delivery_next_attempt" in plan
+    assert "belief_check" in plan
 
 
 # --- What is neglected -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from core import wakeups
 from core.clock import database_now
 from tests.support.beat_schedule import install_schedule
 from tianji.celery import app
+from tianji.runtime import beat_gate
 from tianji.runtime.beat import Scheduler
 
 # The scheduler gives its connection back, which ends a test's transaction.
@@ -70,12 +71,40 @@ def test_no_tick_is_added_to_a_queue_that_nobody_works_off(scheduler, monkeypatc
     with kombu.Connection("memory://") as connection:
         producer = connection.Producer()
         queue = connection.SimpleQueue("sweep")
+        monkeypatch.setattr(beat_gate, "SENT_EVERY_SECONDS", 0)
         for _ in range(5):
             beat.apply_async(beat.schedule["sweep"], producer=producer)
         assert queue.qsize() == 3
         queue.get().ack()
         beat.apply_async(beat.schedule["sweep"], producer=producer)
         assert queue.qsize() == 3
+
+
+def test_no_tick_is_sent_while_nothing_is_due_though_the_run_is_noted(scheduler, monkeypatch):
+    monkeypatch.setattr(beat_gate, "SENT_EVERY_SECONDS", 1000)
+    PeriodicTask.objects.update(last_run_at=database_now() - timedelta(minutes=5))
+    beat = scheduler()
+    with kombu.Connection("memory://") as connection:
+        producer = connection.Producer()
+        queue = connection.SimpleQueue("sweep")
+        queue.clear()
+        for _ in range(61):
+            beat.apply_async(beat.reserve(beat.schedule["sweep"]), producer=producer, advance=False)
+        assert queue.qsize() == 1
+    ran = PeriodicTask.objects.get(name="sweep").last_run_at
+    assert abs(ran - database_now()) < timedelta(seconds=5)
+
+
+def test_it_looks_only_every_few_seconds_whether_its_schedule_was_changed(
+    scheduler, django_assert_num_queries
+):
+    beat = scheduler()
+    assert "sweep" in beat.schedule
+    with django_assert_num_queries(0):
+        assert "notice" in beat.schedule
+    PeriodicTask.objects.get(name="notice").delete()
+    beat._looked_at -= 60
+    assert "notice" not in beat.schedule
 
 
 def test_runs_are_noted_though_nobody_works_the_queue_off(scheduler, monkeypatch):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from queue import Empty
+
+import pytest
 from kombu import Connection
 
 from tianji.runtime import file_broker
@@ -46,3 +50,22 @@ def test_an_unfinished_message_is_not_read(tmp_path):
         channel._put("hints", {"what": Unwritten()})
         assert found == []
         assert channel._get("hints") == {"what": "written"}
+
+
+def test_a_folder_in_which_nothing_has_changed_is_not_listed_again(tmp_path, monkeypatch):
+    with connect(tmp_path) as connection, connection.channel() as channel:
+        os.utime(tmp_path / "messages", (1_000_000_000, 1_000_000_000))
+        with pytest.raises(Empty):
+            channel._get("hints")
+        monkeypatch.setattr(os, "listdir", pytest.fail)
+        with pytest.raises(Empty):
+            channel._get("hints")
+
+
+def test_a_message_is_found_however_soon_after_a_look_it_is_put(tmp_path):
+    with connect(tmp_path) as connection, connection.channel() as channel, connection.channel() as other:
+        for number in range(200):
+            with pytest.raises(Empty):
+                channel._get("hints")
+            other._put("hints", number)
+            assert channel._get("hints") == number

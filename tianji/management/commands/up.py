@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +22,9 @@ from django.db import connections
 
 from accounts.services import setup
 from tianji import paths
-from tianji.runtime import beat_schedule, static_files
-from tianji.runtime.processes import ROLES, command, management
+from tianji.runtime import beat_schedule, forks, static_files
+from tianji.runtime.forks import Fork
+from tianji.runtime.processes import ROLES, become, command, management
 from tianji.runtime.reload import Files
 from tianji.runtime.supervisor import Child, Supervisor
 
@@ -63,14 +66,15 @@ class Command(BaseCommand):
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
             self.say(f"Data folder: {data}")
             demo: str | None = options["demo"]
-            self._prepare()
+            self._apart("prepare", self._prepare)
             if demo is not None:
                 # Before the processes start: on SQLite, one transaction writes at a time.
                 days = [f"--days={options['demo_days']}"] if options["demo_days"] else []
-                call_command("demo", f"--password={demo}", *days, stdout=self.stdout)
+                fill = partial(call_command, "demo", f"--password={demo}", *days, stdout=self.stdout)
+                self._apart("demo", fill)
             receiver = [Child("sink", [sys.executable, "-m", "tianji.demo.sink"], essential=False)]
             supervisor = Supervisor(
-                [*(receiver if demo is not None else []), *(Child(role, command(role)) for role in ROLES)],
+                [*(receiver if demo is not None else []), *_roles(reload=options["reload"])],
                 say=self.say,
                 environment={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
@@ -90,6 +94,27 @@ class Command(BaseCommand):
         self.stdout.write(line)
         self.stdout.flush()
 
+    def _apart(self, name: str, run: Callable[[], object]) -> None:
+        """Call `run` in a fork, so that this process keeps neither its connections nor its memory.
+
+        Raises:
+            SystemExit: it failed, and has said why.
+        """
+        if not forks.AVAILABLE:
+            run()
+            connections.close_all()
+            return
+
+        def reporting() -> None:
+            try:
+                run()
+            except CommandError as error:
+                self.stderr.write(f"{type(error).__name__}: {error}")
+                sys.exit(error.returncode)
+
+        if code := Fork(name, reporting).wait():
+            sys.exit(abs(code))
+
     def _prepare(self) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         static_files.collect()
@@ -105,14 +130,24 @@ class Command(BaseCommand):
         if _is_ready():
             self._announced = True
             self.say(f"Tianji is running at {settings.TIANJI_URL}/ (press Ctrl-C to stop)")
-            if setup.is_needed():
-                self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
-            connections.close_all()
+            self._apart("setup-link", self._say_setup_link)
             return True
         if time.monotonic() - started > _PATIENCE and not self._complained:
             self._complained = True
             self.say(f"Not ready after {_PATIENCE:.0f} s, still trying. See the messages above.")
         return False
+
+    def _say_setup_link(self) -> None:
+        if setup.is_needed():
+            self.say(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
+
+
+def _roles(*, reload: bool) -> list[Child]:
+    """Return the processes of the product: forks of this one, unless they must read changed files."""
+    if reload or not forks.AVAILABLE:
+        return [Child(role, command(role)) for role in ROLES]
+    forks.load()
+    return [Child(role, run=partial(become, role)) for role in ROLES]
 
 
 class _Reloader:
@@ -152,6 +187,8 @@ def _lock(path: Path) -> IO[str]:
     file.truncate(0)
     file.write(f"process {os.getpid()}, {settings.TIANJI_URL}")
     file.flush()
+    # A fork would hold the lock for as long as it runs.
+    os.register_at_fork(after_in_child=file.close)
     return file
 
 
