@@ -126,7 +126,7 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
 
 def _rescheduling_ends(workspace_id: int) -> AbstractContextManager[None]:
     monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
-    return maintenance.rescheduling_ends(list(monitors))
+    return maintenance.rescheduling_ends(workspace_id, monitors)
 
 
 def _record(window: MaintenanceWindow, by: Actor, action: str, **details: Any) -> None:

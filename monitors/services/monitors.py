@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
@@ -131,7 +132,8 @@ def edit(
         if passed.missed and passed.awaits:
             transitions.set_due_at(state, monitor, now=now, counted=passed.missed)
         # Its tags decide which maintenance windows it is in.
-        with maintenance.rescheduling_ends([monitor] if "tags" in changed else []):
+        moves = "tags" in changed
+        with maintenance.rescheduling_ends(monitor.workspace_id, [monitor]) if moves else nullcontext():
             for name, value in changed.items():
                 setattr(monitor, name, value)
             monitor.version += 1
