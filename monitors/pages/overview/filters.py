@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import connection
 from django.db.models import (
     BigIntegerField,
     BooleanField,
     Case,
+    CharField,
     Count,
     DateTimeField,
     F,
@@ -36,6 +37,9 @@ SORTS = ("status", "name", "-name", "last", "-last", "due", "-due")
 _BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN, Shown.RECOVERING}
 _UP = Q(state__status=Status.UP.value)
 _DOWN = Q(state__status=Status.DOWN.value)
+# In the order in which they need attention; the rest are calm.
+_URGENT = (Shown.DOWN, Shown.RECOVERING, Shown.LATE)
+_CALM = len(_URGENT)
 
 
 class Epoch(Func):
@@ -62,6 +66,16 @@ class _SecondsAfter(Func):
         # With as many digits as a stored time: they are compared as text.
         after = "(strftime('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', %(expressions)s || ' seconds') || '000')"
         return self.as_sql(compiler, connection, template=after, arg_joiner=", '+' || ", **context)
+
+
+class Ordered(Protocol):
+    """What `page_of` has to know of the query."""
+
+    @property
+    def statuses(self) -> tuple[Shown, ...]: ...
+
+    @property
+    def sort(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +106,48 @@ class StatusCounts:
 def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     at_set_times = _at_set_times(monitors, now)
-    seen, recovering = _intervals_seen(now), _recovering(now)
     stored = list(
         _with_deadlines(monitors)
         .order_by()
-        .values("state__status")
+        # Grouped by it, the database calculates with each deadline once.
+        .annotate(differs=_differs(now))
+        .values("state__status", "differs")
         .annotate(
             number=Count("pk"),
             newest=Max("pk"),
+            # If one is added and another removed, the counts stay the same.
+            which=Sum("pk"),
             # A sum, not just the newest: of two changes, the earlier one may be committed last.
             changed=Sum(_milliseconds("state__status_changed_at")),
             edited=Sum("version"),
             broken=Count("pk", filter=~Q(state__fault="")),
-            late=Count("pk", filter=_UP & seen[Shown.LATE]),
-            overdue=Count("pk", filter=_UP & seen[Shown.DOWN]),
-            # If one is added and another removed, the counts stay the same.
-            which_late=Sum("pk", filter=_UP & seen[Shown.LATE]),
-            which_overdue=Sum("pk", filter=_UP & seen[Shown.DOWN]),
-            recovering=Count("pk", filter=recovering),
-            which_recovering=Sum("pk", filter=recovering),
         )
-        .order_by("state__status")
+        .order_by("state__status", "differs")
     )
-    numbers = {row["state__status"]: row["number"] for row in stored}
-    late = len(at_set_times.late) + sum(row["late"] for row in stored)
-    overdue = len(at_set_times.overdue) + sum(row["overdue"] for row in stored)
-    counts = {shown: numbers.get(shown.value, 0) for shown in current.SHOWN_LABELS}
-    counts[Shown.UP] -= late + overdue
-    counts[Shown.LATE] += late
-    counts[Shown.RECOVERING] = sum(row["recovering"] for row in stored)
-    counts[Shown.DOWN] += overdue - counts[Shown.RECOVERING]
+    counts = dict.fromkeys(current.SHOWN_LABELS, 0)
+    for row in stored:
+        shown = Shown(row["differs"] or row["state__status"]) if row["state__status"] else None
+        if shown is not None:
+            counts[shown] += row["number"]
+    for shown, which in ((Shown.LATE, at_set_times.late), (Shown.DOWN, at_set_times.overdue)):
+        counts[shown] += len(which)
+        counts[Shown.UP] -= len(which)
     mark = (*(tuple(map(str, row.values())) for row in stored), at_set_times)
     return StatusCounts(counts, at_set_times, mark)
+
+
+def _differs(now: datetime) -> Case:
+    """Return an expression for the current status where it isn't the stored one, apart from set times."""
+    seen = _intervals_seen(now)
+    return Case(
+        # Most of them, so that nothing else is calculated for these.
+        When(_UP & seen[Shown.UP], then=Value("")),
+        When(_UP & seen[Shown.DOWN], then=Value(Shown.DOWN.value)),
+        When(_UP & seen[Shown.LATE], then=Value(Shown.LATE.value)),
+        When(_recovering(now), then=Value(Shown.RECOVERING.value)),
+        default=Value(""),
+        output_field=CharField(),
+    )
 
 
 def _milliseconds(column: str) -> Any:
@@ -177,7 +201,8 @@ def _intervals_seen(now: datetime) -> dict[Shown, Q]:
     return {
         Shown.UP: by_interval & Q(expected_by__gte=now),
         Shown.LATE: by_interval & Q(expected_by__lt=now, deadline__gte=settled),
-        Shown.DOWN: by_interval & Q(deadline__lt=settled),
+        # `due_at` is never after the deadline, and has an index.
+        Shown.DOWN: by_interval & Q(state__due_at__lt=now, deadline__lt=settled),
     }
 
 
@@ -234,40 +259,84 @@ def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
     return monitors.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(description__icontains=text))
 
 
-def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: datetime) -> QuerySet[Any]:
-    """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
+def page_of(
+    monitors: QuerySet[Any],
+    params: Ordered,
+    *,
+    now: datetime,
+    seen: StatusCounts,
+    start: int,
+    size: int,
+) -> tuple[int, ...]:
+    """Return the row ids of `size` of `monitors` from the index `start` on.
 
-    "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due":
-    due soonest first. A monitor without such a time comes last, in reverse order too.
+    The order "status" is down first, then recovering, then late, then the rest. "last": latest heartbeat
+    first. "due": due soonest first. A monitor without such a time comes last, in reverse order too. For ties
+    they are in the order of their names.
 
     Args:
-        seen: the statuses of these monitors, or more, at `now`.
+        params: `statuses`, the current ones to keep, all if empty, and `sort`, one of SORTS.
+        seen: the statuses of these monitors at `now`.
     """
-    by_name: tuple[Any, ...] = (Lower("name"), "name", "pk")
-    match sort.removeprefix("-"):
-        case "name":
-            first = () if sort == "name" else (Lower("name").desc(), "-name", "-pk")
-            return monitors.order_by(*(first or by_name))
-        case "last":
-            last_heartbeat_at = F("state__last_heartbeat_at")
-            newest = (
-                last_heartbeat_at.desc(nulls_last=True)
-                if sort == "last"
-                else last_heartbeat_at.asc(nulls_last=True)
-            )
-            return monitors.order_by(newest, *by_name)
-        case "due":
-            due = _expected()
-            soonest = due.asc(nulls_last=True) if sort == "due" else due.desc(nulls_last=True)
-            return monitors.order_by(soonest, *by_name)
+    if params.sort == "status":
+        return _by_urgency(monitors, params.statuses, now=now, seen=seen, start=start, size=size)
+    if params.statuses:
+        monitors = by_status(monitors, params.statuses, now=now, seen=seen)
+    ordered = monitors.order_by(*_order(params.sort), *_name_order(params.sort == "-name"))
+    return tuple(ordered.values_list("pk", flat=True)[start : start + size])
+
+
+def _by_urgency(
+    monitors: QuerySet[Any],
+    statuses: Collection[Shown],
+    *,
+    now: datetime,
+    seen: StatusCounts,
+    start: int,
+    size: int,
+) -> tuple[int, ...]:
+    """Return the row ids of a page in the order "status".
+
+    In two parts, so that the database doesn't sort all monitors: those that need attention are few, and the
+    rest follows in the order of an index.
+    """
     are = _seen(seen.at_set_times, now)
-    rank = Case(
-        When(are[Shown.DOWN], then=Value(0)),
-        When(are[Shown.RECOVERING], then=Value(1)),
-        When(are[Shown.LATE], then=Value(2)),
-        default=Value(3),
-    )
-    return _with_deadlines(monitors).order_by(rank, *by_name)
+    rank = Case(*(When(are[shown], then=Value(at)) for at, shown in enumerate(_URGENT)), default=Value(_CALM))
+    ranked = _with_deadlines(monitors).alias(rank=rank)
+    # Not those of which there are none: whether a monitor is late is calculated for each one that is up.
+    wanted = [shown for shown in _URGENT if seen.counts[shown] and (not statuses or shown in statuses)]
+    urgent = sum(seen.counts[shown] for shown in wanted)
+    found: list[int] = []
+    if start < urgent:
+        first = by_status(ranked, wanted, now=now, seen=seen).order_by("rank", *_name_order())
+        found = list(first.values_list("pk", flat=True)[start : start + size])
+    calm = set(statuses) - set(_URGENT)
+    if len(found) < size and (calm or not statuses):
+        rest = ranked.filter(rank=_CALM)
+        if calm:
+            rest = by_status(rest, calm, now=now, seen=seen)
+        after = max(start - urgent, 0)
+        ordered = rest.order_by(*_name_order()).values_list("pk", flat=True)
+        found += ordered[after : after + size - len(found)]
+    return tuple(found)
+
+
+def _name_order(reverse: bool = False) -> tuple[Any, ...]:
+    # As the index monitor_lower_name has it.
+    return (Lower("name").desc(), "-name", "-pk") if reverse else (Lower("name"), "name", "pk")
+
+
+def _order(sort: str) -> list[Any]:
+    match sort:
+        case "last":
+            return [F("state__last_heartbeat_at").desc(nulls_last=True)]
+        case "-last":
+            return [F("state__last_heartbeat_at").asc(nulls_last=True)]
+        case "due":
+            return [_expected().asc(nulls_last=True)]
+        case "-due":
+            return [_expected().desc(nulls_last=True)]
+    return []
 
 
 def _expected() -> Case:
