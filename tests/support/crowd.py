@@ -9,19 +9,20 @@ _STATES = """
 INSERT INTO monitors_monitorstate
  (monitor_id, status, status_changed_at, last_heartbeat_at, last_message, last_value, due_at, fault)
 SELECT id, status, now() - interval '5 hours', CASE WHEN status <> 'new' THEN beat END, 'OK', NULL,
- CASE WHEN status = 'up' THEN beat + timeout * interval '1.2 seconds' END, ''
+ CASE WHEN status <> 'up' THEN NULL WHEN kind <> 'interval' THEN now() + interval '1 hour'
+  ELSE beat + (timeout + least(300, timeout / 10)) * interval '1 second' END, ''
 FROM (
- SELECT id, timeout, now() - random() * interval '60 seconds' AS beat,
+ SELECT id, kind, timeout, now() - random() * interval '60 seconds' AS beat,
   CASE WHEN n %% 50 = 7 THEN 'down' WHEN n %% 100 = 8 THEN 'paused' WHEN n %% 100 = 9 THEN 'new' ELSE 'up'
   END AS status
- FROM (SELECT id, timeout, row_number() OVER (ORDER BY id) AS n FROM monitors_monitor) AS numbered
+ FROM (SELECT id, kind, timeout, row_number() OVER (ORDER BY id) AS n FROM monitors_monitor) AS numbered
 ) AS those
 """
 _MONITORS = """
 INSERT INTO monitors_monitor
  (public_id, workspace_id, name, slug, description, tags, kind, timeout, cron, timezone, post_only,
   value_required, version, created_at, updated_at)
-SELECT gen_random_uuid(), (%(workspaces)s::bigint[])[1 + n %% %(number)s],
+SELECT gen_random_uuid(), (%(workspaces)s::bigint[])[1 + (n - 1) * %(number)s / %(monitors)s],
  (ARRAY['Backup', 'sync', 'Worker', 'import', 'report', 'Gateway', 'cleanup', 'mail'])[1 + n %% 8]
   || ' ' || (n * 7919) %% %(monitors)s,
  'monitor-' || n, '', jsonb_build_array('tag-' || n %% 40, 'zone-' || n %% 7),
@@ -175,12 +176,13 @@ def fill(
         "heartbeats": heartbeats,
         "rollups": rollups,
     }
-    told = [_CHANNELS, _SUBSCRIBED, _DELIVERIES, _ATTEMPTS, _BELIEFS] if notified else []
+    told = [_CHANNELS, "ANALYZE", _SUBSCRIBED, _DELIVERIES, _ATTEMPTS, _BELIEFS] if notified else []
+    # Between them, so that PostgreSQL knows how much there is to join.
     for statement in (
-        *(_MONITORS, _STATES, _TOKENS, _PAST, _OPEN, _HEARTBEATS, _ROLLUPS, _ROLLED_UP, _REJECTED),
-        *(_AUDIT, *told),
+        *(_MONITORS, "ANALYZE", _STATES, "ANALYZE", _TOKENS, _PAST, _OPEN, _HEARTBEATS),
+        *(_ROLLUPS, _ROLLED_UP, _REJECTED, _AUDIT, *told),
     ):
-        cursor.execute(statement, given)
+        cursor.execute(statement, given if "%" in statement else None)
     cursor.execute("ANALYZE")
 
 
