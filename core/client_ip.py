@@ -11,11 +11,15 @@ from django.http import HttpRequest
 
 def address_of(request: HttpRequest) -> str | None:
     """Return the sender's IP address: the peer's, or the one that our own proxy reports."""
-    address = request.META.get("REMOTE_ADDR", "")
-    if settings.TIANJI_TRUST_PROXY and (forwarded := request.META.get("HTTP_X_FORWARDED_FOR")):
+    return sender_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR"))
+
+
+def sender_address(peer: str, forwarded_for: str | None) -> str | None:
+    """Return the sender's IP address, given the peer's and the header X-Forwarded-For."""
+    if forwarded_for and settings.TIANJI_TRUST_PROXY:
         # The last entry was added by the proxy directly in front of us.
-        address = forwarded.rsplit(",", 1)[-1].strip()
-    return _ip_address(address)
+        peer = forwarded_for.rsplit(",", 1)[-1].strip()
+    return _ip_address(peer)
 
 
 @lru_cache(maxsize=4096)

@@ -300,7 +300,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = openapi.SETTINGS
 # How many pushes may wait for a commit in one web process, and how many may share a transaction.
 TIANJI_PUSH_QUEUE = env.int("TIANJI_PUSH_QUEUE", 2000, validate=validate.Range(1))
-TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 200, validate=validate.Range(1))
+TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 64, validate=validate.Range(1))
 # Pushes per minute for each token; 0 means no limit.
 TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
 # The share of the pushes of a minute that may fail with 503; over it, that minute is a gap.
@@ -311,7 +311,8 @@ TIANJI_HISTORY_DAYS = environment.history_days(env.int("TIANJI_HISTORY_DAYS", 40
 
 # --- Processes -----------------------------------------------------------------------------------
 
-TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2, validate=validate.Range(1))
+# On SQLite two processes would only wait for each other's transactions.
+TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2 if _DATABASE_URL else 1, validate=validate.Range(1))
 TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 32, validate=validate.Range(1))
 TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.Range(1))
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from monitors.heartbeats.parser import PUSH_BODY_LIMIT
+from monitors.heartbeats.push_token import ACCEPTABLE
 from monitors.heartbeats.words import DOWN_WORDS, UP_WORDS
 from monitors.models import MESSAGE_LENGTH
-from monitors.services import tokens
 
 _TOKEN = {
     "name": "token",
     "in": "path",
     "required": True,
     "description": "The push token, the last part of a push URL.",
-    "schema": {"type": "string", "pattern": f"^{tokens.ACCEPTABLE}$"},
+    "schema": {"type": "string", "pattern": f"^{ACCEPTABLE}$"},
 }
 # In any case, which a pattern of OpenAPI can only say letter by letter.
 _WORDS = "|".join(

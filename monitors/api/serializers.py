@@ -30,6 +30,7 @@ from monitors.domain.expressions import ScheduleError
 from monitors.domain.on_calendar_times import LINES_MAX, on_calendar_lines
 from monitors.domain.schedules import EARLY_MAX, GRACE_MAX, TIMEOUT_MAX, TIMEOUT_MIN
 from monitors.domain.state_machine import Shown, Urgency
+from monitors.heartbeats.push_token import ACCEPTABLE
 from monitors.models import (
     CALENDAR_LENGTH,
     CRON_LENGTH,
@@ -308,7 +309,7 @@ class NewTokenSerializer(StrictSerializer):
 
     label = LineOrNothing(max_length=TOKEN_LABEL_LENGTH, required=False)  # type: ignore[assignment]
     token = Matching(
-        rf"^{tokens.ACCEPTABLE}\Z",
+        rf"^{ACCEPTABLE}\Z",
         _("Must be 8 to 64 letters, digits, hyphens or underscores."),
         required=False,
         help_text="An existing token of another system, so that its senders can keep it.",

@@ -99,10 +99,9 @@ class OwnConnection:
     def _living(self) -> BaseDatabaseWrapper:
         if self._wrapper is None:
             self._wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
-            options = self._wrapper.settings_dict["OPTIONS"]
             self._wrapper.settings_dict = {
                 **self._wrapper.settings_dict,
-                "OPTIONS": {name: value for name, value in options.items() if name != "pool"},
+                "OPTIONS": _options(self._wrapper.settings_dict["OPTIONS"]),
             }
             self._wrapper.inc_thread_sharing()
             self._wrapper.execute_wrappers.append(self._ask)
@@ -110,3 +109,13 @@ class OwnConnection:
         if rested and self._wrapper.connection is not None and not self._wrapper.is_usable():
             self._wrapper.close()
         return self._wrapper
+
+
+def _options(shared: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of an own connection, given those of the pages'."""
+    own = {name: value for name, value in shared.items() if name != "pool"}
+    if "prepare_threshold" in own:
+        # Each statement is planned once, at its first use. Otherwise PostgreSQL plans those with few rows
+        # again at each use, because it takes the plan for any number of rows to be dearer.
+        own |= {"prepare_threshold": 0, "options": f"{own['options']} -c plan_cache_mode=force_generic_plan"}
+    return own

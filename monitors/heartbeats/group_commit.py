@@ -1,18 +1,21 @@
 """Group commit: pushes that arrive while one transaction commits form the next one.
 
-No timer and no extra thread: of the waiting threads, the first in the queue records for all of them, then
-hands over. So a lone push never waits, and under load the cost of a commit is shared.
+No timer: whoever is first in the queue records for all of them, then hands over. So a lone push never waits,
+and under load the cost of a commit is shared. Threads record for themselves; for the pushes of an event loop,
+which must not block, a thread does.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from django.db import InterfaceError, OperationalError
 
-from monitors.heartbeats.recorder import Arrival, Result
+from monitors.heartbeats.recorder import Arrival, PartlyRecorded, Result
 
 Record = Callable[[Sequence[Arrival]], list[Result]]
 
@@ -22,21 +25,29 @@ class QueueFull(Exception):
 
 
 class _Pending:
-    """One push in the queue, and the lock its thread sleeps on."""
+    """One push in the queue. Either a thread sleeps on `ready`, or an event loop awaits `settled`."""
 
-    __slots__ = ("arrival", "error", "leads", "outcome", "ready")
+    __slots__ = ("arrival", "error", "leads", "outcome", "ready", "settled")
 
-    def __init__(self, arrival: Arrival) -> None:
+    def __init__(self, arrival: Arrival, settled: asyncio.Future[None] | None = None) -> None:
         self.arrival = arrival
         self.outcome: Result | None = None
         self.error: BaseException | None = None
         self.leads = False
-        self.ready = threading.Lock()
-        self.ready.acquire()
+        self.settled = settled
+        if settled is None:
+            self.ready = threading.Lock()
+            self.ready.acquire()
+
+    def result(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        assert self.outcome is not None
+        return self.outcome
 
 
 class GroupCommit:
-    """A bounded queue in front of `record`. One per process, shared by its threads.
+    """A bounded queue in front of `record`. One per process, shared by its threads and its event loop.
 
     Args:
         record: writes a batch and returns an outcome for each arrival.
@@ -51,6 +62,9 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._busy = False
+        # For the pushes of an event loop: the thread that records them, and whether it is its turn.
+        self._thread: threading.Thread | None = None
+        self._turn = threading.Semaphore(0)
 
     def submit(self, arrival: Arrival) -> Result:
         """Return the outcome of `arrival` once it is committed.
@@ -60,23 +74,33 @@ class GroupCommit:
             django.db.Error: the database could not commit; nothing of this push was recorded.
         """
         mine = _Pending(arrival)
-        with self._mutex:
-            if len(self._queue) >= self._queue_limit:
-                raise QueueFull
-            self._queue.append(mine)
-            mine.leads = not self._busy
-            self._busy = True
+        mine.leads = self._add(mine)
         if not mine.leads:
             mine.ready.acquire()
         if mine.leads:
             self._lead()
-        if mine.error is not None:
-            raise mine.error
-        assert mine.outcome is not None
-        return mine.outcome
+        return mine.result()
+
+    async def submit_from_loop(self, arrival: Arrival) -> Result:
+        """Do what `submit` does, without blocking the event loop."""
+        mine = _Pending(arrival, asyncio.get_running_loop().create_future())
+        if self._add(mine):
+            self._wake(mine)
+        assert mine.settled is not None
+        await mine.settled
+        return mine.result()
+
+    def _add(self, pending: _Pending) -> bool:
+        """Add to the queue; return whether nothing was being recorded."""
+        with self._mutex:
+            if len(self._queue) >= self._queue_limit:
+                raise QueueFull
+            self._queue.append(pending)
+            idle, self._busy = not self._busy, True
+        return idle
 
     def _lead(self) -> None:
-        """Record the head of the queue, which is the caller's own push, and those behind it."""
+        """Record the head of the queue, and those behind it; then hand over."""
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
         try:
@@ -85,32 +109,73 @@ class GroupCommit:
             with self._mutex:
                 heir = self._queue[0] if self._queue else None
                 self._busy = heir is not None
-            for pending in batch[1:]:
+            for pending in batch:
                 if pending.outcome is None and pending.error is None:
                     pending.error = OperationalError("Recording was interrupted.")
-                pending.ready.release()
+            _settle(batch)
             if heir is not None:
-                heir.leads = True
-                heir.ready.release()
+                self._wake(heir)
+
+    def _wake(self, heir: _Pending) -> None:
+        """Let the head of the queue record."""
+        if heir.settled is None:
+            heir.leads = True
+            heir.ready.release()
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._lead_forever, name="record-pushes", daemon=True)
+            self._thread.start()
+        self._turn.release()
+
+    def _lead_forever(self) -> None:
+        while True:
+            self._turn.acquire()
+            self._lead()
 
     def _record_all(self, batch: list[_Pending]) -> None:
         try:
-            outcomes = self._record([pending.arrival for pending in batch])
-        except (OperationalError, InterfaceError) as error:
-            # The database is down or overloaded; no single push is to blame.
-            _fail(batch, error)
+            outcomes: Sequence[Result | None] = self._record([pending.arrival for pending in batch])
+        except PartlyRecorded as partly:
+            _note(batch, partly.results)
+            self._record_rest([pending for pending in batch if pending.outcome is None], partly.error)
         except Exception as error:
-            if len(batch) == 1:
-                _fail(batch, error)
-                return
-            # One of them can't be written. Recorded one by one, only that one fails.
+            self._record_rest(batch, error)
+        else:
+            _note(batch, outcomes)
+
+    def _record_rest(self, batch: list[_Pending], error: Exception) -> None:
+        # If the database is down or overloaded, no single push is to blame. Otherwise one of them can't be
+        # written: recorded one by one, only that one fails.
+        if len(batch) == 1 or isinstance(error, (OperationalError, InterfaceError)):
+            for pending in batch:
+                pending.error = error
+        else:
             for pending in batch:
                 self._record_all([pending])
-        else:
-            for pending, outcome in zip(batch, outcomes, strict=True):
-                pending.outcome = outcome
 
 
-def _fail(batch: list[_Pending], error: BaseException) -> None:
+def _note(batch: Sequence[_Pending], outcomes: Sequence[Result | None]) -> None:
+    for pending, outcome in zip(batch, outcomes, strict=True):
+        pending.outcome = outcome
+
+
+def _settle(batch: Sequence[_Pending]) -> None:
+    """Wake whoever waits for the outcomes of a batch: an event loop once for all."""
+    settled: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for pending in batch:
-        pending.error = error
+        if pending.settled is None:
+            # Of the one that records for all it is not needed, and does no harm.
+            pending.ready.release()
+        else:
+            settled.setdefault(pending.settled.get_loop(), []).append(pending.settled)
+    for loop, futures in settled.items():
+        # It is closed when the process ends, and then nothing can be answered.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_finish, futures)
+
+
+def _finish(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        # Its request may have been cancelled.
+        if not future.done():
+            future.set_result(None)

@@ -7,8 +7,11 @@ transactions and limits, whichever way they came in.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import structlog
@@ -16,6 +19,7 @@ from django.conf import settings
 from django.db import Error, OperationalError
 
 from core.connections import release_connection
+from monitors.heartbeats.answers import Answer
 from monitors.heartbeats.connection import OwnConnection
 from monitors.heartbeats.group_commit import GroupCommit, QueueFull
 from monitors.heartbeats.listening import Listener
@@ -54,6 +58,7 @@ class Pipeline:
         self.listener = listener
         self._failures = FailureLog()
         self._alone = threading.BoundedSemaphore(_ALONE_MOST)
+        self._waiting = ThreadPoolExecutor(_ALONE_MOST, thread_name_prefix="locked-push")
         self._connection = OwnConnection()
         listener.watch(self._connection)
         self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
@@ -65,38 +70,49 @@ class Pipeline:
             QueueFull: nothing was recorded.
             django.db.Error: the database could not commit; nothing of this push was recorded.
         """
-        if self.listener.database_is_away:
-            # At once: the threads that would wait for it are needed for those who come after.
-            away = OperationalError("The database can't be reached.")
-            self._note_failure(away)
-            raise away
         try:
+            self._require_database()
             result = self._group_commit.submit(arrival)
             if result is Outcome.LOCKED:
-                result = self._record_alone(arrival)
+                result = self._record_alone(arrival, time.monotonic() + _ALONE_SECONDS)
         except (QueueFull, Error) as error:
             self._note_failure(error)
             raise
-        self.listener.note(answered=result is not Outcome.LOCKED)
-        self._failures.end()
+        self._note_result(result)
         return result
+
+    async def submit_from_loop(self, arrival: Arrival) -> Result:
+        """Do what `submit` does, without blocking the event loop."""
+        try:
+            self._require_database()
+            result = await self._group_commit.submit_from_loop(arrival)
+            if result is Outcome.LOCKED:
+                result = await asyncio.get_running_loop().run_in_executor(
+                    self._waiting, self._record_alone, arrival, time.monotonic() + _ALONE_SECONDS
+                )
+        except (QueueFull, Error) as error:
+            self._note_failure(error)
+            raise
+        self._note_result(result)
+        return result
+
+    def _require_database(self) -> None:
+        # At once: what would wait for it is needed for those who come after.
+        if self.listener.database_is_away:
+            raise OperationalError("The database can't be reached.")
 
     def _note_failure(self, error: Exception) -> None:
         self.listener.note(answered=False)
         self._failures.add(error)
 
-    def reject(
-        self, digest: str | None, reason: str | None, *, method: str, source: str | None, detail: str
-    ) -> None:
-        """Note a push that is answered with an error, for the page of its token's monitor.
+    def _note_result(self, result: Result) -> None:
+        self.listener.note(answered=result is not Outcome.LOCKED)
+        self._failures.end()
 
-        Args:
-            digest: the token's; None, and nothing is noted, where it cannot be one of ours.
-            reason: one of RejectedPush.Reason, or None if the token is not active for whatever reason.
-            detail: the error in the response.
-        """
-        if digest is not None:
-            self.rejections.note(digest, reason, method=method, source=source, detail=detail)
+    def note(self, answer: Answer, *, digest: str, method: str, source: str | None) -> None:
+        """Keep a push that is answered with an error, for the page of its token's monitor."""
+        if answer.noted:
+            self.rejections.note(digest, answer.reason, method=method, source=source, detail=answer.detail)
 
     def close(self) -> None:
         """Close the connection; the next push opens another one."""
@@ -107,9 +123,13 @@ class Pipeline:
         with self._connection.used():
             return record(arrivals, limiter=self.limiter, wait=False)
 
-    def _record_alone(self, arrival: Arrival) -> Result:
-        """Wait for the state of one monitor, which someone else holds, while the others are recorded."""
-        if not self._alone.acquire(timeout=_ALONE_SECONDS):
+    def _record_alone(self, arrival: Arrival, until: float) -> Result:
+        """Wait for the state of one monitor, which someone else holds, while the others are recorded.
+
+        Args:
+            until: when, by `time.monotonic`, its turn to wait must have come.
+        """
+        if not self._alone.acquire(timeout=max(0.0, until - time.monotonic())):
             return Outcome.LOCKED
         try:
             # It was counted by the limiter already.

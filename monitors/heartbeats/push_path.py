@@ -20,6 +20,11 @@ class PushPath:
     token: str
     fields: str = ""
 
+    def with_query(self, query: bytes) -> bytes:
+        """Return the query with those fields in front of it."""
+        # Their question mark was encoded, or forgotten.
+        return b"%b&%b" % (self.fields.encode(), query) if self.fields else query
+
 
 def read_path(path: str) -> PushPath | None:
     """Return what a decoded path says if it is that of a push, else None.

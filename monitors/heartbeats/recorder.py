@@ -16,8 +16,9 @@ from core.clock import database_now
 from monitors.domain.state_machine import HeartbeatArrived, Status
 from monitors.heartbeats import sql, transitions
 from monitors.heartbeats.parser import DEFAULT_MESSAGE, Push
+from monitors.heartbeats.quiet import record_quiet
 from monitors.heartbeats.rate_limit import Limiter, Over
-from monitors.heartbeats.sql import LockedToken
+from monitors.heartbeats.sql import FoundToken
 from monitors.locks import lock_state
 from monitors.models import MESSAGE_LENGTH, WITH_DEFAULTS, Heartbeat, Monitor, MonitorState
 
@@ -62,34 +63,116 @@ class Limited:
 Result = Outcome | Limited
 
 
+class PartlyRecorded(Exception):
+    """Of a batch, those that have no result were not recorded, because of `error`."""
+
+    def __init__(self, results: Sequence[Result | None], error: Exception) -> None:
+        super().__init__(str(error))
+        self.results = results
+        self.error = error
+
+
 class TooManyTestHeartbeats(Exception):
     """A test heartbeat was sent moments ago; nothing is recorded."""
 
 
 def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait: bool = True) -> list[Result]:
-    """Record `arrivals` in order in one transaction; return the outcome of each, committed.
+    """Record `arrivals` in order; return the outcome of each, committed.
 
-    Three statements for the whole batch while no status changes. The whole batch has one time of receipt:
-    the database's time after the locks were granted.
+    On PostgreSQL, one statement records those that change no status; the others take one transaction. On
+    SQLite all take it together, and it has three statements while no status changes. What is recorded
+    together has one time of receipt: the database's time after the locks were granted.
 
     Args:
         limiter: decides which pushes are over the rate limit. Of those, a good push is rejected if the
             monitor can do without it; a push that may change something is recorded.
-        wait: whether to wait for states that are locked; otherwise their pushes are not recorded, so that
+        wait: whether to wait for states that stay locked; otherwise their pushes are not recorded, so that
             one locked state does not delay the others. On SQLite there is nothing to wait for.
 
     Raises:
-        django.db.Error: the database could not commit; nothing of the batch is recorded.
+        PartlyRecorded: some were recorded, the others not.
+        django.db.Error: the database could not commit; nothing is recorded.
     """
     # Before the transaction, because this may be a network call.
     over = limiter.ask([arrival.digest for arrival in arrivals]) if limiter else [None] * len(arrivals)
+    results: list[Result | None] = [None] * len(arrivals)
+    if connection.vendor == "postgresql":
+        results = _reject_limited(arrivals, over)
+        _record_quiet(arrivals, over, results, limiter)
+    rest = [place for place, result in enumerate(results) if result is None]
+    if rest:
+        try:
+            others = _record_others(
+                [arrivals[place] for place in rest], [over[place] for place in rest], limiter, wait=wait
+            )
+        except Exception as error:
+            if len(rest) == len(arrivals):
+                raise
+            raise PartlyRecorded(results, error) from error
+        for place, result in zip(rest, others, strict=True):
+            results[place] = result
+    return [result for result in results if result is not None]
+
+
+def _reject_limited(arrivals: Sequence[Arrival], over: Sequence[Over | None]) -> list[Result | None]:
+    """Return the outcomes of pushes over the rate limit to monitors that can do without all their pushes.
+
+    Nothing is locked, so that a runaway sender holds up nothing. What a push may change is decided by what
+    was committed before it.
+    """
+    results: list[Result | None] = [None] * len(arrivals)
+    if not any(over):
+        return results
+    found, _now = _find({arrival.digest for arrival in arrivals}, sql.Lock.NONE)
+    limited = _admit(arrivals, over, found, ())
+    needed = {
+        found[arrival.digest].monitor_id
+        for arrival, result in zip(arrivals, limited, strict=True)
+        if result is Outcome.RECORDED
+    }
+    for place, (arrival, result) in enumerate(zip(arrivals, limited, strict=True)):
+        if isinstance(result, Limited) and found[arrival.digest].monitor_id not in needed:
+            results[place] = result
+    return results
+
+
+def _record_quiet(
+    arrivals: Sequence[Arrival],
+    over: Sequence[Over | None],
+    results: list[Result | None],
+    limiter: Limiter | None,
+) -> None:
+    """Record the pushes that change no status, of those without a result; add the results known then."""
+    places = [place for place, result in enumerate(results) if result is None]
+    chosen = [arrivals[place] for place in places]
+    good = [
+        arrivals[place].push.up and not arrivals[place].push.unreadable and over[place] is None
+        for place in places
+    ]
+    found = record_quiet(chosen, good, use_is_old_after=LAST_USED_EVERY_SECONDS) if any(good) else None
+    if found is None:
+        return
+    if limiter:
+        limiter.learn(found.push_rates)
+    for position, place in enumerate(places):
+        quiet = found.recorded.get(position)
+        if quiet is None:
+            results[place] = Outcome.UNKNOWN_TOKEN
+        elif quiet:
+            results[place] = Outcome.RECORDED
+
+
+def _record_others(
+    arrivals: Sequence[Arrival], over: Sequence[Over | None], limiter: Limiter | None, *, wait: bool
+) -> list[Result]:
+    """Record `arrivals` in one transaction, whatever they change."""
     with transaction.atomic():
         digests = {arrival.digest for arrival in arrivals}
         started = time.monotonic()
-        held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS, wait=wait)
+        held, now = _find(digests, sql.Lock.WAIT if wait else sql.Lock.SKIP)
         if wait and time.monotonic() - started > _WAITED_SECONDS:
             # We waited for someone else's lock. Now that we hold it, read the current state again.
-            held, now = sql.lock_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS)
+            held, now = _find(digests, sql.Lock.WAIT)
         may_be_locked = not wait and connection.features.has_select_for_update
         missing = digests - held.keys() if may_be_locked else set[str]()
         locked = sql.active_tokens(missing) if missing else frozenset[str]()
@@ -101,15 +184,13 @@ def record(arrivals: Sequence[Arrival], *, limiter: Limiter | None = None, wait:
         ]
         if admitted:
             _write(admitted, now)
-        refused = Counter(
-            held[arrival.digest].token_id
-            for arrival, result in zip(arrivals, results, strict=True)
-            if isinstance(result, Limited)
-        )
-        sql.count_rate_limited(refused, at=now)
     if limiter:
         limiter.learn({digest: each.push_rate for digest, each in held.items()})
     return results
+
+
+def _find(digests: Collection[str], lock: sql.Lock) -> tuple[dict[str, FoundToken], datetime]:
+    return sql.find_tokens(digests, use_is_old_after=LAST_USED_EVERY_SECONDS, lock=lock)
 
 
 def record_test_heartbeat(*, monitor: Monitor, push: Push, source: str | None = None) -> Status:
@@ -136,7 +217,7 @@ def record_test_heartbeat(*, monitor: Monitor, push: Push, source: str | None = 
 def _admit(
     arrivals: Sequence[Arrival],
     over: Sequence[Over | None],
-    held: Mapping[str, LockedToken],
+    held: Mapping[str, FoundToken],
     locked: Collection[str],
 ) -> list[Result]:
     """Return the outcome for each of `arrivals`.
@@ -168,7 +249,7 @@ def _admit(
     return results
 
 
-def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> None:
+def _write(admitted: Sequence[tuple[Arrival, FoundToken]], now: datetime) -> None:
     rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
     sql.insert_heartbeats(rows, received_at=now)
     to_decide = {
@@ -191,7 +272,7 @@ def _write(admitted: Sequence[tuple[Arrival, LockedToken]], now: datetime) -> No
         )
 
 
-def _explained(arrival: Arrival, held: LockedToken) -> Arrival:
+def _explained(arrival: Arrival, held: FoundToken) -> Arrival:
     """Return `arrival` with an unreadable value explained in its message, if a rule makes it matter."""
     push = arrival.push
     if not push.unreadable:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, F
 
 from core.clock import database_now
 from monitors.models import REJECTION_DETAIL_LENGTH, PushToken, RejectedPush
@@ -155,13 +155,27 @@ def _write(notes: _Notes) -> int:
     tokens = list(PushToken.objects.filter(digest__in=notes))
     if not tokens:
         return 0
-    rows = _rows(tokens, notes, database_now())
+    now = database_now()
+    _count_limited(tokens, notes, now)
+    rows = _rows(tokens, notes, now)
     # Always in the same order, so that two processes updating the same rows don't deadlock.
     rows.sort(key=lambda row: (row.monitor_id, row.reason, row.method, row.source, row.last_four))
     with transaction.atomic():
         _add(rows)
         prune({row.monitor_id for row in rows})
     return len(rows)
+
+
+def _count_limited(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> None:
+    """Add what the rate limit rejected to each token's count. No two rows are locked at once."""
+    passed = time.monotonic()
+    for token in tokens:
+        limited = [noted for kind, noted in notes[token.digest].items() if kind.reason == Reason.LIMIT]
+        if limited:
+            PushToken.objects.filter(pk=token.pk).update(
+                limited_count=F("limited_count") + sum(noted.count for noted in limited),
+                limited_at=now - timedelta(seconds=passed - max(noted.last for noted in limited)),
+            )
 
 
 def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[RejectedPush]:

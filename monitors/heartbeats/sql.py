@@ -2,7 +2,7 @@
 
 With the ORM, building these statements took several times as long as running them. Each is one text for
 PostgreSQL and SQLite, apart from a few dialect differences, and always the same text whatever the size of
-the batch, because the rows are passed as one JSON parameter.
+the batch.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -23,11 +24,11 @@ from monitors.domain.value_rules import ValueRules
 from monitors.heartbeats.parser import Push
 from monitors.models import Heartbeat, Monitor, MonitorState, PushToken
 
-_TOKENS = PushToken._meta.db_table
-_STATES = MonitorState._meta.db_table
-_MONITORS = Monitor._meta.db_table
-_WORKSPACES = Workspace._meta.db_table
-_HEARTBEATS = Heartbeat._meta.db_table
+TOKENS = PushToken._meta.db_table
+STATES = MonitorState._meta.db_table
+MONITORS = Monitor._meta.db_table
+WORKSPACES = Workspace._meta.db_table
+HEARTBEATS = Heartbeat._meta.db_table
 
 # Columns with their PostgreSQL types; SQLite uses JSON's types.
 _STATE_COLUMNS = {
@@ -57,8 +58,8 @@ def _is_postgresql() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedToken:
-    """An active token; its monitor's state is locked until the transaction ends.
+class FoundToken:
+    """An active token, and what it can change of its monitor.
 
     `quiet`: a good push changes nothing, because the monitor is up and not yet due. `spare`: a good push
     may be left out, because the monitor is paused, or is up and at most half of the time from its last
@@ -82,20 +83,30 @@ class LockedToken:
         return push.up and (self.rules is None or self.rules.allow(push.value, readable=not push.unreadable))
 
 
-def lock_tokens(
-    digests: Collection[str], *, use_is_old_after: int, wait: bool = True
-) -> tuple[dict[str, LockedToken], datetime]:
-    """Lock the states of the monitors of `digests`, in order of the monitors.
+class Lock(Enum):
+    """How `find_tokens` treats the states of the monitors."""
 
-    Return the held tokens by digest, and the database's time. That time is after every change committed to
+    WAIT = "FOR UPDATE OF s"
+    # Those that others hold are left out.
+    SKIP = "FOR UPDATE OF s SKIP LOCKED"
+    # They may change at any time.
+    NONE = ""
+
+
+def find_tokens(
+    digests: Collection[str], *, use_is_old_after: int, lock: Lock
+) -> tuple[dict[str, FoundToken], datetime]:
+    """Find the tokens of `digests`, and lock the states of their monitors, in order of the monitors.
+
+    Return the active tokens by digest, and the database's time. That time is after every change committed to
     one of these states: if the statement waited for a lock and the row has changed since, PostgreSQL
     evaluates the whole row again, including the clock. If the row has not changed, the time is that of the
     start of the statement; a caller that waited long calls again, now that it holds the locks.
-    `use_is_old_after` is in seconds. Without `wait`, tokens whose state is locked are left out.
+    `use_is_old_after` is in seconds.
     """
     with connection.cursor() as cursor:
         given = list(digests) if _is_postgresql() else json.dumps(list(digests))
-        cursor.execute(_lock_statement(_is_postgresql(), wait), [use_is_old_after, given])
+        cursor.execute(_find_statement(_is_postgresql(), lock), [use_is_old_after, given])
         rows = cursor.fetchall()
     held = {digest: _held(*row) for digest, *row, _epoch in rows}
     now = max((float(epoch) for *_, epoch in rows), default=0.0)
@@ -113,23 +124,23 @@ def _held(
     low: float | None,
     high: float | None,
     required: bool,
-) -> LockedToken:
+) -> FoundToken:
     # SQLite has no booleans.
     rules = ValueRules(low, high, bool(required)) if required or low is not None or high is not None else None
-    return LockedToken(
+    return FoundToken(
         token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate, rules
     )
 
 
 @cache
-def _lock_statement(postgresql: bool, wait: bool) -> str:
+def _find_statement(postgresql: bool, lock: Lock) -> str:
     if postgresql:
-        among, lock = "= ANY(%s)", "FOR UPDATE OF s" if wait else "FOR UPDATE OF s SKIP LOCKED"
+        among, locked = "= ANY(%s)", lock.value
         since_use = "extract(epoch from clock_timestamp() - t.last_used_at)"
         spare = "s.due_at - clock_timestamp() >= clock_timestamp() - s.last_heartbeat_at"
         epoch = "extract(epoch from clock_timestamp())"
     else:
-        among, lock = "IN (SELECT value FROM json_each(%s))", ""
+        among, locked = "IN (SELECT value FROM json_each(%s))", ""
         since_use = "(julianday('now') - julianday(t.last_used_at)) * 86400"
         spare = "julianday(s.due_at) + julianday(s.last_heartbeat_at) >= 2 * julianday('now')"
         # With the milliseconds of a stored time.
@@ -140,10 +151,10 @@ def _lock_statement(postgresql: bool, wait: bool) -> str:
         f" s.status = 'paused' OR s.status = 'up' AND {spare},"
         f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate),"
         f" m.value_min, m.value_max, m.value_required, {epoch}"
-        f" FROM {_TOKENS} t JOIN {_MONITORS} m ON m.id = t.monitor_id JOIN {_STATES} s ON s.monitor_id = m.id"
-        f" JOIN {_WORKSPACES} w ON w.id = m.workspace_id"
+        f" FROM {TOKENS} t JOIN {MONITORS} m ON m.id = t.monitor_id JOIN {STATES} s ON s.monitor_id = m.id"
+        f" JOIN {WORKSPACES} w ON w.id = m.workspace_id"
         f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
-        f" ORDER BY s.monitor_id {lock}"
+        f" ORDER BY s.monitor_id {locked}"
     )
 
 
@@ -169,7 +180,7 @@ def _touch_statement(postgresql: bool) -> str:
     names = ("monitor_id", "last_heartbeat_at", "last_message", "last_value")
     columns = {name: _STATE_COLUMNS[name] for name in names} | {"good": "int"}
     # As domain.thresholds.shifted does it for each. PostgreSQL shifts by the remainder of 64.
-    outcomes = f"CASE WHEN given.good < 64 THEN {_STATES}.recent_outcomes << given.good ELSE 0 END"
+    outcomes = f"CASE WHEN given.good < 64 THEN {STATES}.recent_outcomes << given.good ELSE 0 END"
     return _update_statement(columns, postgresql, good=f"recent_outcomes = {outcomes}")
 
 
@@ -206,8 +217,8 @@ def _update_statement(columns: dict[str, str], postgresql: bool, **others: str) 
     )
     given = as_select(columns, postgresql)
     return (
-        f"UPDATE {_STATES} SET {assignments} FROM ({given}) AS given"
-        f" WHERE {_STATES}.monitor_id = given.monitor_id"
+        f"UPDATE {STATES} SET {assignments} FROM ({given}) AS given"
+        f" WHERE {STATES}.monitor_id = given.monitor_id"
     )
 
 
@@ -222,7 +233,7 @@ def insert_heartbeats(rows: Iterable[tuple[Any, ...]], *, received_at: datetime)
 def _insert_heartbeats_statement(postgresql: bool) -> str:
     names = ", ".join(_HEARTBEAT_COLUMNS)
     given = as_select(_HEARTBEAT_COLUMNS, postgresql)
-    return f"INSERT INTO {_HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
+    return f"INSERT INTO {HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
 
 
 def note_use(used: dict[int, str | None], *, at: datetime) -> None:
@@ -237,31 +248,6 @@ def note_use(used: dict[int, str | None], *, at: datetime) -> None:
 def _note_use_statement(postgresql: bool) -> str:
     given = as_select({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
     return (
-        f"UPDATE {_TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
-        f" FROM ({given}) AS given WHERE {_TOKENS}.id = given.id"
-    )
-
-
-def count_rate_limited(refused: dict[int, int], *, at: datetime) -> None:
-    """Add to the count of rate-limited pushes: by token id, how many more."""
-    if not refused:
-        return
-    ids = list(refused)
-    given = ids if _is_postgresql() else json.dumps(ids)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _count_rate_limited_statement(_is_postgresql()), [json.dumps(refused), write_time(at), given]
-        )
-
-
-@cache
-def _count_rate_limited_statement(postgresql: bool) -> str:
-    # Usually it is the same token again and again. No join with the given rows: PostgreSQL would read the
-    # whole table for it.
-    if postgresql:
-        number, at, among = "(%s::json->>id::text)::bigint", "%s::timestamptz", "= ANY(%s)"
-    else:
-        number, at, among = "json_extract(%s, '$.' || id)", "%s", "IN (SELECT value FROM json_each(%s))"
-    return (
-        f"UPDATE {_TOKENS} SET limited_count = limited_count + {number}, limited_at = {at} WHERE id {among}"
+        f"UPDATE {TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
+        f" FROM ({given}) AS given WHERE {TOKENS}.id = given.id"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from accounts.models import AuditEntry
 from core import credentials
 from core.clock import database_now
 from monitors.domain.schedules import ScheduleError
+from monitors.heartbeats.push_token import digest_of
 from monitors.heartbeats.recorder import LAST_USED_EVERY_SECONDS
 from monitors.locks import lock_state
 from monitors.models import Monitor, PushToken
@@ -28,9 +28,6 @@ OVERLAP_DEFAULT = timedelta(hours=24)
 OVERLAP_MAX_SECONDS = int(OVERLAP_MAX.total_seconds())
 OVERLAP_DEFAULT_SECONDS = int(OVERLAP_DEFAULT.total_seconds())
 TOKENS_MOST = 100
-# What a token may consist of, of whichever system it is.
-ACCEPTABLE = r"[A-Za-z0-9_-]{8,64}"
-_TOKEN = re.compile(ACCEPTABLE)
 _PURPOSE = b"tianji push tokens"
 # Four characters of an imported token shorter than this would reveal too much.
 _SHORT = 16
@@ -89,17 +86,6 @@ class Rotated:
 def new_secret() -> str:
     """Return `tjp_`, 30 random base62 characters and 6 of their CRC32, so that typos can be detected."""
     return credentials.new_key(PREFIX)
-
-
-def digest_of(secret: str) -> str | None:
-    """Return the look-up key of `secret`, or None if it can't be a token.
-
-    Tokens are 8-64 URL-safe characters, and those that start with tjp_ have a checksum, so that typos
-    don't even reach the database.
-    """
-    if not _TOKEN.fullmatch(secret) or credentials.is_mistyped(secret, PREFIX):
-        return None
-    return credentials.digest(secret)
 
 
 def reveal(token: PushToken) -> str | None:

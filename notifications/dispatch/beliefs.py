@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
@@ -143,7 +142,7 @@ def insert(deliveries: Sequence[Delivery]) -> None:
         for row in deliveries
     ]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [json.dumps(rows)])
+        cursor.execute(statement, sql.as_parameters(rows))
         ids = {str(public_id).replace("-", ""): pk for pk, public_id in cursor.fetchall()}
     for row in deliveries:
         row.pk = ids[row.public_id.hex]

@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
+from monitors.heartbeats.push_token import digest_of
 from monitors.models import Heartbeat, PushToken
-from monitors.services import tokens
 
 
 def url(name, monitor, token=None):
@@ -32,9 +32,9 @@ def text_of(page):
 
 def push_with(secret, *, source=None, **ago):
     """Record a heartbeat that came with `secret`, some time ago."""
-    recorder.record([recorder.Arrival(tokens.digest_of(secret) or "", Push(True, "OK", None), source=source)])
+    recorder.record([recorder.Arrival(digest_of(secret) or "", Push(True, "OK", None), source=source)])
     if ago:
-        token = PushToken.objects.get(digest=tokens.digest_of(secret))
+        token = PushToken.objects.get(digest=digest_of(secret))
         newest = Heartbeat.objects.filter(token=token).latest("pk")
         Heartbeat.objects.filter(pk=newest.pk).update(received_at=F("received_at") - timedelta(**ago))
         PushToken.objects.filter(pk=token.pk).update(last_used_at=F("last_used_at") - timedelta(**ago))

@@ -39,14 +39,14 @@ def management(*arguments: str) -> list[str]:
 
 def _web(host: str, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "tianji.runtime.web", "--interface", "wsgi"),
+        *(sys.executable, "-m", "tianji.runtime.web", "--interface", "asginl"),
         *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
-        *("--blocking-threads", str(settings.TIANJI_WEB_THREADS)),
+        # Idle and slow connections cost nearly nothing, so that there may be many.
+        *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "5000"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
-        # Its warnings are about the number of threads, which here wait for commits and not for the CPU.
-        *("--log-level", "error"),
-        "tianji.wsgi:application",
+        *("--log-level", "warning"),
+        "tianji.asgi:application",
     ]
 
 

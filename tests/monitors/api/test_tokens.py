@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
 from core.clock import database_now
+from monitors.heartbeats.rejections import Reason, RejectionLog
 from monitors.models import PushToken
 from monitors.services import tokens
 from tests.support.callers import Caller
 from tests.support.factories import make_monitor, make_workspace, secret_of
-from tests.support.heartbeats import TooFast, push
+from tests.support.heartbeats import push
 
 pytestmark = pytest.mark.django_db
 DAY = 86400
@@ -117,9 +118,10 @@ class TestListing:
         assert -60 < seconds_until(data["last_used_at"]) <= 0
 
     def test_rate_limited_pushes_are_counted(self, reader, monitor, path):
-        push(monitor)
+        rejections = RejectionLog(by_itself=False)
         for _ in range(3):
-            push(monitor, limiter=TooFast())
+            rejections.note(monitor.tokens.get().digest, Reason.LIMIT, method="GET", source=None, detail="")
+        rejections.write()
         data = first_of(reader, path)
         assert data["limited_count"] == 3
         assert data["limited_at"]

@@ -20,9 +20,10 @@ from monitors.heartbeats import missed, recorder
 from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.pipeline import Pipeline
+from monitors.heartbeats.push_token import digest_of
 from monitors.heartbeats.rate_limit import Limiter
 from monitors.heartbeats.recorder import Limited, Outcome
-from monitors.heartbeats.rejections import RejectionLog
+from monitors.heartbeats.rejections import Reason, RejectionLog
 from monitors.models import Heartbeat, Incident, Monitor, MonitorState, PushToken, Transition
 from monitors.services import monitors as monitor_service
 from monitors.services import thresholds, tokens
@@ -527,6 +528,11 @@ def test_pushes_refused_at_once_are_all_counted():
     push(secret)
     results = at_once(*[lambda: recorder.record([arrival(secret)] * 5, limiter=TooFast())] * 4)
     assert {type(result) for each in results for result in each} == {Limited}
+    logs = [RejectionLog(by_itself=False) for _ in range(4)]
+    for rejections in logs:
+        for _ in range(5):
+            rejections.note(digest_of(secret) or "", Reason.LIMIT, method="GET", source=None, detail="")
+    at_once(*[rejections.write for rejections in logs])
     assert monitor.tokens.get().limited_count == 20
     assert Heartbeat.objects.count() == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from django.db import DataError, InterfaceError, OperationalError
 
 from monitors.heartbeats.group_commit import GroupCommit, QueueFull
 from monitors.heartbeats.parser import Push
-from monitors.heartbeats.recorder import Arrival, Outcome
+from monitors.heartbeats.recorder import Arrival, Outcome, PartlyRecorded
 
 _PATIENCE = 10.0
 
@@ -300,3 +301,122 @@ def test_never_two_commits_at_once():
 
     with Senders(Recording(alone), batch_limit=5) as senders:
         results([senders.send(number) for number in range(100)])
+
+
+# --- From an event loop
+
+
+def test_pushes_of_an_event_loop_share_batches_with_those_of_threads():
+    record = Recording()
+    with Senders(record) as senders:
+
+        async def send_three() -> list[Outcome]:
+            first = asyncio.create_task(senders.group.submit_from_loop(arrival("a")))
+            assert await asyncio.to_thread(record.entered.acquire, timeout=_PATIENCE)
+            others = [asyncio.create_task(senders.group.submit_from_loop(arrival(name))) for name in "bc"]
+            while len(senders.group._queue) < 2:
+                await asyncio.sleep(0.001)
+            (thread,) = await asyncio.to_thread(senders.send_and_wait_for_the_queue, "thread")
+            record.commit.set()
+            outcomes = [await each for each in (first, *others)]
+            return [*outcomes, await asyncio.wrap_future(thread)]
+
+        record.commit.clear()
+        assert asyncio.run(send_three()) == [Outcome.RECORDED] * 4
+    assert record.batches == [["a"], ["b", "c", "thread"]]
+
+
+def test_an_event_loop_goes_on_while_its_push_is_recorded():
+    record = Recording()
+    record.commit.clear()
+    group = GroupCommit(record, queue_limit=9, batch_limit=9)
+
+    async def count() -> int:
+        sent = asyncio.create_task(group.submit_from_loop(arrival("a")))
+        turns = 0
+        while turns < 100:
+            turns += 1
+            await asyncio.sleep(0)
+        assert not sent.done()
+        record.commit.set()
+        assert await sent is Outcome.RECORDED
+        return turns
+
+    assert asyncio.run(count()) == 100
+
+
+def test_a_push_of_an_event_loop_that_fails_fails_alone():
+    def fail_for_bad(names):
+        if "bad" in names:
+            raise DataError
+        return [Outcome.RECORDED for _ in names]
+
+    record = Recording(fail_for_bad)
+    group = GroupCommit(record, queue_limit=3, batch_limit=9)
+
+    async def send() -> list[object]:
+        record.commit.clear()
+        names = ("first", "good", "bad", "better", "one too many")
+        tasks = [asyncio.create_task(group.submit_from_loop(arrival(names[0])))]
+        assert await asyncio.to_thread(record.entered.acquire, timeout=_PATIENCE)
+        tasks += [asyncio.create_task(group.submit_from_loop(arrival(name))) for name in names[1:]]
+        await asyncio.sleep(0.01)
+        record.commit.set()
+        return [type(result) for result in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    assert asyncio.run(send()) == [Outcome, Outcome, DataError, Outcome, QueueFull]
+
+
+def test_a_request_that_is_cancelled_while_its_push_waits_harms_no_other():
+    record = Recording()
+    record.commit.clear()
+    group = GroupCommit(record, queue_limit=9, batch_limit=9)
+
+    async def send() -> Outcome:
+        cancelled = asyncio.create_task(group.submit_from_loop(arrival("a")))
+        assert await asyncio.to_thread(record.entered.acquire, timeout=_PATIENCE)
+        other = asyncio.create_task(group.submit_from_loop(arrival("b")))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        record.commit.set()
+        return await other
+
+    assert asyncio.run(send()) is Outcome.RECORDED
+    assert record.batches == [["a"], ["b"]]
+
+
+# --- Where some are recorded before the others
+
+
+def test_what_was_recorded_before_the_rest_failed_is_not_recorded_again():
+    def partly(names):
+        if len(names) == 1:
+            return [Outcome.RECORDED] if names != ["bad"] else fail()
+        raise PartlyRecorded([Outcome.RECORDED if name == "quiet" else None for name in names], DataError())
+
+    def fail():
+        raise DataError
+
+    with Senders(Recording(partly)) as senders:
+        first = senders.hold_a_commit("first")
+        rest = senders.send_and_wait_for_the_queue("quiet", "bad", "good")
+        senders.record.commit.set()
+        assert results([first, rest[0], rest[2]]) == [Outcome.RECORDED] * 3
+        with pytest.raises(DataError):
+            rest[1].result(_PATIENCE)
+    assert senders.record.batches == [["first"], ["quiet", "bad", "good"], ["bad"], ["good"]]
+
+
+def test_if_the_database_goes_away_between_the_two_only_the_rest_fails():
+    def partly(names):
+        if names == ["first"]:
+            return [Outcome.RECORDED]
+        raise PartlyRecorded([Outcome.RECORDED, None], OperationalError())
+
+    with Senders(Recording(partly)) as senders:
+        senders.hold_a_commit("first")
+        quiet, other = senders.send_and_wait_for_the_queue("quiet", "other")
+        senders.record.commit.set()
+        assert quiet.result(_PATIENCE) is Outcome.RECORDED
+        with pytest.raises(OperationalError):
+            other.result(_PATIENCE)

@@ -14,9 +14,9 @@ from core.clock import database_now
 from monitors import signals
 from monitors.heartbeats import recorder
 from monitors.heartbeats.parser import Push
+from monitors.heartbeats.push_token import digest_of
 from monitors.models import MonitorState
 from monitors.services import monitors as monitor_service
-from monitors.services import tokens
 from notifications.dispatch import enqueue, send, turn
 from notifications.models import Belief, Channel, Delivery
 from notifications.services import channels
@@ -77,7 +77,7 @@ def push_mixed(monitors):
     """The first recovers and the others go down, in one transaction."""
     recorder.record(
         [
-            recorder.Arrival(tokens.digest_of(secret_of(monitor)) or "", Push(number == 0, "", None))
+            recorder.Arrival(digest_of(secret_of(monitor)) or "", Push(number == 0, "", None))
             for number, monitor in enumerate(monitors)
         ]
     )
