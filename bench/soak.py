@@ -2,8 +2,8 @@
 
 With PostgreSQL, Redis, the web server, a worker and Celery Beat, 100,000 monitors push 1,000 times a second
 for ten minutes, while deadlines move on, half hours are rolled up and 20 dashboards are open. Nothing may
-fail, p99 stays under 100 ms, and neither the memory of the processes nor the hot tables grow. It stops by
-itself.
+fail, p99 stays under 100 ms, and neither the memory of the processes nor the hot tables grow. It stops after
+that.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def _pss(pid: int) -> float:
     total, left = 0, [pid]
     while left:
         pid = left.pop()
-        # One may end meanwhile.
+        # One may end in the meantime.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):

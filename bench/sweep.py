@@ -2,7 +2,7 @@
 
 With PostgreSQL and 100,000 monitors, measures the cost of an idle sweep, and how long after their deadlines
 1,000 and then 10,000 monitors that miss them in the same second have incidents. Celery Beat, a worker and
-the web server run as in production, and other monitors push meanwhile.
+the web server run as in production, and other monitors push.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def judge(number: int, within: float, port: int, secrets: list[str]) -> list[str
 def prepare(monitors: int) -> list[str]:
     """Create the monitors, most of them up and due in an hour or later, and a channel for notifications.
 
-    Return the tokens of those that push meanwhile, which are not among those that fall silent.
+    Return the tokens of those that push, which are not among those that fall silent.
     """
     import psycopg
     from django.core.management import call_command

@@ -33,6 +33,7 @@ class MonitorsField(forms.ModelMultipleChoiceField):
         super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
         self.is_searched, self.more_selected = False, 0
         self.sought, self.more_found, self.none_found = "", False, False
+        self._all: QuerySet[Any] = Monitor.objects.none()
         self._selected: QuerySet[Any] = Monitor.objects.none()
         self._shown: list[UUID] = []
         self._still_selected: list[UUID] = []
@@ -44,10 +45,10 @@ class MonitorsField(forms.ModelMultipleChoiceField):
             selected: those that are selected until now.
             data: what the form sent, a QueryDict; None before it is sent.
         """
-        self.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
+        self.queryset = self._all = Monitor.objects.in_workspace(workspace).order_by("name", "id")
         if selected is not None:
             self._selected = selected.order_by("name", "id")
-        listed = _labels(self.queryset[: LISTED + 1])
+        listed = _labels(self._all[: LISTED + 1])
         self.is_searched = len(listed) > LISTED
         self.choices = self._to_search(data) if self.is_searched else listed
 
@@ -65,7 +66,7 @@ class MonitorsField(forms.ModelMultipleChoiceField):
             known = set(self._selected_of([*ticked, *self._shown]))
             named = [pk for pk in ticked if pk not in known]
             named += [pk for pk in self._shown if pk in known and pk not in ticked]
-            changed = _labels(self.queryset.filter(public_id__in=named))
+            changed = _labels(self._all.filter(public_id__in=named))
         found = self._found()
         here = [public_id for public_id, _name in found]
         before = set(self._shown)
@@ -79,7 +80,7 @@ class MonitorsField(forms.ModelMultipleChoiceField):
         if not self.sought and (selected := _labels(self._selected[:FOUND])):
             return selected
         text = Q(name__icontains=self.sought) | Q(slug__icontains=self.sought) if self.sought else Q()
-        found = _labels(self.queryset.filter(text)[: FOUND + 1])
+        found = _labels(self._all.filter(text)[: FOUND + 1])
         self.more_found, self.none_found = len(found) > FOUND, not found
         return found[:FOUND]
 
@@ -102,7 +103,7 @@ class MonitorsField(forms.ModelMultipleChoiceField):
         kept = self._selected.exclude(public_id__in=self._shown).order_by().values("pk")
         chosen = Q(pk__in=ticked.order_by().values("pk")) | Q(pk__in=kept)
         # Only read when it is saved: it may be tens of thousands.
-        return self.queryset.filter(chosen).order_by("pk").only("pk")
+        return self._all.filter(chosen).order_by("pk").only("pk")
 
     def _clean(self, value: Any) -> Any:
         try:

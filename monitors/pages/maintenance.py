@@ -61,8 +61,8 @@ class Preview:
 def lists_of(workspace: Workspace, now: datetime) -> Lists:
     """Return the maintenance windows of `workspace`. Two queries."""
     first = Monitor.objects.only("name").order_by("name", "pk")[:_NAMED_MOST]
-    named = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow=OuterRef("pk")).order_by()
-    number = named.values("maintenancewindow").annotate(number=Count("pk")).values("number")
+    named: Any = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow=OuterRef("pk"))
+    number = named.order_by().values("maintenancewindow").annotate(number=Count("pk")).values("number")
     windows = (
         MaintenanceWindow.objects.filter(workspace=workspace)
         .annotate(monitor_count=Coalesce(Subquery(number), 0))

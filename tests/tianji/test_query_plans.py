@@ -22,7 +22,7 @@ from monitors.domain.state_machine import Shown
 from monitors.heartbeats.missed import declare_missed
 from monitors.history import rollups
 from monitors.locks import lock_due_states
-from monitors.pages.overview import announcements, filters, page, versions
+from monitors.pages.overview import announcements, order, page, versions
 from monitors.pages.overview.params import OverviewParams
 from monitors.services import maintenance, retention
 from notifications.dispatch import enqueue, turn, waiting
@@ -111,7 +111,7 @@ def test_the_snapshot_behind_each_poll(crowd):
     assert_by_index(lambda: announcements.since(crowd, announcements.newest(), until=10**9), most=2)
 
 
-@pytest.mark.parametrize("sort", filters.SORTS)
+@pytest.mark.parametrize("sort", order.SORTS)
 def test_the_overview_in_each_order(crowd, sort):
     assert_by_index(lambda: page.overview(crowd, OverviewParams(sort=sort)))
 

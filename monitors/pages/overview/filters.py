@@ -1,11 +1,11 @@
-"""Filters, counts and orders monitors by what a reader sees: current status, tag, text."""
+"""Filters and counts monitors by what a reader sees: current status, tag, text."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import connection
 from django.db.models import (
@@ -26,20 +26,16 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Greatest, Least, Lower
+from django.db.models.functions import Cast, Coalesce, Greatest, Least
 
 from monitors.domain.schedules import GRACE_LEAST, GRACE_MOST, GRACE_ONE_IN
 from monitors.domain.state_machine import Shown, Status
 from monitors.history import current
 from monitors.models import SCHEDULE_COLUMNS, Monitor, schedule_of
 
-SORTS = ("status", "name", "-name", "last", "-last", "due", "-due")
 _BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN, Shown.RECOVERING}
-_UP = Q(state__status=Status.UP.value)
+UP = Q(state__status=Status.UP.value)
 _DOWN = Q(state__status=Status.DOWN.value)
-# In the order in which they need attention; the rest are calm.
-_URGENT = (Shown.DOWN, Shown.RECOVERING, Shown.LATE)
-_CALM = len(_URGENT)
 
 
 class Epoch(Func):
@@ -66,16 +62,6 @@ class _SecondsAfter(Func):
         # With as many digits as a stored time: they are compared as text.
         after = "(strftime('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', %(expressions)s || ' seconds') || '000')"
         return self.as_sql(compiler, connection, template=after, arg_joiner=", '+' || ", **context)
-
-
-class Ordered(Protocol):
-    """What `page_of` has to know of the query."""
-
-    @property
-    def statuses(self) -> tuple[Shown, ...]: ...
-
-    @property
-    def sort(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +93,7 @@ def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     at_set_times = _at_set_times(monitors, now)
     stored = list(
-        _with_deadlines(monitors)
+        with_deadlines(monitors)
         .order_by()
         # Grouped by it, the database calculates with each deadline once.
         .annotate(differs=_differs(now))
@@ -141,9 +127,9 @@ def _differs(now: datetime) -> Case:
     seen = _intervals_seen(now)
     return Case(
         # Most of them, so that nothing else is calculated for these.
-        When(_UP & seen[Shown.UP], then=Value("")),
-        When(_UP & seen[Shown.DOWN], then=Value(Shown.DOWN.value)),
-        When(_UP & seen[Shown.LATE], then=Value(Shown.LATE.value)),
+        When(UP & seen[Shown.UP], then=Value("")),
+        When(UP & seen[Shown.DOWN], then=Value(Shown.DOWN.value)),
+        When(UP & seen[Shown.LATE], then=Value(Shown.LATE.value)),
         When(_recovering(now), then=Value(Shown.RECOVERING.value)),
         default=Value(""),
         output_field=CharField(),
@@ -173,15 +159,15 @@ def by_status(
         found |= Q(state__status__in=stored)
     if wanted & _BY_THE_CLOCK:
         at_set_times = seen.at_set_times if seen else _at_set_times(monitors, now)
-        monitors, are = _with_deadlines(monitors), _seen(at_set_times, now)
+        monitors, are = with_deadlines(monitors), conditions(at_set_times, now)
         for status in wanted & _BY_THE_CLOCK:
             found |= are[status]
     return monitors.filter(found)
 
 
-def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
+def with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     automatic = Greatest(GRACE_LEAST, Least(GRACE_MOST, F("timeout") / GRACE_ONE_IN))
-    last = _silent_since()
+    last = silent_since_expression()
     return monitors.alias(
         expected_by=_SecondsAfter(last, F("timeout")),
         deadline=_SecondsAfter(last, F("timeout") + Coalesce(F("grace"), automatic)),
@@ -189,7 +175,7 @@ def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     )
 
 
-def _silent_since() -> Any:
+def silent_since_expression() -> Any:
     """Return an expression for MonitorState.silent_since."""
     last, excused = F("state__last_heartbeat_at"), F("state__excused_until")
     return Case(When(state__excused_until__gt=last, then=excused), default=last)
@@ -211,8 +197,8 @@ def _recovering(now: datetime) -> Q:
     return _DOWN & Q(newest_outcome=0, state__due_at__gte=current.settled(now))
 
 
-def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
-    """Return conditions for the current status of those stored as up or down; see `_with_deadlines`."""
+def conditions(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
+    """Return conditions for the current status of those stored as up or down; see `with_deadlines`."""
     by_interval = _intervals_seen(now)
     # Not the negation of what is recovering, which is null where nothing is due.
     failing = _DOWN & (
@@ -220,9 +206,9 @@ def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
     )
     on_time = ~Q(kind=Monitor.Kind.INTERVAL) & ~Q(pk__in=[*at_set_times.late, *at_set_times.overdue])
     return {
-        Shown.UP: _UP & (by_interval[Shown.UP] | on_time),
-        Shown.LATE: (_UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
-        Shown.DOWN: failing | (_UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
+        Shown.UP: UP & (by_interval[Shown.UP] | on_time),
+        Shown.LATE: (UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
+        Shown.DOWN: failing | (UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
         Shown.RECOVERING: _recovering(now),
     }
 
@@ -233,8 +219,8 @@ def _at_set_times(monitors: QuerySet[Any], now: datetime) -> AtSetTimes:
         monitors.order_by()
         .alias(begins=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(GRACE_MOST)))
         # SQLite only reads milliseconds.
-        .filter(_UP, ~Q(kind=Monitor.Kind.INTERVAL), begins__lt=now.timestamp() + 0.002)
-        .annotate(silent_since=_silent_since())
+        .filter(UP, ~Q(kind=Monitor.Kind.INTERVAL), begins__lt=now.timestamp() + 0.002)
+        .annotate(silent_since=silent_since_expression())
         .values_list("pk", "silent_since", *SCHEDULE_COLUMNS)
     )
     found: dict[Shown, list[int]] = {Shown.LATE: [], Shown.DOWN: [], Shown.UP: []}
@@ -257,99 +243,3 @@ def by_tag(monitors: QuerySet[Any], tag: str) -> QuerySet[Any]:
 def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
     """Return those of `monitors` whose name, slug or description contains `text`, in any case."""
     return monitors.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(description__icontains=text))
-
-
-def page_of(
-    monitors: QuerySet[Any],
-    params: Ordered,
-    *,
-    now: datetime,
-    seen: StatusCounts,
-    start: int,
-    size: int,
-) -> tuple[int, ...]:
-    """Return the row ids of `size` of `monitors` from the index `start` on.
-
-    The order "status" is down first, then recovering, then late, then the rest. "last": latest heartbeat
-    first. "due": due soonest first. A monitor without such a time comes last, in reverse order too. For ties
-    they are in the order of their names.
-
-    Args:
-        params: `statuses`, the current ones to keep, all if empty, and `sort`, one of SORTS.
-        seen: the statuses of these monitors at `now`.
-    """
-    if params.sort == "status":
-        return _by_urgency(monitors, params.statuses, now=now, seen=seen, start=start, size=size)
-    if params.statuses:
-        monitors = by_status(monitors, params.statuses, now=now, seen=seen)
-    ordered = monitors.order_by(*_order(params.sort), *_name_order(params.sort == "-name"))
-    return tuple(ordered.values_list("pk", flat=True)[start : start + size])
-
-
-def _by_urgency(
-    monitors: QuerySet[Any],
-    statuses: Collection[Shown],
-    *,
-    now: datetime,
-    seen: StatusCounts,
-    start: int,
-    size: int,
-) -> tuple[int, ...]:
-    """Return the row ids of a page in the order "status".
-
-    In two parts, so that the database doesn't sort all monitors: those that need attention are few, and the
-    rest follows in the order of an index.
-    """
-    are = _seen(seen.at_set_times, now)
-    rank = Case(*(When(are[shown], then=Value(at)) for at, shown in enumerate(_URGENT)), default=Value(_CALM))
-    ranked = _with_deadlines(monitors).alias(rank=rank)
-    # Not those of which there are none: whether a monitor is late is calculated for each one that is up.
-    wanted = [shown for shown in _URGENT if seen.counts[shown] and (not statuses or shown in statuses)]
-    urgent = sum(seen.counts[shown] for shown in wanted)
-    found: list[int] = []
-    if start < urgent:
-        first = by_status(ranked, wanted, now=now, seen=seen).order_by("rank", *_name_order())
-        found = list(first.values_list("pk", flat=True)[start : start + size])
-    calm = set(statuses) - set(_URGENT)
-    if len(found) < size and (calm or not statuses):
-        rest = ranked.filter(rank=_CALM)
-        if calm:
-            rest = by_status(rest, calm, now=now, seen=seen)
-        after = max(start - urgent, 0)
-        ordered = rest.order_by(*_name_order()).values_list("pk", flat=True)
-        found += ordered[after : after + size - len(found)]
-    return tuple(found)
-
-
-def _name_order(reverse: bool = False) -> tuple[Any, ...]:
-    # As the index monitor_lower_name has it.
-    return (Lower("name").desc(), "-name", "-pk") if reverse else (Lower("name"), "name", "pk")
-
-
-def _order(sort: str) -> list[Any]:
-    match sort:
-        case "last":
-            return [F("state__last_heartbeat_at").desc(nulls_last=True)]
-        case "-last":
-            return [F("state__last_heartbeat_at").asc(nulls_last=True)]
-        case "due":
-            return [_expected().asc(nulls_last=True)]
-        case "-due":
-            return [_expected().desc(nulls_last=True)]
-    return []
-
-
-def _expected() -> Case:
-    """Return an expression for when a heartbeat is expected: null if none is.
-
-    Approximate for set times, which the database can't evaluate.
-    """
-    return Case(
-        When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(_silent_since()) + F("timeout")),
-        When(
-            _UP & ~Q(kind=Monitor.Kind.INTERVAL),
-            then=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(0)),
-        ),
-        default=None,
-        output_field=FloatField(),
-    )

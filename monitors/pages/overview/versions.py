@@ -27,6 +27,7 @@ from monitors.pages import gaps
 from monitors.pages.gaps import Notice
 from monitors.pages.overview import filters
 from monitors.pages.overview.filters import StatusCounts
+from monitors.pages.overview.order import page_of
 from monitors.pages.overview.params import OverviewParams
 
 ROWS = 40
@@ -169,7 +170,7 @@ def select(snapshot: Snapshot, params: OverviewParams) -> Selection:
     pages = max(-(-number // ROWS), 1)
     page = min(params.page, pages)
     start = (page - 1) * ROWS
-    ids = filters.page_of(monitors, params, now=snapshot.now, seen=found, start=start, size=ROWS)
+    ids = page_of(monitors, params, now=snapshot.now, seen=found, start=start, size=ROWS)
     selection = Selection(ids, page, pages, number, found)
     if len(_pages) >= _CACHE_MOST:
         _pages.clear()
