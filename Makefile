@@ -6,7 +6,11 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
+<<<<<<< HEAD
 .PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
+=======
+.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults chaos clean
+>>>>>>> main
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -52,6 +56,11 @@ bench-push: .venv/.dev-installed
 
 bench-sweep: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.sweep
+
+# 50 million heartbeats; fewer: make bench-history HEARTBEATS=1000000
+HEARTBEATS ?= 50000000
+bench-history: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.history --heartbeats $(HEARTBEATS)
 
 bench-deliver: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.deliver

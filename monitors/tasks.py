@@ -5,6 +5,7 @@ from celery import shared_task
 from api import idempotency
 from monitors.heartbeats import missed as sweep_
 from monitors.history import rollups
+from monitors.services import partitions
 from monitors.services import retention as retention_
 
 
@@ -20,6 +21,11 @@ def retention() -> None:
     retention_.delete_old_rollups()
     retention_.delete_old_gaps()
     retention_.delete_old_rejected_pushes()
+
+
+@shared_task
+def make_partitions() -> None:
+    partitions.make_ahead()
 
 
 @shared_task

@@ -16,6 +16,9 @@ from tests.support import prepared, tools
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.support.product import Up
+    from tests.support.sinks import SmtpSink
+
 # Options for a headless Chromium in a container, without connections to other hosts.
 _BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -58,6 +61,9 @@ def django_db_modify_db_settings(django_db_modify_db_settings):
 
     test = connection.settings_dict["TEST"]
     if connection.vendor == "sqlite":
+        # No test of this process outlives a power cut: nothing waits for the disk, as on PostgreSQL.
+        options = connection.settings_dict["OPTIONS"]
+        options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
         test["NAME"] = os.path.join(os.environ["TIANJI_DATA"], "tests.sqlite3")
         if folder := os.environ.get(prepared.FOLDER):
             shutil.copy(Path(folder) / prepared.EMPTY, test["NAME"])
@@ -110,6 +116,30 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=_BROWSER_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def mail() -> Iterator[SmtpSink]:
+    """The mail server of the shared product."""
+    from tests.support.sinks import SmtpSink
+
+    with SmtpSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def shared(mail: SmtpSink) -> Iterator[Up]:
+    """The product that all tests of this process share; they push as fast as they can."""
+    from tests.support.product import up
+
+    with up(with_workspaces=True, TIANJI_EMAIL_URL=mail.url, TIANJI_PUSH_RATE="0") as product:
+        yield product
+
+
+@pytest.fixture(scope="module")
+def product(request: pytest.FixtureRequest, shared: Up) -> Up:
+    """The shared product, and in it a workspace of this module's own, which nobody else sees."""
+    return shared.of(prepared.workspace_name(request.path))
 
 
 @pytest.fixture

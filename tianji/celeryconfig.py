@@ -55,5 +55,6 @@ beat_schedule = {
     "notice": {"task": "notifications.tasks.notify_late_and_failing", "schedule": 5.0},
     "roll_up": {"task": "monitors.tasks.roll_up", "schedule": 60.0},
     "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0},
+    "partitions": {"task": "monitors.tasks.make_partitions", "schedule": 600.0},
     "history_retention": {"task": "notifications.tasks.retention", "schedule": 3600.0},
 }

@@ -31,6 +31,7 @@ from monitors.heartbeats.pipeline import process_pipeline
 from monitors.heartbeats.transitions import horizon
 from monitors.models import Gap, MonitorState, Watermark
 from monitors.pages import gaps
+from monitors.services import partitions
 from notifications.dispatch import waiting
 from tianji.celeryconfig import broker_transport_options
 from tianji.runtime import beat_schedule
@@ -237,6 +238,7 @@ _QUESTIONS = (
     ("celery_beat", gettext_lazy("Celery Beat"), _celery_beat),
     ("sweep", gettext_lazy("Sweep"), _sweep),
     ("deliveries", gettext_lazy("Deliveries"), _deliveries),
+    ("partitions", gettext_lazy("Heartbeat partitions"), partitions.fault),
 )
 
 

@@ -306,7 +306,8 @@ TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_
 # The share of the pushes of a minute that may fail with 503; over it, that minute is a gap.
 TIANJI_GAP_SHARE = env.float("TIANJI_GAP_SHARE", 0.5, validate=validate.Range(0, 1))
 TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
-# How many days incidents and deliveries are kept; 0 keeps them.
+TIANJI_REJECTED_DAYS = env.int("TIANJI_REJECTED_DAYS", 30, validate=validate.Range(1))
+# How many days incidents, status changes and deliveries are kept; 0 keeps them.
 TIANJI_HISTORY_DAYS = environment.history_days(env.int("TIANJI_HISTORY_DAYS", 400))
 
 # --- Processes -----------------------------------------------------------------------------------

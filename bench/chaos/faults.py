@@ -53,7 +53,10 @@ class SmallDisk:
         os.chown(own, installation.postgres.user_id, -1)
         with psycopg.connect(installation.database, autocommit=True) as connection:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{own}'")  # type: ignore[call-overload]
-            connection.execute("ALTER TABLE monitors_heartbeat SET TABLESPACE small")
+            # The rows are in its partitions.
+            partitions = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass"
+            for (name,) in connection.execute(partitions, ["monitors_heartbeat"]).fetchall():
+                connection.execute(f"ALTER TABLE {name} SET TABLESPACE small")
 
     def unmount(self) -> None:
         """Give it up, when PostgreSQL has ended."""

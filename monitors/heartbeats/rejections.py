@@ -23,9 +23,8 @@ from monitors.models import REJECTION_DETAIL_LENGTH, PushToken, RejectedPush
 
 log = structlog.get_logger(__name__)
 
-# How many kinds are kept per monitor, and for how long.
+# How many kinds are kept per monitor.
 KINDS_MOST = 50
-DAYS = 30
 # For how many tokens a process counts rejected pushes between two writes. With more than that, someone is
 # most likely guessing tokens.
 _TOKENS_MOST = 500

@@ -15,7 +15,10 @@ ROLLUP_DAYS = 400
 
 
 class Heartbeat(models.Model):
-    """One accepted push. Append-only; nothing references it, so that it can be partitioned by time later.
+    """One accepted push. Append-only; on PostgreSQL in one partition a day (services/partitions.py).
+
+    Its key there is (id, received_at), because a unique key includes what the table is partitioned by. Rows
+    are looked for in every partition, unless a query names a range of times.
 
     Its references have no foreign-key constraint: checking one would lock and dirty the monitor's row on
     each push. The recorder locks the monitor's state row while it writes, and deleting a monitor takes

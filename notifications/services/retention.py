@@ -1,4 +1,4 @@
-"""Deletes old deliveries with their attempts, and old incidents, in small batches that block nothing."""
+"""Deletes old deliveries with their attempts, incidents and status changes, in small batches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from core.clock import database_now
-from monitors.models import Incident, Transition
+from monitors.models import ROLLUP_DAYS, Incident, Transition
 from notifications.models import Belief, Delivery
 
 BATCH = 500
@@ -21,10 +21,13 @@ _FINISHED = (Delivery.Status.MERGED, Delivery.Status.SENT, Delivery.Status.FAILE
 def delete_old_history(*, batch: int = BATCH) -> None:
     """Delete what is older than TIANJI_HISTORY_DAYS; 0 keeps everything."""
     if days := settings.TIANJI_HISTORY_DAYS:
-        limit = database_now() - timedelta(days=days)
+        now = database_now()
+        limit = now - timedelta(days=days)
         # In this order: an incident is kept as long as its deliveries.
         delete_old_deliveries(before=limit, batch=batch)
         delete_old_incidents(before=limit, batch=batch)
+        # Uptimes are calculated from status changes, for as long as there are rollups.
+        delete_old_transitions(before=now - timedelta(days=max(days, ROLLUP_DAYS)), batch=batch)
 
 
 def delete_old_deliveries(*, before: datetime, batch: int = BATCH) -> int:
@@ -50,8 +53,8 @@ def delete_old_deliveries(*, before: datetime, batch: int = BATCH) -> int:
 def delete_old_incidents(*, before: datetime, batch: int = BATCH) -> int:
     """Delete the incidents that were resolved before `before`; return how many.
 
-    Those stay that have deliveries, and those that a channel was notified of last. Status changes stay too:
-    uptimes are calculated from them.
+    Those stay that have deliveries, and those that a channel was notified of last. Status changes stay too,
+    for as long as uptimes are calculated from them.
     """
     total = 0
     for ids in _oldest(Incident.objects.all(), "detected_at", before, batch):
@@ -63,6 +66,18 @@ def delete_old_incidents(*, before: datetime, batch: int = BATCH) -> int:
             Transition.objects.filter(incident__in=old).update(incident=None)
             Incident.objects.filter(pk__in=old).delete()
         total += len(old)
+    return total
+
+
+def delete_old_transitions(*, before: datetime, batch: int = BATCH) -> int:
+    """Delete the status changes from before `before`; return how many.
+
+    The last one of each monitor stays: it says in which status the monitor was at `before`.
+    """
+    total = 0
+    for ids in _oldest(Transition.objects.all(), "at", before, batch):
+        later = Transition.objects.filter(monitor=OuterRef("monitor"), at__gt=OuterRef("at"), at__lt=before)
+        total += Transition.objects.filter(Exists(later), pk__in=ids).delete()[0]
     return total
 
 

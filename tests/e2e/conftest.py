@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.support.product import PASSWORD, Up, up
-from tests.support.sinks import HttpSink, SmtpSink
+from tests.support.product import PASSWORD, Up
+from tests.support.sinks import HttpSink
 
 SHOTS = Path(__file__).parent.parent / "shots"
 # Pictures are for people: a test asserts nothing of them, and they take as long as many a test.
@@ -20,29 +20,10 @@ expect.set_options(timeout=15_000)
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
-@pytest.fixture(scope="session")
-def mail() -> Iterator[SmtpSink]:
-    with SmtpSink() as sink:
-        yield sink
-
-
 @pytest.fixture(scope="module")
 def web() -> Iterator[HttpSink]:
     with HttpSink() as sink:
         yield sink
-
-
-@pytest.fixture(scope="session")
-def shared(mail: SmtpSink) -> Iterator[Up]:
-    """The product that all tests of this process share; they push as fast as they can."""
-    with up(with_workspaces=True, TIANJI_EMAIL_URL=mail.url, TIANJI_PUSH_RATE="0") as product:
-        yield product
-
-
-@pytest.fixture(scope="module")
-def product(request: pytest.FixtureRequest, shared: Up) -> Up:
-    """The shared product, and in it a workspace of this module's own, which nobody else sees."""
-    return shared.of(request.module.__name__.rpartition("test_")[2])
 
 
 @pytest.fixture

@@ -6,22 +6,14 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.support.product import ROOT, Process, Up, environment_of, manage, up
+from tests.support.prepared import workspace_name
+from tests.support.product import ROOT, Process, Up, environment_of, manage
 
 PAGE = ROOT / "docs" / "api.md"
 _FENCE = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[Up]:
-    with up() as product:
-        yield product
 
 
 def examples() -> list[tuple[str, str]]:
@@ -63,7 +55,8 @@ def agree(shown: Any, answered: Any) -> bool:
 
 def make_key(product: Up) -> str:
     port = int(product.url.rpartition(":")[2])
-    command = manage("create_api_key", "--name", "docs", "--scope", "write")
+    workspace = workspace_name(Path(__file__))
+    command = manage("create_api_key", "--name", "docs", "--scope", "write", "--workspace", workspace)
     process = Process(command, environment_of(product.data, port))
     assert process.wait(30) == 0, process.output
     return process.lines[-1]

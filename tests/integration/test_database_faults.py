@@ -53,8 +53,8 @@ def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> s
     return name
 
 
-@pytest.fixture
-def web(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def standing(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
     """A web process on a database of its own; yields the site's address and the database's."""
     database = own_postgres.create_database(unique_name("faults"), template=owned)
     with tempfile.TemporaryDirectory() as data:
@@ -66,6 +66,16 @@ def web(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
             yield url, database
         finally:
             process.stop()
+
+
+@pytest.fixture
+def web(standing: tuple[str, str]) -> tuple[str, str]:
+    """The web process, ready and without monitors, whatever was done to its database before."""
+    url, database = standing
+    with psycopg.connect(database) as connection:
+        connection.execute("TRUNCATE monitors_monitor, monitors_heartbeat CASCADE")
+    wait_for(lambda: is_ready(url), seconds=_BACK_WITHIN_SECONDS)
+    return standing
 
 
 def heartbeats(database: str) -> int:

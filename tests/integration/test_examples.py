@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.product import Created, Person, Up, up, wait_for
+from tests.support.product import Created, Person, Up, wait_for
 from tests.support.sinks import HttpSink, SmtpSink
 
 TIMEOUT, GRACE = 3, 1
@@ -79,17 +79,10 @@ class Receivers:
         )
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Up, Person, SmtpSink]]:
-    with SmtpSink() as mail, up(TIANJI_EMAIL_URL=mail.url) as product, Person(product.url) as person:
-        yield product, person, mail
-
-
 @pytest.fixture
-def receivers(running: tuple[Up, Person, SmtpSink]) -> Iterator[Receivers]:
+def receivers(product: Up, mail: SmtpSink) -> Iterator[Receivers]:
     """Channels of each test's own: what falls soon after a monitor of another test would be a storm."""
-    product, person, mail = running
-    with HttpSink() as web:
+    with HttpSink() as web, product.person() as person:
         common = {"scope": "all", "enabled": "on"}
         made = [
             person.submit("/channels/new/email/", name="Team", addresses="team@example.com", **common),

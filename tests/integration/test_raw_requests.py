@@ -5,25 +5,18 @@ from __future__ import annotations
 import gzip
 import socket
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.product import Up, up
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Up]:
-    with up(TIANJI_PUSH_RATE="0") as product:
-        yield product
+from tests.support.product import Up
 
 
 @pytest.fixture
-def push_url(running: Up, request: pytest.FixtureRequest) -> str:
-    with running.person() as person:
+def push_url(product: Up, request: pytest.FixtureRequest) -> str:
+    with product.person() as person:
         return person.create_monitor(request.node.name[:80]).push_url
 
 
@@ -42,9 +35,9 @@ def ask(url: str, head: str, body: bytes = b"", *, breaks_off: bool = False) -> 
     return line.decode(), rest
 
 
-def recorded(running: Up, url: str) -> list[str]:
+def recorded(product: Up, url: str) -> list[str]:
     """Return the statuses of the heartbeats of a push URL's monitor, in order."""
-    with closing(sqlite3.connect(database_of(running))) as database:
+    with closing(sqlite3.connect(database_of(product))) as database:
         rows = database.execute(
             "SELECT h.status FROM monitors_heartbeat h"
             " JOIN monitors_pushtoken t ON t.monitor_id = h.monitor_id WHERE t.last_four = ? ORDER BY h.id",
@@ -53,8 +46,8 @@ def recorded(running: Up, url: str) -> list[str]:
         return [status for (status,) in rows]
 
 
-def database_of(running: Up) -> Path:
-    return next(path for path in running.data.iterdir() if path.suffix in (".sqlite3", ".db"))
+def database_of(product: Up) -> Path:
+    return next(path for path in product.data.iterdir() if path.suffix in (".sqlite3", ".db"))
 
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -77,10 +70,10 @@ SMALL = gzip.compress(b'{"status":"down"}', mtime=0)
         ("POST {path} HTTP/1.0\nContent-Length: 11", b"status=down"),
     ],
 )
-def test_a_reported_down_arrives_through_the_web_server(running: Up, push_url: str, head: str, body: bytes):
+def test_a_reported_down_arrives_through_the_web_server(product: Up, push_url: str, head: str, body: bytes):
     line, _ = ask(push_url, head, body)
     assert " 200 " in line
-    assert recorded(running, push_url) == ["down"]
+    assert recorded(product, push_url) == ["down"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +86,7 @@ def test_a_reported_down_arrives_through_the_web_server(running: Up, push_url: s
         (f"POST {{path}} HTTP/1.1\n{CHUNKED}", b"zz\r\nstatus=down\r\n0\r\n\r\n"),
     ],
 )
-def test_a_body_that_breaks_off_records_nothing(running: Up, push_url: str, head: str, body: bytes):
+def test_a_body_that_breaks_off_records_nothing(product: Up, push_url: str, head: str, body: bytes):
     line, _ = ask(push_url, head, body, breaks_off=True)
     assert " 400 " in line
-    assert recorded(running, push_url) == []
+    assert recorded(product, push_url) == []

@@ -39,7 +39,7 @@ from tests.integration.senders import (
     run,
     unit_of,
 )
-from tests.support.product import Created, Person, Up, up, wait_for
+from tests.support.product import Created, Person, Up, wait_for
 
 # Four tries with 7 s of waiting between them, a program to compile and a busy machine.
 HARMLESS_WITHIN = 30.0
@@ -219,8 +219,8 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with up() as product, Person(product.url) as person:
+def workshop(product: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with product.person() as person:
         workshop = Workshop(product, person, tmp_path_factory.mktemp("snippets"))
         try:
             workshop.start()

@@ -17,11 +17,10 @@ from monitors.services import tokens
 from notifications.dispatch import late_and_failing, send
 from notifications.models import Belief, Channel, Delivery
 from tests.support.incidents import age, push
-from tests.support.upgrades import empty_database, in_place_of_ours
+from tests.support.upgrades import empty_database, in_place_of_ours, kept_states, migrate_to
 
-__all__ = ["empty_database"]
+__all__ = ["empty_database", "kept_states", "migrate_to"]
 
-OUR_APPS = ("accounts", "monitors", "notifications")
 BEFORE = [
     ("accounts", "0001_initial"),
     ("monitors", "0005_set_times"),
@@ -120,11 +119,9 @@ class Before:
 
 
 @pytest.fixture
-def before(empty_database, django_db_blocker):
+def before(empty_database, migrate_to):
     """The database of the version before, still empty."""
-    executor = MigrationExecutor(connections[empty_database])
-    rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]
-    apps = executor.migrate([*rest, *BEFORE]).apps
+    apps = migrate_to(BEFORE)
     with in_place_of_ours(empty_database):
         yield Before(apps, database_now())
 

@@ -20,12 +20,21 @@ FOLDER, TEMPLATE = "TESTS_PREPARED", "TESTS_POSTGRES_TEMPLATE"
 PASSWORD = "correct horse battery"
 # The product's name for its database, empty; and the same with workspaces.
 EMPTY, WITH_WORKSPACES = "tianji.sqlite3", "with-workspaces.sqlite3"
+# The folders with tests of the whole product.
+_OF_WHOLE = ("e2e", "integration")
 _COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.support.prepared import main; main()")
 
 
 def workspace_names() -> list[str]:
-    """Return who has a workspace of their own: each file of browser tests, by its name."""
-    return sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
+    """Return who has a workspace of their own: each file of tests of the whole product."""
+    tests = ROOT / "tests"
+    return sorted(workspace_name(path) for path in tests.glob("*/test_*.py") if path.parent.name in _OF_WHOLE)
+
+
+def workspace_name(file: Path) -> str:
+    """Return the name of the workspace of a file of tests."""
+    name = file.stem.removeprefix("test_")
+    return name if file.parent.name == "e2e" else f"{file.parent.name}_{name}"
 
 
 def owner_of(workspace_name: str) -> str:

@@ -151,7 +151,7 @@ def manage(*arguments: str) -> list[str]:
 def up(*, with_workspaces: bool = False, **settings: str) -> Iterator[Up]:
     """A running `manage.py up` in a temporary, migrated data folder on a free port.
 
-    With an owner, or else `with_workspaces`: with those of the browser tests, one of which `Up.of` returns.
+    With an owner, or else `with_workspaces`: with those of the files of tests, one of which `Up.of` returns.
     """
     with tempfile.TemporaryDirectory(prefix="tianji-up-") as folder:
         port, data = free_port(), migrated(Path(folder), WITH_WORKSPACES if with_workspaces else EMPTY)

@@ -10,12 +10,13 @@ import pytest
 import redis
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.db import connection
 from django.db.utils import ConnectionHandler
 from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
 from monitors.heartbeats.pipeline import process_pipeline
-from monitors.models import Gap, Incident, MonitorState, Watermark
+from monitors.models import Gap, Heartbeat, Incident, MonitorState, Watermark
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
@@ -155,6 +156,7 @@ WELL = {
     "celery_beat": "ok",
     "sweep": "ok",
     "deliveries": "ok",
+    "partitions": "ok",
     "broker": "ok",
     "workers": "ok",
 }
@@ -281,6 +283,16 @@ def test_a_sweep_that_is_behind_is_seen_and_names_no_monitor(client):
     MonitorState.objects.update(due_at=database_now() - timedelta(seconds=100))
     assert only_fault(ask(client), "sweep").endswith(" behind.")
     assert "Secret project" not in client.get("/healthz").text
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no partitions")
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_heartbeats_without_a_partition_are_seen(client):
+    monitor = make_monitor()
+    Heartbeat.objects.create(monitor=monitor, received_at=database_now() + timedelta(days=900), status="up")
+    said = "Heartbeats arrive that no partition was made for."
+    assert only_fault(ask(client), "partitions") == said
+    assert said in client.get("/healthz").text
 
 
 def received_until(*, held=False, **ago):
@@ -493,7 +505,7 @@ def test_a_database_that_does_not_answer_leaves_a_page(client, database, tmp_pat
 @pytest.mark.usefixtures("scheduled", "folder")
 def test_it_asks_little_for_everything(client, django_assert_max_num_queries):
     ask(client)
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(16):
         ask(client)
 
 

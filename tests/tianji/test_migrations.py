@@ -13,9 +13,9 @@ from django.db import connections, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from tests.support.upgrades import empty_database
+from tests.support.upgrades import empty_database, kept_states, migrate_to
 
-__all__ = ["empty_database"]
+__all__ = ["empty_database", "kept_states", "migrate_to"]
 
 OUR_APPS = ("accounts", "monitors", "notifications")
 # The state that the first release has. From here on, migrations only add.
@@ -174,11 +174,8 @@ def columns_of(model: type[models.Model], pk: object, alias: str) -> dict[str, o
 
 
 @pytest.mark.slow
-def test_filled_tables_of_the_released_state_come_up_whole(empty_database):
-    executor = MigrationExecutor(connections[empty_database])
-    rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]
-    state = executor.migrate([*rest, *RELEASED]).apps
-    made = fill(state, empty_database)
+def test_filled_tables_of_the_released_state_come_up_whole(empty_database, migrate_to):
+    made = fill(migrate_to(RELEASED), empty_database)
     assert len(made) >= 15
     before = {
         label: type(row).objects.using(empty_database).values().get(pk=row.pk) for label, row in made.items()
@@ -207,12 +204,12 @@ def test_filled_tables_of_the_released_state_come_up_whole(empty_database):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "outcomes"), [("up", 0), ("down", 1)])
-def test_what_is_down_has_failed_last_after_the_upgrade(empty_database, monkeypatch, status, outcomes):
+def test_what_is_down_has_failed_last_after_the_upgrade(
+    empty_database, migrate_to, monkeypatch, status, outcomes
+):
     due_at = NOW if status == "up" else None
     monkeypatch.setitem(SPECIAL, "monitors.monitorstate", {"status": status, "due_at": due_at})
-    executor = MigrationExecutor(connections[empty_database])
-    rest = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in OUR_APPS]
-    made = fill(executor.migrate([*rest, *RELEASED]).apps, empty_database)
+    made = fill(migrate_to(RELEASED), empty_database)
 
     executor = MigrationExecutor(connections[empty_database])
     state = executor.migrate(executor.loader.graph.leaf_nodes()).apps

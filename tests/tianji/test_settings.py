@@ -35,6 +35,7 @@ def manage(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Compl
         ("TIANJI_PUSH_BATCH", "0"),
         ("TIANJI_WORKER_THREADS", "0"),
         ("TIANJI_RETENTION_DAYS", "0"),
+        ("TIANJI_REJECTED_DAYS", "0"),
         ("TIANJI_HISTORY_DAYS", "29"),
         ("TIANJI_HISTORY_DAYS", "-1"),
         ("TIANJI_ALLOW_PRIVATE_WEBHOOKS", "10.0.0.0/8,10.0.0.0/99"),

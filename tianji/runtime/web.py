@@ -6,12 +6,15 @@ Its processes are forks of this one: they start at once, also later when one has
 from __future__ import annotations
 
 import gc
+import importlib
 import multiprocessing
 import os
 import sys
 
 import django
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.template.loader import get_template
 from django.urls import get_resolver
 from granian.cli import entrypoint
 
@@ -32,9 +35,12 @@ def load() -> None:
     # shared.
     gc.disable()
     django.setup()
-    # The views, and the middleware: without this, the first request imports them.
+    # The views, the middleware, the gateway and the templates: otherwise the first requests load them.
     assert get_resolver().url_patterns
     get_wsgi_application()
+    importlib.import_module("tianji.runtime.pages")
+    for path in (settings.BASE_DIR / "templates").rglob("*.html"):
+        get_template(path.relative_to(settings.BASE_DIR / "templates").as_posix())
     gc.freeze()
     gc.enable()
 

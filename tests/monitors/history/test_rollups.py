@@ -238,7 +238,8 @@ def test_each_range_is_read_by_the_index():
         cursor.execute(f"ANALYZE {Heartbeat._meta.db_table}")
         cursor.execute(explain + queries.statements[0])
         plan = "\n".join(str(row) for row in cursor.fetchall())
-    assert "heartbeat_monitor_received" in plan
+    # On PostgreSQL, the index of the partition that has rows.
+    assert "monitor_received" in plan
 
 
 def test_the_newest_are_there_even_when_all_of_a_month_is_missing():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+from django.db import connection
 
 from accounts.models import StoredResponse
 from core.clock import database_now
 from monitors import tasks
-from monitors.models import GAP_DAYS, Gap, Heartbeat
+from monitors.models import GAP_DAYS, Gap, Heartbeat, RejectedPush
 from monitors.services import retention
 from tests.support.factories import make_monitor
 from tests.support.heartbeats import Queries
@@ -49,8 +52,34 @@ def test_many_go_in_small_batches():
     make_heartbeats(make_monitor(), count=25, days=40)
     with Queries() as queries:
         assert retention.delete_old_heartbeats(batch=10) == 25
-    assert len([sql for sql in queries.statements if sql.startswith("DELETE")]) == 3
+    batches = [sql for sql in queries.statements if sql.startswith("DELETE")]
+    assert len(batches) >= 3
+    assert all("LIMIT 10" in sql for sql in batches)
     assert not Heartbeat.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL locks rows, not the database")
+@pytest.mark.parametrize("delete", ["old", "of a monitor"])
+def test_between_two_batches_others_get_the_lock_of_sqlite(delete):
+    monitor = make_monitor()
+    make_heartbeats(monitor, count=25, days=40)
+    times = []
+
+    def note(execute, sql, *args):
+        began = time.monotonic()
+        result = execute(sql, *args)
+        if sql.startswith("DELETE"):
+            times.append((began, time.monotonic()))
+        return result
+
+    with connection.execute_wrapper(note):
+        if delete == "old":
+            retention.delete_old_heartbeats(batch=10)
+        else:
+            retention.delete_heartbeats_of(monitor_id=monitor.pk, batch=10)
+    assert len(times) == 3
+    for (_began, ended), (began, _ended) in pairwise(times):
+        assert began - ended >= 0.02
 
 
 def test_commits_that_overtook_each_other_leave_nothing_behind_for_long():
@@ -96,6 +125,18 @@ def test_the_hourly_task_forgets_gaps_that_no_uptime_needs():
     Gap.objects.update(started_at=now - timedelta(days=500), ended_at=now - timedelta(days=GAP_DAYS, hours=1))
     tasks.retention()
     assert not Gap.objects.exists()
+
+
+def test_the_hourly_task_forgets_rejected_pushes_by_the_setting(settings):
+    settings.TIANJI_REJECTED_DAYS = 3
+    monitor, now = make_monitor(), database_now()
+    for days in (2, 4):
+        at = now - timedelta(days=days)
+        RejectedPush.objects.create(
+            monitor=monitor, reason="limit", method="GET", last_four=str(days), first_at=at, last_at=at
+        )
+    tasks.retention()
+    assert RejectedPush.objects.get().last_four == "2"
 
 
 def test_while_one_deleted_monitor_is_purged_the_next_waits_and_keeps_no_thread():

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from core.clock import database_now
-from monitors.models import Incident, Transition
+from monitors.history import uptimes
+from monitors.models import ROLLUP_DAYS, Incident, Monitor, Transition
 from notifications import tasks
 from notifications.models import Belief, Delivery, DeliveryAttempt
 from notifications.services import retention
@@ -162,6 +163,41 @@ def test_status_changes_stay_so_that_uptimes_do(monitor, limit):
     assert Transition.objects.get().incident is None
 
 
+def change(monitor, at, target="up"):
+    return Transition.objects.create(
+        monitor=monitor, at=at, source="new", target=target, reason="heartbeat", incident=None
+    )
+
+
+def test_old_status_changes_go_and_the_last_of_each_monitor_stays(monitor, limit):
+    silent = make_monitor()
+    day = timedelta(days=1)
+    kept = [
+        change(monitor, limit - day, "down"),
+        change(monitor, limit + day),
+        change(silent, limit - 9 * day),
+    ]
+    for number in range(2, 9):
+        change(monitor, limit - number * day)
+    assert retention.delete_old_transitions(before=limit, batch=3) == 7
+    assert set(Transition.objects.all()) == set(kept)
+
+
+def test_uptimes_are_the_same_without_the_old_status_changes(monitor, limit):
+    day = timedelta(days=1)
+    for number, target in [(5, "up"), (4, "down"), (3, "up"), (2, "down"), (-2, "up"), (-3, "down")]:
+        change(monitor, limit - number * day, target)
+    now = database_now()
+
+    def since_the_limit():
+        monitors = list(Monitor.objects.select_related("state"))
+        return uptimes.uptimes(monitors, start=limit, end=now, now=now)[monitor.pk]
+
+    before = since_the_limit()
+    assert retention.delete_old_transitions(before=limit) == 3
+    assert since_the_limit() == before
+
+
 # --- The task -------------------------------------------------------------------------------------
 
 
@@ -177,8 +213,23 @@ def test_the_hourly_task_deletes_by_the_setting(channel, monitor, settings):
     assert not Incident.objects.exists()
 
 
+@pytest.mark.parametrize(("days", "kept"), [(30, ROLLUP_DAYS), (500, 500)])
+def test_status_changes_are_kept_as_long_as_uptimes_are_shown(monitor, settings, days, kept):
+    settings.TIANJI_HISTORY_DAYS = days
+    now = database_now()
+    oldest, old, young = (
+        change(monitor, now - timedelta(days=ago)) for ago in (kept + 2, kept + 1, kept - 1)
+    )
+    tasks.retention()
+    assert list(Transition.objects.order_by("at")) == [old, young]
+    assert oldest.pk < old.pk
+
+
 def test_zero_keeps_everything(channel, monitor, settings):
     settings.TIANJI_HISTORY_DAYS = 0
     delivery(channel, monitor, at=database_now() - 9 * YEAR)
+    for years in (9, 8):
+        change(monitor, database_now() - years * YEAR)
     tasks.retention()
     assert Delivery.objects.exists()
+    assert Transition.objects.count() == 2

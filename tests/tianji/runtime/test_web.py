@@ -20,6 +20,7 @@ from tianji.runtime import web
 
 web.load()
 from django.db import connections
+from django.template import engines
 from monitors.heartbeats import pipeline
 
 print(json.dumps({
@@ -27,6 +28,7 @@ print(json.dumps({
     "threads": [thread.name for thread in threading.enumerate()],
     "connected": [each.alias for each in connections.all() if each.connection is not None],
     "listens": pipeline.process_pipeline().listener.silent_seconds is not None,
+    "templates": len(engines["django"].engine.template_loaders[0].loaders[0].get_template_cache),
     "collects": gc.isenabled(),
     "frozen": gc.get_freeze_count(),
 }))
@@ -49,13 +51,18 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_views_and_middleware_are_loaded_before_the_fork(loaded: dict[str, Any]):
     needed = {"tianji.urls", "monitors.views.detail", "tianji.middleware", "whitenoise.middleware"}
+    needed |= {"monitors.heartbeats.gateway", "a2wsgi"}
     assert needed <= set(loaded["modules"])
+
+
+def test_templates_are_compiled_before_the_fork(loaded: dict[str, Any]):
+    assert loaded["templates"] > 100
 
 
 def test_nothing_is_open_before_the_fork(loaded: dict[str, Any]):
     assert loaded["threads"] == ["MainThread"]
     assert loaded["connected"] == []
-    assert "tianji.wsgi" not in loaded["modules"]
+    assert not {"tianji.asgi", "tianji.wsgi"} & set(loaded["modules"])
     assert not loaded["listens"]
 
 

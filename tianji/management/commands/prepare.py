@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import OperationalError, connection
 
 from accounts.services import setup
+from monitors.services import partitions
 from tianji.runtime import beat_schedule, static_files
 
 # Any number will do, as long as all containers use the same.
 _ADVISORY_LOCK = 7_215_001
+_ASK_AGAIN_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -39,6 +42,7 @@ class Command(BaseCommand):
         with _one_at_a_time():
             static_files.collect()
             call_command("migrate", interactive=False, verbosity=0)
+            self._make_partitions()
             for fault in beat_schedule.faults():
                 self.stdout.write(f"Warning: {fault}")
             if not setup.is_needed():
@@ -48,6 +52,13 @@ class Command(BaseCommand):
                 self.stdout.write(f"Created the owner account {owner}.")
                 return
             self.stdout.write(f"Create the first account: {settings.TIANJI_URL}{setup.new_link()}")
+
+    def _make_partitions(self) -> None:
+        try:
+            partitions.make_ahead()
+        except OperationalError as error:
+            # Nothing has to wait for them: a worker tries again, and heartbeats are stored without them.
+            self.stdout.write(f"Warning: the partitions for heartbeats could not be made: {error}")
 
 
 @contextmanager
@@ -62,8 +73,16 @@ def _one_at_a_time() -> Iterator[None]:
             "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
         )
         connection.connection.respond_within = None
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        # Asked again and again: a statement that waits would keep the other container from creating an index
+        # concurrently, which waits for all others.
+        while not _has_lock(cursor):
+            time.sleep(_ASK_AGAIN_SECONDS)
         try:
             yield
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
+
+
+def _has_lock(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK])
+    return bool(cursor.fetchone()[0])
