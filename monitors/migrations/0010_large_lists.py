@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("monitors", "0007_urgency")]
+    dependencies = [("monitors", "0008_partitions")]
 
     operations = [
         migrations.AddIndex(
