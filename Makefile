@@ -6,7 +6,11 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
+<<<<<<< HEAD
+.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
+=======
 .PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults chaos clean
+>>>>>>> main
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -65,6 +69,11 @@ bench-deliver: .venv/.dev-installed
 SEED ?= 1
 chaos: .venv/.dev-installed
 	@exec $(BIN)/python -m bench.chaos --seed $(SEED)
+
+# Ten minutes at 1,000 pushes a second; less: make soak SOAK="--minutes 2 --rate 200 --monitors 20000"
+SOAK ?=
+soak: .venv/.dev-installed
+	@exec $(BIN)/python -m bench.soak $(SOAK)
 
 # Needs GNU gettext.
 messages: .venv/.dev-installed

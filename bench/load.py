@@ -74,7 +74,7 @@ def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> li
             buffers[link] += (received := link.recv(65536))
             if not received:
                 raise ConnectionError("the server closed a connection")
-            status = _complete(buffers[link])
+            status = complete(buffers[link])
             if status is None:
                 continue
             now = time.perf_counter()
@@ -94,7 +94,7 @@ def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> li
     return loads
 
 
-def _complete(buffer: bytes) -> int | None:
+def complete(buffer: bytes) -> int | None:
     """Return the status of the response in `buffer` once it is complete."""
     head, separator, body = buffer.partition(b"\r\n\r\n")
     if not separator:

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import admin_of
@@ -16,6 +17,9 @@ from notifications.forms.channels import require_quiet_hours
 from notifications.models import Channel, Delivery, DeliveryAttempt
 from notifications.services import channels as channel_service
 from notifications.services.queries import destination
+
+# A channel with more selected monitors shows how many instead of them.
+_SELECTED_MOST, _COUNTED = 200, "selected_monitors"
 
 
 class ChannelForm(forms.ModelForm):
@@ -103,8 +107,22 @@ class ChannelAdmin(SiteAdmin):
     def masked_destination(self, channel: Channel) -> str:
         return destination(channel, masked=True)
 
+    @admin.display(description=_("monitors"))
+    def selected_monitors(self, channel: Channel) -> str:
+        words = gettext("%(number)d selected. Change them on the channel's own page.")
+        return words % {"number": channel.monitors.count()}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the list of monitors if it is long: the page would contain all of them."""
+        if obj is None or not obj.monitors.all()[_SELECTED_MOST : _SELECTED_MOST + 1].exists():
+            return self.fields
+        return [_COUNTED if name == "monitors" else name for name in self.fields]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, _COUNTED)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Change it through the service, which also drops the pending deliveries of a disabled channel."""
@@ -114,7 +132,7 @@ class ChannelAdmin(SiteAdmin):
             for name in form.changed_data
             if name != "monitors" and (cleaned[name] or name not in form.KEPT)
         }
-        monitors = form.cleaned_data["monitors"]
+        monitors = cleaned.get("monitors")
         channel_service.edit(channel=obj, by=admin_of(request), monitors=monitors, **changes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -161,8 +162,11 @@ _IDLE_IN_TRANSACTION_MS = 15_000
 # Longer than any statement may run: then the server, or what is between, hangs.
 _RESPOND_SECONDS = 20.0
 
-_sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
-DATABASES = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _sqlite}
+_sqlite: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": str(TIANJI_DATA / "tianji.sqlite3"),
+}
+DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _sqlite}
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
     from core.postgresql import responding_within

@@ -1,4 +1,4 @@
-"""Fields of forms: durations, tags, monitors."""
+"""Fields of forms: durations, tags."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Workspace
 from monitors.domain.durations import exactly, parse_duration
-from monitors.models import MAX_TAG_LENGTH, MAX_TAGS, Monitor
+from monitors.models import MAX_TAG_LENGTH, MAX_TAGS
 
 
 class DurationField(forms.Field):
@@ -76,25 +75,3 @@ def forget(form: forms.BaseForm, *names: str) -> None:
     for name in names:
         form.errors.pop(name, None)
         form.cleaned_data[name] = None
-
-
-class MonitorsField(forms.ModelMultipleChoiceField):
-    """Monitors by public id, because pages never show row ids. There are none before `offer`."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Monitor.objects.none(), to_field_name="public_id", **kwargs)
-
-    def offer(self, workspace: Workspace) -> None:
-        """Let people choose among the monitors of `workspace`."""
-        self.queryset = Monitor.objects.in_workspace(workspace).order_by("name", "id")
-
-    def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name)
-
-    def clean(self, value: Any) -> Any:
-        try:
-            return super().clean(value)
-        except ValidationError:
-            # Deleted, in another workspace or not an id at all: the error is the same.
-            gone = _("One of these monitors is no longer in this workspace. Choose again.")
-            raise ValidationError(gone) from None

@@ -17,7 +17,8 @@ from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import DAY, MINUTE
 from monitors.domain.expressions import is_time_zone
 from monitors.domain.recurrence import YEARS, Plan
-from monitors.forms.fields import DurationField, MonitorsField, TagsField
+from monitors.forms.fields import DurationField, TagsField
+from monitors.forms.monitor_picker import MonitorsField
 from monitors.models import MaintenanceWindow
 from monitors.services.maintenance import plan_of
 
@@ -166,7 +167,9 @@ class MaintenanceForm(WhenForm):
         super().__init__(*args, **{"initial": initial, **kwargs})
         field = self.fields["monitors"]
         assert isinstance(field, MonitorsField)
-        field.offer(workspace)
+        selected = window.monitors.all() if window is not None else None
+        field.offer(workspace, selected=selected, data=self.data if self.is_bound else None)
+        field.initial = field.first_selected()
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -175,11 +178,16 @@ class MaintenanceForm(WhenForm):
             for name in ("tags", "monitors"):
                 self.errors.pop(name, None)
                 data[name] = []
-        elif "scope" in data and not any(
-            data.get(name) or name in self.errors for name in ("tags", "monitors")
-        ):
+        elif "scope" in data and not self._names_any():
             self.add_error("tags", _("Enter a tag, select a monitor, or choose all monitors."))
         return data
+
+    def _names_any(self) -> bool:
+        """Return whether a tag or a monitor was entered, valid or not."""
+        data, errors = self.cleaned_data, self.errors
+        if data.get("tags") or "tags" in errors or "monitors" in errors:
+            return True
+        return "monitors" in data and bool(data["monitors"].exists())
 
     def columns(self) -> dict[str, Any]:
         """Return the arguments for `planning`, from a valid form."""
@@ -206,6 +214,5 @@ def _initial(window: MaintenanceWindow) -> dict[str, Any]:
         "weekdays": [str(day) for day in window.weekdays],
         "scope": MaintenanceForm.ALL if window.all_monitors else MaintenanceForm.SOME,
         "tags": window.tags,
-        "monitors": list(window.monitors.values_list("public_id", flat=True)),
         "excluded_from_uptime": window.excluded_from_uptime,
     }

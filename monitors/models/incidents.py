@@ -57,7 +57,10 @@ class Incident(models.Model):
                 condition=Q(resolved_at__isnull=True) | Q(resolved_at__gte=F("started_at")),
             ),
         ]
-        indexes = [models.Index("monitor", F("started_at").desc(), name="incident_monitor_started")]
+        indexes = [
+            models.Index("monitor", F("started_at").desc(), name="incident_monitor_started"),
+            models.Index(F("started_at").desc(), F("id").desc(), name="incident_started"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.monitor_id}: {self.cause} at {self.started_at:%Y-%m-%d %H:%M:%S}"

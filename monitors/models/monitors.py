@@ -8,6 +8,7 @@ from datetime import datetime
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
@@ -186,7 +187,11 @@ class Monitor(ThresholdColumns):
                 name="monitor_calendar_has_an_expression", condition=~Q(kind="oncalendar") | ~Q(calendar="")
             ),
         ]
-        indexes = [models.Index(fields=["workspace", "name"], name="monitor_workspace_name")]
+        indexes = [
+            models.Index(fields=["workspace", "name"], name="monitor_workspace_name"),
+            # The order of the overview.
+            models.Index("workspace", Lower("name"), "name", "id", name="monitor_lower_name"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -256,7 +261,14 @@ class MonitorState(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["due_at"], name="monitor_state_due", condition=Q(due_at__isnull=False))
+            models.Index(fields=["due_at"], name="monitor_state_due", condition=Q(due_at__isnull=False)),
+            # The few that are down, paused or new. Heartbeats of others don't change it, so that PostgreSQL
+            # still updates their rows without touching an index.
+            models.Index(
+                fields=["status", "monitor"],
+                name="monitor_state_not_up",
+                condition=~Q(status=Status.UP.value),
+            ),
         ]
 
     def __str__(self) -> str:

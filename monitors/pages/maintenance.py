@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Count, OuterRef, Prefetch, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.dates import WEEKDAYS
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -16,7 +19,7 @@ from django.utils.translation import ngettext
 from accounts.models import Workspace
 from monitors.domain.durations import exactly
 from monitors.domain.recurrence import Once, Plan, Stretch, Weekly, current, occurrences
-from monitors.models import MaintenanceWindow
+from monitors.models import MaintenanceWindow, Monitor
 from monitors.services.maintenance import plan_of
 
 _PREVIEWED, _PAST_MOST = 3, 50
@@ -57,7 +60,14 @@ class Preview:
 
 def lists_of(workspace: Workspace, now: datetime) -> Lists:
     """Return the maintenance windows of `workspace`. Two queries."""
-    windows = MaintenanceWindow.objects.filter(workspace=workspace).prefetch_related("monitors")
+    first = Monitor.objects.only("name").order_by("name", "pk")[:_NAMED_MOST]
+    named: Any = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow=OuterRef("pk"))
+    number = named.order_by().values("maintenancewindow").annotate(number=Count("pk")).values("number")
+    windows = (
+        MaintenanceWindow.objects.filter(workspace=workspace)
+        .annotate(monitor_count=Coalesce(Subquery(number), 0))
+        .prefetch_related(Prefetch("monitors", first, to_attr="first_monitors"))
+    )
     lines = [_line(window, now) for window in windows]
     coming = sorted((line.next[0], line.window.pk, line) for line in lines if not line.here and line.next)
     past = sorted(
@@ -72,7 +82,7 @@ def lists_of(workspace: Workspace, now: datetime) -> Lists:
     )
 
 
-def _line(window: MaintenanceWindow, now: datetime) -> Line:
+def _line(window: Any, now: datetime) -> Line:
     plan = plan_of(window)
     here = current(plan, now)
     following = next((stretch for stretch in occurrences(plan, now) if stretch[0] > now), None)
@@ -134,17 +144,16 @@ def _moment(at: datetime, zone: str) -> str:
     return date_format(at.astimezone(ZoneInfo(zone)), "j M Y, H:i")
 
 
-def _about(window: MaintenanceWindow) -> str:
+def _about(window: Any) -> str:
     """Return what it applies to: "All monitors", or "Tags: db · Shop, Payments and 3 more"."""
     if window.all_monitors:
         return _("All monitors")
     parts = []
     if window.tags:
         parts.append(_("Tags: %(tags)s") % {"tags": ", ".join(window.tags)})
-    names = sorted(monitor.name for monitor in window.monitors.all())
-    if names:
-        more = len(names) - _NAMED_MOST
-        shown = ", ".join(names[:_NAMED_MOST])
+    if window.first_monitors:
+        more = window.monitor_count - len(window.first_monitors)
+        shown = ", ".join(monitor.name for monitor in window.first_monitors)
         if more > 0:
             shown = ngettext("%(names)s and %(number)d more", "%(names)s and %(number)d more", more) % {
                 "names": shown,

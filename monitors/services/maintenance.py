@@ -64,6 +64,8 @@ class Windows:
     """
 
     queryset: QuerySet[MaintenanceWindow]
+    # Only these monitors are asked for, by row id; None for any.
+    of: Collection[int] | None = None
     _rows: list[MaintenanceWindow] | None = None
     _plans: dict[int, Plan] = field(default_factory=dict)
     _named: dict[int, set[int]] | None = None
@@ -137,6 +139,9 @@ class Windows:
             self._named = {}
             with_monitors = [window.pk for window in self.rows if not window.all_monitors]
             through = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow__in=with_monitors)
+            if self.of is not None:
+                # A window may have named tens of thousands, and a page shows a few dozen.
+                through = through.filter(monitor__in=among(self.of))
             pairs = through.values_list("maintenancewindow_id", "monitor_id") if with_monitors else ()
             for window_id, monitor_id in pairs:
                 self._named.setdefault(window_id, set()).add(monitor_id)
@@ -145,17 +150,29 @@ class Windows:
 
 def of_monitors(monitors: Iterable[Monitor]) -> Windows:
     """Return all windows of the workspaces of `monitors`, including past ones."""
+    monitors = list(monitors)
     workspaces = {monitor.workspace_id for monitor in monitors}
-    return Windows(MaintenanceWindow.objects.filter(workspace_id__in=workspaces))
+    windows = MaintenanceWindow.objects.filter(workspace_id__in=workspaces)
+    return Windows(windows, of=[monitor.pk for monitor in monitors])
 
 
 @contextmanager
-def rescheduling_ends(monitors: Sequence[Monitor]) -> Iterator[None]:
-    """Send `recipients_changed` for monitors whose maintenance end is changed inside the context."""
+def rescheduling_ends(workspace_id: int, monitors: Iterable[Monitor]) -> Iterator[None]:
+    """Send `recipients_changed` for monitors whose maintenance end is changed inside the context.
+
+    Args:
+        monitors: those of the workspace that may be affected; only read if a window is active.
+    """
     now = database_now()
-    before = of_monitors(monitors).held_until(monitors, now)
+    windows = MaintenanceWindow.objects.filter(workspace=workspace_id)
+    named = [monitor.pk for monitor in monitors] if isinstance(monitors, Sequence) else None
+
+    def held() -> dict[int, datetime]:
+        return Windows(windows.all(), of=named).held_until(monitors, now)
+
+    before = held()
     yield
-    after = of_monitors(monitors).held_until(monitors, now) if before else {}
+    after = held() if before else {}
     moved = [pk for pk, until in before.items() if after.get(pk, now) != until]
     if moved:
         signals.recipients_changed.send(sender=MaintenanceWindow, monitors=moved)

@@ -128,7 +128,8 @@ def delete(*, window: MaintenanceWindow, by: Actor = COMMAND) -> None:
 def _rescheduling_ends(workspace_id: int) -> Iterator[None]:
     """Let others know which ends of maintenance, and which past days, the context changes."""
     monitors = Monitor.objects.filter(workspace_id=workspace_id).only("pk", "workspace_id", "tags")
-    with maintenance.rescheduling_ends(list(monitors)), outdated_days.noting_maintenance(workspace_id):
+    moving = maintenance.rescheduling_ends(workspace_id, monitors)
+    with moving, outdated_days.noting_maintenance(workspace_id):
         yield
 
 

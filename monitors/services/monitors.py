@@ -132,7 +132,8 @@ def edit(
             transitions.set_due_at(state, monitor, now=now, counted=passed.missed)
         # Its tags decide which maintenance windows it is in.
         retagged = [monitor] if "tags" in changed else []
-        with maintenance.rescheduling_ends(retagged), outdated_days.noting_tags(retagged):
+        moving = maintenance.rescheduling_ends(monitor.workspace_id, retagged)
+        with moving, outdated_days.noting_tags(retagged):
             for name, value in changed.items():
                 setattr(monitor, name, value)
             monitor.version += 1

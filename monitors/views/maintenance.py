@@ -19,6 +19,7 @@ from core.clock import database_now
 from core.timezones import offered_zones
 from monitors.access import get_maintenance_or_404, members_only, membership_in
 from monitors.forms.maintenance import MaintenanceForm, WhenForm
+from monitors.forms.monitor_picker import SEARCHES
 from monitors.models import MaintenanceWindow
 from monitors.pages import maintenance as maintenance_page
 from monitors.services import maintenance_windows
@@ -65,7 +66,11 @@ def change(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _is_to_be_saved(request: HttpRequest, form: MaintenanceForm) -> bool:
     """Return whether the form is valid and was sent to be saved, not just previewed."""
-    return form.is_bound and form.is_valid() and "show" not in request.POST
+    return form.is_bound and form.is_valid() and not _is_only_shown(request)
+
+
+def _is_only_shown(request: HttpRequest) -> bool:
+    return "show" in request.POST or SEARCHES in request.POST
 
 
 def _form_page(
@@ -77,9 +82,11 @@ def _form_page(
     context: dict[str, Any] = {"form": form, "window": window, "zones": offered_zones()}
     if form.is_bound or window is not None:
         context |= _preview(WhenForm({name: form[name].value() for name in WhenForm.base_fields}))
+    if SEARCHES in request.POST and request.headers.get("HX-Request") == "true":
+        return render(request, "components/monitor_picker.html#found", {"field": form["monitors"]})
     if window is not None:
         context |= workspace_context(membership_in(request, workspace))
-    failed = bool(form.errors) and "show" not in request.POST
+    failed = bool(form.errors) and not _is_only_shown(request)
     return render(request, "monitors/maintenance/form.html", context, status=422 if failed else 200)
 
 

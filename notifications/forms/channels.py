@@ -16,7 +16,8 @@ from accounts.models import NAME_LENGTH, Workspace
 from core.timezones import ZONE_LENGTH
 from monitors.domain.expressions import is_time_zone
 from monitors.domain.state_machine import Urgency
-from monitors.forms.fields import DurationField, MonitorsField
+from monitors.forms.fields import DurationField
+from monitors.forms.monitor_picker import MonitorsField
 from notifications import channel_config
 from notifications.forms.integration_fields import as_typed, form_field, removal_of
 from notifications.forms.rules import NumberField
@@ -167,7 +168,9 @@ class ChannelForm(forms.Form):
         events.initial = self.initial.get("events") or [name for name in EVENTS if name != "late"]
         monitors = self.fields["monitors"]
         assert isinstance(monitors, MonitorsField)
-        monitors.offer(workspace)
+        selected = channel.monitors.all() if channel is not None else None
+        monitors.offer(workspace, selected=selected, data=self.data if self.is_bound else None)
+        monitors.initial = monitors.first_selected()
         self.fields["quiet_timezone"].initial = workspace.timezone
         if kind.merges:
             self._offer_burst()
@@ -228,7 +231,6 @@ class ChannelForm(forms.Form):
             | {
                 "name": channel.name,
                 "scope": self.ALL if channel.all_monitors else self.SOME,
-                "monitors": list(channel.monitors.values_list("public_id", flat=True)),
                 "events": [name for name in EVENTS if getattr(channel, f"on_{name}")],
                 "delay": channel.delay or None,
                 "title": channel.title,
@@ -240,7 +242,7 @@ class ChannelForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"]:
+        if cleaned.get("scope") == self.SOME and "monitors" in cleaned and not cleaned["monitors"].exists():
             self.add_error("monitors", _("Choose at least one monitor, or all monitors above."))
         require_quiet_hours(self)
         if self.channel is None and self.kind.slug == "email" and not settings.TIANJI_EMAIL_URL:

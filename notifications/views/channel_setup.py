@@ -18,6 +18,7 @@ from accounts.actors import actor_of
 from core.clock import database_now
 from core.timezones import offered_zones
 from monitors.access import members_only
+from monitors.forms.monitor_picker import SEARCHES
 from notifications import channel_config
 from notifications.access import get_channel_to_change
 from notifications.forms.channels import ChannelForm, email_is_not_set_up
@@ -58,7 +59,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
     workspace = require_change(request).workspace
     data = request.POST if request.method == "POST" else None
     form = ChannelForm(data, kind=_kind_or_404(kind), workspace=workspace)
-    if _PREVIEW in request.POST:
+    if SEARCHES in request.POST or _PREVIEW in request.POST:
         return _form_page(request, form, status=200)
     if form.is_valid():
         channel = channel_service.create(
@@ -75,7 +76,7 @@ def edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
     channel = get_channel_to_change(request, public_id)
     data = request.POST if request.method == "POST" else None
     form = ChannelForm(data, kind=_kind_or_404(channel.kind), workspace=channel.workspace, channel=channel)
-    if _PREVIEW in request.POST:
+    if SEARCHES in request.POST or _PREVIEW in request.POST:
         return _form_page(request, form, status=200)
     if form.is_valid():
         seen = request.POST.get("version", "")
@@ -102,6 +103,8 @@ def _kind_or_404(slug: str) -> Kind:
 
 
 def _form_page(request: HttpRequest, form: ChannelForm, *, status: int) -> HttpResponse:
+    if SEARCHES in request.POST and request.headers.get("HX-Request") == "true":
+        return render(request, "components/monitor_picker.html#found", {"field": form["monitors"]})
     lacks_a_server = lacks_a_mail_server(form.kind.slug) and not form.non_field_errors()
     context = {
         "form": form,

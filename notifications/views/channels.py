@@ -24,6 +24,7 @@ from notifications import channel_config
 from notifications.access import get_channel_or_404, get_channel_to_change
 from notifications.dispatch import send
 from notifications.forms.channels import AssignForm
+from notifications.models import Channel
 from notifications.services import channels as channel_service
 from notifications.services import queries, sentences
 from notifications.transports.base import Sent
@@ -31,6 +32,8 @@ from notifications.views.channel_setup import lacks_a_mail_server, part
 
 _PER_PAGE = 50
 _NAMED = 10
+# How many of a channel's selected monitors its page names.
+_SELECTED_MOST = 100
 
 
 @require_GET
@@ -130,13 +133,22 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "failing": queries.failing_of(channel, masked=masked),
         "can_sign": channel_config.can_sign(channel.kind),
         "overlap_ends": channel_config.overlap_ends(channel, now),
-        "selected": [] if channel.all_monitors else channel.monitors.order_by("name", "id"),
+        **_selected(channel),
         "page": page,
         "now": now,
         "lacks_a_server": lacks_a_mail_server(channel.kind),
     }
     template = part(request, "notifications/detail.html", "deliveries")
     return render(request, template, context)
+
+
+def _selected(channel: Channel) -> dict[str, Any]:
+    """Return the first selected monitors of `channel`, and how many more there are."""
+    if channel.all_monitors:
+        return {"selected": [], "unnamed": 0}
+    selected = list(channel.monitors.only("public_id", "name").order_by("name", "id")[: _SELECTED_MOST + 1])
+    more = channel.monitors.count() - _SELECTED_MOST if len(selected) > _SELECTED_MOST else 0
+    return {"selected": selected[:_SELECTED_MOST], "unnamed": more}
 
 
 @require_GET

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
+from monitors.models import Monitor
 from notifications.models import Channel, Delivery
 from tests.support.admin_site import Samples
 from tests.support.factories import make_monitor
@@ -65,6 +66,22 @@ def test_it_accepts_only_monitors_of_its_own_workspace(samples: Samples, root: C
     samples.channel.refresh_from_db()
     assert not samples.channel.all_monitors
     assert list(samples.channel.monitors.all()) == [samples.monitor]
+
+
+def test_many_selected_monitors_are_counted_and_stay_as_they_are(samples: Samples, root: Client):
+    many = Monitor.objects.bulk_create(
+        Monitor(workspace=samples.channel.workspace, name=f"disk {number}", slug=f"disk-{number}")
+        for number in range(201)
+    )
+    Channel.objects.update(all_monitors=False)
+    samples.channel.monitors.set(many)
+    page = root.get(page_of(samples.channel)).text
+    assert "201 selected. Change them on the channel" in page
+    assert "disk 7<" not in page
+    assert root.post(page_of(samples.channel), {"name": "Gong", "enabled": "on"}).status_code == 302
+    samples.channel.refresh_from_db()
+    assert samples.channel.name == "Gong"
+    assert samples.channel.monitors.count() == 201
 
 
 def test_a_channel_is_deleted_by_the_operation(samples: Samples, root: Client):

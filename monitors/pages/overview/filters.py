@@ -1,4 +1,4 @@
-"""Filters, counts and orders monitors by what a reader sees: current status, tag, text."""
+"""Filters and counts monitors by what a reader sees: current status, tag, text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db.models import (
     BigIntegerField,
     BooleanField,
     Case,
+    CharField,
     Count,
     DateTimeField,
     F,
@@ -25,16 +26,15 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Greatest, Least, Lower
+from django.db.models.functions import Cast, Coalesce, Greatest, Least
 
 from monitors.domain.schedules import GRACE_LEAST, GRACE_MOST, GRACE_ONE_IN
 from monitors.domain.state_machine import Shown, Status
 from monitors.history import current
 from monitors.models import SCHEDULE_COLUMNS, Monitor, schedule_of
 
-SORTS = ("status", "name", "-name", "last", "-last", "due", "-due")
 _BY_THE_CLOCK = {Shown.UP, Shown.LATE, Shown.DOWN, Shown.RECOVERING}
-_UP = Q(state__status=Status.UP.value)
+UP = Q(state__status=Status.UP.value)
 _DOWN = Q(state__status=Status.DOWN.value)
 
 
@@ -92,38 +92,48 @@ class StatusCounts:
 def standing(monitors: QuerySet[Any], now: datetime) -> StatusCounts:
     """Return the statuses of `monitors` at `now`, in two queries that read few rows into memory."""
     at_set_times = _at_set_times(monitors, now)
-    seen, recovering = _intervals_seen(now), _recovering(now)
     stored = list(
-        _with_deadlines(monitors)
+        with_deadlines(monitors)
         .order_by()
-        .values("state__status")
+        # Grouped by it, the database calculates with each deadline once.
+        .annotate(differs=_differs(now))
+        .values("state__status", "differs")
         .annotate(
             number=Count("pk"),
             newest=Max("pk"),
+            # If one is added and another removed, the counts stay the same.
+            which=Sum("pk"),
             # A sum, not just the newest: of two changes, the earlier one may be committed last.
             changed=Sum(_milliseconds("state__status_changed_at")),
             edited=Sum("version"),
             broken=Count("pk", filter=~Q(state__fault="")),
-            late=Count("pk", filter=_UP & seen[Shown.LATE]),
-            overdue=Count("pk", filter=_UP & seen[Shown.DOWN]),
-            # If one is added and another removed, the counts stay the same.
-            which_late=Sum("pk", filter=_UP & seen[Shown.LATE]),
-            which_overdue=Sum("pk", filter=_UP & seen[Shown.DOWN]),
-            recovering=Count("pk", filter=recovering),
-            which_recovering=Sum("pk", filter=recovering),
         )
-        .order_by("state__status")
+        .order_by("state__status", "differs")
     )
-    numbers = {row["state__status"]: row["number"] for row in stored}
-    late = len(at_set_times.late) + sum(row["late"] for row in stored)
-    overdue = len(at_set_times.overdue) + sum(row["overdue"] for row in stored)
-    counts = {shown: numbers.get(shown.value, 0) for shown in current.SHOWN_LABELS}
-    counts[Shown.UP] -= late + overdue
-    counts[Shown.LATE] += late
-    counts[Shown.RECOVERING] = sum(row["recovering"] for row in stored)
-    counts[Shown.DOWN] += overdue - counts[Shown.RECOVERING]
+    counts = dict.fromkeys(current.SHOWN_LABELS, 0)
+    for row in stored:
+        shown = Shown(row["differs"] or row["state__status"]) if row["state__status"] else None
+        if shown is not None:
+            counts[shown] += row["number"]
+    for shown, which in ((Shown.LATE, at_set_times.late), (Shown.DOWN, at_set_times.overdue)):
+        counts[shown] += len(which)
+        counts[Shown.UP] -= len(which)
     mark = (*(tuple(map(str, row.values())) for row in stored), at_set_times)
     return StatusCounts(counts, at_set_times, mark)
+
+
+def _differs(now: datetime) -> Case:
+    """Return an expression for the current status where it isn't the stored one, apart from set times."""
+    seen = _intervals_seen(now)
+    return Case(
+        # Most of them, so that nothing else is calculated for these.
+        When(UP & seen[Shown.UP], then=Value("")),
+        When(UP & seen[Shown.DOWN], then=Value(Shown.DOWN.value)),
+        When(UP & seen[Shown.LATE], then=Value(Shown.LATE.value)),
+        When(_recovering(now), then=Value(Shown.RECOVERING.value)),
+        default=Value(""),
+        output_field=CharField(),
+    )
 
 
 def _milliseconds(column: str) -> Any:
@@ -149,15 +159,15 @@ def by_status(
         found |= Q(state__status__in=stored)
     if wanted & _BY_THE_CLOCK:
         at_set_times = seen.at_set_times if seen else _at_set_times(monitors, now)
-        monitors, are = _with_deadlines(monitors), _seen(at_set_times, now)
+        monitors, are = with_deadlines(monitors), conditions(at_set_times, now)
         for status in wanted & _BY_THE_CLOCK:
             found |= are[status]
     return monitors.filter(found)
 
 
-def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
+def with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     automatic = Greatest(GRACE_LEAST, Least(GRACE_MOST, F("timeout") / GRACE_ONE_IN))
-    last = _silent_since()
+    last = silent_since_expression()
     return monitors.alias(
         expected_by=_SecondsAfter(last, F("timeout")),
         deadline=_SecondsAfter(last, F("timeout") + Coalesce(F("grace"), automatic)),
@@ -165,7 +175,7 @@ def _with_deadlines(monitors: QuerySet[Any]) -> QuerySet[Any]:
     )
 
 
-def _silent_since() -> Any:
+def silent_since_expression() -> Any:
     """Return an expression for MonitorState.silent_since."""
     last, excused = F("state__last_heartbeat_at"), F("state__excused_until")
     return Case(When(state__excused_until__gt=last, then=excused), default=last)
@@ -177,7 +187,8 @@ def _intervals_seen(now: datetime) -> dict[Shown, Q]:
     return {
         Shown.UP: by_interval & Q(expected_by__gte=now),
         Shown.LATE: by_interval & Q(expected_by__lt=now, deadline__gte=settled),
-        Shown.DOWN: by_interval & Q(deadline__lt=settled),
+        # `due_at` is never after the deadline, and has an index.
+        Shown.DOWN: by_interval & Q(state__due_at__lt=now, deadline__lt=settled),
     }
 
 
@@ -186,8 +197,8 @@ def _recovering(now: datetime) -> Q:
     return _DOWN & Q(newest_outcome=0, state__due_at__gte=current.settled(now))
 
 
-def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
-    """Return conditions for the current status of those stored as up or down; see `_with_deadlines`."""
+def conditions(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
+    """Return conditions for the current status of those stored as up or down; see `with_deadlines`."""
     by_interval = _intervals_seen(now)
     # Not the negation of what is recovering, which is null where nothing is due.
     failing = _DOWN & (
@@ -195,9 +206,9 @@ def _seen(at_set_times: AtSetTimes, now: datetime) -> dict[Shown, Q]:
     )
     on_time = ~Q(kind=Monitor.Kind.INTERVAL) & ~Q(pk__in=[*at_set_times.late, *at_set_times.overdue])
     return {
-        Shown.UP: _UP & (by_interval[Shown.UP] | on_time),
-        Shown.LATE: (_UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
-        Shown.DOWN: failing | (_UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
+        Shown.UP: UP & (by_interval[Shown.UP] | on_time),
+        Shown.LATE: (UP & by_interval[Shown.LATE]) | Q(pk__in=at_set_times.late),
+        Shown.DOWN: failing | (UP & by_interval[Shown.DOWN]) | Q(pk__in=at_set_times.overdue),
         Shown.RECOVERING: _recovering(now),
     }
 
@@ -208,8 +219,8 @@ def _at_set_times(monitors: QuerySet[Any], now: datetime) -> AtSetTimes:
         monitors.order_by()
         .alias(begins=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(GRACE_MOST)))
         # SQLite only reads milliseconds.
-        .filter(_UP, ~Q(kind=Monitor.Kind.INTERVAL), begins__lt=now.timestamp() + 0.002)
-        .annotate(silent_since=_silent_since())
+        .filter(UP, ~Q(kind=Monitor.Kind.INTERVAL), begins__lt=now.timestamp() + 0.002)
+        .annotate(silent_since=silent_since_expression())
         .values_list("pk", "silent_since", *SCHEDULE_COLUMNS)
     )
     found: dict[Shown, list[int]] = {Shown.LATE: [], Shown.DOWN: [], Shown.UP: []}
@@ -232,55 +243,3 @@ def by_tag(monitors: QuerySet[Any], tag: str) -> QuerySet[Any]:
 def by_text(monitors: QuerySet[Any], text: str) -> QuerySet[Any]:
     """Return those of `monitors` whose name, slug or description contains `text`, in any case."""
     return monitors.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(description__icontains=text))
-
-
-def in_order(monitors: QuerySet[Any], sort: str, seen: StatusCounts, *, now: datetime) -> QuerySet[Any]:
-    """Return `monitors` in the order `sort`, one of SORTS, and by name for ties.
-
-    "status": down first, then recovering, then late, then the rest. "last": latest heartbeat first. "due":
-    due soonest first. A monitor without such a time comes last, in reverse order too.
-
-    Args:
-        seen: the statuses of these monitors, or more, at `now`.
-    """
-    by_name: tuple[Any, ...] = (Lower("name"), "name", "pk")
-    match sort.removeprefix("-"):
-        case "name":
-            first = () if sort == "name" else (Lower("name").desc(), "-name", "-pk")
-            return monitors.order_by(*(first or by_name))
-        case "last":
-            last_heartbeat_at = F("state__last_heartbeat_at")
-            newest = (
-                last_heartbeat_at.desc(nulls_last=True)
-                if sort == "last"
-                else last_heartbeat_at.asc(nulls_last=True)
-            )
-            return monitors.order_by(newest, *by_name)
-        case "due":
-            due = _expected()
-            soonest = due.asc(nulls_last=True) if sort == "due" else due.desc(nulls_last=True)
-            return monitors.order_by(soonest, *by_name)
-    are = _seen(seen.at_set_times, now)
-    rank = Case(
-        When(are[Shown.DOWN], then=Value(0)),
-        When(are[Shown.RECOVERING], then=Value(1)),
-        When(are[Shown.LATE], then=Value(2)),
-        default=Value(3),
-    )
-    return _with_deadlines(monitors).order_by(rank, *by_name)
-
-
-def _expected() -> Case:
-    """Return an expression for when a heartbeat is expected: null if none is.
-
-    Approximate for set times, which the database can't evaluate.
-    """
-    return Case(
-        When(_UP & Q(kind=Monitor.Kind.INTERVAL), then=Epoch(_silent_since()) + F("timeout")),
-        When(
-            _UP & ~Q(kind=Monitor.Kind.INTERVAL),
-            then=Epoch(F("state__due_at")) - Coalesce(F("grace"), Value(0)),
-        ),
-        default=None,
-        output_field=FloatField(),
-    )

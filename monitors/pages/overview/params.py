@@ -13,6 +13,7 @@ from django.urls import reverse
 from monitors.domain.state_machine import Shown
 from monitors.history import current
 from monitors.pages.overview import filters as overview_filters
+from monitors.pages.overview.order import SORTS
 
 _LONGEST_TEXT = 100
 _LONGEST_NUMBER = 6
@@ -38,7 +39,7 @@ class OverviewParams:
             statuses=tuple(shown for shown in current.SHOWN_LABELS if shown.value in named),
             tag=_text(query.get("tag", "")),
             text=_text(query.get("q", "")),
-            sort=sort if sort in overview_filters.SORTS else "status",
+            sort=sort if sort in SORTS else "status",
             page=max(int(page), 1) if is_number else 1,
         )
 
