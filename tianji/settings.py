@@ -156,17 +156,13 @@ TEMPLATES = [
 # retried by its sender, which is better than a sender that hangs.
 _STATEMENT_TIMEOUT_MS = 15_000
 _LOCK_TIMEOUT_MS = 5_000
-# How long a transaction may be idle, with the locks it holds. Its process may be gone or cut off, and a proxy
-# between them may never close the connection.
+# How long a transaction may be idle, with its locks: its process may be gone, unnoticed by a proxy between.
 _IDLE_IN_TRANSACTION_MS = 15_000
 # Longer than any statement may run: then the server, or what is between, hangs.
 _RESPOND_SECONDS = 20.0
 
-_sqlite: dict[str, Any] = {
-    "ENGINE": "django.db.backends.sqlite3",
-    "NAME": str(TIANJI_DATA / "tianji.sqlite3"),
-}
-DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _sqlite}
+_in_data = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
+DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _in_data}
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
     from core.postgresql import responding_within

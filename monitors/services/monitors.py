@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
@@ -132,7 +133,7 @@ def edit(
             transitions.set_due_at(state, monitor, now=now, counted=passed.missed)
         # Its tags decide which maintenance windows it is in.
         retagged = [monitor] if "tags" in changed else []
-        moving = maintenance.rescheduling_ends(monitor.workspace_id, retagged)
+        moving = maintenance.rescheduling_ends(monitor.workspace_id, retagged) if retagged else nullcontext()
         with moving, outdated_days.noting_tags(retagged):
             for name, value in changed.items():
                 setattr(monitor, name, value)
