@@ -16,12 +16,12 @@ from functools import cache
 
 import structlog
 from django.conf import settings
-from django.db import Error, OperationalError
+from django.db import OperationalError
 
 from core.connections import release_connection
 from monitors.heartbeats.answers import Answer
 from monitors.heartbeats.connection import OwnConnection
-from monitors.heartbeats.group_commit import GroupCommit, QueueFull
+from monitors.heartbeats.group_commit import GroupCommit
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Outcome, Result, record
@@ -75,7 +75,7 @@ class Pipeline:
             result = self._group_commit.submit(arrival)
             if result is Outcome.LOCKED:
                 result = self._record_alone(arrival, time.monotonic() + _ALONE_SECONDS)
-        except (QueueFull, Error) as error:
+        except Exception as error:  # also a fault of our own: the push is lost all the same
             self._note_failure(error)
             raise
         self._note_result(result)
@@ -90,7 +90,7 @@ class Pipeline:
                 result = await asyncio.get_running_loop().run_in_executor(
                     self._waiting, self._record_alone, arrival, time.monotonic() + _ALONE_SECONDS
                 )
-        except (QueueFull, Error) as error:
+        except Exception as error:  # also a fault of our own: the push is lost all the same
             self._note_failure(error)
             raise
         self._note_result(result)
@@ -129,7 +129,9 @@ class Pipeline:
         Args:
             until: when, by `time.monotonic`, its turn to wait must have come.
         """
-        if not self._alone.acquire(timeout=max(0.0, until - time.monotonic())):
+        left = until - time.monotonic()
+        # Those of an event loop have waited for a thread until now; their senders may be gone.
+        if left <= 0 or not self._alone.acquire(timeout=left):
             return Outcome.LOCKED
         try:
             # It was counted by the limiter already.
