@@ -16,12 +16,12 @@ from functools import cache
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError
+from django.db import Error, OperationalError
 
 from core.connections import release_connection
 from monitors.heartbeats.answers import Answer
 from monitors.heartbeats.connection import OwnConnection
-from monitors.heartbeats.group_commit import GroupCommit
+from monitors.heartbeats.group_commit import GroupCommit, QueueFull
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Outcome, Result, record
@@ -75,8 +75,11 @@ class Pipeline:
             result = self._group_commit.submit(arrival)
             if result is Outcome.LOCKED:
                 result = self._record_alone(arrival, time.monotonic() + _ALONE_SECONDS)
-        except Exception as error:  # also a fault of our own: the push is lost all the same
+        except (QueueFull, Error) as error:
             self._note_failure(error)
+            raise
+        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+            self.listener.note(answered=False)
             raise
         self._note_result(result)
         return result
@@ -90,8 +93,11 @@ class Pipeline:
                 result = await asyncio.get_running_loop().run_in_executor(
                     self._waiting, self._record_alone, arrival, time.monotonic() + _ALONE_SECONDS
                 )
-        except Exception as error:  # also a fault of our own: the push is lost all the same
+        except (QueueFull, Error) as error:
             self._note_failure(error)
+            raise
+        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+            self.listener.note(answered=False)
             raise
         self._note_result(result)
         return result
