@@ -90,7 +90,7 @@ METHOD_NOT_ALLOWED = _reject(
 QUEUE_FULL = _unavailable("Too many pushes are queued; try again shortly.")
 TOO_MANY_BODIES = _unavailable("Too many uploads in progress; try again shortly.")
 # A fault of our own.
-FAULT = _reject(500, "Internal error; the heartbeat may not have been recorded.")
+FAULT = _unavailable("Internal error; the heartbeat may not have been recorded.")
 NOT_RECORDED = _unavailable("The heartbeat could not be recorded; try again shortly.")
 # Without it, a page on another site can't push JSON.
 PREFLIGHT = Answer(

@@ -13,9 +13,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import structlog
 from django.db import InterfaceError, OperationalError
 
 from monitors.heartbeats.recorder import Arrival, PartlyRecorded, Result
+
+log = structlog.get_logger("tianji.push")
 
 Record = Callable[[Sequence[Arrival]], list[Result]]
 
@@ -83,6 +86,8 @@ class GroupCommit:
 
     async def submit_from_loop(self, arrival: Arrival) -> Result:
         """Do what `submit` does, without blocking the event loop."""
+        # Before it is in the queue: if there can be no thread, no other push waits for it.
+        self._require_thread()
         mine = _Pending(arrival, asyncio.get_running_loop().create_future())
         if self._add(mine):
             self._wake(mine)
@@ -122,15 +127,21 @@ class GroupCommit:
             heir.leads = True
             heir.ready.release()
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._lead_forever, name="record-pushes", daemon=True)
-            self._thread.start()
         self._turn.release()
+
+    def _require_thread(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._lead_forever, name="record-pushes", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _lead_forever(self) -> None:
         while True:
             self._turn.acquire()
-            self._lead()
+            try:
+                self._lead()
+            except BaseException:  # its batch has failed; without this thread all others would hang
+                log.exception("recording was interrupted")
 
     def _record_all(self, batch: list[_Pending]) -> None:
         try:

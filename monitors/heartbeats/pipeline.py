@@ -78,6 +78,9 @@ class Pipeline:
         except (QueueFull, Error) as error:
             self._note_failure(error)
             raise
+        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+            self.listener.note(answered=False)
+            raise
         self._note_result(result)
         return result
 
@@ -92,6 +95,9 @@ class Pipeline:
                 )
         except (QueueFull, Error) as error:
             self._note_failure(error)
+            raise
+        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+            self.listener.note(answered=False)
             raise
         self._note_result(result)
         return result
@@ -129,7 +135,9 @@ class Pipeline:
         Args:
             until: when, by `time.monotonic`, its turn to wait must have come.
         """
-        if not self._alone.acquire(timeout=max(0.0, until - time.monotonic())):
+        left = until - time.monotonic()
+        # Those of an event loop have waited for a thread until now; their senders may be gone.
+        if left <= 0 or not self._alone.acquire(timeout=left):
             return Outcome.LOCKED
         try:
             # It was counted by the limiter already.

@@ -76,7 +76,8 @@ def record_quiet(arrivals: Sequence[Arrival], good: Sequence[bool], *, use_is_ol
 def _statement() -> str:
     # `held` locks the states in order of the monitors and sees them as they are then, but its times may be
     # from before it waited for a lock; `clock` is read once all are held. A push is quiet if all pushes to
-    # its monitor are.
+    # its monitor are. None of it may be null, which bool_and() leaves out: a monitor whose set times are over
+    # has no deadline.
     return f"""
 WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{_WAIT_MS}ms', TRUE)),
 given AS MATERIALIZED (
@@ -95,7 +96,8 @@ clock AS MATERIALIZED (SELECT clock_timestamp() AS now, count(*) FROM held),
 pushes AS MATERIALIZED (
   SELECT given.*, held.token_id, held.monitor_id, held.use_is_old, held.push_rate, clock.now,
     bool_and(
-      held.up AND held.due_at > clock.now AND given.good AND (given.posted OR NOT held.post_only)
+      held.up AND COALESCE(held.due_at > clock.now, FALSE)
+      AND given.good AND (given.posted OR NOT held.post_only)
       AND CASE WHEN given.value IS NULL THEN NOT held.value_required
         ELSE given.value >= COALESCE(held.value_min, '-infinity')
           AND given.value <= COALESCE(held.value_max, 'infinity') END

@@ -155,10 +155,9 @@ def _record_quiet(
     if limiter:
         limiter.learn(found.push_rates)
     for position, place in enumerate(places):
-        quiet = found.recorded.get(position)
-        if quiet is None:
+        if position not in found.recorded:
             results[place] = Outcome.UNKNOWN_TOKEN
-        elif quiet:
+        elif found.recorded[position]:
             results[place] = Outcome.RECORDED
 
 

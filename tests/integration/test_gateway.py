@@ -17,7 +17,8 @@ import requests
 
 from tests.support.product import Up, up
 
-IDLE, SLOW, SLOW_PAGES = 1500, 300, 20
+# More slow pages than there are threads.
+IDLE, SLOW, SLOW_PAGES = 1500, 300, 40
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,14 @@ def test_slow_and_idle_connections_hold_up_neither_pushes_nor_pages(running: Up)
         head = f"POST {urlsplit(push_url).path} HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nmsg=half"
         for each in slow:
             each.sendall(head.encode())
+        # With a cookie, the form is read for the token that belongs to it.
+        head = (
+            "POST /accounts/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Cookie: csrftoken={'a' * 32}\r\nContent-Length: 30\r\n\r\nlogin="
+        )
+        for _ in range(SLOW_PAGES):
+            stack.enter_context(connect(push_url)).sendall(head.encode())
         assert seconds_of(push_url) < 5
         assert seconds_of(f"{running.url}/livez") < 5
         assert seconds_of(f"{running.url}/accounts/login/") < 5

@@ -5,10 +5,12 @@ Its processes are forks of this one: they start at once, also later when one has
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import multiprocessing
 import os
+import resource
 import sys
 
 import django
@@ -18,14 +20,29 @@ from django.template.loader import get_template
 from django.urls import get_resolver
 from granian.cli import entrypoint
 
+# Each connection is an open file. Where fewer are allowed, idle connections would keep pushes, and the
+# connection to the database, from being accepted: many systems allow 1024 unless a program asks for more.
+_OPEN_FILES = 65_536
+
 
 def main() -> None:
+    allow_open_files()
     # Elsewhere forks aren't safe, so each of granian's processes loads the program.
     if sys.platform == "linux":
         # No longer the default in Python 3.14.
         multiprocessing.set_start_method("fork")
         load()
     entrypoint()
+
+
+def allow_open_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system lets it, up to a limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # Some systems allow fewer than they say.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def load() -> None:

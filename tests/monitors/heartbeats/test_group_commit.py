@@ -385,6 +385,39 @@ def test_a_request_that_is_cancelled_while_its_push_waits_harms_no_other():
     assert record.batches == [["a"], ["b"]]
 
 
+@pytest.mark.parametrize("error", [SystemExit, MemoryError])
+def test_the_thread_that_records_for_an_event_loop_outlives_what_tears_its_batch(error):
+    def tear(names):
+        if names == ["torn"]:
+            raise error
+        return [Outcome.RECORDED for _ in names]
+
+    group = GroupCommit(Recording(tear), queue_limit=9, batch_limit=9)
+
+    async def send() -> Outcome:
+        with pytest.raises((OperationalError, MemoryError)):
+            await group.submit_from_loop(arrival("torn"))
+        return await asyncio.wait_for(group.submit_from_loop(arrival("next")), _PATIENCE)
+
+    assert asyncio.run(send()) is Outcome.RECORDED
+
+
+def test_where_no_thread_can_start_a_push_fails_and_the_next_is_recorded(monkeypatch):
+    group = GroupCommit(Recording(), queue_limit=9, batch_limit=9)
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    async def send() -> Outcome:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError):
+                await group.submit_from_loop(arrival("a"))
+        return await asyncio.wait_for(group.submit_from_loop(arrival("b")), _PATIENCE)
+
+    assert asyncio.run(send()) is Outcome.RECORDED
+
+
 # --- Where some are recorded before the others
 
 

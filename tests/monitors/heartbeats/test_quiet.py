@@ -35,7 +35,7 @@ def in_one_statement() -> None:
 
 # --- The same as in the transaction -----------------------------------------------------------------
 
-KINDS = ("up", "new", "down", "paused", "ruled", "required", "post only", "revoked", "unknown")
+KINDS = ("up", "over", "new", "down", "paused", "ruled", "required", "post only", "revoked", "unknown")
 
 
 def make(kind: str, workspace: object) -> list[str]:
@@ -53,6 +53,9 @@ def make(kind: str, workspace: object) -> list[str]:
         push(secrets[0], up=kind != "down", value=5)
     if kind == "paused":
         monitor_service.pause(monitor=monitor)
+    if kind == "over":
+        # All of its set times are over.
+        MonitorState.objects.filter(monitor=monitor).update(due_at=None)
     if kind == "revoked":
         for token in monitor.tokens.all():
             tokens.revoke(token=token)
@@ -136,6 +139,15 @@ def test_a_batch_is_recorded_as_the_transaction_records_it(secrets, batch, too_f
             ways.append((recorder.record(arrivals, limiter=limiter), rows_of(secrets)))
             transaction.set_rollback(True)
     assert ways[0] == ways[1]
+
+
+def test_a_monitor_without_a_further_deadline_gets_its_pushes(in_one_statement):
+    monitor = make_monitor(timeout=3600)
+    push(monitor)
+    MonitorState.objects.filter(monitor=monitor).update(due_at=None)
+    batch = [Arrival(digest_of(secret_of(monitor)) or "", Push(True, text)) for text in ("a", "b")]
+    assert recorder.record(batch) == [Outcome.RECORDED] * 2
+    assert state_of(monitor).last_message == "b"
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65])

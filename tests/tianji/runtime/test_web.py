@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,3 +70,29 @@ def test_nothing_is_open_before_the_fork(loaded: dict[str, Any]):
 def test_what_was_loaded_is_frozen_and_the_rest_is_collected(loaded: dict[str, Any]):
     assert loaded["collects"]
     assert loaded["frozen"] > 100_000
+
+
+_ALLOW = """
+import resource
+
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+from tianji.runtime import web
+
+web.allow_open_files()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE), hard)
+"""
+
+
+def test_as_many_connections_as_the_system_allows_may_be_open(tmp_path: Path):
+    ran = subprocess.run(
+        [sys.executable, "-c", _ALLOW],
+        cwd=ROOT,
+        env=environment_of(tmp_path, free_port()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    soft, kept, hard = map(int, ran.stdout.split())
+    assert kept == hard
+    assert soft == (65_536 if hard == -1 else min(65_536, hard))
