@@ -79,6 +79,12 @@ class OwnConnection:
         with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connected.fileno())) as own:
             own.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def busy_seconds(self) -> float:
+        """Return for how long a thread has used it; 0 if none does."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def close(self) -> None:
         if self._wrapper is not None:
             self._wrapper.close()

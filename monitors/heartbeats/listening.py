@@ -11,7 +11,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.db import Error, transaction
+from django.db import Error, OperationalError, transaction
 from django.db.models import F
 
 from core.clock import database_now, steady_seconds
@@ -41,6 +41,8 @@ _AWAY_SECONDS = 0.2
 # A push that the database has not answered by then is answered 503. A look may have to excuse all monitors,
 # but none of its statements may run longer (tianji/settings.py).
 _PUSH_HANGS_SECONDS, _STATEMENT_HANGS_SECONDS = 10.0, 16.0
+# What still hangs then was not ended by cutting its connection, so no pushes are recorded.
+_STUCK_SECONDS = 15.0
 _TALLY_SECONDS = 2
 # An outage of half a minute is a small share of a minute, but many monitors are due within that.
 _TALLIED, _LATELY = timedelta(minutes=1), timedelta(seconds=10)
@@ -137,6 +139,8 @@ class Listener:
         Raises:
             django.db.Error: nothing could be committed.
         """
+        if any(connection.busy_seconds > _STUCK_SECONDS for connection in self._watched):
+            raise OperationalError("Pushes are not being recorded.")
         try:
             self._connection.open()
         except Error:

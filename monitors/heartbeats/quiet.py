@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Another transaction seldom holds a state for longer than a commit takes. One that does must not hold up the
 # pushes to other monitors.
 _WAIT_MS = 50
+# Each lock may be waited for as long. Rules of monitors may have been edited since they were read.
+_OUTDATED_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ def record_quiet(arrivals: Sequence[Arrival], good: Sequence[bool], *, use_is_ol
 def _statement() -> str:
     # `held` locks the states in order of the monitors and sees them as they are then, but its times may be
     # from before it waited for a lock; `clock` is read once all are held. A push is quiet if all pushes to
-    # its monitor are. None of it may be null, which bool_and() leaves out: a monitor whose set times are over
-    # has no deadline.
+    # its monitor are, unless the statement waited for so many locks that what it read may be outdated. None
+    # of it may be null, which bool_and() leaves out: a monitor whose set times are over has no deadline.
     return f"""
 WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{_WAIT_MS}ms', TRUE)),
 given AS MATERIALIZED (
@@ -96,7 +98,8 @@ clock AS MATERIALIZED (SELECT clock_timestamp() AS now, count(*) FROM held),
 pushes AS MATERIALIZED (
   SELECT given.*, held.token_id, held.monitor_id, held.use_is_old, held.push_rate, clock.now,
     bool_and(
-      held.up AND COALESCE(held.due_at > clock.now, FALSE)
+      clock.now < statement_timestamp() + interval '{_OUTDATED_MS} ms'
+      AND held.up AND COALESCE(held.due_at > clock.now, FALSE)
       AND given.good AND (given.posted OR NOT held.post_only)
       AND CASE WHEN given.value IS NULL THEN NOT held.value_required
         ELSE given.value >= COALESCE(held.value_min, '-infinity')

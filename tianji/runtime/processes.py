@@ -42,8 +42,9 @@ def _web(host: str, port: int) -> list[str]:
         *(sys.executable, "-m", "tianji.runtime.web", "--interface", "asginl"),
         *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
-        # Idle and slow connections cost nearly nothing, so that there may be many.
-        *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "5000"),
+        # Idle and slow connections cost nearly nothing, so that there may be many. The time is also that of an
+        # idle connection: each one that is closed may just have been used again.
+        *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "60000"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
         *("--log-level", "warning"),
         "tianji.asgi:application",

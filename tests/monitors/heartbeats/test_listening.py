@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from monitors import signals
 from monitors.domain.listening import ClockSetBack, Failing, GapEnded, Listening
 from monitors.domain.state_machine import Shown
 from monitors.heartbeats import missed
+from monitors.heartbeats.connection import OwnConnection
 from monitors.heartbeats.group_commit import QueueFull
 from monitors.heartbeats.listening import Listener
 from monitors.heartbeats.missed import Swept
@@ -410,6 +412,19 @@ def test_while_the_database_is_known_to_be_away_a_push_fails_at_once(listener):
     assert listener._failed == 1
     listener.look()
     assert not listener.database_is_away
+
+
+def test_while_what_records_pushes_is_stuck_the_watermark_stands_still(listener, monkeypatch):
+    connection = OwnConnection()
+    listener.watch(connection)
+    listener.look()
+    before = Watermark.objects.get().until
+    monkeypatch.setattr(connection, "_busy_since", time.monotonic() - 20)
+    with pytest.raises(OperationalError):
+        listener.look()
+    assert Watermark.objects.get().until == before
+    monkeypatch.setattr(connection, "_busy_since", None)
+    listener.look()
 
 
 def test_pages_show_nobody_down_while_pushes_fail(listener):
