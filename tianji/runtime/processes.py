@@ -42,7 +42,7 @@ def _web(host: str, port: int) -> list[str]:
         *(sys.executable, "-m", "tianji.runtime.web", "--interface", "asginl"),
         *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
-        # Idle and slow connections cost nearly nothing, so that there may be many. The time is also that after
+        # Idle and slow connections cost little, so that there may be many. The time is also that after
         # which an idle one is closed, perhaps just when it is used again.
         *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "60000"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
