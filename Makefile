@@ -6,11 +6,7 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
-<<<<<<< HEAD
-.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
-=======
-.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults chaos clean
->>>>>>> main
+.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up

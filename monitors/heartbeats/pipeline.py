@@ -78,7 +78,7 @@ class Pipeline:
         except (QueueFull, Error) as error:
             self._note_failure(error)
             raise
-        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+        except Exception:  # a fault of our own, which the front logs; the push is lost
             self.listener.note(answered=False)
             raise
         self._note_result(result)
@@ -96,7 +96,7 @@ class Pipeline:
         except (QueueFull, Error) as error:
             self._note_failure(error)
             raise
-        except Exception:  # a fault of our own, which the front logs; the push is lost all the same
+        except Exception:  # a fault of our own, which the front logs; the push is lost
             self.listener.note(answered=False)
             raise
         self._note_result(result)

@@ -64,8 +64,9 @@ def read_on(server: str) -> int:
     """How many heartbeats were read there so far."""
     with psycopg.connect(server) as connection:
         found = connection.execute(
-            "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
-            " FROM pg_stat_user_tables WHERE relname = 'monitors_heartbeat'"
+            # They are in partitions.
+            "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
+            " FROM pg_stat_user_tables WHERE relname LIKE 'monitors\\_heartbeat\\_%'"
         ).fetchone()
     return 0 if found is None else int(found[0])
 

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from celery import Celery
 from celery.beat import ScheduleEntry
-from django.db import Error
+from django.db import Error, connection, transaction
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 _STEP = timedelta(seconds=2)
 # Celery Beat would ask several times a second whether someone has changed its schedule.
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 5.0
+# A lock of PostgreSQL that stands for the whole schedule: any number.
+_SETTING_UP = 7_243_501_916
 
 
 class _Clock:
@@ -91,6 +93,14 @@ class Scheduler(DatabaseScheduler):
         self._looked_at = -_LOOK_FOR_CHANGES_EVERY_SECONDS
         self._read_clock()
         super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        # Of two that start at once, the second could not add what the first has just added.
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SETTING_UP])
+            super().setup_schedule()
 
     def schedule_changed(self) -> bool:
         now = time.monotonic()

@@ -337,16 +337,16 @@ def test_the_number_of_queries_does_not_grow_with_the_tokens(
     admin, monitor, token, django_assert_num_queries
 ):
     detail(admin, monitor)
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(28):
         detail(admin, monitor, **HTMX)
     for number in range(10):
         tokens.issue(monitor=monitor, label=f"host-{number}")
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(28):
         detail(admin, monitor, **HTMX)
     # Who still uses an old token is one more, however many there are.
     for each in list(monitor.tokens.all()):
         tokens.rotate(token=each)
-    with django_assert_num_queries(27):
+    with django_assert_num_queries(29):
         detail(admin, monitor, **HTMX)
 
 
