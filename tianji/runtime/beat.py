@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 from celery import Celery
 from celery.beat import ScheduleEntry
-from django.db import Error, connection, transaction
+from django.core.exceptions import ValidationError
+from django.db import Error
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
@@ -23,8 +24,6 @@ log = structlog.get_logger(__name__)
 _STEP = timedelta(seconds=2)
 # Celery Beat would ask several times a second whether someone has changed its schedule.
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 5.0
-# A lock of PostgreSQL that stands for the whole schedule: any number.
-_SETTING_UP = 7_243_501_916
 
 
 class _Clock:
@@ -63,6 +62,13 @@ class Entry(ModelEntry):
             schedule: Any = self.schedule
             schedule.nowfun = lambda: _clock.now().astimezone(zone)
 
+    @classmethod
+    def from_entry(cls, name: str, app: Celery | None = None, **entry: Any) -> Any:
+        try:
+            return super().from_entry(name, app=app, **entry)
+        except ValidationError:  # another Celery Beat that starts as well has just added it
+            return super().from_entry(name, app=app, **entry)
+
     def is_due(self) -> Any:
         # A last run in the future, by a clock that was wrong then, would be waited for.
         now = _clock.now()
@@ -93,14 +99,6 @@ class Scheduler(DatabaseScheduler):
         self._looked_at = -_LOOK_FOR_CHANGES_EVERY_SECONDS
         self._read_clock()
         super().__init__(*args, **kwargs)
-
-    def setup_schedule(self) -> None:
-        # Of two that start at once, the second could not add what the first has just added.
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SETTING_UP])
-            super().setup_schedule()
 
     def schedule_changed(self) -> bool:
         now = time.monotonic()
