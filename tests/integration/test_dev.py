@@ -5,6 +5,7 @@ In a copy of the checkout, so that no other test meets the changes.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import sys
@@ -25,11 +26,13 @@ _EDIT = """
 _unedited = application
 
 
-def application(environ, start_response):
-    def start(status, headers, *more):
-        return start_response(status, [*headers, ("X-Edited", "yes")], *more)
+async def application(scope, receive, send):
+    async def edited(message):
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"x-edited", b"yes")]
+        await send(message)
 
-    return _unedited(environ, start)
+    await _unedited(scope, receive, edited)
 """
 
 
@@ -63,10 +66,12 @@ class Checkout:
         (supervisor,) = psutil.Process(self.process.pid).children()
         found = {}
         for child in supervisor.children():
-            line = " ".join(child.cmdline())
-            for role, part in (("web", "runtime.web"), ("worker", " worker "), ("beat", " beat ")):
-                if part in line:
-                    found[role] = child.pid
+            # One that ended a moment ago has no command line.
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(child.cmdline())
+                for role, part in (("web", "runtime.web"), ("worker", " worker "), ("beat", " beat ")):
+                    if part in line:
+                        found[role] = child.pid
         return found
 
 
@@ -108,15 +113,15 @@ def test_changes_show_and_a_mistake_is_survived(checkout: Checkout):
     assert before.keys() == {"web", "worker", "beat"}
     assert "Sign in at" in checkout.process.output
 
-    checkout.append("tianji/wsgi.py", _EDIT)
-    checkout.process.line_with("tianji/wsgi.py changed; restarting.")
+    checkout.append("tianji/asgi.py", _EDIT)
+    checkout.process.line_with("tianji/asgi.py changed; restarting.")
     wait_for(lambda: (page := checkout.sign_in_page()) and "X-Edited" in page.headers, seconds=_WITHIN)
     after = wait_for(lambda: len(now := checkout.roles()) == 3 and now, seconds=_WITHIN)
     assert not set(before.values()) & set(after.values())
 
-    checkout.append("tianji/wsgi.py", "this is no Python\n")
+    checkout.append("tianji/asgi.py", "this is no Python\n")
     wait_for(lambda: checkout.sign_in_page() is None, seconds=_WITHIN)
-    checkout.replace("tianji/wsgi.py", "this is no Python\n", "")
+    checkout.replace("tianji/asgi.py", "this is no Python\n", "")
     wait_for(checkout.sign_in_page, seconds=_WITHIN)
 
     checkout.replace("templates/account/login.html", "{% endblock content %}", "edited{% endblock content %}")
