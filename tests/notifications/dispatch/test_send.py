@@ -484,7 +484,7 @@ def seconds_until_notified(sink, workspace):
     """Let a monitor go down, and return how long it took until `sink` was notified."""
     number, began = len(sink.requests), time.monotonic()
     push(make_monitor(workspace=workspace), up=False)
-    # More often than a worker: the thread that served the channel last may just have looked for the last time.
+    # More often than a worker: the thread that served the channel may just have looked for the last time.
     assert wait_until(lambda: send.start_delivering() is not None and len(sink.requests) > number, seconds=30)
     return sink.requests[number].at - began
 
