@@ -53,7 +53,7 @@ def main() -> None:
         thresholds = "--thresholds" in sys.argv
         print(f"thresholds and other rules: {'set' if thresholds else 'the defaults'}")
         secrets = _prepare([sink.url for sink in sinks], thresholds=thresholds)
-        port = stack.enter_context(Web())
+        port = stack.enter_context(Web()).port
         stack.enter_context(_processes())
         pusher = stack.enter_context(_Pusher(port, secrets))
         failures = _measure(sinks, pusher)

@@ -51,7 +51,7 @@ def main() -> None:
             "DJANGO_SETTINGS_MODULE": "tianji.settings",
         }
         paths = prepare()
-        port = stack.enter_context(Web())
+        port = stack.enter_context(Web()).port
         missed = without_redis(broker, port, paths, options.seconds, options.rounds)
         missed += without_postgres(server, port, paths, options.away)
     for target in missed:

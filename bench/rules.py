@@ -44,7 +44,7 @@ def main() -> None:
         call_command("migrate", verbosity=0)
         few, _secret = _prepare(FEW)
         many, secret = _prepare(MONITORS)
-        port = stack.enter_context(Web())
+        port = stack.enter_context(Web()).port
         pusher = stack.enter_context(_Pusher(f"http://127.0.0.1:{port}/api/push/{secret}"))
         failures = _measure(few, many, pusher)
     for failure in failures:

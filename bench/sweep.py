@@ -58,7 +58,7 @@ def main() -> None:
             f"{options.monitors} monitors: an idle sweep takes {idle * 1000:.1f} ms (median of {IDLE_SWEEPS})"
         )
         failures = [] if idle < IDLE else [f"an idle sweep under {IDLE * 1000:.0f} ms"]
-        port = stack.enter_context(Web())
+        port = stack.enter_context(Web()).port
         stack.enter_context(processes())
         for number, within in FALLING:
             if number < options.monitors / 2:
