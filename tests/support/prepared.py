@@ -26,7 +26,7 @@ _COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.support.prepared imp
 
 
 def workspace_names() -> list[str]:
-    """Return who has a workspace of their own: each file of tests of the whole product."""
+    """Return the names of the workspaces: one for each file of tests of the whole product."""
     tests = ROOT / "tests"
     return sorted(workspace_name(path) for path in tests.glob("*/test_*.py") if path.parent.name in _OF_WHOLE)
 

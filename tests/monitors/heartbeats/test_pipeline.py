@@ -32,7 +32,7 @@ def way(monkeypatch) -> Pipeline:
 
 
 def test_pushes_that_waited_too_long_for_a_thread_are_not_recorded_late(way: Pipeline, monkeypatch):
-    """Their senders were told nothing for seconds, and have most likely sent them again."""
+    """Their senders have had no answer for seconds, and have most likely sent them again."""
     held, alone = threading.Event(), []
 
     def record(arrivals: Any, *, limiter: Any = None, wait: bool = True) -> list[Outcome]:
