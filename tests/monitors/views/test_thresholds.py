@@ -12,6 +12,7 @@ from monitors.domain.state_machine import Shown
 from monitors.domain.thresholds import Threshold
 from monitors.heartbeats import missed
 from monitors.models import Monitor
+from monitors.pages import detail as detail_page
 from monitors.pages.overview import filters
 from monitors.services import monitors as monitor_service
 from monitors.services import thresholds
@@ -126,7 +127,9 @@ def test_a_recovering_monitor_that_is_overdue_is_counted_as_down(workspace):
 
 
 @pytest.mark.parametrize("of", ["unconfirmed", "recovering"])
-def test_every_outcome_that_counts_is_another_version_of_the_page(admin, workspace, of):
+def test_every_outcome_that_counts_is_another_version_of_the_page(admin, workspace, of, monkeypatch):
+    # The age of its bars is part of a version, which changes at every full minute of the clock.
+    monkeypatch.setattr(detail_page, "_STALE_AFTER", 10**9)
     monitor = judged(workspace, missed=(5, 5), reported=(5, 5), recovery=5)
     push(monitor, up=False)
     if of == "recovering":
