@@ -54,24 +54,6 @@ def public_url(value: str) -> SplitResult:
     return parts
 
 
-def replica_of(primary: dict[str, Any], replica: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the replica that DATABASE_REPLICA_URL names, with the options of `primary`."""
-    if replica["ENGINE"] != primary["ENGINE"]:
-        raise ImproperlyConfigured("DATABASE_REPLICA_URL must start with postgresql://, like DATABASE_URL")
-    ours = primary["OPTIONS"]
-    # Everything can be read from the primary instead, so it is not waited for.
-    quick = {"pool": {**ours["pool"], "timeout": 2}}
-    read_only = {"options": f"{ours['options']} -c default_transaction_read_only=on"}
-    # Tests have no replica of the database that they make.
-    return {
-        **primary,
-        **replica,
-        "OPTIONS": {**replica.get("OPTIONS", {}), **ours, **quick, **read_only},
-        **{name: primary[name] for name in ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS")},
-        "TEST": {"MIRROR": "default"},
-    }
-
-
 def history_days(days: int) -> int:
     """Return TIANJI_HISTORY_DAYS: 0, or enough for the statistics of the last month."""
     if days != 0 and days < HISTORY_DAYS_LEAST:

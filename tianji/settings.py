@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 
 from api import openapi
-from tianji import environment, paths
+from tianji import databases, environment, paths
 from tianji.logging import logging_config
 
 env = Env()
@@ -152,65 +152,16 @@ TEMPLATES = [
 
 # --- Data ----------------------------------------------------------------------------------------
 
-# How long a statement may run or wait for a lock, in milliseconds. After that a push gets a 503 and is
-# retried by its sender, which is better than a sender that hangs.
-_STATEMENT_TIMEOUT_MS = 15_000
-_LOCK_TIMEOUT_MS = 5_000
-# How long a transaction may be idle, with its locks: its process may be gone, unnoticed by a proxy between.
-_IDLE_IN_TRANSACTION_MS = 15_000
-# Longer than any statement may run: then the server, or what is between, hangs.
-_RESPOND_SECONDS = 20.0
-
 _in_data = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(TIANJI_DATA / "tianji.sqlite3")}
 DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL") if _DATABASE_URL else _in_data}
 _database = DATABASES["default"]
 if _database["ENGINE"].endswith("postgresql"):
-    from core.postgresql import responding_within
-
-    _database.setdefault("OPTIONS", {}).update(
-        {
-            "connect_timeout": 2,
-            # A connection whose other end is gone is noticed within seconds, not within hours.
-            "tcp_user_timeout": 10_000,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 2,
-            # Repeated statements are planned once per connection. A pooler between Tianji and
-            # PostgreSQL must support prepared statements (docs/operations.md), or be spared them.
-            "server_side_binding": True,
-            **({"prepare_threshold": 5} if env.bool("TIANJI_DB_PREPARE", True) else {}),
-            "options": (
-                f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
-                f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
-            ),
-            "pool": {
-                "connection_class": responding_within(_RESPOND_SECONDS),
-                "min_size": 1,
-                "max_size": env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1)),
-                "timeout": 5,
-                # The pool tries to reconnect at increasing intervals until it gives up; then the next
-                # query starts over. So it is noticed within seconds when the database is back.
-                "reconnect_timeout": 2,
-            },
-        }
-    )
-    _database["CONN_MAX_AGE"] = 0
-    _database["CONN_HEALTH_CHECKS"] = True
-    # They live outside transactions, where a pooler may give the next statement another connection.
-    _database["DISABLE_SERVER_SIDE_CURSORS"] = True
+    _pool = env.int("TIANJI_DB_POOL", 12, validate=validate.Range(1))
+    databases.set_up_postgresql(_database, pool=_pool, prepare=env.bool("TIANJI_DB_PREPARE", True))
     if env.str("DATABASE_REPLICA_URL", ""):
-        DATABASES["replica"] = environment.replica_of(_database, env.dj_db_url("DATABASE_REPLICA_URL"))
+        DATABASES["replica"] = databases.replica_of(_database, env.dj_db_url("DATABASE_REPLICA_URL"))
 elif _database["ENGINE"].endswith("sqlite3"):
-    _database.setdefault("OPTIONS", {}).update(
-        {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 5,
-            # In WAL mode, NORMAL never corrupts the file, but a power cut may lose the last commits.
-            # A 200 promises a committed heartbeat, which requires FULL.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;",
-        }
-    )
-    _database["CONN_MAX_AGE"] = None
+    databases.set_up_sqlite(_database)
 else:
     raise ImproperlyConfigured("DATABASE_URL must start with postgresql:// or sqlite://")
 

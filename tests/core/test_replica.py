@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from core import replica
-from tianji import environment
+from tianji import databases
 
 PRIMARY = {
     "ENGINE": "django.db.backends.postgresql",
@@ -36,7 +36,7 @@ def test_a_replica_has_the_options_of_the_primary_and_is_read_only():
         "CONN_MAX_AGE": 60,
         "OPTIONS": {"sslmode": "require"},
     }
-    made = environment.replica_of(PRIMARY, given)
+    made = databases.replica_of(PRIMARY, given)
     assert (made["HOST"], made["CONN_MAX_AGE"], made["DISABLE_SERVER_SIDE_CURSORS"]) == ("replica", 0, True)
     assert made["OPTIONS"] == {
         "options": "-c lock_timeout=5000 -c default_transaction_read_only=on",
@@ -48,4 +48,4 @@ def test_a_replica_has_the_options_of_the_primary_and_is_read_only():
 
 def test_a_replica_of_another_kind_is_refused_by_name():
     with pytest.raises(ImproperlyConfigured, match="DATABASE_REPLICA_URL"):
-        environment.replica_of(PRIMARY, {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"})
+        databases.replica_of(PRIMARY, {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"})
