@@ -51,6 +51,18 @@ def pytest_collection_modifyitems(config, items):
     items[:] = with_database
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Forget the language and the time zone that the test's last request left to this thread."""
+    from django.utils import timezone, translation
+
+    try:
+        yield
+    finally:
+        translation.deactivate()
+        timezone.deactivate()
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings):
     """Use a file for SQLite's test database: in memory, threads cannot wait for each other's locks.
