@@ -150,7 +150,7 @@ def push(monitor: Created, **parameters: str) -> None:
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="tianji-everywhere-") as folder:
         port = free_port()
-        process = Process(manage("up"), environment_of(migrated(Path(folder)), port))
+        process = Process(manage("up"), environment_of(migrated(Path(folder)), port), fork=True)
         try:
             yield Site(process, f"http://127.0.0.1:{port}")
         finally:

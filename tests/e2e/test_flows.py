@@ -58,7 +58,7 @@ def section(page: Page, title: str) -> Locator:
 
 def test_the_first_owner_is_made_on_the_printed_link(browser: Browser):
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(manage("up"), environment_of(migrated(Path(folder)), free_port()))
+        process = Process(manage("up"), environment_of(migrated(Path(folder)), free_port()), fork=True)
         try:
             link = re.search(r"http://\S+", process.line_with("/setup/"))
             assert link

@@ -57,7 +57,7 @@ def make_key(product: Up) -> str:
     port = int(product.url.rpartition(":")[2])
     workspace = workspace_name(Path(__file__))
     command = manage("create_api_key", "--name", "docs", "--scope", "write", "--workspace", workspace)
-    process = Process(command, environment_of(product.data, port))
+    process = Process(command, environment_of(product.data, port), fork=True)
     assert process.wait(30) == 0, process.output
     return process.lines[-1]
 

@@ -48,7 +48,9 @@ def owned(own_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> s
     """The name of a database that is prepared, to be copied."""
     name = unique_name("owned")
     settings = settings_of(own_postgres.create_database(name))
-    done = Process(manage("prepare"), environment_of(tmp_path_factory.mktemp("owned"), 1, **settings))
+    done = Process(
+        manage("prepare"), environment_of(tmp_path_factory.mktemp("owned"), 1, **settings), fork=True
+    )
     assert done.wait(START_WITHIN) == 0, done.output
     return name
 
@@ -59,7 +61,9 @@ def standing(own_postgres: Postgres, owned: str) -> Iterator[tuple[str, str]]:
     database = own_postgres.create_database(unique_name("faults"), template=owned)
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
-        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings_of(database)))
+        process = Process(
+            manage("run", "web"), environment_of(Path(data), port, **settings_of(database)), fork=True
+        )
         url = f"http://127.0.0.1:{port}"
         try:
             wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=process.output)
@@ -158,7 +162,7 @@ def test_a_state_that_someone_holds_after_an_outage_delays_no_push_to_another(
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         settings = {**settings_of(database), "TIANJI_WEB_WORKERS": "1"}
-        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings))
+        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings), fork=True)
         try:
             wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
             with Person(url) as person:
@@ -214,7 +218,7 @@ def test_pushes_are_answered_again_soon_though_their_connection_hangs(proxied: t
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         settings = {**settings_of(database), "TIANJI_WEB_WORKERS": "1"}
-        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings))
+        process = Process(manage("run", "web"), environment_of(Path(data), port, **settings), fork=True)
         try:
             wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
             with Person(url) as person:

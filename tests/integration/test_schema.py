@@ -116,9 +116,9 @@ def live(migrated_database: Callable[[str], str]) -> Iterator[Live]:
             TIANJI_API_RATE="0",
             TIANJI_PUSH_RATE="0",
         )
-        done = Process(manage(*seed.COMMAND_LINE), environment)
+        done = Process(manage(*seed.COMMAND_LINE), environment, fork=True)
         assert done.wait(START_WITHIN) == 0, done.output
-        process = Process(manage("run", "web"), environment)
+        process = Process(manage("run", "web"), environment, fork=True)
         url = f"http://127.0.0.1:{port}"
         try:
             wait_for(lambda: is_ready(url), seconds=START_WITHIN, describe=lambda: process.output)
@@ -142,7 +142,7 @@ def test_schemathesis_finds_nothing(live: Live, tmp_path: Path, phases: str, sec
         env={**os.environ, "PYTHONPATH": str(ROOT), "PUSH_TOKEN": live.made["push_tokens"][0]},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}\n{live.process.output[-4000:]}"

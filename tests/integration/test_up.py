@@ -50,7 +50,7 @@ def all_gone(family: list[psutil.Process]) -> bool:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Up]:
     """A product that its tests leave running."""
-    with up() as product:
+    with up(fork=False) as product:
         yield product
 
 

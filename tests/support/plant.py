@@ -37,7 +37,7 @@ class Plant:
         self.processes: dict[str, list[Process]] = {}
 
     def start(self, role: str, **settings: str) -> Process:
-        process = Process(manage("run", role), {**self.environment, **settings})
+        process = Process(manage("run", role), {**self.environment, **settings}, fork=True)
         self.processes.setdefault(role, []).append(process)
         return process
 
@@ -106,7 +106,11 @@ class Plant:
 
 @contextlib.contextmanager
 def standing_plant(database: str, redis_url: str) -> Iterator[Plant]:
-    """A product with an owner on a migrated database, none of whose processes runs yet."""
+    """A product with an owner, none of whose processes runs yet.
+
+    Args:
+        database: empty, or a migrated one, which takes less time.
+    """
     with tempfile.TemporaryDirectory() as data:
         port = free_port()
         environment = environment_of(
@@ -118,7 +122,7 @@ def standing_plant(database: str, redis_url: str) -> Iterator[Plant]:
             TIANJI_ADMIN_EMAIL=EMAIL,
             TIANJI_ADMIN_PASSWORD=PASSWORD,
         )
-        done = Process(manage("prepare"), environment)
+        done = Process(manage("prepare"), environment, fork=True)
         assert done.wait(START_WITHIN) == 0, done.output
         made = Plant(database, environment, f"http://127.0.0.1:{port}")
         try:

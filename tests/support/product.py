@@ -19,6 +19,7 @@ from typing import TypeVar
 import requests
 from requests.cookies import RequestsCookieJar
 
+from tests.support import forked
 from tests.support.prepared import (
     EMPTY,
     PASSWORD,
@@ -82,16 +83,31 @@ def migrated(data: Path, database: str = EMPTY) -> Path:
 
 
 class Process:
-    """A process whose output is kept line by line."""
+    """A process whose output is kept line by line.
+
+    Args:
+        fork: for a command line of the product, where its start is not what is tested: spare it the import
+            of the libraries.
+    """
 
     def __init__(
-        self, argv: list[str], environment: dict[str, str], *, name: str = "", cwd: Path = ROOT
+        self,
+        argv: list[str],
+        environment: dict[str, str],
+        *,
+        name: str = "",
+        cwd: Path = ROOT,
+        fork: bool = False,
     ) -> None:
         self.name = name or argv[-1]
         self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        self._process: subprocess.Popen[str] | forked.Fork
+        if fork and forked.can_have(environment):
+            self._process = forked.Fork(argv, environment, cwd=cwd)
+        else:
+            self._process = subprocess.Popen(
+                argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -148,15 +164,18 @@ def manage(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def up(*, with_workspaces: bool = False, **settings: str) -> Iterator[Up]:
+def up(*, with_workspaces: bool = False, fork: bool = True, **settings: str) -> Iterator[Up]:
     """A running `manage.py up` in a temporary, migrated data folder on a free port.
 
     With an owner, or else `with_workspaces`: with those of the files of tests, one of which `Up.of` returns.
+
+    Args:
+        fork: as of `Process`.
     """
     with tempfile.TemporaryDirectory(prefix="tianji-up-") as folder:
         port, data = free_port(), migrated(Path(folder), WITH_WORKSPACES if with_workspaces else EMPTY)
         settings = {"TIANJI_ADMIN_EMAIL": EMAIL, "TIANJI_ADMIN_PASSWORD": PASSWORD, **settings}
-        process = Process(manage("up"), environment_of(data, port, **settings))
+        process = Process(manage("up"), environment_of(data, port, **settings), fork=fork)
         try:
             # A busy machine takes its time.
             process.line_with("Tianji is running at")
