@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 import requests
 
 from tests.support.plant import Plant, standing_plant
-from tests.support.prepared import prepare
 from tests.support.product import Person, wait_for
 from tests.support.servers import Postgres, Redis, replica_of, unique_name
 
@@ -21,10 +18,7 @@ ROWS = 3000
 
 @pytest.fixture(scope="module")
 def database(own_postgres: Postgres) -> str:
-    url = own_postgres.create_database(unique_name("replicated"))
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), url)
-    return url
+    return own_postgres.create_database(unique_name("replicated"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery"
 EMPTY, WITH_WORKSPACES = "tianji.sqlite3", "with-workspaces.sqlite3"
 # The folders with tests of the whole product.
 _OF_WHOLE = ("e2e", "integration")
-_COMMAND_LINE = ("shell", "--no-imports", "-c", "from tests.support.prepared import main; main()")
+_CALL = ("shell", "--no-imports", "-c", "from tests.support import prepared; prepared.{}()")
 
 
 def workspace_names() -> list[str]:
@@ -64,18 +64,19 @@ def prepared() -> Path:
 
 def prepare(folder: Path, *postgres: str) -> None:
     """Make what `prepared` returns in `folder`, and migrate the empty databases at `postgres`."""
-    makers = [_manage(folder, *_COMMAND_LINE)]
-    makers += [_manage(folder, "migrate", "-v0", DATABASE_URL=url) for url in postgres]
+    makers = [_call(folder, "main")]
+    makers += [_call(folder, "migrate", DATABASE_URL=url) for url in postgres]
     for maker in makers:
         output, _nothing = maker.communicate()
         if maker.returncode:
             raise RuntimeError(f"{maker.args}\n{output}")
 
 
-def _manage(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+def _call(folder: Path, function: str, **settings: str) -> subprocess.Popen[str]:
+    """Start a process that calls a function of this module with the settings of a product."""
     ours = {"TIANJI_DATA": str(folder), "TIANJI_STATIC": str(folder / "static"), "SECRET_KEY": "k" * 50}
     return subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, "manage.py", *(part.format(function) for part in _CALL)],
         cwd=ROOT,
         env={**bare_environment(), **ours, **settings},
         stdout=subprocess.PIPE,
@@ -87,13 +88,12 @@ def _manage(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[
 def main() -> None:
     """In a process that has the settings of a product: make everything in its data folder."""
     from django.conf import settings
-    from django.core.management import call_command
     from django.db import connection
 
     from tianji.runtime import static_files
 
     static_files.collect()
-    call_command("migrate", interactive=False, verbosity=0)
+    migrate()
     # What the last connection closes is all in one file.
     connection.close()
     data = Path(settings.TIANJI_DATA)
@@ -103,6 +103,18 @@ def main() -> None:
     connection.close()
     empty.rename(data / WITH_WORKSPACES)
     copied.rename(empty)
+
+
+def migrate() -> None:
+    """In such a process: migrate its database."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # As the product's own command does: a busy machine may take long from one statement to the next.
+            cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+    call_command("migrate", interactive=False, verbosity=0)
 
 
 def _move_in() -> None:
