@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -193,13 +194,16 @@ def serving(steps: list[str]) -> Iterator[Servers]:
 def run_tests(run: Run, names: list[str], servers: Servers, *, fast: bool) -> None:
     """Run the steps one after the other, but that of products beside the others."""
     beside = [name for name in names if name != "products"] if "products" in names else []
+    # Set when those of products are over: what begins after the products has the machine to itself.
+    alone = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         # Their output comes in one piece as each ends, so that it does not mix with that of the products.
-        others = [pool.submit(test, name, servers, fast=fast, beside=True) for name in beside]
+        others = [pool.submit(test, name, servers, alone, fast=fast, quiet=True) for name in beside]
         try:
             for name in names:
                 if name not in beside:
-                    run.add(test(name, servers, fast=fast, beside=False))
+                    run.add(test(name, servers, None, fast=fast, quiet=False))
+            alone.set()
             for other in others:
                 run.add(other.result())
         except BaseException:
@@ -208,8 +212,9 @@ def run_tests(run: Run, names: list[str], servers: Servers, *, fast: bool) -> No
             raise
 
 
-def test(name: str, servers: Servers, *, fast: bool, beside: bool) -> Run:
-    """Run a step with pytest and return its result; `beside` is: while the tests of products run."""
+def test(name: str, servers: Servers, alone: threading.Event | None, *, fast: bool, quiet: bool) -> Run:
+    """Run a step with pytest and return its result; `alone` is not set while products run beside it."""
+    beside = alone is not None and not alone.is_set()
     title, given = STEPS[name]
     results = servers.folder / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}", *given]
@@ -224,7 +229,7 @@ def test(name: str, servers: Servers, *, fast: bool, beside: bool) -> Run:
     if beside:
         environment[PORTS_BESIDE] = "1"
         command = ["nice", "-n", str(NICE), *command]
-    ok = step(title, command, environment, quiet=beside)
+    ok = step(title, command, environment, quiet=quiet)
     return Run(count_in(results), [] if ok else [title])
 
 
