@@ -65,9 +65,9 @@ def create(
     with transaction.atomic():
         monitor = _insert(workspace, slug, fields)
         MonitorState.objects.create(monitor=monitor, status_changed_at=database_now())
-        monitor.channels.set(channels)
+        monitor.channels.add(*channels)
         record_change(monitor, by, AuditEntry.Action.MONITOR_CREATED)
-        tokens.issue(monitor=monitor, by=by)
+        tokens.issue_first(monitor=monitor, by=by)
     return monitor
 
 

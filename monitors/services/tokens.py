@@ -128,6 +128,13 @@ def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
     return issued
 
 
+def issue_first(*, monitor: Monitor, by: Actor) -> Issued:
+    """Create the first token of `monitor`, in the transaction that creates it: nobody else knows it yet."""
+    issued = _make(monitor, by, secret=new_secret(), label="")
+    _record(monitor, by, AuditEntry.Action.TOKEN_ISSUED, issued.token)
+    return issued
+
+
 def import_token(*, monitor: Monitor, secret: str, by: Actor = COMMAND, label: str = "") -> PushToken:
     """Import `secret`, a token of another system, for `monitor`, so that its senders can keep it.
 
