@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from tests.support.plant import Plant, standing_plant
 from tests.support.product import wait_for
 from tests.support.servers import Redis
-from tests.support.sinks import Answer, HttpSink
+from tests.support.sinks import Answer, HttpSink, notifications_in
 
 
 @pytest.fixture
@@ -128,6 +128,39 @@ def test_two_workers_send_each_message_once(plant: Plant):
         time.sleep(3)
         sent = [id_ for sink in (first, second, third) for id_ in ids(sink)]
         assert len(sent) == len(set(sent)) == len(plant.deliveries()) == 6
+
+
+def test_a_worker_that_is_stopped_while_it_sends_finishes_that_and_leaves_the_rest(plant: Plant):
+    """Each receiver has a name that is looked up, which the worker could no longer do while it stopped."""
+    channels, names = 30, {"a", "b", "c", "d"}
+    with HttpSink(default=Answer(delay=0.5)) as sink:
+        address = sink.url.replace("127.0.0.1", "localhost")
+        plant.add_channels(*[f"{address}?{number}" for number in range(channels)])
+        for push_url in [plant.monitor(name) for name in sorted(names)]:
+            requests.post(f"{push_url}?status=down", timeout=10)
+        worker = plant.start("worker")
+        sink.wait_for(channels, seconds=90)
+        began = time.monotonic()
+        plant.stop("worker")
+        assert time.monotonic() - began < 20
+        assert "Error" not in worker.output
+        assert {row["status"] for row in plant.deliveries()} == {"sent"}
+        before = len(sink.requests)
+        assert before == len(plant.deliveries()) < channels * len(names)
+        plant.start("worker")
+        until(lambda: len(_received(sink)) >= channels * len(names), what="the rest arrives")
+        until(lambda: {row["status"] for row in plant.deliveries()} == {"sent"}, what="all are sent")
+    assert sorted(_received(sink)) == sorted(
+        (f"/in?{number}", name) for number in range(channels) for name in names
+    )
+    assert plant.query("SELECT * FROM notifications_deliveryattempt WHERE NOT ok") == []
+
+
+def _received(sink: HttpSink) -> list[tuple[str, str]]:
+    """Return which monitor was called down at which address, also in digests."""
+    return [
+        (request.path, name) for request in sink.requests for _event, name in notifications_in(request.json)
+    ]
 
 
 # --- Redis -----------------------------------------------------------------------------------------
