@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import threading
@@ -131,8 +132,7 @@ def test_two_workers_send_each_message_once(plant: Plant):
 
 
 def test_a_worker_that_is_stopped_while_it_sends_finishes_that_and_leaves_the_rest(plant: Plant):
-    """Each receiver has a name that is looked up, which the worker could no longer do while it stopped."""
-    channels, names = 30, {"a", "b", "c", "d"}
+    channels, names = 12, {"a", "b", "c", "d"}
     with HttpSink(default=Answer(delay=0.5)) as sink:
         address = sink.url.replace("127.0.0.1", "localhost")
         plant.add_channels(*[f"{address}?{number}" for number in range(channels)])
@@ -153,6 +153,33 @@ def test_a_worker_that_is_stopped_while_it_sends_finishes_that_and_leaves_the_re
     assert sorted(_received(sink)) == sorted(
         (f"/in?{number}", name) for number in range(channels) for name in names
     )
+    assert plant.query("SELECT * FROM notifications_deliveryattempt WHERE NOT ok") == []
+
+
+def test_what_a_worker_has_claimed_when_it_is_stopped_is_sent_by_it(plant: Plant):
+    """Its receivers have a name, which could no longer be looked up once the process had begun to exit."""
+    with HttpSink() as sink:
+        address = sink.url.replace("127.0.0.1", "localhost")
+        plant.add_channels(*[f"{address}?{number}" for number in range(4)])
+        requests.post(f"{plant.monitor('claimed')}?status=down", timeout=10)
+        with psycopg.connect(plant.database) as holder:
+            # What is claimed is read with its workspace before it is sent.
+            holder.execute("LOCK TABLE accounts_workspace IN ACCESS EXCLUSIVE MODE")
+            worker = plant.start("worker")
+            claimed = ["sending"] * 4
+            until(
+                lambda: [row["status"] for row in plant.deliveries()] == claimed,
+                seconds=90,
+                what="all are claimed",
+            )
+            worker.signal(signal.SIGTERM)
+            # Tasks end within a second or so, but no statement waits for a lock for more than five.
+            time.sleep(3)
+            holder.rollback()
+        plant.stop("worker")
+        assert "Error" not in worker.output
+    assert len(sink.requests) == 4
+    assert {row["status"] for row in plant.deliveries()} == {"sent"}
     assert plant.query("SELECT * FROM notifications_deliveryattempt WHERE NOT ok") == []
 
 
