@@ -207,7 +207,7 @@ def _seconds(seconds: float, *, exact: bool) -> str:
         return about(seconds)
     places = 2 if seconds < 1 else 1 if exact or seconds < 10 else 0
     # Which cuts, and doesn't round.
-    return f"{number_format(round(seconds, places), places)} {units()[3]}"
+    return f"{number_format(round(seconds, places), places)}\u00a0{units()[3]}"
 
 
 def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | None:
