@@ -152,8 +152,8 @@ def _count(parts: Sequence[_Part], bounds: Sequence[datetime]) -> dict[tuple[int
     """Return the heartbeats of each monitor in each slot that has any, by row id and slot."""
     zero, seconds = bounds[0].timestamp(), (bounds[1] - bounds[0]).total_seconds()
     tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
-    for start, pk, *said, _intervals in sorted(parts, key=itemgetter(0)):
-        tallies[pk, int((start - zero) // seconds)].add(*said)
+    for start, pk, ups, downs, message, values, value_sum, _intervals in sorted(parts, key=itemgetter(0)):
+        tallies[pk, int((start - zero) // seconds)].add(ups, downs, message, values, value_sum)
     return tallies
 
 

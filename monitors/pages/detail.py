@@ -198,7 +198,8 @@ def _window(reading: Reading, now: datetime) -> tuple[Window | None, Sequence[da
 def _intervals(usual: Usual | None, of: Range) -> Intervals | None:
     if usual is None:
         return None
-    return Intervals(*(_seconds(each, exact=usual.exact) for each in (usual.median, usual.p99)), of.words)
+    median, p99 = (_seconds(each, exact=usual.exact) for each in (usual.median, usual.p99))
+    return Intervals(median, p99, of.words)
 
 
 def _seconds(seconds: float, *, exact: bool) -> str:
