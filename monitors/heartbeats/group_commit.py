@@ -28,7 +28,7 @@ class QueueFull(Exception):
 
 
 class Waiting:
-    """A push that waits to be recorded, and then what became of it: an outcome or an error."""
+    """A push that waits to be recorded, and then its outcome, or the error with which it failed."""
 
     __slots__ = ("arrival", "error", "outcome")
 
