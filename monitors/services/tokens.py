@@ -129,7 +129,7 @@ def issue(*, monitor: Monitor, by: Actor = COMMAND, label: str = "") -> Issued:
 
 
 def issue_first(*, monitor: Monitor, by: Actor) -> Issued:
-    """Create the first token of `monitor`, in the transaction that creates it: nobody else knows it yet."""
+    """Create the first token of `monitor`, in the transaction that creates the monitor."""
     issued = _make(monitor, by, secret=new_secret(), label="")
     _record(monitor, by, AuditEntry.Action.TOKEN_ISSUED, issued.token)
     return issued
