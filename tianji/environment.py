@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 import dj_email_url
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
+from environs import Env, ValidationError
 
 from tianji import paths
 
@@ -190,15 +190,12 @@ def email_settings(url: str) -> dict[str, Any]:
     return found
 
 
-def email_sender(value: str) -> str:
-    """Return TIANJI_EMAIL_FROM, an email address with or without a name."""
+def email_sender(value: str) -> None:
+    """Validate TIANJI_EMAIL_FROM: an email address, with or without a name."""
     _name, address = parseaddr(value)
     mailbox, _at, domain = address.rpartition("@")
     if not (mailbox and domain) or any(character in value for character in "\r\n"):
-        raise ImproperlyConfigured(
-            f"TIANJI_EMAIL_FROM is {value!r}; set it to an address such as Tianji <tianji@example.com>"
-        )
-    return value
+        raise ValidationError("It must be an address such as Tianji <tianji@example.com>.")
 
 
 def private_hosts(entries: Iterable[str]) -> list[str]:

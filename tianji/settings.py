@@ -292,8 +292,8 @@ if TIANJI_EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 EMAIL_TIMEOUT = 15
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.email_sender(
-    env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str(
+    "TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>", validate=environment.email_sender
 )
 
 # Private networks, IP addresses and host names that notifications may be sent to.

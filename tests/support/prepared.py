@@ -76,7 +76,7 @@ def _manage(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[
     ours = {
         "TIANJI_DATA": str(folder),
         "TIANJI_STATIC": str(folder / "static"),
-        "SECRET_KEY": "prepared-" + "k" * 50,
+        "SECRET_KEY": "prepared-only-" + "k" * 50,
     }
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
