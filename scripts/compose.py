@@ -1,6 +1,6 @@
 """`make compose`: writes deploy/docker-compose.yml, which is docker-compose.yml for an image of a registry.
 
-So it needs no checkout, and whoever has it needs no other file of ours.
+So it needs no checkout, only what is beside it in that folder.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ SOURCE, MADE = ROOT / "docker-compose.yml", ROOT / "deploy" / "docker-compose.ym
 _CHANGES = (
     (
         "# Tianji with PostgreSQL and Redis. SECRET_KEY,",
-        """# Tianji with PostgreSQL and Redis, from a registry: this file is all you need. `make compose`
-# makes it from the one for a checkout.
+        """# Tianji with PostgreSQL and Redis, from a registry: this folder is all you need. `make compose`
+# makes this file from the one for a checkout.
 #
 # TIANJI_IMAGE, SECRET_KEY,""",
     ),
@@ -32,7 +32,8 @@ def made() -> str:
         if text.count(before) != 1:
             raise ValueError(f"{SOURCE.name} doesn't have this once:\n{before}")
         text = text.replace(before, after)
-    return text
+    # What it mounts is beside it.
+    return text.replace("./deploy/", "./")
 
 
 if __name__ == "__main__":
