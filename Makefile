@@ -109,11 +109,11 @@ lock: .venv/.dev-installed
 	$(COMPILE) -c requirements/base.txt --group build -o requirements/build.txt
 	$(COMPILE) -c requirements/base.txt -c requirements/build.txt pyproject.toml --group dev -o requirements/dev.txt
 
-# Whether versions that are locked have known vulnerabilities; asks osv.dev, whose answer must be reached.
+# Whether versions that are locked have known vulnerabilities; asks the list of OSV, which must be reached.
 audit: .venv/.dev-installed
 	@exec $(BIN)/python -m scripts.audit
 
-# For another registry or tag: make image IMAGE=registry.example.com/tianji:1.0
+# For a registry: make image IMAGE=HOST/tianji:1.0
 IMAGE ?= tianji
 image:
 	docker build --tag $(IMAGE) --build-arg REVISION="$$(git rev-parse HEAD)" \

@@ -1,4 +1,4 @@
-"""`make audit`: whether locked versions have known vulnerabilities, asked of the list at osv.dev.
+"""`make audit`: whether locked versions have known vulnerabilities, asked of the list of OSV.
 
 Exit codes: 0, none is known; 1, some are, and printed; 3, nothing is known, because the list was not reached.
 """

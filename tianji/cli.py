@@ -20,7 +20,7 @@ from environs import EnvError
 from core import __version__
 from tianji import paths
 
-# Raised for what an operator can put right. What they say is enough; their tracebacks say nothing more.
+# Raised for what an operator can fix. What they say is enough; their tracebacks add nothing.
 FAULTS = (ImproperlyConfigured, EnvError, OperationalError)
 # Commands that write the program's own files, which others read too.
 _OF_DEVELOPERS = (
