@@ -9,7 +9,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import heartbeat_sent, setup_logging, task_postrun, task_prerun
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from tianji.runtime import alive
+from tianji.runtime.alive import alive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
 
@@ -25,7 +25,7 @@ app.config_from_object("tianji.celeryconfig")
 app.autodiscover_tasks()
 
 # Sent every 2 s by the loop in which a worker takes its tasks, while it has a connection to the broker.
-heartbeat_sent.connect(alive.touch, weak=False)
+heartbeat_sent.connect(alive.touch)
 
 
 @setup_logging.connect

@@ -16,7 +16,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from core import wakeups
 from core.clock import database_now, steady_seconds
-from tianji.runtime import alive
+from tianji.runtime.alive import alive
 from tianji.runtime.beat_gate import Gate
 
 log = structlog.get_logger(__name__)
