@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prepared import ROOT, bare_environment
+from tests.support.prepared import ROOT, bare_environment, prepared
+from tests.support.product import migrated
 from tianji import cli
 
 KEY = "settings-only-0123456789abcdef-ghijklm"
@@ -76,6 +77,7 @@ RUBBISH: dict[str, tuple[str, ...]] = {
 AT_START: dict[str, tuple[str, ...]] = {
     "DATABASE_URL": ("sqlite:////no/such/folder/x",),
     "TIANJI_ADMIN_EMAIL": ("nobody",),
+    # Its `static` is written to first.
     "TIANJI_DATA": ("/dev/null", "/proc/no-such-folder"),
     "TIANJI_STATIC": ("/dev/null/static", "/proc/no-such-folder"),
 }
@@ -92,7 +94,8 @@ def tianji(data: Path, *arguments: str, **settings: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        # A busy machine takes its time; one that went on would run for ever.
+        timeout=300,
     )
 
 
@@ -143,7 +146,9 @@ def test_rubbish_in_a_setting_is_a_sentence_that_names_it(tmp_path, monkeypatch,
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), pairs(AT_START))
 def test_so_is_what_only_shows_when_something_starts(tmp_path, name: str, value: str):
-    ended = tianji(tmp_path, "prepare", **around(name, value))
+    static = {} if name == "TIANJI_DATA" else {"TIANJI_STATIC": str(prepared() / "static")}
+    settings = {**static, **around(name, value)}
+    ended = tianji(migrated(tmp_path), "prepare", **settings)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert name in line
@@ -245,7 +250,7 @@ def refused(data: Path, *as_user: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert started.returncode == 1, started.stdout + started.stderr
     (line,) = started.stderr.splitlines()
@@ -272,8 +277,9 @@ def test_the_database_is_for_its_own_user_only_and_static_files_are_for_all(tmp_
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     static = tmp_path / "static"
-    ended = tianji(data, "prepare", TIANJI_STATIC=str(static))
-    assert ended.returncode == 0, ended.stderr
+    for arguments in (("migrate", "contenttypes"), ("prepare", "--static-only")):
+        ended = tianji(data, *arguments, TIANJI_STATIC=str(static))
+        assert ended.returncode == 0, ended.stderr
     modes = {path.name: path.stat().st_mode & 0o777 for path in data.iterdir() if path.is_file()}
     assert modes["tianji.sqlite3"] == 0o600
     assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
