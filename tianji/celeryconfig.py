@@ -2,6 +2,7 @@
 
 from django.conf import settings
 
+from tianji import paths
 from tianji.runtime import file_broker
 
 if settings.REDIS_URL:
@@ -20,8 +21,9 @@ if settings.REDIS_URL:
     }
 else:
     _folder = settings.TIANJI_DATA / "broker"
-    for _name in ("messages", "control", "processed"):
-        (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with paths.writing("TIANJI_DATA", settings.TIANJI_DATA):
+        for _name in ("messages", "control", "processed"):
+            (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
     file_broker.register()
     broker_url = f"{file_broker.SCHEME}://"
     broker_transport_options = {
