@@ -1,6 +1,6 @@
 """The pages of allauth that are served, one by one: signing in and out, passwords, second factors.
 
-Never `include("allauth.urls")`: its other pages let anyone list an address that is somebody else's.
+Never `include("allauth.urls")`: its other pages let anyone list an address of someone else.
 """
 
 from allauth.account import views as account

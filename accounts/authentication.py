@@ -1,6 +1,6 @@
 """How people are found when they sign in: by the one column `User.email`.
 
-allauth would look in a table of its own as well, which lists addresses that may be somebody else's.
+allauth would look in a table of its own as well, which may list the addresses of others.
 """
 
 from __future__ import annotations

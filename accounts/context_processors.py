@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404, HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from accounts.access import membership_of
 from accounts.services import invitations
@@ -17,7 +18,9 @@ def workspace(request: HttpRequest) -> dict[str, Any]:
     try:
         membership = membership_of(request)
     except Http404:
-        return {"invited": invitations.pending_for(request.user).exists()}
+        user = request.user
+        # Only pages with our menu ask.
+        return {"invited": SimpleLazyObject(lambda: invitations.pending_for(user).exists())}
     return {
         "membership": membership,
         "workspace": membership.workspace,

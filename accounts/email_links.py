@@ -19,7 +19,7 @@ def link_for(change: EmailChange) -> str:
 
 
 def nonce_in(token: str) -> UUID | None:
-    """Return the nonce of the EmailChange that a link is for, or None if nobody here made the link."""
+    """Return the nonce of the EmailChange that a link is for, or None if it was not made here."""
     try:
         return UUID(signing.loads(token, salt=_SALT))
     except (signing.BadSignature, ValueError, TypeError, AttributeError):

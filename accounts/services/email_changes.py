@@ -45,7 +45,7 @@ def request(*, user: User, email: str, by: Actor) -> EmailChange:
         requests = earlier.requests + 1 if earlier else 1
         if requests > MOST_REQUESTS:
             raise TooManyRequests
-        # Another nonce: earlier links end.
+        # Another nonce: earlier links no longer work.
         EmailChange.objects.filter(user=user).delete()
         change = EmailChange.objects.create(
             user=user, email=normalized(email), created_at=now, expires_at=now + LIFETIME, requests=requests

@@ -130,7 +130,7 @@ def revoke(*, public_id: UUID, workspace: Workspace, by: Actor) -> Invitation:
 
 
 def forget_expired() -> None:
-    """Delete the invitations that nobody can accept any more."""
+    """Delete the invitations that have expired."""
     Invitation.objects.filter(expires_at__lte=database_now()).delete()
 
 
