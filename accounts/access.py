@@ -9,7 +9,6 @@ from typing import Concatenate, ParamSpec, cast
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
@@ -29,7 +28,7 @@ def membership_of(request: HttpRequest) -> Membership:
     cached: Membership | None = getattr(request, "_membership", None)
     if cached is not None:
         return cached
-    pending = Invitation.objects.filter(user=OuterRef("user"), expires_at__gt=Now())
+    pending = Invitation.objects.current().filter(user=OuterRef("user"))
     memberships = list(
         Membership.objects.filter(user=cast(User, request.user))
         .annotate(invited=Exists(pending))

@@ -5,9 +5,17 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import Role
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def current(self) -> InvitationQuerySet:
+        """Return those that can be accepted: neither expired nor from someone whose account is blocked."""
+        sender = models.Q(created_by=None) | models.Q(created_by__is_active=True)
+        return self.filter(sender, expires_at__gt=Now())
 
 
 class Invitation(models.Model):
@@ -22,8 +30,10 @@ class Invitation(models.Model):
     workspace = models.ForeignKey("accounts.Workspace", on_delete=models.CASCADE, related_name="invitations")
     role = models.CharField(_("role"), max_length=8, choices=Role.choices, default=Role.VIEWER)
     created_at = models.DateTimeField(_("created"))
-    created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.CASCADE, related_name="+")
     expires_at = models.DateTimeField(_("expires"))
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("invitation")

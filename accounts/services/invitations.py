@@ -73,14 +73,14 @@ def invite(*, workspace: Workspace, email: str, role: str, by: Actor) -> Invited
 
 def pending_for(user: User) -> QuerySet[Invitation]:
     """Return the invitations that `user` can accept, with their workspaces and senders, newest first."""
-    related = Invitation.objects.select_related("workspace", "created_by")
-    return related.filter(user=user, expires_at__gt=database_now()).order_by("-pk")
+    related = Invitation.objects.current().select_related("workspace", "created_by")
+    return related.filter(user=user).order_by("-pk")
 
 
 def pending_in(workspace: Workspace) -> QuerySet[Invitation]:
     """Return the invitations to `workspace` that were not accepted yet, with their people, by address."""
-    related = Invitation.objects.select_related("user")
-    return related.filter(workspace=workspace, expires_at__gt=database_now()).order_by("user__email")
+    related = Invitation.objects.current().select_related("user")
+    return related.filter(workspace=workspace).order_by("user__email")
 
 
 def accept(*, public_id: UUID, user: User, by: Actor) -> Membership:
@@ -136,16 +136,15 @@ def forget_expired() -> None:
 
 def _locked(public_id: UUID, **whose: Any) -> Invitation:
     """Return an invitation that can be accepted, with a lock so that only one thing happens to it."""
-    current = Invitation.objects.filter(public_id=public_id, **whose).select_related("workspace", "user")
-    found = current.first()
+    current = Invitation.objects.current().filter(public_id=public_id, **whose)
+    found = current.select_related("workspace", "user").first()
     if found is None:
         raise InvitationGone
     lock_workspace(found.workspace)
-    # What it waited for may have been its end.
-    invitation = current.filter(expires_at__gt=database_now()).first()
-    if invitation is None:
+    # What the lock waited for may have used it up.
+    if not current.exists():
         raise InvitationGone
-    return invitation
+    return found
 
 
 def _record(invitation: Invitation, by: Actor, action: str, **details: Any) -> None:

@@ -165,6 +165,20 @@ def test_an_owner_who_is_no_longer_one_does_not_come_back_by_an_invitation_of_th
         assert not Invitation.objects.exists()
 
 
+@pytest.mark.parametrize("end", ["blocked", "deleted"])
+def test_an_invitation_ends_with_the_account_of_its_sender(owner, anna, ours, end):
+    make_user(workspace=ours, email="second@example.com")
+    invitation, browser = invited(owner, anna), browser_of(anna)
+    if end == "blocked":
+        User.objects.filter(pk=owner.pk).update(is_active=False)
+    else:
+        owner.delete()
+    assert "/invitations/" not in browser.get("/").content.decode()
+    assert "Ours" not in browser.get(PAGE).content.decode()
+    assert answer_with(browser, "accept", invitation).status_code == 404
+    assert not is_member(anna, ours)
+
+
 def test_each_step_is_in_the_audit_log(owner, anna, ours):
     answer_with(browser_of(anna), "decline", invited(owner, anna))
     invitations.revoke(public_id=invited(owner, anna).public_id, workspace=ours, by=Actor(owner))
