@@ -99,7 +99,7 @@ def test_an_invitation_to_another_workspace_is_accepted(
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(re.compile("/invitations/$"))
     page.get_by_role("button", name="Accept the invitation to api_docs").click()
-    expect(page.locator("main [role=status]")).to_contain_text("You are now a member of “api_docs”.")
+    expect(page.locator("main .messages")).to_contain_text("You are now a member of “api_docs”.")
     page.goto("/invitations/")
     expect(page.locator("main")).to_contain_text("No invitations.")
 
