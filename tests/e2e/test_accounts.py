@@ -102,6 +102,7 @@ def test_an_invitation_to_another_workspace_is_accepted(
     expect(page.locator("main .messages")).to_contain_text("You are now a member of “api_docs”.")
     page.goto("/invitations/")
     expect(page.locator("main")).to_contain_text("No invitations.")
+    assert faults_here(page, "no-invitations", "en") == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
