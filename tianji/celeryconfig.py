@@ -56,7 +56,10 @@ beat_schedule = {
     "deliver": {"task": "notifications.tasks.deliver", "schedule": 1.0},
     "notice": {"task": "notifications.tasks.notify_late_and_failing", "schedule": 5.0},
     "roll_up": {"task": "monitors.tasks.roll_up", "schedule": 60.0},
+    # A hint sends mail at once; this is for what failed.
+    "account_mail": {"task": "accounts.tasks.send_mail", "schedule": 30.0},
     "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0},
     "partitions": {"task": "monitors.tasks.make_partitions", "schedule": 600.0},
+    "accounts_retention": {"task": "accounts.tasks.retention", "schedule": 3600.0},
     "history_retention": {"task": "notifications.tasks.retention", "schedule": 3600.0},
 }
