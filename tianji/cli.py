@@ -20,7 +20,7 @@ from core import __version__
 from tianji import paths
 
 # In the order in which a new user needs them; the others follow by name.
-_FIRST = ("up", "run", "prepare", "setup-link", "create-api-key")
+_FIRST = ("up", "run", "prepare", "backup", "restore", "setup-link", "create-api-key")
 
 
 def main(argv: list[str] | None = None) -> None:
