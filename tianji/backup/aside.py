@@ -23,7 +23,10 @@ from tianji.backup.save import sync_folder
 SCHEMA = "tianji_restore"
 _IN_USE = "Tianji is running on this database. Stop its processes first."
 # What may be in a schema beside tables, which take their indexes and sequences with them.
-_FUNCTIONS = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = %s::regnamespace"
+_FUNCTIONS = (
+    "SELECT format('%%I(%%s)', proname, pg_get_function_identity_arguments(oid))"
+    " FROM pg_proc WHERE pronamespace = %s::regnamespace"
+)
 _TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p')"
     " AND NOT (%s AND relispartition) ORDER BY relispartition, relname"
@@ -125,7 +128,9 @@ def _replace_schema(home: str) -> None:
             cursor.execute(f'ALTER TABLE {SCHEMA}."{name}" SET SCHEMA "{home}"')
         cursor.execute(_FUNCTIONS, [SCHEMA])
         for (function,) in cursor.fetchall():
-            cursor.execute(f'ALTER FUNCTION {function} SET SCHEMA "{home}"')
+            # The triggers that used it went with their tables.
+            cursor.execute(f'DROP FUNCTION IF EXISTS "{home}".{function}')
+            cursor.execute(f'ALTER FUNCTION {SCHEMA}.{function} SET SCHEMA "{home}"')
         # Without CASCADE: it fails if anything was left behind.
         cursor.execute(f"DROP SCHEMA {SCHEMA}")
 

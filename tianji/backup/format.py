@@ -35,6 +35,7 @@ _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 64 * 1024 * 1024
 _AT_ONCE = 500
 _NOT_OURS = "This file is not a backup that `tianji backup` made."
+_INCOMPLETE = "The backup is incomplete: it ends in the middle."
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,10 @@ class Reader:
         self._lines = io.BufferedReader(gzip.GzipFile(fileobj=file)) if zipped else file  # type: ignore[type-var, arg-type]
         # Of everything before the line that was read last, which may be the one that has the digest.
         self._before, self._last = hashlib.sha256(), b""
-        self.header = _header(self._line())
+        first = self._read()
+        if not first.startswith(b"{"):
+            raise BackupError(_NOT_OURS)
+        self.header = _header(_whole(first))
 
     def tables(self) -> Iterator[Contents]:
         """Yield the tables in order; the rows of each must have been read before the next is asked for."""
@@ -214,23 +218,26 @@ class Reader:
         return _object(self._line())
 
     def _line(self) -> bytes:
-        line = self._read()
-        if not line.endswith(b"\n"):
-            raise Damaged("The backup is incomplete: it ends in the middle.")
-        return line
+        return _whole(self._read())
 
     def _read(self) -> bytes:
         """Return the next line, b"" at the end."""
         try:
             line = self._lines.readline(_LONGEST_LINE)
         except EOFError as error:
-            raise Damaged("The backup is incomplete: it ends in the middle.") from error
+            raise Damaged(_INCOMPLETE) from error
         except (gzip.BadGzipFile, zlib.error) as error:
             raise Damaged("The backup is damaged: it can't be decompressed.") from error
         if line:
             self._before.update(self._last)
             self._last = line
         return line
+
+
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n"):
+        raise Damaged(_INCOMPLETE)
+    return line
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from monitors.services import partitions
 from tianji.backup import tables
+from tianji.backup.aside import SCHEMA
 from tianji.backup.errors import BackupError, Damaged
 from tianji.backup.format import Contents, Reader, Summary
 from tianji.backup.values import Convert, converters
@@ -29,6 +30,7 @@ def load(reader: Reader) -> Summary:
     summary = Summary(reader.header)
     # References are checked when it commits, so the order of tables does not matter.
     with transaction.atomic():
+        _require_aside()
         _empty(models.values())
         partitions.drop_first_of_new()
         for contents in reader.tables():
@@ -46,6 +48,18 @@ def _require_columns(reader: Reader, models: dict[str, type[Model]]) -> None:
     expected = {label: tables.columns_of(model) for label, model in models.items()}
     if unknown := sorted(label for label in given if given[label] != expected.get(label)):
         raise Damaged(f"The backup is damaged: its tables don't fit its migrations ({', '.join(unknown)}).")
+
+
+def _require_aside() -> None:
+    """Raise BackupError if a pooler has given this transaction a connection that isn't ours."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            if cursor.fetchone()[0] != SCHEMA:
+                raise BackupError(
+                    "There is a pooler between Tianji and PostgreSQL. Let DATABASE_URL lead to PostgreSQL "
+                    "itself."
+                )
 
 
 def _empty(models: Iterable[type[Model]]) -> None:

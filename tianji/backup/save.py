@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,7 +48,9 @@ def save(file: IO[bytes]) -> Summary:
         writer = Writer(file, header)
         for table in header.tables:
             model = models[table.name]
-            writer.table(table, _rows(model, table.columns), sequence=_last_number(model))
+            # If writing fails, it ends here, and not when the database is closed.
+            with closing(_rows(model, table.columns)) as rows:
+                writer.table(table, rows, sequence=_last_number(model))
         writer.finish()
     return writer.summary
 
@@ -97,9 +99,8 @@ def _postgresql_moment(names: Sequence[str]) -> Iterator[None]:
             connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = given
 
 
-def _rows(model: type[Model], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    rows = model._base_manager.order_by("pk").values_list(*columns)
-    return rows.iterator(chunk_size=_AT_ONCE)
+def _rows(model: type[Model], columns: Sequence[str]) -> Generator[tuple[Any, ...]]:
+    yield from model._base_manager.order_by("pk").values_list(*columns).iterator(chunk_size=_AT_ONCE)
 
 
 def _last_number(model: type[Model]) -> int | None:
@@ -130,6 +131,8 @@ def complete_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         BackupError: another process writes it.
     """
+    if path.exists() and not path.is_file():
+        raise BackupError(f"{path} is not a file. Use - for standard output.")
     part = path.with_name(f"{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -17,10 +17,10 @@ from tianji.backup.errors import BackupError
 from tianji.backup.format import Header
 
 # Sessions are no use elsewhere, and whoever reads a backup should not be signed in by it.
-_LEFT_OUT = {"sessions.session"}
+_LEFT_OUT, _LEFT_OUT_APPS = {"accounts.session"}, {"sessions"}
 # What Tianji writes by itself, without anyone having used it.
 _BY_ITSELF = {
-    *("contenttypes.contenttype", "auth.permission", "accounts.setuplink"),
+    *("contenttypes.contenttype", "auth.permission", "accounts.setuplink", "accounts.attemptcount"),
     *("monitors.watermark", "monitors.pushtally", "monitors.gap"),
     *("monitors.rolledup", "monitors.rollupprogress", "monitors.outdateddays"),
 }
@@ -75,7 +75,7 @@ def models_of(apps: Apps) -> dict[str, type[Model]]:
     found = {
         model._meta.label_lower: model
         for model in apps.get_models(include_auto_created=True)
-        if model._meta.managed and not model._meta.proxy
+        if model._meta.managed and not model._meta.proxy and model._meta.app_label not in _LEFT_OUT_APPS
     }
     return {label: found[label] for label in sorted(found) if label not in _LEFT_OUT}
 
@@ -131,10 +131,9 @@ def require_empty(tables: list[str]) -> None:
 def _latest(loader: MigrationLoader) -> dict[str, str]:
     """Return the latest applied migration of each app whose tables are in a backup."""
     applied, nodes = loader.applied_migrations, loader.graph.node_map
-    left_out = {label.partition(".")[0] for label in _LEFT_OUT}
     found: dict[str, str] = {}
     for app, name in sorted(loader.graph.nodes):
         later = (child.key for child in nodes[app, name].children if child.key[0] == app)
-        if app not in left_out and (app, name) in applied and not any(key in applied for key in later):
+        if app not in _LEFT_OUT_APPS and (app, name) in applied and not any(key in applied for key in later):
             found[app] = name
     return found

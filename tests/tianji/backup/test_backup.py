@@ -291,6 +291,42 @@ def test_an_open_file_is_not_replaced(migrated):
         assert "Stop its processes first" in place.refused("restore", "-", given=backup)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_that_came_meanwhile_are_kept(kind, migrated):
+    place = migrated(kind)
+    backup = place.done("backup", "-")
+    process = place.start("restore", "-")
+    process.stdin.write(backup[:-20])
+    process.stdin.flush()
+    wait_for(place.leftovers, seconds=60)
+    place.execute(
+        "INSERT INTO accounts_workspace (public_id, name, language, timezone, created_at) VALUES"
+        " ('0c7f2f0e6d7c4a539d3b0f7d1c3f6a10', 'new', 'en', 'UTC', '2026-11-27 00:00:00+00')"
+    )
+    _output, said = process.communicate(backup[-20:])
+    assert process.returncode == 1
+    assert b"The database has data (in accounts_workspace)" in said
+    assert place.rows("SELECT name FROM accounts_workspace") == [("new",)]
+    assert place.leftovers() == []
+
+
+@pytest.mark.slow
+def test_tables_that_are_in_use_are_not_replaced(migrated):
+    place = migrated("postgresql")
+    backup = place.done("backup", "-")
+    with psycopg.connect(place.url) as user:
+        user.execute("SELECT * FROM accounts_user")
+        assert "Stop its processes first" in place.refused("restore", "-", given=backup)
+    assert place.leftovers() == []
+
+
+def test_a_folder_or_device_is_not_replaced_by_a_backup(migrated):
+    place = migrated("sqlite")
+    for path in (place.data, "/dev/null"):
+        assert "is not a file. Use - for standard output." in place.refused("backup", str(path))
+
+
 # --- While others work -----------------------------------------------------------------------------
 
 
