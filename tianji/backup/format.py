@@ -158,7 +158,7 @@ class Reader:
 
     def __init__(self, file: io.BufferedReader) -> None:
         zipped = file.peek(2)[:2] == _GZIP
-        self._lines = io.BufferedReader(gzip.GzipFile(fileobj=file)) if zipped else file  # type: ignore[type-var, arg-type]
+        self._lines = io.BufferedReader(gzip.GzipFile(fileobj=file)) if zipped else file
         # Of everything before the line that was read last, which may be the one that has the digest.
         self._before, self._last = hashlib.sha256(), b""
         first = self._read()

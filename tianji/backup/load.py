@@ -91,11 +91,11 @@ def _converted(row: list[Any], convert: Sequence[tuple[int, Convert]]) -> list[A
 def _insert(model: type[Model], attributes: Sequence[str], rows: Sequence[list[Any]]) -> int:
     """Insert rows, and return how many are in the table now that were not before."""
     quote = connection.ops.quote_name
-    columns = {field.attname: field.column for field in model._meta.concrete_fields}
+    columns = {field.attname: str(field.column) for field in model._meta.concrete_fields}
     table, names = quote(model._meta.db_table), ", ".join(quote(columns[name]) for name in attributes)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
         else:

@@ -67,7 +67,7 @@ def require_migrations(header: Header) -> None:
 def state_of(latest: Mapping[str, str], loader: MigrationLoader | None = None) -> Apps:
     """Return the models as they were after these migrations, the latest of each app."""
     state = (loader or MigrationLoader(None)).project_state(list(latest.items()))
-    return state.apps  # type: ignore[no-any-return]
+    return state.apps
 
 
 def models_of(apps: Apps) -> dict[str, type[Model]]:
@@ -99,7 +99,7 @@ def filled(cursor: Any, *, schema: str = "") -> list[str]:
     """
     where = f'"{schema}".' if schema else ""
     found = []
-    for label, model in models_of(present_apps).items():  # type: ignore[arg-type]
+    for label, model in models_of(present_apps).items():
         if label in _BY_ITSELF or model._meta.app_label in _BY_ITSELF_APPS:
             continue
         table = model._meta.db_table

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import gzip
 import json
+import signal
 import sqlite3
 import stat
 import threading
@@ -24,6 +25,13 @@ OF_NOW = ("notifications.belief",)
 
 def other(kind: str) -> str:
     return KINDS[1 - KINDS.index(kind)]
+
+
+def large_backup(source: Place) -> bytes:
+    """A backup that doesn't fit into what a process reads before it begins."""
+    fill(source)
+    heartbeats(source, 100_000, monitor=monitor_of(source))
+    return source.done("backup", "-")
 
 
 def monitor_of(place: Place) -> int:
@@ -172,11 +180,11 @@ def test_whoever_stops_reading_gets_no_traceback(migrated):
     place = migrated("sqlite")
     fill(place)
     heartbeats(place, 20_000, monitor=monitor_of(place))
-    process = place.start("backup", "-")
-    process.stdout.read(10)
-    process.stdout.close()
-    said = process.stderr.read().decode()
-    assert process.wait(60) == 1
+    with place.start("backup", "-") as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 1
     assert said == "CommandError: Whoever was to read the backup stopped reading. No backup was made.\n"
 
 
@@ -295,16 +303,16 @@ def test_an_open_file_is_not_replaced(migrated):
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_that_came_meanwhile_are_kept(kind, migrated):
     place = migrated(kind)
-    backup = place.done("backup", "-")
-    process = place.start("restore", "-")
-    process.stdin.write(backup[:-20])
-    process.stdin.flush()
-    wait_for(place.leftovers, seconds=60)
-    place.execute(
-        "INSERT INTO accounts_workspace (public_id, name, language, timezone, created_at) VALUES"
-        " ('0c7f2f0e6d7c4a539d3b0f7d1c3f6a10', 'new', 'en', 'UTC', '2026-11-27 00:00:00+00')"
-    )
-    _output, said = process.communicate(backup[-20:])
+    backup = large_backup(migrated("sqlite"))
+    with place.start("restore", "-") as process:
+        process.stdin.write(backup[:-1000])
+        process.stdin.flush()
+        wait_for(place.leftovers, seconds=120)
+        place.execute(
+            "INSERT INTO accounts_workspace (public_id, name, language, timezone, created_at) VALUES"
+            " ('0c7f2f0e6d7c4a539d3b0f7d1c3f6a10', 'new', 'en', 'UTC', '2026-11-27 00:00:00+00')"
+        )
+        _output, said = process.communicate(backup[-1000:])
     assert process.returncode == 1
     assert b"The database has data (in accounts_workspace)" in said
     assert place.rows("SELECT name FROM accounts_workspace") == [("new",)]
@@ -378,18 +386,19 @@ def test_a_backup_is_of_one_moment_and_holds_nobody_up(kind, migrated, empty):
     fill(source)
     heartbeats(source, 50_000, monitor=monitor_of(source))
     with writing(source) as written:
-        wait_for(lambda: written[0] > 20, seconds=60)
-        process = source.start("backup", "-")
-        # It has begun, and cannot end, because what it writes doesn't fit into the pipe.
-        backup = process.stdout.read(1)
-        before = written[0]
-        wait_for(lambda: written[0] > before + 100, seconds=60)
-        backup += process.communicate()[0]
+        wait_for(lambda: written[0] > 20, seconds=120)
+        with source.start("backup", "-") as process:
+            # It has begun, and cannot end, because what it writes doesn't fit into the pipe.
+            backup = process.stdout.read(1)
+            before = written[0]
+            wait_for(lambda: written[0] > before + 100, seconds=120)
+            backup += process.stdout.read()
+            assert process.stderr.read().startswith(b"Backup of ")
         assert process.returncode == 0
         # Under load, into a fresh database beside it.
         target.done("restore", "-", given=backup)
         after = written[0]
-        wait_for(lambda: written[0] > after, seconds=60)
+        wait_for(lambda: written[0] > after, seconds=120)
         # And not into one that is used.
         assert "The database has data" in source.refused("restore", "-", given=backup)
     ((name,),) = target.rows("SELECT name FROM accounts_apikey")
@@ -405,19 +414,16 @@ def test_a_backup_is_of_one_moment_and_holds_nobody_up(kind, migrated, empty):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restore_that_is_killed_leaves_nothing_half_done(kind, migrated):
-    source = migrated("sqlite")
-    fill(source)
-    heartbeats(source, 100_000, monitor=monitor_of(source))
-    backup = source.done("backup", "-")
+    backup = large_backup(migrated("sqlite"))
     place = migrated(kind)
     before = summary_of(place.done("backup", "-"))
-    process = place.start("restore", "-")
-    # It has read all but the end, and waits for that.
-    process.stdin.write(backup[:-1000])
-    process.stdin.flush()
-    wait_for(place.leftovers, seconds=60)
-    process.kill()
-    process.communicate()
+    with place.start("restore", "-") as process:
+        # It has read all but the end, and waits for that.
+        process.stdin.write(backup[:-1000])
+        process.stdin.flush()
+        wait_for(place.leftovers, seconds=120)
+        process.kill()
+        process.communicate()
     assert place.leftovers()
     assert differing(before, summary_of(place.done("backup", "-"))) == []
     place.done("restore", "-", given=backup)
@@ -435,11 +441,13 @@ def test_a_backup_that_is_killed_leaves_the_one_before(kind, migrated):
     before = path.read_bytes()
     heartbeats(place, 100_000, monitor=monitor_of(place))
     part = place.data / "backup.gz.part"
-    process = place.start("backup", str(path))
-    wait_for(lambda: part.exists() and part.stat().st_size > 0, seconds=60, every=0.01)
-    assert "Another backup is being written" in place.refused("backup", str(path))
-    process.kill()
-    process.communicate()
+    with place.start("backup", str(path)) as process:
+        wait_for(lambda: part.exists() and part.stat().st_size > 0, seconds=120, every=0.01)
+        # In the middle, for as long as it takes the other one to notice.
+        process.send_signal(signal.SIGSTOP)
+        assert "Another backup is being written" in place.refused("backup", str(path))
+        process.kill()
+        process.communicate()
     assert path.read_bytes() == before
     place.done("backup", str(path))
     assert summary_of(path).counts["monitors.heartbeat"] == 100_001

@@ -41,7 +41,7 @@ class Command(BaseCommand):
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             # Nor can Python flush what is left when it exits.
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
             raise BackupError("Whoever was to read the backup stopped reading.") from None
         return summary
 
