@@ -16,7 +16,7 @@ def hold(*, until: datetime) -> None:
     doesn't wait. To be called before any process uses the database.
     """
     waiting = Q(next_attempt_at__lt=until)
-    # Nobody is sending it any more; a channel with a message in flight would have to wait.
+    # No process is sending it; a channel with a message in flight would have to wait.
     Delivery.objects.filter(waiting, status=Delivery.Status.SENDING).update(
         status=Delivery.Status.PENDING, next_attempt_at=until
     )

@@ -1,7 +1,7 @@
 """The file of a backup: JSON lines, compressed with gzip. Knows no table and no database.
 
     {"format": "tianji-backup", "version": 1, ..., "tables": [{"name": ..., "columns": [...]}]}
-    {"table": "accounts.user"}
+    {"table": ...}
     [1, "anna@example.com", ...]                    one line for each row, by row id
     {"rows": 1, "sha256": "...", "sequence": 1}     of this table's rows, and the last row id it ever gave
     {"tables": 1, "rows": 1, "sha256": "..."}       of everything before this line

@@ -60,7 +60,7 @@ def restore(file: io.BufferedReader, options: Options) -> Summary:
     tables.require_migrations(reader.header)
     if not options.with_another_key:
         keys.require_fit(reader.header.key)
-    with _nobody_else():
+    with _alone():
         _require_empty()
         with aside() as put_in_place:
             MigrationExecutor(connection).migrate(list(reader.header.migrations.items()))
@@ -76,7 +76,7 @@ def restore(file: io.BufferedReader, options: Options) -> Summary:
 
 
 @contextmanager
-def _nobody_else() -> Iterator[None]:
+def _alone() -> Iterator[None]:
     """Keep `tianji up`, `prepare` and another restore from using the database."""
     if connection.vendor == "postgresql":
         with one_at_a_time():

@@ -1,4 +1,4 @@
-"""Which tables a backup has, in whatever state of the migrations, and which of them nobody has filled."""
+"""Which tables a backup has, in whatever state of the migrations, and which of them hold data."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tianji.backup.format import Header
 
 # Sessions are no use elsewhere, and whoever reads a backup should not be signed in by it.
 _LEFT_OUT, _LEFT_OUT_APPS = {"accounts.session"}, {"sessions"}
-# What Tianji writes by itself, without anyone having used it.
-_BY_ITSELF = {
+# What Tianji writes before anyone has used it.
+_BEFORE_USE = {
     *("contenttypes.contenttype", "auth.permission", "accounts.setuplink", "accounts.attemptcount"),
     *("monitors.watermark", "monitors.pushtally", "monitors.gap"),
     *("monitors.rolledup", "monitors.rollupprogress", "monitors.outdateddays"),
 }
-_BY_ITSELF_APPS = {"django_celery_beat"}
+_BEFORE_USE_APPS = {"django_celery_beat"}
 
 
 class Migrated:
@@ -92,7 +92,7 @@ def numbered(model: type[Model]) -> str | None:
 
 
 def filled(cursor: Any, *, schema: str = "") -> list[str]:
-    """Return the tables with rows that somebody's use of Tianji left, for `cursor` of any connection.
+    """Return the tables with rows that someone's use of Tianji left, for `cursor` of any connection.
 
     Args:
         schema: where to look on PostgreSQL.
@@ -100,7 +100,7 @@ def filled(cursor: Any, *, schema: str = "") -> list[str]:
     where = f'"{schema}".' if schema else ""
     found = []
     for label, model in models_of(present_apps).items():
-        if label in _BY_ITSELF or model._meta.app_label in _BY_ITSELF_APPS:
+        if label in _BEFORE_USE or model._meta.app_label in _BEFORE_USE_APPS:
             continue
         table = model._meta.db_table
         cursor.execute(_EXISTS[bool(schema)].format(table=table, schema=schema))

@@ -381,7 +381,7 @@ def writing(place: Place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_backup_is_of_one_moment_and_holds_nobody_up(kind, migrated, empty):
+def test_a_backup_is_of_one_moment_and_pushes_go_on(kind, migrated, empty):
     source, target = migrated(kind), empty(kind)
     fill(source)
     heartbeats(source, 50_000, monitor=monitor_of(source))
