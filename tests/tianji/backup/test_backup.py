@@ -329,6 +329,36 @@ def test_tables_that_are_in_use_are_not_replaced(migrated):
     assert place.leftovers() == []
 
 
+_WITH_TRIGGER = (
+    (
+        "CREATE FUNCTION of_this_test() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.name := '{name}'; RETURN NEW; END $$"
+    ),
+    "CREATE TRIGGER of_this_test BEFORE INSERT ON auth_group FOR EACH ROW EXECUTE FUNCTION of_this_test()",
+)
+
+
+@pytest.mark.slow
+def test_functions_and_triggers_take_their_place_with_the_tables(migrated):
+    place = migrated("postgresql")
+    place.execute(*(statement.format(name="old") for statement in _WITH_TRIGGER))
+    statements = [statement.format(name="new") for statement in _WITH_TRIGGER]
+    code = (
+        "from django.core.management import call_command\n"
+        "from django.db import connection\n"
+        "from tianji.backup.aside import aside\n"
+        "with aside() as put_in_place:\n"
+        "    call_command('migrate', verbosity=0)\n"
+        "    with connection.cursor() as cursor:\n"
+        f"        [cursor.execute(statement) for statement in {statements}]\n"
+        "    put_in_place()\n"
+    )
+    place.done("shell", "--no-imports", "-c", code)
+    place.execute("INSERT INTO auth_group (name) VALUES ('given')")
+    assert place.rows("SELECT name FROM auth_group") == [("new",)]
+    assert place.leftovers() == []
+
+
 def test_a_folder_or_device_is_not_replaced_by_a_backup(migrated):
     place = migrated("sqlite")
     for path in (place.data, "/dev/null"):
