@@ -31,7 +31,7 @@ _OF_DEVELOPERS = (
     "squashmigrations",
 )
 # In the order in which a new user needs them; the others follow by name.
-_FIRST = ("up", "run", "prepare", "setup-link", "create-api-key")
+_FIRST = ("up", "run", "prepare", "backup", "restore", "setup-link", "create-api-key")
 
 
 def main(argv: list[str] | None = None) -> None:
