@@ -74,7 +74,11 @@ def prepare(folder: Path, *postgres: str) -> None:
 
 def _call(folder: Path, function: str, **settings: str) -> subprocess.Popen[str]:
     """Start a process that calls a function of this module with the settings of a product."""
-    ours = {"TIANJI_DATA": str(folder), "TIANJI_STATIC": str(folder / "static"), "SECRET_KEY": "k" * 50}
+    ours = {
+        "TIANJI_DATA": str(folder),
+        "TIANJI_STATIC": str(folder / "static"),
+        "SECRET_KEY": "prepared-only-" + "k" * 50,
+    }
     return subprocess.Popen(
         [sys.executable, "manage.py", *(part.format(function) for part in _CALL)],
         cwd=ROOT,
