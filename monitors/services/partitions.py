@@ -13,7 +13,7 @@ which commits without another round trip.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -91,6 +91,35 @@ def make_ahead(*, now: datetime | None = None, days: int = DAYS_AHEAD) -> None:
         start = today + number * DAY
         if not any(_overlap(each, start, start + DAY) for each in there):
             _make(start)
+
+
+def make_of(days: Iterable[str]) -> None:
+    """Make the partitions of `days` in UTC, as in ISO 8601, that are missing. Does nothing on SQLite.
+
+    For rows that are about to be loaded: so the default partition takes none of them.
+    """
+    there = partitions()
+    if not there:
+        # Also the one table of the version before partitions.
+        return
+    for day in days:
+        start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        if not any(_overlap(each, start, start + DAY) for each in there):
+            _make(start)
+
+
+def drop_first_of_new() -> None:
+    """Drop the partition without a start of a table that was just made: all days are to have their own.
+
+    It is made for the rows of the version before partitions. Nothing may be in it.
+    """
+    with connection.cursor() as cursor:
+        for each in partitions():
+            if each.end is None or each.start is not None:
+                continue
+            cursor.execute(f"SELECT EXISTS (SELECT FROM {each.name})")
+            assert not cursor.fetchone()[0], "it has rows"
+            _drop(each.name)
 
 
 def drop_old(*, before: datetime) -> list[str]:

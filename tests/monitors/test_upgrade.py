@@ -17,7 +17,7 @@ from monitors.services import partitions
 from monitors.services.partitions import DAY, DEFAULT, TABLE
 from tests.support.servers import postgres_binaries
 from tests.support.upgrades import empty_database, in_place_of_ours
-from tianji.management.commands import prepare
+from tianji.runtime import patience
 
 __all__ = ["empty_database"]
 
@@ -194,7 +194,10 @@ def test_a_backup_is_restored_with_its_partitions(tmp_path):
     connections[ALIAS].close()
     connections[ALIAS].close_pool()
     # As docs/operations.md says.
-    _run("pg_restore", "-d", "postgres", "--create", "--clean", "--if-exists", "--exit-on-error", dump)
+    name = str(connections[ALIAS].settings_dict["NAME"])
+    _run("dropdb", "--if-exists", "--force", name)
+    _run("createdb", name)
+    _run("pg_restore", "-d", name, "--exit-on-error", dump)
     assert rows_of(model) == stored
     with in_place_of_ours(ALIAS):
         partitions.make_ahead(now=now + 2 * DAY)
@@ -218,13 +221,13 @@ def test_a_second_container_that_waits_for_its_turn_to_prepare_holds_up_no_index
 
     def second():
         began.set()
-        with prepare._one_at_a_time():
+        with patience.one_at_a_time():
             done.append("second")
         connection.close()
 
     thread = threading.Thread(target=second)
     try:
-        with prepare._one_at_a_time():
+        with patience.one_at_a_time():
             thread.start()
             began.wait(30)
             # Long enough for it to ask for the lock.

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from accounts.services import setup
 from monitors.services import partitions
 from tianji.runtime import beat_schedule, static_files
-
-# Any number will do, as long as all containers use the same.
-_ADVISORY_LOCK = 7_215_001
-_ASK_AGAIN_SECONDS = 0.2
+from tianji.runtime.patience import one_at_a_time
 
 
 class Command(BaseCommand):
@@ -39,7 +33,7 @@ class Command(BaseCommand):
         if static_only:
             static_files.collect()
             return
-        with _one_at_a_time():
+        with one_at_a_time():
             static_files.collect()
             call_command("migrate", interactive=False, verbosity=0)
             self._make_partitions()
@@ -59,30 +53,3 @@ class Command(BaseCommand):
         except OperationalError as error:
             # Nothing has to wait for them: a worker tries again, and heartbeats are stored without them.
             self.stdout.write(f"Warning: the partitions for heartbeats could not be made: {error}")
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Make containers that start at the same time migrate one after the other."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.cursor() as cursor:
-        # Another container's migrations may take longer than any request may wait.
-        cursor.execute(
-            "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
-        )
-        connection.connection.respond_within = None
-        # Asked again and again: a statement that waits would keep the other container from creating an index
-        # concurrently, which waits for all others.
-        while not _has_lock(cursor):
-            time.sleep(_ASK_AGAIN_SECONDS)
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
-
-
-def _has_lock(cursor: Any) -> bool:
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK])
-    return bool(cursor.fetchone()[0])

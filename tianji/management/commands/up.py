@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import socket
@@ -13,7 +12,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -21,8 +20,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts.services import setup
-from tianji import paths
+from tianji import cli, paths
 from tianji.runtime import beat_schedule, forks, static_files
+from tianji.runtime.data_folder import locked
 from tianji.runtime.forks import Fork
 from tianji.runtime.processes import ROLES, become, command, management
 from tianji.runtime.reload import Files
@@ -59,10 +59,12 @@ class Command(BaseCommand):
         if options["reload"] and not paths.is_checkout():
             raise CommandError("--reload is for a checkout; an installed program doesn't change.")
         data: Path = settings.TIANJI_DATA
-        # It contains sessions, password hashes and the secret key.
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with paths.writing("TIANJI_DATA", data):
+            # It contains sessions, password hashes and the secret key.
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = locked(data)
         # Held until this process exits, for whatever reason.
-        with _lock(data / "up.lock"):
+        with lock:
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
             self.say(f"Data folder: {data}")
             demo: str | None = options["demo"]
@@ -111,6 +113,8 @@ class Command(BaseCommand):
             except CommandError as error:
                 self.stderr.write(f"{type(error).__name__}: {error}")
                 sys.exit(error.returncode)
+            except cli.FAULTS as error:
+                sys.exit(cli.sentence_of(error))
 
         if code := Fork(name, reporting).wait():
             sys.exit(abs(code))
@@ -169,27 +173,6 @@ class _Reloader:
                 subprocess.run(management("migrate", "--verbosity", "0"), check=False)
             self.supervisor.restart()
         self.next_check = time.monotonic() + _CHECK_FOR_CHANGES_EVERY
-
-
-def _lock(path: Path) -> IO[str]:
-    """Take the data folder's lock and return it; raises CommandError if another process holds it."""
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "another process"
-        file.close()
-        raise CommandError(
-            f"Tianji is already running on the data folder {path.parent} ({owner}). "
-            "Stop it first, or set TIANJI_DATA to another folder."
-        ) from None
-    file.truncate(0)
-    file.write(f"process {os.getpid()}, {settings.TIANJI_URL}")
-    file.flush()
-    # A fork would hold the lock for as long as it runs.
-    os.register_at_fork(after_in_child=file.close)
-    return file
 
 
 def _require_free_port(host: str, port: int) -> None:
