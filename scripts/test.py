@@ -45,6 +45,7 @@ ON_POSTGRESQL = (
 # two files at once: of four processes, the first runs the fifth of these after the first, and so on.
 LONGEST_FIRST = (
     *("integration/test_notification_faults.py", "integration/test_database_faults.py"),
+    *("integration/test_attacks.py", "integration/test_restarts.py", "integration/test_proxies.py"),
     *("integration/test_chaos.py", "integration/test_clocks.py"),
     *("integration/test_wheel.py", "integration/test_up.py", "integration/test_schema.py"),
     *("integration/test_compose.py", "integration/test_no_token_leaks.py", "e2e/test_flows_everywhere.py"),

@@ -12,9 +12,11 @@ from django.conf import settings  # noqa: E402
 
 from monitors.heartbeats.gateway import Gateway  # noqa: E402
 from monitors.heartbeats.pipeline import process_pipeline  # noqa: E402
+from tianji.runtime.drain import Drained, before_stopping  # noqa: E402
 from tianji.runtime.pages import Pages  # noqa: E402
 
-application = Gateway(Pages(_wsgi, threads=settings.TIANJI_WEB_THREADS), process_pipeline())
+application = Drained(Gateway(Pages(_wsgi, threads=settings.TIANJI_WEB_THREADS), process_pipeline()))
+before_stopping(application)
 
 # From here on this process receives pushes.
 process_pipeline().listener.start()

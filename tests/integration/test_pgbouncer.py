@@ -16,7 +16,7 @@ from tests.support.product import wait_for
 from tests.support.servers import PgBouncer, Redis, pgbouncer
 from tests.support.sinks import HttpSink
 
-PROGRAM = tools.pgbouncer()
+PROGRAM = tools.program("pgbouncer")
 # Fewer than there are processes: transactions of different processes share a connection.
 CONNECTIONS = 3
 

@@ -44,11 +44,7 @@ class Plant:
     def kill(self, role: str) -> None:
         """Kill all processes of a role with all below them, as a power cut does."""
         for process in self.processes.pop(role, []):
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            process.signal(signal.SIGKILL)
-            for child in children:
-                subprocess.run(["kill", "-9", child], check=False)
-            process.wait(10)
+            kill_all(process)
 
     def stop(self, *roles: str) -> None:
         """Ask the processes of `roles` to stop, and wait; by default all."""
@@ -102,6 +98,15 @@ class Plant:
             with Person(self.url) as person:
                 self.cookies = person.session.cookies
         return Person(self.url, cookies=self.cookies)
+
+
+def kill_all(process: Process) -> None:
+    """Kill a process with all below it."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.signal(signal.SIGKILL)
+    for child in children:
+        subprocess.run(["kill", "-9", child], check=False)
+    process.wait(10)
 
 
 @contextlib.contextmanager

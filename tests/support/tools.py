@@ -20,6 +20,8 @@ PACKAGES = {
     "javac": ("default-jdk-headless",),
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-net-http4.0-cil"),
     "pgbouncer": ("pgbouncer",),
+    "caddy": ("caddy",),
+    "nginx": ("nginx-light",),
 }
 
 # The former is the same browser without the windows around its pages, which nobody sees here: opening
@@ -33,9 +35,11 @@ def browser() -> str | None:
     return configured or next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def pgbouncer() -> str | None:
-    """Return the path of PgBouncer, where there is one."""
-    return os.environ.get("TESTS_PGBOUNCER") or shutil.which("pgbouncer")
+def program(name: str) -> str | None:
+    """Return the path of a program such as a proxy, also of those that only administrators have on theirs."""
+    return (
+        os.environ.get(f"TESTS_{name.upper()}") or shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    )
 
 
 def install_missing(programs: Iterable[str]) -> None:
@@ -43,9 +47,9 @@ def install_missing(programs: Iterable[str]) -> None:
 
     Tests work without these programs, but then only check the text of what they would have run.
     """
-    lacking = [program for program in programs if shutil.which(program) is None]
+    lacking = [name for name in programs if program(name) is None]
     if lacking:
-        install(*(package for program in lacking for package in PACKAGES[program]))
+        install(*(package for name in lacking for package in PACKAGES[name]))
 
 
 def install(*packages: str) -> None:

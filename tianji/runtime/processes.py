@@ -42,9 +42,11 @@ def _web(host: str, port: int) -> list[str]:
         *(sys.executable, "-m", "tianji.runtime.web", "--interface", "asginl"),
         *("--host", host, "--port", str(port), "--no-ws", "--http", "1"),
         *("--workers", str(settings.TIANJI_WEB_WORKERS)),
-        # Idle and slow connections cost little, so that there may be many. The time is also that after
-        # which an idle one is closed, perhaps just when it is used again.
-        *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "60000"),
+        # Idle and slow connections cost little, so there may be many. The time is also that after which an
+        # idle one is closed, perhaps just when it is used again: so it is none at which senders push.
+        *("--backlog", "4096", "--backpressure", "8192", "--http1-header-read-timeout", "45000"),
+        # So much memory may the head of a request take.
+        *("--http1-buffer-size", "65536"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
         *("--log-level", "warning"),
         "tianji.asgi:application",
