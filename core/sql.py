@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model
+from django.db.models import Field, Model
 from django.db.models.expressions import RawSQL
 
 
@@ -64,42 +64,45 @@ def insert(rows: Sequence[Model]) -> None:
     """Insert new rows of one table, in one statement, and set their row ids."""
     if not rows:
         return
-    columns, inserting, _updating = _statements(type(rows[0]), connection.vendor)
+    fields, inserting, _updating = _statements(type(rows[0]), connection.vendor)
+    values = [[_stored(field.pre_save(row, True)) for field in fields] for row in rows]
     with connection.cursor() as cursor:
-        cursor.execute(inserting, as_parameters(_values(rows, columns)))
+        cursor.execute(inserting, as_parameters(values))
         # In the order of `rows`, as Django's bulk_create expects too.
         for row, (pk,) in zip(rows, cursor.fetchall(), strict=True):
             row.pk = pk
 
 
 def update(rows: Sequence[Model]) -> None:
-    """Write all columns of rows of one table, which the caller has locked, in one statement."""
+    """Write all columns of rows of one table, which the caller has locked, in one statement.
+
+    Except for the workspace, which never changes, and by which the rows are found.
+    """
     if not rows:
         return
-    columns, _inserting, updating = _statements(type(rows[0]), connection.vendor)
+    fields, _inserting, updating = _statements(type(rows[0]), connection.vendor)
+    values = [[row.pk, *(_stored(getattr(row, field.attname)) for field in fields)] for row in rows]
     with connection.cursor() as cursor:
-        cursor.execute(updating, as_parameters(_values(rows, ("id", *columns))))
+        cursor.execute(updating, as_parameters(values))
 
 
 @cache
-def _statements(model: type[Model], vendor: str) -> tuple[tuple[str, ...], str, str]:
-    """Return the columns of `model` as attributes, without the id, and how to insert and to update them."""
+def _statements(model: type[Model], vendor: str) -> tuple[list[Field[Any, Any]], str, str]:
+    """Return the columns of `model` without the id, and how to insert and to update them."""
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     # Without lengths, at which a cast would cut a text.
     types = {str(field.column): str(field.db_type(connection)).partition("(")[0] for field in fields}
     table, names, postgresql = model._meta.db_table, ", ".join(types), vendor == "postgresql"
     inserted = as_select(types, postgresql)
     updated = as_select({"id": "bigint"} | types, postgresql)
-    assignments = ", ".join(f"{name} = given.{name}" for name in types)
+    keys = [name for name in ("id", "workspace_id") if name == "id" or name in types]
+    assignments = ", ".join(f"{name} = given.{name}" for name in types if name not in keys)
+    found = " AND ".join(f"{table}.{name} = given.{name}" for name in keys)
     return (
-        tuple(field.attname for field in fields),
+        fields,
         f"INSERT INTO {table} ({names}) SELECT {names} FROM ({inserted}) AS given RETURNING id",
-        f"UPDATE {table} SET {assignments} FROM ({updated}) AS given WHERE {table}.id = given.id",
+        f"UPDATE {table} SET {assignments} FROM ({updated}) AS given WHERE {found}",
     )
-
-
-def _values(rows: Sequence[Model], columns: Sequence[str]) -> list[list[Any]]:
-    return [[_stored(getattr(row, name)) for name in columns] for row in rows]
 
 
 def _stored(value: Any) -> Any:

@@ -77,7 +77,7 @@ def lock_awaited_states() -> None:
 def lock_down_states(workspace: Workspace) -> list[MonitorState]:
     """Lock the states of the monitors of `workspace` that are down, in the order of the monitors."""
     down = MonitorState.objects.select_for_update(of=("self",)).filter(
-        monitor__workspace=workspace, status=Status.DOWN.value
+        workspace_id=workspace.pk, status=Status.DOWN.value
     )
     return list(down.order_by("monitor_id"))
 
@@ -90,7 +90,7 @@ def keep_state(monitor: Monitor) -> None:
     Raises:
         MonitorState.DoesNotExist: the monitor was deleted.
     """
-    MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+    MonitorState.objects.select_for_update(no_key=True).get(monitor=monitor)
 
 
 def keep_states(monitors: Any) -> list[int]:

@@ -54,7 +54,8 @@ def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.
         among = [state.monitor_id for state in states]
-        monitors = Monitor.objects.select_related(WITH_DEFAULTS).in_bulk(among)
+        there = Monitor.objects.filter(workspace_id__in={state.workspace_id for state in states})
+        monitors = there.select_related(WITH_DEFAULTS).in_bulk(among)
         now = database_now()
         book = transitions.Journal(now, horizon=horizon)
         book.know_open_incidents(states)

@@ -107,9 +107,10 @@ class Journal:
 
     def know_open_incidents(self, states: list[MonitorState]) -> None:
         """Load the open incidents of the states that are down: one query for the whole batch."""
-        down = [state.monitor_id for state in states if state.status == Status.DOWN]
+        down = {state.monitor_id: state.workspace_id for state in states if state.status == Status.DOWN}
         if down:
-            for incident in Incident.objects.filter(monitor_id__in=down, resolved_at=None):
+            going_on = Incident.objects.filter(resolved_at=None, workspace_id__in=set(down.values()))
+            for incident in going_on.filter(monitor_id__in=down):
                 self._open[incident.monitor_id] = incident
 
     def decide(
@@ -262,19 +263,22 @@ class Journal:
     def write(self) -> None:
         """Write incidents and transitions and send the signal, inside the caller's transaction."""
         if self._reported_again:
-            Incident.objects.bulk_update(self._reported_again, ["latest_message"], batch_size=200)
+            _update(self._reported_again, ["latest_message"])
         if self._confirmed:
-            Incident.objects.bulk_update(self._confirmed, ["confirmed_at"], batch_size=200)
+            _update(self._confirmed, ["confirmed_at"])
         # Resolve first: a monitor has at most one open incident, even between two statements.
         if self._ended:
-            Incident.objects.bulk_update(
-                self._ended, ["resolved_at", "closing_message", "closing_value"], batch_size=200
-            )
+            _update(self._ended, ["resolved_at", "closing_message", "closing_value"])
         if self._transitions:
             Incident.objects.bulk_create(self._new)
             Transition.objects.bulk_create(self._transitions)
         if self._changed:
             signals.incidents_changed.send(sender=Incident, incidents=self._changed, at=self.now)
+
+
+def _update(incidents: list[Incident], columns: list[str]) -> None:
+    theirs = Incident.objects.filter(workspace_id__in={each.workspace_id for each in incidents})
+    theirs.bulk_update(incidents, columns, batch_size=200)
 
 
 def last_failure_was_missed(incident: Incident, state: MonitorState, monitor: Monitor) -> bool:

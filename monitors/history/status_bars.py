@@ -15,7 +15,7 @@ from monitors.domain.time_slots import Slot, edges, mostly_in, worst_among, wors
 from monitors.domain.uptime import Onset
 from monitors.history import gaps
 from monitors.history.days import Days, days_of
-from monitors.history.rollups import HALF_HOUR, rollups_in, sums
+from monitors.history.rollups import HALF_HOUR, Monitors, rollups_in, sums, with_workspaces
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
 from monitors.services.outdated_days import DAY, day_of, midnight
@@ -72,7 +72,7 @@ def bars_of(
     if not (bounds[1] - bounds[0]) % DAY:
         days = days_of(monitors, first=day_of(bounds[0]), now=now)
         rest = midnight(days.until)
-    tallies = _count(ids, bounds, now, days)
+    tallies = _count(with_workspaces(monitors), bounds, now, days)
     onsets = onsets_of(monitors, start=rest, end=now, now=now)
     in_gaps = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
     return {
@@ -117,7 +117,7 @@ def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | 
 
 
 def _count(
-    ids: list[int], bounds: list[datetime], now: datetime, days: Days | None
+    monitors: Monitors, bounds: list[datetime], now: datetime, days: Days | None
 ) -> dict[tuple[int, int], _Tally]:
     """Return the heartbeats of each monitor in each slot that has any, by row id and slot."""
     width = bounds[1] - bounds[0]
@@ -148,14 +148,14 @@ def _count(
     if rolled_up:
         # A rollup in progress may not have all rows yet.
         complete = {start.timestamp() for start in rolled_up}
-        parts += [row for row in rollups_in(ids, (bounds[0], bounds[-1])) if row[0] in complete]
+        parts += [row for row in rollups_in(monitors, (bounds[0], bounds[-1])) if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
     parts += [
         (
             *(stretches[sum_.stretch][0].timestamp(), sum_.monitor_id, sum_.ups, sum_.downs),
             *(sum_.last_message, sum_.value_count, sum_.value_sum),
         )
-        for sum_ in sums(ids, stretches)
+        for sum_ in sums(monitors, stretches)
     ]
     tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
     for start, pk, ups, downs, message, values, value_sum in sorted(parts, key=itemgetter(0)):

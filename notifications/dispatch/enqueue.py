@@ -53,9 +53,13 @@ def recheck(
         skip_finished: what is over is no news, because the channel was disabled while it happened.
     """
     now = database_now()
-    about = {"monitor__workspace": channel.workspace if channel else workspace}
+    about: dict[str, Any] = {}
+    if channel is not None:
+        about["workspace_id"] = channel.workspace_id
+    if workspace is not None:
+        about["workspace_id"] = workspace.pk
     if monitors is not None:
-        about = {"monitor__in": among(monitors)}
+        about["monitor__in"] = among(monitors)
     believed = Belief.objects.filter(**about)
     if channel is not None:
         believed = believed.filter(channel=channel)
@@ -96,7 +100,7 @@ def _clock_set_back(by: timedelta, **kwargs: Any) -> None:
 def _changed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     """Some monitors went down, recovered, or were paused while they were down."""
     # Also a channel that is no longer subscribed: its last notification must not be wrong.
-    opened = Belief.objects.filter(monitor__in=[each.monitor_id for each in incidents], outage__isnull=False)
+    opened = Belief.objects.filter(monitor__in=[each.monitor for each in incidents], outage__isnull=False)
     wanted = dict.fromkeys(opened.values_list("monitor_id", "channel_id"), 0) | routed(incidents)
     there = keep_channels({channel for _monitor, channel in wanted})
     wake((Wake(*pair, after) for pair, after in wanted.items() if pair[1] in there), at=at)
@@ -110,6 +114,7 @@ def _deleting(monitor: Monitor, at: datetime, **kwargs: Any) -> None:
     in_flight = lock_unfinished_of(monitor.pk)
     ended = [
         Delivery(
+            workspace_id=belief.workspace_id,
             channel_id=belief.channel_id,
             event=Event.ENDED,
             reason=Reason.DELETED,

@@ -27,7 +27,7 @@ from notifications.locks import (
     lock_channels,
     lock_in_order,
 )
-from notifications.models import BURST, BURST_MAX, Belief, Channel, Delivery, DeliveryAttempt
+from notifications.models import BURST, BURST_MAX, Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
 _COLUMNS = (
@@ -212,6 +212,7 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
+            workspace_id=channel.workspace_id,
             delivery_id=pk,
             number=count + 1,
             started_at=now,
@@ -224,12 +225,12 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     # The members of a digest share its result.
     ids = [pk for pk, _count in counts]
     members = lock_in_order(channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=ids))
-    merged = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+    merged = channel.deliveries.filter(pk__in=among(row.pk for row in members))
     merged.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
     # Last, as everywhere. When it is enabled again, they are compared again.
-    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids)))
-    Belief.objects.filter(pk__in=tried).update(delivery=None, check_at=now)
+    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids, channel.workspace_id)))
+    channel.beliefs.filter(pk__in=tried).update(delivery=None, check_at=now)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:

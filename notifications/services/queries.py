@@ -74,7 +74,7 @@ def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
 def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
     """Return the deliveries of the channels of `workspace` with everything related, digest members too."""
     return (
-        Delivery.objects.filter(channel__workspace=workspace)
+        Delivery.objects.filter(workspace_id=workspace.pk)
         .select_related("channel", "incident", "monitor", "digest", "subject")
         .prefetch_related(_attempts())
     )
