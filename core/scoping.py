@@ -71,7 +71,8 @@ class ScopedOneToOneField(_Scoped, models.OneToOneField):
 
 
 def _column(alias: str, model: type[models.Model]) -> Col:
-    return Col(alias, model._meta.get_field(_COLUMN), models.BigIntegerField())
+    column: Any = model._meta.get_field(_COLUMN)
+    return Col(alias, column, models.BigIntegerField())
 
 
 def _workspace_of(row: models.Model) -> dict[str, Any]:
@@ -101,13 +102,13 @@ class _ScopedLookup:
         return f"({sql} AND {column} {among})", [*params, *sorted(self.workspaces)]
 
 
-class _ScopedExact(_ScopedLookup, RelatedExact):
+class _ScopedExact(_ScopedLookup, RelatedExact):  # type: ignore[misc]
     def get_prep_lookup(self) -> Any:
         self._note_workspaces([self.rhs])
         return super().get_prep_lookup()
 
 
-class _ScopedIn(_ScopedLookup, RelatedIn):
+class _ScopedIn(_ScopedLookup, RelatedIn):  # type: ignore[misc]
     def get_prep_lookup(self) -> Any:
         if isinstance(self.rhs, (list, tuple, set)):
             self._note_workspaces(list(self.rhs))

@@ -133,7 +133,7 @@ def keep_monitors(monitors: list[int], workspace_id: int | None = None) -> set[i
 def keep_monitor_of(delivery: Delivery) -> None:
     """Keep the monitor of `delivery`, if it has one, from being deleted."""
     if delivery.monitor_id is not None:
-        keep_states([delivery.monitor_id])
+        keep_states([delivery.monitor_id], {delivery.workspace_id})
 
 
 def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int | None = None) -> list[Delivery]:

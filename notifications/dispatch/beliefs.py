@@ -106,7 +106,9 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
     # It may have arrived, and opened a record that ends when a heartbeat arrives.
     message = Delivery.objects.filter(pk=OuterRef("delivery"), workspace_id=OuterRef("workspace_id"))
     occasion = Subquery(message.values("occasion"))
-    mine.filter(delivery__event=Event.LATE).update(state=Belief.State.LATE, late_after=occasion)
+    mine.filter(delivery__in=closed.filter(event=Event.LATE)).update(
+        state=Belief.State.LATE, late_after=occasion
+    )
     mine.update(delivery=None, check_at=check_at)
 
 

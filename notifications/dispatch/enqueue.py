@@ -156,17 +156,21 @@ def routed(incidents: Iterable[Incident], *, only: Channel | None = None) -> dic
     return wanted
 
 
-def up_to_newest(pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return `pairs` to which no incident so far is news."""
+def up_to_newest(
+    pairs: Collection[tuple[int, int]], workspace_id: int | None = None
+) -> dict[tuple[int, int], int]:
+    """Return `pairs`, of one workspace if it is given, to which no incident so far is news."""
     rows = Incident.objects.filter(monitor__in=among({monitor for monitor, _channel in pairs}))
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
     newest = dict(rows.values("monitor").annotate(newest=Max("pk")).values_list("monitor", "newest"))
     return {pair: newest.get(pair[0], 0) for pair in pairs}
 
 
-def wake_that_stay(wanted: Pairs, *, at: datetime) -> Pairs:
+def wake_that_stay(wanted: Pairs, *, at: datetime, workspace_id: int | None = None) -> Pairs:
     """Wake those whose channel and monitor are not being deleted, and keep these; return them."""
     channels = keep_channels({channel for _monitor, channel in wanted})
-    monitors = keep_monitors(list({monitor for monitor, _channel in wanted}))
+    monitors = keep_monitors(list({monitor for monitor, _channel in wanted}), workspace_id)
     stay = {pair: after for pair, after in wanted.items() if pair[0] in monitors and pair[1] in channels}
     wake((Wake(*pair, after) for pair, after in stay.items()), at=at)
     return stay

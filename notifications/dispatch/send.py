@@ -245,7 +245,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
 
 def _send_end_of_deleted(delivery: Delivery, now: datetime) -> None:
     """Send at once what had to wait for `delivery`, if its monitor was deleted while it was in flight."""
-    ended = Delivery.objects.filter(channel=delivery.channel_id, outage=delivery.outage, monitor=None)
+    ended = delivery.channel.deliveries.filter(outage=delivery.outage, monitor=None)
     if delivery.outage is not None:
         ended.filter(status=Delivery.Status.PENDING, attempt_count=0).update(next_attempt_at=now)
 

@@ -158,7 +158,8 @@ def assign(
     monitors stays unchanged.
     """
     with transaction.atomic():
-        named = set(keep_states({monitor.pk for monitor in monitors}))
+        theirs = {monitor.pk: monitor.workspace_id for monitor in monitors}
+        named = set(keep_states(set(theirs), set(theirs.values())))
         wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
         held = lock_channels(wanted.select_related("workspace"), with_workspaces=True)
         new = {channel: _pairs_to_change(channel, named, subscribed=subscribed) for channel in held}
@@ -197,7 +198,7 @@ def _selected_ids(channel: Channel, monitors: Iterable[Monitor] | None) -> set[i
 def _keep_monitors_waiting_for(channel: Channel) -> list[int]:
     """Keep the monitors of the pending deliveries of `channel`, before it is locked; return their ids."""
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
-    return keep_states(waiting.values("monitor"))
+    return keep_states(waiting.values("monitor"), {channel.workspace_id})
 
 
 def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:

@@ -29,7 +29,10 @@ _TABLE = re.compile(
     re.IGNORECASE,
 )
 _COLUMN = r'(?:"?(\w+)"?\.)?"?workspace_id"?'
-_EQUAL = re.compile(rf"{_COLUMN}\s*(?:=|IN)\s*\(?\s*(?:{_COLUMN}\b)?", re.IGNORECASE)
+# A join with the table of workspaces says nothing: it has all of them.
+_EQUAL = re.compile(
+    rf"{_COLUMN}\s*(?:=|IN)(?!\s*\(?\"?accounts_workspace\"?\.)\s*(?:\(\s*)*(?:{_COLUMN}\b())?", re.IGNORECASE
+)
 # A push says nothing but its token; each server has a copy of the digests.
 _BY_DIGEST = r'\bdigest"?\s*(?:=|IN)'
 
@@ -71,32 +74,75 @@ def unscoped(sql: str) -> set[str]:
     """
     if not sql.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
         return set()
-    tables: dict[str, str] = {}
-    known: set[str] = set()
+    queries = _queries(sql)
+    # By query and alias: subqueries use the same aliases again.
+    tables: dict[tuple[int, str], str] = {}
+    known: set[tuple[int, str]] = set()
     for match in _TABLE.finditer(sql):
         table, alias = match.group(1).lower(), (match.group(2) or match.group(1)).lower()
-        if re.match(r"(?:INSERT\s+)?INTO", sql[match.start() :], re.IGNORECASE):
+        if match.group(0).upper().startswith("INTO"):
             columns = re.match(r"\s*\(([^)]*)\)", sql[match.end(1) :].lstrip('"'))
             if columns and "workspace_id" in columns.group(1):
                 continue
-        tables[alias] = table
+        query = _innermost(queries, match.start(1))
+        tables[query, alias] = table
         if table == "monitors_pushtoken" and re.search(_BY_DIGEST, sql):
-            known.add(alias)
+            known.add((query, alias))
     pairs = []
     for match in _EQUAL.finditer(sql):
-        compared = match.group(0).split("=")[-1] if "=" in match.group(0) else ""
-        left = (match.group(1) or "").lower()
-        right = (match.group(2) or "").lower() if "workspace_id" in compared else None
-        # Without a table's name, it is of the only one that is read there.
-        for alias in [left] if left else tables:
-            if right in tables:
-                pairs.append((alias, right))
+        query = _innermost(queries, match.start())
+        value = match.group(3) is None
+        right = _found(tables, queries, query, match.group(2)) if not value else []
+        for left in _found(tables, queries, query, match.group(1)):
+            if right:
+                pairs.append((left, right[0]))
             else:
-                known.add(alias)
-        if right in tables and left and left not in tables:
-            known.add(str(right))
+                known.add(left)
+        if right and match.group(1) and not _found(tables, queries, query, match.group(1)):
+            known.add(right[0])
     while more := {b for a, b in pairs if a in known} | {a for a, b in pairs if b in known}:
         if more <= known:
             break
         known |= more
-    return {table for alias, table in tables.items() if alias not in known}
+    return {table for place, table in tables.items() if place not in known}
+
+
+def _queries(sql: str) -> list[tuple[int, int, int]]:
+    """Return where each query begins and ends, and which one it is part of; the whole one comes first."""
+    found = [(0, len(sql), 0)]
+    open_: list[int | None] = [0]
+    for at, letter in enumerate(sql):
+        if letter == "(":
+            begins = re.match(
+                r"\(\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql[at : at + 60], re.IGNORECASE
+            )
+            if begins:
+                around = next(number for number in reversed(open_) if number is not None)
+                found.append((at, len(sql), around))
+            open_.append(len(found) - 1 if begins else None)
+        elif letter == ")" and len(open_) > 1:
+            closed = open_.pop()
+            if closed is not None:
+                found[closed] = found[closed][0], at, found[closed][2]
+    return found
+
+
+def _innermost(queries: list[tuple[int, int, int]], at: int) -> int:
+    return max(
+        (number for number, (begin, end, _around) in enumerate(queries) if begin <= at < end),
+        key=lambda number: queries[number][0],
+    )
+
+
+def _found(
+    tables: dict[tuple[int, str], str], queries: list[tuple[int, int, int]], query: int, alias: str | None
+) -> list[tuple[int, str]]:
+    """Return which table of a query, or of those around it, has the alias; without one, all of the query."""
+    if not alias:
+        return [place for place in tables if place[0] == query]
+    while True:
+        if (query, alias.lower()) in tables:
+            return [(query, alias.lower())]
+        if query == 0:
+            return []
+        query = queries[query][2]
