@@ -14,7 +14,7 @@ from django.db import OperationalError, migrations, models, transaction
 _LOCK_MS = 15
 _PAUSE_SECONDS = 0.1
 # So many pages are written in one transaction: of rows that others change, those of a few milliseconds.
-_PAGES, _PAGES_OF_APPENDED = 32, 512
+_PAGES, _PAGES_OF_APPENDED = 16, 512
 _APPENDED = ("heartbeat", "rollup", "dailyrollup")
 
 # Processes of the version before insert rows without it, while an upgrade goes on.

@@ -8,7 +8,7 @@ from django.db import OperationalError, migrations, models, transaction
 _LOCK_MS = 15
 _PAUSE_SECONDS = 0.1
 # So many pages are written in one transaction, for a few milliseconds.
-_PAGES = 32
+_PAGES = 16
 
 # The function is that of the migration of monitors.
 ADDED = """
@@ -108,26 +108,15 @@ class WidenKey(migrations.AddConstraint):
         super().state_forwards(app_label, state)
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        self._replace(app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label, schema_editor, from_state, to_state):
-        self._replace(app_label, schema_editor, from_state, to_state)
-
-    def _replace(self, app_label, schema_editor, from_state, to_state):
-        name = self.constraint.name
-        old, new = (
-            (model, next(each for each in model._meta.constraints if each.name == name))
-            for model in (state.apps.get_model(app_label, self.model_name) for state in (from_state, to_state))
-        )
         if schema_editor.connection.vendor != "postgresql":
-            with transaction.atomic(schema_editor.connection.alias):
-                schema_editor.remove_constraint(*old)
-                schema_editor.add_constraint(*new)
+            self._replace(app_label, schema_editor, from_state, to_state)
             return
-        model, constraint = new
+        model, name = to_state.apps.get_model(app_label, self.model_name), self.constraint.name
         table, wider = model._meta.db_table, f"{name}_new"
-        columns = ", ".join(model._meta.get_field(field).column for field in constraint.fields)
+        columns = ", ".join(model._meta.get_field(field).column for field in self.constraint.fields)
         with schema_editor.connection.cursor() as cursor:
+            if one(cursor, f"SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = '{name}_before')"):
+                return
             # Interrupted, it is invalid: begin again.
             cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {wider}")
             cursor.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {wider} ON {table} ({columns})")
@@ -137,6 +126,25 @@ class WidenKey(migrations.AddConstraint):
                 f"ALTER TABLE {table} RENAME CONSTRAINT {name} TO {name}_before;"
                 f" ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {wider}",
             )
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.connection.vendor != "postgresql":
+            self._replace(app_label, schema_editor, from_state, to_state)
+            return
+        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
+        name = self.constraint.name
+        schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        schema_editor.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {name}_before TO {name}")
+
+    def _replace(self, app_label, schema_editor, from_state, to_state):
+        with transaction.atomic(schema_editor.connection.alias):
+            for state, change in (
+                (from_state, schema_editor.remove_constraint),
+                (to_state, schema_editor.add_constraint),
+            ):
+                model = state.apps.get_model(app_label, self.model_name)
+                named = [each for each in model._meta.constraints if each.name == self.constraint.name]
+                change(model, named[0])
 
 
 class Migration(migrations.Migration):
