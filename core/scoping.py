@@ -5,6 +5,7 @@ So a database that is distributed over several servers by workspace finds all of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
@@ -37,6 +38,14 @@ class WorkspaceColumn(models.BigIntegerField):
             workspace = getattr(getattr(model_instance, self.of), _COLUMN)
             setattr(model_instance, self.attname, workspace)
         return workspace
+
+
+def fill_workspaces(rows: Sequence[models.Model]) -> None:
+    """Give each of `rows`, which are new and of one table, its workspace if the table has it."""
+    for column in type(rows[0])._meta.concrete_fields:
+        if isinstance(column, WorkspaceColumn):
+            for row in rows:
+                column.pre_save(row, True)
 
 
 class _Scoped:
