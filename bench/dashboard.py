@@ -160,11 +160,11 @@ def _fill(cursor: Any, busy: list[int], days: int) -> int:
     cursor.execute("DROP INDEX heartbeat_monitor_received")
     for day in range(days, 0, -1):
         cursor.execute(
-            "INSERT INTO monitors_heartbeat (monitor_id, received_at, status, value, message)"
-            " SELECT id, at + random() * interval '20 seconds', 'up', 100 + 10 * random(), 'OK'"
+            "INSERT INTO monitors_heartbeat (workspace_id, monitor_id, received_at, status, value, message)"
+            " SELECT workspace_id, id, at + random() * interval '20 seconds', 'up', 100 + 10 * random(), 'OK'"
             " FROM generate_series(now() - %s * interval '1 day',"
             " now() - %s * interval '1 day' - interval '1 minute', interval '1 minute') AS at"
-            " CROSS JOIN unnest(%s::bigint[]) AS id",
+            " CROSS JOIN (SELECT workspace_id, id FROM monitors_monitor WHERE id = ANY(%s)) AS m",
             [day, day - 1, busy],
         )
     cursor.execute("SET maintenance_work_mem = '1GB'")
@@ -173,10 +173,11 @@ def _fill(cursor: Any, busy: list[int], days: int) -> int:
     )
     half_hour = "date_bin('30 minutes', received_at, '2000-01-01')"
     cursor.execute(
-        "INSERT INTO monitors_rollup (monitor_id, start, ups, downs, last_message, value_count, value_min,"
-        f" value_max, value_sum) SELECT monitor_id, {half_hour}, count(*), 0, 'OK', count(value), min(value),"
+        "INSERT INTO monitors_rollup (workspace_id, monitor_id, start, ups, downs, last_message, value_count,"
+        f" value_min, value_max, value_sum) SELECT min(workspace_id), monitor_id,"
+        f" {half_hour}, count(*), 0, 'OK', count(value), min(value),"
         " max(value), sum(value) FROM monitors_heartbeat"
-        " WHERE received_at < date_bin('30 minutes', now(), '2000-01-01') GROUP BY 1, 2"
+        " WHERE received_at < date_bin('30 minutes', now(), '2000-01-01') GROUP BY 2, 3"
     )
     cursor.execute("INSERT INTO monitors_rolledup SELECT DISTINCT start FROM monitors_rollup")
     cursor.execute("VACUUM ANALYZE")

@@ -130,18 +130,21 @@ def _fill(ids: list[int], options: argparse.Namespace) -> None:
                 print(f"filled for {options.fill:.0f} s, which is the limit: {back} days are left out")
                 break
             cursor.execute(
-                "INSERT INTO monitors_heartbeat (monitor_id, received_at, status, value, message)"
-                " SELECT id, at + random() * interval '1 second', 'up', 100 + 10 * random(), 'OK'"
+                "INSERT INTO monitors_heartbeat"
+                " (workspace_id, monitor_id, received_at, status, value, message)"
+                " SELECT workspace_id, id, at + random() * interval '1 second', 'up',"
+                " 100 + 10 * random(), 'OK'"
                 " FROM generate_series(%s - %s * interval '1 day',"
                 " %s - %s * interval '1 day' - interval '1 second', %s) AS at"
-                " CROSS JOIN unnest(%s::bigint[]) AS id",
+                " CROSS JOIN (SELECT workspace_id, id FROM monitors_monitor WHERE id = ANY(%s)) AS m",
                 [today, back, today, back - 1, every, ids],
             )
             written += cursor.rowcount
         cursor.execute(
             "INSERT INTO monitors_rollup"
-            " (monitor_id, start, ups, downs, last_message, value_count, value_min, value_max, value_sum)"
-            " SELECT id, start, 60, 0, 'OK', 60, 100, 110, 6300 FROM unnest(%s::bigint[]) AS id"
+            " (workspace_id, monitor_id, start, ups, downs, last_message, value_count, value_min, value_max,"
+            " value_sum) SELECT workspace_id, id, start, 60, 0, 'OK', 60, 100, 110, 6300"
+            " FROM (SELECT workspace_id, id FROM monitors_monitor WHERE id = ANY(%s)) AS m"
             " CROSS JOIN generate_series(date_trunc('hour', now() - %s * interval '1 day'),"
             " date_trunc('hour', now()) - interval '1 hour', interval '30 minutes') AS start",
             [ids, ROLLUP_DAYS],

@@ -312,8 +312,9 @@ def _pgbench(server: Postgres, connections: int, seconds: float) -> float:
             "BEGIN;\n"
             "UPDATE bench_state SET last_heartbeat_at = clock_timestamp(), last_message = 'OK',"
             " last_value = 12.5 WHERE monitor_id = :monitor;\n"
-            "INSERT INTO bench_heartbeat (monitor_id, received_at, status, value, message, source, token_id)"
-            " VALUES (:monitor, clock_timestamp(), 'up', 12.5, 'OK', '127.0.0.1', :monitor);\n"
+            "INSERT INTO bench_heartbeat"
+            " (workspace_id, monitor_id, received_at, status, value, message, source, token_id)"
+            " VALUES (1, :monitor, clock_timestamp(), 'up', 12.5, 'OK', '127.0.0.1', :monitor);\n"
             "COMMIT;\n"
         )
         # Separate tables like the real ones, so that the count of real heartbeats stays exact.

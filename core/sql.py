@@ -15,6 +15,8 @@ from django.db import connection
 from django.db.models import CharField, DateTimeField, Field, JSONField, Model, UUIDField
 from django.db.models.expressions import RawSQL
 
+from core.scoping import fill_workspaces
+
 _Store = Callable[[Any], Any]
 
 
@@ -82,6 +84,7 @@ def insert(rows: Sequence[Model]) -> None:
     """
     if not rows:
         return
+    fill_workspaces(rows)
     columns, inserting, _updating = _statements(type(rows[0]), connection.vendor)
     with connection.cursor() as cursor:
         cursor.execute(inserting, _parameters(rows, columns))
@@ -91,7 +94,7 @@ def insert(rows: Sequence[Model]) -> None:
 
 
 def update(rows: Sequence[Model], *, only: Sequence[str] = ()) -> None:
-    """Write rows of one table in one statement.
+    """Write rows of one table in one statement; never their workspace, by which they are found.
 
     Args:
         only: the columns to write, by their attributes; by default all, for which the caller must have locked
@@ -114,17 +117,19 @@ def _statements(
     """
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     if only:
-        fields = [field for field in fields if field.attname in only]
+        fields = [field for field in fields if field.attname in (*only, "workspace_id")]
     # Without lengths, at which a cast would cut a text.
     types = {str(field.column): str(field.db_type(connection)).partition("(")[0] for field in fields}
     table, names, postgresql = model._meta.db_table, ", ".join(types), vendor == "postgresql"
     inserted = as_select(types, postgresql)
     updated = as_select({"id": "bigint"} | types, postgresql)
-    assignments = ", ".join(f"{name} = given.{name}" for name in types)
+    keys = [name for name in ("id", "workspace_id") if name == "id" or name in types]
+    assignments = ", ".join(f"{name} = given.{name}" for name in types if name not in keys)
+    found = " AND ".join(f"{table}.{name} = given.{name}" for name in keys)
     return (
         {field.attname: _store_of(field, postgresql) for field in fields},
         f"INSERT INTO {table} ({names}) SELECT {names} FROM ({inserted}) AS given RETURNING id",
-        f"UPDATE {table} SET {assignments} FROM ({updated}) AS given WHERE {table}.id = given.id",
+        f"UPDATE {table} SET {assignments} FROM ({updated}) AS given WHERE {found}",
     )
 
 

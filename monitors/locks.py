@@ -77,7 +77,7 @@ def lock_awaited_states() -> None:
 def lock_down_states(workspace: Workspace) -> list[MonitorState]:
     """Lock the states of the monitors of `workspace` that are down, in the order of the monitors."""
     down = MonitorState.objects.select_for_update(of=("self",)).filter(
-        monitor__workspace=workspace, status=Status.DOWN.value
+        workspace_id=workspace.pk, status=Status.DOWN.value
     )
     return list(down.order_by("monitor_id"))
 
@@ -90,18 +90,20 @@ def keep_state(monitor: Monitor) -> None:
     Raises:
         MonitorState.DoesNotExist: the monitor was deleted.
     """
-    MonitorState.objects.select_for_update(no_key=True).get(pk=monitor.pk)
+    MonitorState.objects.select_for_update(no_key=True).get(monitor=monitor)
 
 
-def keep_states(monitors: Any) -> list[int]:
+def keep_states(monitors: Any, workspaces: set[int]) -> list[int]:
     """Keep monitors from being deleted, as `keep_state` does; return the ids of those that exist.
 
     A monitor that is being deleted must not get new rows, which would make its deletion fail.
 
     Args:
         monitors: their ids, or a query for them.
+        workspaces: the ids of their workspaces.
     """
-    locked = MonitorState.objects.select_for_update(no_key=True).filter(monitor__in=monitors)
+    ours = MonitorState.objects.filter(workspace_id__in=workspaces, monitor__in=monitors)
+    locked = ours.select_for_update(no_key=True)
     return list(locked.order_by("monitor_id").values_list("monitor_id", flat=True))
 
 

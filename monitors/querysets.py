@@ -45,7 +45,7 @@ class PushTokenQuerySet(models.QuerySet[Any]):
         return self.filter(is_active())
 
     def in_workspace(self, workspace: Workspace) -> PushTokenQuerySet:
-        return self.filter(monitor__workspace=workspace)
+        return self.filter(workspace_id=workspace.pk)
 
     def to_change(self, workspace: Workspace, now: datetime) -> PushTokenQuerySet:
         """Active tokens of `workspace` without a successor that are older than its maximum age."""

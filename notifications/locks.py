@@ -105,18 +105,24 @@ def lock_all(rows: QuerySet[Belief] | QuerySet[Delivery]) -> list[Any]:
     return locked
 
 
-def keep_monitors(monitors: list[int]) -> set[int]:
+def keep_monitors(monitors: list[int], workspace_id: int | None = None) -> set[int]:
     """Return those of `monitors` that exist, and keep them from being deleted until the commit.
 
     They get new deliveries. FOR KEY SHARE, so that pushes, edits and sweeps don't wait. SKIP LOCKED leaves
     out those that are being deleted, because a channel is locked already. SQLite doesn't need it.
+
+    Args:
+        workspace_id: of all of them, if they are of one.
     """
     if not monitors or connection.vendor != "postgresql":
         return set(monitors)
+    known = [] if workspace_id is None else [workspace_id]
+    among = " AND workspace_id = %s" if known else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM monitors_monitor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE SKIP LOCKED",
-            [sorted(monitors)],
+            f"SELECT id FROM monitors_monitor WHERE id = ANY(%s){among}"
+            " ORDER BY id FOR KEY SHARE SKIP LOCKED",
+            [sorted(monitors), *known],
         )
         return {monitor for (monitor,) in cursor.fetchall()}
 
@@ -127,7 +133,7 @@ def keep_monitors(monitors: list[int]) -> set[int]:
 def keep_monitor_of(delivery: Delivery) -> None:
     """Keep the monitor of `delivery`, if it has one, from being deleted."""
     if delivery.monitor_id is not None:
-        keep_states([delivery.monitor_id])
+        keep_states([delivery.monitor_id], {delivery.workspace_id})
 
 
 def lock_deliveries(deliveries: QuerySet[Delivery], *, limit: int | None = None) -> list[Delivery]:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, Workspace
+from core.scoping import ScopedForeignKey, WorkspaceColumn
 from core.timezones import ZONE_LENGTH
 from monitors.domain.state_machine import Urgency
 from monitors.models import URGENCY_LABELS, Incident, Monitor
@@ -120,22 +121,25 @@ class Belief(models.Model):
         DOWN = "down", _("Down")
         FLAPPING = "flapping", _("Flapping")
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="beliefs")
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="beliefs")
+    channel = ScopedForeignKey(Channel, on_delete=models.CASCADE, related_name="beliefs")
+    monitor = ScopedForeignKey(Monitor, on_delete=models.CASCADE, related_name="beliefs")
     state = models.CharField(max_length=8, choices=State.choices, default=State.NOTHING)
     outage = models.UUIDField(null=True)
     sequence = models.PositiveIntegerField(default=0)
-    incident = models.ForeignKey(Incident, null=True, on_delete=models.SET_NULL, related_name="+")
+    incident = ScopedForeignKey(Incident, null=True, on_delete=models.SET_NULL, related_name="+")
     after_incident = models.BigIntegerField(default=0)
     reminders = models.PositiveSmallIntegerField(default=0)
     late_after = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
-    delivery = models.ForeignKey("Delivery", null=True, on_delete=models.SET_NULL, related_name="beliefs")
+    delivery = ScopedForeignKey("Delivery", null=True, on_delete=models.SET_NULL, related_name="beliefs")
     check_at = models.DateTimeField(null=True)
+    workspace_id = WorkspaceColumn(of="channel")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["monitor", "channel"], name="one_belief_a_monitor_and_channel")
+            models.UniqueConstraint(
+                fields=["monitor", "channel", "workspace_id"], name="one_belief_a_monitor_and_channel"
+            )
         ]
         indexes = [
             models.Index(
@@ -181,11 +185,11 @@ class Delivery(models.Model):
         NOT_LATE = "not_late", _("A heartbeat arrived before it was sent")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    monitor = models.ForeignKey(Monitor, null=True, on_delete=models.CASCADE, related_name="deliveries")
-    incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="deliveries")
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
-    digest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="members")
-    subject = models.ForeignKey(Channel, null=True, on_delete=models.CASCADE, related_name="news")
+    monitor = ScopedForeignKey(Monitor, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    incident = ScopedForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    channel = ScopedForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    digest = ScopedForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="members")
+    subject = ScopedForeignKey(Channel, null=True, on_delete=models.CASCADE, related_name="news")
     event = models.CharField(max_length=20, choices=[(event.value, label) for event, label in LABELS.items()])
     sequence = models.PositiveIntegerField(default=0)
     occasion = models.DateTimeField(null=True)
@@ -201,6 +205,7 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
+    workspace_id = WorkspaceColumn(of="channel")
 
     class Meta:
         verbose_name = _("delivery")
@@ -234,12 +239,13 @@ class Delivery(models.Model):
 class DeliveryAttempt(models.Model):
     """One attempt of a delivery, with the response of the receiver."""
 
-    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    delivery = ScopedForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     ok = models.BooleanField()
     detail = models.CharField(max_length=DETAIL_LENGTH, blank=True)
+    workspace_id = WorkspaceColumn(of="delivery")
 
     class Meta:
         verbose_name = _("delivery attempt")

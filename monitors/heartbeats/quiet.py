@@ -86,17 +86,17 @@ given AS MATERIALIZED (
   SELECT * FROM unnest(%s::text[], %s::bool[], %s::float8[], %s::text[], %s::text[], %s::bool[])
   WITH ORDINALITY AS given (digest, good, value, message, source, posted, number)),
 held AS MATERIALIZED (
-  SELECT t.digest, t.id AS token_id, s.monitor_id, s.status = 'up' AS up, s.due_at, m.post_only,
-    m.value_min, m.value_max, m.value_required, COALESCE(m.push_rate, w.push_rate) AS push_rate,
+  SELECT t.digest, t.id AS token_id, s.workspace_id, s.monitor_id, s.status = 'up' AS up, s.due_at,
+    m.post_only, m.value_min, m.value_max, m.value_required, COALESCE(m.push_rate, w.push_rate) AS push_rate,
     COALESCE(extract(epoch FROM clock_timestamp() - t.last_used_at) > %s, TRUE) AS use_is_old
-  FROM patience CROSS JOIN {sql.TOKENS} t JOIN {sql.MONITORS} m ON m.id = t.monitor_id
-    JOIN {sql.STATES} s ON s.monitor_id = m.id JOIN {sql.WORKSPACES} w ON w.id = m.workspace_id
+  FROM patience CROSS JOIN {sql.of_tokens()}
   WHERE t.digest = ANY(%s::text[]) AND t.revoked_at IS NULL
     AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
   ORDER BY s.monitor_id FOR UPDATE OF s),
 clock AS MATERIALIZED (SELECT clock_timestamp() AS now, count(*) FROM held),
 pushes AS MATERIALIZED (
-  SELECT given.*, held.token_id, held.monitor_id, held.use_is_old, held.push_rate, clock.now,
+  SELECT given.*, held.token_id, held.workspace_id, held.monitor_id, held.use_is_old,
+    held.push_rate, clock.now,
     bool_and(
       clock.now < statement_timestamp() + interval '{_OUTDATED_MS} ms'
       AND held.up AND COALESCE(held.due_at > clock.now, FALSE)
@@ -107,22 +107,23 @@ pushes AS MATERIALIZED (
     ) OVER (PARTITION BY held.monitor_id) AS quiet
   FROM given JOIN held USING (digest) CROSS JOIN clock),
 inserted AS (
-  INSERT INTO {sql.HEARTBEATS} (monitor_id, received_at, status, value, message, source, token_id)
-  SELECT monitor_id, now, 'up', value, message, source::inet, token_id FROM pushes
+  INSERT INTO {sql.HEARTBEATS}
+    (workspace_id, monitor_id, received_at, status, value, message, source, token_id)
+  SELECT workspace_id, monitor_id, now, 'up', value, message, source::inet, token_id FROM pushes
   WHERE quiet ORDER BY number),
 touched AS (
   UPDATE {sql.STATES} s SET last_heartbeat_at = newest.now, last_message = newest.message,
     last_value = newest.value,
     recent_outcomes = CASE WHEN newest.count < 64 THEN s.recent_outcomes << newest.count::int ELSE 0 END
   FROM (
-    SELECT DISTINCT ON (monitor_id) monitor_id, now, message, value,
+    SELECT DISTINCT ON (monitor_id) workspace_id, monitor_id, now, message, value,
       count(*) OVER (PARTITION BY monitor_id) AS count
     FROM pushes WHERE quiet ORDER BY monitor_id, number DESC) newest
-  WHERE s.monitor_id = newest.monitor_id),
+  WHERE s.monitor_id = newest.monitor_id AND s.workspace_id = newest.workspace_id),
 used AS (
   UPDATE {sql.TOKENS} t SET last_used_at = newest.now, last_used_from = newest.source::inet
   FROM (
-    SELECT DISTINCT ON (token_id) token_id, now, source FROM pushes WHERE quiet AND use_is_old
+    SELECT DISTINCT ON (token_id) workspace_id, token_id, now, source FROM pushes WHERE quiet AND use_is_old
     ORDER BY token_id, number DESC) newest
-  WHERE t.id = newest.token_id)
+  WHERE t.id = newest.token_id AND t.workspace_id = newest.workspace_id)
 SELECT number, quiet, push_rate FROM pushes"""

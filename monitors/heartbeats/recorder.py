@@ -208,8 +208,9 @@ def record_test_heartbeat(*, monitor: Monitor, push: Push, source: str | None = 
         lately = Heartbeat.objects.filter(monitor=monitor, received_at__gt=now - TEST_HEARTBEAT_EVERY)
         if lately.filter(token=None).exists():
             raise TooManyTestHeartbeats
-        sql.insert_heartbeats([_row(monitor.pk, push, source, None)], received_at=now)
-        states = _decide([(monitor.pk, push)], now)
+        ids = monitor.workspace_id, monitor.pk
+        sql.insert_heartbeats([(*ids, *_values(push), source, None)], received_at=now)
+        states = _decide([(ids, push)], now)
     return Status(states[monitor.pk].status)
 
 
@@ -249,7 +250,7 @@ def _admit(
 
 
 def _write(admitted: Sequence[tuple[Arrival, FoundToken]], now: datetime) -> None:
-    rows = [_row(held.monitor_id, arrival.push, arrival.source, held.token_id) for arrival, held in admitted]
+    rows = [(*held.key, *_values(arrival.push), arrival.source, held.token_id) for arrival, held in admitted]
     sql.insert_heartbeats(rows, received_at=now)
     to_decide = {
         held.monitor_id for arrival, held in admitted if not (held.quiet and held.is_good(arrival.push))
@@ -257,16 +258,17 @@ def _write(admitted: Sequence[tuple[Arrival, FoundToken]], now: datetime) -> Non
     numbers = Counter(held.monitor_id for _arrival, held in admitted)
     sql.touch(
         {
-            held.monitor_id: (arrival.push.message, arrival.push.value, numbers[held.monitor_id])
+            held.key: (arrival.push.message, arrival.push.value, numbers[held.monitor_id])
             for arrival, held in admitted
             if held.monitor_id not in to_decide
         },
         at=now,
     )
-    sql.note_use({held.token_id: arrival.source for arrival, held in admitted if held.use_is_old}, at=now)
+    used = [(arrival, held) for arrival, held in admitted if held.use_is_old]
+    sql.note_use({(held.workspace_id, held.token_id): arrival.source for arrival, held in used}, at=now)
     if to_decide:
         _decide(
-            [(held.monitor_id, arrival.push) for arrival, held in admitted if held.monitor_id in to_decide],
+            [(held.key, arrival.push) for arrival, held in admitted if held.monitor_id in to_decide],
             now,
         )
 
@@ -283,26 +285,25 @@ def _explained(arrival: Arrival, held: FoundToken) -> Arrival:
     return replace(arrival, push=replace(push, message=f"{reason}{said}"[:MESSAGE_LENGTH]))
 
 
-def _row(
-    monitor_id: int, push: Push, source: str | None, token_id: int | None
-) -> tuple[int, str, float | None, str, str | None, int | None]:
+def _values(push: Push) -> tuple[str, float | None, str]:
     # An unreadable value under a rule is a failure, and its absence from the row would not show it.
     status = "up" if push.up and not push.unreadable else "down"
-    return monitor_id, status, push.value, push.message, source, token_id
+    return status, push.value, push.message
 
 
-def _decide(pushes: Sequence[tuple[int, Push]], now: datetime) -> dict[int, MonitorState]:
-    """Apply the pushes that may change something, each with its monitor's id, in order of arrival.
+def _decide(pushes: Sequence[tuple[tuple[int, int], Push]], now: datetime) -> dict[int, MonitorState]:
+    """Apply the pushes that may change something, each with its workspace's and monitor's id, in order.
 
     States and schedules are read here, after the locks were granted, so that no edit is missed. Return
     the states as they are written.
     """
-    monitor_ids = {monitor_id for monitor_id, _ in pushes}
-    states = MonitorState.objects.in_bulk(monitor_ids)
-    monitors = Monitor.objects.select_related(WITH_DEFAULTS).in_bulk(monitor_ids)
+    monitor_ids = {monitor_id for (_workspace, monitor_id), _push in pushes}
+    among = {"workspace_id__in": {workspace_id for (workspace_id, _monitor), _push in pushes}}
+    states = MonitorState.objects.filter(**among).in_bulk(monitor_ids)
+    monitors = Monitor.objects.filter(**among).select_related(WITH_DEFAULTS).in_bulk(monitor_ids)
     book = transitions.Journal(now)
     book.know_open_incidents(list(states.values()))
-    for monitor_id, push in pushes:
+    for (_workspace, monitor_id), push in pushes:
         state, monitor = states[monitor_id], monitors[monitor_id]
         good = monitor.value_rules.allow(push.value, readable=not push.unreadable)
         came = HeartbeatArrived(now, push.up, good)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -161,7 +161,7 @@ def _write(notes: _Notes) -> int:
     rows.sort(key=lambda row: (row.monitor_id, row.reason, row.method, row.source, row.last_four))
     with transaction.atomic():
         _add(rows)
-        prune({row.monitor_id for row in rows})
+        prune({row.monitor_id: row.workspace_id for row in rows})
     return len(rows)
 
 
@@ -171,7 +171,7 @@ def _count_limited(tokens: Iterable[PushToken], notes: _Notes, now: datetime) ->
     for token in tokens:
         limited = [noted for kind, noted in notes[token.digest].items() if kind.reason == Reason.LIMIT]
         if limited:
-            PushToken.objects.filter(pk=token.pk).update(
+            PushToken.objects.filter(pk=token.pk, workspace_id=token.workspace_id).update(
                 limited_count=F("limited_count") + sum(noted.count for noted in limited),
                 limited_at=now - timedelta(seconds=passed - max(noted.last for noted in limited)),
             )
@@ -187,6 +187,7 @@ def _rows(tokens: Iterable[PushToken], notes: _Notes, now: datetime) -> list[Rej
             if reason is None:
                 continue
             row = RejectedPush(
+                workspace_id=token.workspace_id,
                 monitor_id=token.monitor_id,
                 reason=reason,
                 method=kind.method,
@@ -227,7 +228,7 @@ def _add(rows: Collection[RejectedPush]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} ({names}) VALUES {places}"
-            " ON CONFLICT (monitor_id, reason, method, source, last_four) DO UPDATE SET"
+            " ON CONFLICT (monitor_id, reason, method, source, last_four, workspace_id) DO UPDATE SET"
             f' "count" = {_TABLE}."count" + excluded."count", detail = excluded.detail,'
             f" last_at = CASE WHEN excluded.last_at > {_TABLE}.last_at"
             f" THEN excluded.last_at ELSE {_TABLE}.last_at END",
@@ -235,10 +236,14 @@ def _add(rows: Collection[RejectedPush]) -> None:
         )
 
 
-def prune(monitor_ids: Collection[int]) -> int:
-    """Keep the newest KINDS_MOST kinds of each of these monitors; return how many rows were deleted."""
+def prune(monitors: Mapping[int, int]) -> int:
+    """Keep the newest KINDS_MOST kinds of each of these monitors; return how many rows were deleted.
+
+    Args:
+        monitors: by row id, the workspace's.
+    """
     crowded = (
-        RejectedPush.objects.filter(monitor_id__in=monitor_ids)
+        RejectedPush.objects.filter(monitor_id__in=monitors, workspace_id__in=set(monitors.values()))
         .values("monitor_id")
         .annotate(kinds=Count("pk"))
         .filter(kinds__gt=KINDS_MOST)
@@ -246,8 +251,7 @@ def prune(monitor_ids: Collection[int]) -> int:
     )
     gone = 0
     for monitor_id in list(crowded):
-        newest = RejectedPush.objects.filter(monitor_id=monitor_id).order_by("-last_at", "-pk")
-        gone += RejectedPush.objects.filter(
-            pk__in=list(newest.values_list("pk", flat=True)[KINDS_MOST:])
-        ).delete()[0]
+        its = RejectedPush.objects.filter(workspace_id=monitors[monitor_id], monitor_id=monitor_id)
+        newest = its.order_by("-last_at", "-pk").values_list("pk", flat=True)
+        gone += its.filter(pk__in=list(newest[KINDS_MOST:])).delete()[0]
     return gone

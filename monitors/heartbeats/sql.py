@@ -32,6 +32,7 @@ HEARTBEATS = Heartbeat._meta.db_table
 
 # Columns with their PostgreSQL types; SQLite uses JSON's types.
 _STATE_COLUMNS = {
+    "workspace_id": "bigint",
     "monitor_id": "bigint",
     "status": "text",
     "status_changed_at": "timestamptz",
@@ -42,7 +43,9 @@ _STATE_COLUMNS = {
     "fault": "text",
     "recent_outcomes": "bigint",
 }
+_STATE_KEY = ("workspace_id", "monitor_id")
 _HEARTBEAT_COLUMNS = {
+    "workspace_id": "bigint",
     "monitor_id": "bigint",
     "received_at": "timestamptz",
     "status": "text",
@@ -70,6 +73,7 @@ class FoundToken:
     """
 
     token_id: int
+    workspace_id: int
     monitor_id: int
     post_only: bool
     quiet: bool
@@ -77,6 +81,11 @@ class FoundToken:
     use_is_old: bool
     push_rate: int | None
     rules: ValueRules | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The ids of workspace and monitor."""
+        return self.workspace_id, self.monitor_id
 
     def is_good(self, push: Push) -> bool:
         """Return whether a push is good: up, with a value that the rules allow."""
@@ -115,6 +124,7 @@ def find_tokens(
 
 def _held(
     token_id: int,
+    workspace_id: int,
     monitor_id: int,
     post_only: bool,
     quiet: bool,
@@ -127,9 +137,8 @@ def _held(
 ) -> FoundToken:
     # SQLite has no booleans.
     rules = ValueRules(low, high, bool(required)) if required or low is not None or high is not None else None
-    return FoundToken(
-        token_id, monitor_id, bool(post_only), bool(quiet), bool(spare), bool(use_is_old), push_rate, rules
-    )
+    flags = bool(post_only), bool(quiet), bool(spare), bool(use_is_old)
+    return FoundToken(token_id, workspace_id, monitor_id, *flags, push_rate, rules)
 
 
 @cache
@@ -147,14 +156,23 @@ def _find_statement(postgresql: bool, lock: Lock) -> str:
         epoch = "(strftime('%%s', 'now') || substr(strftime('%%f', 'now'), 3))"
     now = sql_now()
     return (
-        f"SELECT t.digest, t.id, s.monitor_id, m.post_only, s.status = 'up' AND s.due_at > {now},"
+        f"SELECT t.digest, t.id, s.workspace_id, s.monitor_id, m.post_only,"
+        f" s.status = 'up' AND s.due_at > {now},"
         f" s.status = 'paused' OR s.status = 'up' AND {spare},"
         f" COALESCE({since_use} > %s, TRUE), COALESCE(m.push_rate, w.push_rate),"
         f" m.value_min, m.value_max, m.value_required, {epoch}"
-        f" FROM {TOKENS} t JOIN {MONITORS} m ON m.id = t.monitor_id JOIN {STATES} s ON s.monitor_id = m.id"
-        f" JOIN {WORKSPACES} w ON w.id = m.workspace_id"
+        f" FROM {of_tokens()}"
         f" WHERE t.digest {among} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > {now})"
         f" ORDER BY s.monitor_id {locked}"
+    )
+
+
+def of_tokens() -> str:
+    """Return what a push needs to know, joined: tokens `t`, monitors `m`, states `s` and workspaces `w`."""
+    return (
+        f"{TOKENS} t JOIN {MONITORS} m ON m.id = t.monitor_id AND m.workspace_id = t.workspace_id"
+        f" JOIN {STATES} s ON s.monitor_id = m.id AND s.workspace_id = m.workspace_id"
+        f" JOIN {WORKSPACES} w ON w.id = m.workspace_id"
     )
 
 
@@ -163,21 +181,21 @@ def active_tokens(digests: Collection[str]) -> frozenset[str]:
     return frozenset(PushToken.objects.valid().filter(digest__in=digests).values_list("digest", flat=True))
 
 
-def touch(heartbeats: dict[int, tuple[str, float | None, int]], *, at: datetime) -> None:
+def touch(heartbeats: dict[tuple[int, int], tuple[str, float | None, int]], *, at: datetime) -> None:
     """Write the last heartbeat of monitors whose status is unchanged, all of whose heartbeats are good.
 
     Args:
-        heartbeats: by monitor id, the last message and value, and the number of heartbeats.
+        heartbeats: by workspace and monitor id, the last message and value, and the number of heartbeats.
     """
     run(
         _touch_statement(_is_postgresql()),
-        [(monitor_id, write_time(at), *heartbeat) for monitor_id, heartbeat in heartbeats.items()],
+        [(*ids, write_time(at), *heartbeat) for ids, heartbeat in heartbeats.items()],
     )
 
 
 @cache
 def _touch_statement(postgresql: bool) -> str:
-    names = ("monitor_id", "last_heartbeat_at", "last_message", "last_value")
+    names = (*_STATE_KEY, "last_heartbeat_at", "last_message", "last_value")
     columns = {name: _STATE_COLUMNS[name] for name in names} | {"good": "int"}
     # As domain.thresholds.shifted does it for each. PostgreSQL shifts by the remainder of 64.
     outcomes = f"CASE WHEN given.good < 64 THEN {STATES}.recent_outcomes << given.good ELSE 0 END"
@@ -190,6 +208,7 @@ def write_states(states: Iterable[MonitorState]) -> None:
         _write_states_statement(_is_postgresql()),
         [
             (
+                state.workspace_id,
                 state.monitor_id,
                 state.status,
                 write_time(state.status_changed_at),
@@ -213,20 +232,20 @@ def _write_states_statement(postgresql: bool) -> str:
 def _update_statement(columns: dict[str, str], postgresql: bool, **others: str) -> str:
     """Return a statement that sets each of `columns` as given, except for those in `others`."""
     assignments = ", ".join(
-        others.get(name, f"{name} = given.{name}") for name in columns if name != "monitor_id"
+        others.get(name, f"{name} = given.{name}") for name in columns if name not in _STATE_KEY
     )
     given = as_select(columns, postgresql)
     return (
         f"UPDATE {STATES} SET {assignments} FROM ({given}) AS given"
-        f" WHERE {STATES}.monitor_id = given.monitor_id"
+        f" WHERE {' AND '.join(f'{STATES}.{name} = given.{name}' for name in _STATE_KEY)}"
     )
 
 
 def insert_heartbeats(rows: Iterable[tuple[Any, ...]], *, received_at: datetime) -> None:
-    """Insert heartbeats: rows of (monitor id, status, value, message, source address, token id)."""
+    """Insert rows of (workspace id, monitor id, status, value, message, source address, token id)."""
     at = write_time(received_at)
     statement = _insert_heartbeats_statement(_is_postgresql())
-    run(statement, [(monitor_id, at, *rest) for monitor_id, *rest in rows])
+    run(statement, [(workspace_id, monitor_id, at, *rest) for workspace_id, monitor_id, *rest in rows])
 
 
 @cache
@@ -236,18 +255,19 @@ def _insert_heartbeats_statement(postgresql: bool) -> str:
     return f"INSERT INTO {HEARTBEATS} ({names}) SELECT {names} FROM ({given}) AS given"
 
 
-def note_use(used: dict[int, str | None], *, at: datetime) -> None:
-    """Write when and from where tokens were used: by token id, the sender's address."""
+def note_use(used: dict[tuple[int, int], str | None], *, at: datetime) -> None:
+    """Write when and from where tokens were used: by workspace and token id, the sender's address."""
     run(
         _note_use_statement(_is_postgresql()),
-        [(token_id, write_time(at), source) for token_id, source in used.items()],
+        [(*ids, write_time(at), source) for ids, source in used.items()],
     )
 
 
 @cache
 def _note_use_statement(postgresql: bool) -> str:
-    given = as_select({"id": "bigint", "used_at": "timestamptz", "used_from": "inet"}, postgresql)
+    columns = {"workspace_id": "bigint", "id": "bigint", "used_at": "timestamptz", "used_from": "inet"}
     return (
         f"UPDATE {TOKENS} SET last_used_at = given.used_at, last_used_from = given.used_from"
-        f" FROM ({given}) AS given WHERE {TOKENS}.id = given.id"
+        f" FROM ({as_select(columns, postgresql)}) AS given"
+        f" WHERE {TOKENS}.id = given.id AND {TOKENS}.workspace_id = given.workspace_id"
     )

@@ -109,9 +109,10 @@ class Journal:
 
     def know_open_incidents(self, states: list[MonitorState]) -> None:
         """Load the open incidents of the states that are down: one query for the whole batch."""
-        down = [state.monitor_id for state in states if state.status == Status.DOWN]
+        down = {state.monitor_id: state.workspace_id for state in states if state.status == Status.DOWN}
         if down:
-            for incident in Incident.objects.filter(monitor_id__in=down, resolved_at=None):
+            going_on = Incident.objects.filter(resolved_at=None, workspace_id__in=set(down.values()))
+            for incident in going_on.filter(monitor_id__in=down):
                 self._open[incident.monitor_id] = incident
 
     def decide(

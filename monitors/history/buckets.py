@@ -14,7 +14,7 @@ from monitors.domain.recurrence import Stretch
 from monitors.domain.time_slots import SPANS, edges
 from monitors.history.days import days_of
 from monitors.history.gaps import between
-from monitors.history.rollups import HALF_HOUR, clamped, sums
+from monitors.history.rollups import HALF_HOUR, clamped, sums, with_workspaces
 from monitors.history.uptimes import overlapping
 from monitors.models import Heartbeat, Incident, Monitor, RolledUp, Rollup
 from monitors.services.outdated_days import day_of, midnight
@@ -94,7 +94,7 @@ def series_of(monitor: Monitor, wanted: Range, *, now: datetime) -> Series:
     `INCIDENTS` incidents.
     """
     bounds = edges(now, span=wanted.span, slots=wanted.buckets)
-    found = _counted(monitor.pk, bounds) if wanted.counted else _added_up(monitor, bounds, now)
+    found = _counted(monitor, bounds) if wanted.counted else _added_up(monitor, bounds, now)
     buckets = [found.get(int(start.timestamp())) or Bucket(start, end) for start, end in pairwise(bounds)]
     if not wanted.counted:
         buckets = estimated(buckets, now)
@@ -132,7 +132,7 @@ def estimated(buckets: Sequence[Bucket], now: datetime) -> list[Bucket]:
 # --- From heartbeats --------------------------------------------------------------------------------
 
 
-def _counted(monitor_id: int, bounds: Sequence[datetime]) -> dict[int, Bucket]:
+def _counted(monitor: Monitor, bounds: Sequence[datetime]) -> dict[int, Bucket]:
     """Return the buckets that have heartbeats, by their start in seconds since 1970. One query."""
     width = bounds[1] - bounds[0]
     start, end = _written((bounds[0], bounds[-1]))
@@ -140,9 +140,8 @@ def _counted(monitor_id: int, bounds: Sequence[datetime]) -> dict[int, Bucket]:
     postgresql = connection.vendor == "postgresql"
     with connection.cursor() as cursor:
         by = [width] if postgresql else [seconds, seconds]
-        cursor.execute(
-            _counted_statement(postgresql), [*by, monitor_id, monitor_id, start, start, end, start]
-        )
+        ids = monitor.workspace_id, monitor.pk
+        cursor.execute(_counted_statement(postgresql), [*by, *ids, *ids, start, start, end, start])
         rows = cursor.fetchall()
     return {
         epoch: Bucket(
@@ -179,9 +178,9 @@ def _counted_statement(postgresql: bool) -> str:
         f" count(gap), {length.format('sum')}, {length.format('max')}"
         f" FROM (SELECT {bucket} AS bucket, received_at, value,"
         f" {at} - lag({at}) OVER (ORDER BY received_at) AS gap"
-        f" FROM {heartbeats} WHERE monitor_id = %s AND received_at >= COALESCE("
-        f"(SELECT received_at FROM {heartbeats} WHERE monitor_id = %s AND received_at < %s"
-        " ORDER BY received_at DESC LIMIT 1), %s) AND received_at < %s) AS h"
+        f" FROM {heartbeats} WHERE workspace_id = %s AND monitor_id = %s AND received_at >= COALESCE("
+        f"(SELECT received_at FROM {heartbeats} WHERE workspace_id = %s AND monitor_id = %s"
+        " AND received_at < %s ORDER BY received_at DESC LIMIT 1), %s) AND received_at < %s) AS h"
         " WHERE received_at >= %s GROUP BY bucket"
     )
 
@@ -206,9 +205,9 @@ def _added_up(monitor: Monitor, bounds: Sequence[datetime], now: datetime) -> di
         bounds = [rest, *(bound for bound in bounds if bound > rest)]
     # Read before the rollups, and only these are used: those written in between would count twice.
     done = _rolled_up(bounds)
-    parts += [part for part in _rollups(monitor.pk, bounds) if part[0] in done]
+    parts += [part for part in _rollups(monitor, bounds) if part[0] in done]
     stretches = _not_rolled_up(bounds, done, now)
-    for each in sums([monitor.pk], stretches):
+    for each in sums(with_workspaces([monitor]), stretches):
         start = int(stretches[each.stretch][0].timestamp())
         heartbeats = each.ups + each.downs
         parts.append((start, heartbeats, each.value_count, each.value_min, each.value_max, each.value_sum))
@@ -253,12 +252,13 @@ def _rolled_up(bounds: Sequence[datetime]) -> set[int]:
         return {epoch for (epoch,) in cursor.fetchall()}
 
 
-def _rollups(monitor_id: int, bounds: Sequence[datetime]) -> list[_Part]:
+def _rollups(monitor: Monitor, bounds: Sequence[datetime]) -> list[_Part]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {_epoch()}, ups + downs, value_count, value_min, value_max, value_sum"
-            f" FROM {Rollup._meta.db_table} WHERE monitor_id = %s AND start >= %s AND start < %s",
-            [monitor_id, *_written((bounds[0], bounds[-1]))],
+            f" FROM {Rollup._meta.db_table}"
+            " WHERE workspace_id = %s AND monitor_id = %s AND start >= %s AND start < %s",
+            [monitor.workspace_id, monitor.pk, *_written((bounds[0], bounds[-1]))],
         )
         return cursor.fetchall()
 

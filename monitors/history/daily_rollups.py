@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -15,6 +14,7 @@ from monitors.domain import intervals
 from monitors.domain.daily_uptime import Part, part_of
 from monitors.domain.recurrence import Stretch
 from monitors.history import gaps
+from monitors.history.rollups import GIVEN, Monitors, given, with_workspaces
 from monitors.history.uptimes import stored_onsets
 from monitors.models import DailyRollup, Monitor, OutdatedDays, Rollup
 from monitors.services import maintenance
@@ -96,16 +96,21 @@ def changed(monitors: Sequence[Monitor], first: date, last: date) -> list[DailyR
         monitors: loaded with their states.
     """
     stretch = midnight(first), midnight(last + DAY)
-    ids = [monitor.pk for monitor in monitors]
     stored = {
         row[:2]: row[2:]
-        for row in DailyRollup.objects.filter(monitor__in=ids, day__range=(first, last)).values_list(
+        for row in DailyRollup.objects.filter(monitor__in=monitors, day__range=(first, last)).values_list(
             *_KEY, *_CALCULATED
         )
     }
-    heartbeats = _heartbeats(ids, stretch)
+    workspaces = with_workspaces(monitors)
+    heartbeats = _heartbeats(workspaces, stretch)
     return [
-        DailyRollup(monitor_id=pk, day=day, **dict(zip(_CALCULATED, figures, strict=True)))
+        DailyRollup(
+            workspace_id=workspaces[pk],
+            monitor_id=pk,
+            day=day,
+            **dict(zip(_CALCULATED, figures, strict=True)),
+        )
         for pk, day, part in _parts(monitors, stretch)
         if stored.get((pk, day)) != (figures := (*heartbeats.get((pk, day), _NO_HEARTBEATS), *_figures(part)))
     ]
@@ -114,7 +119,10 @@ def changed(monitors: Sequence[Monitor], first: date, last: date) -> list[DailyR
 def save(rows: Sequence[DailyRollup]) -> None:
     """Insert `rows`, or replace those that are there."""
     DailyRollup.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["monitor", "day"], update_fields=_CALCULATED
+        rows,
+        update_conflicts=True,
+        unique_fields=["monitor", "day", "workspace_id"],
+        update_fields=_CALCULATED,
     )
 
 
@@ -143,14 +151,13 @@ def _figures(part: Part) -> tuple[int | bool, ...]:
     return (*(length // _MICROSECOND for length in lengths), part.incidents, part.began_down)
 
 
-def _heartbeats(ids: Sequence[int], stretch: Stretch) -> dict[tuple[int, date], tuple[Any, ...]]:
+def _heartbeats(monitors: Monitors, stretch: Stretch) -> dict[tuple[int, date], tuple[Any, ...]]:
     """Return the totals of monitors' half hours on each day that has any. One query."""
     postgresql = connection.vendor == "postgresql"
     start, end = (connection.ops.adapt_datetimefield_value(at) for at in stretch)
-    given = list(ids) if postgresql else json.dumps(list(ids))
     found: dict[tuple[int, date], tuple[Any, ...]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_statement(postgresql), [given, start, end])
+        cursor.execute(_statement(postgresql), [*given(monitors), start, end])
         for pk, day, *totals, written in cursor.fetchall():
             on = day if isinstance(day, date) else date.fromisoformat(day)
             found[pk, on] = (*totals, intervals.write(intervals.read(written or "")))
@@ -167,8 +174,8 @@ def _statement(postgresql: bool) -> str:
             "SELECT r.monitor_id, (r.start AT TIME ZONE 'UTC')::date, sum(r.ups), sum(r.downs),"
             " (array_agg(r.last_message ORDER BY r.downs > 0 DESC, r.start DESC))[1],"
             f" {totals}, string_agg(r.intervals, ' ')"
-            " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
-            f"SELECT * FROM {rollups} WHERE monitor_id = given.id"
+            f" FROM {GIVEN} CROSS JOIN LATERAL ("
+            f"SELECT * FROM {rollups} WHERE monitor_id = given.id AND workspace_id = given.workspace"
             " AND start >= %s::timestamptz AND start < %s::timestamptz OFFSET 0) AS r GROUP BY 1, 2"
         )
     return (

@@ -99,7 +99,7 @@ def days_of(monitors: Sequence[Monitor], *, first: date, now: datetime) -> Days:
         until = min(until, max(begin, first))
     rows: dict[int, list[Row]] = {pk: [] for pk in ids}
     if until > first:
-        found = DailyRollup.objects.filter(monitor__in=ids, day__gte=first, day__lt=until)
+        found = DailyRollup.objects.filter(monitor__in=monitors, day__gte=first, day__lt=until)
         for row in found.order_by("day").values_list(*Row._fields):
             rows[row[0]].append(Row(*row))
         for monitor in monitors:

@@ -217,8 +217,8 @@ class _Turn:
                     starts[rollups.half_hour_of(each)].add(monitor)
         done = RolledUp.objects.filter(start__in=starts).values_list("start", flat=True)
         for start in done:
-            there = Monitor.objects.filter(pk__in=starts[start]).values_list("pk", flat=True)
-            rollups.roll_up_again(list(there), start)
+            there = Monitor.objects.filter(pk__in=starts[start]).values_list("pk", "workspace_id")
+            rollups.roll_up_again(dict(there), start)
 
     def _note_heartbeats(self, late: Sequence[_Late]) -> None:
         times: dict[int, list[datetime]] = defaultdict(list)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
+from typing import Any
 
 from django.db import connection
 
@@ -29,6 +30,10 @@ _SECONDS = 10.0
 _CALCULATED = [
     *("ups", "downs", "last_message", "value_count", "value_min", "value_max", "value_sum", "intervals")
 ]
+# Monitors by row id, each with the row id of its workspace.
+Monitors = Mapping[int, int]
+# Those that `given` passes, in PostgreSQL.
+GIVEN = "unnest(%s::bigint[], %s::bigint[]) AS given(id, workspace)"
 # A sum of any number of these does not overflow.
 _HUGE = "1e300"
 
@@ -77,18 +82,31 @@ def roll_up(*, now: datetime | None = None, at_most: int = _AT_MOST, batch: int 
     return rolled
 
 
-def roll_up_again(monitor_ids: Sequence[int], start: datetime, *, batch: int = BATCH) -> None:
+def roll_up_again(monitors: Monitors, start: datetime, *, batch: int = BATCH) -> None:
     """Roll up the half hour from `start` again for monitors whose heartbeats came late.
 
     All of its heartbeats must still be there.
     """
-    for first in range(0, len(monitor_ids), batch):
+    left = iter(monitors.items())
+    while these := dict(islice(left, batch)):
         Rollup.objects.bulk_create(
-            _rollups_of(monitor_ids[first : first + batch], start),
+            _rollups_of(these, start),
             update_conflicts=True,
-            unique_fields=["monitor", "start"],
+            unique_fields=["monitor", "start", "workspace_id"],
             update_fields=_CALCULATED,
         )
+
+
+def with_workspaces(monitors: Iterable[Monitor]) -> Monitors:
+    """Return `monitors` as the functions of this module take them."""
+    return {monitor.pk: monitor.workspace_id for monitor in monitors}
+
+
+def given(monitors: Monitors) -> list[Any]:
+    """Return the parameters for `monitors`. On SQLite, workspaces are not asked for."""
+    if connection.vendor == "postgresql":
+        return [list(monitors), list(monitors.values())]
+    return [json.dumps(list(monitors))]
 
 
 def half_hour_of(at: datetime) -> datetime:
@@ -118,22 +136,23 @@ def missing_half_hours(now: datetime) -> Iterator[datetime]:
 
 def _roll_up_from(start: datetime, batch: int) -> None:
     after = 0
-    while ids := list(
-        Monitor.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch]
-    ):
-        after = ids[-1]
+    following = Monitor.objects.order_by("pk").values_list("pk", "workspace_id")
+    while monitors := dict(following.filter(pk__gt=after)[:batch]):
+        after = max(monitors)
         # An earlier run saw the same heartbeats, or more: since then old ones may have been deleted, but
         # ones that were added late are rolled up again.
-        Rollup.objects.bulk_create(_rollups_of(ids, start), ignore_conflicts=True)
+        Rollup.objects.bulk_create(_rollups_of(monitors, start), ignore_conflicts=True)
     RolledUp.objects.bulk_create([RolledUp(start=start)], ignore_conflicts=True)
 
 
-def _rollups_of(monitor_ids: Sequence[int], start: datetime) -> list[Rollup]:
+def _rollups_of(monitors: Monitors, start: datetime) -> list[Rollup]:
     """Return the rollups of monitors in the half hour from `start`, not saved. Two queries."""
-    found = sums(monitor_ids, [(start, start + HALF_HOUR)])
-    counts = intervals_in([sum_.monitor_id for sum_ in found], (start, start + HALF_HOUR))
+    found = sums(monitors, [(start, start + HALF_HOUR)])
+    counted = {sum_.monitor_id: monitors[sum_.monitor_id] for sum_ in found}
+    counts = intervals_in(counted, (start, start + HALF_HOUR))
     return [
         Rollup(
+            workspace_id=monitors[sum_.monitor_id],
             monitor_id=sum_.monitor_id,
             start=start,
             ups=sum_.ups,
@@ -149,47 +168,46 @@ def _rollups_of(monitor_ids: Sequence[int], start: datetime) -> list[Rollup]:
     ]
 
 
-def intervals_in(monitor_ids: Sequence[int], stretch: Stretch) -> dict[int, dict[int, int]]:
+def intervals_in(monitors: Monitors, stretch: Stretch) -> dict[int, dict[int, int]]:
     """Return how many intervals between heartbeats ended in `stretch`, by the monitor's row id and bucket.
 
     One query; the buckets are those of `monitors/domain/intervals.py`. What came before the oldest heartbeat
     that is kept is not known.
     """
-    if not monitor_ids:
+    if not monitors:
         return {}
     postgresql = connection.vendor == "postgresql"
     start, end = (connection.ops.adapt_datetimefield_value(at) for at in stretch)
-    given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
     found: dict[int, dict[int, int]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_intervals_statement(postgresql), [given, start, start, end, start])
+        cursor.execute(_intervals_statement(postgresql), [*given(monitors), start, start, end, start])
         for monitor_id, bucket, number in cursor.fetchall():
             found.setdefault(monitor_id, {})[int(bucket)] = number
     return found
 
 
-def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
+def sums(monitors: Monitors, stretches: Sequence[Stretch]) -> list[Sum]:
     """Return the totals of monitors' heartbeats in each of `stretches` that has any.
 
     One query; it only reads a range of the index for each monitor and stretch. A stretch is (from, to),
     `to` not included.
     """
-    if not (monitor_ids and stretches):
+    if not (monitors and stretches):
         return []
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             starts, ends = zip(*stretches, strict=True)
-            cursor.execute(_sums_statement(True), [list(monitor_ids), list(starts), list(ends)])
+            cursor.execute(_sums_statement(True), [*given(monitors), list(starts), list(ends)])
         else:
             written = [
                 [str(connection.ops.adapt_datetimefield_value(at)) for at in pair] for pair in stretches
             ]
-            cursor.execute(_sums_statement(False), [json.dumps(list(monitor_ids)), json.dumps(written)])
+            cursor.execute(_sums_statement(False), [*given(monitors), json.dumps(written)])
         return [Sum(*row) for row in cursor.fetchall()]
 
 
 def rollups_in(
-    monitor_ids: Sequence[int], stretch: Stretch, *, with_intervals: bool = False
+    monitors: Monitors, stretch: Stretch, *, with_intervals: bool = False
 ) -> list[tuple[int, int, int, int, str, int, float | None, str | None]]:
     """Return the rollups of monitors that start in `stretch`.
 
@@ -200,10 +218,9 @@ def rollups_in(
     """
     write = connection.ops.adapt_datetimefield_value
     postgresql = connection.vendor == "postgresql"
-    given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
     with connection.cursor() as cursor:
         statement = _rollups_statement(postgresql, with_intervals)
-        cursor.execute(statement, [given, *(write(at) for at in stretch)])
+        cursor.execute(statement, [*given(monitors), *(write(at) for at in stretch)])
         return cursor.fetchall()
 
 
@@ -216,8 +233,8 @@ def _rollups_statement(postgresql: bool, with_intervals: bool) -> str:
         return (
             "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message,"
             f" r.value_count, r.value_sum, {counts}"
-            " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
-            f"SELECT * FROM {rollups} WHERE monitor_id = given.id"
+            f" FROM {GIVEN} CROSS JOIN LATERAL ("
+            f"SELECT * FROM {rollups} WHERE monitor_id = given.id AND workspace_id = given.workspace"
             " AND start >= %s::timestamptz AND start < %s::timestamptz OFFSET 0) AS r"
         )
     return (
@@ -242,7 +259,7 @@ def _sums_statement(postgresql: bool) -> str:
         # LATERAL, else the planner may prefer a full join and read the whole table.
         return (
             "SELECT given.id, stretch.number - 1, said.*"
-            " FROM unnest(%s::bigint[]) AS given(id)"
+            f" FROM {GIVEN}"
             " CROSS JOIN unnest(%s::timestamptz[], %s::timestamptz[])"
             " WITH ORDINALITY AS stretch(starts, ends, number)"
             " CROSS JOIN LATERAL ("
@@ -250,7 +267,7 @@ def _sums_statement(postgresql: bool) -> str:
             " (array_agg(h.message ORDER BY h.status, h.received_at DESC, h.id DESC))[1],"
             " count(h.value), min(h.value), max(h.value),"
             f" sum({clamped('h.value', postgresql)}) FILTER (WHERE h.value IS NOT NULL)"
-            f" FROM {heartbeats} h WHERE h.monitor_id = given.id"
+            f" FROM {heartbeats} h WHERE h.monitor_id = given.id AND h.workspace_id = given.workspace"
             " AND h.received_at >= stretch.starts AND h.received_at < stretch.ends"
             " HAVING count(*) > 0) AS said"
         )
@@ -274,9 +291,12 @@ def _sums_statement(postgresql: bool) -> str:
 def _intervals_statement(postgresql: bool) -> str:
     heartbeats = Heartbeat._meta.db_table
     # Each monitor's heartbeats, beginning with the last one before the stretch.
+    one = "{table}.monitor_id = given.value"
+    if postgresql:
+        one = "{table}.monitor_id = given.id AND {table}.workspace_id = given.workspace"
     among = (
-        "h.monitor_id = given.{id} AND h.received_at >= COALESCE("
-        f"(SELECT b.received_at FROM {heartbeats} b WHERE b.monitor_id = given.{{id}}"
+        f"{one.format(table='h')} AND h.received_at >= COALESCE("
+        f"(SELECT b.received_at FROM {heartbeats} b WHERE {one.format(table='b')}"
         " AND b.received_at < %s ORDER BY b.received_at DESC LIMIT 1), %s) AND h.received_at < %s"
     )
     bucket = f"CAST(floor(ln({{}}({{}}, {intervals.LEAST})) * {intervals.SCALE!r}) AS integer)"
@@ -284,9 +304,9 @@ def _intervals_statement(postgresql: bool) -> str:
         length = bucket.format("greatest", "extract(epoch FROM said.length)::float8")
         return (
             f"SELECT given.id, {length} AS bucket, count(*)"
-            " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
+            f" FROM {GIVEN} CROSS JOIN LATERAL ("
             "SELECT h.received_at, h.received_at - lag(h.received_at) OVER (ORDER BY h.received_at) AS length"
-            f" FROM {heartbeats} h WHERE {among.format(id='id')}) AS said"
+            f" FROM {heartbeats} h WHERE {among}) AS said"
             " WHERE said.received_at >= %s AND said.length IS NOT NULL GROUP BY 1, 2"
         )
     length = bucket.format("max", "said.length * 86400")
@@ -294,6 +314,6 @@ def _intervals_statement(postgresql: bool) -> str:
         f"SELECT said.id, {length} AS bucket, count(*) FROM ("
         "SELECT given.value AS id, h.received_at, julianday(h.received_at) - lag(julianday(h.received_at))"
         " OVER (PARTITION BY given.value ORDER BY h.received_at) AS length"
-        f" FROM json_each(%s) AS given CROSS JOIN {heartbeats} h WHERE {among.format(id='value')}) AS said"
+        f" FROM json_each(%s) AS given CROSS JOIN {heartbeats} h WHERE {among}) AS said"
         " WHERE said.received_at >= %s AND said.length IS NOT NULL GROUP BY 1, 2"
     )

@@ -16,7 +16,7 @@ from monitors.domain.time_slots import Slot, edges, mostly_in, worst_among, wors
 from monitors.domain.uptime import Onset
 from monitors.history import gaps
 from monitors.history.days import Days, days_of
-from monitors.history.rollups import HALF_HOUR, rollups_in, sums
+from monitors.history.rollups import HALF_HOUR, Monitors, rollups_in, sums, with_workspaces
 from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
 from monitors.services.outdated_days import DAY, day_of, midnight
@@ -102,7 +102,7 @@ def _read(
     if not (bounds[1] - bounds[0]) % DAY:
         days = days_of(monitors, first=day_of(bounds[0]), now=now)
         rest = midnight(days.until)
-    parts, one_by_one = _parts_of(ids, bounds, now, days, with_intervals=with_intervals)
+    parts, one_by_one = _parts_of(with_workspaces(monitors), bounds, now, days, with_intervals=with_intervals)
     tallies = _count(parts, bounds)
     onsets = onsets_of(monitors, start=rest, end=now, now=now)
     in_gaps = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
@@ -158,7 +158,7 @@ def _count(parts: Sequence[_Part], bounds: Sequence[datetime]) -> dict[tuple[int
 
 
 def _parts_of(
-    ids: list[int], bounds: list[datetime], now: datetime, days: Days | None, *, with_intervals: bool
+    monitors: Monitors, bounds: list[datetime], now: datetime, days: Days | None, *, with_intervals: bool
 ) -> tuple[list[_Part], list[Stretch]]:
     """Return the heartbeats of each monitor, and the stretches in which they were counted one by one."""
     width = bounds[1] - bounds[0]
@@ -188,7 +188,7 @@ def _parts_of(
     if rolled_up:
         # A rollup in progress may not have all rows yet.
         complete = {start.timestamp() for start in rolled_up}
-        rows = rollups_in(ids, (bounds[0], bounds[-1]), with_intervals=with_intervals)
+        rows = rollups_in(monitors, (bounds[0], bounds[-1]), with_intervals=with_intervals)
         parts += [row for row in rows if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
     parts += [
@@ -196,7 +196,7 @@ def _parts_of(
             *(stretches[sum_.stretch][0].timestamp(), sum_.monitor_id, sum_.ups, sum_.downs),
             *(sum_.last_message, sum_.value_count, sum_.value_sum, None),
         )
-        for sum_ in sums(ids, stretches)
+        for sum_ in sums(monitors, stretches)
     ]
     return parts, stretches
 

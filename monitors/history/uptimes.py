@@ -57,14 +57,16 @@ def onsets_of(
 def stored_onsets(monitors: Sequence[Monitor], *, start: datetime, end: datetime) -> dict[int, list[Onset]]:
     """Like `onsets_of`, but a deadline that passed counts only once it was swept. Two queries."""
     ids = [monitor.pk for monitor in monitors]
-    before = Transition.objects.filter(monitor=OuterRef("pk"), at__lt=start).order_by("-at", "-pk")
+    before = Transition.objects.filter(
+        monitor=OuterRef("pk"), workspace_id=OuterRef("workspace_id"), at__lt=start
+    ).order_by("-at", "-pk")
     at_start = dict(
-        Monitor.objects.filter(pk__in=ids)
+        Monitor.objects.filter(pk__in=ids, workspace_id__in={each.workspace_id for each in monitors})
         .annotate(status_at_start=Subquery(before.values("target")[:1]))
         .values_list("pk", "status_at_start")
     )
     changes: dict[int, list[tuple[datetime, str, str]]] = {pk: [] for pk in ids}
-    during = Transition.objects.filter(monitor__in=ids, at__gte=start, at__lt=end).order_by("at", "pk")
+    during = Transition.objects.filter(monitor__in=monitors, at__gte=start, at__lt=end).order_by("at", "pk")
     for pk, at, source, target in during.values_list("monitor", "at", "source", "target"):
         changes[pk].append((at, source, target))
     return {

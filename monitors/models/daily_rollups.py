@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Workspace
+from core.scoping import ScopedForeignKey, WorkspaceColumn
 from monitors.models.labels import MESSAGE_LENGTH
 from monitors.models.monitors import Monitor
 
@@ -21,7 +22,7 @@ class DailyRollup(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(
+    monitor = ScopedForeignKey(
         Monitor,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
@@ -44,12 +45,15 @@ class DailyRollup(models.Model):
     paused = models.BigIntegerField()
     incidents = models.PositiveIntegerField()
     began_down = models.BooleanField()
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("daily rollup")
         verbose_name_plural = _("daily rollups")
         constraints = [
-            models.UniqueConstraint(fields=["monitor", "day"], name="one_daily_rollup_a_monitor_and_day")
+            models.UniqueConstraint(
+                fields=["monitor", "day", "workspace_id"], name="one_daily_rollup_a_monitor_and_day"
+            )
         ]
         # To find the oldest when they are deleted.
         indexes = [models.Index(fields=["day"], name="daily_rollup_day")]

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from core.scoping import ScopedForeignKey, WorkspaceColumn
 from monitors.models.labels import MESSAGE_LENGTH
 from monitors.models.monitors import Monitor
 from monitors.models.tokens import PushToken
@@ -26,7 +27,7 @@ class Heartbeat(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(
+    monitor = ScopedForeignKey(
         Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="heartbeats"
     )
     received_at = models.DateTimeField()
@@ -34,7 +35,7 @@ class Heartbeat(models.Model):
     value = models.FloatField(null=True, blank=True)
     message = models.CharField(max_length=MESSAGE_LENGTH, blank=True)
     source = models.GenericIPAddressField(null=True, blank=True)
-    token = models.ForeignKey(
+    token = ScopedForeignKey(
         PushToken,
         null=True,
         on_delete=models.DO_NOTHING,
@@ -42,6 +43,8 @@ class Heartbeat(models.Model):
         db_index=False,
         related_name="+",
     )
+    # Last, after columns of the same width, where it needs no padding.
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("heartbeat")
@@ -64,7 +67,7 @@ class Rollup(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(
+    monitor = ScopedForeignKey(
         Monitor, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="rollups"
     )
     start = models.DateTimeField()
@@ -77,12 +80,15 @@ class Rollup(models.Model):
     value_sum = models.FloatField(null=True, blank=True)
     # Adding a column that may be null takes no time, however many rows there are.
     intervals = models.TextField(null=True, blank=True)
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("rollup")
         verbose_name_plural = _("rollups")
         constraints = [
-            models.UniqueConstraint(fields=["monitor", "start"], name="one_rollup_a_monitor_and_half_hour")
+            models.UniqueConstraint(
+                fields=["monitor", "start", "workspace_id"], name="one_rollup_a_monitor_and_half_hour"
+            )
         ]
         # To find the oldest when they are deleted.
         indexes = [models.Index(fields=["start"], name="rollup_start")]

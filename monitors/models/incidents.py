@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from core.scoping import ScopedForeignKey, WorkspaceColumn
 from monitors.models.labels import CAUSE_LABELS, MESSAGE_LENGTH, REASON_LABELS, STATUS_LABELS
 from monitors.models.monitors import Monitor
 
@@ -26,7 +27,7 @@ class Incident(models.Model):
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="incidents")
+    monitor = ScopedForeignKey(Monitor, on_delete=models.CASCADE, related_name="incidents")
     cause = models.CharField(max_length=8, choices=CAUSE_LABELS)
     started_at = models.DateTimeField()
     detected_at = models.DateTimeField()
@@ -44,13 +45,16 @@ class Incident(models.Model):
     acknowledged_by = models.ForeignKey(
         User, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("incident")
         verbose_name_plural = _("incidents")
         constraints = [
             models.UniqueConstraint(
-                fields=["monitor"], condition=Q(resolved_at__isnull=True), name="one_open_incident_a_monitor"
+                fields=["monitor", "workspace_id"],
+                condition=Q(resolved_at__isnull=True),
+                name="one_open_incident_a_monitor",
             ),
             models.CheckConstraint(
                 name="incident_ends_after_it_starts",
@@ -69,12 +73,13 @@ class Incident(models.Model):
 class Transition(models.Model):
     """One status change of a monitor. Append-only."""
 
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="transitions")
+    monitor = ScopedForeignKey(Monitor, on_delete=models.CASCADE, related_name="transitions")
     at = models.DateTimeField()
     source = models.CharField(max_length=8, choices=STATUS_LABELS)
     target = models.CharField(max_length=8, choices=STATUS_LABELS)
     reason = models.CharField(max_length=9, choices=REASON_LABELS)
-    incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="transitions")
+    incident = ScopedForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="transitions")
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("status change")

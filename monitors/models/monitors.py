@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from accounts.models import NAME_LENGTH, PUSH_RATE_MAX, Workspace
+from core.scoping import ScopedOneToOneField, WorkspaceColumn
 from core.timezones import ZONE_LENGTH
 from monitors.domain.schedules import (
     EARLY_MAX,
@@ -237,7 +238,7 @@ class MonitorState(models.Model):
     not count. `recent_outcomes` are its last 64 outcomes (domain.thresholds).
     """
 
-    monitor = models.OneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    monitor = ScopedOneToOneField(Monitor, on_delete=models.CASCADE, primary_key=True, related_name="state")
     status = models.CharField(max_length=8, choices=STATUS_LABELS, default=Status.NEW.value)
     status_changed_at = models.DateTimeField()
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -248,6 +249,7 @@ class MonitorState(models.Model):
     fault = models.CharField(max_length=FAULT_LENGTH, blank=True)
     # The default in the database is for processes of the version before, while an upgrade goes on.
     recent_outcomes = models.BigIntegerField(default=0, db_default=0)
+    workspace_id = WorkspaceColumn()
 
     objects = MonitorStateQuerySet.as_manager()
 

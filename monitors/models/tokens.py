@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from core.scoping import ScopedForeignKey, WorkspaceColumn
 from monitors.models.monitors import Monitor
 from monitors.querysets import PushTokenQuerySet
 
@@ -27,7 +28,7 @@ class PushToken(models.Model):
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
+    monitor = ScopedForeignKey(Monitor, on_delete=models.CASCADE, related_name="tokens")
     label = models.CharField(_("label"), max_length=TOKEN_LABEL_LENGTH, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     sealed = models.TextField(editable=False)
@@ -39,12 +40,13 @@ class PushToken(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
     imported = models.BooleanField(_("imported"), default=False, editable=False)
-    replaced_by = models.ForeignKey(
+    replaced_by = ScopedForeignKey(
         "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="replaces"
     )
     replaced_at = models.DateTimeField(null=True, blank=True, editable=False)
     limited_count = models.PositiveBigIntegerField(default=0, editable=False)
     limited_at = models.DateTimeField(null=True, blank=True, editable=False)
+    workspace_id = WorkspaceColumn()
 
     objects = PushTokenQuerySet.as_manager()
 
@@ -76,7 +78,7 @@ class RejectedPush(models.Model):
         TOO_LARGE = "too_large", _("Body too large")
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(
+    monitor = ScopedForeignKey(
         Monitor,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
@@ -91,13 +93,15 @@ class RejectedPush(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     count = models.PositiveBigIntegerField(default=1)
+    workspace_id = WorkspaceColumn()
 
     class Meta:
         verbose_name = _("rejected push")
         verbose_name_plural = _("rejected pushes")
         constraints = [
             models.UniqueConstraint(
-                fields=["monitor", "reason", "method", "source", "last_four"], name="one_rejected_push_a_kind"
+                fields=["monitor", "reason", "method", "source", "last_four", "workspace_id"],
+                name="one_rejected_push_a_kind",
             )
         ]
         indexes = [models.Index(fields=["last_at"], name="rejected_push_last_at")]

@@ -241,7 +241,7 @@ def version(monitor: Monitor, selected: Range, *, now: datetime, may_change: boo
         # What counts towards a threshold; of a monitor that is up, each heartbeat changes it.
         state.recent_outcomes if state.status == Status.DOWN else None,
         *newest.values(),
-        *_notification_version(newest.get("incident")),
+        *_notification_version(monitor, newest.get("incident")),
         *(selected.name, may_change, get_language(), int(now.timestamp()) // _STALE_AFTER),
     )
     return blake2s(repr(facts).encode(), digest_size=12).hexdigest()
@@ -249,11 +249,11 @@ def version(monitor: Monitor, selected: Range, *, now: datetime, may_change: boo
 
 def _newest(monitor: Monitor) -> Mapping[str, Any] | None:
     """Return the latest row of each kind, each from one index lookup."""
-    of_it = {"monitor": OuterRef("pk")}
+    of_it = {"monitor": OuterRef("pk"), "workspace_id": monitor.workspace_id}
     incidents = Incident.objects.filter(**of_it).order_by("-started_at")
     audit = AuditEntry.objects.filter(subject=OuterRef("public_id")).order_by("-at")
     return (
-        Monitor.objects.filter(pk=monitor.pk)
+        Monitor.objects.filter(pk=monitor.pk, workspace_id=monitor.workspace_id)
         .values(
             heartbeat=_first(Heartbeat.objects.filter(**of_it).order_by("-received_at")),
             transition=_first(Transition.objects.filter(**of_it).order_by("-at")),
@@ -275,11 +275,11 @@ def _first(rows: QuerySet[Any]) -> Subquery:
     return Subquery(rows.values("pk")[:1])
 
 
-def _notification_version(incident: int | None) -> tuple[object, ...]:
+def _notification_version(monitor: Monitor, incident: int | None) -> tuple[object, ...]:
     """Return values that change with every delivery attempt for an incident."""
     if incident is None:
         return ()
-    totals = Incident.objects.filter(pk=incident).aggregate(
+    totals = Incident.objects.filter(pk=incident, workspace_id=monitor.workspace_id).aggregate(
         number=Count("deliveries"),
         attempts=Sum("deliveries__attempt_count"),
         sent=Max("deliveries__sent_at"),

@@ -69,7 +69,8 @@ def of_one(delivery: Delivery, now: datetime) -> single.Facts:
 def _belief_of(delivery: Delivery) -> Belief | None:
     if delivery.pk is None:
         return None  # a preview
-    return Belief.objects.filter(channel=delivery.channel_id, monitor=delivery.monitor_id).first()
+    about = {"channel": delivery.channel_id, "monitor": delivery.monitor_id}
+    return Belief.objects.filter(workspace_id=delivery.workspace_id, **about).first()
 
 
 def _at(delivery: Delivery) -> datetime:
@@ -142,6 +143,7 @@ def _meanwhile(delivery: Delivery, belief: Belief, now: datetime) -> single.Mean
     """Return the outages that the channel was not notified of, or not of their ends, besides this one."""
     news = Incident.objects.filter(
         Q(pk__gt=belief.after_incident) | Q(pk=belief.incident_id or -1),
+        workspace_id=delivery.workspace_id,
         monitor=delivery.monitor_id,
         confirmed_at__isnull=False,
     ).exclude(pk=delivery.incident_id or -1)

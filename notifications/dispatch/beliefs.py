@@ -14,7 +14,7 @@ from core import sql
 from core.sql import among
 from notifications.locks import lock_all, lock_beliefs
 from notifications.messages.events import ENDS, Event
-from notifications.models import Belief, Delivery
+from notifications.models import Belief, Channel, Delivery
 
 _TABLE = Belief._meta.db_table
 _WOKEN = {
@@ -47,16 +47,19 @@ def _wake_statement(postgresql: bool) -> str:
     least = "LEAST" if postgresql else "MIN"
     earlier = f"{least}(COALESCE({_TABLE}.check_at, excluded.check_at), excluded.check_at)"
     return (
-        f"INSERT INTO {_TABLE} ({names}, state, sequence, reminders)"
-        f" SELECT {names}, 'nothing', 0, 0 FROM ({sql.as_select(_WOKEN, postgresql)}) AS given"
+        f"INSERT INTO {_TABLE} (workspace_id, {names}, state, sequence, reminders)"
+        # Not a join, which might change the order.
+        f" SELECT (SELECT workspace_id FROM {Channel._meta.db_table} WHERE id = given.channel_id), {names},"
+        f" 'nothing', 0, 0 FROM ({sql.as_select(_WOKEN, postgresql)}) AS given"
         # Without a WHERE, SQLite parses ON as the start of a join.
-        f" WHERE true ON CONFLICT (monitor_id, channel_id) DO UPDATE SET check_at = {earlier}"
+        f" WHERE true ON CONFLICT (monitor_id, channel_id, workspace_id) DO UPDATE SET check_at = {earlier}"
     )
 
 
 def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery:
     """Return the record of an outage that a channel is not notified of, not yet saved."""
     return Delivery(
+        workspace_id=belief.workspace_id,
         monitor_id=belief.monitor_id,
         incident_id=incident,
         channel_id=belief.channel_id,
@@ -68,9 +71,15 @@ def skipped(belief: Belief, incident: int, note: str, now: datetime) -> Delivery
     )
 
 
-def about(deliveries: Collection[int]) -> QuerySet[Belief]:
-    """Return what is believed about what these deliveries (row ids), single or digests, are about."""
-    return Belief.objects.filter(Q(delivery__in=deliveries) | Q(delivery__digest__in=deliveries))
+def about(deliveries: Collection[int], workspace_id: int) -> QuerySet[Belief]:
+    """Return what is believed about what these deliveries of a workspace, single or digests, are about.
+
+    Args:
+        deliveries: their row ids.
+    """
+    return Belief.objects.filter(workspace_id=workspace_id).filter(
+        Q(delivery__in=deliveries) | Q(delivery__digest__in=deliveries)
+    )
 
 
 def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) -> None:
@@ -82,23 +91,30 @@ def close(rows: Sequence[Delivery], note: Delivery.Note, *, check_at: datetime) 
         Locked: another transaction changes what is believed about one of them.
     """
     ids = [row.pk for row in rows]
-    closed, mine = Delivery.objects.filter(pk__in=among(ids)), Belief.objects.filter(delivery__in=among(ids))
+    of_these = {"workspace_id__in": {row.workspace_id for row in rows}}
+    closed = Delivery.objects.filter(pk__in=among(ids), **of_these)
+    mine = Belief.objects.filter(delivery__in=among(ids), **of_these)
     lock_all(closed)
     lock_all(mine)
     skipped = {"status": Delivery.Status.SKIPPED, "note": note, "next_attempt_at": None}
     closed.update(**skipped)
-    remaining = Delivery.objects.filter(digest=OuterRef("pk"), status=Delivery.Status.MERGED)
-    digests = Delivery.objects.filter(pk__in={row.digest_id for row in rows if row.digest_id})
+    remaining = Delivery.objects.filter(
+        digest=OuterRef("pk"), workspace_id=OuterRef("workspace_id"), status=Delivery.Status.MERGED
+    )
+    digests = Delivery.objects.filter(pk__in={row.digest_id for row in rows if row.digest_id}, **of_these)
     digests.filter(~Exists(remaining)).update(**skipped)
     # It may have arrived, and opened a record that ends when a heartbeat arrives.
-    occasion = Subquery(Delivery.objects.filter(pk=OuterRef("delivery")).values("occasion"))
-    mine.filter(delivery__event=Event.LATE).update(state=Belief.State.LATE, late_after=occasion)
+    message = Delivery.objects.filter(pk=OuterRef("delivery"), workspace_id=OuterRef("workspace_id"))
+    occasion = Subquery(message.values("occasion"))
+    mine.filter(delivery__in=closed.filter(event=Event.LATE)).update(
+        state=Belief.State.LATE, late_after=occasion
+    )
     mine.update(delivery=None, check_at=check_at)
 
 
 def believe(delivery: Delivery, *, arrived: bool, now: datetime) -> None:
     """Write what the channel believes after `delivery`, single or a digest, arrived or failed for good."""
-    beliefs = lock_beliefs(about([delivery.pk]))
+    beliefs = lock_beliefs(about([delivery.pk], delivery.workspace_id))
     members = {row.pk: row for row in [delivery, *delivery.members.all()]}
     for belief in beliefs:
         message = members[belief.delivery_id or 0]

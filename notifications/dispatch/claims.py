@@ -19,11 +19,12 @@ LEASE = timedelta(seconds=2 * TOTAL_SECONDS + 5)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to make attempt `number` of a delivery, until the lease expires.
+    """The right to make attempt `number` of a delivery of a workspace, until the lease expires.
 
     `interrupted`: the previous attempt ended without a result.
     """
 
+    workspace_id: int
     delivery_id: int
     number: int
     interrupted: bool = False
@@ -49,6 +50,7 @@ def news_of(belief: Belief, send: Send, truth: Truth) -> News:
     # The end of what was late has no incident either.
     late_after = truth.late_after if send.event is Event.LATE else belief.late_after
     delivery = Delivery(
+        workspace_id=belief.workspace_id,
         channel_id=belief.channel_id,
         monitor_id=belief.monitor_id,
         incident_id=send.outage,
@@ -84,4 +86,4 @@ def claim(channel: Channel, news: Sequence[News], now: datetime) -> Claim:
             each.belief.delivery, each.belief.check_at = each.delivery, None
             each.belief.outage, each.belief.sequence = each.delivery.outage, each.delivery.sequence
     sql.update(beliefs)
-    return Claim(message.pk, 1)
+    return Claim(channel.workspace_id, message.pk, 1)

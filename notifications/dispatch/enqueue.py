@@ -56,9 +56,13 @@ def recheck(
         only_waiting: only where an incident is open, or was at the receiver, or something waits for its time.
     """
     now = database_now()
-    about = {"monitor__workspace": channel.workspace if channel else workspace}
+    about: dict[str, Any] = {}
+    if channel is not None:
+        about["workspace_id"] = channel.workspace_id
+    if workspace is not None:
+        about["workspace_id"] = workspace.pk
     if monitors is not None:
-        about = {"monitor__in": among(monitors)}
+        about["monitor__in"] = among(monitors)
     believed = Belief.objects.filter(**about)
     if channel is not None:
         believed = believed.filter(channel=channel)
@@ -106,8 +110,9 @@ def _clock_set_back(by: timedelta, **kwargs: Any) -> None:
 def _changed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     """Some monitors went down, recovered, or were paused while they were down."""
     # Also a channel that is no longer subscribed: its last notification must not be wrong.
-    these = among(each.monitor_id for each in incidents)
-    opened = Belief.objects.filter(monitor__in=these, outage__isnull=False)
+    these = {"workspace_id__in": {each.workspace_id for each in incidents}}
+    these["monitor__in"] = among(each.monitor_id for each in incidents)
+    opened = Belief.objects.filter(outage__isnull=False, **these)
     wanted = dict.fromkeys(opened.values_list("monitor_id", "channel_id"), 0) | routed(incidents)
     there = keep_channels({channel for _monitor, channel in wanted})
     wake((Wake(*pair, after) for pair, after in wanted.items() if pair[1] in there), at=at)
@@ -121,6 +126,7 @@ def _deleting(monitor: Monitor, at: datetime, **kwargs: Any) -> None:
     in_flight = lock_unfinished_of(monitor.pk)
     ended = [
         Delivery(
+            workspace_id=belief.workspace_id,
             channel_id=belief.channel_id,
             event=Event.ENDED,
             reason=Reason.DELETED,
@@ -162,17 +168,21 @@ def routed(incidents: Iterable[Incident], *, only: Channel | None = None) -> dic
     return wanted
 
 
-def up_to_newest(pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return `pairs` to which no incident so far is news."""
+def up_to_newest(
+    pairs: Collection[tuple[int, int]], workspace_id: int | None = None
+) -> dict[tuple[int, int], int]:
+    """Return `pairs`, of one workspace if it is given, to which no incident so far is news."""
     rows = Incident.objects.filter(monitor__in=among({monitor for monitor, _channel in pairs}))
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
     newest = dict(rows.values("monitor").annotate(newest=Max("pk")).values_list("monitor", "newest"))
     return {pair: newest.get(pair[0], 0) for pair in pairs}
 
 
-def wake_that_stay(wanted: Pairs, *, at: datetime) -> Pairs:
+def wake_that_stay(wanted: Pairs, *, at: datetime, workspace_id: int | None = None) -> Pairs:
     """Wake those whose channel and monitor are not being deleted, and keep these; return them."""
     channels = keep_channels({channel for _monitor, channel in wanted})
-    monitors = keep_monitors(list({monitor for monitor, _channel in wanted}))
+    monitors = keep_monitors(list({monitor for monitor, _channel in wanted}), workspace_id)
     stay = {pair: after for pair, after in wanted.items() if pair[0] in monitors and pair[1] in channels}
     wake((Wake(*pair, after) for pair, after in stay.items()), at=at)
     return stay

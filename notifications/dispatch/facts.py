@@ -56,7 +56,8 @@ class Truths:
     def __init__(self, channel: Channel, beliefs: Sequence[Belief], now: datetime) -> None:
         self.channel, self.now = channel, now
         ids = [belief.monitor_id for belief in beliefs]
-        monitors = Monitor.objects.filter(pk__in=among(ids)).only("workspace_id", "urgency")
+        ours = {"workspace_id": channel.workspace_id}
+        monitors = Monitor.objects.filter(pk__in=among(ids), **ours).only("workspace_id", "urgency")
         self._urgent = {monitor.pk for monitor in monitors if monitor.urgency == Urgency.HIGH}
         self._routes = {
             pk: route
@@ -65,10 +66,10 @@ class Truths:
             if route.channel == channel
         }
         self._rules = effective.rules_of_loaded(monitors)
-        states = MonitorState.objects.filter(monitor__in=among(ids), status=Status.PAUSED)
+        states = MonitorState.objects.filter(monitor__in=among(ids), status=Status.PAUSED, **ours)
         self._paused = set(states.values_list("monitor_id", flat=True))
         self._late_after = _late_after(
-            [pk for pk, route in self._routes.items() if "late" in route.events], now
+            channel.workspace_id, [pk for pk, route in self._routes.items() if "late" in route.events], now
         )
         self._maintenance = maintenance.held_until(ids, now)
         self._outages = _outages(channel, beliefs, now)
@@ -105,12 +106,14 @@ def _covered(route: Route, rules: Rules) -> Covered:
     )
 
 
-def _late_after(monitors: Sequence[int], now: datetime) -> dict[int, datetime]:
+def _late_after(workspace_id: int, monitors: Sequence[int], now: datetime) -> dict[int, datetime]:
     """Return the last heartbeat of each of `monitors` that is up and whose next one is late."""
     if not monitors:
         return {}
     until, found = horizon(now), {}
-    states = MonitorState.objects.filter(monitor__in=among(monitors), status=Status.UP)
+    states = MonitorState.objects.filter(
+        monitor__in=among(monitors), status=Status.UP, workspace_id=workspace_id
+    )
     for state in states.select_related("monitor"):
         if state.silent_since is None or state.last_heartbeat_at is None:
             continue
@@ -124,7 +127,8 @@ def _late_after(monitors: Sequence[int], now: datetime) -> dict[int, datetime]:
 
 def _outages(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> dict[int, list[Outage]]:
     """Return the confirmed incidents of these monitors that matter to `channel`, oldest first."""
-    confirmed = Incident.objects.filter(confirmed_at__isnull=False)
+    ours = {"workspace_id": channel.workspace_id}
+    confirmed = Incident.objects.filter(confirmed_at__isnull=False, **ours)
     of_these = confirmed.filter(monitor__in=among([belief.monitor_id for belief in beliefs]))
     known = among([belief.incident_id for belief in beliefs if belief.incident_id is not None])
     # Parts that have an index each: one query for all of it would read the whole history of each monitor.
@@ -140,8 +144,8 @@ def _outages(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> dict
     first, *others = (part.values_list(*columns) for part in parts)
     rows = list(first.union(*others).order_by("pk"))
     over = [row[0] for row in rows if row[3] is not None]
-    ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED) if over else None
-    paused = set(ended.values_list("incident", flat=True)) if ended is not None else set()
+    ended = Transition.objects.filter(incident__in=among(over), target=Status.PAUSED, **ours)
+    paused = set(ended.values_list("incident", flat=True)) if over else set()
     found: dict[int, list[Outage]] = {}
     for pk, started_at, confirmed_at, resolved_at, acknowledged_at, monitor in rows:
         assert confirmed_at is not None, "only those are read"

@@ -87,12 +87,14 @@ def _enqueue_late_in(workspace: Workspace) -> int:
         if "late" in route.events
     }
     known = Belief.objects.filter(
+        workspace_id=workspace.pk,
         monitor__in=among({monitor for monitor, _channel in pairs}),
         late_after=F("monitor__state__last_heartbeat_at"),
     )
     pairs -= set(known.values_list("monitor_id", "channel_id"))
     with transaction.atomic():
-        woken = enqueue.wake_that_stay(enqueue.up_to_newest(pairs), at=now)
+        wanted = enqueue.up_to_newest(pairs, workspace.pk)
+        woken = enqueue.wake_that_stay(wanted, at=now, workspace_id=workspace.pk)
         wake_on_commit("notifications.tasks.deliver")
     return len(woken)
 
@@ -105,7 +107,7 @@ def wake_overlooked() -> int:
     now = database_now()
     since, until = (now - ago for ago in _OVERLOOKED)
     going_on = Incident.objects.filter(resolved_at=None, confirmed_at__range=(since, until))
-    wanted = enqueue.routed(going_on.select_related("monitor"))
+    wanted = enqueue.routed(list(going_on.select_related("monitor")))
     if not wanted:
         # Without a transaction, which on SQLite would take the only write lock.
         return 0

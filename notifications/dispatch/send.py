@@ -125,7 +125,12 @@ def attempt(claim: Claim) -> bool:
     """Make the attempt of `claim` and record it; False if the claim is no longer valid."""
     delivery = (
         Delivery.objects.select_related("channel__workspace", "monitor", "incident__monitor")
-        .filter(pk=claim.delivery_id, status=Delivery.Status.SENDING, attempt_count=claim.number)
+        .filter(
+            workspace_id=claim.workspace_id,
+            pk=claim.delivery_id,
+            status=Delivery.Status.SENDING,
+            attempt_count=claim.number,
+        )
         .first()
     )
     if delivery is None:
@@ -144,7 +149,10 @@ def attempt(claim: Claim) -> bool:
 def _drop(delivery: Delivery, claim: Claim) -> bool:
     """Close a digest whose monitors have all been deleted; there is nothing left to send."""
     claimed = Delivery.objects.filter(
-        pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
+        workspace_id=claim.workspace_id,
+        pk=delivery.pk,
+        status=Delivery.Status.SENDING,
+        attempt_count=claim.number,
     )
     claimed.update(status=Delivery.Status.SKIPPED, note=Delivery.Note.UNSUBSCRIBED, next_attempt_at=None)
     return False
@@ -154,7 +162,7 @@ def _first_tried_at(claim: Claim, started_at: datetime) -> datetime:
     """Return when the first attempt began, which may be days after the event (snooze, maintenance)."""
     if claim.number == 1:
         return started_at
-    attempts = DeliveryAttempt.objects.filter(delivery=claim.delivery_id)
+    attempts = DeliveryAttempt.objects.filter(workspace_id=claim.workspace_id, delivery=claim.delivery_id)
     return attempts.aggregate(first=Min("started_at"))["first"] or started_at
 
 
@@ -210,7 +218,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
         first_at = _first_tried_at(claim, started_at)
         outcome = _outcome(claim, result, now, first_at=first_at, took=now - started_at)
         sent_at = now if outcome.status == Delivery.Status.SENT else None
-        recorded = Delivery.objects.filter(
+        recorded = channel.deliveries.filter(
             pk=delivery.pk, status=Delivery.Status.SENDING, attempt_count=claim.number
         ).update(status=outcome.status, next_attempt_at=outcome.next_attempt_at, sent_at=sent_at)
         if recorded != 1:
@@ -220,7 +228,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
         if outcome.next_attempt_at is None:
             # The members of a digest share its result.
             members = lock_in_order(delivery.members.filter(status=Delivery.Status.MERGED))
-            these = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+            these = channel.deliveries.filter(pk__in=among(row.pk for row in members))
             these.update(status=outcome.status, sent_at=sent_at)
             beliefs.believe(delivery, arrived=sent_at is not None, now=now)
         DeliveryAttempt.objects.create(
@@ -244,7 +252,7 @@ def _record(delivery: Delivery, claim: Claim, result: Result, started_at: dateti
 
 def _send_end_of_deleted(delivery: Delivery, now: datetime) -> None:
     """Send at once what had to wait for `delivery`, if its monitor was deleted while it was in flight."""
-    ended = Delivery.objects.filter(channel=delivery.channel_id, outage=delivery.outage, monitor=None)
+    ended = delivery.channel.deliveries.filter(outage=delivery.outage, monitor=None)
     if delivery.outage is not None:
         ended.filter(status=Delivery.Status.PENDING, attempt_count=0).update(next_attempt_at=now)
 

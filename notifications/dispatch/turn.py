@@ -88,10 +88,10 @@ def _try_again(channel: Channel, now: datetime) -> Claim | None:
         # What was tried through a channel that is disabled now fails in its attempt.
         if channel.enabled and _closed_as_outdated(channel, row, now):
             continue
-        Delivery.objects.filter(pk=row.pk).update(
+        channel.deliveries.filter(pk=row.pk).update(
             status=_SENDING, attempt_count=F("attempt_count") + 1, next_attempt_at=now + LEASE
         )
-        return Claim(row.pk, row.attempt_count + 1, interrupted=interrupted)
+        return Claim(channel.workspace_id, row.pk, row.attempt_count + 1, interrupted=interrupted)
     return None
 
 
@@ -111,9 +111,11 @@ def _closed_as_outdated(channel: Channel, row: Delivery, now: datetime) -> bool:
 
     Nothing is believed about a failing channel, or about a monitor that was deleted.
     """
-    beliefs = lock_all(belief_rows.about([row.pk]))
+    beliefs = lock_all(belief_rows.about([row.pk], channel.workspace_id))
     truths = facts.Truths(channel, beliefs, now)
-    outdated = _outdated((each, compare(facts.believed(each), truths.about(each))) for each in beliefs)
+    outdated = _outdated(
+        channel, ((each, compare(facts.believed(each), truths.about(each))) for each in beliefs)
+    )
     if not outdated:
         return False
     belief_rows.close(outdated, Delivery.Note.OUTDATED, check_at=now)
@@ -205,10 +207,10 @@ def _due(channel: Channel, now: datetime, most: int) -> list[Belief]:
     """
     due = Belief.objects.filter(channel=channel, check_at__lte=now).order_by("check_at", "pk")
     found = dict(due.values_list("pk", "monitor_id")[:most])
-    there = keep_monitors(list(found.values()))
+    there = keep_monitors(list(found.values()), channel.workspace_id)
     # By their row ids: in calm weather hardly any belief is due, for which the database plans, and a join of
     # those of a storm with their monitors took seconds.
-    these = Belief.objects.filter(pk__in=among(pk for pk, monitor in found.items() if monitor in there))
+    these = channel.beliefs.filter(pk__in=among(pk for pk, monitor in found.items() if monitor in there))
     locked = {row.pk: row for row in lock_beliefs(these, skip_locked=True)}
     rows = [locked[pk] for pk in found if pk in locked]
     return [row for row in rows if row.check_at is not None and row.check_at <= now]
@@ -219,9 +221,9 @@ def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> 
     truths = facts.Truths(channel, beliefs, now)
     true = {each.pk: truths.about(each) for each in beliefs}
     outcomes = [(each, compare(facts.believed(each), true[each.pk])) for each in beliefs]
-    if outdated := _outdated(outcomes):
+    if outdated := _outdated(channel, outcomes):
         belief_rows.close(outdated, Delivery.Note.OUTDATED, check_at=now)
-        again = lock_all(Belief.objects.filter(pk__in=among(each.pk for each in beliefs)))
+        again = lock_all(channel.beliefs.filter(pk__in=among(each.pk for each in beliefs)))
         return _compare_all(channel, list(again), now)
     news: list[News] = []
     settled: list[tuple[Belief, Wait | Rest]] = []
@@ -233,14 +235,14 @@ def _compare_all(channel: Channel, beliefs: Sequence[Belief], now: datetime) -> 
             news.append(news_of(each, outcome, true[each.pk]))
         else:
             settled.append((each, outcome))
-    _settle(settled, now)
+    _settle(channel, settled, now)
     return news
 
 
-def _outdated(outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
+def _outdated(channel: Channel, outcomes: Iterable[tuple[Belief, Outcome]]) -> list[Delivery]:
     """Return what was tried, alone or in a digest, and no longer says how things are."""
     tried = {each.delivery_id: outcome for each, outcome in outcomes if each.delivery_id is not None}
-    rows = Delivery.objects.filter(pk__in=among(tried)) if tried else ()
+    rows = channel.deliveries.filter(pk__in=among(tried)) if tried else ()
     return [row for row in rows if not _still_says(row, tried[row.pk])]
 
 
@@ -253,7 +255,7 @@ def _still_says(message: Delivery, outcome: Outcome) -> bool:
     return send.event is Event.FLAPPING or send.outage == message.incident_id
 
 
-def _settle(settled: Sequence[tuple[Belief, Wait | Rest]], now: datetime) -> None:
+def _settle(channel: Channel, settled: Sequence[tuple[Belief, Wait | Rest]], now: datetime) -> None:
     """Write when these beliefs are compared again, and what was skipped."""
     skipped = []
     for belief, outcome in settled:
@@ -269,4 +271,4 @@ def _settle(settled: Sequence[tuple[Belief, Wait | Rest]], now: datetime) -> Non
     forgotten = {belief.pk for belief, outcome in settled if isinstance(outcome, Rest) and outcome.forget}
     sql.update([belief for belief, _outcome in settled if belief.pk not in forgotten])
     if forgotten:
-        Belief.objects.filter(pk__in=among(forgotten)).delete()
+        channel.beliefs.filter(pk__in=among(forgotten)).delete()

@@ -27,7 +27,7 @@ from notifications.locks import (
     lock_channels,
     lock_in_order,
 )
-from notifications.models import BURST, BURST_MAX, Belief, Channel, Delivery, DeliveryAttempt
+from notifications.models import BURST, BURST_MAX, Channel, Delivery, DeliveryAttempt
 
 _BATCH = 1000
 _COLUMNS = (
@@ -158,7 +158,8 @@ def assign(
     monitors stays unchanged.
     """
     with transaction.atomic():
-        named = set(keep_states({monitor.pk for monitor in monitors}))
+        theirs = {monitor.pk: monitor.workspace_id for monitor in monitors}
+        named = set(keep_states(set(theirs), set(theirs.values())))
         wanted = Channel.objects.filter(pk__in={channel.pk for channel in channels}, all_monitors=False)
         held = lock_channels(wanted.select_related("workspace"), with_workspaces=True)
         new = {channel: _pairs_to_change(channel, named, subscribed=subscribed) for channel in held}
@@ -197,7 +198,7 @@ def _selected_ids(channel: Channel, monitors: Iterable[Monitor] | None) -> set[i
 def _keep_monitors_waiting_for(channel: Channel) -> list[int]:
     """Keep the monitors of the pending deliveries of `channel`, before it is locked; return their ids."""
     waiting = channel.deliveries.filter(status=Delivery.Status.PENDING)
-    return keep_states(waiting.values("monitor"))
+    return keep_states(waiting.values("monitor"), {channel.workspace_id})
 
 
 def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
@@ -212,6 +213,7 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     now, counts = database_now(), list(waiting.values_list("pk", "attempt_count"))
     DeliveryAttempt.objects.bulk_create(
         DeliveryAttempt(
+            workspace_id=channel.workspace_id,
             delivery_id=pk,
             number=count + 1,
             started_at=now,
@@ -224,12 +226,12 @@ def _give_up_pending(channel: Channel, *, monitors: list[int]) -> None:
     # The members of a digest share its result.
     ids = [pk for pk, _count in counts]
     members = lock_in_order(channel.deliveries.filter(status=Delivery.Status.MERGED, digest__in=ids))
-    merged = Delivery.objects.filter(pk__in=among(row.pk for row in members))
+    merged = channel.deliveries.filter(pk__in=among(row.pk for row in members))
     merged.update(status=Delivery.Status.FAILED)
     waiting.update(status=Delivery.Status.FAILED, next_attempt_at=None, attempt_count=F("attempt_count") + 1)
     # Last, as everywhere. When it is enabled again, they are compared again.
-    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids)))
-    Belief.objects.filter(pk__in=tried).update(delivery=None, check_at=now)
+    tried = among(row.pk for row in lock_beliefs(beliefs.about(ids, channel.workspace_id)))
+    channel.beliefs.filter(pk__in=tried).update(delivery=None, check_at=now)
 
 
 def delete(*, channel: Channel, by: Actor = COMMAND, version: int | None = None) -> None:

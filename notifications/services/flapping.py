@@ -8,21 +8,20 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from core.sql import among
-from monitors.models import Incident
+from monitors.models import Incident, Monitor
 from notifications.rules.compare import FLAP_WINDOW
 from notifications.rules.effective import DEFAULT
 
 
-def is_flapping(monitors: Collection[int], now: datetime) -> set[int]:
-    """Return those of `monitors` (row ids) that are flapping at `now`. One query.
+def is_flapping(monitors: Collection[Monitor], now: datetime) -> set[int]:
+    """Return the row ids of those of `monitors` that are flapping at `now`. One query.
 
     A monitor is flapping after more changes, down or recovered, within FLAP_WINDOW than its rules allow.
     """
     start = now - FLAP_WINDOW
     lately = Incident.objects.filter(
         Q(confirmed_at__gt=start) | Q(resolved_at__gt=start),
-        monitor__in=among(monitors),
+        monitor__in=monitors,
         confirmed_at__isnull=False,
     ).values_list(
         "monitor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import Workspace
 from monitors.domain.state_machine import Urgency
-from monitors.models import Monitor
+from monitors.models import Incident, Monitor
 from notifications import channel_config
 from notifications.integrations import kinds
 from notifications.messages.digests import Section, label_of, section_of
@@ -42,14 +42,15 @@ class ChannelRow:
 
 def channels_of(workspace: Workspace, *, masked: bool) -> list[ChannelRow]:
     """Return the channels of `workspace` by name; `masked` as in `destination`. Constantly few queries."""
-    newest = Delivery.objects.filter(channel=OuterRef("pk"), digest=None).order_by("-pk").values("pk")[:1]
+    ours = Delivery.objects.filter(workspace_id=workspace.pk)
+    newest = ours.filter(channel=OuterRef("pk"), digest=None).order_by("-pk").values("pk")[:1]
     channels = list(
         Channel.objects.filter(workspace=workspace)
         .annotate(newest_id=Subquery(newest), monitor_count=Count("monitors"))
         .order_by("name", "pk")
     )
     deliveries = _with_subjects(
-        Delivery.objects.filter(pk__in=[channel.newest_id for channel in channels if channel.newest_id])
+        ours.filter(pk__in=[channel.newest_id for channel in channels if channel.newest_id])
     ).in_bulk()
     why_failing = reasons([channel for channel in channels if channel.failing_since], masked=masked)
     return [
@@ -74,20 +75,20 @@ def deliveries_to(channel: Channel) -> QuerySet[Delivery]:
 def deliveries_in(workspace: Workspace) -> QuerySet[Delivery]:
     """Return the deliveries of the channels of `workspace` with everything related, digest members too."""
     return (
-        Delivery.objects.filter(channel__workspace=workspace)
+        Delivery.objects.filter(workspace_id=workspace.pk)
         .select_related("channel", "incident", "monitor", "digest", "subject")
         .prefetch_related(_attempts())
     )
 
 
-def deliveries_of(incident_ids: Iterable[int]) -> dict[int, list[Delivery]]:
-    """Return the deliveries of each of the incidents (row ids), oldest first, with channel and attempts.
+def deliveries_of(incidents: Sequence[Incident]) -> dict[int, list[Delivery]]:
+    """Return the deliveries of each of `incidents`, by row id and oldest first, with channel and attempts.
 
     The attempts of a delivery that is part of a digest are the digest's; `digest_count` is the size of it.
     """
-    found: dict[int, list[Delivery]] = {incident: [] for incident in incident_ids}
+    found: dict[int, list[Delivery]] = {incident.pk: [] for incident in incidents}
     deliveries = (
-        Delivery.objects.filter(incident__in=list(found))
+        Delivery.objects.filter(incident__in=incidents)
         .select_related("channel", "digest")
         .annotate(digest_count=_members_of("digest"))
         .prefetch_related(_attempts(), _attempts("digest__"))
@@ -110,7 +111,8 @@ def _with_subjects(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
 
 
 def _members_of(column: str) -> Subquery:
-    members = Delivery.objects.filter(digest=OuterRef(column)).order_by().values("digest")
+    digest = {"digest": OuterRef(column), "workspace_id": OuterRef("workspace_id")}
+    members = Delivery.objects.filter(**digest).order_by().values("digest")
     return Subquery(members.annotate(number=Count("pk")).values("number"))
 
 

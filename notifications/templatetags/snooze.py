@@ -23,7 +23,7 @@ def snoozed_until(monitor: Monitor, now: datetime) -> datetime | None:
 @register.simple_tag
 def is_flapping(monitor: Monitor, now: datetime) -> bool:
     """Whether `monitor` keeps going down and recovering. One query."""
-    return monitor.pk in flapping.is_flapping([monitor.pk], now)
+    return monitor.pk in flapping.is_flapping([monitor], now)
 
 
 @register.simple_tag

@@ -156,7 +156,7 @@ def _selected(channel: Channel) -> dict[str, Any]:
 def of_incident(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A fragment for an incident: its deliveries, with every attempt."""
     incident = get_incident_or_404(request, public_id)
-    deliveries = queries.deliveries_of([incident.pk])[incident.pk]
+    deliveries = queries.deliveries_of([incident])[incident.pk]
     context = {
         "incident": incident,
         "deliveries": deliveries,

@@ -42,8 +42,8 @@ def page(plant: Plant) -> str:
     push_url = plant.monitor("long known")
     assert requests.post(push_url, timeout=20).status_code == 200
     plant.query(
-        "INSERT INTO monitors_heartbeat (monitor_id, received_at, status, message, value)"
-        " SELECT id, now() - interval '1 hour' - n * interval '1 minute', 'up', 'n' || n, n"
+        "INSERT INTO monitors_heartbeat (workspace_id, monitor_id, received_at, status, message, value)"
+        " SELECT workspace_id, id, now() - interval '1 hour' - n * interval '1 minute', 'up', 'n' || n, n"
         f" FROM monitors_monitor, generate_series(1, {ROWS}) AS n"
     )
     # What is written now under an old time is what it can't know of.
@@ -93,8 +93,8 @@ def test_what_the_replica_may_lack_is_read_from_the_primary(plant: Plant, page: 
     with psycopg.connect(plant.environment["DATABASE_REPLICA_URL"], autocommit=True) as connection:
         connection.execute("SELECT pg_wal_replay_pause()")
         plant.query(
-            "INSERT INTO monitors_heartbeat (monitor_id, received_at, status, message)"
-            " SELECT id, now() - n * interval '5 milliseconds', 'up', 'm' || n"
+            "INSERT INTO monitors_heartbeat (workspace_id, monitor_id, received_at, status, message)"
+            " SELECT workspace_id, id, now() - n * interval '5 milliseconds', 'up', 'm' || n"
             f" FROM monitors_monitor, generate_series(1, {ROWS}) AS n"
         )
         with plant.person() as person:

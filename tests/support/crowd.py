@@ -7,15 +7,19 @@ from typing import Any
 # Every so many monitors one is down, paused, new; every other interval is long.
 _STATES = """
 INSERT INTO monitors_monitorstate
- (monitor_id, status, status_changed_at, last_heartbeat_at, last_message, last_value, due_at, fault)
-SELECT id, status, now() - interval '5 hours', CASE WHEN status <> 'new' THEN beat END, 'OK', NULL,
+ (workspace_id, monitor_id, status, status_changed_at, last_heartbeat_at, last_message, last_value, due_at,
+  fault)
+SELECT workspace_id, id, status, now() - interval '5 hours',
+ CASE WHEN status <> 'new' THEN beat END, 'OK', NULL,
  CASE WHEN status <> 'up' THEN NULL WHEN kind <> 'interval' THEN now() + interval '1 hour'
   ELSE beat + (timeout + least(300, timeout / 10)) * interval '1 second' END, ''
 FROM (
- SELECT id, kind, timeout, now() - random() * interval '60 seconds' AS beat,
+ SELECT workspace_id, id, kind, timeout, now() - random() * interval '60 seconds' AS beat,
   CASE WHEN n %% 50 = 7 THEN 'down' WHEN n %% 100 = 8 THEN 'paused' WHEN n %% 100 = 9 THEN 'new' ELSE 'up'
   END AS status
- FROM (SELECT id, kind, timeout, row_number() OVER (ORDER BY id) AS n FROM monitors_monitor) AS numbered
+ FROM (
+  SELECT workspace_id, id, kind, timeout, row_number() OVER (ORDER BY id) AS n FROM monitors_monitor
+ ) AS numbered
 ) AS those
 """
 _MONITORS = """
@@ -33,8 +37,8 @@ FROM generate_series(1, %(monitors)s) AS n
 """
 _TOKENS = """
 INSERT INTO monitors_pushtoken
- (public_id, monitor_id, label, digest, sealed, last_four, created_at, imported, limited_count)
-SELECT gen_random_uuid(), id, '',
+ (workspace_id, public_id, monitor_id, label, digest, sealed, last_four, created_at, imported, limited_count)
+SELECT workspace_id, gen_random_uuid(), id, '',
  encode(sha256(convert_to('crowd-' || slug || '-' || workspace_id, 'UTF8')), 'hex'), '',
  right(slug, 4), created_at, true, 0
 FROM monitors_monitor
@@ -43,45 +47,48 @@ FROM monitors_monitor
 _PAST = """
 WITH before AS (
  INSERT INTO monitors_incident
-  (public_id, monitor_id, cause, started_at, detected_at, confirmed_at, resolved_at, opening_message,
-   latest_message, closing_message, note)
- SELECT gen_random_uuid(), id, CASE WHEN id %% 3 = 0 THEN 'reported' ELSE 'missed' END, at, at, at,
+  (workspace_id, public_id, monitor_id, cause, started_at, detected_at, confirmed_at, resolved_at,
+   opening_message, latest_message, closing_message, note)
+ SELECT workspace_id, gen_random_uuid(), id,
+  CASE WHEN id %% 3 = 0 THEN 'reported' ELSE 'missed' END, at, at, at,
   at + interval '5 minutes', '', '', 'OK', ''
  FROM (
-  SELECT m.id, now() - interval '6 hours'
+  SELECT m.workspace_id, m.id, now() - interval '6 hours'
    - (%(incidents)s - n + (m.id * 7919 %% 1000) / 1000.0) * interval '5 days' AS at
   FROM generate_series(1, %(incidents)s) AS n CROSS JOIN monitors_monitor AS m
   ORDER BY 2
  ) AS falls
- RETURNING id, monitor_id, started_at, resolved_at
+ RETURNING workspace_id, id, monitor_id, started_at, resolved_at
 )
-INSERT INTO monitors_transition (monitor_id, at, source, target, reason, incident_id)
-SELECT monitor_id, started_at, 'up', 'down', 'missed', id FROM before
+INSERT INTO monitors_transition (workspace_id, monitor_id, at, source, target, reason, incident_id)
+SELECT workspace_id, monitor_id, started_at, 'up', 'down', 'missed', id FROM before
 UNION ALL
-SELECT monitor_id, resolved_at, 'down', 'up', 'heartbeat', id FROM before
-ORDER BY 2
+SELECT workspace_id, monitor_id, resolved_at, 'down', 'up', 'heartbeat', id FROM before
+ORDER BY 3
 """
 _OPEN = """
 WITH open AS (
  INSERT INTO monitors_incident
-  (public_id, monitor_id, cause, started_at, detected_at, confirmed_at, opening_message, latest_message,
-   closing_message, note)
- SELECT gen_random_uuid(), monitor_id, 'missed', status_changed_at, status_changed_at, status_changed_at,
+  (workspace_id, public_id, monitor_id, cause, started_at, detected_at, confirmed_at, opening_message,
+   latest_message, closing_message, note)
+ SELECT workspace_id, gen_random_uuid(), monitor_id, 'missed',
+  status_changed_at, status_changed_at, status_changed_at,
   '', '', '', ''
  FROM monitors_monitorstate WHERE status = 'down'
- RETURNING id, monitor_id, started_at
+ RETURNING workspace_id, id, monitor_id, started_at
 )
-INSERT INTO monitors_transition (monitor_id, at, source, target, reason, incident_id)
-SELECT monitor_id, started_at, 'up', 'down', 'missed', id FROM open
+INSERT INTO monitors_transition (workspace_id, monitor_id, at, source, target, reason, incident_id)
+SELECT workspace_id, monitor_id, started_at, 'up', 'down', 'missed', id FROM open
 """
 _HEARTBEATS = """
-INSERT INTO monitors_heartbeat (monitor_id, received_at, status, message)
-SELECT m.id, now() - (%(heartbeats)s - n + (m.id * 7919 %% 1000) / 1000.0) * interval '10 minutes', 'up', 'OK'
+INSERT INTO monitors_heartbeat (workspace_id, monitor_id, received_at, status, message)
+SELECT m.workspace_id, m.id,
+ now() - (%(heartbeats)s - n + (m.id * 7919 %% 1000) / 1000.0) * interval '10 minutes', 'up', 'OK'
 FROM generate_series(1, %(heartbeats)s) AS n CROSS JOIN monitors_monitor AS m
 """
 _ROLLUPS = """
-INSERT INTO monitors_rollup (monitor_id, start, ups, downs, last_message, value_count)
-SELECT m.id, starts, 3, 0, 'OK', 0
+INSERT INTO monitors_rollup (workspace_id, monitor_id, start, ups, downs, last_message, value_count)
+SELECT m.workspace_id, m.id, starts, 3, 0, 'OK', 0
 FROM (
  SELECT date_trunc('hour', now()) - n * interval '30 minutes' AS starts
  FROM generate_series(%(rollups)s, 1, -1) AS n
@@ -93,8 +100,8 @@ SELECT date_trunc('hour', now()) - n * interval '30 minutes' FROM generate_serie
 """
 _REJECTED = """
 INSERT INTO monitors_rejectedpush
- (monitor_id, reason, method, source, last_four, detail, first_at, last_at, count)
-SELECT id, 'parameter', 'GET', '', 'abcd', '', now() - interval '25 days',
+ (workspace_id, monitor_id, reason, method, source, last_four, detail, first_at, last_at, count)
+SELECT workspace_id, id, 'parameter', 'GET', '', 'abcd', '', now() - interval '25 days',
  now() - random() * interval '20 days', 3
 FROM monitors_monitor WHERE id %% 10 = 0
 """
@@ -120,9 +127,9 @@ WHERE NOT c.all_monitors AND m.id %% 2 = c.id %% 2
 # What each channel was sent of the incidents: one message for each, and one in a thousand is being retried.
 _DELIVERIES = """
 INSERT INTO notifications_delivery
- (public_id, monitor_id, incident_id, channel_id, event, sequence, status, note, created_at, planned_at,
-  next_attempt_at, attempt_count, sent_at)
-SELECT gen_random_uuid(), i.monitor_id, i.id, c.id, 'incident.opened', 1,
+ (workspace_id, public_id, monitor_id, incident_id, channel_id, event, sequence, status, note, created_at,
+  planned_at, next_attempt_at, attempt_count, sent_at)
+SELECT c.workspace_id, gen_random_uuid(), i.monitor_id, i.id, c.id, 'incident.opened', 1,
  CASE WHEN i.id %% 1000 = 1 THEN 'pending' ELSE 'sent' END, '', i.started_at, i.started_at,
  CASE WHEN i.id %% 1000 = 1 THEN now() + interval '1 hour' END, 1,
  CASE WHEN i.id %% 1000 <> 1 THEN i.started_at END
@@ -132,14 +139,17 @@ JOIN notifications_channel AS c ON c.workspace_id = m.workspace_id AND c.all_mon
 ORDER BY i.started_at
 """
 _ATTEMPTS = """
-INSERT INTO notifications_deliveryattempt (delivery_id, number, started_at, finished_at, ok, detail)
-SELECT id, 1, created_at, created_at + interval '1 second', status = 'sent', '' FROM notifications_delivery
+INSERT INTO notifications_deliveryattempt
+ (workspace_id, delivery_id, number, started_at, finished_at, ok, detail)
+SELECT workspace_id, id, 1, created_at, created_at + interval '1 second', status = 'sent', ''
+FROM notifications_delivery
 """
 _BELIEFS = """
 INSERT INTO notifications_belief
- (channel_id, monitor_id, state, sequence, incident_id, after_incident, reminders, sent_at, delivery_id,
-  check_at, outage)
-SELECT c.id, s.monitor_id, CASE WHEN s.status = 'down' THEN 'down' ELSE 'up' END, 1, i.id, 0, 0, now(), NULL,
+ (workspace_id, channel_id, monitor_id, state, sequence, incident_id, after_incident, reminders, sent_at,
+  delivery_id, check_at, outage)
+SELECT c.workspace_id, c.id, s.monitor_id, CASE WHEN s.status = 'down' THEN 'down' ELSE 'up' END, 1, i.id,
+ 0, 0, now(), NULL,
  CASE WHEN s.status = 'down' AND s.monitor_id %% 10 = 0 THEN now() + interval '1 hour' END,
  CASE WHEN s.status = 'down' THEN gen_random_uuid() END
 FROM monitors_monitorstate AS s

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import datetime
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.db import connections, migrations, models
+from django.db import connections, migrations, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
@@ -216,3 +217,209 @@ def test_what_is_down_has_failed_last_after_the_upgrade(
 
     label = "monitors.monitorstate"
     assert columns_of(state.get_model(label), made[label].pk, empty_database)["recent_outcomes"] == outcomes
+
+
+# --- The workspace in large tables -----------------------------------------------------------------
+
+WITHOUT_WORKSPACES = [
+    ("accounts", "0001_initial"),
+    ("monitors", "0010_large_lists"),
+    ("notifications", "0005_storage"),
+]
+# Enough for several batches.
+HEARTBEATS = 60_000
+
+
+def fill_workspaces(state, alias: str) -> dict[int, int]:
+    """Write one row of each large table for each of three monitors; return the monitors' workspaces."""
+
+    def make(label: str, **columns: object) -> models.Model:
+        model = state.get_model(label)
+        known = {field.attname for field in model._meta.concrete_fields}
+        defaults = {
+            field.attname: value_of(field, {})
+            for field in model._meta.local_concrete_fields
+            if not isinstance(field, models.AutoField) and not field.is_relation
+        }
+        given = {**defaults, **SPECIAL.get(label.lower(), {}), **columns}
+        return model._default_manager.using(alias).create(**{k: v for k, v in given.items() if k in known})
+
+    workspaces = [make("accounts.Workspace").pk for _ in range(2)]
+    of = {}
+    for number, workspace in enumerate([workspaces[0], *workspaces]):
+        channel = make("notifications.Channel", workspace_id=workspace).pk
+        monitor = make("monitors.Monitor", workspace_id=workspace, slug=f"m{number}").pk
+        about = {"monitor_id": monitor, "channel_id": channel, "last_four": "abcd"}
+        make("monitors.MonitorState", **about)
+        token = make("monitors.PushToken", digest=str(number), **about).pk
+        about["incident_id"] = make("monitors.Incident", **about).pk
+        for label in ("Transition", "Rollup", "DailyRollup", "RejectedPush"):
+            make(f"monitors.{label}", **about)
+        make("monitors.Heartbeat", token_id=token, status="up", **about)
+        delivery = make("notifications.Delivery", **about).pk
+        make("notifications.DeliveryAttempt", delivery_id=delivery)
+        make("notifications.Belief", delivery_id=delivery, **about)
+        of[monitor] = workspace
+    # Of a monitor that was deleted; a worker deletes them in the background.
+    for label in ("Heartbeat", "Rollup", "DailyRollup", "RejectedPush"):
+        make(f"monitors.{label}", monitor_id=max(of) + 1, status="up", last_four="abcd")
+    return of
+
+
+LARGE = (
+    *("MonitorState", "PushToken", "Heartbeat", "Rollup", "DailyRollup", "Incident", "Transition"),
+    *("RejectedPush", "Belief", "Delivery", "DeliveryAttempt"),
+)
+
+
+def workspaces_in(state, alias: str, of: dict[int, int]) -> dict[str, list[tuple[int, int]]]:
+    """Return, of each large table, the workspaces of its rows: that of the monitor, and that of the row."""
+    found = {}
+    for label in LARGE:
+        app = "notifications" if label in LARGE[-3:] else "monitors"
+        rows = state.get_model(app, label)._default_manager.using(alias)
+        monitor = "delivery__monitor_id" if label == "DeliveryAttempt" else "monitor_id"
+        there = rows.filter(**{f"{monitor}__in": list(of)}).values_list(monitor, "workspace_id")
+        found[label] = [(of[pk], workspace) for pk, workspace in there]
+    return found
+
+
+def migrate_to_newest(alias: str):
+    executor = MigrationExecutor(connections[alias])
+    return executor.migrate(executor.loader.graph.leaf_nodes()).apps
+
+
+@pytest.mark.slow
+def test_each_row_of_a_large_table_gets_the_workspace_of_its_monitor(empty_database, migrate_to):
+    before = migrate_to(WITHOUT_WORKSPACES)
+    of = fill_workspaces(before, empty_database)
+    heartbeats = before.get_model("monitors.heartbeat")
+    heartbeats._default_manager.using(empty_database).bulk_create(
+        [
+            heartbeats(monitor_id=sorted(of)[number % 3], received_at=NOW, status="up", message="x" * 60)
+            for number in range(HEARTBEATS)
+        ],
+        batch_size=10_000,
+    )
+    state = migrate_to_newest(empty_database)
+    for label, found in workspaces_in(state, empty_database, of).items():
+        assert len(found) == 3 + (HEARTBEATS if label == "Heartbeat" else 0), label
+        assert [pair for pair in found if pair[0] != pair[1]] == [], label
+    # Those of a deleted monitor are still there.
+    assert heartbeats._default_manager.using(empty_database).count() == HEARTBEATS + 4
+
+
+on_postgresql = pytest.mark.skipif(
+    connections["default"].vendor != "postgresql", reason="On SQLite, no other process runs meanwhile."
+)
+
+
+@pytest.mark.slow
+@on_postgresql
+def test_a_process_of_the_version_before_writes_rows_with_a_workspace(empty_database, migrate_to):
+    before = migrate_to(WITHOUT_WORKSPACES)
+    of = fill_workspaces(before, empty_database)
+    state = migrate_to_newest(empty_database)
+    other = {
+        "public_id": "gen_random_uuid()",
+        "digest": "digest || 'again'",
+        "start": "start - interval '1 day'",
+        "day": "day - 1",
+        "method": "'PUT'",
+    }
+    for label in set(LARGE) - {"MonitorState", "Belief"}:
+        model = before.get_model("notifications" if label in LARGE[-3:] else "monitors", label)
+        names = [field.column for field in model._meta.concrete_fields if field.name != "id"]
+        columns = ", ".join(f'"{name}"' for name in names)
+        values = ", ".join(other.get(name, f'"{name}"') for name in names)
+        with connections[empty_database].cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {model._meta.db_table} ({columns}) SELECT {values} FROM {model._meta.db_table}"
+            )
+    for label, found in workspaces_in(state, empty_database, of).items():
+        assert len(found) == (3 if label in ("MonitorState", "Belief") else 6), label
+        assert [pair for pair in found if pair[0] != pair[1]] == [], label
+
+
+@pytest.mark.slow
+@on_postgresql
+def test_a_process_of_the_version_before_goes_on_noting_what_to_compare(empty_database, migrate_to):
+    of = fill_workspaces(migrate_to(WITHOUT_WORKSPACES), empty_database)
+    state = migrate_to_newest(empty_database)
+    with connections[empty_database].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO notifications_belief"
+            " (monitor_id, channel_id, after_incident, check_at, state, sequence, reminders)"
+            " SELECT monitor_id, channel_id, 0, now(), 'nothing', 0, 0 FROM notifications_belief"
+            " ON CONFLICT (monitor_id, channel_id) DO UPDATE SET check_at = excluded.check_at"
+        )
+        assert cursor.rowcount == 3
+    assert len(workspaces_in(state, empty_database, of)["Belief"]) == 3
+
+
+@pytest.mark.slow
+@on_postgresql
+def test_the_upgrade_waits_for_no_row_that_another_transaction_holds(empty_database, migrate_to):
+    before = migrate_to(WITHOUT_WORKSPACES)
+    of = fill_workspaces(before, empty_database)
+    connections[empty_database].close()
+    held, goes_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        # As a push does, of a monitor whose row is to be written.
+        with transaction.atomic(empty_database), connections[empty_database].cursor() as cursor:
+            cursor.execute("SELECT FROM monitors_monitorstate FOR UPDATE")
+            held.set()
+            goes_on.wait(30)
+        connections[empty_database].close()
+
+    pushing = threading.Thread(target=hold)
+    pushing.start()
+    assert held.wait(30)
+    threading.Timer(2, goes_on.set).start()
+    state = migrate_to_newest(empty_database)
+    pushing.join(30)
+    assert goes_on.is_set()
+    found = workspaces_in(state, empty_database, of)["MonitorState"]
+    assert len(found) == 3
+    assert all(monitors == own for monitors, own in found)
+
+
+@pytest.mark.slow
+def test_the_upgrade_can_be_undone_and_done_again(empty_database, migrate_to):
+    of = fill_workspaces(migrate_to(WITHOUT_WORKSPACES), empty_database)
+    migrate_to_newest(empty_database)
+    executor = MigrationExecutor(connections[empty_database])
+    executor.migrate(WITHOUT_WORKSPACES)
+    state = migrate_to_newest(empty_database)
+    for label, found in workspaces_in(state, empty_database, of).items():
+        assert len(found) == 3, label
+        assert all(monitors == own for monitors, own in found), label
+
+
+@pytest.mark.slow
+@on_postgresql
+def test_every_key_of_a_large_table_beyond_row_ids_has_the_workspace(empty_database, migrate_to):
+    migrate_to(WITHOUT_WORKSPACES)
+    state = migrate_to_newest(empty_database)
+    tables = [
+        state.get_model("notifications" if label in LARGE[-3:] else "monitors", label)._meta.db_table
+        for label in LARGE
+    ]
+    with connections[empty_database].cursor() as cursor:
+        cursor.execute(
+            "SELECT i.indexrelid::regclass::text, array_agg(a.attname::text)"
+            " FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indexrelid"
+            " WHERE i.indisunique AND i.indrelid = ANY(%s::regclass[]) GROUP BY 1",
+            [tables],
+        )
+        found = dict(cursor.fetchall())
+    assert len(found) > len(tables)
+    narrow = {tuple(sorted(columns)) for columns in found.values() if "workspace_id" not in columns}
+    # Row ids, public ids and digests are unique in all of an installation; a failing channel is one row.
+    assert narrow == {
+        *(("id",), ("id", "received_at"), ("monitor_id",), ("public_id",), ("digest",)),
+        # Kept for a release; see above.
+        ("channel_id", "monitor_id"),
+        ("channel_id", "occasion", "subject_id"),
+    }

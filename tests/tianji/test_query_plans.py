@@ -214,7 +214,7 @@ def test_what_waits_to_be_sent(crowd):
     channel = crowd.channels.get(all_monitors=True)
     now = database_now()
     assert_by_index(waiting.channels_with_something_due, most=3)
-    assert_by_index(lambda: waiting.neglected_since(now - timedelta(minutes=1), now), most=6)
+    assert_by_index(lambda: waiting.neglected_since(now - timedelta(minutes=1)), most=6)
     assert_by_index(lambda: turn._due(channel, now + timedelta(hours=2), 20), most=5)
     assert_by_index(lambda: turn._is_busy(channel, now), most=2)
     assert_by_index(lambda: turn._try_again(channel, now), most=3)
@@ -231,10 +231,10 @@ def test_maintenance_of_the_monitors_of_a_page(crowd):
 
 
 def test_rolling_up(crowd):
-    ids = list(crowd.monitors.values_list("pk", flat=True))
+    monitors = rollups.with_workspaces(crowd.monitors.all())
     now = database_now()
-    assert_by_index(lambda: next(rollups._missing(now), None), most=4)
-    assert_by_index(lambda: rollups.sums(ids, [(now - rollups.HALF_HOUR, now)]), most=1)
+    assert_by_index(lambda: next(rollups.missing_half_hours(now), None), most=4)
+    assert_by_index(lambda: rollups.sums(monitors, [(now - rollups.HALF_HOUR, now)]), most=1)
 
 
 def test_deleting_what_is_old(crowd):

@@ -73,7 +73,8 @@ def fill(*, password: str, sink: str, days: float, seed: int, say: Say) -> Fille
         heartbeats = _insert(samples)
         say(f"{heartbeats:,} heartbeats")
         ids = [each.monitor.pk for each in samples]
-        say(f"{storage.roll_up(ids, start=_start(days, now), now=now):,} rollups")
+        rolled = storage.roll_up(ids, team.workspace.pk, start=_start(days, now), now=now)
+        say(f"{rolled:,} rollups")
         posting.post(
             Channel.objects.filter(workspace=team.workspace).order_by("pk"),
             [each.monitor for each in samples],
@@ -141,6 +142,6 @@ def _insert(samples: list[_Sample]) -> int:
         return token
 
     pushes = merged((each.monitor.pk, each.past) for each in samples)
-    total = storage.insert_heartbeats(pushes, token_of)
+    total = storage.insert_heartbeats(pushes, token_of, samples[0].monitor.workspace_id)
     creation.note_use(used)
     return total

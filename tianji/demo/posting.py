@@ -265,7 +265,7 @@ def _write(posts: Sequence[_Post]) -> None:
     attempts = [pair for each in posts for pair in each.attempts]
     attempts.sort(key=lambda pair: pair[1].started_at)
     for row, attempt in attempts:
-        attempt.delivery_id = row.pk
+        attempt.delivery = row
     DeliveryAttempt.objects.bulk_create(attempt for _row, attempt in attempts)
     Channel.objects.bulk_update([each.channel for each in posts], ["failures", "digest_at"])
     found = [belief for each in posts for belief in each.beliefs.values()]

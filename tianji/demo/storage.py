@@ -16,6 +16,7 @@ from tianji.demo.past import Pushed
 _AT_ONCE = 5000
 _HALF_HOURS_AT_ONCE = 48
 _COLUMNS = {
+    "workspace_id": "bigint",
     "monitor_id": "bigint",
     "received_at": "timestamptz",
     "status": "text",
@@ -27,7 +28,7 @@ _COLUMNS = {
 
 
 def insert_heartbeats(
-    pushes: Iterable[tuple[datetime, int, Pushed]], token_of: Callable[[int, Pushed], int]
+    pushes: Iterable[tuple[datetime, int, Pushed]], token_of: Callable[[int, Pushed], int], workspace_id: int
 ) -> int:
     """Insert heartbeats; return how many.
 
@@ -37,6 +38,7 @@ def insert_heartbeats(
     """
     given = (
         (
+            workspace_id,
             monitor,
             sql.write_time(at),
             "up" if pushed.report.up else "down",
@@ -61,13 +63,13 @@ def insert_heartbeats(
     return total
 
 
-def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> int:
+def roll_up(monitor_ids: Collection[int], workspace_id: int, *, start: datetime, now: datetime) -> int:
     """Write the rollups of monitors from `start` on; return how many.
 
     If other monitors have heartbeats too, the product marks the half hours as complete. Those that it had
     already marked would never get rollups of these monitors otherwise.
     """
-    ids = list(monitor_ids)
+    monitors = dict.fromkeys(monitor_ids, workspace_id)
     # A heartbeat is committed some moments after its time, and the product reads one more half hour.
     last = rollups.half_hour_of(now - rollups.CLOSED_AFTER)
     starts = list(_half_hours(rollups.half_hour_of(start) - rollups.HALF_HOUR, last))
@@ -76,6 +78,7 @@ def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> 
         stretches = [(at, at + rollups.HALF_HOUR) for at in starts[first : first + _HALF_HOURS_AT_ONCE]]
         made = [
             Rollup(
+                workspace_id=workspace_id,
                 monitor_id=each.monitor_id,
                 start=stretches[each.stretch][0],
                 ups=each.ups,
@@ -86,11 +89,11 @@ def roll_up(monitor_ids: Collection[int], *, start: datetime, now: datetime) -> 
                 value_max=each.value_max,
                 value_sum=each.value_sum,
             )
-            for each in rollups.sums(ids, stretches)
+            for each in rollups.sums(monitors, stretches)
         ]
         Rollup.objects.bulk_create(made, ignore_conflicts=True, batch_size=_AT_ONCE)
         written += len(made)
-    if not Heartbeat.objects.exclude(monitor__in=ids).exists():
+    if not Heartbeat.objects.exclude(monitor__in=list(monitors)).exists():
         RolledUp.objects.bulk_create([RolledUp(start=at) for at in starts], ignore_conflicts=True)
     return written
 

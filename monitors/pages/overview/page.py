@@ -136,7 +136,7 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
     counts = selection.found.counts
     return Overview(
         params=replace(params, page=selection.page),
-        rows=_rows(_in_order(selection.ids), snapshot.now),
+        rows=_rows(_in_order(workspace, selection.ids), snapshot.now),
         counts=[
             Count(shown, counts[shown], shown in params.statuses, params.toggled(shown).url)
             for shown in _COUNTED
@@ -152,9 +152,10 @@ def overview(workspace: Workspace, params: OverviewParams) -> Overview:
     )
 
 
-def _in_order(ids: Sequence[int]) -> list[Monitor]:
+def _in_order(workspace: Workspace, ids: Sequence[int]) -> list[Monitor]:
     # A row doesn't show the description, which may be long.
-    monitors = Monitor.objects.defer("description").select_related("state").in_bulk(ids)
+    ours = Monitor.objects.in_workspace(workspace).defer("description")
+    monitors = ours.select_related("state").in_bulk(ids)
     # Some may have been deleted in the meantime.
     return [monitors[pk] for pk in ids if pk in monitors]
 

@@ -135,9 +135,12 @@ def take_snapshot(workspace_id: UUID) -> Snapshot:
 
 
 def _monitors_of(workspace_id: UUID) -> QuerySet[Any]:
-    # A subquery: with a join, the database would not use the order of an index.
-    row = Workspace.objects.filter(public_id=workspace_id).order_by().values("pk")
-    return Monitor.objects.filter(workspace=Subquery(row))
+    # With a join, the database would not use the order of an index.
+    return Monitor.objects.filter(workspace=_row_id_of(workspace_id))
+
+
+def _row_id_of(workspace_id: UUID) -> Subquery:
+    return Subquery(Workspace.objects.filter(public_id=workspace_id).order_by().values("pk"))
 
 
 def _recent_snapshot(workspace_id: UUID) -> Snapshot:
@@ -182,7 +185,7 @@ def version_of(snapshot: Snapshot, selection: Selection, params: OverviewParams)
     """Return the version of a page that shows `selection`."""
     moment = int(snapshot.now.timestamp()) // _STALE_AFTER
     noticed = snapshot.notice and snapshot.notice.key
-    heartbeats = _last_heartbeats(selection.ids)
+    heartbeats = _last_heartbeats(snapshot.workspace_id, selection.ids)
     shown = repr((snapshot.whole.mark, selection.ids, heartbeats, params.url, moment, noticed))
     digest = blake2s(shown.encode(), digest_size=_DIGEST_LENGTH // 2, key=_key()).hexdigest()
     made = f"{snapshot.workspace_id.hex}_{digest}"
@@ -194,8 +197,9 @@ def version_of(snapshot: Snapshot, selection: Selection, params: OverviewParams)
 _DIGEST_LENGTH = 24
 
 
-def _last_heartbeats(ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    states = MonitorState.objects.filter(monitor_id__in=ids).order_by("monitor_id")
+def _last_heartbeats(workspace_id: UUID, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    ours = MonitorState.objects.filter(workspace_id=_row_id_of(workspace_id))
+    states = ours.filter(monitor_id__in=ids).order_by("monitor_id")
     return [
         (pk, last_heartbeat_at and last_heartbeat_at.timestamp(), fault)
         for pk, last_heartbeat_at, fault in states.values_list("monitor_id", "last_heartbeat_at", "fault")

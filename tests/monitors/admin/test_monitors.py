@@ -258,3 +258,11 @@ def test_djangos_own_deletion_of_many_is_not_offered(root: Client, monitor: Moni
 def test_the_tokens_of_a_deleted_monitor_go_with_it(root: Client, monitor: Monitor):
     root.post(page_of(monitor, "delete"), {"post": "yes"})
     assert not PushToken.objects.exists()
+
+
+def test_a_monitor_stays_in_its_workspace(root: Client, monitor: Monitor):
+    """Its tables know the workspace of each row, which nothing would change then."""
+    before = monitor.workspace_id
+    root.post(page_of(monitor), fields_of(root, monitor, name="Stove") | {"workspace": make_workspace().pk})
+    monitor.refresh_from_db()
+    assert (monitor.name, monitor.workspace_id) == ("Stove", before)

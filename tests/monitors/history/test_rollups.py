@@ -231,7 +231,7 @@ def test_each_range_is_read_by_the_index():
         for monitor in monitors
     )
     with Queries() as queries:
-        rollups.sums([monitors[0].pk], [(NOON - HALF_HOUR, NOON)])
+        rollups.sums(rollups.with_workspaces(monitors[:1]), [(NOON - HALF_HOUR, NOON)])
     explain = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
     with connection.cursor() as cursor:
         # What the planner knows must be what is there: it has its own view of a table it takes to be empty.

@@ -37,24 +37,24 @@ def test_more_than_six_changes_in_ten_minutes_are_flapping():
     calm, restless = make_monitor(), make_monitor()
     incidents(calm, number=3, now=now)
     incidents(restless, number=4, now=now)
-    assert is_flapping([calm.pk, restless.pk], now) == {restless.pk}
-    assert is_flapping([calm.pk], now) == set()
+    assert is_flapping([calm, restless], now) == {restless.pk}
+    assert is_flapping([calm], now) == set()
 
 
 def test_what_is_longer_ago_does_not_count():
     now, monitor = database_now(), make_monitor()
     incidents(monitor, number=10, now=now, minutes=30)
-    assert is_flapping([monitor.pk], now) == set()
+    assert is_flapping([monitor], now) == set()
 
 
 def test_its_own_rules_come_before_those_of_the_workspace():
     now, monitor = database_now(), make_monitor()
     incidents(monitor, number=2, now=now)
-    assert is_flapping([monitor.pk], now) == set()
+    assert is_flapping([monitor], now) == set()
     rule_service.change_workspace(workspace=monitor.workspace, own=Own(flap_changes=3))
-    assert is_flapping([monitor.pk], now) == {monitor.pk}
+    assert is_flapping([monitor], now) == {monitor.pk}
     rule_service.change(monitor=monitor, own=Own(flap_changes=0))
-    assert is_flapping([monitor.pk], now) == set()
+    assert is_flapping([monitor], now) == set()
 
 
 def test_it_is_one_query(django_assert_num_queries):
@@ -62,7 +62,7 @@ def test_it_is_one_query(django_assert_num_queries):
     for monitor in monitors:
         incidents(monitor, number=4, now=now)
     with django_assert_num_queries(1):
-        assert len(is_flapping([monitor.pk for monitor in monitors], now)) == 3
+        assert len(is_flapping(monitors, now)) == 3
 
 
 def test_the_monitors_page_says_so(admin, workspace):
