@@ -2,14 +2,18 @@
 
 import base64
 import secrets
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from accounts import known_browsers
+from accounts.services import sign_in_limits
+from accounts.services.sign_in_limits import Attempt
 from core import credentials
 
 log = structlog.get_logger(__name__)
@@ -31,6 +35,20 @@ class AccountAdapter(DefaultAccountAdapter):
         """
         link: str = super().get_reset_password_from_key_url(key)
         return settings.TIANJI_URL + urlsplit(link).path
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        """Check a password, for signing in and where it is asked for again; each attempt is counted."""
+        email = str(credentials.get("email", ""))
+        attempt = sign_in_limits.count(Attempt.PASSWORD, email=email, request=request)
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            attempt.give_back()
+        return user
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        known_browsers.remember(request, response, email=user.email)
+        return response
 
 
 class MFAAdapter(DefaultMFAAdapter):

@@ -11,7 +11,22 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.sign_in_models import AttemptCount, PasswordLinkRequest, Session
 from core.timezones import ZONE_LENGTH
+
+__all__ = [
+    "ApiKey",
+    "AttemptCount",
+    "AuditEntry",
+    "Membership",
+    "PasswordLinkRequest",
+    "Role",
+    "Session",
+    "SetupLink",
+    "StoredResponse",
+    "User",
+    "Workspace",
+]
 
 # Of workspaces, monitors, channels and maintenance windows: the audit log keeps all of these names.
 NAME_LENGTH = 100

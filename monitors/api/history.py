@@ -26,6 +26,7 @@ from api.schema import answers, paged, problem_response
 from core import replica
 from core.clock import database_now
 from core.connections import release_connection
+from core.export import MEDIA_TYPES, WRITERS
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
     HeartbeatFilter,
@@ -38,7 +39,6 @@ from monitors.api.history_serializers import (
     UptimeSerializer,
 )
 from monitors.history import days, uptimes
-from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 
 TAG = "history"
