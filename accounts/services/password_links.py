@@ -13,7 +13,6 @@ from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.core.mail import send_mail
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -65,10 +64,15 @@ def _send(row: PasswordLinkRequest, now: datetime) -> bool:
     link = link_for(user)
     with translation.override(row.language):
         subject = _("Choose your password for Tianji")
-        text = render_to_string("accounts/email/password_link.txt", {"link": link, "email": user.email})
+        paragraphs = [
+            _("Open this link to choose a password for your Tianji account %(email)s:")
+            % {"email": user.email},
+            link,
+            _("The link works once and expires in 3 days. If you did not expect this email, ignore it."),
+        ]
     release_connection()
     try:
-        send_mail(subject, text, None, [user.email])
+        send_mail(subject, "\n\n".join(paragraphs), None, [user.email])
     except OSError as error:  # as are the errors of smtplib
         log.warning("password link not sent", error=str(error))
         return False

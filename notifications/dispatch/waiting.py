@@ -60,15 +60,13 @@ def neglected_since(limit: datetime) -> datetime | None:
     for its turn while any channel is served: members can make as many channels that hang as it takes to keep
     all workers busy. That there are workers that deliver is not up to them.
     """
-    if _delivers(since=limit):
-        return None
     working = Channel.objects.filter(enabled=True)
     idle = working.exclude(paused_until__gt=limit).exclude(digest_at__gt=limit)
     since = _oldest(
         Belief.objects.filter(check_at__lt=limit, channel__in=idle),
         Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle),
     )
-    return min(since.values(), default=None)
+    return min(since.values()) if since and not _delivers(since=limit) else None
 
 
 def _delivers(*, since: datetime) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.core.cache import caches
 from kombu.exceptions import ContentDisallowed
+from kombu.message import Message
 
 from core.json_cache import JsonSerializer
 from tests.support.servers import redis_server
@@ -78,15 +79,12 @@ def test_the_settings_use_it_with_redis():
 
 def test_messages_are_json_and_nothing_else_is_accepted():
     assert (app.conf.task_serializer, list(app.conf.accept_content)) == ("json", ["json"])
-    body = pickle.dumps(Trap())
-    with app.connection_for_read() as connection:
-        message = connection.channel().Message(
-            body=body,
-            content_type="application/x-python-serialize",
-            content_encoding="binary",
-            delivery_tag="1",
-            accept=app.conf.accept_content,
-        )
-        with pytest.raises(ContentDisallowed):
-            message.decode()
+    message = Message(
+        body=pickle.dumps(Trap()),
+        content_type="application/x-python-serialize",
+        content_encoding="binary",
+        accept=app.conf.accept_content,
+    )
+    with pytest.raises(ContentDisallowed):
+        message.decode()
     assert not Trap.sprung

@@ -69,7 +69,7 @@ def test_the_email_is_in_the_language_of_whoever_asked(user, mailoutbox):
     tasks.send_password_links()
     (message,) = mailoutbox
     assert message.subject == "Pilih kata sandi Anda untuk Tianji"
-    assert "berlaku satu kali" in message.body
+    assert "Tautan hanya dapat dipakai sekali" in message.body
 
 
 @pytest.mark.parametrize("typed", ["BUDI@example.com", " budi@Example.com"])
