@@ -1,6 +1,6 @@
 """Browsers in which someone has signed in before: each has a signed cookie for the account.
 
-It signs nobody in. It only gives the browser a count of its own for failed sign-ins, so that a lock-out that
+It signs no one in. It only gives the browser a count of its own for failed sign-ins, so that a lock-out that
 others cause doesn't keep out the people who work there.
 """
 

@@ -1,4 +1,4 @@
-"""Sessions in the database, with which nobody can sign in who has only the database.
+"""Sessions in the database, of no use to whoever has only the database.
 
 The browser's cookie has a random key; the row has its SHA-256, by which it is found. The data is encrypted
 with SECRET_KEY, because it may hold a secret: the key of a password link that was opened, or the secret of an

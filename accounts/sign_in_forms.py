@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from allauth.account import forms as account_forms
 from allauth.account.adapter import get_adapter
@@ -13,6 +13,7 @@ from allauth.mfa.models import Authenticator
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
+from accounts.models import User
 from accounts.services import password_links, sign_in_limits
 from accounts.services.sign_in_limits import Attempt, Counted
 
@@ -50,7 +51,7 @@ class ChangePasswordForm(account_forms.ChangePasswordForm):
     """A new password; guessing the current one in a stolen session is counted like a sign-in."""
 
     def clean_oldpassword(self) -> str:
-        attempt = _count(Attempt.PASSWORD, self.user.email)
+        attempt = _count(Attempt.PASSWORD, cast(User, self.user).email)
         password: str = super().clean_oldpassword()
         attempt.give_back()
         return password

@@ -22,7 +22,7 @@ class Session(AbstractBaseSession):
 
 
 class AttemptCount(models.Model):
-    """How often something was tried until now; from `until` on, counting starts anew.
+    """How often something was tried until now; from `until` on, it begins at one again.
 
     `key` is the SHA-256 of what is counted, so that this table lists neither people nor networks.
     """

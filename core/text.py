@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 # Characters that change the direction of text (UAX #9). They are invisible, and make a name or a message read
-# like another one: "gnp.exe" behind U+202E is shown as "exe.png".
+# like another one: behind U+202E, it is shown backwards.
 BIDI = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 # C0 with its line breaks, DEL, C1, and the Unicode line and paragraph separators.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"

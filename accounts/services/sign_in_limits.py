@@ -87,7 +87,7 @@ def count(attempt: Attempt, *, email: str, request: HttpRequest) -> Counted:
     """Count an attempt with the account of `email`, whether there is one or not.
 
     Raises:
-        TooManyAttempts: it must not be made. It was counted all the same.
+        TooManyAttempts: it must not be made. It was counted, too.
     """
     limit, email = LIMITS[attempt], email.strip().lower()
     if browser := known_browsers.id_in(request, email=email):
@@ -114,7 +114,7 @@ def delete_old() -> int:
     """Delete what counts no more; return how many rows."""
     total, now = 0, database_now()
     while keys := list(AttemptCount.objects.filter(until__lt=now).values_list("pk", flat=True)[:_BATCH]):
-        # Not those that began to count anew in the meantime.
+        # Not those whose next period has begun in the meantime.
         total += AttemptCount.objects.filter(pk__in=keys, until__lt=now).delete()[0]
     return total
 

@@ -209,9 +209,7 @@ class MonitorSerializer(StrictSerializer):
     name = Line(max_length=NAME_LENGTH)
     description = Prose(max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False)
     tags = TagsField(required=False)
-    urgency = OneOf(
-        URGENCIES, required=False, help_text="Of knowing that it is down; notification rules use it."
-    )
+    urgency = OneOf(URGENCIES, required=False, help_text="Of knowing that it is down; used by rules.")
     schedule = ScheduleField()
     post_only = Boolean(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
     push_rate = Integer(

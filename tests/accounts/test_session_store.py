@@ -8,10 +8,12 @@ from datetime import timedelta
 
 import pytest
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.models import Session as FormerSession
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -246,9 +248,15 @@ def test_what_asynchronous_code_does_leaves_no_key_in_the_database_either():
         key = store.session_key
         assert await store.aexists(key)
         assert await SessionStore(key).aget("answer") == 42
+        await sync_to_async(connection.close)()
         return key
 
     key = asyncio.run(use())
     assert key not in "".join(dump().values())
-    asyncio.run(SessionStore(key).adelete())
+
+    async def delete():
+        await SessionStore(key).adelete()
+        await sync_to_async(connection.close)()
+
+    asyncio.run(delete())
     assert not Session.objects.exists()
