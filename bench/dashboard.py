@@ -56,7 +56,7 @@ def main() -> None:
         seeded = _seed(options.days)
         print(f"{MONITORS} monitors and {seeded.heartbeats} heartbeats in {time.monotonic() - began:.0f} s")
         web = Web()
-        port = stack.enter_context(web)
+        port = stack.enter_context(web).port
         reader = _Reader(port, seeded.cookie)
         stack.enter_context(_pushing(port, seeded.secrets))
         failures = _measure(reader, web.process.pid, seeded, options.requests, options.seconds)

@@ -69,7 +69,7 @@ def main() -> None:
         }
         cookies, secrets = _prepare(options.monitors, options.workspaces)
         web = Web()
-        port = stack.enter_context(web)
+        port = stack.enter_context(web).port
         worker, beat = stack.enter_context(processes())
         _start_now(options.monitors / options.rate)
         pids = {"web": web.process.pid, "worker": worker, "beat": beat}
