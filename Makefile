@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Days of history in the sample data of `make dev`.
 DEMO_DAYS ?= 30
 
-.PHONY: up dev test test-fast lint fmt messages pictures lock bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
+.PHONY: up dev test test-fast lint fmt messages pictures lock audit image compose bench-push bench-sweep bench-history bench-dashboard bench-deliver bench-rules bench-faults soak chaos clean
 
 up: .venv/.base-installed
 	@exec $(BIN)/python manage.py up
@@ -35,15 +35,26 @@ fmt: .venv/.dev-installed
 	@$(BIN)/ruff format
 	@find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
+# Asked before anything is made: Debian's Python has no ensurepip, and would leave a `.venv` without pip behind.
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tianji needs Python 3.11 or newer; none was found on the PATH." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(NO_PIP)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
+NO_PIP = $(PYTHON) can't create an environment with pip: on Debian and Ubuntu, run\
+ sudo apt-get install $(notdir $(PYTHON))-venv, then this again.
+
+# Where the creation of `.venv` was interrupted, or another tool created it, there is no pip in it.
+PIP_IS_THERE = $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null 2>&1 \
+  || { echo "$(NO_PIP)" >&2; exit 1; }
+
 .venv/.base-installed: requirements/base.txt | .venv/bin/python
+	@$(PIP_IS_THERE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
 	@touch $@
 
 .venv/.dev-installed: requirements/dev.txt | .venv/bin/python
+	@$(PIP_IS_THERE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.base-installed
 
@@ -97,6 +108,20 @@ lock: .venv/.dev-installed
 	$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(COMPILE) -c requirements/base.txt --group build -o requirements/build.txt
 	$(COMPILE) -c requirements/base.txt -c requirements/build.txt pyproject.toml --group dev -o requirements/dev.txt
+
+# Whether versions that are locked have known vulnerabilities; asks the list of OSV, which must be reached.
+audit: .venv/.dev-installed
+	@exec $(BIN)/python -m scripts.audit
+
+# For a registry: make image IMAGE=HOST/tianji:1.0
+IMAGE ?= tianji
+image:
+	docker build --tag $(IMAGE) --build-arg REVISION="$$(git rev-parse HEAD)" \
+	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' core/__init__.py)" .
+
+# deploy/docker-compose.yml, from the one for a checkout.
+compose: .venv/.dev-installed
+	@exec $(BIN)/python -m scripts.compose
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,10 +8,11 @@ from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
-from accounts.models import Membership, Role, User, Workspace
+from accounts.models import Invitation, Membership, Role, User, Workspace
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -27,8 +28,12 @@ def membership_of(request: HttpRequest) -> Membership:
     cached: Membership | None = getattr(request, "_membership", None)
     if cached is not None:
         return cached
+    pending = Invitation.objects.current().filter(user=OuterRef("user"))
     memberships = list(
-        Membership.objects.filter(user=cast(User, request.user)).select_related("workspace").order_by("id")
+        Membership.objects.filter(user=cast(User, request.user))
+        .annotate(invited=Exists(pending))
+        .select_related("workspace")
+        .order_by("id")
     )
     if not memberships:
         raise Http404("This account belongs to no workspace.")

@@ -1,18 +1,22 @@
-"""How allauth is adapted: sign-up is closed, links use TIANJI_URL, second factors are encrypted."""
+"""How allauth is adapted: one address a person, changes are recorded, second factors are encrypted."""
 
 import base64
 import secrets
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from accounts import known_browsers
-from accounts.services import sign_in_limits
+from accounts.actors import Actor, actor_of
+from accounts.models import AuditEntry, Membership, User
+from accounts.services import invitations, sign_in_changes, sign_in_limits
 from accounts.services.sign_in_limits import Attempt
 from core import credentials
 
@@ -22,19 +26,64 @@ _SEALED = "sealed:"
 _PURPOSE = b"tianji second factors"
 
 
+Action = AuditEntry.Action
+
+# What allauth would send an email about, by its template: what is recorded and announced instead. Passwords
+# are dealt with where they are stored, in `set_password`.
+FACTOR_CHANGES = {
+    "mfa/email/totp_activated": (Action.FACTOR_ADDED, "authenticator app"),
+    "mfa/email/totp_deactivated": (Action.FACTOR_REMOVED, "authenticator app"),
+    "mfa/email/webauthn_added": (Action.FACTOR_ADDED, "passkey"),
+    "mfa/email/webauthn_removed": (Action.FACTOR_REMOVED, "passkey"),
+    "mfa/email/recovery_codes_generated": (Action.CODES_RENEWED, "recovery codes"),
+}
+
+
 class AccountAdapter(DefaultAccountAdapter):
-    """Accounts are created on the setup page and by owners; sign-up is by invitation."""
+    """Accounts are created on the setup page and by owners; sign-up is by invitation, and not routed."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
-    def get_reset_password_from_key_url(self, key: str) -> str:
-        """Return the link under TIANJI_URL, as in all messages.
+    def reauthenticate(self, user: Any, password: str) -> bool:
+        """Return whether it is the password of `user`, who has one address."""
+        found = self.authenticate(context.request, email=user.email, password=password)
+        return found is not None and found.pk == user.pk
 
-        The host of the request may be forged by whoever requests a reset for someone else.
-        """
-        link: str = super().get_reset_password_from_key_url(key)
-        return settings.TIANJI_URL + urlsplit(link).path
+    def set_password(self, user: Any, password: str) -> None:
+        """Store a new password: chosen by the person who is signed in, or by whoever has a link."""
+        request = context.request
+        by = actor_of(request)
+        if by.user != user:
+            by = Actor(user, None, AuditEntry.Via.LINK, by.address)
+        sign_in_changes.set_password(user=user, password=password, by=by)
+        # Whoever has forgotten it may have tried too often.
+        sign_in_limits.forget(email=user.email)
+
+    def send_notification_mail(
+        self, template_prefix: str, user: Any, context: Any = None, email: str | None = None
+    ) -> None:
+        """Record and announce what allauth would only send an email about, to an address of its own."""
+        if template_prefix in FACTOR_CHANGES:
+            action, factor = FACTOR_CHANGES[template_prefix]
+            by = actor_of(self.request)
+            sign_in_changes.factor_changed(user=user, by=by, action=action, factor=factor)
+
+    def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
+        messages.error(request, _("This account is inactive."))
+        return HttpResponseRedirect(reverse("account_login"))
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Return the first page: the invitations, for someone who is a member of nothing yet."""
+        user = request.user
+        if (
+            isinstance(user, User)
+            and not Membership.objects.filter(user=user).exists()
+            and invitations.pending_for(user).exists()
+        ):
+            return reverse("accounts:invitations")
+        url: str = super().get_login_redirect_url(request)
+        return url
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         """Check a password, for signing in and where it is asked for again; each attempt is counted."""

@@ -1,4 +1,4 @@
-"""Forms for setup, the workspace, its API keys and its members."""
+"""Forms for setup, the workspace, its API keys and its members, and for another email address."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts.addresses import normalized, require_plain
 from accounts.models import (
     KEY_DAYS_MAX,
     KEY_NAME_LENGTH,
@@ -33,6 +34,7 @@ class SetupForm(forms.Form):
         label=_("Email address"),
         max_length=254,
         help_text=_("You will sign in with this address."),
+        validators=[require_plain],
         widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
     )
     password = forms.CharField(
@@ -162,6 +164,7 @@ class MemberForm(forms.Form):
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
         error_messages={"required": _("Enter an email address.")},
+        validators=[require_plain],
     )
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
 
@@ -170,3 +173,25 @@ class RoleForm(forms.Form):
     """A member's new role."""
 
     role = forms.ChoiceField(choices=Role.choices)
+
+
+class EmailForm(forms.Form):
+    """Another email address for an account."""
+
+    email = forms.EmailField(
+        label=_("New email address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        error_messages={"required": _("Enter an email address.")},
+        validators=[require_plain],
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+
+    def clean_email(self) -> str:
+        email = normalized(self.cleaned_data["email"])
+        if email == self.user.email:
+            raise ValidationError(_("This is your email address already."))
+        return email

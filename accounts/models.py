@@ -8,16 +8,23 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.addresses import normalized
+from accounts.pending import AccountMail, EmailChange, Invitation
+from accounts.roles import Role
 from accounts.sign_in_models import AttemptCount, PasswordLinkRequest, Session
 from core.timezones import ZONE_LENGTH
 
 __all__ = [
+    "AccountMail",
     "ApiKey",
     "AttemptCount",
     "AuditEntry",
+    "EmailChange",
+    "Invitation",
     "Membership",
     "PasswordLinkRequest",
     "Role",
@@ -39,7 +46,7 @@ class UserManager(BaseUserManager["User"]):
     """Creates users, who sign in with their email address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user = self.model(email=normalized(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -47,9 +54,19 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=normalized(username or ""))
+
+    def with_address(self, email: str) -> User | None:
+        """Return the account with this email address, however it is written, or None.
+
+        It is the only way in which anyone is found by an address: to sign in, to get a link, to be invited.
+        """
+        return self.filter(email=normalized(email)).first()
+
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person, who signs in with the email address, stored in lower case."""
+    """A person, who signs in with the email address, stored as `accounts.addresses.normalized` writes it."""
 
     email = models.EmailField(_("email address"), unique=True)
     is_staff = models.BooleanField(_("can access the admin site"), default=False)
@@ -64,6 +81,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = _("user")
         verbose_name_plural = _("users")
+        # With it, the unique index is one without regard to case, and look-ups use it.
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="addresses_are_in_lower_case"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -104,14 +127,6 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class Role(models.TextChoices):
-    """What a member may do: viewers read, admins change, owners also manage members."""
-
-    OWNER = "owner", _("Owner")
-    ADMIN = "admin", _("Admin")
-    VIEWER = "viewer", _("Viewer")
 
 
 class Membership(models.Model):
@@ -197,6 +212,16 @@ class AuditEntry(models.Model):
         MEMBER_ADDED = "member.added", _("Member added")
         MEMBER_CHANGED = "member.changed", _("Member role changed")
         MEMBER_REMOVED = "member.removed", _("Member removed")
+        MEMBER_INVITED = "member.invited", _("Member invited")
+        MEMBER_JOINED = "member.joined", _("Invitation accepted")
+        INVITATION_DECLINED = "invitation.declined", _("Invitation declined")
+        INVITATION_REVOKED = "invitation.revoked", _("Invitation revoked")
+        EMAIL_REQUESTED = "email.requested", _("Change of an email address requested")
+        EMAIL_CHANGED = "email.changed", _("Email address changed")
+        PASSWORD_CHANGED = "password.changed", _("Password changed")
+        FACTOR_ADDED = "factor.added", _("Second factor added")
+        FACTOR_REMOVED = "factor.removed", _("Second factor removed")
+        CODES_RENEWED = "codes.renewed", _("Recovery codes generated")
         CHANNEL_CREATED = "channel.created", _("Channel created")
         CHANNEL_CHANGED = "channel.changed", _("Channel changed")
         CHANNEL_DELETED = "channel.deleted", _("Channel deleted")
@@ -214,7 +239,7 @@ class AuditEntry(models.Model):
         API = "api", _("API")
         ADMIN = "admin", _("admin site")
         COMMAND = "command", _("command line")
-        LINK = "link", _("link in a notification")
+        LINK = "link", _("link in a message")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries")
     at = models.DateTimeField(_("time"))

@@ -57,14 +57,6 @@ class ChangePasswordForm(account_forms.ChangePasswordForm):
         return password
 
 
-class ResetPasswordKeyForm(account_forms.ResetPasswordKeyForm):
-    """A new password, chosen through a link: it can be used now, whatever others have tried before."""
-
-    def save(self) -> None:
-        super().save()
-        sign_in_limits.forget(email=self.user.email)
-
-
 class ResetPasswordForm(account_forms.ResetPasswordForm):
     """An address to which a link to choose a password is sent, if it has an account."""
 

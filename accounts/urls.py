@@ -1,8 +1,8 @@
-"""URLs of the pages for setup and workspace settings; sign-in belongs to allauth."""
+"""URLs of the pages for setup, workspace settings and accounts; sign-in is in allauth_urls.py."""
 
 from django.urls import path
 
-from accounts.views import api_keys, members, setup, workspace
+from accounts.views import api_keys, email_address, invitations, members, setup, workspace
 
 app_name = "accounts"
 
@@ -16,4 +16,14 @@ urlpatterns = [
     path("settings/members/", members.members_, name="members"),
     path("settings/members/role/", members.set_role, name="set_role"),
     path("settings/members/remove/", members.remove, name="remove_member"),
+    path(
+        "settings/members/invitations/<uuid:public_id>/revoke/",
+        members.revoke_invitation,
+        name="revoke_invitation",
+    ),
+    path("invitations/", invitations.list_, name="invitations"),
+    path("invitations/<uuid:public_id>/accept/", invitations.accept, name="accept_invitation"),
+    path("invitations/<uuid:public_id>/decline/", invitations.decline, name="decline_invitation"),
+    path("accounts/email/change/", email_address.change, name="change_email"),
+    path("accounts/email/confirm/<str:token>/", email_address.confirm, name="confirm_email"),
 ]

@@ -1,4 +1,4 @@
-"""A lightweight load generator: keep-alive connections with one request in flight each."""
+"""A lightweight load generator: connections with one request in flight each, kept or new for each request."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Load:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def post(path: str) -> bytes:
-    """Return the bytes of a POST without a body."""
-    return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode()
+def post(path: str, *, close: bool = False) -> bytes:
+    """Return the bytes of a POST without a body, which may `close` the connection."""
+    last = "Connection: close\r\n" if close else ""
+    return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n{last}\r\n".encode()
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,15 @@ class Senders:
 
     requests: Sequence[bytes]
     connections: int
+    # Each request opens its connection, as most senders do. Its time counts.
+    fresh: bool = False
 
 
-def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
+def run(
+    port: int, requests: Sequence[bytes], *, connections: int, seconds: float, fresh: bool = False
+) -> Load:
     """Send `requests` in turn over `connections` for `seconds`; wait for and count every response."""
-    (load,) = run_together(port, [Senders(requests, connections)], seconds=seconds)
+    (load,) = run_together(port, [Senders(requests, connections, fresh)], seconds=seconds)
     return load
 
 
@@ -56,20 +61,19 @@ def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> li
     for group, load in zip(senders, loads, strict=True):
         turn = itertools.cycle(group.requests)
         for _ in range(group.connections):
-            link = socket.create_connection(("127.0.0.1", port))
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(link, selectors.EVENT_READ, (turn, load))
+            link = _connected(port)
+            selector.register(link, selectors.EVENT_READ, (turn, load, group.fresh))
             buffers[link] = b""
     started = time.perf_counter()
     for key in list(selector.get_map().values()):
-        link, (turn, _) = key.fileobj, key.data
+        link, (turn, _load, _fresh) = key.fileobj, key.data
         assert isinstance(link, socket.socket)
         sent_at[link] = time.perf_counter()
         link.sendall(next(turn))
     in_flight = len(buffers)
     while in_flight:
         for key, _ in selector.select(timeout=30):
-            link, (turn, load) = key.fileobj, key.data
+            link, (turn, load, fresh) = key.fileobj, key.data
             assert isinstance(link, socket.socket)
             buffers[link] += (received := link.recv(65536))
             if not received:
@@ -81,17 +85,33 @@ def run_together(port: int, senders: Sequence[Senders], *, seconds: float) -> li
             load.latencies.append(now - sent_at[link])
             load.statuses[status] = load.statuses.get(status, 0) + 1
             buffers[link] = b""
-            if now - started < seconds:
-                sent_at[link] = now
-                link.sendall(next(turn))
-            else:
-                in_flight -= 1
+            is_over = now - started >= seconds
+            in_flight -= is_over
+            if fresh:
+                # The server closes it, too.
+                selector.unregister(link)
+                link.close()
+                del buffers[link], sent_at[link]
+            if is_over:
+                continue
+            if fresh:
+                link = _connected(port)
+                selector.register(link, selectors.EVENT_READ, key.data)
+                buffers[link] = b""
+            sent_at[link] = now
+            link.sendall(next(turn))
     for load in loads:
         load.seconds = time.perf_counter() - started
     for link in buffers:
         link.close()
     selector.close()
     return loads
+
+
+def _connected(port: int) -> socket.socket:
+    link = socket.create_connection(("127.0.0.1", port))
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return link
 
 
 def complete(buffer: bytes) -> int | None:

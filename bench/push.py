@@ -55,7 +55,7 @@ def main() -> None:
             "TIANJI_PUSH_RATE": str(PUSH_RATE),
             "DJANGO_SETTINGS_MODULE": "tianji.settings",
         }
-        secrets, wild = _prepare()
+        secrets, wild = prepare()
         gateway, view = stack.enter_context(Web()), stack.enter_context(Web(view=True))
         bench = Bench(server, gateway, view, secrets, options.seconds, options.rounds)
         failures = bench.run(wild)
@@ -64,7 +64,7 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 
 
-def _prepare() -> tuple[list[str], str]:
+def prepare() -> tuple[list[str], str]:
     """Return the secrets of the monitors, and the secret of the runaway sender."""
     import django
 
@@ -115,11 +115,11 @@ class Web:
 
     def cpu(self) -> float:
         """Return the CPU seconds that its processes have used."""
-        return _cpu(self.process.pid)
+        return cpu_of(self.process.pid)
 
 
-def _cpu(parent: int) -> float:
-    """Return the CPU seconds of a process and its children, also of those that have ended."""
+def cpu_of(parent: int | None) -> float:
+    """Return the CPU seconds of a process and its children, also of those that have ended; 0 for None."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -238,7 +238,7 @@ class Bench:
             print(f"  responses other than 200: {run.statuses}")
 
     def _cpu(self, web: Web) -> float:
-        return web.cpu() + (_cpu(self.server.pid) if self.server else 0.0)
+        return web.cpu() + (cpu_of(self.server.pid) if self.server else 0.0)
 
     def _count(self) -> None:
         from monitors.models import Heartbeat

@@ -13,8 +13,10 @@ from django.dispatch import Signal
 incidents_changed = Signal()
 # A monitor is about to be deleted. Sent with `monitor` and `at`.
 monitor_deleting = Signal()
-# Who is notified of monitors may have changed, or when, because their maintenance ends at another time. Sent
-# with `monitors`, their row ids.
+# Who is notified of monitors may have changed. Sent with `monitors`, their row ids.
 recipients_changed = Signal()
+# The maintenance of monitors ends at another time than before. Sent with `monitors`, their row ids, which may
+# be those of all monitors of a workspace.
+maintenance_moved = Signal()
 # The database's clock was set back, by `by`: times that were planned before are too late by as much.
 clock_set_back = Signal()

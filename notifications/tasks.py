@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.urls import get_resolver
 
 from notifications.dispatch import late_and_failing, send
@@ -37,5 +37,11 @@ def load_what_sending_needs(**kwargs: Any) -> None:
 
 
 @worker_shutting_down.connect
-def stop_delivering(**kwargs: Any) -> None:
+def finish_what_is_being_sent(**kwargs: Any) -> None:
+    # In the handler of a signal, which must not wait.
     send.stop_soon()
+
+
+@worker_shutdown.connect
+def wait_for_what_is_being_sent(**kwargs: Any) -> None:
+    send.stop()

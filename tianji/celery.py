@@ -6,8 +6,10 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, task_postrun, task_prerun
+from celery.signals import heartbeat_sent, setup_logging, task_postrun, task_prerun
 from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from tianji.runtime.alive import alive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
 
@@ -21,6 +23,9 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 app = Celery("tianji")
 app.config_from_object("tianji.celeryconfig")
 app.autodiscover_tasks()
+
+# Sent every 2 s by the loop in which a worker takes its tasks, while it has a connection to the broker.
+heartbeat_sent.connect(alive.touch)
 
 
 @setup_logging.connect

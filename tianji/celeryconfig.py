@@ -2,6 +2,7 @@
 
 from django.conf import settings
 
+from tianji import paths
 from tianji.runtime import file_broker
 
 if settings.REDIS_URL:
@@ -20,8 +21,9 @@ if settings.REDIS_URL:
     }
 else:
     _folder = settings.TIANJI_DATA / "broker"
-    for _name in ("messages", "control", "processed"):
-        (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with paths.writing("TIANJI_DATA", settings.TIANJI_DATA):
+        for _name in ("messages", "control", "processed"):
+            (_folder / _name).mkdir(mode=0o700, parents=True, exist_ok=True)
     file_broker.register()
     broker_url = f"{file_broker.SCHEME}://"
     broker_transport_options = {
@@ -57,6 +59,8 @@ beat_schedule = {
     "deliver": {"task": "notifications.tasks.deliver", "schedule": 1.0},
     "notice": {"task": "notifications.tasks.notify_late_and_failing", "schedule": 5.0},
     "roll_up": {"task": "monitors.tasks.roll_up", "schedule": 60.0},
+    # A hint sends mail at once; this is for what failed.
+    "account_mail": {"task": "accounts.tasks.send_mail", "schedule": 30.0},
     "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0},
     "partitions": {"task": "monitors.tasks.make_partitions", "schedule": 600.0},
     "accounts_retention": {"task": "accounts.tasks.retention", "schedule": 3600.0},

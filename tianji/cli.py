@@ -14,11 +14,22 @@ from pathlib import Path
 import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line, find_commands, get_commands
+from django.db import OperationalError
 from environs import EnvError
 
 from core import __version__
 from tianji import paths
 
+# Raised for what an operator can fix. What they say is enough; their tracebacks add nothing.
+FAULTS = (ImproperlyConfigured, EnvError, OperationalError)
+# Commands that write the program's own files, which others read too.
+_OF_DEVELOPERS = (
+    "makemigrations",
+    "makemessages",
+    "compilemessages",
+    "optimizemigration",
+    "squashmigrations",
+)
 # In the order in which a new user needs them; the others follow by name.
 _FIRST = ("up", "run", "prepare", "setup-link", "create-api-key")
 
@@ -43,6 +54,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def run_django(argv: list[str]) -> None:
     """Run one of Django's management commands, ours included."""
+    if argv[1:2] and argv[1] not in _OF_DEVELOPERS:
+        # The database, its journal and everything else in the data folder is for this user only.
+        os.umask(os.umask(0o077) | 0o077)
     with _settings():
         execute_from_command_line(argv)
 
@@ -123,5 +137,15 @@ def _settings() -> Iterator[None]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tianji.settings")
     try:
         yield
-    except (ImproperlyConfigured, EnvError) as error:
-        sys.exit(f"{error}")
+    except FAULTS as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(sentence_of(error))
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what one of FAULTS says, on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OperationalError):
+        return f"The database can't be used: {text.removesuffix('.')}. DATABASE_URL says where it is."
+    return text

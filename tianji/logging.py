@@ -19,7 +19,7 @@ log = structlog.get_logger("tianji.requests")
 # A mistyped push URL still contains the token, and imported tokens have no recognisable form. All segments
 # are redacted: during a move, a sender may still use the old URL, or have one slash too many.
 _TOKEN_IN_PATH = re.compile(
-    r"(/(?:push|ping|setup|acknowledge|password/reset/key)/)([^?\s\"'\\]+)", re.IGNORECASE
+    r"(/(?:push|ping|setup|acknowledge|password/reset/key|email/confirm)/)([^?\s\"'\\]+)", re.IGNORECASE
 )
 _SEGMENT = re.compile(r"[^/]+")
 _TOKEN = re.compile(r"tj[pa]_[0-9A-Za-z]{8,}")
@@ -27,7 +27,7 @@ _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def redact(text: str) -> str:
-    """Return `text` without push tokens and the tokens in links (setup, password, acknowledge)."""
+    """Return `text` without push tokens and the tokens in links (setup, password, address, acknowledge)."""
     text = _TOKEN_IN_PATH.sub(lambda found: found[1] + _SEGMENT.sub("...", found[2]), text)
     return _TOKEN.sub(lambda found: found[0][:4] + "...", text)
 

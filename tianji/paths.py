@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
 
 # The top-level packages, which are in the wheel too.
 PACKAGES = ("core", "accounts", "api", "monitors", "notifications", "tianji")
@@ -35,3 +40,24 @@ def default_data() -> Path:
     given = Path(os.environ.get("XDG_DATA_HOME", ""))
     # According to the specification, relative paths are ignored.
     return (given if given.is_absolute() else Path.home() / ".local" / "share") / "tianji"
+
+
+@contextmanager
+def writing(setting: str, folder: Path) -> Iterator[None]:
+    """Where files are made in `folder`, which `setting` names, say in one sentence why they can't be.
+
+    Raises:
+        ImproperlyConfigured: the operating system raised an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        user, advice = os.geteuid(), f"Set {setting} to another folder."
+        if error.errno in (errno.EACCES, errno.EPERM) and folder.is_dir():
+            advice = (
+                f"Let the folder belong to that user (chown {user} {folder}; of a container, what is "
+                f"mounted there), or set {setting} to another one."
+            )
+        raise ImproperlyConfigured(
+            f"User {user} can't write in {folder}: {error.strerror or error}. {advice}"
+        ) from error

@@ -1,40 +1,37 @@
 """All settings, from the environment only; each variable is described in docs/settings.md."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, validate
+from environs import validate
 
 from api import openapi
 from tianji import databases, environment, paths
 from tianji.logging import logging_config
 
-env = Env()
+env = environment.Environment()
 # Where templates, static files and catalogues are.
 BASE_DIR = paths.home()
 
 # --- Where this instance lives -------------------------------------------------------------------
 
-TIANJI_DATA = Path(env.str("TIANJI_DATA", str(paths.default_data()))).resolve()
-TIANJI_HOST = env.str("TIANJI_HOST", "127.0.0.1")
+TIANJI_DATA = environment.folder("TIANJI_DATA", env.str("TIANJI_DATA", str(paths.default_data())))
+TIANJI_HOST = environment.host(env.str("TIANJI_HOST", "127.0.0.1"))
 TIANJI_PORT = env.int("TIANJI_PORT", 8000, validate=validate.Range(1, 65_535))
 DEBUG = env.bool("TIANJI_DEBUG", False)
 
 _DATABASE_URL = env.str("DATABASE_URL", "")
-REDIS_URL = env.str("REDIS_URL", "")
+DATABASE_URL_IS_SET = bool(_DATABASE_URL)
+REDIS_URL = environment.redis_url(env.str("REDIS_URL")) if env.str("REDIS_URL", "") else ""
 
 SECRET_KEY = env.str("SECRET_KEY", "")
-if not SECRET_KEY:
-    # A generated key is only safe if the database is in the data folder too: containers that each generated
-    # their own could not read each other's sessions.
-    if _DATABASE_URL:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Set it to the same value of at least 50 characters in every process, "
-            'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
-        )
+# A generated key is only safe if the database is in the data folder too: containers that each generated
+# their own could not read each other's sessions.
+if SECRET_KEY or _DATABASE_URL:
+    SECRET_KEY = environment.given_secret_key(SECRET_KEY)
+else:
     SECRET_KEY = environment.generated_secret_key(TIANJI_DATA)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
@@ -47,6 +44,7 @@ _listens_everywhere = TIANJI_HOST in ("0.0.0.0", "::") and not TIANJI_URL_IS_SET
 ALLOWED_HOSTS = env.list(
     "TIANJI_ALLOWED_HOSTS",
     ["*"] if _listens_everywhere else [_public.hostname, TIANJI_HOST, "localhost", "127.0.0.1", "[::1]"],
+    validate=validate.Length(min=1, error="Without any host, no page would be served."),
 )
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
@@ -60,7 +58,7 @@ _https = _public.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = _https and TIANJI_TRUST_PROXY
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^healthz$"]
-SECURE_HSTS_SECONDS = env.int("TIANJI_HSTS_SECONDS", 3600 if _https else 0)
+SECURE_HSTS_SECONDS = env.int("TIANJI_HSTS_SECONDS", 3600 if _https else 0, validate=validate.Range(0))
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # The admin site sends one field per selected row, and a channel's form one per monitor.
@@ -191,7 +189,7 @@ CACHES = {
 # --- People --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.authentication.EmailBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -203,7 +201,6 @@ MFA_ADAPTER = "accounts.allauth_adapter.MFAAdapter"
 ACCOUNT_FORMS = {
     "change_password": "accounts.sign_in_forms.ChangePasswordForm",
     "reset_password": "accounts.sign_in_forms.ResetPasswordForm",
-    "reset_password_from_key": "accounts.sign_in_forms.ResetPasswordKeyForm",
 }
 MFA_FORMS = {
     "authenticate": "accounts.sign_in_forms.AuthenticateForm",
@@ -213,6 +210,7 @@ MFA_FORMS = {
 ACCOUNT_RATE_LIMITS = dict.fromkeys(
     ("login", "login_failed", "reauthenticate", "change_password", "reset_password")
 )
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "accounts.password_tokens.PasswordTokens"  # noqa: S105
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -232,15 +230,15 @@ TIANJI_ADMIN_PASSWORD = env.str("TIANJI_ADMIN_PASSWORD", "")
 
 # --- Language and time ---------------------------------------------------------------------------
 
-LANGUAGE_CODE = env.str("TIANJI_LANGUAGE", "en")
 # Each under its own name, so that people can find their language on a page they cannot read.
 LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
+LANGUAGE_CODE = env.str("TIANJI_LANGUAGE", "en", validate=validate.OneOf(dict(LANGUAGES)))
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = _https
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
-TIME_ZONE = env.str("TIANJI_TIME_ZONE", "UTC")
+TIME_ZONE = environment.time_zone(env.str("TIANJI_TIME_ZONE", "UTC"))
 
 # --- Static files --------------------------------------------------------------------------------
 
@@ -251,7 +249,7 @@ WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [
     *("jpg", "jpeg", "png", "gif", "webp", "zip", "gz", "tgz", "bz2", "tbz", "xz", "br", "woff", "woff2"),
     "map",
 ]
-STATIC_ROOT = Path(env.str("TIANJI_STATIC", str(TIANJI_DATA / "static")))
+STATIC_ROOT = environment.folder("TIANJI_STATIC", env.str("TIANJI_STATIC", str(TIANJI_DATA / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -279,13 +277,19 @@ TIANJI_PUSH_BATCH = env.int("TIANJI_PUSH_BATCH", 64, validate=validate.Range(1))
 TIANJI_PUSH_RATE = env.int("TIANJI_PUSH_RATE", 60, validate=validate.Range(0, 1_000_000))
 # The share of the pushes of a minute that may fail with 503; over it, that minute is a gap.
 TIANJI_GAP_SHARE = env.float("TIANJI_GAP_SHARE", 0.5, validate=validate.Range(0, 1))
-TIANJI_RETENTION_DAYS = env.int("TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1))
-TIANJI_REJECTED_DAYS = env.int("TIANJI_REJECTED_DAYS", 30, validate=validate.Range(1))
+TIANJI_RETENTION_DAYS = env.int(
+    "TIANJI_RETENTION_DAYS", 30, validate=validate.Range(1, environment.DAYS_MOST)
+)
+TIANJI_REJECTED_DAYS = env.int("TIANJI_REJECTED_DAYS", 30, validate=validate.Range(1, environment.DAYS_MOST))
 # How many days daily rollups are kept: at least as long as what they are calculated from.
-TIANJI_DAILY_ROLLUP_DAYS = env.int("TIANJI_DAILY_ROLLUP_DAYS", 1825, validate=validate.Range(400))
+TIANJI_DAILY_ROLLUP_DAYS = env.int(
+    "TIANJI_DAILY_ROLLUP_DAYS", 1825, validate=validate.Range(400, environment.DAYS_MOST)
+)
 # How many days incidents, status changes and deliveries are kept, and the audit log; 0 keeps them.
-TIANJI_HISTORY_DAYS = environment.history_days(env.int("TIANJI_HISTORY_DAYS", 400))
-TIANJI_AUDIT_DAYS = env.int("TIANJI_AUDIT_DAYS", 400, validate=validate.Range(0))
+TIANJI_HISTORY_DAYS = environment.history_days(
+    env.int("TIANJI_HISTORY_DAYS", 400, validate=validate.Range(max=environment.DAYS_MOST))
+)
+TIANJI_AUDIT_DAYS = env.int("TIANJI_AUDIT_DAYS", 400, validate=validate.Range(0, environment.DAYS_MOST))
 
 # --- Processes -----------------------------------------------------------------------------------
 
@@ -293,6 +297,8 @@ TIANJI_AUDIT_DAYS = env.int("TIANJI_AUDIT_DAYS", 400, validate=validate.Range(0)
 TIANJI_WEB_WORKERS = env.int("TIANJI_WEB_WORKERS", 2 if _DATABASE_URL else 1, validate=validate.Range(1))
 TIANJI_WEB_THREADS = env.int("TIANJI_WEB_THREADS", 32, validate=validate.Range(1))
 TIANJI_WORKER_THREADS = env.int("TIANJI_WORKER_THREADS", 20, validate=validate.Range(1))
+# What a worker and Celery Beat touch while they work, for health checks.
+TIANJI_ALIVE = env.str("TIANJI_ALIVE", "")
 
 # --- Notifications -------------------------------------------------------------------------------
 
@@ -309,7 +315,9 @@ if TIANJI_EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 EMAIL_TIMEOUT = 15
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str(
+    "TIANJI_EMAIL_FROM", f"Tianji <tianji@{_public.hostname}>", validate=environment.email_sender
+)
 
 # Private networks, IP addresses and host names that notifications may be sent to.
 TIANJI_ALLOW_PRIVATE_WEBHOOKS = environment.private_hosts(env.list("TIANJI_ALLOW_PRIVATE_WEBHOOKS", []))
@@ -318,5 +326,10 @@ TIANJI_ALLOW_PRIVATE_WEBHOOKS = environment.private_hosts(env.list("TIANJI_ALLOW
 
 LOGGING = logging_config(
     level=env.log_level("TIANJI_LOG_LEVEL", logging.INFO),
-    json=env.str("TIANJI_LOG_FORMAT", "console" if not _DATABASE_URL else "json") == "json",
+    json=env.str(
+        "TIANJI_LOG_FORMAT",
+        "console" if not _DATABASE_URL else "json",
+        validate=validate.OneOf(["console", "json"]),
+    )
+    == "json",
 )

@@ -24,7 +24,7 @@ urlpatterns = [
     path("language/", require_POST(set_language), name="set_language"),
     path("theme/", theme.set_theme, name="set_theme"),
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("accounts.allauth_urls")),
     path("channels/", include("notifications.urls")),
     path("acknowledge/<str:token>/", links.acknowledge, name="acknowledge"),
     path("", include("accounts.urls")),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from allauth.account.forms import ResetPasswordForm
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib import admin, messages
@@ -19,31 +17,35 @@ from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from accounts.actors import admin_of
+from accounts.addresses import normalized, require_plain
 from accounts.models import Membership, Role, User
+from accounts.services import email_changes, password_links, sign_in_changes
 from core.admin import DeletionNotAllowed, SiteAdmin
 
 
-class _LowerCaseEmail:
+class _NormalizedEmail:
     """Mixin: people sign in with their email address, in upper or lower case."""
 
     def clean_email(self) -> str:
         form = cast("ModelForm[User]", self)
-        email = str(form.cleaned_data["email"]).lower()
-        if User.objects.filter(email__iexact=email).exclude(pk=form.instance.pk).exists():
+        email = normalized(str(form.cleaned_data["email"]))
+        require_plain(email)
+        if User.objects.filter(email=email).exclude(pk=form.instance.pk).exists():
             raise ValidationError(_("This email address is already in use."))
         return email
 
 
-class NewUserForm(_LowerCaseEmail, AdminUserCreationForm):
+class NewUserForm(_NormalizedEmail, AdminUserCreationForm):
     class Meta:
         model = User
         fields = ("email",)
 
 
-class UserForm(_LowerCaseEmail, UserChangeForm):
+class UserForm(_NormalizedEmail, UserChangeForm):
     class Meta:
         model = User
         fields = "__all__"
@@ -98,11 +100,23 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save; a former email address must no longer sign in or receive password links."""
+        """Save; another address is recorded, and announced at both."""
         with transaction.atomic():
-            super().save_model(request, obj, form, change)
             if change and "email" in form.changed_data:
-                EmailAddress.objects.filter(user=obj).exclude(email__iexact=obj.email).delete()
+                by, email = admin_of(request), obj.email
+                obj.email = email_changes.change_to(user=obj, email=email, by=by).email
+            super().save_model(request, obj, form, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Django's page for a new password; that it was changed is recorded, and announced."""
+        with transaction.atomic():
+            before = self.get_object(request, unquote(id))
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+            if before and (
+                user := User.objects.exclude(password=before.password).filter(pk=before.pk).first()
+            ):
+                sign_in_changes.password_changed(user=user, by=admin_of(request))
+        return response
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if workspace := _owned_alone(obj):
@@ -132,11 +146,9 @@ class UserAdmin(SiteAdmin, DjangoUserAdmin):
             self.message_user(request, words, messages.WARNING)
             return HttpResponseRedirect(back)
         if request.method == "POST":
-            form = ResetPasswordForm({"email": user.email})
-            if form.is_valid():
-                form.save(request)
-                sent = _("A password link has been sent to %(email)s.") % {"email": user.email}
-                self.message_user(request, sent, messages.SUCCESS)
+            password_links.request(email=user.email, language=get_language() or "en")
+            sent = _("A password link has been sent to %(email)s.") % {"email": user.email}
+            self.message_user(request, sent, messages.SUCCESS)
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),

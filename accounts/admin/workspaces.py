@@ -108,7 +108,7 @@ class WorkspaceAdmin(_MembersAdmin):
         formset.save(commit=False)
         by = admin_of(request)
         for member in formset.new_objects:
-            members.add(workspace=member.workspace, email=member.user.email, role=member.role, by=by)
+            members.add(workspace=member.workspace, user=member.user, role=member.role, by=by)
         changed = [member for member, _fields in formset.changed_objects]
         for member in sorted(changed, key=lambda member: member.role != Role.OWNER):
             stored = Membership.objects.select_related("user", "workspace").get(pk=member.pk)
@@ -139,10 +139,8 @@ class MembershipAdmin(_MembersAdmin):
             stored = self.get_queryset(request).get(pk=obj.pk)
             members.set_role(membership=stored, role=obj.role, by=admin_of(request))
         else:
-            added = members.add(
-                workspace=obj.workspace, email=obj.user.email, role=obj.role, by=admin_of(request)
-            )
-            obj.pk = added.membership.pk
+            added = members.add(workspace=obj.workspace, user=obj.user, role=obj.role, by=admin_of(request))
+            obj.pk = added.pk
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         try:

@@ -12,7 +12,7 @@ def end_all_sessions(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0001_initial"),
+        ("accounts", "0002_one_address"),
         ("sessions", "0001_initial"),
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -11,7 +10,7 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.audit import AuditTarget
 from accounts.locks import lock_workspace
-from accounts.models import AuditEntry, Membership, Role, User, Workspace
+from accounts.models import AuditEntry, Invitation, Membership, Role, User, Workspace
 
 
 class LastOwner(Exception):
@@ -22,34 +21,31 @@ class AlreadyMember(Exception):
     """The person to add is already a member."""
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """A new membership, and whether its account was just created and has no password yet."""
+def add(
+    *,
+    workspace: Workspace,
+    user: User,
+    role: str,
+    by: Actor,
+    action: AuditEntry.Action = AuditEntry.Action.MEMBER_ADDED,
+) -> Membership:
+    """Make `user` a member: one who was just created, who accepted, or whom an administrator added.
 
-    membership: Membership
-    is_new_account: bool
-
-
-def add(*, workspace: Workspace, email: str, role: str, by: Actor) -> Added:
-    """Make the person with `email` a member, creating the account if there is none.
+    Whoever else has an account is invited (accounts/services/invitations.py).
 
     Raises:
         AlreadyMember: the person is already a member; nothing was changed.
     """
     with transaction.atomic():
         lock_workspace(workspace)
-        # Addresses are stored in lower case.
-        user = User.objects.filter(email=email.lower()).first()
-        is_new_account = user is None
-        if user is None:
-            user = User.objects.create_user(email)
         membership, is_new = Membership.objects.get_or_create(
             user=user, workspace=workspace, defaults={"role": Role(role)}
         )
         if not is_new:
             raise AlreadyMember
-        _record(membership, by, AuditEntry.Action.MEMBER_ADDED, role=membership.role)
-    return Added(membership, is_new_account)
+        Invitation.objects.filter(user=user, workspace=workspace).delete()
+        _record(membership, by, action, role=membership.role)
+    return membership
 
 
 def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
@@ -65,6 +61,7 @@ def set_role(*, membership: Membership, role: str, by: Actor) -> Membership:
         if membership.role != role:
             if membership.role == Role.OWNER:
                 _require_another_owner(membership)
+                _revoke_invitations_of(membership)
             membership.role = Role(role)
             membership.save(update_fields=["role"])
             _record(membership, by, AuditEntry.Action.MEMBER_CHANGED, role=membership.role)
@@ -83,6 +80,7 @@ def remove(*, membership: Membership, by: Actor) -> None:
         membership.refresh_from_db()
         if membership.role == Role.OWNER:
             _require_another_owner(membership)
+            _revoke_invitations_of(membership)
         _record(membership, by, AuditEntry.Action.MEMBER_REMOVED)
         membership.delete()
 
@@ -91,6 +89,11 @@ def _require_another_owner(membership: Membership) -> None:
     owners = Membership.objects.filter(workspace=membership.workspace_id, role=Role.OWNER)
     if not owners.exclude(pk=membership.pk).exists():
         raise LastOwner
+
+
+def _revoke_invitations_of(membership: Membership) -> None:
+    """A former owner must not come back by an invitation of their own to another account."""
+    Invitation.objects.filter(workspace=membership.workspace_id, created_by=membership.user_id).delete()
 
 
 def _record(membership: Membership, by: Actor, action: str, **details: Any) -> None:

@@ -57,8 +57,8 @@ def send_waiting() -> int:
 
 @sensitive_variables("link")
 def _send(row: PasswordLinkRequest, now: datetime) -> bool:
-    user = User.objects.filter(email=row.email, is_active=True).first()
-    if user is None or now - row.requested_at > _GIVE_UP_AFTER:
+    user = User.objects.with_address(row.email)
+    if user is None or not user.is_active or now - row.requested_at > _GIVE_UP_AFTER:
         row.delete()
         return False
     link = link_for(user)

@@ -1,10 +1,9 @@
-"""A monitor's history over HTTP: heartbeats, incidents, status changes, uptime."""
+"""A monitor's history over HTTP: heartbeats, incidents, status changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -22,7 +21,7 @@ from rest_framework.response import Response
 from api import keyset
 from api.base import ApiView
 from api.problems import impossible
-from api.schema import answers, paged, problem_response
+from api.schema import paged, problem_response
 from core import replica
 from core.clock import database_now
 from core.connections import release_connection
@@ -36,15 +35,12 @@ from monitors.api.history_serializers import (
     RangeSerializer,
     TransitionFilter,
     TransitionSerializer,
-    UptimeSerializer,
 )
-from monitors.history import days, uptimes
+from monitors.history import uptimes
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 
 TAG = "history"
-UPTIME_OF = timedelta(days=30)
 _HEARTBEAT = ("received_at", "status", "message", "value", "source", "token")
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def names_of(parameters: type[RangeSerializer]) -> tuple[str, ...]:
@@ -62,7 +58,7 @@ class HistoryView(ApiView):
         """
         params = self.read_query(parameters)
         if "from" in params and "to" in params:
-            _require_order(params["from"], params["to"])
+            require_order(params["from"], params["to"])
         return params
 
     def monitor(self, public_id: UUID) -> Monitor:
@@ -72,7 +68,7 @@ class HistoryView(ApiView):
         return found
 
 
-def _require_order(start: datetime, end: datetime) -> None:
+def require_order(start: datetime, end: datetime) -> None:
     if start >= end:
         raise impossible("from", _("Must be before “to”."))
 
@@ -175,7 +171,7 @@ def _heartbeats(monitor: Monitor, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 def _heartbeat(row: dict[str, Any], tokens: dict[int, str]) -> dict[str, Any]:
     return {
-        "received_at": _iso(row["received_at"]),
+        "received_at": iso(row["received_at"]),
         "status": row["status"],
         "message": row["message"],
         "value": row["value"],
@@ -190,7 +186,7 @@ def _tokens_of(monitor: Monitor) -> dict[int, str]:
     return {token.pk: f"{token.label} ({token})" if token.label else str(token) for token in tokens}
 
 
-def _iso(at: datetime) -> str:
+def iso(at: datetime) -> str:
     """Return `at` like api.fields.in_utc, but fast enough for millions."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
@@ -257,17 +253,17 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "monitor": str(incident.monitor.public_id),
         "monitor_name": incident.monitor.name,
         "cause": incident.cause,
-        "started_at": _iso(incident.started_at),
-        "detected_at": _iso(incident.detected_at),
-        "confirmed_at": _iso(incident.confirmed_at) if incident.confirmed_at else None,
-        "resolved_at": _iso(ended) if ended else None,
+        "started_at": iso(incident.started_at),
+        "detected_at": iso(incident.detected_at),
+        "confirmed_at": iso(incident.confirmed_at) if incident.confirmed_at else None,
+        "resolved_at": iso(ended) if ended else None,
         "duration_seconds": (ended - incident.started_at).total_seconds() if ended else None,
         "opening_message": incident.opening_message,
         "opening_value": incident.opening_value,
         "latest_message": incident.latest_message,
         "closing_message": incident.closing_message,
         "closing_value": incident.closing_value,
-        "last_heartbeat_at": _iso(incident.last_heartbeat_at) if incident.last_heartbeat_at else None,
+        "last_heartbeat_at": iso(incident.last_heartbeat_at) if incident.last_heartbeat_at else None,
     }
 
 
@@ -299,52 +295,9 @@ class Transitions(HistoryView):
 
 def _transition(row: Transition) -> dict[str, Any]:
     return {
-        "at": _iso(row.at),
+        "at": iso(row.at),
         "from": row.source,
         "to": row.target,
         "reason": row.reason,
         "incident": str(row.incident.public_id) if row.incident else None,
     }
-
-
-class Uptime(HistoryView):
-    query = names_of(RangeSerializer)
-
-    @extend_schema(
-        tags=[TAG],
-        operation_id="read_uptime",
-        summary="Get a monitor's uptime",
-        description=(
-            "Weighted by time. Defaults to the last 30 days. Time before the monitor was created, in the "
-            "future, or while it was new or paused is left out."
-        ),
-        parameters=[RangeSerializer],
-        responses={
-            **answers(200, UptimeSerializer),
-            (422, "application/problem+json"): problem_response(422),
-        },
-    )
-    def get(self, request: Request, public_id: UUID) -> Response:
-        params = self.in_order(RangeSerializer)
-        monitor = self.monitor(public_id)
-        now = database_now()
-        end: datetime = params.get("to", now)
-        start: datetime = params.get("from") or _earlier(end, UPTIME_OF)
-        _require_order(start, end)
-        measured = days.uptime_of(monitor, start=start, end=end, now=now)
-        return Response(
-            {
-                "from": _iso(start),
-                "to": _iso(end),
-                "uptime": measured.share,
-                "down_seconds": measured.down.total_seconds(),
-                "watched_seconds": measured.watched.total_seconds(),
-                "incidents": measured.incidents,
-            }
-        )
-
-
-def _earlier(at: datetime, length: timedelta) -> datetime:
-    with suppress(OverflowError):
-        return at - length
-    return _EARLIEST

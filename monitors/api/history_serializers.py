@@ -104,7 +104,10 @@ class TransitionSerializer(serializers.Serializer[Any]):
 
 
 class UptimeSerializer(serializers.Serializer[Any]):
-    """A monitor's uptime. Time in which it was new or paused is not included in the watched time."""
+    """A monitor's uptime, and how often heartbeats arrived.
+
+    Time in which it was new or paused is not included in the watched time.
+    """
 
     def get_fields(self) -> dict[str, Any]:
         return {
@@ -119,4 +122,12 @@ class UptimeSerializer(serializers.Serializer[Any]):
             "down_seconds": serializers.FloatField(min_value=0),
             "watched_seconds": serializers.FloatField(min_value=0),
             "incidents": serializers.IntegerField(min_value=0, help_text="Incidents that overlap the range."),
+            "interval_median_seconds": serializers.FloatField(
+                min_value=0,
+                allow_null=True,
+                help_text="Half of the heartbeats arrived within it; null if fewer than five did.",
+            ),
+            "interval_p99_seconds": serializers.FloatField(
+                min_value=0, allow_null=True, help_text="99 % of the heartbeats arrived within it."
+            ),
         }

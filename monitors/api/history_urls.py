@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from monitors.api import history
+from monitors.api import history, uptime
 
 urlpatterns = [
     path("incidents/", history.Incidents.as_view(), name="incidents"),
@@ -11,5 +11,5 @@ urlpatterns = [
         "monitors/<uuid:public_id>/incidents/", history.MonitorIncidents.as_view(), name="monitor_incidents"
     ),
     path("monitors/<uuid:public_id>/transitions/", history.Transitions.as_view(), name="transitions"),
-    path("monitors/<uuid:public_id>/uptime/", history.Uptime.as_view(), name="uptime"),
+    path("monitors/<uuid:public_id>/uptime/", uptime.Uptime.as_view(), name="uptime"),
 ]

@@ -69,10 +69,14 @@ def rhythm(
         gaps.append((end - start).total_seconds())
     gaps.sort()
     if gaps and agreed is not None:
-        usual = gaps[(len(gaps) - 1) // 2]
-        longest = max(_OUTAGE_OF_USUAL * usual, _OUTAGE_OF_AGREED * agreed)
+        longest = longest_of_rhythm(gaps[(len(gaps) - 1) // 2], agreed)
         gaps = [gap for gap in gaps if gap <= longest]
     return Rhythm(tuple(gaps), timedelta(seconds=sum(gaps))) if gaps else None
+
+
+def longest_of_rhythm(usual: float, agreed: float) -> float:
+    """Return the gap in seconds from which on it is an outage; see `rhythm`."""
+    return max(_OUTAGE_OF_USUAL * usual, _OUTAGE_OF_AGREED * agreed)
 
 
 @dataclass(frozen=True, slots=True)

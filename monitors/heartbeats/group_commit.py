@@ -27,26 +27,39 @@ class QueueFull(Exception):
     """This process has as many waiting pushes as it accepts; the sender should retry shortly."""
 
 
-class _Pending:
-    """One push in the queue. Either a thread sleeps on `ready`, or an event loop awaits `settled`."""
+class Waiting:
+    """A push that waits to be recorded, and then its outcome, or the error with which it failed."""
 
-    __slots__ = ("arrival", "error", "leads", "outcome", "ready", "settled")
+    __slots__ = ("arrival", "error", "outcome")
 
-    def __init__(self, arrival: Arrival, settled: asyncio.Future[None] | None = None) -> None:
+    def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
         self.outcome: Result | None = None
         self.error: BaseException | None = None
-        self.leads = False
-        self.settled = settled
-        if settled is None:
-            self.ready = threading.Lock()
-            self.ready.acquire()
+
+    @property
+    def is_settled(self) -> bool:
+        return self.outcome is not None or self.error is not None
 
     def result(self) -> Result:
         if self.error is not None:
             raise self.error
         assert self.outcome is not None
         return self.outcome
+
+
+class _Pending(Waiting):
+    """One push in the queue. Either a thread sleeps on `ready`, or an event loop awaits `settled`."""
+
+    __slots__ = ("leads", "ready", "settled")
+
+    def __init__(self, arrival: Arrival, settled: asyncio.Future[None] | None = None) -> None:
+        super().__init__(arrival)
+        self.leads = False
+        self.settled = settled
+        if settled is None:
+            self.ready = threading.Lock()
+            self.ready.acquire()
 
 
 class GroupCommit:
@@ -56,10 +69,14 @@ class GroupCommit:
         record: writes a batch and returns an outcome for each arrival.
         queue_limit: how many pushes may wait; more are rejected.
         batch_limit: how many pushes share a transaction.
+        record_again: writes one push of a batch that could not be written; by default, `record`.
     """
 
-    def __init__(self, record: Record, *, queue_limit: int, batch_limit: int) -> None:
+    def __init__(
+        self, record: Record, *, queue_limit: int, batch_limit: int, record_again: Record | None = None
+    ) -> None:
         self._record = record
+        self._record_again = record_again or record
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._mutex = threading.Lock()
@@ -109,13 +126,13 @@ class GroupCommit:
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
         try:
-            self._record_all(batch)
+            record_all(batch, self._record, again=self._record_again)
         finally:
             with self._mutex:
                 heir = self._queue[0] if self._queue else None
                 self._busy = heir is not None
             for pending in batch:
-                if pending.outcome is None and pending.error is None:
+                if not pending.is_settled:
                     pending.error = OperationalError("Recording was interrupted.")
             _settle(batch)
             if heir is not None:
@@ -143,31 +160,38 @@ class GroupCommit:
             except BaseException:  # its batch has failed; without this thread all others would hang
                 log.exception("recording was interrupted")
 
-    def _record_all(self, batch: list[_Pending]) -> None:
-        try:
-            outcomes: Sequence[Result | None] = self._record([pending.arrival for pending in batch])
-        except PartlyRecorded as partly:
-            _note(batch, partly.results)
-            self._record_rest([pending for pending in batch if pending.outcome is None], partly.error)
-        except Exception as error:
-            self._record_rest(batch, error)
-        else:
-            _note(batch, outcomes)
 
-    def _record_rest(self, batch: list[_Pending], error: Exception) -> None:
-        # If the database is down or overloaded, no single push is to blame. Otherwise one of them can't be
-        # written: recorded one by one, only that one fails.
-        if len(batch) == 1 or isinstance(error, (OperationalError, InterfaceError)):
-            for pending in batch:
-                pending.error = error
-        else:
-            for pending in batch:
-                self._record_all([pending])
+def record_all(batch: Sequence[Waiting], record: Record, *, again: Record) -> None:
+    """Record a batch with `record`, and settle each push of it.
+
+    Args:
+        again: records one push of a batch that could not be written.
+    """
+    try:
+        outcomes: Sequence[Result | None] = record([waiting.arrival for waiting in batch])
+    except PartlyRecorded as partly:
+        _note(batch, partly.results)
+        _record_rest([waiting for waiting in batch if waiting.outcome is None], partly.error, again)
+    except Exception as error:
+        _record_rest(batch, error, again)
+    else:
+        _note(batch, outcomes)
 
 
-def _note(batch: Sequence[_Pending], outcomes: Sequence[Result | None]) -> None:
-    for pending, outcome in zip(batch, outcomes, strict=True):
-        pending.outcome = outcome
+def _record_rest(batch: Sequence[Waiting], error: Exception, again: Record) -> None:
+    # If the database is down or overloaded, no single push is to blame. Otherwise one of them can't be
+    # written: recorded one by one, only that one fails.
+    if len(batch) == 1 or isinstance(error, (OperationalError, InterfaceError)):
+        for waiting in batch:
+            waiting.error = error
+    else:
+        for waiting in batch:
+            record_all([waiting], again, again=again)
+
+
+def _note(batch: Sequence[Waiting], outcomes: Sequence[Result | None]) -> None:
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        waiting.outcome = outcome
 
 
 def _settle(batch: Sequence[_Pending]) -> None:

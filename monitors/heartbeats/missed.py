@@ -7,11 +7,13 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from accounts.models import Workspace
 from core.clock import database_now
+from core.sql import among
 from monitors.domain.state_machine import TimePassed
 from monitors.heartbeats import sql, transitions
 from monitors.locks import lock_due_states
-from monitors.models import WITH_DEFAULTS, Monitor, MonitorState
+from monitors.models import Monitor, MonitorState
 
 BATCH = 500
 
@@ -42,6 +44,18 @@ def declare_missed(*, batch: int = BATCH, until: datetime | None = None) -> Swep
             return Swept(missed, rearmed)
 
 
+def _monitors_of(states: list[MonitorState]) -> dict[int, Monitor]:
+    """Return the monitors by row id, with the workspaces and defaults that their thresholds need."""
+    found = list(Monitor.objects.filter(pk__in=among(state.monitor_id for state in states)))
+    # Not joined, as most share one.
+    workspaces = Workspace.objects.select_related("monitor_defaults").in_bulk(
+        {monitor.workspace_id for monitor in found}
+    )
+    for monitor in found:
+        monitor.workspace = workspaces[monitor.workspace_id]
+    return {monitor.pk: monitor for monitor in found}
+
+
 def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
     # A watermark that has moved by the time of the locks only means that the next sweep finds more.
     horizon = until or transitions.horizon(database_now())
@@ -53,8 +67,7 @@ def _sweep_batch(batch: int, until: datetime | None) -> tuple[int, int]:
         if not states:
             return 0, 0
         # Read after the locks: an edit holds the state's lock while it changes the schedule.
-        among = [state.monitor_id for state in states]
-        monitors = Monitor.objects.select_related(WITH_DEFAULTS).in_bulk(among)
+        monitors = _monitors_of(states)
         now = database_now()
         book = transitions.Journal(now, horizon=horizon)
         book.know_open_incidents(states)

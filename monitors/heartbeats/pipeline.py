@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import structlog
 from django.conf import settings
-from django.db import Error, OperationalError
+from django.db import Error, OperationalError, connection
 
-from core.connections import release_connection
 from monitors.heartbeats.answers import Answer
 from monitors.heartbeats.connection import OwnConnection
 from monitors.heartbeats.group_commit import GroupCommit, QueueFull
 from monitors.heartbeats.listening import Listener
+from monitors.heartbeats.locked import LockedPushes
 from monitors.heartbeats.rate_limit import Limiter, RedisStore
 from monitors.heartbeats.recorder import Arrival, Outcome, Result, record
 from monitors.heartbeats.rejections import RejectionLog
 
 log = structlog.get_logger("tianji.push")
-
-# How many pushes wait for a locked state at once, each on a connection of the pages' pool.
-_ALONE_MOST, _ALONE_SECONDS = 4, 5.0
 
 
 class Pipeline:
@@ -57,11 +52,15 @@ class Pipeline:
         self.rejections = rejections
         self.listener = listener
         self._failures = FailureLog()
-        self._alone = threading.BoundedSemaphore(_ALONE_MOST)
-        self._waiting = ThreadPoolExecutor(_ALONE_MOST, thread_name_prefix="locked-push")
+        self._locked = LockedPushes(self._record_locked)
         self._connection = OwnConnection()
         listener.watch(self._connection)
-        self._group_commit = GroupCommit(self._record, queue_limit=queue_limit, batch_limit=batch_limit)
+        self._group_commit = GroupCommit(
+            self._record,
+            queue_limit=queue_limit,
+            batch_limit=batch_limit,
+            record_again=self._record_again,
+        )
 
     def submit(self, arrival: Arrival) -> Result:
         """Return the outcome of a push once it is committed. LOCKED means that nothing was recorded.
@@ -74,12 +73,9 @@ class Pipeline:
             self._require_database()
             result = self._group_commit.submit(arrival)
             if result is Outcome.LOCKED:
-                result = self._record_alone(arrival, time.monotonic() + _ALONE_SECONDS)
-        except (QueueFull, Error) as error:
+                result = self._locked.submit(arrival).result()
+        except Exception as error:
             self._note_failure(error)
-            raise
-        except Exception:  # a fault of our own, which the front logs; the push is lost
-            self.listener.note(answered=False)
             raise
         self._note_result(result)
         return result
@@ -90,14 +86,10 @@ class Pipeline:
             self._require_database()
             result = await self._group_commit.submit_from_loop(arrival)
             if result is Outcome.LOCKED:
-                result = await asyncio.get_running_loop().run_in_executor(
-                    self._waiting, self._record_alone, arrival, time.monotonic() + _ALONE_SECONDS
-                )
-        except (QueueFull, Error) as error:
+                # The pushes of a batch are resumed in the order of their arrival.
+                result = await asyncio.wrap_future(self._locked.submit(arrival))
+        except Exception as error:
             self._note_failure(error)
-            raise
-        except Exception:  # a fault of our own, which the front logs; the push is lost
-            self.listener.note(answered=False)
             raise
         self._note_result(result)
         return result
@@ -109,7 +101,9 @@ class Pipeline:
 
     def _note_failure(self, error: Exception) -> None:
         self.listener.note(answered=False)
-        self._failures.add(error)
+        # Others are faults of our own, which the front logs.
+        if isinstance(error, (QueueFull, Error)):
+            self._failures.add(error)
 
     def _note_result(self, result: Result) -> None:
         self.listener.note(answered=result is not Outcome.LOCKED)
@@ -129,23 +123,18 @@ class Pipeline:
         with self._connection.used():
             return record(arrivals, limiter=self.limiter, wait=False)
 
-    def _record_alone(self, arrival: Arrival, until: float) -> Result:
-        """Wait for the state of one monitor, which someone else holds, while the others are recorded.
+    def _record_again(self, arrivals: Sequence[Arrival]) -> list[Result]:
+        with self._connection.used():
+            # They were counted by the limiter already.
+            return record(arrivals, wait=False)
 
-        Args:
-            until: when, by `time.monotonic`, its turn to wait must have come.
-        """
-        left = until - time.monotonic()
-        # Those of an event loop have waited for a thread until now; their senders may be gone.
-        if left <= 0 or not self._alone.acquire(timeout=left):
-            return Outcome.LOCKED
+    def _record_locked(self, arrivals: Sequence[Arrival]) -> list[Result]:
         try:
-            # It was counted by the limiter already.
-            (result,) = record([arrival])
-            return result
+            # They were counted by the limiter already.
+            return record(arrivals)
         finally:
-            self._alone.release()
-            release_connection()
+            # Back to the pool, or closed: such pushes are rare.
+            connection.close()
 
 
 class FailureLog:

@@ -12,6 +12,7 @@ from itertools import islice
 
 import structlog
 
+from core import sql
 from monitors import signals
 from monitors.domain.schedules import ScheduleError
 from monitors.domain.state_machine import (
@@ -102,8 +103,9 @@ class Journal:
         self._ended: list[Incident] = []
         self._reported_again: list[Incident] = []
         self._confirmed: list[Incident] = []
-        self._transitions: list[Transition] = []
-        self._changed: list[Incident] = []
+        self._transitions: list[tuple[Transition, Incident | None]] = []
+        # By `id`: those that are new have no row id yet.
+        self._changed: dict[int, Incident] = {}
 
     def know_open_incidents(self, states: list[MonitorState]) -> None:
         """Load the open incidents of the states that are down: one query for the whole batch."""
@@ -140,34 +142,29 @@ class Journal:
             incident = self._new_incident(decision.opens, state, monitor, event, message, value)
         for change in decision.changes:
             touches_incident = Status.DOWN in (change.source, change.target)
-            self._transitions.append(
-                Transition(
-                    monitor=monitor,
-                    at=change.at,
-                    source=change.source.value,
-                    target=change.target.value,
-                    reason=change.reason.value,
-                    incident=incident if touches_incident else None,
-                )
+            transition = Transition(
+                monitor_id=monitor.pk,
+                at=change.at,
+                source=change.source.value,
+                target=change.target.value,
+                reason=change.reason.value,
             )
+            self._transitions.append((transition, incident if touches_incident else None))
         opened_by_it = decision.opens is not None and decision.opens.cause is not Cause.MISSED
         if incident is not None and isinstance(event, HeartbeatArrived) and not opened_by_it:
             self._report_again(incident, event, message)
         if incident is not None:
-            incident.monitor = monitor
+            if decision.opens is None:
+                incident.monitor = monitor
             if decision.confirms:
                 self._confirm(incident)
             if decision.resolves:
                 self._end(incident, message, value)
-            if decision.resolves and not decision.notifies and incident in self._changed:
+            if decision.resolves and not decision.notifies and id(incident) in self._changed:
                 # Confirmed by the same transaction that closes it without a word.
-                self._changed.remove(incident)
-            elif (
-                decision.confirmed
-                and (decision.confirms or decision.resolves)
-                and incident not in self._changed
-            ):
-                self._changed.append(incident)
+                del self._changed[id(incident)]
+            elif decision.confirmed and (decision.confirms or decision.resolves):
+                self._changed.setdefault(id(incident), incident)
         if decision.changes:
             state.status = decision.status.value
             state.status_changed_at = decision.changes[-1].at
@@ -261,20 +258,19 @@ class Journal:
 
     def write(self) -> None:
         """Write incidents and transitions and send the signal, inside the caller's transaction."""
-        if self._reported_again:
-            Incident.objects.bulk_update(self._reported_again, ["latest_message"], batch_size=200)
-        if self._confirmed:
-            Incident.objects.bulk_update(self._confirmed, ["confirmed_at"], batch_size=200)
+        # What people change of an incident isn't locked, so that only these columns are written.
+        sql.update(self._reported_again, only=["latest_message"])
+        sql.update(self._confirmed, only=["confirmed_at"])
         # Resolve first: a monitor has at most one open incident, even between two statements.
-        if self._ended:
-            Incident.objects.bulk_update(
-                self._ended, ["resolved_at", "closing_message", "closing_value"], batch_size=200
-            )
-        if self._transitions:
-            Incident.objects.bulk_create(self._new)
-            Transition.objects.bulk_create(self._transitions)
+        sql.update(self._ended, only=["resolved_at", "closing_message", "closing_value"])
+        sql.insert(self._new)
+        for transition, incident in self._transitions:
+            if incident is not None:
+                transition.incident_id = incident.pk
+        sql.insert([transition for transition, _incident in self._transitions])
         if self._changed:
-            signals.incidents_changed.send(sender=Incident, incidents=self._changed, at=self.now)
+            changed = list(self._changed.values())
+            signals.incidents_changed.send(sender=Incident, incidents=changed, at=self.now)
 
 
 def last_failure_was_missed(incident: Incident, state: MonitorState, monitor: Monitor) -> bool:

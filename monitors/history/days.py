@@ -38,6 +38,7 @@ class Row(NamedTuple):
     value_min: float | None
     value_max: float | None
     value_sum: float | None
+    intervals: str
     watched: int
     down: int
     gap: int

@@ -189,11 +189,11 @@ def sums(monitor_ids: Sequence[int], stretches: Sequence[Stretch]) -> list[Sum]:
 
 
 def rollups_in(
-    monitor_ids: Sequence[int], stretch: Stretch
-) -> list[tuple[int, int, int, int, str, int, float | None]]:
+    monitor_ids: Sequence[int], stretch: Stretch, *, with_intervals: bool = False
+) -> list[tuple[int, int, int, int, str, int, float | None, str | None]]:
     """Return the rollups of monitors that start in `stretch`.
 
-    Each is (epoch, monitor id, ups, downs, message, number of values, their sum or None).
+    Each is (epoch, monitor id, ups, downs, message, number of values, their sum or None, intervals).
 
     The start is in whole seconds since 1970, because parsing thousands of times would cost the most.
     One query; it reads a range of the index for each monitor.
@@ -202,25 +202,27 @@ def rollups_in(
     postgresql = connection.vendor == "postgresql"
     given = list(monitor_ids) if postgresql else json.dumps(list(monitor_ids))
     with connection.cursor() as cursor:
-        cursor.execute(_rollups_statement(postgresql), [given, *(write(at) for at in stretch)])
+        statement = _rollups_statement(postgresql, with_intervals)
+        cursor.execute(statement, [given, *(write(at) for at in stretch)])
         return cursor.fetchall()
 
 
 @cache
-def _rollups_statement(postgresql: bool) -> str:
+def _rollups_statement(postgresql: bool, with_intervals: bool) -> str:
     rollups = Rollup._meta.db_table
+    counts = "r.intervals" if with_intervals else "NULL"
     if postgresql:
         # OFFSET fixes the join order: otherwise the planner reads that time range of all monitors.
         return (
             "SELECT extract(epoch FROM r.start)::bigint, r.monitor_id, r.ups, r.downs, r.last_message,"
-            " r.value_count, r.value_sum"
+            f" r.value_count, r.value_sum, {counts}"
             " FROM unnest(%s::bigint[]) AS given(id) CROSS JOIN LATERAL ("
             f"SELECT * FROM {rollups} WHERE monitor_id = given.id"
             " AND start >= %s::timestamptz AND start < %s::timestamptz OFFSET 0) AS r"
         )
     return (
         "SELECT CAST(strftime('%%s', r.start) AS INTEGER), r.monitor_id, r.ups, r.downs, r.last_message,"
-        " r.value_count, r.value_sum"
+        f" r.value_count, r.value_sum, {counts}"
         f" FROM json_each(%s) AS given CROSS JOIN {rollups} r"
         " WHERE r.monitor_id = given.value AND r.start >= %s AND r.start < %s"
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import itemgetter
 
+from monitors.domain import intervals
 from monitors.domain.recurrence import Stretch
 from monitors.domain.state_machine import Status
 from monitors.domain.time_slots import Slot, edges, mostly_in, worst_among, worst_of
@@ -20,9 +21,24 @@ from monitors.history.uptimes import onsets_of
 from monitors.models import Monitor, RolledUp
 from monitors.services.outdated_days import DAY, day_of, midnight
 
-__all__ = ["Slot", "bars_of"]
+__all__ = ["Bar", "Slot", "bar_of", "bars_of"]
 
 SLOTS = 48
+# Heartbeats of a monitor: start in seconds since 1970, monitor, number of ups and downs, message, number of
+# values, their sum, and intervals, None if they were not counted.
+_Part = tuple[float, int, int, int, str, int, float | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The bar of one monitor, with the intervals between its heartbeats, by bucket (domain/intervals.py).
+
+    Those that ended in one of the stretches of `uncounted` are not among them, as they are not rolled up.
+    """
+
+    slots: list[Slot]
+    intervals: Counter[int]
+    uncounted: list[Stretch]
 
 
 @dataclass(slots=True)
@@ -65,6 +81,20 @@ def bars_of(
     """
     if not monitors:
         return {}
+    bars, _parts, _uncounted = _read(monitors, now, span, slots, with_intervals=False)
+    return bars
+
+
+def bar_of(monitor: Monitor, *, now: datetime, span: timedelta, slots: int) -> Bar:
+    """Return the bar of `monitor` as `bars_of` does, with intervals, by the same queries."""
+    bars, parts, uncounted = _read([monitor], now, span, slots, with_intervals=True)
+    written = (part[7] for part in parts)
+    return Bar(bars[monitor.pk], intervals.read(" ".join(text for text in written if text)), uncounted)
+
+
+def _read(
+    monitors: Sequence[Monitor], now: datetime, span: timedelta, slots: int, *, with_intervals: bool
+) -> tuple[dict[int, list[Slot]], list[_Part], list[Stretch]]:
     ids = [monitor.pk for monitor in monitors]
     bounds = edges(now, span=span, slots=slots)
     days = None
@@ -72,10 +102,11 @@ def bars_of(
     if not (bounds[1] - bounds[0]) % DAY:
         days = days_of(monitors, first=day_of(bounds[0]), now=now)
         rest = midnight(days.until)
-    tallies = _count(ids, bounds, now, days)
+    parts, one_by_one = _parts_of(ids, bounds, now, days, with_intervals=with_intervals)
+    tallies = _count(parts, bounds)
     onsets = onsets_of(monitors, start=rest, end=now, now=now)
     in_gaps = mostly_in(gaps.between(bounds[0], bounds[-1]), bounds)
-    return {
+    bars = {
         pk: [
             _slot(start, end, worst, tallies.get((pk, number)), in_gap)
             for number, ((start, end), worst, in_gap) in enumerate(
@@ -84,6 +115,7 @@ def bars_of(
         ]
         for pk in ids
     }
+    return bars, parts, one_by_one
 
 
 def _worst(
@@ -116,15 +148,22 @@ def _slot(start: datetime, end: datetime, worst: Status | None, tally: _Tally | 
     return Slot(start, end, worst, tally.ups, tally.downs, tally.last_message, tally.mean, in_gap=hatched)
 
 
-def _count(
-    ids: list[int], bounds: list[datetime], now: datetime, days: Days | None
-) -> dict[tuple[int, int], _Tally]:
+def _count(parts: Sequence[_Part], bounds: Sequence[datetime]) -> dict[tuple[int, int], _Tally]:
     """Return the heartbeats of each monitor in each slot that has any, by row id and slot."""
+    zero, seconds = bounds[0].timestamp(), (bounds[1] - bounds[0]).total_seconds()
+    tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
+    for start, pk, ups, downs, message, values, value_sum, _intervals in sorted(parts, key=itemgetter(0)):
+        tallies[pk, int((start - zero) // seconds)].add(ups, downs, message, values, value_sum)
+    return tallies
+
+
+def _parts_of(
+    ids: list[int], bounds: list[datetime], now: datetime, days: Days | None, *, with_intervals: bool
+) -> tuple[list[_Part], list[Stretch]]:
+    """Return the heartbeats of each monitor, and the stretches in which they were counted one by one."""
     width = bounds[1] - bounds[0]
-    zero, seconds = bounds[0].timestamp(), width.total_seconds()
     rolled_up: set[datetime] = set()
-    # Start (in seconds since 1970), monitor, number of ups and downs, message, number of values, their sum.
-    parts: list[tuple[float, int, int, int, str, int, float | None]] = []
+    parts: list[_Part] = []
     if days is not None:
         parts += [
             (
@@ -135,6 +174,7 @@ def _count(
                 row.last_message,
                 row.value_count,
                 row.value_sum,
+                row.intervals,
             )
             for pk, rows in days.rows.items()
             for row in rows
@@ -148,19 +188,17 @@ def _count(
     if rolled_up:
         # A rollup in progress may not have all rows yet.
         complete = {start.timestamp() for start in rolled_up}
-        parts += [row for row in rollups_in(ids, (bounds[0], bounds[-1])) if row[0] in complete]
+        rows = rollups_in(ids, (bounds[0], bounds[-1]), with_intervals=with_intervals)
+        parts += [row for row in rows if row[0] in complete]
     stretches = list(_not_rolled_up(bounds, rolled_up, now))
     parts += [
         (
             *(stretches[sum_.stretch][0].timestamp(), sum_.monitor_id, sum_.ups, sum_.downs),
-            *(sum_.last_message, sum_.value_count, sum_.value_sum),
+            *(sum_.last_message, sum_.value_count, sum_.value_sum, None),
         )
         for sum_ in sums(ids, stretches)
     ]
-    tallies: dict[tuple[int, int], _Tally] = defaultdict(_Tally)
-    for start, pk, ups, downs, message, values, value_sum in sorted(parts, key=itemgetter(0)):
-        tallies[pk, int((start - zero) // seconds)].add(ups, downs, message, values, value_sum)
-    return tallies
+    return parts, stretches
 
 
 def _not_rolled_up(bounds: list[datetime], rolled_up: set[datetime], now: datetime) -> Iterator[Stretch]:

@@ -25,7 +25,8 @@ from monitors.history import current, gaps, rhythm
 from monitors.history.current import Reading
 from monitors.history.days import days_of
 from monitors.history.rejected import rejected_since
-from monitors.history.status_bars import bars_of
+from monitors.history.rhythm import Usual
+from monitors.history.status_bars import bar_of
 from monitors.history.uptimes import onsets_of
 from monitors.models import Gap, Heartbeat, Incident, Monitor, RejectedPush, Transition
 from monitors.pages.charts.window import Window, scheduled_around, window
@@ -36,8 +37,6 @@ from monitors.services.outdated_days import day_of, midnight
 _MONTH, _YEAR = SPANS["30d"], SPANS["1y"]
 # Content that only changes with time may be this old, in seconds.
 _STALE_AFTER = 60
-# Fewer gaps than this don't show how often heartbeats arrive.
-_GAPS_LEAST = 5
 # Here rejected pushes may be why.
 _SILENT = (Shown.LATE, Shown.DOWN)
 
@@ -78,14 +77,24 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Intervals:
+    """How far apart heartbeats were in the last `span`, as text: at the median, and 99 % of them at most."""
+
+    median: str
+    p99: str
+    span: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetailPage:
     """One monitor at the moment `now`.
 
     `maintenance_until` is when the current maintenance window ends, None if there is none. `window` is the
     picture of the time until an alert is sent, None if no heartbeat is expected. `times` are the next set
     times, if the schedule has any. `incidents` and `down` (total downtime) are those of the last 30 days.
-    `median` and `p99` of the gaps between heartbeats are "" if there were too few. `rejected` says how many
-    pushes were rejected since the last heartbeat, "" if none were or the monitor is not late or down.
+    `intervals` are those of the range, or of 30 days if it had too few heartbeats; None if these had, too.
+    `rejected` says how many pushes were rejected since the last heartbeat, "" if none were or the monitor is
+    not late or down.
     """
 
     reading: Reading
@@ -98,8 +107,7 @@ class DetailPage:
     uptimes: list[Figure]
     incidents: int
     down: str
-    median: str
-    p99: str
+    intervals: Intervals | None
     advice: Advice | None
     rejected: str
 
@@ -115,22 +123,23 @@ def close_up(monitor: Monitor, selected: Range, *, now: datetime) -> DetailPage:
     watched = _Watched(monitor, windows, now)
     onsets = watched.onsets
     month = watched.since(now - _MONTH)
-    seen = rhythm.rhythm_of(monitor, onsets, now=now)
-    typical = seen if seen and len(seen.gaps) >= _GAPS_LEAST else None
+    times_of_heartbeats = rhythm.newest_times(monitor, now=now)
+    seen = rhythm.rhythm_of(monitor, times_of_heartbeats, onsets, now=now)
+    bar = bar_of(monitor, now=now, span=selected.span, slots=selected.slots)
+    in_range = rhythm.usual_in(monitor, bar, times_of_heartbeats, onsets, now=now)
     picture, times = _window(reading, now)
     return DetailPage(
         reading=reading,
         now=now,
         maintenance_until=windows.held_until([monitor], now).get(monitor.pk),
         range=selected,
-        slots=bars_of([monitor], now=now, span=selected.span, slots=selected.slots)[monitor.pk],
+        slots=bar.slots,
         window=picture,
         times=times,
         uptimes=[_figure(watched, one, now) for one in RANGES.values() if one.span >= SPANS["24h"]],
         incidents=month.incidents,
         down=about(month.down.total_seconds()),
-        median=_seconds(typical.median) if typical else "",
-        p99=_seconds(typical.p99) if typical else "",
+        intervals=_intervals(in_range, selected) or _intervals(rhythm.usual(seen), RANGES["30d"]),
         advice=_advice(monitor, seen, now),
         rejected=(
             rejected_since(monitor, monitor.state.last_heartbeat_at) if reading.shown in _SILENT else ""
@@ -186,11 +195,20 @@ def _window(reading: Reading, now: datetime) -> tuple[Window | None, Sequence[da
     return picture, times
 
 
-def _seconds(seconds: float) -> str:
-    """Return the length of a gap, with tenths of a second if it is short: "30.1 s"."""
+def _intervals(usual: Usual | None, of: Range) -> Intervals | None:
+    if usual is None:
+        return None
+    median, p99 = (_seconds(each, exact=usual.exact) for each in (usual.median, usual.p99))
+    return Intervals(median, p99, of.words)
+
+
+def _seconds(seconds: float, *, exact: bool) -> str:
+    """Return the length of a gap, with tenths of a second if it is short and they are known: "30.1 s"."""
     if seconds >= 2 * MINUTE:
         return about(seconds)
-    return f"{number_format(seconds, 1 if seconds >= 1 else 2)} {units()[3]}"
+    places = 2 if seconds < 1 else 1 if exact or seconds < 10 else 0
+    # Which cuts, and doesn't round.
+    return f"{number_format(round(seconds, places), places)}\u00a0{units()[3]}"
 
 
 def _advice(monitor: Monitor, seen: Rhythm | None, now: datetime) -> Advice | None:

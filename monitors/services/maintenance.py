@@ -158,7 +158,7 @@ def of_monitors(monitors: Iterable[Monitor]) -> Windows:
 
 @contextmanager
 def rescheduling_ends(workspace_id: int, monitors: Iterable[Monitor]) -> Iterator[None]:
-    """Send `recipients_changed` for monitors whose maintenance end is changed inside the context.
+    """Send `maintenance_moved` for monitors whose maintenance end is changed inside the context.
 
     Args:
         monitors: those of the workspace that may be affected; only read if a window is active.
@@ -175,4 +175,4 @@ def rescheduling_ends(workspace_id: int, monitors: Iterable[Monitor]) -> Iterato
     after = held() if before else {}
     moved = [pk for pk, until in before.items() if after.get(pk, now) != until]
     if moved:
-        signals.recipients_changed.send(sender=MaintenanceWindow, monitors=moved)
+        signals.maintenance_moved.send(sender=MaintenanceWindow, monitors=moved)

@@ -99,7 +99,7 @@ def _cut(window: MaintenanceWindow, *, now: datetime, end: datetime) -> None:
         window.ends_at = now
         window.save(update_fields=["ends_at"])
         return
-    monitors = list(window.monitors.all())
+    monitors = list(window.monitors.values_list("pk", flat=True))
     columns = {
         field.attname: getattr(window, field.attname)
         for field in MaintenanceWindow._meta.concrete_fields

@@ -92,9 +92,13 @@ def _planned(workspace_id: int, now: datetime) -> set[tuple[object, Stretch]]:
     start = midnight(first_calculated(now))
     rows = MaintenanceWindow.objects.filter(workspace_id=workspace_id, excluded_from_uptime=True)
     found: set[tuple[object, Stretch]] = set()
-    for window in rows.prefetch_related("monitors"):
-        named = frozenset(monitor.pk for monitor in window.monitors.all())
-        applies_to = (window.all_monitors, frozenset(window.tags), named)
+    # Their row ids only: there may be tens of thousands.
+    named: dict[int, set[int]] = {}
+    through = MaintenanceWindow.monitors.through.objects.filter(maintenancewindow__in=rows)
+    for window_id, monitor_id in through.values_list("maintenancewindow_id", "monitor_id"):
+        named.setdefault(window_id, set()).add(monitor_id)
+    for window in rows:
+        applies_to = (window.all_monitors, frozenset(window.tags), frozenset(named.get(window.pk, ())))
         times = taken_together([maintenance.plan_of(window)], start, now)
         found.update((applies_to, stretch) for stretch in times)
     return found

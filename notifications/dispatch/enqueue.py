@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Max, OuterRef, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from accounts.models import Workspace
@@ -34,6 +34,7 @@ def connect() -> None:
     """Connect to the monitors' signals; called once, when the app is ready."""
     signals.incidents_changed.connect(_changed, dispatch_uid="notifications.incidents_changed")
     signals.recipients_changed.connect(_recipients_changed, dispatch_uid="notifications.recipients_changed")
+    signals.maintenance_moved.connect(_maintenance_moved, dispatch_uid="notifications.maintenance_moved")
     signals.monitor_deleting.connect(_deleting, dispatch_uid="notifications.monitor_deleting")
     signals.clock_set_back.connect(_clock_set_back, dispatch_uid="notifications.clock_set_back")
 
@@ -44,6 +45,7 @@ def recheck(
     channel: Channel | None = None,
     workspace: Workspace | None = None,
     skip_finished: bool = False,
+    only_waiting: bool = False,
 ) -> None:
     """Compare at once what is believed about `monitors` (row ids), by a channel, or in a workspace.
 
@@ -51,6 +53,7 @@ def recheck(
 
     Args:
         skip_finished: what is over is no news, because the channel was disabled while it happened.
+        only_waiting: only where an incident is open, or was at the receiver, or something waits for its time.
     """
     now = database_now()
     about = {"monitor__workspace": channel.workspace if channel else workspace}
@@ -59,6 +62,8 @@ def recheck(
     believed = Belief.objects.filter(**about)
     if channel is not None:
         believed = believed.filter(channel=channel)
+    if only_waiting:
+        believed = believed.filter(Q(outage__isnull=False) | Q(check_at__isnull=False))
     rows = {
         (monitor, mine): pk for monitor, mine, pk in believed.values_list("monitor_id", "channel_id", "pk")
     }
@@ -80,6 +85,11 @@ def _recipients_changed(monitors: list[int], **kwargs: Any) -> None:
     recheck(monitors=monitors)
 
 
+def _maintenance_moved(monitors: list[int], **kwargs: Any) -> None:
+    # Of the others, which are nearly all of them, there is no news that maintenance could hold back.
+    recheck(monitors=monitors, only_waiting=True)
+
+
 def _clock_set_back(by: timedelta, **kwargs: Any) -> None:
     """What waits for a time goes on waiting for as long as it would have."""
     now = database_now()
@@ -96,7 +106,8 @@ def _clock_set_back(by: timedelta, **kwargs: Any) -> None:
 def _changed(incidents: list[Incident], at: datetime, **kwargs: Any) -> None:
     """Some monitors went down, recovered, or were paused while they were down."""
     # Also a channel that is no longer subscribed: its last notification must not be wrong.
-    opened = Belief.objects.filter(monitor__in=[each.monitor_id for each in incidents], outage__isnull=False)
+    these = among(each.monitor_id for each in incidents)
+    opened = Belief.objects.filter(monitor__in=these, outage__isnull=False)
     wanted = dict.fromkeys(opened.values_list("monitor_id", "channel_id"), 0) | routed(incidents)
     there = keep_channels({channel for _monitor, channel in wanted})
     wake((Wake(*pair, after) for pair, after in wanted.items() if pair[1] in there), at=at)

@@ -55,11 +55,18 @@ _serving = threading.Lock()
 
 
 def stop_soon() -> None:
-    """Make every thread that delivers stop after its current attempt; the next worker finds the other rows.
-
-    The process waits for them when it exits, at most as long as an attempt may take.
-    """
+    """Make every thread that delivers stop after its current attempt; other workers find what is left."""
     _stopping.set()
+
+
+def stop() -> None:
+    """Stop delivering, and wait until all attempts under way are recorded: as long as one may take.
+
+    To be called before the process begins to exit. From then on Python's executors take no more work, so that
+    what still uses one would fail.
+    """
+    stop_soon()
+    _pool.shutdown()
 
 
 def deliver_due() -> int:
@@ -88,8 +95,8 @@ def start_delivering() -> int:
         with _serving:
             if channel in _served or _stopping.is_set():
                 continue
+            _pool.submit(_serve_in_thread, channel)
             _served.add(channel)
-        _pool.submit(_serve_in_thread, channel)
         started += 1
     return started
 

@@ -75,7 +75,12 @@ def rules_of_loaded(monitors: Iterable[Monitor]) -> dict[int, Rules]:
     workspaces = {monitor.pk: monitor.workspace_id for monitor in monitors}
     defaults = WorkspaceRules.objects.in_bulk(set(workspaces.values()))
     own = {row.pk: row for row in MonitorRules.objects.filter(pk__in=among(workspaces))}
-    return {pk: merge_rules(defaults.get(workspace), own.get(pk)) for pk, workspace in workspaces.items()}
+    # Most monitors have none of their own.
+    shared = {workspace: merge_rules(defaults.get(workspace), None) for workspace in set(workspaces.values())}
+    return {
+        pk: merge_rules(defaults.get(workspace), own[pk]) if pk in own else shared[workspace]
+        for pk, workspace in workspaces.items()
+    }
 
 
 def merge_rules(
@@ -128,7 +133,18 @@ def routes_of(monitors: Iterable[Monitor]) -> dict[int, list[Route]]:
     for rule in ChannelRule.objects.filter(monitor_id__in=ids):
         own.setdefault(rule.monitor_id, {})[rule.channel_id] = rule
 
+    # Most monitors have nothing of their own, and the same routes as others.
+    shared: dict[tuple[int, str], list[Route]] = {}
+
     def routes(monitor: Monitor) -> list[Route]:
+        if monitor.pk in own or monitor.pk in selected:
+            return routes_of_its_own(monitor)
+        key = monitor.workspace_id, monitor.urgency
+        if key not in shared:
+            shared[key] = routes_of_its_own(monitor)
+        return shared[key]
+
+    def routes_of_its_own(monitor: Monitor) -> list[Route]:
         mine = own.get(monitor.pk, {})
         named = (*for_all.get(monitor.workspace_id, ()), *selected.get(monitor.pk, ()))
         subscribed = [

@@ -7,10 +7,12 @@ only to addresses that `ssrf_guard` allows, and repeats no secret in its result.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +43,9 @@ _EXCERPT = 300
 # A name may resolve to several addresses. Each but the last gets this long to accept a connection.
 _ADDRESSES_MOST = 4
 _CONNECT_SECONDS = 3.0
+
+# What socket.getaddrinfo returns.
+_Infos = list[tuple[Any, ...]]
 
 # Tests put the URL of a fake here, by the origin of the provider that it replaces.
 stand_ins: dict[str, str] = {}
@@ -301,12 +306,38 @@ def _guarded() -> type[httpx.AsyncBaseTransport]:
 
 
 async def _look_up(host: str, port: int) -> list[str]:
+    """Return the addresses of `host`, looked up in a thread of its own.
+
+    Not in the loop's executor: that takes no more work once the process has begun to exit, while attempts
+    are still under way, and the process would wait for a look-up that hangs.
+    """
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found = ssrf_guard.addresses(infos)
+    infos: asyncio.Future[_Infos] = loop.create_future()
+    threading.Thread(target=_resolve, args=(host, port, infos), name="look-up", daemon=True).start()
+    found = ssrf_guard.addresses(await infos)
     if not found:
         raise socket.gaierror(f"{host} has no address")
     return found
+
+
+def _resolve(host: str, port: int, infos: asyncio.Future[_Infos]) -> None:
+    found: _Infos | Exception
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # whatever it is, the attempt fails with it
+        found = error
+    # The loop is closed if the attempt took too long.
+    with contextlib.suppress(RuntimeError):
+        infos.get_loop().call_soon_threadsafe(_answer_with, infos, found)
+
+
+def _answer_with(infos: asyncio.Future[_Infos], found: _Infos | Exception) -> None:
+    if infos.done():  # the attempt was cancelled
+        return
+    if isinstance(found, Exception):
+        infos.set_exception(found)
+    else:
+        infos.set_result(found)
 
 
 @functools.cache

@@ -43,10 +43,6 @@ def test_signing_out_takes_a_post(client, user):
     assert client.get("/").status_code == 302
 
 
-def test_sign_up_is_closed(client):
-    assert "Sign-up is by invitation" in client.get("/accounts/signup/").content.decode()
-
-
 def test_a_password_reset_is_offered_only_where_email_can_be_sent(client, user, settings):
     reset = reverse("account_reset_password")
     settings.TIANJI_EMAIL_URL = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,9 +10,11 @@ import pytest
 
 from core import sql
 from core.clock import database_now
+from monitors.domain.state_machine import Cause
+from monitors.models import Incident
 from notifications.models import Belief, Delivery
 from tests.support.factories import make_channel, make_monitor
-from tests.support.incidents import make_delivery
+from tests.support.incidents import make_delivery, make_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +72,43 @@ def test_what_is_inserted_is_read_back_as_it_was_and_gets_its_row_id(
     with django_assert_num_queries(1):
         sql.insert(rows)
     assert columns_of(Delivery) == as_read(rows)
+
+
+ODD_TEXTS = ["", "NULL", 'say "yes"', "back\\slash", "a,b", "{c}", "\n\t ", "it's", "Größe ✓", '\\"', "%s"]
+
+
+def test_texts_of_any_kind_are_read_back_as_they_were(workspace, channel):
+    rows = [
+        Incident(
+            monitor=make_monitor(workspace=workspace),
+            cause=Cause.REPORTED,
+            started_at=database_now(),
+            detected_at=database_now(),
+            confirmed_at=None,
+            opening_message=text,
+            note=text,
+            opening_value=value,
+        )
+        for text, value in zip(ODD_TEXTS, itertools.cycle([None, 1.5, -2e300]), strict=False)
+    ]
+    sql.insert(rows)
+    assert columns_of(Incident) == as_read(rows)
+    # Also where none of them needs to be quoted, or some are missing.
+    for each, name in zip(rows, ("plain", "others"), strict=False):
+        each.opening_message = name
+    sql.update(rows[:2])
+    assert columns_of(Incident) == as_read(rows)
+
+
+def test_only_the_columns_that_are_named_are_updated(workspace, channel, django_assert_num_queries):
+    monitor = make_monitor(workspace=workspace)
+    incident = make_incident(monitor)
+    Incident.objects.update(note="of a person")
+    incident.closing_message, incident.note = "over", "older"
+    with django_assert_num_queries(1):
+        sql.update([incident], only=["closing_message"])
+    incident.refresh_from_db()
+    assert (incident.closing_message, incident.note) == ("over", "of a person")
 
 
 def test_no_rows_are_no_query(django_assert_num_queries):

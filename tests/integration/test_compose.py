@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -68,7 +71,7 @@ def test_every_service_has_a_health_check_and_restarts(services: dict[str, Any])
 
 def test_no_secret_has_a_default(services: dict[str, Any]):
     text = (ROOT / "docker-compose.yml").read_text()
-    for secret in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+    for secret in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
         uses = re.findall(r"\$\{" + secret + r"([^}]*)\}", text)
         assert uses, secret
         assert all(use.startswith(":?") for use in uses), f"{secret} must be required: {uses}"
@@ -82,8 +85,12 @@ def test_our_services_wait_for_the_database_to_be_prepared(services: dict[str, A
 class Stack:
     """The compose file's processes: web and its addresses, workers, Celery Beats."""
 
-    def __init__(self, urls: list[str], processes: list[Process], database: str) -> None:
-        self.urls, self.processes, self.database = urls, processes, database
+    def __init__(self, urls: list[str], processes: list[Process], database: str, folder: str) -> None:
+        self.urls, self.processes, self.database, self.folder = urls, processes, database, folder
+
+    def alive(self, number: int) -> Path:
+        """The file that a process touches."""
+        return Path(self.folder) / f"alive-{number}"
 
     def output(self) -> str:
         """What the processes printed, for a failure's message."""
@@ -129,7 +136,8 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             *(("worker", ports[0]), ("worker", ports[0])),
             *(("beat", ports[0]), ("beat", ports[0])),
         ):
-            environment = environment_of(services[service], **shared, TIANJI_PORT=str(port))
+            own = {"TIANJI_PORT": str(port), "TIANJI_ALIVE": f"{data}/alive-{len(processes)}"}
+            environment = environment_of(services[service], **shared, **own)
             process = Process(command_of(services[service]), environment, name=service)
             running.callback(process.stop)
             processes.append(process)
@@ -137,7 +145,7 @@ def stack(services: dict[str, Any], postgres_url: str, own_redis: Redis) -> Iter
             wait_for(
                 lambda url=url: is_ready(url), seconds=START_WITHIN, describe=lambda: processes[0].output
             )
-        yield Stack(urls, processes, database)
+        yield Stack(urls, processes, database, data)
 
 
 def test_two_of_everything_make_one_incident_and_one_delivery_an_event(stack: Stack):
@@ -197,3 +205,64 @@ def test_losing_every_hint_and_the_broker_for_a_while_changes_only_latency(stack
         wait_for(lambda: web.requests, seconds=60, describe=stack.output)
         assert web.requests[0].json["monitor"]["name"] == "through an outage"
         assert web.requests[0].json["message"] == "broken"
+
+
+# --- Health checks -------------------------------------------------------------------------------
+
+WORKER, BEAT = 2, 4
+IN_THE_IMAGE = "/tmp/alive"  # noqa: S108  (of a container, which has it to itself)
+
+
+def is_healthy(service: dict[str, Any], alive: Path) -> bool:
+    """Whether a service's check, which looks at the file in the image, is content with `alive`."""
+    kind, script = service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    assert IN_THE_IMAGE in script
+    ran = subprocess.run(["sh", "-c", script.replace(IN_THE_IMAGE, str(alive))], check=False)
+    return ran.returncode == 0
+
+
+def grow_old(alive: Path) -> None:
+    os.utime(alive, (time.time() - 120, time.time() - 120))
+
+
+@pytest.mark.parametrize(("name", "number"), [("worker", WORKER), ("beat", BEAT)])
+def test_what_works_is_healthy_and_what_hangs_is_not(
+    services: dict[str, Any], stack: Stack, name: str, number: int
+):
+    alive, process = stack.alive(number), stack.processes[number]
+    assert process.name == name
+    wait_for(lambda: is_healthy(services[name], alive), seconds=30, describe=stack.output)
+    process.signal(signal.SIGSTOP)
+    try:
+        grow_old(alive)
+        time.sleep(8)
+        assert not is_healthy(services[name], alive)
+    finally:
+        process.signal(signal.SIGCONT)
+    wait_for(lambda: is_healthy(services[name], alive), seconds=30, describe=stack.output)
+
+
+def test_a_worker_without_redis_is_not_healthy_and_is_again_with_it(
+    services: dict[str, Any], stack: Stack, own_redis: Redis
+):
+    alive = stack.alive(WORKER)
+    own_redis.stop()
+    try:
+        # One may just be under way.
+        time.sleep(6)
+        grow_old(alive)
+        time.sleep(8)
+        assert not is_healthy(services["worker"], alive)
+    finally:
+        own_redis.start()
+    wait_for(lambda: is_healthy(services["worker"], alive), seconds=60, describe=stack.output)
+
+
+def test_a_check_takes_next_to_no_processor_time(services: dict[str, Any], stack: Stack):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(10):
+        is_healthy(services["worker"], stack.alive(WORKER))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 10
+    assert used < 0.05

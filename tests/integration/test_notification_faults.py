@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import threading
@@ -23,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from tests.support.plant import Plant, standing_plant
 from tests.support.product import wait_for
 from tests.support.servers import Redis
-from tests.support.sinks import Answer, HttpSink
+from tests.support.sinks import Answer, HttpSink, notifications_in
 
 
 @pytest.fixture
@@ -128,6 +129,65 @@ def test_two_workers_send_each_message_once(plant: Plant):
         time.sleep(3)
         sent = [id_ for sink in (first, second, third) for id_ in ids(sink)]
         assert len(sent) == len(set(sent)) == len(plant.deliveries()) == 6
+
+
+def test_a_worker_that_is_stopped_while_it_sends_finishes_that_and_leaves_the_rest(plant: Plant):
+    channels, names = 12, {"a", "b", "c", "d"}
+    with HttpSink(default=Answer(delay=0.5)) as sink:
+        address = sink.url.replace("127.0.0.1", "localhost")
+        plant.add_channels(*[f"{address}?{number}" for number in range(channels)])
+        for push_url in [plant.monitor(name) for name in sorted(names)]:
+            requests.post(f"{push_url}?status=down", timeout=10)
+        worker = plant.start("worker")
+        sink.wait_for(channels, seconds=90)
+        began = time.monotonic()
+        plant.stop("worker")
+        assert time.monotonic() - began < 20
+        assert "Error" not in worker.output
+        assert {row["status"] for row in plant.deliveries()} == {"sent"}
+        before = len(sink.requests)
+        assert before == len(plant.deliveries()) < channels * len(names)
+        plant.start("worker")
+        until(lambda: len(_received(sink)) >= channels * len(names), what="the rest arrives")
+        until(lambda: {row["status"] for row in plant.deliveries()} == {"sent"}, what="all are sent")
+    assert sorted(_received(sink)) == sorted(
+        (f"/in?{number}", name) for number in range(channels) for name in names
+    )
+    assert plant.query("SELECT * FROM notifications_deliveryattempt WHERE NOT ok") == []
+
+
+def test_what_a_worker_has_claimed_when_it_is_stopped_is_sent_by_it(plant: Plant):
+    """Its receivers have a name, which could no longer be looked up once the process had begun to exit."""
+    with HttpSink() as sink:
+        address = sink.url.replace("127.0.0.1", "localhost")
+        plant.add_channels(*[f"{address}?{number}" for number in range(4)])
+        requests.post(f"{plant.monitor('claimed')}?status=down", timeout=10)
+        with psycopg.connect(plant.database) as holder:
+            # What is claimed is read with its workspace before it is sent.
+            holder.execute("LOCK TABLE accounts_workspace IN ACCESS EXCLUSIVE MODE")
+            worker = plant.start("worker")
+            claimed = ["sending"] * 4
+            until(
+                lambda: [row["status"] for row in plant.deliveries()] == claimed,
+                seconds=90,
+                what="all are claimed",
+            )
+            worker.signal(signal.SIGTERM)
+            # Tasks end within a second or so, but no statement waits for a lock for more than five.
+            time.sleep(3)
+            holder.rollback()
+        plant.stop("worker")
+        assert "Error" not in worker.output
+    assert len(sink.requests) == 4
+    assert {row["status"] for row in plant.deliveries()} == {"sent"}
+    assert plant.query("SELECT * FROM notifications_deliveryattempt WHERE NOT ok") == []
+
+
+def _received(sink: HttpSink) -> list[tuple[str, str]]:
+    """Return which monitor was called down at which address, also in digests."""
+    return [
+        (request.path, name) for request in sink.requests for _event, name in notifications_in(request.json)
+    ]
 
 
 # --- Redis -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ It's built from what .dockerignore lets into the image, without isolation, as th
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -160,6 +161,50 @@ def _pages_are_whole(person: Person) -> None:
     assert sheets
     for sheet in sheets:
         assert person.session.get(person.url + sheet, timeout=20).status_code == 200
+
+
+def other_pythons() -> list[str]:
+    """The versions that pyproject.toml names, without the one that runs the tests."""
+    text = (ROOT / "pyproject.toml").read_text()
+    versions = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
+    return [version for version in versions if version != f"3.{sys.version_info.minor}"]
+
+
+def python(version: str) -> Path | None:
+    """Return a Python of this machine, on the PATH or made by pyenv."""
+    named = [Path(found)] if (found := shutil.which(f"python{version}")) else []
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for program in [*named, *sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"))]:
+        # pyenv's own are there for versions that it does not run.
+        if subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
+            return program
+    return None
+
+
+@pytest.mark.parametrize("version", other_pythons())
+def test_it_runs_on_every_python_that_it_is_for(wheel: Path, tmp_path: Path, version: str):
+    program = python(version)
+    if program is None:
+        pytest.skip(f"Python {version} is not installed, so nothing was run on it")
+    environment, home = tmp_path / "environment", tmp_path / "home"
+    home.mkdir()
+    run(program, "-m", "venv", "--without-pip", environment)
+    install(environment, "--require-hashes", "-r", ROOT / "requirements" / "base.txt")
+    install(environment, "--no-deps", wheel)
+    installed, port = Installed(environment, home), free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = installed.start("up", port=port)
+    try:
+        process.line_with(f"Tianji is running at {url}/", seconds=240)
+        with HttpSink() as web, Person(url) as person:
+            person.submit("/channels/new/webhook/", name="Ops", url=web.url, scope="all", enabled="on")
+            monitor = person.create_monitor("nightly backup", timeout="1", grace="0")
+            assert requests.post(monitor.push_url, timeout=10).text == '{"ok":true}'
+            wait_for(lambda: web.requests, seconds=120, describe=lambda: process.output)
+    finally:
+        process.stop()
+    assert "Traceback" not in process.output
+    assert "DeprecationWarning" not in process.output
 
 
 def test_its_processes_can_be_run_one_by_one(installed: Installed):

@@ -73,7 +73,11 @@ def prepare(folder: Path, *postgres: str) -> None:
 
 
 def _manage(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
-    ours = {"TIANJI_DATA": str(folder), "TIANJI_STATIC": str(folder / "static"), "SECRET_KEY": "k" * 50}
+    ours = {
+        "TIANJI_DATA": str(folder),
+        "TIANJI_STATIC": str(folder / "static"),
+        "SECRET_KEY": "prepared-only-" + "k" * 50,
+    }
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,

@@ -66,6 +66,7 @@ def _files() -> Iterator[Path]:
     for folder, ending in (("static", "css"), ("static", "js"), ("templates", "html"), ("locale", "po")):
         yield from sorted((ROOT / folder).rglob(f"*.{ending}"))
     yield from (ROOT / name for name in _CONFIGURATION)
+    yield from sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
 
 
 def _notes_in(path: Path) -> Iterator[tuple[int, str]]:

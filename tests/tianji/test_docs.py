@@ -105,7 +105,9 @@ def test_documented_defaults_are_those_of_the_code():
 
 def test_every_setting_can_be_given_to_the_containers():
     services = yaml.safe_load(read("docker-compose.yml"))["services"]
-    of_the_image = {"TIANJI_DATA", "TIANJI_DEBUG", "TIANJI_HOST", "TIANJI_PORT", "TIANJI_STATIC"}
+    of_the_image = {
+        *("TIANJI_ALIVE", "TIANJI_DATA", "TIANJI_DEBUG", "TIANJI_HOST", "TIANJI_PORT", "TIANJI_STATIC"),
+    }
     of_the_start = {"TIANJI_ADMIN_EMAIL", "TIANJI_ADMIN_PASSWORD"}
     assert set(services["prepare"]["environment"]) == set(settings_read()) - of_the_image
     for role in ROLES:

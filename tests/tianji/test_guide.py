@@ -10,7 +10,8 @@ from scripts.messages import ROOT
 
 # For operators, API users and developers: in English only, as the Indonesian index says.
 ENGLISH_ONLY = {
-    *("api.md", "architecture.md", "operations.md", "reliability.md", "security.md", "settings.md"),
+    *("api.md", "architecture.md", "dependencies.md", "install.md", "operations.md", "reliability.md"),
+    *("security.md", "settings.md"),
 }
 GUIDE = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in ENGLISH_ONLY)
 

@@ -95,6 +95,7 @@ def fail_with(monkeypatch, error):
         ("/setup/abc-DEF_123/", "/setup/.../"),
         ("/acknowledge/abc-DEF.1x.y_z/", "/acknowledge/.../"),
         ("/accounts/password/reset/key/1-abc/", "/accounts/password/reset/key/.../"),
+        ("/accounts/email/confirm/Im:1abc:x-y_z/", "/accounts/email/confirm/.../"),
         (f"Bearer {SECRET}", "Bearer tjp_..."),
         (f"next=%2Fapi%2Fpush%2F{SECRET}", "next=%2Fapi%2Fpush%2Ftjp_..."),
         ("nothing to hide /monitors/1/", "nothing to hide /monitors/1/"),

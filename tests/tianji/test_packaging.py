@@ -81,6 +81,33 @@ def test_whatever_the_tests_import_is_a_dependency_of_theirs_by_name():
     assert unnamed(imported("tests", "scripts", "bench"), {*dependencies(), *group}) == {}
 
 
+def explained(heading: str) -> set[str]:
+    """The packages in a table of docs/dependencies.md, each of which has an explanation."""
+    section = (ROOT / "docs" / "dependencies.md").read_text().partition(f"## {heading}\n")[2]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert all(len(text) > 10 for _name, text in rows)
+    assert len(rows) == len(dict(rows))
+    return {canonicalize_name(name) for name, _text in rows}
+
+
+def test_what_each_dependency_is_for_is_written_down():
+    assert explained("Of the product") == set(dependencies())
+    groups = pyproject()["dependency-groups"].values()
+    lines = [line for group in groups for line in group if isinstance(line, str)]
+    assert explained("Of development") == {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+@pytest.mark.slow
+def test_each_dependency_is_used_by_what_the_product_imports_or_names_in_its_settings():
+    """One that isn't should go."""
+    settings = (ROOT / "tianji" / "settings.py").read_text()
+    named = set(re.findall(r"\"([a-z_]\w+)[\w.]*\"", settings))
+    modules = imported(*paths.PACKAGES) | named
+    distributions = packages_distributions()
+    used = {canonicalize_name(each) for name in modules for each in distributions.get(name, [])}
+    assert set(dependencies()) - used == set()
+
+
 def test_every_dependency_has_a_lower_bound_that_the_lock_meets():
     versions = locked("base.txt")
     for name, requirement in dependencies().items():

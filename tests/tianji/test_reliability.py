@@ -1,4 +1,4 @@
-"""docs/reliability.md names the tests that hold its promises."""
+"""docs/reliability.md and docs/security.md name the tests that hold their promises."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "reliability.md").read_text()
-NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+PAGES = "\n".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "security.md"))
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGES)
 
 
 def rows() -> list[str]:
-    """The rows of the page's tables, without their headings."""
-    lines = [line for line in PAGE.splitlines() if line.startswith("| ")]
+    """The rows of the pages' tables, without their headings."""
+    lines = [line for line in PAGES.splitlines() if line.startswith("| ")]
     return [line for line in lines if not line.startswith("| promise ")]
 
 

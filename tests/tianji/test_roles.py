@@ -1,4 +1,4 @@
-"""Who may do what: every URL of the site, every method and every role, in three tables.
+"""Who may do what: every URL of the site, every method and every role, in tables.
 
 The pages of the admin site are walked in admin_site/test_walk.py; signing in and out is allauth's.
 """
@@ -21,8 +21,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.actors import COMMAND
-from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
-from accounts.services import api_keys
+from accounts.models import ApiKey, AuditEntry, Invitation, Membership, Role, User, Workspace
+from accounts.services import api_keys, invitations
 from core import wakeups
 from core.clock import database_now
 from monitors.models import Incident, MaintenanceWindow, Monitor, MonitorState, PushToken, Transition
@@ -127,8 +127,22 @@ accounts:members            -         POST    200      403      403      200    
 accounts:set_role           member    POST    303      403      403      404       sign-in
 accounts:remove_member      member    GET     200      403      403      404       sign-in
 accounts:remove_member      member    POST    303      403      403      404       sign-in
+accounts:revoke_invitation  invitation POST   303      403      403      404       sign-in
 accounts:switch_workspace   workspace POST    303      303      303      404       sign-in
 admin:index                 -         GET     sign-in  sign-in  sign-in  sign-in   sign-in
+"""
+
+# The pages of one's own account. The invitation and the link are for someone else, and the password is to be
+# entered again.
+OWN = """
+address                     of        method  owner    admin    viewer   elsewhere nobody
+accounts:invitations        -         GET     200      200      200      200       sign-in
+accounts:accept_invitation  invitation POST   404      404      404      404       sign-in
+accounts:decline_invitation invitation POST   404      404      404      404       sign-in
+accounts:change_email       -         GET     302      302      302      302       sign-in
+accounts:change_email       -         POST    302      302      302      302       sign-in
+accounts:confirm_email      link      GET     404      404      404      404       sign-in
+accounts:confirm_email      link      POST    404      404      404      404       sign-in
 """
 
 # People use their session, as from the API documentation; "theirs" is a write key of the other workspace.
@@ -282,7 +296,7 @@ def rows(table: str) -> list[Row]:
     return [Row(*line[:3], dict(zip(header[3:], line[3:], strict=True))) for line in lines]
 
 
-ALL = [*rows(PAGES), *rows(API), *rows(OPEN)]
+ALL = [*rows(PAGES), *rows(OWN), *rows(API), *rows(OPEN)]
 OF = {row.address: row.of for row in ALL}
 
 
@@ -299,6 +313,7 @@ PARTS: tuple[tuple[type[Model], str], ...] = (
     (Delivery, "channel__workspace"),
     (ApiKey, "workspace"),
     (AuditEntry, "workspace"),
+    (Invitation, "workspace"),
     (MaintenanceWindow, "workspace"),
 )
 
@@ -404,6 +419,9 @@ def make_scenario() -> Scenario:
         "elsewhere": make_user(workspace=theirs, email="elsewhere@example.com"),
     }
     make_user(workspace=ours, role=Role.VIEWER, email="cook@example.com")
+    invited = make_user(email="invited@example.com")
+    invitations.invite(workspace=ours, email=invited.email, role="viewer", by=COMMAND)
+    invitation = Invitation.objects.get(user=invited)
     monitor = make_monitor(workspace=ours, name="Our oven", slug="oven", timeout=3600)
     channel = make_channel(workspace=ours, config={"url": f"http://127.0.0.1:9/{DESTINATION}"})
     now = database_now()
@@ -445,6 +463,7 @@ def make_scenario() -> Scenario:
             "window": [window.public_id],
             "key": [issued["read"].key.public_id],
             "workspace": [ours.public_id],
+            "invitation": [invitation.public_id],
             "secret": [secret],
             "problem": ["not-found"],
             "link": ["of-an-earlier-day"],
@@ -478,7 +497,7 @@ def answers_and_changes(scenario: Scenario, row: Row, role: str) -> tuple[str, b
     return found
 
 
-@pytest.mark.parametrize("row", rows(PAGES), ids=str)
+@pytest.mark.parametrize("row", [*rows(PAGES), *rows(OWN)], ids=str)
 def test_each_page_answers_each_role_as_the_table_says(scenario: Scenario, row: Row):
     found = {role: answers_and_changes(scenario, row, role) for role in row.expected}
     assert {role: word for role, (word, _) in found.items()} == row.expected
@@ -601,8 +620,8 @@ def test_an_owner_elsewhere_who_only_reads_here_changes_nothing_here(scenario: S
     )
     for row in of_ours():
         word, changed = answers_and_changes(scenario, row, "elsewhere")
-        # Members and keys belong to the current workspace.
-        expected = "404" if row.of in ("member", "key") else row.expected["viewer"]
+        # Members, invitations and keys belong to the current workspace.
+        expected = "404" if row.of in ("member", "key", "invitation") else row.expected["viewer"]
         assert (word, changed) == (expected, False), row
 
 

@@ -46,8 +46,9 @@ def create(*, password: str, now: datetime, days: float) -> People:
     with as_of(ours, born + timedelta(minutes=4)):
         workspaces.change(workspace=ours, by=people.owner, timezone="Asia/Jakarta", token_age_days=365)
     with as_of(ours, born + timedelta(minutes=6)):
-        admin = members.add(workspace=ours, email=ADMIN, role=Role.ADMIN, by=people.owner).membership.user
-        members.add(workspace=ours, email=VIEWER, role=Role.VIEWER, by=people.owner)
+        admin = _account(ADMIN)
+        members.add(workspace=ours, user=admin, role=Role.ADMIN, by=people.owner)
+        members.add(workspace=ours, user=_account(VIEWER), role=Role.VIEWER, by=people.owner)
     people = People(ours, people.owner, _actor(admin))
     for name, scope, ago in (("Grafana", "read", days * 0.8), ("Terraform", "write", days * 0.6)):
         at = now - timedelta(days=ago)
@@ -71,10 +72,14 @@ def forget() -> None:
     User.objects.filter(email__in=(OWNER, ADMIN, VIEWER)).exclude(pk__in=used).delete()
 
 
+def _account(email: str) -> User:
+    return User.objects.with_address(email) or User.objects.create_user(email)
+
+
 def _owner(password: str) -> User:
     if setup.is_needed():
         return setup.create_owner(email=OWNER, password=password, workspace_name=WORKSPACE)
-    user = User.objects.filter(email=OWNER).first() or User.objects.create_user(OWNER)
+    user = _account(OWNER)
     user.set_password(password)
     user.save(update_fields=["password"])
     ours = Workspace.objects.create(name=WORKSPACE)

@@ -16,6 +16,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from core import wakeups
 from core.clock import database_now, steady_seconds
+from tianji.runtime.alive import alive
 from tianji.runtime.beat_gate import Gate
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,10 @@ class Scheduler(DatabaseScheduler):
         self._looked_at = -_LOOK_FOR_CHANGES_EVERY_SECONDS
         self._read_clock()
         super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        alive.touch()
+        return super().tick(*args, **kwargs)
 
     def schedule_changed(self) -> bool:
         now = time.monotonic()

@@ -16,7 +16,8 @@ from tianji.runtime.forks import Fork, die_with_parent
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A child that ran this long had started properly, so its next exit resets the backoff.
 SETTLED_AFTER = 60.0
-STOP_WITHIN = 10.0
+# An attempt of a delivery takes up to 15 s, and is recorded before its worker stops.
+STOP_WITHIN = 20.0
 _POLL_EVERY = 0.1
 
 

@@ -30,6 +30,24 @@ _PLAIN = {
     Action.MAINTENANCE_CHANGED: gettext_lazy("Changed the maintenance window"),
     Action.MAINTENANCE_DELETED: gettext_lazy("Deleted the maintenance window"),
 }
+# What happens to the account of a member.
+_OF_AN_ACCOUNT = {
+    Action.MEMBER_INVITED: gettext_lazy("Invited %(who)s as %(role)s"),
+    Action.MEMBER_JOINED: gettext_lazy("%(who)s accepted the invitation as %(role)s"),
+    Action.INVITATION_DECLINED: gettext_lazy("%(who)s declined the invitation"),
+    Action.INVITATION_REVOKED: gettext_lazy("Revoked the invitation of %(who)s"),
+    Action.EMAIL_REQUESTED: gettext_lazy("Asked to change the email address of %(who)s to %(new)s"),
+    Action.EMAIL_CHANGED: gettext_lazy("Changed the email address of %(old)s to %(new)s"),
+    Action.PASSWORD_CHANGED: gettext_lazy("Changed the password of %(who)s"),
+    Action.FACTOR_ADDED: gettext_lazy("Added a second factor to %(who)s: %(factor)s"),
+    Action.FACTOR_REMOVED: gettext_lazy("Removed a second factor from %(who)s: %(factor)s"),
+    Action.CODES_RENEWED: gettext_lazy("Generated new recovery codes for %(who)s"),
+}
+_FACTORS = {
+    "authenticator app": gettext_lazy("authenticator app"),
+    "passkey": gettext_lazy("passkey"),
+    "recovery codes": gettext_lazy("recovery codes"),
+}
 
 
 def in_words(entry: AuditEntry) -> str:
@@ -49,6 +67,8 @@ def in_words(entry: AuditEntry) -> str:
             return _changed(Workspace, details)
         case Action.MEMBER_ADDED | Action.MEMBER_CHANGED | Action.MEMBER_REMOVED if "member" in details:
             return _member(entry.action, details)
+        case _ if "member" in details and entry.action in _OF_AN_ACCOUNT:
+            return str(_OF_AN_ACCOUNT[Action(entry.action)]) % _words_of_an_account(details)
         case Action.RULES_CHANGED:
             return _rules(details)
         case Action.MONITOR_SNOOZED:
@@ -139,6 +159,17 @@ def _member(action: str, details: dict[str, Any]) -> str:
     if action == Action.MEMBER_ADDED:
         return _("Added %(who)s as %(role)s") % words
     return _("Changed the role of %(who)s to %(role)s") % words
+
+
+def _words_of_an_account(details: dict[str, Any]) -> dict[str, str]:
+    factor = str(details.get("factor", ""))
+    return {
+        "who": details["member"],
+        "role": str(dict(Role.choices).get(details.get("role", ""), "")),
+        "old": details.get("old", ""),
+        "new": details.get("new", ""),
+        "factor": str(_FACTORS.get(factor, factor)),
+    }
 
 
 def _changed(model: type[Model], details: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.core import mail
@@ -11,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEntry, Membership, Role, User, Workspace
-from accounts.services import api_keys
+from accounts.services import api_keys, outbox
 from tests.support.admin_site import Samples, make_staff, signed_in
 from tests.support.factories import PASSWORD, make_monitor, make_user, make_workspace
 
@@ -57,11 +56,23 @@ def test_an_address_that_somebody_has_is_refused_in_any_case(root: Client):
 
 def test_a_former_address_opens_nothing_any_more(root: Client):
     user = make_user(email="old@example.com")
-    EmailAddress.objects.create(user=user, email="old@example.com", primary=True, verified=True)
     assert root.post(page_of(user), fields_of(user, email="New@example.com")).status_code == 302
     user.refresh_from_db()
     assert user.email == "new@example.com"
-    assert not EmailAddress.objects.filter(email="old@example.com").exists()
+    signs_in = Client().post("/accounts/login/", {"login": "old@example.com", "password": PASSWORD})
+    assert signs_in.status_code == 200
+
+
+def test_another_address_is_recorded_and_both_are_told(root: Client, settings, mailoutbox):
+    settings.TIANJI_EMAIL_URL = "smtp://mail.example.com"
+    user = make_user(workspace=make_workspace(), email="old@example.com")
+    root.post(page_of(user), fields_of(user, email="new@example.com"))
+    entry = AuditEntry.objects.get(action="email.changed")
+    assert (entry.actor, entry.via) == ("root@example.com", "admin")
+    assert entry.details == {"member": "new@example.com", "old": "old@example.com", "new": "new@example.com"}
+    outbox.send_due()
+    assert [message.to for message in mailoutbox] == [["old@example.com"], ["new@example.com"]]
+    assert "By: root@example.com" in mailoutbox[0].body
 
 
 def test_a_link_to_choose_a_password_is_sent(root: Client, settings):

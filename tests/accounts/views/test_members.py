@@ -102,16 +102,6 @@ def test_a_member_is_removed_after_a_question_and_the_account_stays(owner, works
     assert "Removed anna@example.com from the workspace" in text_of(owner.get(url("audit")))
 
 
-def test_somebody_with_an_account_is_added(owner, workspace, mailoutbox):
-    make_user(email="anna@example.com")
-    typed = {"email": "Anna@Example.com", "role": "admin"}
-    response = owner.post(url("members"), typed, follow=True)
-    assert "anna@example.com has been added." in text_of(response)
-    assert role_of("anna@example.com") == Role.ADMIN
-    assert User.objects.filter(email__iexact="anna@example.com").count() == 1
-    assert mailoutbox == []
-
-
 def test_a_member_is_not_added_again(owner, workspace):
     make_user(workspace=workspace, email="anna@example.com", role=Role.VIEWER)
     response = owner.post(url("members"), {"email": "anna@example.com", "role": "owner"})

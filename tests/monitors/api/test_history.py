@@ -15,7 +15,7 @@ from django.utils.timezone import get_fixed_timezone
 
 from api.fields import in_utc
 from core.clock import database_now
-from monitors.api.history import _iso
+from monitors.api.history import iso
 from monitors.models import Heartbeat, Incident
 from monitors.services import tokens
 from tests.support.callers import Caller
@@ -235,7 +235,7 @@ def test_the_log_is_only_read(writer, monitor):
 
 def test_times_are_written_as_everywhere_in_the_api():
     for at in (ZERO, ZERO + timedelta(microseconds=1500), ZERO.astimezone(get_fixed_timezone(420))):
-        assert _iso(at) == in_utc(at)
+        assert iso(at) == in_utc(at)
 
 
 # --- Export --------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import pytest
 
 from core.clock import database_now
 from monitors.history import uptimes
-from monitors.models import Incident, Monitor, MonitorState, Transition
+from monitors.models import DailyRollup, Incident, Monitor, MonitorState, Rollup, Transition
 from monitors.services import monitors as monitor_service
+from monitors.services.outdated_days import DAY, day_of, midnight
 from tests.support.factories import make_monitor, make_workspace
 from tests.support.heartbeats import push
 
@@ -66,7 +67,46 @@ def test_the_status_before_the_range_is_known(reader, monitor):
         "down_seconds": 3600,
         "watched_seconds": 3600,
         "incidents": 1,
+        "interval_median_seconds": None,
+        "interval_p99_seconds": None,
     }
+
+
+def intervals_of(caller, monitor, start, end):
+    data = uptime_of(caller, monitor, **{"from": iso(start), "to": iso(end)})
+    return data["interval_median_seconds"], data["interval_p99_seconds"]
+
+
+def test_the_intervals_are_those_of_the_days_and_half_hours_in_the_range(reader, monitor):
+    today = midnight(day_of(database_now()))
+    for hours, text in ((-30, "94:30"), (-20, "110:30"), (-1, "126:30")):
+        start = today + timedelta(hours=hours)
+        Rollup.objects.create(monitor=monitor, start=start, ups=30, downs=0, value_count=0, intervals=text)
+    # In the day before are 300 others, which it was added up from.
+    totals = dict.fromkeys(("watched", "down", "gap", "maintenance", "paused", "incidents"), 0)
+    totals |= {"ups": 300, "downs": 0, "value_count": 0, "began_down": False}
+    DailyRollup.objects.create(monitor=monitor, day=day_of(today) - DAY, intervals="78:300", **totals)
+
+    def expected(*shares):
+        return pytest.approx(shares, rel=0.022)
+
+    assert intervals_of(reader, monitor, today - timedelta(hours=31), today) == expected(30, 60)
+    # Part of a day is read from its half hours.
+    assert intervals_of(reader, monitor, today - timedelta(hours=20), today) == expected(120, 240)
+    assert intervals_of(
+        reader, monitor, today - timedelta(hours=31), today - timedelta(hours=20)
+    ) == expected(60, 60)
+    # Half of a half hour is left out.
+    end = today - timedelta(minutes=45)
+    assert intervals_of(reader, monitor, today - timedelta(hours=20), end) == expected(120, 120)
+
+
+def test_an_outage_is_no_interval_in_the_uptime(reader, monitor):
+    start = midnight(day_of(database_now())) - timedelta(hours=2)
+    # 60 s, and more than twice the timeout.
+    Rollup.objects.create(monitor=monitor, start=start, ups=9, downs=0, value_count=0, intervals="94:8 207:5")
+    found = intervals_of(reader, monitor, start, start + timedelta(hours=1))
+    assert found == pytest.approx((60, 60), rel=0.022)
 
 
 def test_the_last_thirty_days_are_the_default(reader, monitor):

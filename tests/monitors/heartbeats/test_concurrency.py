@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -117,6 +118,36 @@ def test_one_locked_state_delays_its_own_pushes_only():
     pipeline.close()
     assert order[-1] == locked
     assert Heartbeat.objects.filter(monitor=locked).count() == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no row locks")
+def test_pushes_that_wait_for_a_locked_state_are_recorded_in_the_order_of_their_arrival():
+    monitor = make_monitor()
+    pipeline = Pipeline(
+        limiter=Limiter(),
+        rejections=RejectionLog(),
+        listener=Listener(tolerated=1),
+        queue_limit=100,
+        batch_limit=100,
+    )
+    pushes = [arrival(monitor, up=number % 2 == 0, message=str(number)) for number in range(20)]
+
+    async def send() -> list[Any]:
+        return list(await asyncio.gather(*map(pipeline.submit_from_loop, pushes)))
+
+    with Threads(1) as threads:
+        with transaction.atomic():
+            MonitorState.objects.select_for_update().get(monitor=monitor)
+            sending = threads.start(lambda: asyncio.run(send()))
+            # By then the first batches wait.
+            time.sleep(0.5)
+            assert not sending.done()
+        outcomes = sending.result(_PATIENCE)
+    pipeline.close()
+    assert set(outcomes) == {Outcome.RECORDED}
+    messages = Heartbeat.objects.order_by("pk").values_list("message", flat=True)
+    assert list(messages) == [str(number) for number in range(20)]
+    assert state_of(monitor).status == "down"
 
 
 def test_an_unknown_token_is_unknown_whether_or_not_it_waits_for_locks():

@@ -331,9 +331,9 @@ def freed():
     def receive(sender, monitors, **arguments):
         released.append(monitors)
 
-    signals.recipients_changed.connect(receive)
+    signals.maintenance_moved.connect(receive)
     yield released
-    signals.recipients_changed.disconnect(receive)
+    signals.maintenance_moved.disconnect(receive)
 
 
 def actions():

@@ -11,7 +11,17 @@ from django.urls import reverse
 from accounts.models import Membership, Role
 from core.clock import database_now
 from monitors.domain.state_machine import Status
-from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState, RejectedPush
+from monitors.history.rollups import half_hour_of
+from monitors.models import (
+    Gap,
+    Heartbeat,
+    Incident,
+    Monitor,
+    MonitorState,
+    RejectedPush,
+    RolledUp,
+    Rollup,
+)
 from monitors.pages import detail as detail_page
 from monitors.services import monitors as monitor_service
 from monitors.services import tokens
@@ -404,7 +414,45 @@ def seed(monitor, *gaps, missed=0):
 def test_the_observed_interval_is_among_the_figures(admin, monitor):
     seed(monitor, *[30] * 98, 33, 33)
     text = text_of(detail(admin, monitor))
-    assert "median interval · 99 % within 33.0 s 30.0 s" in text
+    assert "median interval, 24 h · 99 % within 33.0 s 30.0 s" in text
+    assert "Heartbeats arrive usually every 30.0 s, 99 % within 33.0 s (last 24 h)" in text
+
+
+def test_the_observed_intervals_are_those_of_the_selected_range(admin, monitor):
+    # First every 20 s for an hour and more, and then every 50 s.
+    seed(monitor, *[20] * 250, *[50] * 80)
+    expected = {
+        "1h": "every 50.0 s, 99 % within 50.0 s (last 1 h)",
+        "24h": "every 20.0 s, 99 % within 50.0 s",
+    }
+    for selected, words in expected.items():
+        page = admin.get(url("detail", monitor), {"range": selected}).content.decode()
+        assert f"usually {words}" in text_of(page)
+
+
+def test_intervals_of_a_range_with_too_many_heartbeats_come_from_its_rollups(admin, monitor):
+    seed(monitor, *[7] * 2200)
+    now = database_now()
+    start = half_hour_of(now) - timedelta(hours=20)
+    Rollup.objects.create(monitor=monitor, start=start, ups=1, downs=0, value_count=0, intervals="82:9000")
+    RolledUp.objects.create(start=start)
+    # 35.7 s, which is the middle of a bucket: it isn't exact, and has no tenths.
+    assert "usually every 36 s, 99 % within 36 s (last 24 h)" in text_of(detail(admin, monitor))
+    # What is not rolled up is among the newest heartbeats.
+    RolledUp.objects.all().delete()
+    assert "usually every 6.9 s, 99 % within 6.9 s (last 24 h)" in text_of(detail(admin, monitor))
+
+
+def test_a_range_with_too_few_heartbeats_shows_the_intervals_of_30_days(admin, monitor):
+    seed(monitor, *[50_000] * 9)
+    assert "usually every 13 h 53 min, 99 % within 13 h 53 min (last 30 d)" in text_of(detail(admin, monitor))
+
+
+def test_a_monitor_without_heartbeats_shows_no_interval(admin, monitor):
+    seed(monitor, 30, 30)
+    text = text_of(detail(admin, monitor))
+    assert "median interval –" in text
+    assert "Heartbeats arrive" not in text
 
 
 def test_a_timeout_that_is_too_short_comes_with_a_suggestion(admin, monitor):

@@ -12,6 +12,7 @@ from core.clock import database_now
 from monitors import signals
 from monitors.heartbeats import missed
 from monitors.models import Incident, MonitorState
+from monitors.services import maintenance_windows
 from monitors.services import monitors as monitor_service
 from notifications.dispatch import enqueue, send
 from notifications.models import Belief, ChannelRule, Delivery
@@ -273,6 +274,52 @@ def test_a_recheck_of_a_new_channel_finds_what_goes_on_but_nothing_that_is_over(
     channel = box_for(workspace)
     recheck(channel=channel)
     assert due(channel) == [open_.pk]
+
+
+def test_the_end_of_maintenance_wakes_what_it_may_hold_back_and_nothing_else(memory):
+    workspace = make_workspace()
+    channel = box_for(workspace, on_late=True)
+    quiet, was_down, is_down, held = (make_monitor(workspace=workspace) for _ in range(4))
+    push(quiet, was_down, is_down, held)
+    push(was_down, is_down, up=False)
+    send.deliver_due()
+    push(was_down)
+    send.deliver_due()
+    Belief.objects.create(monitor=quiet, channel=channel, state="late")
+    window = plan_work(workspace)
+    push(held, up=False)
+    send.deliver_due()
+    # What waits for the end, by the plan.
+    assert channel.beliefs.get(monitor=held).check_at == window.ends_at
+    maintenance_windows.end_now(window=window)
+    assert due(channel) == [is_down.pk, held.pk]
+    send.deliver_due()
+    assert memory.events("a") == [DOWN, DOWN, UP, DOWN]
+
+
+def test_the_end_of_maintenance_over_many_monitors_costs_as_many_statements_as_over_one(memory):
+    numbers = []
+    for count in (1, 40):
+        workspace = make_workspace()
+        box_for(workspace)
+        monitors = [make_monitor(workspace=workspace) for _ in range(count)]
+        push(*monitors, up=False)
+        send.deliver_due()
+        push(*monitors)
+        window = plan_work(workspace)
+        with CaptureQueriesContext(connection) as statements:
+            maintenance_windows.end_now(window=window)
+        numbers.append(len(statements))
+    assert numbers[0] == numbers[1]
+
+
+def plan_work(workspace):
+    """A maintenance window over all monitors, which has begun."""
+    now = database_now()
+    begun, ends = now - timedelta(minutes=1), now + timedelta(hours=1)
+    return maintenance_windows.plan(
+        workspace=workspace, name="Work", all_monitors=True, starts_at=begun, ends_at=ends
+    )
 
 
 def test_what_happened_while_a_channel_was_disabled_is_no_news(memory):

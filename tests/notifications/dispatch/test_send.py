@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -543,6 +544,25 @@ def test_a_worker_that_stops_takes_no_more_turns(memory, monkeypatch):
     assert send.deliver_due() == 0
     assert send.start_delivering() == 0
     assert memory.events("a") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_stops_waits_until_what_it_sends_is_recorded(monkeypatch):
+    monkeypatch.setattr(send, "_stopping", threading.Event())
+    monkeypatch.setattr(send, "_pool", ThreadPoolExecutor(4))
+    workspace = make_workspace()
+    with HttpSink(default=Answer(delay=1)) as sink:
+        channels = [webhook_for(sink, workspace) for _ in range(2)]
+        for _ in range(2):
+            went_down(channels[0])
+        assert send.start_delivering() == 2
+        sink.wait_for(2)
+        send.stop()
+        assert list(Delivery.objects.values_list("status", flat=True)) == [SENT, SENT]
+        assert send.start_delivering() == 0
+        assert len(sink.requests) == 2
+    assert not send._served
+    assert Belief.objects.filter(check_at__isnull=False, outage=None).count() == 2
 
 
 # --- A test message ------------------------------------------------------------------------------

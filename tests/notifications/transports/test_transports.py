@@ -6,6 +6,8 @@ import base64
 import hmac
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +22,7 @@ from notifications.integrations import kind_named
 from notifications.messages.single import Message
 from notifications.transports import base, email, http
 from notifications.transports.base import Failed, Outgoing, Sent
+from tests.support.prepared import ROOT, bare_environment
 from tests.support.sinks import Answer, HttpSink, SmtpSink
 
 MESSAGE = Message(
@@ -172,6 +175,54 @@ def test_a_refused_connection_is_a_readable_failure():
     result = kind_named("webhook").send({"url": f"http://127.0.0.1:{port}/"}, outgoing())
     assert isinstance(result, Failed)
     assert not result.permanent
+
+
+_SENDS_WHILE_EXITING = """
+import threading, time, django
+django.setup()
+from notifications.transports import http
+
+def send():
+    threading.main_thread().join()
+    time.sleep(0.3)
+    print(http.deliver(http.posted("{url}", {{}}), http.by_status))
+
+threading.Thread(target=send).start()
+"""
+
+
+def test_what_is_sent_while_its_process_exits_arrives():
+    """Python's executors take no more work then, and a name must be looked up."""
+    with HttpSink() as sink:
+        url = sink.url.replace("127.0.0.1", "localhost")
+        ours = {
+            "DJANGO_SETTINGS_MODULE": "tianji.settings",
+            "SECRET_KEY": "k" * 50,
+            "TIANJI_ALLOW_PRIVATE_WEBHOOKS": "127.0.0.0/8,::1",
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", _SENDS_WHILE_EXITING.format(url=url)],
+            cwd=ROOT,
+            env={**bare_environment(), **ours},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert ran.stdout.startswith("Sent("), ran.stdout + ran.stderr
+    assert len(sink.requests) == 1
+
+
+def test_a_look_up_that_hangs_keeps_no_process_from_exiting(monkeypatch, one_second):
+    hanging = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: hanging.wait(60) and [])
+    try:
+        result = kind_named("webhook").send({"url": "http://receiver.example/"}, outgoing())
+        assert result == Failed("No response within 1 s.")
+        (looking_up,) = [thread for thread in threading.enumerate() if thread.name == "look-up"]
+        assert looking_up.daemon
+    finally:
+        hanging.set()
 
 
 @pytest.mark.slow

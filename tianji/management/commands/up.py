@@ -21,7 +21,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts.services import setup
-from tianji import paths
+from tianji import cli, paths
 from tianji.runtime import beat_schedule, forks, static_files
 from tianji.runtime.forks import Fork
 from tianji.runtime.processes import ROLES, become, command, management
@@ -59,10 +59,12 @@ class Command(BaseCommand):
         if options["reload"] and not paths.is_checkout():
             raise CommandError("--reload is for a checkout; an installed program doesn't change.")
         data: Path = settings.TIANJI_DATA
-        # It contains sessions, password hashes and the secret key.
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with paths.writing("TIANJI_DATA", data):
+            # It contains sessions, password hashes and the secret key.
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _lock(data / "up.lock")
         # Held until this process exits, for whatever reason.
-        with _lock(data / "up.lock"):
+        with lock:
             _require_free_port(settings.TIANJI_HOST, settings.TIANJI_PORT)
             self.say(f"Data folder: {data}")
             demo: str | None = options["demo"]
@@ -111,6 +113,8 @@ class Command(BaseCommand):
             except CommandError as error:
                 self.stderr.write(f"{type(error).__name__}: {error}")
                 sys.exit(error.returncode)
+            except cli.FAULTS as error:
+                sys.exit(cli.sentence_of(error))
 
         if code := Fork(name, reporting).wait():
             sys.exit(abs(code))
