@@ -13,9 +13,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts import known_browsers
 from accounts.actors import Actor, actor_of
 from accounts.models import AuditEntry, Membership, User
-from accounts.services import invitations, sign_in_changes
+from accounts.services import invitations, sign_in_changes, sign_in_limits
+from accounts.services.sign_in_limits import Attempt
 from core import credentials
 
 log = structlog.get_logger(__name__)
@@ -56,7 +58,7 @@ class AccountAdapter(DefaultAccountAdapter):
             by = Actor(user, None, AuditEntry.Via.LINK, by.address)
         sign_in_changes.set_password(user=user, password=password, by=by)
         # Whoever has forgotten it may have tried too often.
-        self._delete_login_attempts_cached_email(request, email=user.email)
+        sign_in_limits.forget(email=user.email)
 
     def send_notification_mail(
         self, template_prefix: str, user: Any, context: Any = None, email: str | None = None
@@ -82,6 +84,20 @@ class AccountAdapter(DefaultAccountAdapter):
             return reverse("accounts:invitations")
         url: str = super().get_login_redirect_url(request)
         return url
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        """Check a password, for signing in and where it is asked for again; each attempt is counted."""
+        email = str(credentials.get("email", ""))
+        attempt = sign_in_limits.count(Attempt.PASSWORD, email=email, request=request)
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            attempt.give_back()
+        return user
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        known_browsers.remember(request, response, email=user.email)
+        return response
 
 
 class MFAAdapter(DefaultMFAAdapter):

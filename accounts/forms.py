@@ -23,13 +23,14 @@ from accounts.models import (
     User,
     Workspace,
 )
+from core.form_fields import LineEmailField, LineField
 from core.timezones import ZONE_LENGTH, known_zones
 
 
 class SetupForm(forms.Form):
     """The first owner and the first workspace."""
 
-    email = forms.EmailField(
+    email = LineEmailField(
         label=_("Email address"),
         max_length=254,
         help_text=_("You will sign in with this address."),
@@ -43,7 +44,7 @@ class SetupForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=True),
         help_text=password_validators_help_text_html,
     )
-    workspace_name = forms.CharField(
+    workspace_name = LineField(
         label=_("Workspace"),
         max_length=NAME_LENGTH,
         initial=_("My workspace"),
@@ -82,7 +83,7 @@ def clean_zone(name: str) -> str:
 class WorkspaceForm(forms.Form):
     """The settings of a workspace; the fields are columns of Workspace."""
 
-    name = forms.CharField(
+    name = LineField(
         label=_("Name"), max_length=NAME_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
     push_rate = _number(label=_("Pushes per minute"), min_value=0, max_value=PUSH_RATE_MAX)
@@ -137,7 +138,7 @@ class WorkspaceForm(forms.Form):
 class ApiKeyForm(forms.Form):
     """A new management API key."""
 
-    name = forms.CharField(
+    name = LineField(
         label=_("Name"),
         max_length=KEY_NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
@@ -158,7 +159,7 @@ class ApiKeyForm(forms.Form):
 class MemberForm(forms.Form):
     """A member to add to a workspace."""
 
-    email = forms.EmailField(
+    email = LineEmailField(
         label=_("Email address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),

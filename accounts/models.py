@@ -13,9 +13,27 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.addresses import normalized
-from accounts.pending import AccountMail, EmailChange, Invitation  # noqa: F401  (tables of this app, too)
+from accounts.pending import AccountMail, EmailChange, Invitation
 from accounts.roles import Role
+from accounts.sign_in_models import AttemptCount, PasswordLinkRequest, Session
 from core.timezones import ZONE_LENGTH
+
+__all__ = [
+    "AccountMail",
+    "ApiKey",
+    "AttemptCount",
+    "AuditEntry",
+    "EmailChange",
+    "Invitation",
+    "Membership",
+    "PasswordLinkRequest",
+    "Role",
+    "Session",
+    "SetupLink",
+    "StoredResponse",
+    "User",
+    "Workspace",
+]
 
 # Of workspaces, monitors, channels and maintenance windows: the audit log keeps all of these names.
 NAME_LENGTH = 100

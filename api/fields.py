@@ -12,6 +12,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from core.text import BIDI, CONTROLS, has_controls, without_bidi
+
 UNKNOWN = _("Unknown field. Allowed: %(allowed)s.")
 
 
@@ -50,17 +52,33 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class Line(Text):
+class Prose(Text):
+    """Text for people. Characters that change its direction are dropped."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(without_bidi(data) if isinstance(data, str) else data)
+
+
+class _OneLine(Prose):
+    """Text without control characters, also at its ends, where white space is trimmed otherwise."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if isinstance(data, str) and has_controls(data):
+            raise serializers.ValidationError(self.complaint)
+        return super().to_internal_value(data)
+
+
+class Line(_OneLine):
     """A single line that is not blank."""
 
-    pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z"
+    pattern = rf"^[^{CONTROLS}]*[^\s{CONTROLS}{BIDI}][^{CONTROLS}]*\Z"
     complaint = _("Must be a single line of text, not blank and without control characters.")
 
 
-class LineOrNothing(Text):
+class LineOrNothing(_OneLine):
     """A single line, which may be empty."""
 
-    pattern, complaint = r"^[^\x00-\x1f\x7f]*\Z", _("Must be a single line without control characters.")
+    pattern, complaint = rf"^[^{CONTROLS}]*\Z", _("Must be a single line without control characters.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, **kwargs)
@@ -186,6 +204,18 @@ class Timestamp(serializers.DateTimeField):
             return super().to_internal_value(value.upper())
         except OverflowError:
             self.fail("invalid")
+
+
+class RangeSerializer(StrictSerializer):
+    """A half-open time range: `from` is included, `to` is not."""
+
+    def get_fields(self) -> dict[str, Any]:
+        # "from" cannot be the name of an attribute.
+        return {
+            "from": Timestamp(required=False, help_text="Start of the range, ISO 8601 with UTC offset."),
+            "to": Timestamp(required=False, help_text="End of the range, not included."),
+            **super().get_fields(),
+        }
 
 
 def in_utc(moment: datetime | None) -> str | None:

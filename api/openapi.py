@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "history", "description": "Heartbeats, incidents and uptime."},
         {"name": "channels", "description": "Where notifications are sent, when, and the delivery log."},
         {"name": "maintenance", "description": "Times during which no notifications are sent."},
+        {"name": "audit log", "description": "Who did what, for owners and admins."},
     ],
     # The API documentation loads nothing from other servers.
     "SWAGGER_UI_DIST": "SIDECAR",

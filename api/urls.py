@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from api.audit_log import AuditLog
 from api.views import NotFoundView, problem, schema
 
 app_name = "api"
@@ -11,6 +12,7 @@ urlpatterns = [
     path("v1/", include("monitors.api.v1_urls")),
     path("v1/", include("monitors.api.history_urls")),
     path("v1/", include("notifications.api.urls")),
+    path("v1/audit-log/", AuditLog.as_view(), name="audit_log"),
     re_path(r"^v1/", NotFoundView.as_view()),
     path("schema/", schema, name="schema"),
     path(

@@ -11,12 +11,15 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import CharField, EmailField, Model, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from core.form_fields import LineEmailField, LineField, PlainTextField
+
 MAX_COUNT = 10_000
+_FORM_FIELDS = {CharField: LineField, EmailField: LineEmailField, TextField: PlainTextField}
 
 
 class DeletionNotAllowed(Exception):
@@ -47,6 +50,12 @@ class SiteAdmin(admin.ModelAdmin):
     list_per_page = 100
     delete_confirmation_template = "admin/confirm_delete.html"
     delete_warning: Any = ""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Names and addresses are as strict here as everywhere else."""
+        if not db_field.choices:
+            kwargs |= {"form_class": form_class} if (form_class := _FORM_FIELDS.get(type(db_field))) else {}
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         if lookup.partition("__")[0] in self.secret_fields:

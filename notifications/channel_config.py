@@ -172,6 +172,14 @@ def opened(channel: Channel) -> dict[str, Any]:
     return {name: _open(value) for name, value in channel.config.items()}
 
 
+def address_of(channel: Channel) -> dict[str, Any]:
+    """Return what in the config of `channel` says where it goes, in the clear: to compare, never to show."""
+    known = kinds().get(channel.kind)
+    config = well_formed(channel.kind, channel.config)
+    fields = [field for field in known.fields if field.required and field.editable] if known else []
+    return {field.name: _open(config.get(field.name)) for field in fields}
+
+
 def shown(channel: Channel, *, masked: bool) -> dict[str, Any]:
     """Return the config of `channel` for people, without its secrets.
 

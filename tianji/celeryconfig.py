@@ -35,6 +35,9 @@ else:
     }
     worker_enable_remote_control = False
 
+# Messages are data: whoever can write to the broker must not be able to run code here.
+task_serializer = "json"
+accept_content = ["json"]
 broker_connection_retry_on_startup = True
 task_publish_retry = False
 task_ignore_result = True
@@ -61,5 +64,6 @@ beat_schedule = {
     "retention": {"task": "monitors.tasks.retention", "schedule": 3600.0},
     "partitions": {"task": "monitors.tasks.make_partitions", "schedule": 600.0},
     "accounts_retention": {"task": "accounts.tasks.retention", "schedule": 3600.0},
+    "password_links": {"task": "accounts.tasks.send_password_links", "schedule": 60.0},
     "history_retention": {"task": "notifications.tasks.retention", "schedule": 3600.0},
 }

@@ -63,6 +63,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # The admin site sends one field per selected row, and a channel's form one per monitor.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 # Subdomains and preload lists are for the operator to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -171,7 +172,14 @@ CACHES = {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
             # Only rate limits use it: waiting longer for it would block what it should protect.
-            "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+            "OPTIONS": {
+                "socket_connect_timeout": 1,
+                "socket_timeout": 1,
+                # Whoever can write to Redis must not be able to run code here.
+                "serializer": "core.json_cache.JsonSerializer",
+            },
+            # Values of the version that pickled them are not read.
+            "VERSION": 2,
         }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -189,7 +197,19 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 ACCOUNT_ADAPTER = "accounts.allauth_adapter.AccountAdapter"
 MFA_ADAPTER = "accounts.allauth_adapter.MFAAdapter"
-ACCOUNT_FORMS = {"reset_password": "accounts.sign_in_forms.ResetPasswordForm"}
+# Their attempts are counted in the database (accounts/services/sign_in_limits.py).
+ACCOUNT_FORMS = {
+    "change_password": "accounts.sign_in_forms.ChangePasswordForm",
+    "reset_password": "accounts.sign_in_forms.ResetPasswordForm",
+}
+MFA_FORMS = {
+    "authenticate": "accounts.sign_in_forms.AuthenticateForm",
+    "reauthenticate": "accounts.sign_in_forms.ReauthenticateForm",
+}
+# So allauth doesn't count them as well, in the cache.
+ACCOUNT_RATE_LIMITS = dict.fromkeys(
+    ("login", "login_failed", "reauthenticate", "change_password", "reset_password")
+)
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "accounts.password_tokens.PasswordTokens"  # noqa: S105
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -265,10 +285,11 @@ TIANJI_REJECTED_DAYS = env.int("TIANJI_REJECTED_DAYS", 30, validate=validate.Ran
 TIANJI_DAILY_ROLLUP_DAYS = env.int(
     "TIANJI_DAILY_ROLLUP_DAYS", 1825, validate=validate.Range(400, environment.DAYS_MOST)
 )
-# How many days incidents, status changes and deliveries are kept; 0 keeps them.
+# How many days incidents, status changes and deliveries are kept, and the audit log; 0 keeps them.
 TIANJI_HISTORY_DAYS = environment.history_days(
     env.int("TIANJI_HISTORY_DAYS", 400, validate=validate.Range(max=environment.DAYS_MOST))
 )
+TIANJI_AUDIT_DAYS = env.int("TIANJI_AUDIT_DAYS", 400, validate=validate.Range(0, environment.DAYS_MOST))
 
 # --- Processes -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -18,6 +18,9 @@ from django.utils.translation import gettext as _
 from accounts.models import Membership, Role, SetupLink, User, Workspace
 
 log = structlog.get_logger(__name__)
+
+# Any number that nothing else uses: see tianji/management/commands/prepare.py.
+_ADVISORY_LOCK = 0x7469616E6A695345
 
 
 class SetupUnavailable(Exception):
@@ -57,6 +60,7 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
         SetupUnavailable: an account already exists, or the link is not valid; nothing was created.
     """
     with transaction.atomic():
+        _take_turns()
         if token is not None:
             # Deleting is the compare-and-set: of two people with one link, one deletes a row.
             used, _rows = SetupLink.objects.filter(digest=_digest(token)).delete()
@@ -74,6 +78,16 @@ def create_owner(*, email: str, password: str, workspace_name: str = "", token: 
         Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)
         SetupLink.objects.all().delete()
     return owner
+
+
+def _take_turns() -> None:
+    """Make everyone else who creates the first account wait until the end of this transaction.
+
+    Without a row to lock, two could find no account each. SQLite's transactions take turns anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
 
 
 def create_owner_from_settings() -> User | None:

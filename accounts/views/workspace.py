@@ -17,8 +17,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import SESSION_KEY, membership_of, require_change, signed_in
 from accounts.actors import actor_of
 from accounts.forms import WorkspaceForm
-from accounts.models import AuditEntry, Membership, User
-from accounts.services import workspaces
+from accounts.models import Membership, User
+from accounts.services import audit_log, workspaces
+from core.export import WRITERS
 from core.pagination import page_of
 from core.timezones import offered_zones
 
@@ -45,9 +46,15 @@ def settings_(request: HttpRequest) -> HttpResponse:
 @require_GET
 @signed_in
 def audit_(request: HttpRequest) -> HttpResponse:
-    """Show the entries of the workspace, newest first, starting before the cursor `before`."""
-    workspace = require_change(request).workspace
-    entries = AuditEntry.objects.filter(workspace=workspace)
+    """Show the entries of the workspace, newest first, starting before the cursor `before`.
+
+    With `format`, all of them, as a file.
+    """
+    entries = audit_log.entries_of(require_change(request).workspace)
+    if file_format := request.GET.get("format"):
+        if file_format not in WRITERS:
+            raise Http404
+        return cast(HttpResponse, audit_log.as_file(entries, file_format))
     page = page_of(entries, "at", cursor=request.GET.get("before", ""))
     return render(request, "accounts/audit.html", {"page": page})
 

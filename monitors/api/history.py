@@ -25,6 +25,7 @@ from api.schema import paged, problem_response
 from core import replica
 from core.clock import database_now
 from core.connections import release_connection
+from core.export import MEDIA_TYPES, WRITERS
 from monitors.api.history_serializers import (
     AnyIncidentFilter,
     HeartbeatFilter,
@@ -36,7 +37,6 @@ from monitors.api.history_serializers import (
     TransitionSerializer,
 )
 from monitors.history import uptimes
-from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Heartbeat, Incident, Monitor, PushToken, Transition
 
 TAG = "history"

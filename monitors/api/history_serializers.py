@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.fields import Id, OneOf, SearchText, StrictSerializer, Timestamp
+from api.fields import Id, OneOf, RangeSerializer, SearchText, Timestamp
 from api.keyset import PageSerializer
 from monitors.domain.state_machine import Cause, Reason, Status
 from monitors.models import MESSAGE_LENGTH
@@ -26,18 +26,6 @@ class TrueOrFalse(serializers.Field[Any, Any, Any, Any]):
         if data not in ("true", "false"):
             self.fail("invalid")
         return bool(data == "true")
-
-
-class RangeSerializer(StrictSerializer):
-    """A half-open time range: `from` is included, `to` is not."""
-
-    def get_fields(self) -> dict[str, Any]:
-        # "from" cannot be the name of an attribute.
-        return {
-            "from": Timestamp(required=False, help_text="Start of the range, ISO 8601 with UTC offset."),
-            "to": Timestamp(required=False, help_text="End of the range, not included."),
-            **super().get_fields(),
-        }
 
 
 class HeartbeatFilter(RangeSerializer, PageSerializer):

@@ -19,6 +19,7 @@ from api.fields import (
     Matching,
     Number,
     OneOf,
+    Prose,
     SearchText,
     StrictSerializer,
     Text,
@@ -206,11 +207,9 @@ class MonitorSerializer(StrictSerializer):
         help_text="Identifies the monitor in its workspace; derived from the name by default.",
     )
     name = Line(max_length=NAME_LENGTH)
-    description = Text(max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False)
+    description = Prose(max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False)
     tags = TagsField(required=False)
-    urgency = OneOf(
-        URGENCIES, required=False, help_text="Of knowing that it is down; notification rules use it."
-    )
+    urgency = OneOf(URGENCIES, required=False, help_text="Of knowing that it is down; used by rules.")
     schedule = ScheduleField()
     post_only = Boolean(required=False, help_text="Reject GET and HEAD, so that link previews send nothing.")
     push_rate = Integer(

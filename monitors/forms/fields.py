@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from core.form_fields import LineField
 from monitors.domain.durations import exactly, parse_duration
 from monitors.models import MAX_TAG_LENGTH, MAX_TAGS
 
@@ -46,7 +47,7 @@ class DurationField(forms.Field):
         return exactly(value) if isinstance(value, int) else value
 
 
-class TagsField(forms.CharField):
+class TagsField(LineField):
     """Tags separated by commas; cleans to a list without duplicates."""
 
     default_error_messages = {

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from core.form_fields import PlainTextField
 from monitors.models import NOTE_LENGTH
 from monitors.pages.log.entries import KIND_LABELS, KINDS, Filter, Kind
 
@@ -87,7 +88,7 @@ class LogForm(forms.Form):
         )
 
 
-class NoteField(forms.CharField):
+class NoteField(PlainTextField):
     """Multi-line text. A line break counts as one character, although browsers send two."""
 
     widget = forms.Textarea(attrs={"rows": 4})

@@ -13,6 +13,7 @@ from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, Workspace
+from core.form_fields import LineField
 from core.timezones import ZONE_LENGTH
 from monitors.domain.durations import DAY, MINUTE
 from monitors.domain.expressions import is_time_zone
@@ -127,7 +128,7 @@ class MaintenanceForm(WhenForm):
 
     ALL, SOME = "all", "some"
 
-    name = forms.CharField(
+    name = LineField(
         label=_("Name"),
         max_length=NAME_LENGTH,
         help_text=_("What is being done, such as “Database upgrade”."),

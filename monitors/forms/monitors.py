@@ -10,6 +10,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import NAME_LENGTH, PUSH_RATE_MAX
+from core.form_fields import LineField, PlainTextField
 from monitors.domain.state_machine import Urgency
 from monitors.forms.fields import TagsField
 from monitors.forms.schedules import ScheduleForm
@@ -45,13 +46,13 @@ def require_order_of_values(form: forms.BaseForm) -> None:
 class MonitorForm(ScheduleForm):
     """The form to create and edit a monitor."""
 
-    name = forms.CharField(
+    name = LineField(
         label=_("Name"),
         max_length=NAME_LENGTH,
         error_messages={"required": _("Enter a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    description = forms.CharField(
+    description = PlainTextField(
         label=_("Description"),
         max_length=DESCRIPTION_LENGTH,
         required=False,

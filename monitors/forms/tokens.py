@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from core.form_fields import LineField
 from monitors.forms.fields import DurationField
 from monitors.models import TOKEN_LABEL_LENGTH
 from monitors.services.tokens import OVERLAP_MAX_SECONDS
@@ -19,7 +20,7 @@ _IN_A_URL = re.compile(r"https?://[^?#]*/([^/?#]+)/?(?:[?#].*)?")
 class LabelForm(forms.Form):
     """A token's label."""
 
-    label = forms.CharField(
+    label = LineField(
         label=_("Label"),
         max_length=TOKEN_LABEL_LENGTH,
         required=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from core.text import BIDI, CONTROLS
 from monitors.domain.state_machine import MESSAGE_LENGTH
 from monitors.heartbeats.body import PUSH_BODY_LIMIT, Content, read_body
 from monitors.heartbeats.fields import MESSAGES, VALUES, Fields, quotes_down, read_pairs
@@ -30,8 +31,9 @@ __all__ = [
 METHODS = ("GET", "HEAD", "POST")
 
 DEFAULT_MESSAGE = {True: "OK", False: "Reported down"}
-# C0, DEL and C1 control characters, and lone surrogates, which no database stores.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+# Control characters, those that change the direction of text, and lone surrogates, which no database stores.
+_UNPRINTABLE = re.compile(rf"[{CONTROLS}{BIDI}\ud800-\udfff]+")
+_BREAKS = re.compile("\r\n|[\n\t\u2028\u2029]")
 _QUOTED_LENGTH = 40
 
 
@@ -175,7 +177,7 @@ def clean(text: str) -> str:
     """Remove unprintable characters (a line break becomes a space) and cut at the limit."""
     text = text[: MESSAGE_LENGTH * 4]
     if not text.isprintable():
-        text = _UNPRINTABLE.sub("", text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+        text = _UNPRINTABLE.sub("", _BREAKS.sub(" ", text))
     return text.strip()[:MESSAGE_LENGTH]
 
 

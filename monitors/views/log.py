@@ -19,10 +19,10 @@ from accounts.models import AuditEntry
 from core import replica
 from core.clock import database_now
 from core.connections import release_connection
+from core.export import MEDIA_TYPES, WRITERS
 from core.pagination import PAGE, Page, page_of
 from monitors.access import get_monitor_or_404, members_only, membership_in
 from monitors.forms.log import LogForm
-from monitors.history.export import MEDIA_TYPES, WRITERS
 from monitors.models import Incident, Monitor
 from monitors.pages.log import feed
 from monitors.pages.log.entries import BadCursor, Cursor, Entry, Filter, Kind

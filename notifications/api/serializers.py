@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import NAME_LENGTH
-from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, StrictSerializer, Text, Timestamp
+from api.fields import Boolean, Id, Integer, Line, Matching, OneOf, Prose, StrictSerializer, Timestamp
 from api.keyset import PageSerializer
 from core.timezones import ZONE_LENGTH
 from monitors.api.serializers import URGENCIES
@@ -50,7 +50,7 @@ class _TimeOfDay(Matching):
         )
 
 
-class _Template(Text):
+class _Template(Prose):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             max_length=TEMPLATE_LENGTH, allow_blank=True, required=False, trim_whitespace=False, **kwargs

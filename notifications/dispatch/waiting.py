@@ -13,8 +13,6 @@ from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 
 # More than `Channel.burst` messages in this time are a storm, in which a digest is sent as often.
 STORM = timedelta(seconds=30)
-# How many attempts are looked at for the channels that were served lately; they have no index by time.
-_ATTEMPTS_LOOKED_AT = 2000
 
 
 def something_is_due() -> bool:
@@ -56,10 +54,11 @@ def channels_with_something_due() -> list[int]:
 
 
 def neglected_since(limit: datetime) -> datetime | None:
-    """Return since when the oldest message has waited for us; None if none has since before `limit`.
+    """Return since when the oldest message has waited for a worker; None if none has since before `limit`.
 
-    What waits for its receiver is not neglected: a channel that is paused, in a storm, or was served since
-    `limit`.
+    What waits for its receiver is not neglected: a channel that is paused, or in a storm. Nor is what waits
+    for its turn while any channel is served: members can make as many channels that hang as it takes to keep
+    all workers busy. That there are workers that deliver is not up to them.
     """
     working = Channel.objects.filter(enabled=True)
     idle = working.exclude(paused_until__gt=limit).exclude(digest_at__gt=limit)
@@ -67,13 +66,16 @@ def neglected_since(limit: datetime) -> datetime | None:
         Belief.objects.filter(check_at__lt=limit, channel__in=idle),
         Delivery.objects.filter(next_attempt_at__lt=limit, channel__in=idle),
     )
-    if not since:
-        return None
-    lately = Delivery.objects.filter(channel__in=list(since), created_at__gt=limit, attempt_count__gt=0)
-    served = set(lately.values_list("channel", flat=True))
-    newest = DeliveryAttempt.objects.order_by("-pk").values_list("delivery__channel", "finished_at")
-    served |= {channel for channel, at in newest[:_ATTEMPTS_LOOKED_AT] if at > limit}
-    return min((at for channel, at in since.items() if channel not in served), default=None)
+    return min(since.values()) if since and not _delivers(since=limit) else None
+
+
+def _delivers(*, since: datetime) -> bool:
+    """Return whether a worker has finished an attempt since then, or is making one."""
+    newest = DeliveryAttempt.objects.order_by("-pk").values_list("finished_at", flat=True).first()
+    if newest is not None and newest > since:
+        return True
+    claimed = Delivery.objects.filter(status=Delivery.Status.SENDING, next_attempt_at__gt=database_now())
+    return claimed.exists()
 
 
 def _oldest(beliefs: QuerySet[Belief], deliveries: QuerySet[Delivery]) -> dict[int, datetime]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import NAME_LENGTH, Workspace
+from core.form_fields import LineField, PlainTextField
 from core.timezones import ZONE_LENGTH
 from monitors.domain.expressions import is_time_zone
 from monitors.domain.state_machine import Urgency
@@ -58,7 +59,7 @@ def require_quiet_hours(form: forms.BaseForm) -> None:
         form.add_error("quiet_timezone", unknown % {"zone": zone})
 
 
-class TemplateField(forms.CharField):
+class TemplateField(PlainTextField):
     """A custom title or text with {placeholders}; empty for the default."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -79,7 +80,7 @@ class ChannelForm(forms.Form):
 
     ALL, SOME = "all", "some"
 
-    name = forms.CharField(
+    name = LineField(
         label=gettext_lazy("Name"),
         max_length=NAME_LENGTH,
         help_text=gettext_lazy("For example “On-call team”."),

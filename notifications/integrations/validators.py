@@ -12,6 +12,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
+from core.text import without_bidi
 from notifications.transports import signing
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def clean_addresses(given: Iterable[str] | str) -> list[str]:
 def clean_address(address: str) -> str:
     """Return an email address. Raises ValidationError."""
     try:
+        if without_bidi(address) != address:
+            raise ValidationError("")
         validate_email(address)
     except ValidationError:
         raise ValidationError(

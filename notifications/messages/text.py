@@ -12,12 +12,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from core.text import CONTROLS, without_bidi
+
 # Lines that start with this form a list.
 BULLET = "• "
 
-# C0 including line breaks, DEL, C1, the Unicode line and paragraph separators, and characters that override
-# the direction of text: none of these may reach a mail header or disguise a name.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+# Control characters including line breaks: none may reach a mail header. Nor may characters that change the
+# direction of text, which would disguise a name.
+_CONTROL = re.compile(rf"[{CONTROLS}\ud800-\udfff]+")
 _TITLE_LENGTH = 200
 
 
@@ -92,12 +94,13 @@ class Message:
 
 def one_line(text: str) -> str:
     """Return `text` on one line, without control characters: safe in a header."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(_CONTROL.sub(" ", without_bidi(text)).split())
 
 
 def plain(text: str) -> str:
     """Return `text` with its line breaks, but without other control characters or surrounding white space."""
-    return "\n".join(_CONTROL.sub(" ", line).rstrip() for line in text.splitlines()).strip()
+    lines = without_bidi(text).splitlines()
+    return "\n".join(_CONTROL.sub(" ", line).rstrip() for line in lines).strip()
 
 
 def cut(title: str) -> str:

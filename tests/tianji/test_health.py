@@ -15,8 +15,10 @@ from django.db.utils import ConnectionHandler
 from django_celery_beat.models import PeriodicTask
 
 from core.clock import database_now
+from monitors.heartbeats import missed
 from monitors.heartbeats.pipeline import process_pipeline
-from monitors.models import Gap, Heartbeat, Incident, MonitorState, Watermark
+from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState, Watermark
+from notifications.dispatch import send
 from notifications.models import Belief, Channel, Delivery, DeliveryAttempt
 from tests.support.beat_schedule import install_schedule
 from tests.support.factories import make_channel, make_monitor, make_user, make_workspace
@@ -446,6 +448,60 @@ def test_a_backlog_that_is_being_worked_off_is_not_behind(client, overdue):
     assert ask(client).status_code == 200
     DeliveryAttempt.objects.filter(pk=attempt.pk).update(finished_at=now - timedelta(minutes=2))
     assert "behind" in only_fault(ask(client), "deliveries")
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_channels_that_hang_do_not_turn_it_red_however_many_a_member_makes(client, overdue, workspace):
+    """They keep all workers busy, and what waits for its turn waits for minutes; the workers are well."""
+    overdue()
+    hanging = overdue("incident.resolved", channel=make_channel(workspace=workspace))
+    now = database_now()
+    DeliveryAttempt.objects.create(
+        delivery=hanging, number=1, started_at=now - timedelta(seconds=45), finished_at=now, ok=False
+    )
+    assert ask(client).status_code == 200
+
+
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_a_first_attempt_that_is_being_made_shows_that_a_worker_delivers(client, overdue, workspace):
+    overdue()
+    assert "behind" in only_fault(ask(client), "deliveries")
+    overdue("incident.resolved", status="sending", minutes=0.5, channel=make_channel(workspace=workspace))
+    assert ask(client).status_code == 200
+
+
+# What members can write in places that the installation's health is read from.
+INVALID = [
+    {"kind": "webhook", "config": {}},
+    {"kind": "webhook", "config": {"url": "http://127.0.0.1:9/" + "x" * 1900}},
+    {"kind": "email", "config": {"addresses": []}},
+    {"kind": "gone", "config": {"anything": 1}},
+    {"kind": "slack", "config": {"url": {"sealed": "gAAAA-not-ours"}}},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("scheduled", "folder")
+def test_members_can_not_turn_it_red_with_invalid_channels_and_schedules(client, workspace):
+    """Everything that is due is served by a worker, however little of it can be sent."""
+    monitors = [make_monitor(workspace=workspace) for _ in range(3)]
+    for fields in INVALID:
+        make_channel(workspace=workspace, **fields)
+    Monitor.objects.filter(pk=monitors[0].pk).update(
+        kind="cron", cron="not a cron", timezone="Nowhere/At_All"
+    )
+    now = database_now()
+    MonitorState.objects.filter(monitor__in=monitors).update(
+        status="up", last_heartbeat_at=now - timedelta(hours=1), due_at=now - timedelta(minutes=30)
+    )
+    missed.declare_missed()
+    send.deliver_due()
+    # As after a while in which nobody looked.
+    Belief.objects.filter(check_at__isnull=False).update(check_at=now - timedelta(minutes=3))
+    Delivery.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=now - timedelta(minutes=3))
+    send.deliver_due()
+    response = ask(client)
+    assert response.status_code == 200, response.json()
 
 
 @pytest.mark.usefixtures("scheduled", "folder")

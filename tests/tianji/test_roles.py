@@ -169,6 +169,7 @@ api:monitor_incidents  monitor   GET     200   200   200    404       200   200 
 api:transitions        monitor   GET     200   200   200    404       200   200  404    401
 api:uptime             monitor   GET     200   200   200    404       200   200  404    401
 api:incidents          -         GET     200   200   200    200       200   200  200    401
+api:audit_log          -         GET     200   200   403    200       200   403  200    401
 api:channels           -         GET     200   200   200    200       200   200  200    401
 api:channels           -         POST    201   201   403    201       201   403  201    401
 api:channel            channel   GET     200   200   200    404       200   200  404    401

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.actors import COMMAND
 from accounts.models import KEY_DAYS_MAX, KEY_NAME_LENGTH, ApiKey, Workspace
 from accounts.services import api_keys
 from core.clock import database_now
+from core.text import clean_line
 
 
 class Command(BaseCommand):
@@ -27,7 +29,11 @@ class Command(BaseCommand):
         parser.add_argument("--expires-days", type=int, help="Days until it expires. Default: no expiry.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name, days = options["name"].strip(), options["expires_days"]
+        days = options["expires_days"]
+        try:
+            name = clean_line(options["name"])
+        except ValidationError as error:
+            raise CommandError(f"--name: {' '.join(error.messages)}") from error
         if not 1 <= len(name) <= KEY_NAME_LENGTH:
             raise CommandError(f"--name must be 1 to {KEY_NAME_LENGTH} characters long.")
         if days is not None and not 1 <= days <= KEY_DAYS_MAX:

@@ -93,6 +93,42 @@ def test_two_concurrent_setups_create_one_owner():
     assert User.objects.count() == Workspace.objects.count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_link_and_the_settings_at_once_create_one_owner(settings):
+    """Neither finds an account, and they lock no common row."""
+    settings.TIANJI_ADMIN_EMAIL, settings.TIANJI_ADMIN_PASSWORD = "ops@example.com", PASSWORD
+    for _ in range(5):
+        User.objects.all().delete()
+        Workspace.objects.all().delete()
+        token = token_of(setup.new_link())
+        start, outcomes = threading.Barrier(2), []
+
+        def by_link(token=token, start=start, outcomes=outcomes):
+            try:
+                start.wait(timeout=5)
+                setup.create_owner(email="link@example.com", password=PASSWORD, token=token)
+                outcomes.append("link")
+            except setup.SetupUnavailable:
+                outcomes.append("over")
+            finally:
+                connection.close()
+
+        def by_settings(start=start, outcomes=outcomes):
+            try:
+                start.wait(timeout=5)
+                outcomes.append("settings" if setup.create_owner_from_settings() else "over")
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=one) for one in (by_link, by_settings)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert outcomes.count("over") == 1, outcomes
+        assert User.objects.count() == Workspace.objects.count() == 1
+
+
 def test_a_failed_creation_does_not_use_the_link_up(monkeypatch):
     token = token_of(setup.new_link())
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
+from accounts import tasks
 from accounts.actors import COMMAND
 from accounts.models import AuditEntry, Membership, Role, User
 from accounts.services import members
@@ -122,6 +123,7 @@ def test_a_newcomer_gets_a_link_by_email_that_sets_the_password(owner, client, s
     response = owner.post(url("members"), {"email": "anna@example.com", "role": "viewer"}, follow=True)
     assert "will get an email with a link to choose a password" in text_of(response)
     assert "/password/reset/key/" not in response.content.decode()
+    tasks.send_password_links()
     (message,) = mailoutbox
     assert message.to == ["anna@example.com"]
     link = re.search(r"https?://\S+/password/reset/key/\S+", message.body)[0]

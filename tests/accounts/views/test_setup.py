@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import connection
+from django.test import Client
 
 from accounts.models import User
 from accounts.services import setup
@@ -47,6 +51,34 @@ def test_a_link_is_used_once(client):
     for response in (client.get(link), client.post(link, TYPED | {"email": "second@example.com"})):
         assert response.status_code == 404
         assert "Tianji is already set up" in response.content.decode()
+    assert User.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_people_at_once_one_becomes_the_owner_and_the_others_are_told():
+    """Each has the form open, with the same link."""
+    link = setup.new_link()
+    start, answers = threading.Barrier(4), []
+
+    def submit(number):
+        try:
+            client = Client(raise_request_exception=False)
+            assert client.get(link).status_code == 200
+            start.wait(timeout=10)
+            answers.append(client.post(link, TYPED | {"email": f"user{number}@example.com"}))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=submit, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(answer.status_code for answer in answers) == [303, 404, 404, 404]
+    for answer in answers:
+        if answer.status_code == 404:
+            assert "Tianji is already set up" in answer.content.decode()
+            assert 'href="/accounts/login/"' in answer.content.decode()
     assert User.objects.count() == 1
 
 

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from core.clock import database_now
+from core.export import as_csv
 from monitors.history import rollups
-from monitors.history.export import as_csv
 from monitors.models import Gap, Heartbeat, Incident, Monitor, MonitorState
 from tests.support.factories import make_monitor
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Workspace
 from core.clock import database_now
+from notifications import channel_config
 from notifications.composing import ack_links
 from notifications.messages.events import Event
 from notifications.models import Belief, Delivery, MonitorRules
@@ -380,9 +383,11 @@ def test_all_links_that_do_not_work_get_the_same_answer(client, incident, channe
     assert "This link doesn't work" in answers.pop()
 
 
-def test_a_link_works_for_thirty_days_at_least(client, path):
-    with time_machine.travel(datetime.now(UTC) + timedelta(days=30)):
+def test_a_link_works_for_fourteen_days(client, path):
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=13, hours=23)):
         assert client.get(path).status_code == 200
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=14, minutes=1)):
+        gone(client, path)
 
 
 def test_the_link_of_a_channel_that_was_deleted_does_not_work(client, path, channel):
@@ -408,3 +413,89 @@ def test_every_link_is_one_address_without_marks_that_end_it(incident, channel):
     assert re.fullmatch(
         r"https?://[\w.:-]+/acknowledge/[\w.-]+/", ack_links.acknowledge_url(incident, channel)
     )
+
+
+# --- Where the notification was sent ---------------------------------------------------------------
+
+
+@pytest.fixture
+def team(workspace):
+    config = {"addresses": ["anna@example.com", "ben@example.com"]}
+    return make_channel(workspace=workspace, name="Team", kind="email", config=config)
+
+
+def test_a_link_stops_when_the_channel_gets_other_addresses(client, incident, team):
+    """Whoever was taken off the list still has the email."""
+    path = urlsplit(ack_links.acknowledge_url(incident, team)).path
+    assert client.get(path).status_code == 200
+    team.config = {"addresses": ["ben@example.com"]}
+    team.save()
+    gone(client, path)
+    assert client.get(urlsplit(ack_links.acknowledge_url(incident, team)).path).status_code == 200
+
+
+def test_a_link_to_all_stops_with_the_address_too(client, digest, all_path):
+    assert client.get(all_path).status_code == 200
+    digest.channel.config = {"url": "http://127.0.0.1:9/other"}
+    digest.channel.save()
+    gone(client, all_path)
+
+
+def test_a_link_outlives_other_changes_of_its_channel(client, incident, team):
+    path = urlsplit(ack_links.acknowledge_url(incident, team)).path
+    team.name, team.delay, team.title = "On call", 60, "{monitor}"
+    team.save()
+    assert client.get(path).status_code == 200
+
+
+def test_a_secret_that_is_encrypted_again_is_the_same_address(client, incident, workspace, settings):
+    sealed = channel_config.sealed("https://chat.example.com/in/very-secret")
+    channel = make_channel(workspace=workspace, config={"url": sealed})
+    path = urlsplit(ack_links.acknowledge_url(incident, channel)).path
+    channel.config = {"url": channel_config.sealed("https://chat.example.com/in/very-secret")}
+    channel.save()
+    assert channel.config["url"] != sealed
+    assert client.get(path).status_code == 200
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 60, [settings.SECRET_KEY]
+    assert client.get(path).status_code == 200
+    channel.config = {"url": channel_config.sealed("https://chat.example.com/in/another")}
+    channel.save()
+    gone(client, path)
+
+
+def test_a_link_does_not_work_while_its_channel_is_disabled(client, path, channel):
+    channel.enabled = False
+    channel.save()
+    gone(client, path)
+    channel.enabled = True
+    channel.save()
+    assert client.get(path).status_code == 200
+
+
+def test_a_link_does_not_reveal_the_address(incident, workspace):
+    """Its digest is keyed: nobody can try addresses against it."""
+    one = make_channel(workspace=workspace, kind="email", config={"addresses": ["anna@example.com"]})
+    token = urlsplit(ack_links.acknowledge_url(incident, one)).path.split("/")[-2]
+    named = base64.urlsafe_b64decode(token.split(".")[0] + "==")
+    plain = hashlib.sha256(b'{"addresses": ["anna@example.com"]}').digest()
+    assert len(named) == 40
+    assert named[32:] != plain[:8]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8])
+def test_a_link_without_its_address_is_not_signed(client, path, cut):
+    named, *signature = path.split("/")[-2].split(".")
+    ids = base64.urlsafe_b64decode(f"{named}{'=' * (-len(named) % 4)}")[:-cut]
+    shorter = base64.urlsafe_b64encode(ids).decode().rstrip("=")
+    gone(client, f"/acknowledge/{'.'.join([shorter, *signature])}/")
+
+
+def test_links_of_the_version_before_work_until_their_time_is_over(client, incident, channel, workspace):
+    ids = incident.public_id.bytes + channel.public_id.bytes
+    named = base64.urlsafe_b64encode(ids).decode().rstrip("=")
+    path = f"/acknowledge/{ack_links._signer().sign(named)}/"
+    assert client.get(path).status_code == 200
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=14, minutes=1)):
+        gone(client, path)
+    channel.delete()
+    gone(client, path)

@@ -40,7 +40,9 @@ def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return `value` as a cell. Text that a spreadsheet would evaluate is prefixed with a '."""
+    """Return `value` as a cell: an object as JSON, and with a ' before what a spreadsheet would evaluate."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and (value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)):
         return f"'{value}"
     return value
