@@ -144,6 +144,7 @@ class Journal:
         for change in decision.changes:
             touches_incident = Status.DOWN in (change.source, change.target)
             transition = Transition(
+                workspace_id=monitor.workspace_id,
                 monitor_id=monitor.pk,
                 at=change.at,
                 source=change.source.value,
