@@ -181,7 +181,7 @@ def test_the_probes_of_a_pod_are_answered_where_only_the_public_name_is_allowed(
         )
         assert answer(container["startupProbe"]) == answer(container["livenessProbe"]) == 200
         # What a kubelet would send otherwise: the address of the pod.
-        pod = {"path": "/livez", "httpHeaders": [{"name": "Host", "value": "10.0.0.7:8000"}]}
+        pod = {"path": "/readyz", "httpHeaders": [{"name": "Host", "value": "10.0.0.7:8000"}]}
         assert answer({"httpGet": pod, "timeoutSeconds": 5}) == 400
     finally:
         process.stop()
