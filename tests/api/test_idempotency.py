@@ -180,7 +180,7 @@ class TestFailures:
         def dies(**kwargs):
             raise SystemExit
 
-        monkeypatch.setattr(tokens, "issue", dies)
+        monkeypatch.setattr(tokens, "issue_first", dies)
         with pytest.raises(SystemExit):
             writer.post("monitors/", JOB, **KEY)
         assert not Monitor.objects.exists()

@@ -48,6 +48,7 @@ RUBBISH: dict[str, tuple[str, ...]] = {
     ),
     "TIANJI_GAP_SHARE": ("", "half", "nan", "1.5"),
     "TIANJI_HISTORY_DAYS": ("", "29", "-1", "9999999999"),
+    "TIANJI_AUDIT_DAYS": ("", "-1", "x", "9999999999"),
     "TIANJI_HOST": ("", "two words", "[::1]", "a/b"),
     "TIANJI_HSTS_SECONDS": ("", "-1", "a year"),
     "TIANJI_LANGUAGE": ("", "tlh", "English"),
