@@ -48,6 +48,9 @@ def _monitors_of(states: list[MonitorState]) -> dict[int, Monitor]:
     """Return the monitors by row id, with the workspaces and defaults that their thresholds need."""
     theirs = Monitor.objects.filter(workspace_id__in={state.workspace_id for state in states})
     found = list(theirs.filter(pk__in=among(state.monitor_id for state in states)))
+    if len(found) < len(states):
+        # One row with a wrong workspace must not keep all others from being checked.
+        found = list(Monitor.objects.filter(pk__in=among(state.monitor_id for state in states)))
     # Not joined, as most share one.
     workspaces = Workspace.objects.select_related("monitor_defaults").in_bulk(
         {monitor.workspace_id for monitor in found}

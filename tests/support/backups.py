@@ -98,7 +98,7 @@ class Place:
 
 def heartbeats(place: Place, count: int, *, monitor: int, days: int = 30) -> None:
     """Store so many heartbeats of a monitor (its row id), over the last `days`, in one statement."""
-    columns = "monitor_id, received_at, status, value, message, source, token_id"
+    columns = "workspace_id, monitor_id, received_at, status, value, message, source, token_id"
     if place.is_postgresql:
         numbers, at = f"generate_series(1, {count}) AS n", "clock_timestamp() - n * interval '{} seconds'"
         value = "CASE WHEN n % 3 = 0 THEN NULL ELSE n / 7.0 END"
@@ -111,8 +111,8 @@ def heartbeats(place: Place, count: int, *, monitor: int, days: int = 30) -> Non
     at = at.format(days * 86_400 / count)
     status = "CASE WHEN n % 11 = 0 THEN 'down' ELSE 'up' END"
     place.execute(
-        f"INSERT INTO monitors_heartbeat ({columns}) SELECT {monitor}, {at}, {status}, {value},"
-        f" 'é ' || n, {source}, NULL FROM {numbers}"
+        f"INSERT INTO monitors_heartbeat ({columns}) SELECT w.workspace_id, w.id, {at}, {status}, {value},"
+        f" 'é ' || n, {source}, NULL FROM {numbers} CROSS JOIN monitors_monitor w WHERE w.id = {monitor}"
     )
 
 

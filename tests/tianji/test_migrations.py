@@ -165,6 +165,8 @@ def fill(state, alias: str) -> dict[str, models.Model]:
                 for field in model._meta.local_concrete_fields
                 if not isinstance(field, models.AutoField)
             }
+            if "workspace_id" in columns:
+                columns["workspace_id"] = made["accounts.workspace"].pk
             made[label] = model._default_manager.using(alias).create(**{**columns, **SPECIAL.get(label, {})})
             left.remove(model)
     return made

@@ -22,6 +22,7 @@ from tests.support.product import wait_for
 pytestmark = pytest.mark.slow
 
 KINDS = ("sqlite", "postgresql")
+ANOTHER_KEY = "0123456789-abcdefgh" * 3
 # What tells a database's own rows apart: who is asked for what after an upgrade is asked at its time.
 OF_NOW = ("notifications.belief",)
 
@@ -147,7 +148,7 @@ def test_check_says_what_is_in_it_and_needs_no_database(migrated, empty):
     assert "SECRET_KEY fits" in said
     assert summary_of(backup).digests["auth.permission"] in said
     assert not nowhere.file.exists()
-    said = nowhere.done("restore", "--check", "-", given=backup, SECRET_KEY="another" * 9).decode()
+    said = nowhere.done("restore", "--check", "-", given=backup, SECRET_KEY=ANOTHER_KEY).decode()
     assert "SECRET_KEY does not fit" in said
 
 
@@ -221,13 +222,13 @@ def test_one_that_was_prepared_and_never_used_is_empty(kind, migrated):
 
 def test_another_secret_key_is_refused_unless_that_is_wanted(migrated, empty):
     backup, place = migrated("sqlite").done("backup", "-"), empty("sqlite")
-    said = place.refused("restore", "-", given=backup, SECRET_KEY="another" * 9)
+    said = place.refused("restore", "-", given=backup, SECRET_KEY=ANOTHER_KEY)
     assert said.startswith("CommandError: SECRET_KEY is not that of this backup")
     assert not place.file.exists()
     fallback = place.environment["SECRET_KEY"]
-    place.done("restore", "-", given=backup, SECRET_KEY="another" * 9, SECRET_KEY_FALLBACKS=fallback)
+    place.done("restore", "-", given=backup, SECRET_KEY=ANOTHER_KEY, SECRET_KEY_FALLBACKS=fallback)
     place.file.unlink()
-    place.done("restore", "--with-another-key", "-", given=backup, SECRET_KEY="another" * 9)
+    place.done("restore", "--with-another-key", "-", given=backup, SECRET_KEY=ANOTHER_KEY)
 
 
 def test_a_backup_of_a_later_version_names_the_version(migrated, empty):
@@ -383,8 +384,9 @@ def writing(place: Place):
                 while not stop.is_set():
                     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
                     connection.execute(
-                        "INSERT INTO monitors_heartbeat (monitor_id, received_at, status, message)"
-                        f" VALUES (1, {mark}, 'up', 'of the writer')",
+                        "INSERT INTO monitors_heartbeat"
+                        " (workspace_id, monitor_id, received_at, status, message) SELECT workspace_id, id,"
+                        f" {mark}, 'up', 'of the writer' FROM monitors_monitor WHERE id = 1",
                         [f"{now}+00" if place.is_postgresql else now],
                     )
                     connection.execute(
