@@ -76,6 +76,7 @@ def test_it_prints_its_address_and_a_one_time_link_on_which_the_first_owner_is_m
                 assert made.url == f"http://127.0.0.1:{port}/", made.text
             with requests.Session() as stranger:
                 assert stranger.get(link[0], timeout=10).status_code == 404
+            assert "Warning" not in process.output
         finally:
             process.stop()
 

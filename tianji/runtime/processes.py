@@ -29,6 +29,8 @@ def become(role: Role) -> None:
     """Run `role` in this process, which has loaded the program already, until it stops."""
     _python, _as_module, module, *arguments = command(role)
     sys.argv = [module, *arguments]
+    # It is run as the main module, which Python warns of if it was loaded under its own name.
+    sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
