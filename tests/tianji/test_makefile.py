@@ -27,7 +27,15 @@ def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments],
         cwd=checkout,
-        env={**bare_environment(), "PIP_NO_INDEX": "1"},
+        # Not those of the make that may have started the tests.
+        env={
+            **{
+                name: value
+                for name, value in bare_environment().items()
+                if not name.startswith(("MAKE", "MFLAGS"))
+            },
+            "PIP_NO_INDEX": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
